@@ -1,0 +1,1 @@
+//! `[io]` Durable files: atomic replacement and checksummed append logs.

@@ -1,0 +1,1 @@
+//! `[pure]` The one YAML reader: events to a tree with spans, under one of two schemas.

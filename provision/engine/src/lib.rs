@@ -1,0 +1,1 @@
+//! `[io]` The controller: sessions, evaluation, fences, events and journal.

@@ -1,0 +1,1 @@
+//! `[pure]` Inventories and playbooks: text to typed plays with spans.

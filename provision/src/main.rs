@@ -1,0 +1,2 @@
+//! `[ui]` Arguments, terminal output and reports of `provision`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! `[io]` SSH on russh: host keys, identities, configuration, jump hosts and sessions.

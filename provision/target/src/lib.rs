@@ -1,0 +1,3 @@
+//! `[io]` The helper that runs on the host.
+//!
+//! It knows modules, files and processes; nothing of plays, variables or templates.

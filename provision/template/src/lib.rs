@@ -1,0 +1,1 @@
+//! `[pure]` Jinja2 as Ansible means it, on minijinja.
