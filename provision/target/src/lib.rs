@@ -1,3 +1,5 @@
 //! `[io]` The helper that runs on the host.
 //!
 //! It knows modules, files and processes; nothing of plays, variables or templates.
+
+pub mod module;

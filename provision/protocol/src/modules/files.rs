@@ -1,0 +1,5 @@
+//! Modules: files.
+
+use super::ModuleSpec;
+
+pub(super) const MODULES: &[ModuleSpec] = &[];

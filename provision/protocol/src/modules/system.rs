@@ -1,0 +1,5 @@
+//! Modules: system.
+
+use super::ModuleSpec;
+
+pub(super) const MODULES: &[ModuleSpec] = &[];
