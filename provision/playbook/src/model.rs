@@ -1,0 +1,375 @@
+//! Typed plays: what a playbook means before any variable is known.
+//!
+//! Static imports are already inlined. Keywords are inherited through a chain of [`Context`]s:
+//! the innermost wins for most of them, `when`, `tags` and `environment` add up.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use diagnostics::Span;
+use provision_protocol::modules::ModuleSpec;
+use yaml::{Mapping, Node};
+
+/// All plays of a playbook and those it imports, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Playbook {
+    /// Path as given.
+    pub path: PathBuf,
+    /// The plays.
+    pub plays: Vec<Arc<Play>>,
+}
+
+/// One play.
+#[derive(Debug, Clone)]
+pub struct Play {
+    /// Name as written; may be a template over extra variables.
+    pub name: Option<Node>,
+    /// The whole mapping's first line.
+    pub span: Span,
+    /// Folder of the playbook file (search path for files, vars_files, group_vars).
+    pub folder: PathBuf,
+    /// Host pattern: text or a list of texts; may be a template.
+    pub hosts: Node,
+    /// Play-level keywords; the root of every context of the play.
+    pub context: Arc<Context>,
+    /// `gather_facts`.
+    pub gather_facts: Option<Node>,
+    /// `gather_subset`.
+    pub gather_subset: Option<Node>,
+    /// `gather_timeout`.
+    pub gather_timeout: Option<Node>,
+    /// `fact_path`.
+    pub fact_path: Option<Node>,
+    /// `vars_files`: each entry a path or a list of paths of which the first found counts.
+    pub vars_files: Vec<Node>,
+    /// `vars_prompt`.
+    pub vars_prompt: Vec<Prompt>,
+    /// `serial`: batch sizes or percentages.
+    pub serial: Vec<Node>,
+    /// `max_fail_percentage`.
+    pub max_fail_percentage: Option<Node>,
+    /// `order`.
+    pub order: Option<Node>,
+    /// `strategy`.
+    pub strategy: Strategy,
+    /// `force_handlers`.
+    pub force_handlers: Option<Node>,
+    /// What runs: pre_tasks, flush, roles, tasks, flush, post_tasks, flush. Flushes are items.
+    pub items: Vec<Item>,
+    /// All handlers in definition order (the play's after its roles', as Ansible orders them).
+    pub handlers: Vec<Arc<Handler>>,
+    /// Roles from `roles:` and static imports whose defaults and vars the whole play sees.
+    pub roles: Vec<Arc<RoleUse>>,
+}
+
+/// Order in which hosts take tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strategy {
+    /// All hosts finish a task before the next begins.
+    #[default]
+    Linear,
+    /// Each host goes as fast as it can.
+    Free,
+    /// As free.
+    HostPinned,
+}
+
+/// One entry of `vars_prompt`.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// Variable to set.
+    pub name: String,
+    /// Question.
+    pub prompt: Option<Node>,
+    /// Value for an empty answer.
+    pub default: Option<Node>,
+    /// Do not echo (the default).
+    pub private: bool,
+    /// Ask twice.
+    pub confirm: bool,
+    /// Where.
+    pub span: Span,
+}
+
+/// Something that runs.
+#[derive(Debug, Clone)]
+pub enum Item {
+    /// A task.
+    Task(Arc<Task>),
+    /// A block.
+    Block(Arc<Block>),
+    /// An implicit flush of handlers between sections.
+    Flush,
+    /// End of a role's tasks (Ansible's implicit `role_complete`).
+    RoleEnd(Arc<RoleUse>),
+}
+
+/// Tasks with rescue and always.
+#[derive(Debug, Clone)]
+pub struct Block {
+    /// Its keywords; parent of its items' contexts.
+    pub context: Arc<Context>,
+    /// Name.
+    pub name: Option<Node>,
+    /// Where.
+    pub span: Span,
+    /// `block`.
+    pub items: Vec<Item>,
+    /// `rescue`.
+    pub rescue: Vec<Item>,
+    /// `always`.
+    pub always: Vec<Item>,
+}
+
+/// One task: a module call with keywords.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Number within the loaded program; unique.
+    pub id: TaskId,
+    /// Where its mapping begins.
+    pub span: Span,
+    /// `name`.
+    pub name: Option<Node>,
+    /// Module.
+    pub module: &'static ModuleSpec,
+    /// Module name as written, for messages.
+    pub module_written: String,
+    /// Where the module name stands.
+    pub module_span: Span,
+    /// Arguments.
+    pub arguments: Arguments,
+    /// Own keywords, chained to the enclosing block, role and play.
+    pub context: Arc<Context>,
+    /// `loop` or `with_*`.
+    pub repeat: Option<Loop>,
+    /// `register`.
+    pub register: Option<(String, Span)>,
+    /// `notify`.
+    pub notify: Vec<Node>,
+    /// `changed_when`: all must hold.
+    pub changed_when: Option<Vec<Node>>,
+    /// `failed_when`: all must hold.
+    pub failed_when: Option<Vec<Node>>,
+    /// `until`: all must hold.
+    pub until: Option<Vec<Node>>,
+    /// `async`, in seconds.
+    pub asynchronous: Option<Node>,
+    /// `poll`, in seconds.
+    pub poll: Option<Node>,
+    /// For `include_*` and `import_role`: what to include.
+    pub include: Option<Include>,
+    /// Where the tasks of this file look for relative files besides the role's and play's
+    /// folders.
+    pub folder: PathBuf,
+}
+
+/// Identifies a task within one loaded program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u32);
+
+/// A module's arguments before evaluation.
+#[derive(Debug, Clone, Default)]
+pub struct Arguments {
+    /// Named arguments; `k=v` words and free-form text are already parsed into this (free-form
+    /// text under the parameter that the module table names). Values may be templates.
+    pub parameters: Mapping,
+    /// A template that evaluates to a mapping of further arguments (`args: "{{ x }}"`).
+    pub splat: Option<Node>,
+}
+
+/// A loop.
+#[derive(Debug, Clone)]
+pub struct Loop {
+    /// `None` for `loop`; the lookup's name for `with_NAME`.
+    pub lookup: Option<String>,
+    /// The list or the lookup's terms.
+    pub over: Node,
+    /// `loop_control.loop_var`.
+    pub variable: Option<Node>,
+    /// `loop_control.index_var`.
+    pub index_variable: Option<Node>,
+    /// `loop_control.label`.
+    pub label: Option<Node>,
+    /// `loop_control.pause`, in seconds.
+    pub pause: Option<Node>,
+    /// `loop_control.extended`.
+    pub extended: Option<Node>,
+    /// `loop_control.break_when`.
+    pub break_when: Vec<Node>,
+}
+
+/// A dynamic include.
+#[derive(Debug, Clone)]
+pub enum Include {
+    /// `include_tasks`.
+    Tasks {
+        /// File; may be a template.
+        file: Node,
+        /// Keywords for the included tasks.
+        apply: Option<Arc<Directives>>,
+    },
+    /// `include_role`.
+    Role {
+        /// Role; may be a template.
+        name: Node,
+        /// `tasks_from`.
+        tasks_from: Option<Node>,
+        /// `vars_from`.
+        vars_from: Option<Node>,
+        /// `defaults_from`.
+        defaults_from: Option<Node>,
+        /// `handlers_from`.
+        handlers_from: Option<Node>,
+        /// Keywords for the included tasks.
+        apply: Option<Arc<Directives>>,
+        /// `public`.
+        public: Option<Node>,
+        /// `allow_duplicates`.
+        allow_duplicates: Option<Node>,
+    },
+}
+
+/// A handler: a task that runs when notified.
+#[derive(Debug, Clone)]
+pub struct Handler {
+    /// The task; an include is possible.
+    pub task: Arc<Task>,
+    /// Topics it listens to, besides its name.
+    pub listen: Vec<Node>,
+}
+
+/// A level of keywords, chained to the enclosing one.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// Enclosing level.
+    pub parent: Option<Arc<Context>>,
+    /// What kind of level this is.
+    pub level: Level,
+    /// Keywords of this level.
+    pub directives: Directives,
+    /// The role that begins at this level.
+    pub role: Option<Arc<RoleUse>>,
+}
+
+/// Kinds of [`Context`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// A play.
+    Play,
+    /// A role entry or import.
+    Role,
+    /// A block.
+    Block,
+    /// A task, including a static `import_tasks` whose keywords its tasks inherit.
+    Task,
+    /// Variables (and `apply`) of a dynamic include.
+    Include,
+}
+
+impl Context {
+    /// This level and the enclosing ones, innermost first.
+    pub fn chain(&self) -> impl Iterator<Item = &Context> {
+        std::iter::successors(Some(self), |context| context.parent.as_deref())
+    }
+
+    /// The innermost value of a keyword.
+    pub fn innermost<'a, T>(
+        &'a self,
+        keyword: impl Fn(&'a Directives) -> Option<&'a T>,
+    ) -> Option<&'a T> {
+        self.chain().find_map(|context| keyword(&context.directives))
+    }
+
+    /// The role that this belongs to.
+    #[must_use]
+    pub fn role(&self) -> Option<&Arc<RoleUse>> {
+        self.chain().find_map(|context| context.role.as_ref())
+    }
+}
+
+/// Keywords that plays, roles, blocks and tasks have in common. Values may be templates.
+#[derive(Debug, Clone, Default)]
+pub struct Directives {
+    /// `when`: all must hold.
+    pub when: Vec<Node>,
+    /// `tags`.
+    pub tags: Vec<String>,
+    /// `vars`.
+    pub vars: Option<Arc<Mapping>>,
+    /// `environment`: a mapping, a template, or a list of these.
+    pub environment: Option<Node>,
+    /// `become`.
+    pub r#become: Option<Node>,
+    /// `become_user`.
+    pub become_user: Option<Node>,
+    /// `become_method`.
+    pub become_method: Option<Node>,
+    /// `become_flags`.
+    pub become_flags: Option<Node>,
+    /// `delegate_to`.
+    pub delegate_to: Option<Node>,
+    /// `delegate_facts`.
+    pub delegate_facts: Option<Node>,
+    /// `run_once`.
+    pub run_once: Option<Node>,
+    /// `ignore_errors`.
+    pub ignore_errors: Option<Node>,
+    /// `ignore_unreachable`.
+    pub ignore_unreachable: Option<Node>,
+    /// `any_errors_fatal`.
+    pub any_errors_fatal: Option<Node>,
+    /// `check_mode`.
+    pub check_mode: Option<Node>,
+    /// `diff`.
+    pub diff: Option<Node>,
+    /// `no_log`.
+    pub no_log: Option<Node>,
+    /// `throttle`.
+    pub throttle: Option<Node>,
+    /// `timeout`, in seconds.
+    pub timeout: Option<Node>,
+    /// `retries`.
+    pub retries: Option<Node>,
+    /// `delay`, in seconds.
+    pub delay: Option<Node>,
+    /// `connection`.
+    pub connection: Option<Node>,
+    /// `remote_user`.
+    pub remote_user: Option<Node>,
+    /// `port`.
+    pub port: Option<Node>,
+    /// `module_defaults`.
+    pub module_defaults: Option<Node>,
+}
+
+/// A role as loaded from its folder.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Name as users say it.
+    pub name: String,
+    /// Folder.
+    pub folder: PathBuf,
+    /// `defaults/`.
+    pub defaults: Arc<Mapping>,
+    /// `vars/`.
+    pub vars: Arc<Mapping>,
+    /// `meta/argument_specs.yml`, entry points to specifications.
+    pub argument_specs: Option<Node>,
+    /// `meta/main.yml: allow_duplicates`.
+    pub allow_duplicates: bool,
+}
+
+/// One use of a role.
+#[derive(Debug, Clone)]
+pub struct RoleUse {
+    /// The role.
+    pub role: Arc<Role>,
+    /// Parameters given where it is used.
+    pub parameters: Arc<Mapping>,
+    /// Roles that depend on it, outermost first; their variables are visible in it.
+    pub dependents: Vec<Arc<RoleUse>>,
+    /// Roles it depends on (directly); their vars and defaults are visible in it.
+    pub dependencies: Vec<Arc<RoleUse>>,
+    /// Where it is used.
+    pub span: Span,
+}
