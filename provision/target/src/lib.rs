@@ -3,3 +3,5 @@
 //! It knows modules, files and processes; nothing of plays, variables or templates.
 
 pub mod module;
+pub mod modules;
+pub mod names;
