@@ -1,2 +1,41 @@
 //! `[ui]` What a developer or CI types: demo, test, lab, bench, conformance.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xtask::error::{self, Error};
+use xtask::lab;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Development tasks of Corral")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+/// One variant per task; each task's arguments and entry point live in its own module.
+#[derive(Subcommand)]
+enum Task {
+    /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
+    Lab(lab::cli::LabArguments),
+    /// The processes that a lab consists of; not for people
+    #[command(hide = true)]
+    LabInternal(lab::cli::InternalArguments),
+}
+
+fn run(task: Task) -> Result<ExitCode, Error> {
+    match task {
+        Task::Lab(arguments) => lab::cli::run(arguments),
+        Task::LabInternal(arguments) => lab::cli::run_internal(arguments),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Arguments::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprint!("{}", error::render(&error));
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `[io]` Processes known by pid and start time, so that a reused pid is never taken for ours.
+
+use std::fs;
+use std::io;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+/// Ticks a second of `/proc/*/stat`: 100 on every Linux that we run on (`getconf CLK_TCK`).
+const TICKS_PER_SECOND: u64 = 100;
+
+/// A process that can't be mistaken for a later one with the same pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessId {
+    /// The pid.
+    pub pid: i32,
+    /// When it started, in ticks since the machine booted.
+    pub start_ticks: u64,
+}
+
+impl ProcessId {
+    /// The process that has this pid now.
+    #[must_use]
+    pub fn of_pid(pid: i32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (state, start_ticks) = parse_stat(&stat)?;
+        (state != 'Z').then_some(Self { pid, start_ticks })
+    }
+
+    /// The calling process.
+    #[must_use]
+    pub fn own() -> Option<Self> {
+        Self::of_pid(Pid::this().as_raw())
+    }
+
+    /// A child that was just started.
+    #[must_use]
+    pub fn of_child(child: &Child) -> Option<Self> {
+        Self::of_pid(i32::try_from(child.id()).ok()?)
+    }
+
+    /// Whether it still runs.
+    #[must_use]
+    pub fn is_alive(self) -> bool {
+        Self::of_pid(self.pid) == Some(self)
+    }
+
+    /// Sends a signal if it still runs.
+    pub fn signal(self, signal: Signal) {
+        if self.is_alive() {
+            // It may end between the check and the call: that is what was wanted.
+            let _ = kill(Pid::from_raw(self.pid), signal);
+        }
+    }
+
+    /// How long it has been running.
+    #[must_use]
+    pub fn age(self) -> Option<Duration> {
+        let uptime = fs::read_to_string("/proc/uptime").ok()?;
+        let seconds: f64 = uptime.split(' ').next()?.parse().ok()?;
+        let started = Duration::from_millis(self.start_ticks.checked_mul(1000 / TICKS_PER_SECOND)?);
+        Duration::try_from_secs_f64(seconds).ok()?.checked_sub(started)
+    }
+}
+
+/// State letter and start time of a `/proc/PID/stat` line. The name may contain anything.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let mut fields = stat.get(stat.rfind(')')? + 1..)?.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    // Field 22 of the line (proc_pid_stat(5)); `state` was field 3.
+    let start_ticks = fields.nth(18)?.parse().ok()?;
+    Some((state, start_ticks))
+}
+
+/// This program, to be run again in another role. The path works even after a new build has
+/// replaced the file.
+#[must_use]
+pub fn own_program() -> Command {
+    let mut command = Command::new("/proc/self/exe");
+    std::os::unix::process::CommandExt::arg0(&mut command, "xtask");
+    command
+}
+
+/// Leaves the terminal and the process group of whoever started us.
+///
+/// # Errors
+/// The process leads a group already.
+pub fn detach() -> io::Result<()> {
+    nix::unistd::setsid().map(drop).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_parentheses_does_not_confuse_the_parser() {
+        let stat = "42 (a) b) c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
+        assert_eq!(parse_stat(stat), Some(('S', 98765)));
+    }
+
+    #[test]
+    fn a_process_is_alive_only_with_its_own_start_time() {
+        let own = ProcessId::own().unwrap();
+        assert!(own.is_alive());
+        assert!(!ProcessId { start_ticks: own.start_ticks + 1, ..own }.is_alive());
+    }
+}

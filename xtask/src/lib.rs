@@ -1,0 +1,6 @@
+//! `[ui]` What a developer or CI types, as a library: the `xtask` binary only parses arguments.
+//!
+//! Must never be a dependency of the product: it may do anything to this machine (as root).
+
+pub mod error;
+pub mod lab;
