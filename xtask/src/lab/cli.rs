@@ -6,10 +6,11 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
-use super::directories::StateDirectory;
+use super::artifacts::{self, Artifact};
+use super::directories::{Cache, StateDirectory};
 use super::names::{LabName, Layout};
 use super::rootfs::Variant;
-use super::{Lab, UpOptions, daemon, supervise, teardown};
+use super::{Lab, UpOptions, daemon, isolate, latency, supervise, teardown};
 use crate::error::{Doing, Error};
 
 /// Arguments of `lab`.
@@ -76,6 +77,23 @@ enum LabCommand {
         #[arg(long)]
         heal: bool,
     },
+    /// A second, delayed way to all hosts, for measurements
+    Latency {
+        /// The round trip in milliseconds, or `off`
+        round_trip: String,
+    },
+    /// Run a task of xtask in namespaces of its own: nothing of it can stay behind
+    Isolated {
+        /// The task with its arguments
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        task: Vec<String>,
+    },
+    /// Repack the release archives that the mirror serves, and list them
+    Artifacts {
+        /// Also when they are there: take what Debian has now
+        #[arg(long)]
+        refresh: bool,
+    },
     /// Remove the lab, also what is left of a dead one
     Down,
 }
@@ -94,6 +112,16 @@ enum Role {
     Mirror {
         #[arg(long)]
         directory: PathBuf,
+    },
+    Delay {
+        #[arg(long)]
+        directory: PathBuf,
+        #[arg(long)]
+        round_trip_ms: u32,
+    },
+    Inside {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        task: Vec<String>,
     },
 }
 
@@ -126,6 +154,9 @@ pub fn run(arguments: LabArguments) -> Result<ExitCode, Error> {
         LabCommand::Reboot { host } => on(&name, &host, Lab::reboot)?,
         LabCommand::Partition { host, heal: false } => on(&name, &host, Lab::partition)?,
         LabCommand::Partition { host, heal: true } => on(&name, &host, Lab::heal)?,
+        LabCommand::Latency { round_trip } => delay(&Lab::open(&name)?, &round_trip)?,
+        LabCommand::Isolated { task } => return isolate::run(&task),
+        LabCommand::Artifacts { refresh } => list_artifacts(refresh)?,
         LabCommand::Down => down(&LabName::parse(&name)?)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -141,6 +172,10 @@ pub fn run_internal(arguments: InternalArguments) -> Result<ExitCode, Error> {
             supervise::supervise(&StateDirectory::at(role.directory), &role.host)?;
         }
         Role::Enter(role) => supervise::enter(&StateDirectory::at(role.directory), &role.host)?,
+        Role::Delay { directory, round_trip_ms } => {
+            latency::run(&StateDirectory::at(directory), round_trip_ms)?;
+        }
+        Role::Inside { task } => return isolate::inside(&task),
         Role::Mirror { directory } => daemon::run_mirror(&StateDirectory::at(directory))?,
     }
     Ok(ExitCode::SUCCESS)
@@ -185,6 +220,36 @@ fn status(lab: &Lab) -> Result<(), Error> {
             .map_or_else(|| "-".to_owned(), |uptime| format!("{:.1} s", uptime.as_secs_f64()));
         let word = status.state.word();
         println!("{:<10} {address:<15} {word:<12} {pid:>8} {uptime:>9}", host.name);
+    }
+    Ok(())
+}
+
+fn delay(lab: &Lab, round_trip: &str) -> Result<(), Error> {
+    if round_trip == "off" {
+        return lab.undelay();
+    }
+    let round_trip_ms = round_trip.parse().map_err(|_| {
+        Error::refused(
+            format!("delay the network by `{round_trip}`"),
+            "this is neither `off` nor a whole number of milliseconds",
+        )
+    })?;
+    lab.delay(round_trip_ms)?;
+    eprintln!("lab: the delayed way has {round_trip_ms} ms per round trip; its inventory is");
+    println!("{}", lab.directory().delayed_inventory().display());
+    Ok(())
+}
+
+fn list_artifacts(refresh: bool) -> Result<(), Error> {
+    let cache = Cache::of_environment();
+    super::packages::install_missing()?;
+    let artifacts = match refresh {
+        true => artifacts::rebuild(&cache)?,
+        false => artifacts::ensure(&cache)?,
+    };
+    for artifact in artifacts {
+        let Artifact { component, version, size, sha256, .. } = artifact;
+        println!("{component:<10} {version:<9} {size:>10} {sha256}");
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cgroup::Hierarchies;
-use super::directories::{Cache, StateDirectory};
+use super::directories::{Cache, Record, StateDirectory};
 use super::mirror::{self, Site};
 use super::names::Subnet;
 use super::process;
@@ -52,11 +52,20 @@ pub fn ensure_mirror(directory: &StateDirectory, subnet: Subnet) -> Result<(), E
 /// # Errors
 /// The address can't be bound.
 pub fn run_mirror(directory: &StateDirectory) -> Result<(), Error> {
+    let record = begin(directory)?;
+    let site = Site::of_machine(&Cache::of_environment())?;
+    mirror::serve(site, record.subnet.gateway(), mirror::PORT)
+}
+
+/// What every process of a lab does first: leaves the terminal, joins the lab.
+///
+/// # Errors
+/// The lab is gone, or a control group refuses.
+pub fn begin(directory: &StateDirectory) -> Result<Record, Error> {
     process::detach().doing(|| "leave the terminal".to_owned())?;
     let record = directory.record()?;
     Hierarchies::find()?.join(&record.id().cgroup_of_lab())?;
-    let site = Site::of_machine(&Cache::of_environment())?;
-    mirror::serve(site, record.subnet.gateway(), mirror::PORT)
+    Ok(record)
 }
 
 /// Whether something listens there.

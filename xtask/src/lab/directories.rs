@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::isolate;
 use super::names::{Host, LabId, LabName, Subnet};
 use crate::error::{Doing, Error};
 
@@ -82,10 +83,12 @@ impl StateDirectory {
     /// `$CORRAL_LAB_DIR` or a folder by the lab's name.
     #[must_use]
     pub fn of_environment(name: &LabName) -> Self {
-        Self(std::env::var_os("CORRAL_LAB_DIR").map_or_else(
-            || PathBuf::from(format!("/var/tmp/corral-lab-{}", name.as_str())),
-            PathBuf::from,
-        ))
+        let folder = format!("corral-lab-{}", name.as_str());
+        Self(match (isolate::directory(), std::env::var_os("CORRAL_LAB_DIR")) {
+            (Some(above), _) => above.join(folder),
+            (None, Some(directory)) => directory.into(),
+            (None, None) => Path::new("/var/tmp").join(folder),
+        })
     }
 
     /// A given directory.
@@ -122,6 +125,12 @@ impl StateDirectory {
     #[must_use]
     pub fn inventory(&self) -> PathBuf {
         self.0.join("inventory")
+    }
+
+    /// The same over the delayed way (see `latency`).
+    #[must_use]
+    pub fn delayed_inventory(&self) -> PathBuf {
+        self.0.join("inventory-delayed")
     }
 
     /// A host's files.

@@ -16,11 +16,14 @@
 //! ```
 
 pub mod apt;
+pub mod artifacts;
 pub mod cgroup;
 pub mod cli;
 pub mod daemon;
 pub mod directories;
 pub mod host;
+pub mod inventory;
+pub mod isolate;
 pub mod keys;
 pub mod latency;
 pub mod lifecycle;
@@ -256,6 +259,7 @@ impl Lab {
             supervise::spawn(&directory, host)
         })?;
         keys::write_client_files(&directory, &record)?;
+        inventory::write(&directory, &record, &artifacts::ensure(cache)?)?;
         Ok(Self { directory, record })
     }
 }

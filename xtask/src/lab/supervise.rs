@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::Hierarchies;
 use super::directories::{StateDirectory, read_json, write_json};
 use super::names::{Host, LabId};
-use super::network;
 use super::process::{self, ProcessId};
+use super::{daemon, network};
 use crate::error::{Doing, Error};
 
 /// With `--keep-unit`, nspawn leaves a reboot to its caller and exits with this code.
@@ -74,11 +74,9 @@ pub fn spawn(directory: &StateDirectory, host: &Host) -> Result<(), Error> {
 /// # Errors
 /// The container can't be started.
 pub fn supervise(directory: &StateDirectory, name: &str) -> Result<(), Error> {
-    process::detach().doing(|| "leave the terminal".to_owned())?;
-    let record = directory.record()?;
+    let record = daemon::begin(directory)?;
     let host = record.host(name)?;
     let id = record.id();
-    Hierarchies::find()?.join(&id.cgroup_of_lab())?;
     let action = || format!("supervise {name}");
     let own = ProcessId::own()
         .ok_or_else(|| Error::refused(action(), "/proc doesn't show this process"))?;

@@ -1,0 +1,132 @@
+//! `[io]` Runs a task of `xtask` in namespaces of its own (mounts, network, processes), so that
+//! whatever dies, the kernel removes everything with it.
+//!
+//! Three processes: the outermost is outside and fetches packages for the inside, which has no
+//! network; process 1 of the inside reaps orphans; the task itself is its child. The death of any
+//! of them ends all. What stays after a kill are empty control groups and the state directory:
+//! the next run sweeps both (`teardown::sweep_dead_groups`, `sweep_dead_directories`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, ExitStatus};
+
+use nix::mount::{MsFlags, mount};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::Signal;
+use nix::sys::wait::{WaitStatus, wait};
+
+use super::directories::Cache;
+use super::mirror::{cache, upstream};
+use super::process::{self, ProcessId};
+use super::{packages, teardown};
+use crate::error::{self, Doing, Error};
+
+/// Set for everything that runs inside; its value is the directory for state directories.
+const INSIDE_VARIABLE: &str = "CORRAL_LAB_ISOLATED";
+const DIRECTORY_PREFIX: &str = "/var/tmp/corral-isolated-";
+const OWNER_FILE: &str = "owner.json";
+
+/// Whether this process runs in namespaces of its own.
+#[must_use]
+pub fn is_inside() -> bool {
+    std::env::var_os(INSIDE_VARIABLE).is_some()
+}
+
+/// Where labs of an isolated task have their state; removed when the task ends.
+#[must_use]
+pub fn directory() -> Option<PathBuf> {
+    std::env::var_os(INSIDE_VARIABLE).map(PathBuf::from)
+}
+
+/// Runs `xtask` with these arguments isolated, and returns its exit code. Callers that are inside
+/// already must not call it (`is_inside`).
+///
+/// # Errors
+/// The namespaces can't be made.
+pub fn run(arguments: &[String]) -> Result<ExitCode, Error> {
+    let action = || "run isolated".to_owned();
+    packages::install_missing()?;
+    teardown::sweep_dead_groups();
+    sweep_dead_directories();
+    let directory = PathBuf::from(format!("{DIRECTORY_PREFIX}{}", std::process::id()));
+    fs::create_dir_all(&directory).doing(action)?;
+    let own = ProcessId::own()
+        .ok_or_else(|| Error::refused(action(), "/proc doesn't show this process"))?;
+    super::directories::write_json(&directory.join(OWNER_FILE), &own)?;
+    let machine_cache = Cache::of_environment();
+    fs::create_dir_all(machine_cache.path()).doing(action)?;
+    let socket = directory.join("upstream.socket");
+    let bases = cache::machine_upstreams()?.bases.into_values().collect();
+    upstream::serve_socket(&socket, bases, machine_cache.path().to_owned())?;
+    let program = fs::read_link("/proc/self/exe").doing(action)?;
+    // setpriv: the inside dies with us even if we are killed; unshare passes that on.
+    let status = Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork"])
+        .args(["--kill-child", "--mount-proc"])
+        .arg(&program)
+        .args(["lab-internal", "inside"])
+        .args(arguments)
+        .env(INSIDE_VARIABLE, &directory)
+        .env(upstream::SOCKET_VARIABLE, &socket)
+        .status()
+        .doing(action);
+    let removed = remove_directory(&directory);
+    let code = exit_code(status?);
+    removed?;
+    Ok(code)
+}
+
+/// Process 1 of the inside: prepares the namespaces, runs the task, reaps orphans.
+///
+/// # Errors
+/// A mount is refused or the task can't be started.
+pub fn inside(arguments: &[String]) -> Result<ExitCode, Error> {
+    let action = || "prepare the namespaces".to_owned();
+    set_pdeathsig(Signal::SIGKILL).doing(action)?;
+    // nspawn needs a /run of its own: the machine's would keep its entries (lab.md 1.8).
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .doing(action)?;
+    fs::create_dir_all("/run/netns").doing(action)?;
+    error::output_of("ip", &["link", "set", "lo", "up"]).doing(action)?;
+    let child = process::own_program().args(arguments).spawn().doing(action)?;
+    let task = i32::try_from(child.id()).unwrap_or_default();
+    loop {
+        match wait().doing(|| "wait for the task".to_owned())? {
+            WaitStatus::Exited(pid, code) if pid.as_raw() == task => {
+                return Ok(u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from));
+            }
+            WaitStatus::Signaled(pid, _, _) if pid.as_raw() == task => {
+                return Ok(ExitCode::FAILURE);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Removes what isolated tasks have left whose outermost process is dead.
+fn sweep_dead_directories() {
+    let above = Path::new(DIRECTORY_PREFIX).parent().unwrap_or(Path::new("/var/tmp"));
+    let prefix = DIRECTORY_PREFIX.rsplit('/').next().unwrap_or(DIRECTORY_PREFIX);
+    for entry in fs::read_dir(above).into_iter().flatten().flatten() {
+        if !entry.file_name().to_string_lossy().starts_with(prefix) {
+            continue;
+        }
+        let owner: Option<ProcessId> =
+            super::directories::read_json(&entry.path().join(OWNER_FILE)).ok().flatten();
+        // Without an owner it is one that is being made right now.
+        if owner.is_some_and(|owner| !owner.is_alive()) {
+            // The next sweep tries again.
+            let _ = remove_directory(&entry.path());
+        }
+    }
+}
+
+fn remove_directory(directory: &Path) -> Result<(), Error> {
+    super::mounts::unmount_below(directory)?;
+    fs::remove_dir_all(directory).doing(|| format!("remove {}", directory.display()))
+}
+
+fn exit_code(status: ExitStatus) -> ExitCode {
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
