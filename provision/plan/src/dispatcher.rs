@@ -98,7 +98,8 @@ impl Dispatcher {
     /// - An evaluation of scope Host: if no *other* active host may still run or evaluate an
     ///   earlier step of scope World (it could change what is read here: delegated facts, groups).
     /// - An evaluation of scope World: if every other active host has finished everything earlier.
-    /// - `run_once`: as World, and only on the first active host that stands there.
+    /// - `run_once`: as World, only on the first active host that stands there, and if nothing of
+    ///   it is in flight: what it finds, others share, and it cannot be taken back.
     /// - [`Order::Strict`][]: as World, and nothing of the host is in flight.
     /// - [`Order::Free`][]: always.
     ///
@@ -107,7 +108,8 @@ impl Dispatcher {
     pub fn may_evaluate(&self, host: HostIndex) -> Verdict {
         self.verdict(host, |this, state, step| {
             this.fence(host, step, step.reads_world())?;
-            if this.order == Order::Strict { first_own(state) } else { Ok(()) }
+            let shared = step.turn == Turn::Once && this.order != Order::Free;
+            if shared || this.order == Order::Strict { nothing_own(state) } else { Ok(()) }
         })
     }
 
@@ -365,7 +367,7 @@ impl Dispatcher {
 }
 
 /// Nothing of the host may be in flight.
-fn first_own(state: &Host) -> Result<(), Reason> {
+fn nothing_own(state: &Host) -> Result<(), Reason> {
     match state.last_in_flight() {
         Some((at, _)) => Err(Reason::Own { at: at.clone() }),
         None => Ok(()),
