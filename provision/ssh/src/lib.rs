@@ -1,1 +1,49 @@
 //! `[io]` SSH on russh: host keys, identities, configuration, jump hosts and sessions.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), provision_ssh::SshError> {
+//! use provision_ssh::{Client, ClientOptions, ConnectOptions};
+//! let client = Client::new(ClientOptions::default())?;
+//! let session = client.connect(&"web1".parse()?, &ConnectOptions::default()).await?;
+//! let output = session.exec("uname -m").await?.collect(1024).await?;
+//! # Ok(()) }
+//! ```
+//!
+//! No type of russh is visible outside. Text that comes from hosts is stripped of control
+//! characters before it gets into an error.
+
+mod auth;
+mod client;
+mod deadline;
+mod error;
+mod host_key;
+mod keys;
+mod known_hosts;
+mod link;
+mod local;
+mod options;
+mod pattern;
+mod pipe;
+mod process;
+mod resolve;
+mod secret;
+mod session;
+mod ssh_config;
+mod transport;
+mod trust;
+mod verify;
+
+pub use client::Client;
+pub use error::{Attempt, AuthenticationFailure, ErrorKind, SshError, UnknownHostKey};
+pub use host_key::HostKey;
+pub use known_hosts::{
+    HostName, HostPatterns, KnownHosts, KnownHostsLine, KnownHostsText, KnownKey, Location,
+    MalformedLine, Marker, NameStorage, Verdict, parse_known_hosts,
+};
+pub use link::Negotiated;
+pub use options::{
+    ClientOptions, ConnectOptions, Destination, HostKeyPolicy, Prompter, TerminalPrompter,
+};
+pub use process::{CollectedOutput, Exit, ExitStatus, Output, Process, Stdin};
+pub use secret::Secret;
+pub use session::{Session, SessionDescription};

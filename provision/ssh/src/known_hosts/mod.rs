@@ -1,0 +1,13 @@
+//! Host keys as OpenSSH keeps them: a pure parser, a pure decision, and the files around them.
+
+mod certificate;
+mod files;
+mod lookup;
+mod parse;
+
+pub(crate) use certificate::check_host_certificate;
+pub use files::{KnownHosts, NameStorage};
+pub use lookup::{HostName, KnownKey, Location, Verdict};
+pub use parse::{
+    HostPatterns, KnownHostsLine, KnownHostsText, MalformedLine, Marker, parse_known_hosts,
+};
