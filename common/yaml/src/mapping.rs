@@ -15,6 +15,12 @@ pub(crate) struct Entries {
     pub(crate) own: Vec<(Node, Node)>,
 }
 
+/// From which of the written entries one entry of the mapping comes.
+struct Place {
+    key: usize,
+    value: usize,
+}
+
 /// When two keys are one key; numbers and booleans compare as in Python (`1 == 1.0 == True`).
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Identity<'node> {
@@ -59,29 +65,36 @@ impl Entries {
         let merged = self.merged.len();
         let mut slots: Vec<Option<(Node, Node)>> = Vec::with_capacity(merged + self.own.len());
         slots.extend(self.merged.into_iter().chain(self.own).map(Some));
-        let mut winners: Vec<usize> = Vec::with_capacity(slots.len());
+        let mut places: Vec<Place> = Vec::with_capacity(slots.len());
         {
-            let mut seen: BTreeMap<Identity<'_>, usize> = BTreeMap::new();
-            for (index, (key, _)) in
-                slots.iter().enumerate().filter_map(|(index, slot)| Some((index, slot.as_ref()?)))
-            {
-                let position = *seen.entry(identity(key)).or_insert(winners.len());
-                match winners.get_mut(position) {
-                    None => winners.push(index),
-                    Some(winner) => {
-                        let earlier = slots.get(*winner).and_then(Option::as_ref);
-                        if let Some((first, _)) = earlier.filter(|_| *winner >= merged) {
-                            diagnostics.push(duplicate(first, key, schema));
-                        }
-                        *winner = index;
-                    }
+            let keys = slots.iter().flatten().map(|(key, _)| key);
+            let mut seen: BTreeMap<Identity<'_>, (usize, &Node)> = BTreeMap::new();
+            for (index, key) in keys.enumerate() {
+                let known = seen.get(&identity(key)).copied();
+                let place = known.and_then(|(place, _)| places.get_mut(place));
+                let (Some((position, earlier)), Some(place)) = (known, place) else {
+                    seen.insert(identity(key), (places.len(), key));
+                    places.push(Place { key: index, value: index });
+                    continue;
+                };
+                if place.value >= merged {
+                    diagnostics.push(duplicate(earlier, key, schema));
                 }
+                place.value = index;
+                // Equal keys of different types (`1` and `true`): Python keeps the first one.
+                if earlier.value == key.value {
+                    place.key = index;
+                }
+                seen.insert(identity(key), (position, key));
             }
         }
-        let entries = winners
-            .iter()
-            .filter_map(|index| slots.get_mut(*index).and_then(Option::take))
-            .collect();
+        let mut entries = Vec::with_capacity(places.len());
+        for Place { key, value } in places {
+            let first = (key != value).then(|| slots.get_mut(key).and_then(Option::take)).flatten();
+            if let Some((last, value)) = slots.get_mut(value).and_then(Option::take) {
+                entries.push((first.map_or(last, |(key, _)| key), value));
+            }
+        }
         (Mapping { entries }, diagnostics)
     }
 }

@@ -67,9 +67,10 @@ fn boolean(text: &str, schema: Schema) -> Option<bool> {
     schema::boolean(&text.to_ascii_lowercase(), schema)
 }
 
-/// `!!float` takes integers, too.
+/// `!!float` takes integers, too; all but sexagesimal ones as decimal, whatever their prefix.
 fn float(text: &str, schema: Schema) -> Option<f64> {
     schema::float(text, schema).or_else(|| match schema::integer(text, schema)? {
+        NodeValue::Integer(value) if text.contains(':') => value.to_string().parse().ok(),
         NodeValue::Integer(_) | NodeValue::BigInteger(_) => text.replace('_', "").parse().ok(),
         _ => None,
     })
