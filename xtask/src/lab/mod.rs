@@ -114,7 +114,7 @@ impl Lab {
         packages::install_missing()?;
         teardown::sweep_dead_groups();
         if let Some(lab) = Self::living(options)? {
-            return lab.complete(&hosts);
+            return lab.complete(&hosts, &cache);
         }
         let layers = rootfs::layers(&cache, options.variant)?;
         let lab = Self::make(options, hosts, layers, &cache)?;
@@ -208,7 +208,7 @@ impl Lab {
     }
 
     /// Starts the hosts that don't run.
-    fn complete(self, hosts: &[Host]) -> Result<Self, Error> {
+    fn complete(self, hosts: &[Host], cache: &Cache) -> Result<Self, Error> {
         if self.record.hosts != hosts {
             let names: Vec<&str> =
                 self.record.hosts.iter().map(|host| host.name.as_str()).collect();
@@ -225,6 +225,7 @@ impl Lab {
                 self.start_unready(host)?;
             }
         }
+        inventory::write(&self.directory, &self.record, &artifacts::ensure(cache)?)?;
         self.wait_until_ready(self.hosts())?;
         Ok(self)
     }

@@ -20,7 +20,7 @@ use super::mirror::cache::PackageCache;
 use crate::error::{Doing, Error};
 
 /// Raised when a recipe changes: archives of other recipes are built again.
-const RECIPES_VERSION: u32 = 2;
+const RECIPES_VERSION: u32 = 3;
 
 /// An archive in the cache.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -224,7 +224,12 @@ fn zookeeper(suites: &mut Suites<'_>, suite: &str) -> Result<Release, Error> {
             path.strip_prefix(JAVA).is_some_and(|name| !name.contains('/'))
         })?;
     }
+    // One implementation of log4j's classes: the maintained one where the suite has it.
+    let log4j_is_replaced = tree.resolve(&format!("{JAVA}reload4j.jar")).is_some();
     for jar in ZOOKEEPER_JARS {
+        if log4j_is_replaced && *jar == "log4j-1.2" {
+            continue;
+        }
         match tree.resolve(&format!("{JAVA}{jar}.jar")) {
             Some((name, bytes)) => kitchen.archive.add(&format!("lib/{name}"), bytes.to_owned()),
             None if ZOOKEEPER_REQUIRED.contains(jar) => {
