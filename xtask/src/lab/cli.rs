@@ -2,7 +2,7 @@
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use clap::{Args, Subcommand};
 
@@ -82,6 +82,17 @@ enum LabCommand {
         /// The round trip in milliseconds, or `off`
         round_trip: String,
     },
+    /// Bring the lab up, run a command with it, remove it
+    ///
+    /// The command finds the inventory's path in CORRAL_LAB_INVENTORY. Together with `isolated`
+    /// nothing stays behind whatever dies: `lab isolated lab with 3 -- COMMAND`
+    With {
+        /// How many hosts; the demo's five without
+        count: Option<u8>,
+        /// The command
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
     /// Run a task of xtask in namespaces of its own: nothing of it can stay behind
     Isolated {
         /// The task with its arguments
@@ -155,6 +166,7 @@ pub fn run(arguments: LabArguments) -> Result<ExitCode, Error> {
         LabCommand::Partition { host, heal: false } => on(&name, &host, Lab::partition)?,
         LabCommand::Partition { host, heal: true } => on(&name, &host, Lab::heal)?,
         LabCommand::Latency { round_trip } => delay(&Lab::open(&name)?, &round_trip)?,
+        LabCommand::With { count, command } => return with(&name, count, &command),
         LabCommand::Isolated { task } => return isolate::run(&task),
         LabCommand::Artifacts { refresh } => list_artifacts(refresh)?,
         LabCommand::Down => down(&LabName::parse(&name)?)?,
@@ -224,6 +236,23 @@ fn status(lab: &Lab) -> Result<(), Error> {
     Ok(())
 }
 
+fn with(name: &str, count: Option<u8>, command: &[String]) -> Result<ExitCode, Error> {
+    let layout = count.map_or_else(Layout::demo, Layout::Numbered);
+    let lab = Lab::up(&UpOptions::new(name, layout)?)?;
+    let (program, arguments) = command
+        .split_first()
+        .ok_or_else(|| Error::refused("run a command with the lab", "there is no command"))?;
+    let status = Command::new(program)
+        .args(arguments)
+        .env("CORRAL_LAB_NAME", name)
+        .env("CORRAL_LAB_INVENTORY", lab.directory().inventory())
+        .status()
+        .doing(|| format!("run {program}"));
+    lab.down()?;
+    let code = status?.code().and_then(|code| u8::try_from(code).ok());
+    Ok(code.map_or(ExitCode::FAILURE, ExitCode::from))
+}
+
 fn delay(lab: &Lab, round_trip: &str) -> Result<(), Error> {
     if round_trip == "off" {
         return lab.undelay();
@@ -256,9 +285,10 @@ fn list_artifacts(refresh: bool) -> Result<(), Error> {
 
 fn down(name: &LabName) -> Result<(), Error> {
     let directory = StateDirectory::of_environment(name);
-    let before = teardown::remains(&directory, &name.id());
-    teardown::remove_lab(&directory, &name.id())?;
-    let after = teardown::remains(&directory, &name.id());
+    let id = isolate::id(name);
+    let before = teardown::remains(&directory, &id);
+    teardown::remove_lab(&directory, &id)?;
+    let after = teardown::remains(&directory, &id);
     if !after.is_empty() {
         return Err(Error::refused(
             format!("remove the lab `{}`", name.as_str()),

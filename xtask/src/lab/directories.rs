@@ -14,6 +14,9 @@ use crate::error::{Doing, Error};
 /// Version of the files in a state directory; others are refused.
 const STATE_VERSION: u32 = 1;
 
+/// What the names of state directories begin with.
+pub const FOLDER_PREFIX: &str = "corral-lab-";
+
 /// What all labs of this machine share.
 #[derive(Debug, Clone)]
 pub struct Cache(PathBuf);
@@ -83,7 +86,7 @@ impl StateDirectory {
     /// `$CORRAL_LAB_DIR` or a folder by the lab's name.
     #[must_use]
     pub fn of_environment(name: &LabName) -> Self {
-        let folder = format!("corral-lab-{}", name.as_str());
+        let folder = format!("{FOLDER_PREFIX}{}", name.as_str());
         Self(match (isolate::directory(), std::env::var_os("CORRAL_LAB_DIR")) {
             (Some(above), _) => above.join(folder),
             (None, Some(directory)) => directory.into(),
@@ -205,7 +208,7 @@ impl Record {
     /// The id in all names.
     #[must_use]
     pub fn id(&self) -> LabId {
-        self.name.id()
+        isolate::id(&self.name)
     }
 }
 

@@ -15,8 +15,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitStatus, wait};
 
-use super::directories::Cache;
+use super::cgroup::Hierarchies;
+use super::directories::{Cache, FOLDER_PREFIX};
 use super::mirror::{cache, upstream};
+use super::names::{LabId, LabName};
 use super::process::{self, ProcessId};
 use super::{packages, teardown};
 use crate::error::{self, Doing, Error};
@@ -36,6 +38,12 @@ pub fn is_inside() -> bool {
 #[must_use]
 pub fn directory() -> Option<PathBuf> {
     std::env::var_os(INSIDE_VARIABLE).map(PathBuf::from)
+}
+
+/// The id of a lab of this name, here.
+#[must_use]
+pub fn id(name: &LabName) -> LabId {
+    name.id(directory().as_deref())
 }
 
 /// Runs `xtask` with these arguments isolated, and returns its exit code. Callers that are inside
@@ -121,7 +129,18 @@ fn sweep_dead_directories() {
     }
 }
 
+/// Removes an isolated task's directory and its labs' control groups, all that is left of them.
 fn remove_directory(directory: &Path) -> Result<(), Error> {
+    let hierarchies = Hierarchies::find()?;
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let folder = entry.file_name().to_string_lossy().into_owned();
+        let name = folder.strip_prefix(FOLDER_PREFIX).and_then(|name| LabName::parse(name).ok());
+        if let Some(name) = name {
+            let group = name.id(Some(directory)).cgroup();
+            hierarchies.kill_all(&group)?;
+            hierarchies.remove(&group)?;
+        }
+    }
     super::mounts::unmount_below(directory)?;
     fs::remove_dir_all(directory).doing(|| format!("remove {}", directory.display()))
 }

@@ -6,6 +6,9 @@
 //! arrives, and nothing a server says leaves, before a real handshake would have ended. Every
 //! exchange of bytes takes exactly as long as over a real link with this round trip; only the
 //! moment at which `connect()` returns differs, and that a connection is refused shows as its end.
+//! One thing isn't charged: acknowledgements come at once, so a sender with Nagle's algorithm
+//! doesn't wait for them. That flatters OpenSSH (7 to 8 round trips for a connection and a command
+//! here, 11 to 12 through packet delay), not programs that set TCP_NODELAY.
 
 use std::fs;
 use std::io::{self, Read, Write};

@@ -195,9 +195,14 @@ impl Lab {
 
     /// The lab of this name, if any of its processes lives; the remains of a dead one are removed.
     fn living(options: &UpOptions) -> Result<Option<Self>, Error> {
-        let id = options.name.id();
+        let id = isolate::id(&options.name);
         let alive = !Hierarchies::find()?.members(&id.cgroup()).pids.is_empty();
-        if alive && let Ok(lab) = Self::at(options.directory.clone()) {
+        // The known hosts are the last thing that is written when a lab is made.
+        let whole = options.directory.known_hosts().is_file();
+        if alive
+            && whole
+            && let Ok(lab) = Self::at(options.directory.clone())
+        {
             return Ok(Some(lab));
         }
         if !teardown::remains(&options.directory, &id).is_empty() {
@@ -236,7 +241,7 @@ impl Lab {
         layers: Vec<std::path::PathBuf>,
         cache: &Cache,
     ) -> Result<Self, Error> {
-        let id = options.name.id();
+        let id = isolate::id(&options.name);
         let directory = options.directory.clone();
         let keys = directory.path().join("keys");
         fs::create_dir_all(&keys).doing(|| format!("create {}", keys.display()))?;

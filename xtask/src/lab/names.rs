@@ -4,6 +4,7 @@
 //! lab's things can be found (and removed) by name alone when its state has been lost.
 
 use std::net::Ipv4Addr;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -74,9 +75,11 @@ impl LabName {
     }
 
     /// The id in the names of this lab's things: short, because a link's name has 15 characters.
+    /// Control groups are the whole machine's, so an isolated task has a scope of its own.
     #[must_use]
-    pub fn id(&self) -> LabId {
-        let digest = hex::encode(Sha256::digest(self.0.as_bytes()));
+    pub fn id(&self, scope: Option<&Path>) -> LabId {
+        let scope = scope.map_or(String::new(), |scope| format!("\0{}", scope.display()));
+        let digest = hex::encode(Sha256::digest(format!("{}{scope}", self.0).as_bytes()));
         LabId(digest.chars().take(6).collect())
     }
 }
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn links_fit_into_the_kernels_15_characters() {
-        let id = LabName::parse("a-lab-with-a-long-name").unwrap().id();
+        let id = LabName::parse("a-lab-with-a-long-name").unwrap().id(None);
         for host in Layout::Numbered(NUMBERED_LIMIT_HOSTS).hosts().unwrap() {
             assert!(id.link(&host).len() <= 15);
         }
