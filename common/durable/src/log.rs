@@ -82,15 +82,8 @@ impl Log {
             .map_err(failed)?;
         let mut bytes = Vec::new();
         (&mut file).take(LOG_LIMIT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-        let parsed = parse(&bytes, format);
-        let Ok((records, whole)) = parsed else {
-            let first: Vec<u8> =
-                bytes.iter().take(40).take_while(|byte| **byte != b'\n').copied().collect();
-            return Err(LogError::Format {
-                path: path.to_owned(),
-                expected: format.to_owned(),
-                found: String::from_utf8_lossy(&first).into_owned(),
-            });
+        let Ok((records, whole)) = parse(&bytes, format) else {
+            return Err(other_format(path, format, &bytes));
         };
         let mut log = Log { path: path.to_owned(), format: format.to_owned(), file, length: whole };
         let cut_bytes = (bytes.len() as u64).saturating_sub(whole);
@@ -156,6 +149,31 @@ impl Log {
 
     fn failed(&self, source: io::Error) -> LogError {
         LogError::Io { path: self.path.clone(), source }
+    }
+}
+
+/// The whole records of a log that somebody else may be appending to; it isn't changed.
+///
+/// # Errors
+/// When the file can't be read or has another format.
+pub fn read(path: &Path, format: &str) -> Result<Vec<Vec<u8>>, LogError> {
+    let failed = |source| LogError::Io { path: path.to_owned(), source };
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(failed)?;
+    file.take(LOG_LIMIT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
+    match parse(&bytes, format) {
+        Ok((records, _)) => Ok(records),
+        Err(OtherFormat) => Err(other_format(path, format, &bytes)),
+    }
+}
+
+fn other_format(path: &Path, format: &str, bytes: &[u8]) -> LogError {
+    let first: Vec<u8> =
+        bytes.iter().take(40).take_while(|byte| **byte != b'\n').copied().collect();
+    LogError::Format {
+        path: path.to_owned(),
+        expected: format.to_owned(),
+        found: String::from_utf8_lossy(&first).into_owned(),
     }
 }
 

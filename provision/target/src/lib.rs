@@ -2,6 +2,8 @@
 //!
 //! It knows modules, files and processes; nothing of plays, variables or templates.
 
+pub mod identity;
 pub mod module;
 pub mod modules;
 pub mod names;
+pub mod serve;

@@ -1,0 +1,130 @@
+//! From what a module returned to what the controller gets.
+
+use provision_protocol::{Call, CallResult, Object};
+use serde_json::Value;
+
+use crate::module::{Failure, Outcome};
+
+/// Largest result in JSON, in bytes; it must fit into a frame with room to spare.
+const RESULT_LIMIT_BYTES: usize = 48 << 20;
+
+/// Why a call was stopped.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Stop {
+    /// The controller said so.
+    Cancelled,
+    /// Its time was over.
+    TimedOut {
+        /// The limit.
+        after_s: f64,
+    },
+}
+
+/// The result object of a call.
+#[must_use]
+pub fn result_object(call: &Call, ended: Result<Outcome, Failure>, stop: Option<Stop>) -> Object {
+    let object = match (ended, stop) {
+        (Ok(outcome), None) => success(call, outcome),
+        (Err(failure), None) => failed(failure),
+        (ended, Some(stop)) => stopped(ended, stop),
+    };
+    let size = serde_json::to_vec(&object).map_or(usize::MAX, |bytes| bytes.len());
+    if size <= RESULT_LIMIT_BYTES {
+        return object;
+    }
+    let changed = object.get("changed").cloned().unwrap_or(Value::Bool(true));
+    let mut short = failed(Failure::new(format!(
+        "the result of {} takes {size} bytes, more than the {RESULT_LIMIT_BYTES} that are allowed",
+        call.module
+    )));
+    short.insert("changed".into(), changed);
+    short
+}
+
+/// A result with a failure and nothing else.
+#[must_use]
+pub fn failure_result(call: &Call, failure: Failure) -> CallResult {
+    CallResult { id: call.id, result: failed(failure), duration_us: 0 }
+}
+
+/// Whether a result counts as a failure for the calls behind it.
+#[must_use]
+pub fn is_failure(result: &Object) -> bool {
+    result.get("failed").is_some_and(truthy)
+}
+
+/// Whether a result says that something changed.
+#[must_use]
+pub fn is_change(result: &Object) -> bool {
+    result.get("changed").is_some_and(truthy)
+}
+
+/// What may be stored of a result whose values are secret.
+#[must_use]
+pub fn without_values(result: &CallResult) -> CallResult {
+    let mut kept = Object::new();
+    for name in ["changed", "failed", "skipped"] {
+        if let Some(value @ Value::Bool(_)) = result.result.get(name) {
+            kept.insert(name.into(), value.clone());
+        }
+    }
+    if is_failure(&result.result) {
+        kept.insert("msg".into(), "the values of this result were not stored (no_log)".into());
+    }
+    CallResult { id: result.id, result: kept, duration_us: result.duration_us }
+}
+
+fn truthy(value: &Value) -> bool {
+    match value {
+        Value::Bool(value) => *value,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        _ => false,
+    }
+}
+
+fn success(call: &Call, outcome: Outcome) -> Object {
+    let mut object = outcome.values;
+    object.insert("changed".into(), outcome.changed.into());
+    if let Some(reason) = outcome.skipped {
+        object.insert("skipped".into(), true.into());
+        object.entry("msg").or_insert(reason.into());
+    }
+    if call.diff && !outcome.diff.is_empty() {
+        let diffs = serde_json::to_value(&outcome.diff).unwrap_or_default();
+        object.insert("diff".into(), diffs);
+    }
+    object
+}
+
+fn failed(failure: Failure) -> Object {
+    let mut object = failure.values;
+    object.insert("failed".into(), true.into());
+    object.insert("msg".into(), failure.message.into());
+    object.entry("changed").or_insert(false.into());
+    object
+}
+
+fn stopped(ended: Result<Outcome, Failure>, stop: Stop) -> Object {
+    let (mut values, detail) = match ended {
+        Ok(outcome) => {
+            let mut values = outcome.values;
+            values.insert("changed".into(), outcome.changed.into());
+            (values, None)
+        }
+        Err(failure) => (failure.values, Some(failure.message)),
+    };
+    let message = match stop {
+        Stop::Cancelled => "cancelled".to_owned(),
+        Stop::TimedOut { after_s } => {
+            let mut period = Object::new();
+            period.insert("period".into(), after_s.into());
+            values.insert("timedout".into(), period.into());
+            format!("timed out after {after_s} second(s)")
+        }
+    };
+    let message = match detail {
+        Some(detail) => format!("{message}: {detail}"),
+        None => message,
+    };
+    failed(Failure { message, values })
+}
