@@ -1,6 +1,9 @@
 //! How this pure crate sees files: the caller reads them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+
+use crate::paths::normal;
 
 /// What kind of thing is at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,4 +28,47 @@ pub trait Files {
 
     /// Paths of the entries of a folder, sorted by name; empty if it can't be read.
     fn list(&self, folder: &Path) -> Vec<PathBuf>;
+}
+
+/// Files in memory: tests, fuzzing, and whoever has the texts already.
+#[derive(Debug, Clone, Default)]
+pub struct MapFiles {
+    texts: BTreeMap<PathBuf, String>,
+}
+
+impl MapFiles {
+    /// Files by path; folders exist where files are below them.
+    #[must_use]
+    pub fn new(texts: BTreeMap<PathBuf, String>) -> Self {
+        let texts = texts.into_iter().map(|(path, text)| (normal(&path), text)).collect();
+        MapFiles { texts }
+    }
+}
+
+impl Files for MapFiles {
+    fn kind(&self, path: &Path) -> Option<FileKind> {
+        let path = normal(path);
+        if self.texts.contains_key(&path) {
+            return Some(FileKind::File);
+        }
+        let is_folder = self.texts.keys().any(|file| file != &path && file.starts_with(&path));
+        is_folder.then_some(FileKind::Folder)
+    }
+
+    fn read(&self, path: &Path) -> Result<String, String> {
+        self.texts.get(&normal(path)).cloned().ok_or_else(|| "no such file".to_owned())
+    }
+
+    fn list(&self, folder: &Path) -> Vec<PathBuf> {
+        let folder = normal(folder);
+        let mut entries: Vec<PathBuf> = self
+            .texts
+            .keys()
+            .filter_map(|path| path.strip_prefix(&folder).ok())
+            .filter_map(|rest| rest.components().next())
+            .map(|first| folder.join(first))
+            .collect();
+        entries.dedup();
+        entries
+    }
 }

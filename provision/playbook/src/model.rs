@@ -3,7 +3,7 @@
 //! Static imports are already inlined. Keywords are inherited through a chain of [`Context`]s:
 //! the innermost wins for most of them, `when`, `tags` and `environment` add up.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diagnostics::Span;
@@ -50,6 +50,9 @@ pub struct Play {
     pub max_fail_percentage: Option<Node>,
     /// `order`.
     pub order: Option<Node>,
+    /// `when` of the `import_playbook` statements around it: guards fact gathering, too. Items
+    /// already inherit it.
+    pub included_when: Vec<Node>,
     /// `strategy`.
     pub strategy: Strategy,
     /// `force_handlers`.
@@ -144,7 +147,7 @@ pub struct Task {
     pub repeat: Option<Loop>,
     /// `register`.
     pub register: Option<(String, Span)>,
-    /// `notify`.
+    /// `notify` of this task or the innermost enclosing level that has one.
     pub notify: Vec<Node>,
     /// `changed_when`: all must hold.
     pub changed_when: Option<Vec<Node>>,
@@ -194,6 +197,8 @@ pub struct Loop {
     pub pause: Option<Node>,
     /// `loop_control.extended`.
     pub extended: Option<Node>,
+    /// `loop_control.extended_allitems`.
+    pub extended_all_items: Option<Node>,
     /// `loop_control.break_when`.
     pub break_when: Vec<Node>,
 }
@@ -249,6 +254,9 @@ pub struct Context {
     pub directives: Directives,
     /// The role that begins at this level.
     pub role: Option<Arc<RoleUse>>,
+    /// The folder of the file whose content begins at this level: the playbook's for a play, the
+    /// included file's for an include or import. Relative includes look there.
+    pub folder: Option<PathBuf>,
 }
 
 /// Kinds of [`Context`].
@@ -256,7 +264,7 @@ pub struct Context {
 pub enum Level {
     /// A play.
     Play,
-    /// A role entry or import.
+    /// A role entry, import or include: only `vars`, `when`, `tags`… of the entry itself.
     Role,
     /// A block.
     Block,
@@ -266,7 +274,87 @@ pub enum Level {
     Include,
 }
 
+impl Task {
+    /// The context in which the tasks of a dynamic include are loaded: its `vars`, then what it
+    /// applies, inside of what encloses it. Its other keywords are for the include alone.
+    #[must_use]
+    pub fn included_context(&self) -> Arc<Context> {
+        let vars =
+            Directives { vars: self.context.directives.vars.clone(), ..Directives::default() };
+        let include = Context {
+            parent: self.context.parent.clone(),
+            level: Level::Include,
+            directives: vars,
+            role: None,
+            folder: None,
+        };
+        let include = Arc::new(include);
+        let apply = match &self.include {
+            Some(Include::Tasks { apply, .. } | Include::Role { apply, .. }) => apply.as_ref(),
+            None => None,
+        };
+        match apply {
+            Some(apply) => {
+                let directives = Directives::clone(apply);
+                Arc::new(Context::inside(&include, Level::Include, directives))
+            }
+            None => include,
+        }
+    }
+}
+
+impl Handler {
+    /// Whether a notification means this handler's name, with or without its role before it.
+    #[must_use]
+    pub fn is_named(&self, notification: &str) -> bool {
+        self.task
+            .name
+            .as_ref()
+            .and_then(Node::as_str)
+            .is_some_and(|name| self.matches(name, notification))
+    }
+
+    /// Whether it listens to a topic, with or without its role before it.
+    #[must_use]
+    pub fn listens_to(&self, notification: &str) -> bool {
+        self.listen.iter().filter_map(Node::as_str).any(|topic| self.matches(topic, notification))
+    }
+
+    fn matches(&self, name: &str, notification: &str) -> bool {
+        notification == name
+            || self.task.context.role().is_some_and(|role| {
+                notification
+                    .strip_prefix(role.role.name.as_str())
+                    .and_then(|rest| rest.strip_prefix(" : "))
+                    == Some(name)
+            })
+    }
+}
+
 impl Context {
+    /// A level without keywords inside of another.
+    #[must_use]
+    pub fn inside(parent: &Arc<Context>, level: Level, directives: Directives) -> Self {
+        Context { parent: Some(Arc::clone(parent)), level, directives, role: None, folder: None }
+    }
+
+    /// Folder of the playbook that the play stands in.
+    #[must_use]
+    pub fn playbook_folder(&self) -> &Path {
+        self.chain()
+            .filter(|context| context.level == Level::Play)
+            .find_map(|context| context.folder.as_deref())
+            .unwrap_or(Path::new(""))
+    }
+
+    /// All tags, the outermost first.
+    #[must_use]
+    pub fn tags(&self) -> Vec<&str> {
+        let levels: Vec<&Context> = self.chain().collect();
+        let outer_first = levels.iter().rev();
+        outer_first.flat_map(|level| level.directives.tags.iter().map(String::as_str)).collect()
+    }
+
     /// This level and the enclosing ones, innermost first.
     pub fn chain(&self) -> impl Iterator<Item = &Context> {
         std::iter::successors(Some(self), |context| context.parent.as_deref())
@@ -326,6 +414,8 @@ pub struct Directives {
     pub no_log: Option<Node>,
     /// `throttle`.
     pub throttle: Option<Node>,
+    /// `notify`.
+    pub notify: Option<Vec<Node>>,
     /// `timeout`, in seconds.
     pub timeout: Option<Node>,
     /// `retries`.
@@ -372,4 +462,27 @@ pub struct RoleUse {
     pub dependencies: Vec<Arc<RoleUse>>,
     /// Where it is used.
     pub span: Span,
+    /// Uses with the same number are the same to Ansible (role, parameters, `vars`, `when`,
+    /// `tags`, `*_from`): once one of them has run to its end on a host, the others are skipped
+    /// there unless duplicates are allowed.
+    pub identity: RoleIdentity,
+    /// Whether it comes from `import_role` or `include_role`.
+    pub from_include: bool,
+    /// Whether a second use runs again: `allow_duplicates` of the role's meta data, or of the
+    /// import or include.
+    pub allow_duplicates: bool,
+}
+
+/// Says which uses of roles are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RoleIdentity(pub u32);
+
+/// Puts all keys of `upper` over those of `lower`; new ones come last.
+pub fn overlay(lower: &mut Mapping, upper: &Mapping) {
+    for (key, value) in upper.iter() {
+        match lower.entries.iter_mut().find(|(old, _)| old.value == key.value) {
+            Some(entry) => *entry = (key.clone(), value.clone()),
+            None => lower.entries.push((key.clone(), value.clone())),
+        }
+    }
 }

@@ -1,0 +1,287 @@
+//! Texts to typed plays: reads the files, inlines static imports, reports everything that is
+//! wrong with a place and a hint. Never panics, whatever the files hold; connects nowhere.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use diagnostics::{Diagnostic, Sources, Span};
+use yaml::{Mapping, Node};
+
+use crate::files::Files;
+use crate::model::{Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, TaskId};
+use crate::paths;
+use crate::templating::Dialect;
+
+mod action;
+mod blocks;
+mod directives;
+mod handlers;
+mod imports;
+mod plays;
+mod prompts;
+mod read;
+mod roles;
+mod search;
+mod statics;
+mod tasks;
+mod types;
+
+/// What the caller decides about loading.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Whose rules apply.
+    pub dialect: Dialect,
+    /// Folders with roles besides `roles/` beside the playbook, in the order of the search.
+    pub roles_path: Vec<PathBuf>,
+    /// Variables from the command line: static imports may use them in file names.
+    pub extra_variables: Arc<Mapping>,
+}
+
+/// Which files of a role count instead of `main`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RoleFiles {
+    /// Under `tasks/`.
+    pub tasks: Option<String>,
+    /// Under `vars/`.
+    pub vars: Option<String>,
+    /// Under `defaults/`.
+    pub defaults: Option<String>,
+    /// Under `handlers/`.
+    pub handlers: Option<String>,
+}
+
+/// A role that `include_role` brought in.
+#[derive(Debug, Clone)]
+pub struct IncludedRole {
+    /// The use of it.
+    pub role_use: Arc<RoleUse>,
+    /// Its tasks, after those of its dependencies; ends with [`Item::RoleEnd`].
+    pub items: Vec<Item>,
+    /// Its handlers, to be added after those of the play.
+    pub handlers: Vec<Arc<Handler>>,
+}
+
+/// Loads playbooks and what they include.
+pub struct Loader {
+    files: Arc<dyn Files + Send + Sync>,
+    options: LoadOptions,
+    sources: Sources,
+    documents: BTreeMap<PathBuf, read::Loaded>,
+    roles: BTreeMap<(PathBuf, RoleFiles), Arc<Role>>,
+    identities: BTreeMap<String, RoleIdentity>,
+    next_task: u32,
+    /// Topics of the handlers among the tasks loaded so far.
+    listens: BTreeMap<TaskId, Vec<Node>>,
+    reported: Vec<Diagnostic>,
+    play: PlayState,
+}
+
+/// What loading a play collects along the way.
+#[derive(Debug, Default)]
+struct PlayState {
+    /// Handlers of roles that were imported by tasks.
+    imported_handlers: Vec<Arc<Handler>>,
+    /// Roles whose variables the whole play sees.
+    public_roles: Vec<Arc<RoleUse>>,
+    /// Contents of constant `vars_files`.
+    variables: Vec<Arc<Mapping>>,
+}
+
+/// Where the loader is: what new tasks inherit and where they look for files.
+#[derive(Debug, Clone)]
+struct Surroundings {
+    context: Arc<Context>,
+    /// Folder of the file being read.
+    folder: PathBuf,
+    /// Whether these are handlers.
+    handlers: bool,
+    /// Files and roles being imported, outermost first, to notice one that imports itself.
+    trail: Vec<(PathBuf, Span)>,
+    /// Blocks inside blocks.
+    depth: usize,
+}
+
+/// How deep imports, roles and blocks may nest: far above what people write, low enough for
+/// the stack.
+const DEPTH_MOST: usize = 64;
+
+/// How many tasks one program may have: static imports can double with every level, and a few
+/// lines would fill the memory.
+const TASKS_MOST: u32 = 200_000;
+
+impl Loader {
+    /// A loader that reads through `files`.
+    #[must_use]
+    pub fn new(files: Arc<dyn Files + Send + Sync>, options: LoadOptions) -> Self {
+        Loader {
+            files,
+            options,
+            sources: Sources::default(),
+            documents: BTreeMap::new(),
+            roles: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            next_task: 0,
+            listens: BTreeMap::new(),
+            reported: Vec::new(),
+            play: PlayState::default(),
+        }
+    }
+
+    /// All texts loaded so far: spans point into them.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// For others who load texts (inventory, extra variables) into the same run.
+    pub fn sources_mut(&mut self) -> &mut Sources {
+        &mut self.sources
+    }
+
+    /// The options, for extra variables that are read through this loader.
+    pub fn options_mut(&mut self) -> &mut LoadOptions {
+        &mut self.options
+    }
+
+    /// Loads a playbook with everything it imports statically, and everything wrong with it.
+    pub fn playbook(&mut self, path: &Path) -> (Playbook, Vec<Diagnostic>) {
+        let plays = self.plays(path);
+        (Playbook { path: path.to_owned(), plays }, self.take_reported())
+    }
+
+    /// Loads a file of tasks for `include_tasks`. The parent is
+    /// [`crate::model::Task::included_context`] of the including task, or a level inside of it.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; warnings alone are no error and are dropped.
+    pub fn tasks(
+        &mut self,
+        path: &Path,
+        parent: &Arc<Context>,
+    ) -> Result<Vec<Item>, Vec<Diagnostic>> {
+        let items = self.included_items(path, parent, Listing::Tasks);
+        self.unless_errors(items)
+    }
+
+    /// Loads a file of handlers for an `include_tasks` that is a handler.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; warnings alone are no error and are dropped.
+    pub fn handlers(
+        &mut self,
+        path: &Path,
+        parent: &Arc<Context>,
+    ) -> Result<Vec<Arc<Handler>>, Vec<Diagnostic>> {
+        let items = self.included_items(path, parent, Listing::Handlers);
+        let handlers = self.handlers_of(items);
+        self.unless_errors(handlers)
+    }
+
+    /// Handlers and public roles that `import_role` has brought in since the last call while
+    /// tasks, handlers or roles were included at run time; the play gets them.
+    pub fn take_imported(&mut self) -> (Vec<Arc<Handler>>, Vec<Arc<RoleUse>>) {
+        let PlayState { imported_handlers, public_roles, .. } = std::mem::take(&mut self.play);
+        (imported_handlers, public_roles)
+    }
+
+    /// Loads a role for `include_role`. The parent is
+    /// [`crate::model::Task::included_context`] of the including task.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; warnings alone are no error and are dropped.
+    pub fn include_role(
+        &mut self,
+        name: &str,
+        from: &RoleFiles,
+        parent: &Arc<Context>,
+        span: Span,
+    ) -> Result<IncludedRole, Vec<Diagnostic>> {
+        let role = self.included_role(name, from, parent, span);
+        match role {
+            Some(role) => self.unless_errors(role),
+            None => Err(self.take_reported()),
+        }
+    }
+
+    /// Loads a file of variables: a mapping in YAML or JSON; an empty file is an empty mapping.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn variables(&mut self, path: &Path) -> Result<Arc<Mapping>, Vec<Diagnostic>> {
+        let mapping = self.variables_file(path, None);
+        self.unless_errors(Arc::new(mapping))
+    }
+
+    fn unless_errors<T>(&mut self, value: T) -> Result<T, Vec<Diagnostic>> {
+        let reported = self.take_reported();
+        if reported.iter().any(Diagnostic::is_error) { Err(reported) } else { Ok(value) }
+    }
+
+    fn report(&mut self, diagnostic: Diagnostic) {
+        // A file that is imported twice would say everything twice.
+        if !self.reported.contains(&diagnostic) {
+            self.reported.push(diagnostic);
+        }
+    }
+
+    fn take_reported(&mut self) -> Vec<Diagnostic> {
+        let mut reported = std::mem::take(&mut self.reported);
+        reported.sort_by_key(|diagnostic| {
+            diagnostic.primary.as_ref().map(|label| (label.span.source, label.span.start))
+        });
+        reported
+    }
+
+    fn new_task(&mut self, span: Span) -> TaskId {
+        let id = TaskId(self.next_task);
+        self.next_task = self.next_task.saturating_add(1);
+        if self.next_task == TASKS_MOST {
+            self.report(
+                Diagnostic::error("too-many-tasks", format!("there are over {TASKS_MOST} tasks"))
+                    .at(span, "the one too many")
+                    .hint("imports double with every level: use `include_tasks` or a loop"),
+            );
+        }
+        id
+    }
+
+    fn is_full(&self) -> bool {
+        self.next_task >= TASKS_MOST
+    }
+
+    /// What a file of tasks that is included at run time holds.
+    fn included_items(
+        &mut self,
+        path: &Path,
+        parent: &Arc<Context>,
+        listing: Listing,
+    ) -> Vec<Item> {
+        let folder = paths::folder(path);
+        let mut context = Context::inside(parent, Level::Include, Default::default());
+        context.folder = Some(folder.clone());
+        let around = Surroundings {
+            context: Arc::new(context),
+            folder,
+            handlers: listing == Listing::Handlers,
+            trail: Vec::new(),
+            depth: 0,
+        };
+        match self.list_file(path, None) {
+            Some(list) => self.items(&list, &around),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// What a list of tasks is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Listing {
+    Tasks,
+    Handlers,
+}
+
+/// A value that is there: null counts as absent, as in Ansible.
+fn present<'a>(mapping: &'a Mapping, key: &str) -> Option<&'a Node> {
+    mapping.get(key).filter(|node| !node.is_null())
+}

@@ -1,0 +1,158 @@
+//! Reads files, each one once.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use diagnostics::{Diagnostic, Span};
+use yaml::{Mapping, Node, NodeValue, Schema};
+
+use crate::files::FileKind;
+use crate::loader::Loader;
+use crate::paths::normal;
+
+/// A file that was read.
+#[derive(Debug, Clone)]
+pub(super) enum Loaded {
+    /// Its only document.
+    Document(Arc<Node>),
+    /// It holds nothing.
+    Empty,
+    /// It can't be used, and the reasons have been reported.
+    Failed,
+}
+
+impl Loader {
+    /// The document in a file. `asked` is where the user asked for it.
+    pub(super) fn document(&mut self, path: &Path, asked: Option<Span>) -> Loaded {
+        let key = normal(path);
+        if let Some(loaded) = self.documents.get(&key) {
+            return loaded.clone();
+        }
+        let loaded = self.read_document(path, asked);
+        // A file that isn't there is reported wherever it is asked for.
+        if !matches!(loaded, Loaded::Failed) || self.files.kind(path).is_some() {
+            self.documents.insert(key, loaded.clone());
+        }
+        loaded
+    }
+
+    fn read_document(&mut self, path: &Path, asked: Option<Span>) -> Loaded {
+        let text = match self.files.read(path) {
+            Ok(text) => text,
+            Err(reason) => {
+                self.unreadable(path, &reason, asked);
+                return Loaded::Failed;
+            }
+        };
+        let source = self.sources.add(path.display().to_string(), text.as_str());
+        if text.starts_with("$ANSIBLE_VAULT;") {
+            self.report(
+                Diagnostic::error("vault", "files encrypted with ansible-vault can't be read yet")
+                    .at(Span::new(source, 0, 14), "encrypted")
+                    .hint("decrypt it, or pass the secret with `-e @file` from a protected file"),
+            );
+            return Loaded::Failed;
+        }
+        let read = yaml::read(&text, source, Schema::Ansible);
+        let usable = read.is_usable();
+        for diagnostic in read.diagnostics {
+            self.report(diagnostic);
+        }
+        let mut documents = read.documents.into_iter();
+        let first = documents.next();
+        if let Some(second) = documents.next() {
+            self.report(
+                Diagnostic::error("several-documents", "a file holds one YAML document only")
+                    .at(second.span, "another document begins here")
+                    .hint("remove the `---` before it, or move it into a file of its own"),
+            );
+        }
+        match first {
+            Some(node) if node.is_null() && usable => Loaded::Empty,
+            Some(node) => Loaded::Document(Arc::new(node)),
+            None if usable => Loaded::Empty,
+            None => Loaded::Failed,
+        }
+    }
+
+    fn unreadable(&mut self, path: &Path, reason: &str, asked: Option<Span>) {
+        let name = path.display();
+        let diagnostic = match self.files.kind(path) {
+            None => Diagnostic::error("missing-file", format!("there is no file `{name}`")),
+            Some(FileKind::Folder) => {
+                Diagnostic::error("not-a-file", format!("`{name}` is a folder"))
+            }
+            Some(FileKind::File) => {
+                Diagnostic::error("unreadable-file", format!("`{name}` can't be read"))
+                    .note(reason.to_owned())
+            }
+        };
+        let diagnostic = match asked {
+            Some(span) => diagnostic.at(span, "asked for here"),
+            None => diagnostic,
+        };
+        let hint = self.similar_file(path);
+        self.report(diagnostic.hint_if(hint));
+    }
+
+    /// A file of a similar name in the same folder.
+    pub(super) fn similar_file(&self, path: &Path) -> Option<String> {
+        let wanted = path.file_name()?.to_str()?;
+        let entries = self.files.list(path.parent()?);
+        let names: Vec<&str> =
+            entries.iter().filter_map(|entry| entry.file_name()?.to_str()).collect();
+        diagnostics::closest(wanted, names.iter().copied())
+            .map(|name| format!("did you mean `{name}`, which is in the same folder?"))
+    }
+
+    /// A file with a list (tasks, handlers, plays); `None` if it is empty or unusable.
+    pub(super) fn list_file(&mut self, path: &Path, asked: Option<Span>) -> Option<Arc<Node>> {
+        match self.document(path, asked) {
+            Loaded::Failed => None,
+            Loaded::Empty => {
+                let message = format!("`{}` is empty", path.display());
+                let diagnostic = Diagnostic::warning("empty-file", message);
+                self.report(match asked {
+                    Some(span) => diagnostic.at(span, "nothing to run here"),
+                    None => diagnostic,
+                });
+                None
+            }
+            Loaded::Document(node) if node.as_sequence().is_some() => Some(node),
+            Loaded::Document(node) => {
+                self.report(
+                    Diagnostic::error(
+                        "not-a-list",
+                        format!("a file of tasks holds a list, not {}", node.kind()),
+                    )
+                    .at(node.span.slice(0, 1), "the list should begin here")
+                    .hint("begin each task with `- `"),
+                );
+                None
+            }
+        }
+    }
+
+    /// A file of variables; empty if it is empty or unusable.
+    pub(super) fn variables_file(&mut self, path: &Path, asked: Option<Span>) -> Mapping {
+        match self.document(path, asked) {
+            Loaded::Failed | Loaded::Empty => Mapping::default(),
+            Loaded::Document(node) => match &node.value {
+                NodeValue::Mapping(mapping) => {
+                    self.check_variable_names(mapping);
+                    mapping.clone()
+                }
+                _ => {
+                    self.report(
+                        Diagnostic::error(
+                            "not-a-mapping",
+                            format!("a file of variables holds a mapping, not {}", node.kind()),
+                        )
+                        .at(node.span.slice(0, 1), "`name: value` lines should begin here"),
+                    );
+                    Mapping::default()
+                }
+            },
+        }
+    }
+}
