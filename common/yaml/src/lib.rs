@@ -6,17 +6,23 @@
 use diagnostics::{Diagnostic, SourceId};
 
 mod events;
+mod json;
 pub mod limits;
 mod mapping;
 mod node;
 mod number;
 mod schema;
+mod spanned;
 mod syntax;
 mod tags;
 mod tree;
+mod typed;
 
+pub use json::{key_text, to_json};
 pub use node::{Mapping, Node, NodeValue};
 pub use schema::{Schema, resolve};
+pub use spanned::Spanned;
+pub use typed::from_node;
 
 /// What a text holds.
 #[derive(Debug, Clone, PartialEq)]
