@@ -10,7 +10,7 @@ use super::artifacts::{self, Artifact};
 use super::directories::{Cache, StateDirectory};
 use super::names::{LabName, Layout};
 use super::rootfs::Variant;
-use super::{Lab, UpOptions, daemon, isolate, latency, supervise, teardown};
+use super::{Lab, UpOptions, daemon, isolate, latency, mirror, supervise, teardown};
 use crate::error::{Doing, Error};
 
 /// Arguments of `lab`.
@@ -222,6 +222,13 @@ fn up(
 }
 
 fn status(lab: &Lab) -> Result<(), Error> {
+    let (name, subnet) = (lab.record().name.as_str(), lab.record().subnet);
+    let delay = lab.round_trip_ms()?.map(|delay| format!(", {delay} ms away on the delayed way"));
+    let mirror = match daemon::mirror_answers(subnet) {
+        true => mirror::url(subnet),
+        false => "dead (`lab up` starts it again)".to_owned(),
+    };
+    eprintln!("lab: `{name}`, mirror {mirror}{}", delay.unwrap_or_default());
     println!("{:<10} {:<15} {:<12} {:>8} {:>9}", "HOST", "ADDRESS", "STATE", "PID", "UPTIME");
     for host in lab.hosts() {
         let status = lab.status(host)?;

@@ -68,8 +68,12 @@ pub fn begin(directory: &StateDirectory) -> Result<Record, Error> {
     Ok(record)
 }
 
-/// Whether something listens there.
+/// Whether the lab's mirror runs.
 #[must_use]
-pub fn answers(address: SocketAddr) -> bool {
+pub fn mirror_answers(subnet: Subnet) -> bool {
+    answers(SocketAddr::from((subnet.gateway(), mirror::PORT)))
+}
+
+fn answers(address: SocketAddr) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
 }

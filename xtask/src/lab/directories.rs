@@ -212,6 +212,21 @@ impl Record {
     }
 }
 
+/// Refuses paths that mean something else to mount options, `ssh_config` or inventories.
+///
+/// # Errors
+/// The path isn't absolute or has special characters.
+pub fn check_path(path: &Path) -> Result<(), Error> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.');
+    match path.is_absolute() && path.to_str().is_some_and(|path| path.chars().all(plain)) {
+        true => Ok(()),
+        false => Err(Error::refused(
+            format!("use {}", path.display()),
+            "the lab needs an absolute path of letters, digits and / - _ .",
+        )),
+    }
+}
+
 /// Reads a file of ours; `None` if it doesn't exist.
 ///
 /// # Errors

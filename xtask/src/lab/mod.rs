@@ -3,6 +3,9 @@
 //! Recipe and pitfalls: research/lab.md part 1. A lab never touches what it didn't make: processes
 //! are known by the lab's control groups, everything else by names with the lab's id.
 //!
+//! For tasks of the `xtask` program only: supervisors and mirrors are this same program run again
+//! (`lab-internal`), so another program, a test for instance, must call `xtask lab up`.
+//!
 //! ```no_run
 //! use xtask::lab::{Lab, UpOptions};
 //! # fn main() -> Result<(), xtask::error::Error> {
@@ -116,6 +119,7 @@ impl Lab {
         if let Some(lab) = Self::living(options)? {
             return lab.complete(&hosts, &cache);
         }
+        directories::check_path(cache.path())?;
         let layers = rootfs::layers(&cache, options.variant)?;
         let lab = Self::make(options, hosts, layers, &cache)?;
         let start = Instant::now();
@@ -243,6 +247,7 @@ impl Lab {
     ) -> Result<Self, Error> {
         let id = isolate::id(&options.name);
         let directory = options.directory.clone();
+        directories::check_path(directory.path())?;
         let keys = directory.path().join("keys");
         fs::create_dir_all(&keys).doing(|| format!("create {}", keys.display()))?;
         teardown::mark(&directory)?;

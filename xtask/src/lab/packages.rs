@@ -8,8 +8,12 @@ use crate::error::{self, Doing, Error};
 const NEEDED: &[(&str, &str, &str)] = &[
     ("systemd-container", "/usr/bin/systemd-nspawn", "boots the hosts"),
     ("debootstrap", "/usr/sbin/debootstrap", "builds their root file system"),
-    ("debian-archive-keyring", "/usr/share/keyrings/debian-archive-keyring.gpg", "proves it"),
-    ("gpgv", "/usr/bin/gpgv", "proves package indexes"),
+    (
+        "debian-archive-keyring",
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "has Debian's keys",
+    ),
+    ("gpgv", "/usr/bin/gpgv", "verifies package indexes"),
     ("wget", "/usr/bin/wget", "is what debootstrap downloads with"),
     ("openssh-client", "/usr/bin/ssh-keygen", "makes keys"),
     ("iproute2", "/usr/sbin/ip", "connects the hosts"),
