@@ -107,7 +107,12 @@ impl<'text, 'reader> Builder<'text, 'reader> {
 
     /// Records a diagnostic after which nothing can be read any more.
     fn stop(&mut self, diagnostic: Diagnostic) -> Stop {
-        self.diagnostics.push(diagnostic);
+        let told = |known: &Diagnostic| {
+            known.code == diagnostic.code && known.primary == diagnostic.primary
+        };
+        if !self.diagnostics.iter().any(told) {
+            self.diagnostics.push(diagnostic);
+        }
         Stop
     }
 

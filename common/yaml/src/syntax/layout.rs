@@ -52,8 +52,13 @@ pub(super) fn missing_colon(scene: &Scene<'_>) -> Diagnostic {
             .at(span, "expected `- item` or `key: value`")
             .hint(format!("write `- {}`", without_comment(content.get(1..).unwrap_or(""))));
     }
+    without_colon(scene, at)
+}
+
+/// A line that has content at `at` but no `key: `.
+fn without_colon(scene: &Scene<'_>, at: usize) -> Diagnostic {
     Diagnostic::error("yaml-colon", "this line has no `: `")
-        .at(span, "expected `key: value`")
+        .at(scene.rest_of_line(at), "expected `key: value`")
         .hint("write `key: value`; text over several lines needs `|` or `>` behind its key and deeper indentation")
 }
 
