@@ -1,5 +1,81 @@
-//! Modules: system.
+//! Modules that manage the system: processes, users, packages, services, network.
 
-use super::ModuleSpec;
+mod accounts;
+mod commands;
+mod facts;
+mod network;
+mod packages;
+mod services;
+mod settings;
 
-pub(super) const MODULES: &[ModuleSpec] = &[];
+use super::{CheckMode, FreeForm, Kind, ModuleScope, ModuleSpec, Parameter, Runs};
+
+const fn host(mut spec: ModuleSpec) -> ModuleSpec {
+    spec.scope = ModuleScope::Host;
+    spec
+}
+
+const fn skips(mut spec: ModuleSpec) -> ModuleSpec {
+    spec.check = CheckMode::Skips;
+    spec
+}
+
+const fn prepared(mut spec: ModuleSpec) -> ModuleSpec {
+    spec.runs = Runs::Prepared;
+    spec
+}
+
+const fn free_form(mut spec: ModuleSpec, parameter: &'static str) -> ModuleSpec {
+    spec.free_form = FreeForm::Into(parameter);
+    spec
+}
+
+const fn alias(mut spec: ModuleSpec, aliases: &'static [&'static str]) -> ModuleSpec {
+    spec.aliases = aliases;
+    spec
+}
+
+const fn exclusive(mut spec: ModuleSpec, groups: &'static [&'static [&'static str]]) -> ModuleSpec {
+    spec.mutually_exclusive = groups;
+    spec
+}
+
+const fn one_of(mut spec: ModuleSpec, groups: &'static [&'static [&'static str]]) -> ModuleSpec {
+    spec.required_one_of = groups;
+    spec
+}
+
+const fn open(mut spec: ModuleSpec) -> ModuleSpec {
+    spec.open = true;
+    spec
+}
+
+pub(super) const MODULES: &[ModuleSpec] = &[
+    packages::APT,
+    packages::APT_KEY,
+    packages::APT_REPOSITORY,
+    settings::AUTHORIZED_KEY,
+    commands::COMMAND,
+    settings::CRON,
+    packages::DEBCONF,
+    packages::DPKG_SELECTIONS,
+    network::GET_URL,
+    facts::GETENT,
+    accounts::GROUP,
+    settings::HOSTNAME,
+    settings::KNOWN_HOSTS,
+    packages::PACKAGE,
+    facts::PACKAGE_FACTS,
+    commands::PING,
+    commands::RAW,
+    commands::SCRIPT,
+    services::SERVICE,
+    facts::SERVICE_FACTS,
+    facts::SETUP,
+    commands::SHELL,
+    settings::SYSCTL,
+    services::SYSTEMD,
+    network::URI,
+    accounts::USER,
+    network::WAIT_FOR,
+];

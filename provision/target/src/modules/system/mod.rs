@@ -1,9 +1,25 @@
 //! Modules that manage the system: processes, users, packages, services, network.
 
+pub(crate) mod clock;
+mod command;
+pub(crate) mod output;
+mod private;
+pub(crate) mod process;
+#[cfg(test)]
+pub(crate) mod testing;
+pub(crate) mod wildcard;
+pub(crate) mod words;
+
 use crate::module::ModuleFunction;
 
 /// The modules of this folder.
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
-    &[]
+    &[
+        ("command", command::command),
+        ("ping", command::ping),
+        ("raw", command::raw),
+        ("script", command::script),
+        ("shell", command::shell),
+    ]
 }

@@ -1,0 +1,42 @@
+//! Entries: what a host says about itself.
+
+use super::{Kind, ModuleSpec, Parameter, alias, host};
+
+pub(super) const SETUP: ModuleSpec = alias(
+    host(ModuleSpec::new(
+        "setup",
+        &[&[
+            Parameter::new("gather_subset", Kind::TextList, "what to gather; `!` leaves out"),
+            Parameter::new("gather_timeout", Kind::Integer, "limit of slow parts, in seconds"),
+            Parameter::new("filter", Kind::TextList, "only facts that match these patterns"),
+            Parameter::new("fact_path", Kind::Path, "folder with local facts (*.fact)"),
+        ]],
+        "gathers facts about the host",
+    )),
+    &["gather_facts"],
+);
+
+pub(super) const GETENT: ModuleSpec = host(ModuleSpec::new(
+    "getent",
+    &[&[
+        Parameter::new("database", Kind::Text, "passwd, group, hosts, services…").required(),
+        Parameter::new("key", Kind::Text, "entry; all if it is left out"),
+        Parameter::new("service", Kind::Text, "service to ask, overriding nsswitch.conf"),
+        Parameter::new("split", Kind::Text, "character that separates values"),
+        Parameter::new("fail_key", Kind::Boolean, "fail if there is no such entry"),
+    ]],
+    "reads the databases of the name service switch",
+));
+
+pub(super) const SERVICE_FACTS: ModuleSpec =
+    host(ModuleSpec::new("service_facts", &[], "lists services and their states"));
+
+pub(super) const PACKAGE_FACTS: ModuleSpec = host(ModuleSpec::new(
+    "package_facts",
+    &[&[
+        Parameter::new("manager", Kind::TextList, "package managers to ask"),
+        Parameter::new("strategy", Kind::Text, "ask the first that works, or all")
+            .choices(&["first", "all"]),
+    ]],
+    "lists installed packages",
+));

@@ -1,0 +1,137 @@
+//! Entries: packages.
+
+use super::{Kind, ModuleSpec, Parameter, exclusive, host, open};
+
+const UPDATE_CACHE: &[Parameter] = &[
+    Parameter::new("update_cache", Kind::Boolean, "run apt-get update first")
+        .aliases(&["update-cache"]),
+    Parameter::new("update_cache_retries", Kind::Integer, "how often to try"),
+    Parameter::new("update_cache_retry_max_delay", Kind::Integer, "seconds between tries"),
+];
+
+pub(super) const APT: ModuleSpec = exclusive(
+    ModuleSpec::new(
+        "apt",
+        &[
+            UPDATE_CACHE,
+            &[
+                Parameter::new("package", Kind::TextList, "names, `name=version`, patterns")
+                    .aliases(&["pkg", "name"]),
+                Parameter::new("state", Kind::Text, "what to reach").choices(&[
+                    "absent",
+                    "build-dep",
+                    "fixed",
+                    "latest",
+                    "present",
+                ]),
+                Parameter::new("cache_valid_time", Kind::Integer, "seconds it stays fresh"),
+                Parameter::new("purge", Kind::Boolean, "remove configuration, too"),
+                Parameter::new("deb", Kind::Path, "package file, or its address"),
+                Parameter::new("default_release", Kind::Text, "release to prefer")
+                    .aliases(&["default-release"]),
+                Parameter::new("install_recommends", Kind::Boolean, "also recommended ones")
+                    .aliases(&["install-recommends"]),
+                Parameter::new("force", Kind::Boolean, "apt-get --force-yes"),
+                Parameter::new("upgrade", Kind::Text, "upgrade everything")
+                    .choices(&["dist", "full", "no", "safe", "yes"]),
+                Parameter::new("dpkg_options", Kind::Text, "options of dpkg, by commas"),
+                Parameter::new("autoremove", Kind::Boolean, "remove unneeded packages"),
+                Parameter::new("autoclean", Kind::Boolean, "remove outdated downloads"),
+                Parameter::new("fail_on_autoremove", Kind::Boolean, "fail if it would remove"),
+                Parameter::new("policy_rc_d", Kind::Integer, "code of policy-rc.d meanwhile"),
+                Parameter::new("only_upgrade", Kind::Boolean, "only if it is installed"),
+                Parameter::new("force_apt_get", Kind::Boolean, "never use aptitude"),
+                Parameter::new("clean", Kind::Boolean, "remove all downloads"),
+                Parameter::new("allow_unauthenticated", Kind::Boolean, "skip signatures")
+                    .aliases(&["allow-unauthenticated"]),
+                Parameter::new("allow_downgrade", Kind::Boolean, "allow older versions")
+                    .aliases(&["allow-downgrade", "allow_downgrades", "allow-downgrades"]),
+                Parameter::new("allow_change_held_packages", Kind::Boolean, "ignore holds"),
+                Parameter::new("lock_timeout", Kind::Integer, "seconds to wait for dpkg"),
+            ],
+        ],
+        "manages packages of Debian and Ubuntu",
+    ),
+    &[&["deb", "package", "upgrade"]],
+);
+
+pub(super) const PACKAGE: ModuleSpec = open(ModuleSpec::new(
+    "package",
+    &[&[
+        Parameter::new("name", Kind::TextList, "packages").required(),
+        Parameter::new("state", Kind::Text, "what to reach").required(),
+        Parameter::new("use", Kind::Text, "package manager; `auto` finds it"),
+    ]],
+    "manages packages with the host's package manager",
+));
+
+pub(super) const APT_REPOSITORY: ModuleSpec = ModuleSpec::new(
+    "apt_repository",
+    &[
+        UPDATE_CACHE,
+        &[
+            Parameter::new("repo", Kind::Text, "source line, or ppa:user/name").required(),
+            Parameter::new("state", Kind::Text, "whether it exists")
+                .choices(&["absent", "present"]),
+            Parameter::new("mode", Kind::Raw, "permission bits of the file"),
+            Parameter::new("filename", Kind::Text, "name of the file, without .list"),
+            Parameter::new("codename", Kind::Text, "release of a PPA"),
+            Parameter::new("install_python_apt", Kind::Boolean, "has no meaning here"),
+            Parameter::new("validate_certs", Kind::Boolean, "check certificates of a PPA's site"),
+        ],
+    ],
+    "manages a source of packages",
+);
+
+pub(super) const APT_KEY: ModuleSpec = exclusive(
+    ModuleSpec::new(
+        "apt_key",
+        &[&[
+            Parameter::new("id", Kind::Text, "key id or fingerprint"),
+            Parameter::new("url", Kind::Text, "where to get it"),
+            Parameter::new("data", Kind::Text, "the key itself"),
+            Parameter::new("file", Kind::Path, "file on the host"),
+            Parameter::new("keyring", Kind::Path, "keyring to put it in"),
+            Parameter::new("validate_certs", Kind::Boolean, "check certificates"),
+            Parameter::new("keyserver", Kind::Text, "server to get it from"),
+            Parameter::new("state", Kind::Text, "whether it is trusted")
+                .choices(&["absent", "present"]),
+        ]],
+        "manages keys that apt trusts",
+    ),
+    &[&["data", "file", "keyserver", "url"]],
+);
+
+pub(super) const DPKG_SELECTIONS: ModuleSpec = host(ModuleSpec::new(
+    "dpkg_selections",
+    &[&[
+        Parameter::new("name", Kind::Text, "package").required(),
+        Parameter::new("selection", Kind::Text, "what dpkg is to do with it")
+            .required()
+            .choices(&["install", "hold", "deinstall", "purge"]),
+    ]],
+    "sets what dpkg is to do with a package",
+));
+
+pub(super) const DEBCONF: ModuleSpec = host(ModuleSpec::new(
+    "debconf",
+    &[&[
+        Parameter::new("name", Kind::Text, "package").required().aliases(&["pkg"]),
+        Parameter::new("question", Kind::Text, "question").aliases(&["selection", "setting"]),
+        Parameter::new("vtype", Kind::Text, "type of the answer").choices(&[
+            "boolean",
+            "error",
+            "multiselect",
+            "note",
+            "password",
+            "seen",
+            "select",
+            "string",
+            "text",
+            "title",
+        ]),
+        Parameter::new("value", Kind::Raw, "answer").aliases(&["answer"]),
+        Parameter::new("unseen", Kind::Boolean, "do not mark it as seen"),
+    ]],
+    "sets answers to questions of packages",
+));
