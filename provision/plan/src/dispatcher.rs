@@ -100,16 +100,27 @@ impl Dispatcher {
     /// - An evaluation of scope World: if every other active host has finished everything earlier.
     /// - `run_once`: as World, only on the first active host that stands there, and if nothing of
     ///   it is in flight: what it finds, others share, and it cannot be taken back.
+    /// - In each case, if no step of the host that is [`Flow::Alone`] is in flight: it may change
+    ///   any variable of any host. That costs nothing, for nothing can be sent behind it.
     /// - [`Order::Strict`][]: as World, and nothing of the host is in flight.
-    /// - [`Order::Free`][]: always.
+    /// - [`Order::Free`][]: no fences.
     ///
     /// That a value of the host itself is still in flight is for the evaluation to find out.
     #[must_use]
     pub fn may_evaluate(&self, host: HostIndex) -> Verdict {
         self.verdict(host, |this, state, step| {
             this.fence(host, step, step.reads_world())?;
-            let shared = step.turn == Turn::Once && this.order != Order::Free;
-            if shared || this.order == Order::Strict { nothing_own(state) } else { Ok(()) }
+            let fenced_by_own = match this.order {
+                Order::Fenced => step.turn == Turn::Once,
+                Order::Free => false,
+                Order::Strict => true,
+            };
+            match state.last_in_flight() {
+                Some((at, flow)) if fenced_by_own || flow == Flow::Alone => {
+                    Err(Reason::Own { at: at.clone() })
+                }
+                _ => Ok(()),
+            }
         })
     }
 
@@ -363,14 +374,6 @@ impl Dispatcher {
             }
         }
         Ok(answer)
-    }
-}
-
-/// Nothing of the host may be in flight.
-fn nothing_own(state: &Host) -> Result<(), Reason> {
-    match state.last_in_flight() {
-        Some((at, _)) => Err(Reason::Own { at: at.clone() }),
-        None => Ok(()),
     }
 }
 

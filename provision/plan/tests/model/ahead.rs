@@ -64,6 +64,13 @@ pub struct Ahead<'a> {
     to_try: [bool; HOSTS],
 }
 
+/// Whether a run also checks that whoever may go on is told so at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Watch {
+    Wakes,
+    Results,
+}
+
 enum Progress {
     Moved,
     Stuck,
@@ -93,7 +100,7 @@ impl<'a> Ahead<'a> {
     }
 
     /// Runs to the end with events in random order.
-    pub fn run(&mut self, random: &mut Random) -> Result<(), String> {
+    pub fn run(&mut self, random: &mut Random, watch: Watch) -> Result<(), String> {
         loop {
             let mut events = Vec::with_capacity(5 * HOSTS);
             for host in 0..HOSTS {
@@ -105,6 +112,11 @@ impl<'a> Ahead<'a> {
             }
             if events.is_empty() {
                 return self.ended();
+            }
+            if watch == Watch::Wakes
+                && let Some(host) = (0..HOSTS).find(|host| self.is_forgotten(*host))
+            {
+                return Err(format!("host {host} could go on and was not woken"));
             }
             match events[random.below(events.len())] {
                 (host, 0) => self.attempt(host, Some(random)),
@@ -344,6 +356,19 @@ impl<'a> Ahead<'a> {
         Progress::Moved
     }
 
+    /// Whether nobody has told the controller to try this host although it could go on.
+    fn is_forgotten(&self, host: usize) -> bool {
+        let controlled = &self.hosts[host];
+        if self.to_try[host] || controlled.over {
+            return false;
+        }
+        let Some((_, leaf)) = controlled.cursor.leaf() else { return false };
+        if controlled.ready.is_some() {
+            return self.dispatcher.may_send(HostIndex(host)) == Verdict::Go;
+        }
+        self.dispatcher.may_evaluate(HostIndex(host)) == Verdict::Go && !self.needs(host, leaf)
+    }
+
     fn at_end(&mut self, host: usize) -> Progress {
         let controlled = &mut self.hosts[host];
         if !controlled.flights.is_empty() {
@@ -368,7 +393,7 @@ impl<'a> Ahead<'a> {
     /// notification; to overwrite one counts as touching it.
     fn needs(&self, host: usize, leaf: Leaf<'a>) -> bool {
         let flights = &self.hosts[host].flights;
-        let names = |name: usize| flights.iter().any(|flight| flight.task.writes(host, name));
+        let names = |name: usize| flights.iter().any(|flight| flight.task.register == Some(name));
         let reads = |expr: &super::play::Expr| {
             expr.0.iter().any(|term| match *term {
                 Term::Own(name) => names(name),
@@ -477,8 +502,8 @@ fn step(cursor: &Cursor<'_>, position: Position, leaf: Leaf<'_>) -> Step {
             ..Step::host(position)
         },
         Leaf::Task(task) | Leaf::Handler(task, _) => Step {
-            scope: scope(task.runs_in_world()),
-            evaluation: scope(task.evaluates_in_world()),
+            scope: scope(task.acts_on_world()),
+            evaluation: scope(task.reads_world()),
             flow: if task.elsewhere || task.on_controller() {
                 Flow::Alone
             } else if task.judged.is_some() {

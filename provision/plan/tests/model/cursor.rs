@@ -142,6 +142,12 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Whether anything in the play is World.
+    pub fn meets_world(play: &Play) -> bool {
+        let play = Play { known_includes: true, ..play.clone() };
+        Cursor::new(&play).first(&play.tasks, &Position::root(), 0).is_some()
+    }
+
     /// The first World position after the leaf, whatever its outcome.
     pub fn world_after(&self) -> Option<Position> {
         self.world(1)
@@ -189,9 +195,7 @@ impl<'a> Cursor<'a> {
         nodes.iter().enumerate().skip(from).find_map(|(number, node)| {
             let at = prefix.child(number as u32);
             match node {
-                Node::Task(task) => {
-                    (task.runs_in_world() || task.evaluates_in_world()).then_some(at)
-                }
+                Node::Task(task) => task.is_world().then_some(at),
                 Node::Block(block) => self.sections(block, &at, 0),
                 Node::Flush => self.first(&self.play.handlers, &at, 0),
                 Node::Include(include) => {

@@ -140,7 +140,7 @@ impl Generator<'_> {
             lost: self.fate(self.taste.lost),
             ignore_errors: self.random.percent(20),
             judged: self.random.percent(8).then_some(1),
-            run_once: self.taste.world > 0 && self.random.percent(5),
+            run_once: self.taste.world > 0 && self.random.percent(10),
             elsewhere: self.random.percent(40),
         };
         if task.run_once && self.random.percent(30) {
@@ -169,7 +169,7 @@ fn tame(task: &mut Task) {
         (task.fails, task.lost, task.judged, task.notify) = (None, None, None, None);
         task.register = None;
     }
-    task.elsewhere &= task.runs_in_world();
+    task.elsewhere &= task.run_once || task.acts_on_world();
     let reads_active =
         task.expressions().any(|expr| expr.0.iter().any(|term| matches!(term, Term::Active)));
     let may_fail =

@@ -126,12 +126,12 @@ impl Linear {
 
     fn task(&mut self, task: &Task, at: &Position, hosts: Hosts, caught: bool) -> (Hosts, Hosts) {
         let (mut through, mut failed) = (Hosts::new(), Hosts::new());
-        let mut asked = false;
+        let mut asked = 0;
         let mut shared: Option<Outcome> = None;
         for host in hosts {
             let outcome = shared.clone().unwrap_or_else(|| {
                 let arguments = self.state.arguments(host, task);
-                asked |= !arguments.is_empty() && !task.on_controller();
+                asked += usize::from(!arguments.is_empty() && !task.on_controller());
                 self.run(host, task, &arguments)
             });
             self.results[host].push((at.clone(), outcome.clone()));
@@ -153,7 +153,8 @@ impl Linear {
                 shared = Some(outcome);
             }
         }
-        self.round_trips += usize::from(asked);
+        // All at the same time; but after an unreachable one, `run_once` asks the next.
+        self.round_trips += if task.run_once { asked } else { asked.min(1) };
         (through, failed)
     }
 

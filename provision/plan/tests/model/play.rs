@@ -126,31 +126,27 @@ impl Task {
             .flatten()
     }
 
-    pub fn evaluates_in_world(&self) -> bool {
-        self.run_once || self.expressions().any(Expr::reads_world)
+    pub fn reads_world(&self) -> bool {
+        self.expressions().any(Expr::reads_world)
     }
 
-    pub fn runs_in_world(&self) -> bool {
-        self.run_once
-            || match self.action {
-                Action::Local { .. }
-                | Action::Copy { .. }
-                | Action::Fact { .. }
-                | Action::Check(_) => false,
-                Action::WorldAdd { .. }
-                | Action::WorldRead { .. }
-                | Action::PeerRead { .. }
-                | Action::PeerAdd { .. }
-                | Action::Mix
-                | Action::PeerFact { .. } => true,
+    /// Whether others can tell when it runs or is evaluated.
+    pub fn is_world(&self) -> bool {
+        self.run_once || self.acts_on_world() || self.reads_world()
+    }
+
+    pub fn acts_on_world(&self) -> bool {
+        match self.action {
+            Action::Local { .. } | Action::Copy { .. } | Action::Fact { .. } | Action::Check(_) => {
+                false
             }
-    }
-
-    /// Whether it changes this name of its own host when it has run.
-    pub fn writes(&self, host: usize, written: usize) -> bool {
-        let fact = matches!(self.action,
-            Action::PeerFact { peer, name, .. } if peer == host && name == written);
-        fact || self.register == Some(written)
+            Action::WorldAdd { .. }
+            | Action::WorldRead { .. }
+            | Action::PeerRead { .. }
+            | Action::PeerAdd { .. }
+            | Action::Mix
+            | Action::PeerFact { .. } => true,
+        }
     }
 
     /// Whether the controller carries it out itself.
