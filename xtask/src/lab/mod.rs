@@ -248,9 +248,9 @@ impl Lab {
         let id = isolate::id(&options.name);
         let directory = options.directory.clone();
         directories::check_path(directory.path())?;
+        teardown::mark(&directory)?;
         let keys = directory.path().join("keys");
         fs::create_dir_all(&keys).doing(|| format!("create {}", keys.display()))?;
-        teardown::mark(&directory)?;
         let subnet = {
             let _only_one_chooses = cache.lock("network")?;
             let subnet = network::free_subnet()?;

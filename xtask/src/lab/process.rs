@@ -84,6 +84,17 @@ pub fn own_program() -> Command {
     command
 }
 
+/// A program in a process and mount namespace of its own: it, its children and its mounts are gone
+/// when it ends or the calling thread dies.
+#[must_use]
+pub fn contained(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command
+        .args(["--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child"])
+        .args(["--mount-proc", program]);
+    command
+}
+
 /// Leaves the terminal and the process group of whoever started us.
 ///
 /// # Errors

@@ -6,14 +6,14 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Instant;
 
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MntFlags, umount2};
 use sha2::{Digest, Sha256};
 
 use super::directories::Cache;
 use super::mirror::{self, Site};
+use super::process;
 use crate::error::{self, Doing, Error};
 
 /// Debian's release inside the hosts.
@@ -144,7 +144,7 @@ fn build(
     Ok(())
 }
 
-/// A build that died may have left mounts (a bind of /proc, an overlay) in its directory.
+/// A build that died may have left mounts (an overlay) in its directory.
 fn remove_building(part: &Path) -> Result<(), Error> {
     super::mounts::unmount_below(part)?;
     match fs::remove_dir_all(part) {
@@ -156,7 +156,7 @@ fn remove_building(part: &Path) -> Result<(), Error> {
 }
 
 fn build_base(root: &Path, url: &str) -> Result<(), Error> {
-    let mut command = Command::new("debootstrap");
+    let mut command = process::contained("debootstrap");
     command
         .arg("--variant=minbase")
         .arg("--keyring=/usr/share/keyrings/debian-archive-keyring.gpg")
@@ -207,14 +207,19 @@ fn in_chroot(root: &Path, script: &str) -> Result<(), Error> {
     fs::write(&policy, "#!/bin/sh\nexit 101\n")
         .and_then(|()| fs::set_permissions(&policy, fs::Permissions::from_mode(0o755)))
         .doing(|| "forbid services to start".to_owned())?;
-    let proc = root.join("proc");
-    mount(Some("proc"), &proc, Some("proc"), MsFlags::empty(), None::<&str>)
-        .doing(|| format!("mount {}", proc.display()))?;
-    let mut command = Command::new("chroot");
-    command.arg(root).args(["/bin/sh", "-c", script]).env_clear();
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+    let mut command = process::contained("/bin/sh");
+    command
+        .args([
+            "-c",
+            "mount -t proc proc \"$1/proc\" && exec chroot \"$1\" /bin/sh -c \"$2\"",
+            "sh",
+        ])
+        .arg(root)
+        .arg(script)
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .env("LC_ALL", "C.UTF-8");
     let outcome = error::capture(&mut command);
-    umount2(&proc, MntFlags::empty()).doing(|| format!("unmount {}", proc.display()))?;
     fs::remove_file(&policy).doing(|| "allow services to start".to_owned())?;
     outcome.map(drop).doing(|| format!("run a script in {}", root.display()))
 }

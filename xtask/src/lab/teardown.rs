@@ -25,7 +25,9 @@ const MARK: &str = ".corral-lab";
 /// The mark can't be written.
 pub fn mark(directory: &StateDirectory) -> Result<(), Error> {
     let mark = directory.path().join(MARK);
-    fs::write(&mark, "").doing(|| format!("write {}", mark.display()))
+    fs::create_dir_all(directory.path())
+        .and_then(|()| fs::write(&mark, ""))
+        .doing(|| format!("write {}", mark.display()))
 }
 
 /// Kills all processes of a lab and removes all it has on the machine.
@@ -33,6 +35,7 @@ pub fn mark(directory: &StateDirectory) -> Result<(), Error> {
 /// # Errors
 /// Something can't be removed; the rest has been.
 pub fn remove_lab(directory: &StateDirectory, id: &LabId) -> Result<(), Error> {
+    check_mark(directory)?;
     let hierarchies = Hierarchies::find()?;
     // Without the processes nothing else can be removed; after them, every part is tried.
     hierarchies.kill_all(&id.cgroup())?;
@@ -44,13 +47,19 @@ pub fn remove_lab(directory: &StateDirectory, id: &LabId) -> Result<(), Error> {
         remove_nspawn_entries(id, &locks),
     ];
     outcomes.into_iter().collect::<Result<Vec<()>, Error>>()?;
-    if directory.path().exists() && !directory.path().join(MARK).exists() {
-        return Err(Error::refused(
-            format!("remove {}", directory.path().display()),
-            "it isn't a lab's directory",
-        ));
+    remove_state(directory.path())
+}
+
+/// A directory that somebody named by mistake must not lose a mount, let alone a file.
+fn check_mark(directory: &StateDirectory) -> Result<(), Error> {
+    let path = directory.path();
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    match !path.exists() || path.join(MARK).exists() || is_empty() {
+        true => Ok(()),
+        false => {
+            Err(Error::refused(format!("remove {}", path.display()), "it isn't a lab's directory"))
+        }
     }
-    remove_directory(directory.path())
 }
 
 /// Everything of a lab that is on the machine now; empty after `remove_lab`.
@@ -120,11 +129,44 @@ fn remove_nspawn_entries(id: &LabId, locks: &[String]) -> Result<(), Error> {
     Ok(())
 }
 
+/// The mark goes last, so that a removal that was killed can be repeated.
+fn remove_state(path: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if is_directory {
+            remove_directory(&entry.path())?;
+        } else if entry.file_name() != MARK {
+            fs::remove_file(entry.path()).doing(|| format!("remove {}", entry.path().display()))?;
+        }
+    }
+    remove_directory(path)
+}
+
 fn remove_directory(path: &Path) -> Result<(), Error> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
             Err(error).doing(|| format!("remove {}", path.display()))
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_directory_with_the_mark_may_be_removed() {
+        let top = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::at(top.path().join("lab"));
+        assert!(check_mark(&directory).is_ok());
+        fs::create_dir(directory.path()).unwrap();
+        assert!(check_mark(&directory).is_ok());
+        fs::write(directory.path().join("letter"), "dear").unwrap();
+        assert!(check_mark(&directory).is_err());
+        mark(&directory).unwrap();
+        assert!(check_mark(&directory).is_ok());
+        remove_state(directory.path()).unwrap();
+        assert!(!directory.path().exists());
     }
 }
