@@ -85,7 +85,8 @@ impl Dispatcher {
     }
 
     /// Says that the host has nothing left to do after everything that was sent or passed. If
-    /// something in flight fails, the host may go on elsewhere.
+    /// something in flight fails, the host may go on elsewhere. Not for a host that is to leave
+    /// behind what is in flight (failed, in its last always): it is deactivated when that is over.
     ///
     /// # Errors
     /// If the host isn't active.

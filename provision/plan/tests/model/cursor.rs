@@ -9,7 +9,7 @@ enum Section<'a> {
     List,
     Body(&'a Block),
     Rescue(&'a Block),
-    Always(&'a Block, Failing),
+    Always(Failing),
     Handlers,
 }
 
@@ -94,7 +94,7 @@ impl<'a> Cursor<'a> {
                 (Section::Body(block) | Section::Rescue(block), Some(at))
                     if !block.always.is_empty() =>
                 {
-                    let section = Section::Always(block, Failing::Yes);
+                    let section = Section::Always(Failing::Yes);
                     self.enter(&block.always, at.child(2), section);
                     return self.settle();
                 }
@@ -130,15 +130,15 @@ impl<'a> Cursor<'a> {
         match frame.section {
             Section::Body(block) | Section::Rescue(block) if !block.always.is_empty() => {
                 let at = self.frames.last().unwrap().here();
-                let section = Section::Always(block, Failing::No);
+                let section = Section::Always(Failing::No);
                 self.enter(&block.always, at.child(2), section);
             }
-            Section::Always(_, Failing::Yes) => self.fail(),
+            Section::Always(Failing::Yes) => self.fail(),
             Section::List
             | Section::Handlers
             | Section::Body(_)
             | Section::Rescue(_)
-            | Section::Always(_, Failing::No) => self.step(),
+            | Section::Always(Failing::No) => self.step(),
         }
     }
 
@@ -181,7 +181,7 @@ impl<'a> Cursor<'a> {
             if here.is_some() {
                 return here;
             }
-            if matches!(frame.section, Section::Always(_, Failing::Yes)) {
+            if matches!(frame.section, Section::Always(Failing::Yes)) {
                 let mut failed = self.clone();
                 failed.frames.truncate(depth);
                 failed.fail();
