@@ -1,1 +1,23 @@
 //! `[io]` The controller: sessions, evaluation, fences, events and journal.
+
+pub mod channel;
+pub mod connection;
+pub mod contents;
+pub mod cursor;
+pub mod digest;
+pub mod evaluate;
+pub mod event;
+pub mod helper;
+pub mod horizon;
+pub mod magic;
+pub mod outside;
+pub mod password;
+pub mod play;
+pub mod prepare;
+pub mod reach;
+pub mod report;
+pub mod session;
+pub mod tags;
+pub mod variables;
+pub mod words;
+pub mod world;

@@ -1,0 +1,684 @@
+//! From a task and a host to finished module calls: conditions, loops, arguments, keywords.
+//!
+//! An evaluation is a function of the values it reads. If one of them is not known yet it ends
+//! with [`Stop::Pending`] and is repeated later; otherwise it is final, whatever is in flight.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use provision_playbook::model::{Context, Directives, Loop, Task};
+use provision_protocol::modules::{ModuleSpec, Runs, normalise};
+use provision_protocol::{Become, Object};
+use provision_template::{TemplateError, Value, is_omit};
+use serde_json::Value as Json;
+use yaml::{Node, NodeValue};
+
+use crate::outside::Outside;
+use crate::prepare::{self, Content};
+use crate::variables::{Layer, View};
+
+/// Why an evaluation has no result.
+#[derive(Debug)]
+pub enum Stop {
+    /// A value is not known yet; the token says which call brings it.
+    Pending(u64),
+    /// It can't be evaluated: the task fails with this result.
+    Failed(Box<Object>),
+}
+
+impl From<TemplateError> for Stop {
+    fn from(error: TemplateError) -> Self {
+        match error {
+            TemplateError::Pending(token) => Stop::Pending(token),
+            other => Stop::failed(other.message()),
+        }
+    }
+}
+
+impl Stop {
+    /// A failure with a message.
+    #[must_use]
+    pub fn failed(message: impl Into<String>) -> Self {
+        let mut result = Object::new();
+        result.insert("failed".into(), true.into());
+        result.insert("msg".into(), message.into().into());
+        Stop::Failed(Box::new(result))
+    }
+}
+
+/// What a task is to do on a host.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Whether it is a loop; the result is a list then.
+    pub looped: bool,
+    /// One entry, or one a loop item.
+    pub items: Vec<ItemPlan>,
+    /// Keywords.
+    pub keywords: Keywords,
+}
+
+/// One call, or one loop item's.
+#[derive(Debug, Clone)]
+pub struct ItemPlan {
+    /// The loop item.
+    pub item: Option<LoopItem>,
+    /// What to do.
+    pub step: ItemStep,
+}
+
+/// A loop item with its variables.
+#[derive(Debug, Clone)]
+pub struct LoopItem {
+    /// Name of the loop variable.
+    pub variable: String,
+    /// The item.
+    pub value: Value,
+    /// Text to show for it.
+    pub label: String,
+    /// Loop variable, index variable and `ansible_loop`.
+    pub layer: Layer,
+}
+
+/// What to do for an item.
+#[derive(Debug, Clone)]
+pub enum ItemStep {
+    /// A condition does not hold.
+    Skip {
+        /// The condition.
+        condition: String,
+    },
+    /// A module call.
+    Invoke(Box<Invocation>),
+    /// A module of the controller, with checked arguments.
+    Local {
+        /// Arguments.
+        arguments: Object,
+    },
+    /// Nothing: it failed while being evaluated.
+    Failed(Box<Object>),
+}
+
+/// A finished module call.
+#[derive(Debug, Clone)]
+pub struct Invocation {
+    /// Module.
+    pub module: &'static ModuleSpec,
+    /// Checked arguments.
+    pub arguments: Object,
+    /// Contents it may ask for.
+    pub contents: Vec<Content>,
+    /// Values to add to the result (`src` of a template…).
+    pub result_extra: Object,
+    /// Host that does it, if another one.
+    pub delegate: Option<String>,
+    /// Whether the delegate is this machine.
+    pub local: bool,
+    /// Identity.
+    pub r#become: Option<Become>,
+    /// Environment.
+    pub environment: BTreeMap<String, String>,
+    /// Check mode.
+    pub check: bool,
+    /// Diffs.
+    pub diff: bool,
+    /// Time limit.
+    pub timeout_s: Option<f64>,
+}
+
+/// Evaluated keywords that say how to take the result.
+#[derive(Debug, Clone, Default)]
+pub struct Keywords {
+    /// `ignore_errors`.
+    pub ignore_errors: bool,
+    /// `ignore_unreachable`.
+    pub ignore_unreachable: bool,
+    /// `no_log`.
+    pub no_log: bool,
+    /// `delegate_facts`.
+    pub delegate_facts: bool,
+    /// `any_errors_fatal`.
+    pub any_errors_fatal: bool,
+    /// `retries`.
+    pub retries: u64,
+    /// `delay`, in seconds.
+    pub delay_s: f64,
+    /// `async`, in seconds; 0: not asynchronous.
+    pub async_s: u64,
+    /// `poll`, in seconds.
+    pub poll_s: f64,
+}
+
+/// Evaluates tasks for one view.
+pub struct Evaluator<'a> {
+    /// The task.
+    pub task: &'a Task,
+    /// Its variables.
+    pub view: View,
+    outside: Outside,
+}
+
+impl<'a> Evaluator<'a> {
+    /// For a task with the variables of `view`.
+    #[must_use]
+    pub fn new(task: &'a Task, view: View) -> Self {
+        let outside = Outside::of(&view);
+        Evaluator { task, view, outside }
+    }
+
+    fn with_layer(&self, layer: &Layer) -> Evaluator<'a> {
+        let mut view = self.view.clone();
+        for (name, slot) in layer.iter() {
+            view.local.set(name, slot.clone());
+        }
+        Evaluator::new(self.task, view)
+    }
+
+    /// The value of a node.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn value(&self, node: &Node) -> Result<Value, Stop> {
+        Ok(self.view.world.engine.render_node(node, &self.view, &self.outside)?)
+    }
+
+    /// Whether all conditions hold; the first that doesn't otherwise.
+    ///
+    /// # Errors
+    /// When one can't be evaluated (yet).
+    pub fn first_false(&self, conditions: &[Node]) -> Result<Option<String>, Stop> {
+        for condition in conditions {
+            if !self.condition(condition)? {
+                return Ok(Some(self.text_of(condition)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn text_of(&self, condition: &Node) -> String {
+        match &condition.value {
+            NodeValue::String(text) => text.to_string(),
+            NodeValue::Bool(value) => if *value { "True" } else { "False" }.to_owned(),
+            _ => provision_template::text_of(&provision_template::value_of_node(condition)),
+        }
+    }
+
+    /// Whether a condition holds.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn condition(&self, node: &Node) -> Result<bool, Stop> {
+        match self.view.world.engine.evaluate_condition(node, &self.view, &self.outside) {
+            Ok(holds) => Ok(holds),
+            Err(TemplateError::Pending(token)) => Err(Stop::Pending(token)),
+            Err(error) => Err(Stop::failed(format!(
+                "The conditional check '{}' failed. The error was: {}",
+                self.text_of(node),
+                error.message()
+            ))),
+        }
+    }
+
+    /// A boolean keyword.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet) or isn't a boolean.
+    pub fn flag(&self, node: Option<&Node>, default: bool) -> Result<bool, Stop> {
+        let Some(node) = node else { return Ok(default) };
+        if let Some(value) = node.as_bool() {
+            return Ok(value);
+        }
+        let value = self.value(node)?;
+        if value.is_none() || is_omit(&value) {
+            return Ok(default);
+        }
+        provision_template::to_boolean(&value).ok_or_else(|| {
+            Stop::failed(format!(
+                "expected a boolean, got {}",
+                provision_template::repr_of(&value)
+            ))
+        })
+    }
+
+    fn keyword<'n>(
+        &'n self,
+        keyword: impl Fn(&'n Directives) -> Option<&'n Node>,
+    ) -> Option<&'n Node> {
+        self.task.context.innermost(keyword)
+    }
+
+    fn number(&self, node: Option<&Node>, default: f64) -> Result<f64, Stop> {
+        let Some(node) = node else { return Ok(default) };
+        let value = self.value(node)?;
+        if value.is_none() || is_omit(&value) {
+            return Ok(default);
+        }
+        let text = provision_template::text_of(&value);
+        text.trim().parse().map_err(|_| Stop::failed(format!("expected a number, got '{text}'")))
+    }
+
+    fn text(&self, node: Option<&Node>) -> Result<Option<String>, Stop> {
+        let Some(node) = node else { return Ok(None) };
+        let value = self.value(node)?;
+        if value.is_none() || is_omit(&value) {
+            return Ok(None);
+        }
+        Ok(Some(provision_template::text_of(&value)))
+    }
+
+    /// Everything the task is to do on this host.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn plan(&self) -> Result<Plan, Stop> {
+        let conditions = conditions(&self.task.context);
+        let Some(repeat) = &self.task.repeat else {
+            if let Some(condition) = self.first_false_of(&conditions)? {
+                return Ok(Plan {
+                    looped: false,
+                    items: vec![ItemPlan { item: None, step: ItemStep::Skip { condition } }],
+                    keywords: self.keywords_or_default()?,
+                });
+            }
+            let keywords = self.keywords()?;
+            let step = self.step()?;
+            return Ok(Plan {
+                looped: false,
+                items: vec![ItemPlan { item: None, step }],
+                keywords,
+            });
+        };
+        let items = match self.loop_items(repeat) {
+            Ok(items) => items,
+            Err(Stop::Pending(token)) => return Err(Stop::Pending(token)),
+            // What a task that would be skipped anyway loops over may well be undefined.
+            Err(stop) => match self.first_false_of(&conditions) {
+                Ok(Some(condition)) => {
+                    return Ok(Plan {
+                        looped: false,
+                        items: vec![ItemPlan { item: None, step: ItemStep::Skip { condition } }],
+                        keywords: self.keywords_or_default()?,
+                    });
+                }
+                Ok(None) => return Err(stop),
+                Err(other) => return Err(other),
+            },
+        };
+        let mut plans = Vec::with_capacity(items.len());
+        for item in items {
+            let inner = self.with_layer(&item.layer);
+            let step = match inner.item_step(&conditions) {
+                Ok(step) => step,
+                Err(Stop::Pending(token)) => return Err(Stop::Pending(token)),
+                Err(Stop::Failed(result)) => ItemStep::Failed(result),
+            };
+            plans.push(ItemPlan { item: Some(item), step });
+        }
+        let keywords = match plans.first().and_then(|plan| plan.item.as_ref()) {
+            Some(item) => self.with_layer(&item.layer).keywords_or_default()?,
+            None => self.keywords_or_default()?,
+        };
+        Ok(Plan { looped: true, items: plans, keywords })
+    }
+
+    fn item_step(&self, conditions: &[&Node]) -> Result<ItemStep, Stop> {
+        match self.first_false_of(conditions)? {
+            Some(condition) => Ok(ItemStep::Skip { condition }),
+            None => self.step(),
+        }
+    }
+
+    fn first_false_of(&self, conditions: &[&Node]) -> Result<Option<String>, Stop> {
+        for condition in conditions {
+            if !self.condition(condition)? {
+                return Ok(Some(self.text_of(condition)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The loop's items with their variables and labels.
+    ///
+    /// # Errors
+    /// When they can't be evaluated (yet) or aren't a list.
+    pub fn loop_items(&self, repeat: &Loop) -> Result<Vec<LoopItem>, Stop> {
+        let values = self.loop_values(repeat)?;
+        let variable =
+            self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
+        let index_variable = self.text(repeat.index_variable.as_ref())?;
+        let extended = self.flag(repeat.extended.as_ref(), false)?;
+        let mut items = Vec::with_capacity(values.len());
+        for (index, value) in values.iter().enumerate() {
+            let mut layer = Layer::default();
+            layer.set_data(variable.as_str(), value.clone());
+            layer.set_data("ansible_loop_var", variable.as_str().into());
+            if let Some(name) = &index_variable {
+                layer.set_data(name.as_str(), index.into());
+                layer.set_data("ansible_index_var", name.as_str().into());
+            }
+            if extended {
+                layer.set_data("ansible_loop", loop_facts(&values, index));
+            }
+            let label = match &repeat.label {
+                None => provision_template::text_of(value),
+                Some(label) => {
+                    provision_template::text_of(&self.with_layer(&layer).value(label)?)
+                }
+            };
+            items.push(LoopItem { variable: variable.clone(), value: value.clone(), label, layer });
+        }
+        Ok(items)
+    }
+
+    fn loop_values(&self, repeat: &Loop) -> Result<Vec<Value>, Stop> {
+        let over = self.loop_source(repeat)?;
+        let Some(lookup) = &repeat.lookup else {
+            let is_list = matches!(
+                over.kind(),
+                minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable
+            );
+            return match over.try_iter() {
+                Ok(items) if is_list => Ok(items.collect()),
+                _ => Err(Stop::failed(format!(
+                    "Invalid data passed to 'loop', it requires a list, got this instead: {}. \
+                     Hint: If you passed a list/dict of just one element, try adding wantlist=True \
+                     to your lookup invocation or use q/query instead of lookup.",
+                    provision_template::text_of(&over)
+                ))),
+            };
+        };
+        let terms = match over.kind() {
+            minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => {
+                over.try_iter().map(Iterator::collect).unwrap_or_else(|_| vec![over.clone()])
+            }
+            _ => vec![over],
+        };
+        let engine = &self.view.world.engine;
+        let name = lookup.as_str();
+        let values = engine.lookup(name, terms, Vec::new(), &self.view, &self.outside)?;
+        Ok(values)
+    }
+
+    /// What a loop is over; `with_*: name` may be a bare variable, as old content writes it.
+    fn loop_source(&self, repeat: &Loop) -> Result<Value, Stop> {
+        self.value(&repeat.over)
+    }
+
+    fn step(&self) -> Result<ItemStep, Stop> {
+        let raw = self.arguments()?;
+        let module = self.task.module;
+        let arguments = normalise(module, raw).map_err(|errors| {
+            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            Stop::failed(messages.join("; "))
+        })?;
+        match module.runs {
+            Runs::OnController => Ok(ItemStep::Local { arguments }),
+            Runs::OnHost | Runs::Prepared => {
+                let prepared = prepare::prepare(self, module, arguments)?;
+                Ok(ItemStep::Invoke(Box::new(self.invocation(prepared)?)))
+            }
+        }
+    }
+
+    fn invocation(&self, prepared: prepare::Prepared) -> Result<Invocation, Stop> {
+        let settings = &self.view.world.settings;
+        let delegate = self.text(self.keyword(|d| d.delegate_to.as_ref()))?;
+        let connection = match &delegate {
+            Some(_) => None,
+            None => self.text(self.keyword(|d| d.connection.as_ref()))?,
+        };
+        Ok(Invocation {
+            module: prepared.module,
+            arguments: prepared.arguments,
+            contents: prepared.contents,
+            result_extra: prepared.result_extra,
+            local: connection.as_deref() == Some("local"),
+            r#become: self.identity(delegate.as_deref())?,
+            delegate,
+            environment: self.environment()?,
+            check: self.flag(self.keyword(|d| d.check_mode.as_ref()), settings.check)?,
+            diff: self.flag(self.keyword(|d| d.diff.as_ref()), settings.diff)?,
+            timeout_s: Some(self.number(self.keyword(|d| d.timeout.as_ref()), 0.0)?)
+                .filter(|seconds| *seconds > 0.0),
+        })
+    }
+
+    /// The arguments, evaluated: `module_defaults`, `args` and the named ones, later ones win.
+    ///
+    /// # Errors
+    /// When one can't be evaluated (yet).
+    pub fn arguments(&self) -> Result<Object, Stop> {
+        let mut raw = self.module_defaults()?;
+        if let Some(splat) = &self.task.arguments.splat {
+            match provision_template::to_json(&self.value(splat)?) {
+                Json::Object(more) => raw.extend(more),
+                Json::Null => {}
+                other => {
+                    return Err(Stop::failed(format!(
+                        "the arguments must be a mapping, got {other}"
+                    )));
+                }
+            }
+        }
+        let lazy = self.is_lazy();
+        for (key, node) in self.task.arguments.parameters.iter() {
+            let Some(name) = key.as_str() else { continue };
+            let name = match name.contains("{{") {
+                true => provision_template::text_of(&self.value(key)?),
+                false => name.to_owned(),
+            };
+            if lazy.contains(&name.as_str()) {
+                // Conditions and expressions are evaluated by the module itself.
+                let value = provision_template::value_of_node(node);
+                raw.insert(name, provision_template::to_json(&value));
+                continue;
+            }
+            let value = self.value(node)?;
+            if is_omit(&value) {
+                raw.remove(&name);
+                continue;
+            }
+            raw.insert(name, provision_template::to_json(&without_omitted(value)));
+        }
+        Ok(raw)
+    }
+
+    /// Arguments that are expressions, not templates.
+    fn is_lazy(&self) -> &'static [&'static str] {
+        match self.task.module.name {
+            "assert" => &["that"],
+            "debug" => &["var"],
+            _ => &[],
+        }
+    }
+
+    fn module_defaults(&self) -> Result<Object, Stop> {
+        let mut merged = Object::new();
+        let levels: Vec<&Node> = self
+            .task
+            .context
+            .chain()
+            .filter_map(|context| context.directives.module_defaults.as_ref())
+            .collect();
+        for node in levels.into_iter().rev() {
+            for mapping in node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect()) {
+                let Some(mapping) = mapping.as_mapping() else { continue };
+                for (key, defaults) in mapping.iter() {
+                    let applies = key
+                        .as_str()
+                        .and_then(provision_protocol::modules::find)
+                        .is_some_and(|module| module.name == self.task.module.name);
+                    if !applies {
+                        continue;
+                    }
+                    if let Json::Object(defaults) =
+                        provision_template::to_json(&self.value(defaults)?)
+                    {
+                        merged.extend(defaults);
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    fn environment(&self) -> Result<BTreeMap<String, String>, Stop> {
+        let levels: Vec<&Node> = self
+            .task
+            .context
+            .chain()
+            .filter_map(|context| context.directives.environment.as_ref())
+            .collect();
+        let mut merged = BTreeMap::new();
+        for node in levels.into_iter().rev() {
+            let entries: Vec<&Node> = node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect());
+            for entry in entries {
+                let value = self.value(entry)?;
+                if value.is_none() || is_omit(&value) {
+                    continue;
+                }
+                let Json::Object(variables) = provision_template::to_json(&value) else {
+                    return Err(Stop::failed(format!(
+                        "environment must be a mapping, got {}",
+                        provision_template::text_of(&value)
+                    )));
+                };
+                for (name, value) in variables {
+                    let value = provision_template::from_json(&value);
+                    merged.insert(name, provision_template::text_of(&value));
+                }
+            }
+        }
+        Ok(merged)
+    }
+
+    /// Whom to become: keyword first, then the variables of the host, as Ansible does.
+    fn identity(&self, delegate: Option<&str>) -> Result<Option<Become>, Stop> {
+        let delegated = delegate.map(|name| {
+            let host = self.view.world.host_or_new(name);
+            Evaluator::new(self.task, View::of_host(&self.view.world, &host))
+        });
+        let variables = delegated.as_ref().unwrap_or(self);
+        let by_keyword = self.keyword(|d| d.r#become.as_ref());
+        let wanted = match variables.variable("ansible_become")? {
+            Some(value) => provision_template::to_boolean(&value).unwrap_or(false),
+            None => self.flag(by_keyword, false)?,
+        };
+        if !wanted {
+            return Ok(None);
+        }
+        let pick = |variable: &str, keyword: Option<&Node>, default: &str| -> Result<String, Stop> {
+            if let Some(value) = variables.variable(variable)? {
+                return Ok(provision_template::text_of(&value));
+            }
+            Ok(self.text(keyword)?.unwrap_or_else(|| default.to_owned()))
+        };
+        let user =
+            pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), "root")?;
+        let method =
+            pick("ansible_become_method", self.keyword(|d| d.become_method.as_ref()), "sudo")?;
+        let flags = pick("ansible_become_flags", self.keyword(|d| d.become_flags.as_ref()), "")?;
+        let method = method.rsplit('.').next().unwrap_or(&method).to_owned();
+        let flags = flags.split_whitespace().map(str::to_owned).collect();
+        Ok(Some(Become { user, method, flags }))
+    }
+
+    /// A variable, evaluated.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn variable(&self, name: &str) -> Result<Option<Value>, Stop> {
+        Ok(self.view.world.engine.variable(name, &self.view, &self.outside)?)
+    }
+
+    /// A bare expression, as in `debug: var=`.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn expression(&self, text: &str) -> Result<Value, TemplateError> {
+        self.view.world.engine.evaluate_expression(text, None, &self.view, &self.outside)
+    }
+
+    /// The surroundings that this task's templates see.
+    #[must_use]
+    pub fn outside(&self) -> &Outside {
+        &self.outside
+    }
+
+    fn keywords_or_default(&self) -> Result<Keywords, Stop> {
+        match self.keywords() {
+            Ok(keywords) => Ok(keywords),
+            Err(Stop::Pending(token)) => Err(Stop::Pending(token)),
+            Err(Stop::Failed(_)) => Ok(Keywords::default()),
+        }
+    }
+
+    fn keywords(&self) -> Result<Keywords, Stop> {
+        let whole = |number: f64| format!("{:.0}", number.max(0.0)).parse().unwrap_or(0);
+        Ok(Keywords {
+            ignore_errors: self.flag(self.keyword(|d| d.ignore_errors.as_ref()), false)?,
+            ignore_unreachable: self
+                .flag(self.keyword(|d| d.ignore_unreachable.as_ref()), false)?,
+            no_log: self.flag(self.keyword(|d| d.no_log.as_ref()), false)?,
+            delegate_facts: self.flag(self.keyword(|d| d.delegate_facts.as_ref()), false)?,
+            any_errors_fatal: self.flag(self.keyword(|d| d.any_errors_fatal.as_ref()), false)?,
+            retries: whole(self.number(self.keyword(|d| d.retries.as_ref()), 3.0)?),
+            delay_s: self.number(self.keyword(|d| d.delay.as_ref()), 5.0)?,
+            async_s: whole(self.number(self.task.asynchronous.as_ref(), 0.0)?),
+            poll_s: self.number(self.task.poll.as_ref(), 15.0)?,
+        })
+    }
+}
+
+/// All conditions that a task is under, outermost first.
+#[must_use]
+pub fn conditions(context: &Arc<Context>) -> Vec<&Node> {
+    let levels: Vec<&Context> = context.chain().collect();
+    levels.into_iter().rev().flat_map(|context| &context.directives.when).collect()
+}
+
+/// `ansible_loop` of an item.
+fn loop_facts(values: &[Value], index: usize) -> Value {
+    let length = values.len();
+    let mut facts: Vec<(&str, Value)> = vec![
+        ("allitems", values.iter().cloned().collect()),
+        ("index", (index + 1).into()),
+        ("index0", index.into()),
+        ("first", (index == 0).into()),
+        ("last", (index + 1 == length).into()),
+        ("length", length.into()),
+        ("revindex", (length - index).into()),
+        ("revindex0", (length - index - 1).into()),
+    ];
+    if let Some(next) = values.get(index + 1) {
+        facts.push(("nextitem", next.clone()));
+    }
+    if let Some(previous) = index.checked_sub(1).and_then(|previous| values.get(previous)) {
+        facts.push(("previtem", previous.clone()));
+    }
+    facts.into_iter().collect()
+}
+
+/// A value without the entries that are `omit`.
+fn without_omitted(value: Value) -> Value {
+    match value.kind() {
+        minijinja::value::ValueKind::Map => {
+            let Ok(keys) = value.try_iter() else { return value };
+            let keys: Vec<Value> = keys.collect();
+            let entries: Vec<(Value, Value)> = keys
+                .into_iter()
+                .map(|key| {
+                    let entry = value.get_item(&key).unwrap_or_default();
+                    (key, entry)
+                })
+                .filter(|(_, entry)| !is_omit(entry))
+                .map(|(key, entry)| (key, without_omitted(entry)))
+                .collect();
+            Value::from_iter(entries)
+        }
+        minijinja::value::ValueKind::Seq => match value.try_iter() {
+            Ok(items) => items.filter(|item| !is_omit(item)).map(without_omitted).collect(),
+            Err(_) => value,
+        },
+        _ => value,
+    }
+}

@@ -1,0 +1,280 @@
+//! Variables that the engine itself provides, and names that no fact may take.
+
+use std::sync::Arc;
+
+use minijinja::value::{Enumerator, Object, ObjectRepr};
+use provision_template::{Slot, Value};
+
+use crate::outside::Outside;
+use crate::variables::View;
+
+/// Names that [`value`] knows.
+pub const NAMES: &[&str] = &[
+    "ansible_check_mode",
+    "ansible_dependent_role_names",
+    "ansible_diff_mode",
+    "ansible_forks",
+    "ansible_inventory_sources",
+    "ansible_limit",
+    "ansible_parent_role_names",
+    "ansible_parent_role_paths",
+    "ansible_play_batch",
+    "ansible_play_hosts",
+    "ansible_play_hosts_all",
+    "ansible_play_name",
+    "ansible_play_role_names",
+    "ansible_role_name",
+    "ansible_role_names",
+    "ansible_run_tags",
+    "ansible_search_path",
+    "ansible_skip_tags",
+    "ansible_verbosity",
+    "ansible_version",
+    "group_names",
+    "groups",
+    "hostvars",
+    "inventory_dir",
+    "inventory_file",
+    "inventory_hostname",
+    "inventory_hostname_short",
+    "play_hosts",
+    "playbook_dir",
+    "role_name",
+    "role_names",
+    "role_path",
+    "vars",
+];
+
+/// Variables that steer connection and become. Facts with these names are not visible as
+/// variables: a host must not be able to redirect the controller.
+const STEERING: &[&str] = &[
+    "ansible_connection",
+    "ansible_host",
+    "ansible_password",
+    "ansible_pipelining",
+    "ansible_port",
+    "ansible_private_key_file",
+    "ansible_python_interpreter",
+    "ansible_remote_tmp",
+    "ansible_scp_executable",
+    "ansible_scp_extra_args",
+    "ansible_sftp_executable",
+    "ansible_sftp_extra_args",
+    "ansible_shell_executable",
+    "ansible_shell_type",
+    "ansible_timeout",
+    "ansible_user",
+];
+
+/// Whether a name belongs to the engine or steers connection or become.
+#[must_use]
+pub fn is_reserved(name: &str) -> bool {
+    NAMES.contains(&name)
+        || STEERING.contains(&name)
+        || name.starts_with("ansible_become")
+        || name.starts_with("ansible_ssh_") && !name.starts_with("ansible_ssh_host_key_")
+        || name.starts_with("ansible_sudo")
+        || matches!(name, "ansible_facts" | "omit" | "lookup" | "query" | "q" | "now" | "undef")
+}
+
+/// The value of an engine variable, if it has one here.
+#[must_use]
+pub fn value(view: &View, name: &str) -> Option<Value> {
+    match name {
+        "inventory_hostname" => Some(view.host.name.as_str().into()),
+        "inventory_hostname_short" => view.host.name.split('.').next().map(Value::from),
+        "group_names" => Some(group_names(view)),
+        "groups" => Some(groups(view)),
+        "hostvars" => Some(Value::from_object(HostVars { view: base(view) })),
+        "vars" => Some(Value::from_object(Variables { view: view.clone() })),
+        "playbook_dir" => Some(view.world.settings.playbook_folder.display().to_string().into()),
+        "inventory_dir" | "inventory_file" => inventory_place(view, name),
+        "ansible_check_mode" => Some(view.world.settings.check.into()),
+        "ansible_diff_mode" => Some(view.world.settings.diff.into()),
+        "ansible_forks" => Some(view.world.settings.forks.into()),
+        "ansible_verbosity" => Some(view.world.settings.verbosity.into()),
+        "ansible_limit" => view.world.settings.limit.as_deref().map(Value::from),
+        "ansible_run_tags" => Some(texts(&view.world.settings.tags)),
+        "ansible_skip_tags" => Some(texts(&view.world.settings.skip_tags)),
+        "ansible_inventory_sources" => Some(
+            view.world
+                .settings
+                .inventory_sources
+                .iter()
+                .map(|path| Value::from(path.display().to_string()))
+                .collect(),
+        ),
+        "ansible_version" => Some(version()),
+        "ansible_search_path" => Some(
+            crate::outside::search_path(view)
+                .iter()
+                .map(|path| Value::from(path.display().to_string()))
+                .collect(),
+        ),
+        _ => role_value(view, name).or_else(|| play_value(view, name)),
+    }
+}
+
+fn play_value(view: &View, name: &str) -> Option<Value> {
+    let play = view.play.as_ref()?;
+    match name {
+        "ansible_play_name" => Some(play.name.as_str().into()),
+        "ansible_play_hosts_all" => Some(texts(&play.all_hosts)),
+        "ansible_play_hosts" => Some(texts(&play.still_in(&play.all_hosts))),
+        "ansible_play_batch" | "play_hosts" => Some(texts(&play.still_in(&play.batch))),
+        "ansible_play_role_names" => {
+            let mut names: Vec<String> = Vec::new();
+            for role in &play.play.roles {
+                if !names.contains(&role.role.name) {
+                    names.push(role.role.name.clone());
+                }
+            }
+            Some(texts(&names))
+        }
+        "ansible_role_names" | "role_names" | "ansible_dependent_role_names" => {
+            let mut names: Vec<String> = Vec::new();
+            for role in play.visible_roles().iter() {
+                let all = std::iter::once(role).chain(&role.dependencies);
+                for role in all {
+                    if !names.contains(&role.role.name) {
+                        names.push(role.role.name.clone());
+                    }
+                }
+            }
+            Some(texts(&names))
+        }
+        _ => None,
+    }
+}
+
+fn role_value(view: &View, name: &str) -> Option<Value> {
+    let context = view.context.as_ref()?;
+    let role = context.role()?;
+    match name {
+        "role_name" | "ansible_role_name" => Some(role.role.name.as_str().into()),
+        "role_path" => Some(role.role.folder.display().to_string().into()),
+        "ansible_parent_role_names" => {
+            Some(role.dependents.iter().rev().map(|role| Value::from(&*role.role.name)).collect())
+        }
+        "ansible_parent_role_paths" => Some(
+            role.dependents
+                .iter()
+                .rev()
+                .map(|role| Value::from(role.role.folder.display().to_string()))
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+/// What other hosts may see: no task, no loop.
+fn base(view: &View) -> View {
+    View {
+        context: None,
+        includes: Vec::new(),
+        local: crate::variables::Layer::default(),
+        ..view.clone()
+    }
+}
+
+fn texts(names: &[String]) -> Value {
+    names.iter().map(|name| Value::from(name.as_str())).collect()
+}
+
+fn group_names(view: &View) -> Value {
+    let groups = view.world.groups();
+    let mut names: Vec<&String> = groups
+        .iter()
+        .filter(|(name, members)| *name != "all" && members.contains(&view.host.name))
+        .map(|(name, _)| name)
+        .collect();
+    names.sort();
+    names.into_iter().map(|name| Value::from(name.as_str())).collect()
+}
+
+fn groups(view: &View) -> Value {
+    let groups = view.world.groups();
+    groups.iter().map(|(name, members)| (name.clone(), texts(members))).collect()
+}
+
+fn inventory_place(view: &View, name: &str) -> Option<Value> {
+    let source = view.world.settings.inventory_sources.first()?;
+    let place = match name {
+        "inventory_dir" if view.world.files.kind(source)
+            == Some(provision_playbook::files::FileKind::Folder) => source.clone(),
+        "inventory_dir" => source.parent()?.to_path_buf(),
+        _ => source.clone(),
+    };
+    Some(place.display().to_string().into())
+}
+
+fn version() -> Value {
+    // Content asks for this to know which dialect it may use; the classic dialect is 2.18's.
+    let entries: [(&str, Value); 5] = [
+        ("full", "2.18.19".into()),
+        ("string", "2.18.19".into()),
+        ("major", 2.into()),
+        ("minor", 18.into()),
+        ("revision", 19.into()),
+    ];
+    entries.into_iter().collect()
+}
+
+/// `hostvars`: hosts to their variables, evaluated when read.
+#[derive(Debug)]
+struct HostVars {
+    view: View,
+}
+
+impl Object for HostVars {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let host = self.view.world.host(key.as_str()?)?;
+        Some(Value::from_object(Variables { view: View { host, ..self.view.clone() } }))
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let hosts = self.view.world.hosts.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Enumerator::Values(hosts.keys().map(|name| Value::from(name.as_str())).collect())
+    }
+}
+
+/// All variables of a view, evaluated when read.
+#[derive(Debug)]
+struct Variables {
+    view: View,
+}
+
+impl Object for Variables {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let name = key.as_str()?;
+        match provision_template::Scope::lookup(&self.view, name) {
+            provision_template::Found::Slot(Slot::Data(value)) => return Some(value),
+            provision_template::Found::Slot(Slot::Template(_)) => {}
+            provision_template::Found::Undefined => return None,
+            // Nobody reads other hosts' variables, or all of one's own, before everything that
+            // could still change them is over: such evaluations are fenced.
+            provision_template::Found::Pending(_) => return None,
+        }
+        let outside = Outside::of(&self.view);
+        match self.view.world.engine.variable(name, &self.view, &outside) {
+            Ok(value) => value,
+            Err(error) => Some(Value::from(minijinja::Error::new(
+                minijinja::ErrorKind::InvalidOperation,
+                error.message(),
+            ))),
+        }
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let names = provision_template::Scope::names(&self.view);
+        Enumerator::Values(names.into_iter().map(Value::from).collect())
+    }
+}

@@ -1,0 +1,456 @@
+//! What templates may ask of the controller: files, environment, processes, time.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use provision_playbook::files::FileKind;
+use provision_template::{
+    LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, TemplateOptions, Value,
+};
+
+use crate::variables::View;
+
+/// The controller as seen by the templates of one view.
+#[derive(Debug, Clone)]
+pub struct Outside {
+    view: View,
+}
+
+/// Folders in which the files of a task are looked for, nearest first, without subfolders.
+#[must_use]
+pub fn search_path(view: &View) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    let mut add = |folder: PathBuf| {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    };
+    if let Some(context) = &view.context {
+        for role in context.chain().filter_map(|context| context.role.as_ref()) {
+            add(role.role.folder.clone());
+            for role in role.dependents.iter().rev() {
+                add(role.role.folder.clone());
+            }
+        }
+    }
+    if let Some(folder) = &view.folder {
+        add(folder.clone());
+    }
+    add(view.world.settings.playbook_folder.clone());
+    folders
+}
+
+/// Where `name` may be for a task, in Ansible's order: each folder's subfolder, then the folder.
+#[must_use]
+pub fn candidates(view: &View, subfolder: &str, name: &str) -> Vec<PathBuf> {
+    let name = expand_home(name);
+    if name.is_absolute() {
+        return vec![name];
+    }
+    search_path(view)
+        .into_iter()
+        .flat_map(|folder| {
+            let within = folder.join(subfolder).join(&name);
+            if name.starts_with(subfolder) {
+                vec![folder.join(&name), within]
+            } else {
+                vec![within, folder.join(&name)]
+            }
+        })
+        .collect()
+}
+
+/// The file that `name` means for a task.
+///
+/// # Errors
+/// The places that were tried.
+pub fn find(view: &View, subfolder: &str, name: &str) -> Result<PathBuf, Vec<PathBuf>> {
+    let tried = candidates(view, subfolder, name);
+    let files = &view.world.files;
+    match tried.iter().find(|path| files.kind(path).is_some()) {
+        Some(path) => Ok(path.clone()),
+        None => Err(tried),
+    }
+}
+
+/// `~` at the beginning is the home of the user who runs the controller.
+fn expand_home(name: &str) -> PathBuf {
+    match (name.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => Path::new(&home).join(rest),
+        _ => PathBuf::from(name),
+    }
+}
+
+/// One line that names the places tried.
+#[must_use]
+pub fn not_found(name: &str, tried: &[PathBuf]) -> String {
+    let places: Vec<String> = tried.iter().map(|path| path.display().to_string()).collect();
+    format!("Could not find or access '{name}'. Searched in: {}", places.join(", "))
+}
+
+fn text(value: &Value) -> String {
+    provision_template::text_of(value)
+}
+
+impl Outside {
+    /// For the templates of a view.
+    #[must_use]
+    pub fn of(view: &View) -> Self {
+        Outside { view: view.clone() }
+    }
+
+    fn read(&self, subfolder: &str, name: &str) -> Result<String, OutsideError> {
+        let path = find(&self.view, subfolder, name)
+            .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
+        self.view.world.files.read(&path).map_err(OutsideError::Failed)
+    }
+
+    fn each_text(
+        request: &LookupRequest<'_>,
+        read: impl Fn(&str) -> Result<String, OutsideError>,
+    ) -> Result<Vec<Value>, OutsideError> {
+        request.terms.iter().map(|term| Ok(Value::from(read(&text(term))?))).collect()
+    }
+
+    fn option(request: &LookupRequest<'_>, name: &str) -> Option<Value> {
+        request.options.iter().find(|(key, _)| &**key == name).map(|(_, value)| value.clone())
+    }
+
+    fn file(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let flag = |name, default| {
+            Self::option(request, name)
+                .and_then(|value| provision_template::to_boolean(&value))
+                .unwrap_or(default)
+        };
+        let (left, right) = (flag("lstrip", false), flag("rstrip", true));
+        Self::each_text(request, |name| {
+            let mut content = self.read("files", name)?;
+            if left {
+                content = content.trim_start().to_owned();
+            }
+            if right {
+                content.truncate(content.trim_end().len());
+            }
+            Ok(content)
+        })
+    }
+
+    fn environment_of(request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let default = Self::option(request, "default");
+        Ok(request
+            .terms
+            .iter()
+            .map(|term| match (std::env::var(text(term)), &default) {
+                (Ok(value), _) => Value::from(value),
+                (Err(_), Some(default)) => default.clone(),
+                (Err(_), None) => Value::from(""),
+            })
+            .collect())
+    }
+
+    fn run(&self, command: &str) -> Result<String, OutsideError> {
+        let output = Command::new("/bin/sh")
+            .args(["-c", command])
+            .current_dir(&self.view.world.settings.playbook_folder)
+            .output()
+            .map_err(|error| OutsideError::Failed(format!("failed to run {command}: {error}")))?;
+        if !output.status.success() {
+            return Err(OutsideError::Failed(format!(
+                "lookup_plugin.pipe({command}) returned {}",
+                output.status.code().unwrap_or(-1)
+            )));
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    fn globs(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let mut found = Vec::new();
+        for term in request.terms {
+            let term = text(term);
+            let pattern = Path::new(&term);
+            let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned());
+            let Some(name) = name else { continue };
+            let folder = folder.map_or_else(String::new, |folder| folder.display().to_string());
+            let Some(folder) = self.folder_of(&folder) else { continue };
+            for path in self.view.world.files.list(&folder) {
+                let matches = path
+                    .file_name()
+                    .is_some_and(|file| glob_matches(&name, &file.to_string_lossy()));
+                if matches && self.view.world.files.kind(&path) == Some(FileKind::File) {
+                    found.push(Value::from(path.display().to_string()));
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn folder_of(&self, folder: &str) -> Option<PathBuf> {
+        let files = &self.view.world.files;
+        candidates(&self.view, "files", folder)
+            .into_iter()
+            .find(|path| files.kind(path) == Some(FileKind::Folder))
+    }
+
+    fn first_found(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let mut names: Vec<(String, Vec<String>)> = Vec::new();
+        let mut skip = Self::option(request, "skip")
+            .and_then(|value| provision_template::to_boolean(&value))
+            .unwrap_or(false);
+        let split = |value: Option<Value>| -> Vec<String> {
+            match value {
+                Some(value) if value.as_str().is_none() => match value.try_iter() {
+                    Ok(items) => items.map(|item| text(&item)).collect(),
+                    Err(_) => Vec::new(),
+                },
+                Some(value) => text(&value)
+                    .split([',', ';', ':'])
+                    .filter(|part| !part.is_empty())
+                    .map(str::to_owned)
+                    .collect(),
+                None => Vec::new(),
+            }
+        };
+        let mut terms: Vec<Value> = Vec::new();
+        for term in request.terms {
+            match term.kind() {
+                minijinja::value::ValueKind::Seq => {
+                    terms.extend(term.try_iter().into_iter().flatten());
+                }
+                _ => terms.push(term.clone()),
+            }
+        }
+        let option_files = split(Self::option(request, "files"));
+        let option_paths = split(Self::option(request, "paths"));
+        if !option_files.is_empty() {
+            names.extend(option_files.into_iter().map(|file| (file, option_paths.clone())));
+        }
+        for term in terms {
+            if term.kind() == minijinja::value::ValueKind::Map {
+                let get = |name: &str| term.get_attr(name).ok().filter(|v| !v.is_undefined());
+                if let Some(flag) = get("skip").and_then(|v| provision_template::to_boolean(&v)) {
+                    skip = flag;
+                }
+                let paths = split(get("paths"));
+                names.extend(split(get("files")).into_iter().map(|file| (file, paths.clone())));
+            } else {
+                names.push((text(&term), Vec::new()));
+            }
+        }
+        self.first_existing(&names, skip)
+    }
+
+    fn first_existing(
+        &self,
+        names: &[(String, Vec<String>)],
+        skip: bool,
+    ) -> Result<Vec<Value>, OutsideError> {
+        let files = &self.view.world.files;
+        let mut tried = Vec::new();
+        for (name, paths) in names {
+            let within: Vec<String> = match paths.is_empty() {
+                true => vec![name.clone()],
+                false => paths.iter().map(|path| format!("{path}/{name}")).collect(),
+            };
+            for name in within {
+                for subfolder in ["files", "templates", "vars", "tasks"] {
+                    for path in candidates(&self.view, subfolder, &name) {
+                        if files.kind(&path).is_some() {
+                            return Ok(vec![path.display().to_string().into()]);
+                        }
+                        tried.push(path);
+                    }
+                }
+            }
+        }
+        if skip {
+            return Ok(Vec::new());
+        }
+        let names: Vec<String> = names.iter().map(|(name, _)| name.clone()).collect();
+        Err(OutsideError::Failed(format!(
+            "No file was found when using first_found. Looked for: {}",
+            names.join(", ")
+        )))
+    }
+
+    fn rendered(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let mut rendered = Vec::new();
+        for term in request.terms {
+            let name = text(term);
+            let content = self.read("templates", &name)?;
+            let mut view = self.view.clone();
+            if let Some(extra) = Self::option(request, "template_vars") {
+                for key in extra.try_iter().into_iter().flatten() {
+                    let value = extra.get_item(&key).unwrap_or_default();
+                    view.local.set_data(text(&key), value);
+                }
+            }
+            let outside = Outside::of(&view);
+            let options = TemplateOptions::default();
+            let result = view
+                .world
+                .engine
+                .render_file(&name, &content, None, &options, &view, &outside)
+                .map_err(|error| OutsideError::Failed(error.message()))?;
+            rendered.push(Value::from(result));
+        }
+        Ok(rendered)
+    }
+
+    /// A password in a file of its own, made when it is not there.
+    fn password(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let mut passwords = Vec::new();
+        for term in request.terms {
+            let term = text(term);
+            let mut words = term.split_whitespace();
+            let name = words.next().unwrap_or_default().to_owned();
+            let setting = |key: &str| {
+                term.split_whitespace().find_map(|word| word.strip_prefix(&format!("{key}=")))
+            };
+            let length = Self::option(request, "length")
+                .map(|value| text(&value))
+                .or_else(|| setting("length").map(str::to_owned))
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(20);
+            let path = self.view.world.settings.playbook_folder.join(expand_home(&name));
+            passwords.push(Value::from(crate::password::stored_or_new(&path, length)?));
+        }
+        Ok(passwords)
+    }
+
+    fn hosts(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let mut names = Vec::new();
+        for term in request.terms {
+            names.extend(self.view.world.matching_hosts(&text(term)));
+        }
+        Ok(names.into_iter().map(Value::from).collect())
+    }
+}
+
+/// Shell-style `*`, `?` and `[…]`.
+#[must_use]
+pub fn glob_matches(pattern: &str, name: &str) -> bool {
+    let mut expression = String::from("^");
+    let mut characters = pattern.chars().peekable();
+    while let Some(character) = characters.next() {
+        match character {
+            '*' => expression.push_str(".*"),
+            '?' => expression.push('.'),
+            '[' => {
+                expression.push('[');
+                if characters.next_if_eq(&'!').is_some() {
+                    expression.push('^');
+                }
+            }
+            ']' => expression.push(']'),
+            '-' => expression.push('-'),
+            other => expression.push_str(&regex::escape(&other.to_string())),
+        }
+    }
+    expression.push('$');
+    regex::Regex::new(&expression).is_ok_and(|regex| regex.is_match(name))
+}
+
+impl provision_template::Outside for Outside {
+    fn lookup(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        match request.name {
+            "env" => Self::environment_of(request),
+            "file" => self.file(request),
+            "fileglob" => self.globs(request),
+            "first_found" => self.first_found(request),
+            "pipe" => {
+                Self::each_text(request, |command| Ok(self.run(command)?.trim_end().to_owned()))
+            }
+            "lines" => {
+                let mut lines = Vec::new();
+                for term in request.terms {
+                    let output = self.run(&text(term))?;
+                    lines.extend(output.lines().map(Value::from));
+                }
+                Ok(lines)
+            }
+            "template" => self.rendered(request),
+            "password" => self.password(request),
+            "inventory_hostnames" => self.hosts(request),
+            _ => Err(OutsideError::UnknownLookup),
+        }
+    }
+
+    fn template(
+        &self,
+        name: &str,
+        parent: Option<&str>,
+    ) -> Result<Option<LoadedTemplate>, OutsideError> {
+        let files = &self.view.world.files;
+        let beside = parent.and_then(|parent| Path::new(parent).parent()).map(|dir| dir.join(name));
+        let path = match beside.filter(|path| files.kind(path) == Some(FileKind::File)) {
+            Some(path) => path,
+            None => match find(&self.view, "templates", name) {
+                Ok(path) => path,
+                Err(_) => return Ok(None),
+            },
+        };
+        let text = files.read(&path).map_err(OutsideError::Failed)?;
+        Ok(Some(LoadedTemplate {
+            name: path.display().to_string(),
+            text: text.into(),
+            span: None,
+        }))
+    }
+
+    fn path(&self, question: PathQuestion, path: &str) -> Result<bool, OutsideError> {
+        let path = expand_home(path);
+        Ok(match question {
+            PathQuestion::Exists => path.exists(),
+            PathQuestion::LinkExists => path.symlink_metadata().is_ok(),
+            PathQuestion::File => path.is_file(),
+            PathQuestion::Directory => path.is_dir(),
+            PathQuestion::Link => path.is_symlink(),
+            PathQuestion::Mount => is_mount(&path),
+        })
+    }
+
+    fn real_path(&self, path: &str) -> Result<String, OutsideError> {
+        let path = expand_home(path);
+        Ok(std::fs::canonicalize(&path).unwrap_or(path).display().to_string())
+    }
+
+    fn environment(&self, name: &str) -> Result<Option<String>, OutsideError> {
+        Ok(std::env::var(name).ok())
+    }
+
+    fn home(&self, user: &str) -> Result<Option<String>, OutsideError> {
+        if user.is_empty() {
+            return Ok(std::env::var("HOME").ok());
+        }
+        let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        Ok(passwd
+            .lines()
+            .map(|line| line.split(':').collect::<Vec<_>>())
+            .find(|fields| fields.first() == Some(&user))
+            .and_then(|fields| fields.get(5).map(|home| (*home).to_owned())))
+    }
+
+    fn now(&self) -> Result<Now, OutsideError> {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Now {
+            unix_seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            microseconds: since.subsec_micros(),
+            offset_seconds: 0,
+        })
+    }
+
+    fn random(&self) -> Result<u64, OutsideError> {
+        getrandom::u64().map_err(|error| OutsideError::Failed(error.to_string()))
+    }
+}
+
+fn is_mount(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let Some(parent) = path.parent() else { return true };
+    match (path.symlink_metadata(), parent.symlink_metadata()) {
+        (Ok(own), Ok(above)) => own.dev() != above.dev() || own.ino() == above.ino(),
+        _ => false,
+    }
+}

@@ -1,0 +1,604 @@
+//! A task that has been sent: taking its results, judging them, and what follows.
+
+use std::time::Duration;
+
+use provision_plan::{HostIndex, Position};
+use provision_playbook::model::Task;
+use provision_protocol::{Diff, Object};
+use provision_template::Value;
+use serde_json::Value as Json;
+use std::sync::Arc;
+
+use super::{Arrival, Owner, PlayRun};
+use crate::cursor::{AfterFailure, Cursor};
+use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
+use crate::event::{HostResult, Status};
+
+/// A task on its way on one host.
+#[derive(Debug, Clone)]
+pub struct Flight {
+    pub(crate) position: Position,
+    pub(crate) token: u64,
+    pub(crate) task: Arc<Task>,
+    pub(crate) handler: bool,
+    /// Cursor at the task, to go back to if it fails.
+    pub(crate) cursor: Cursor,
+    pub(crate) plan: Plan,
+    /// Results of the items so far.
+    pub(crate) results: Vec<Option<(Object, u64)>>,
+    /// Attempts of the running item (`until`).
+    pub(crate) attempts: u64,
+    /// Items run one after the other (`until`, `pause`), not all at once.
+    pub(crate) one_by_one: bool,
+    /// Job that is polled.
+    pub(crate) job: Option<(String, std::time::Instant)>,
+}
+
+/// The end of a task on a host, before its effects.
+#[derive(Debug, Clone)]
+pub(crate) struct Ended {
+    pub status: Status,
+    pub result: Object,
+    /// Results of loop items, to be shown before.
+    pub items: Vec<(Status, String, Object, u64)>,
+    pub message: Option<String>,
+    pub register: Option<String>,
+    /// Names that `set_fact` sets.
+    pub sets: Vec<(String, Value)>,
+    /// Variables that `include_vars` brings.
+    pub include: Option<crate::variables::Layer>,
+    /// Facts, and the host they belong to if another one.
+    pub facts: Vec<(Option<String>, Object)>,
+    pub diff: Vec<Diff>,
+    pub delegate: Option<String>,
+    pub duration_us: u64,
+    /// Whether handlers are notified.
+    pub notify: bool,
+}
+
+/// Adds the loop item to its result, as Ansible does.
+pub(crate) fn name_item(result: &mut Object, item: Option<&LoopItem>) {
+    if let Some(item) = item {
+        result.insert(item.variable.clone(), provision_template::to_json(&item.value));
+        result.insert("ansible_loop_var".into(), item.variable.as_str().into());
+    }
+}
+
+fn is_true(result: &Object, name: &str) -> bool {
+    result.get(name).is_some_and(|value| match value {
+        Json::Bool(value) => *value,
+        Json::String(text) => matches!(text.as_str(), "yes" | "true" | "True"),
+        _ => false,
+    })
+}
+
+impl PlayRun<'_> {
+    /// A result of a call came in.
+    pub(crate) fn arrived(&mut self, owner: Owner, mut result: Object, duration_us: u64) {
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        let Some(item) = flight.plan.items.get(owner.item).cloned() else { return };
+        if let ItemStep::Invoke(invocation) = &item.step {
+            for (name, value) in &invocation.result_extra {
+                result.entry(name.clone()).or_insert_with(|| value.clone());
+            }
+            if invocation.module.name == "fetch" && !is_true(&result, "failed") {
+                result = super::local::store_fetched(&invocation.arguments, result, &owner_name(self, owner.host));
+            }
+        }
+        if self.poll_further(owner, &mut result) {
+            return;
+        }
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        flight.attempts += 1;
+        let attempts = flight.attempts;
+        let task = flight.task.clone();
+        if task.until.is_some() {
+            result.insert("attempts".into(), attempts.into());
+        }
+        match self.judge(owner, &task, &mut result, item.item.as_ref()) {
+            Ok(true) => {}
+            Ok(false) => {
+                let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+                let keywords = &flight.plan.keywords;
+                if attempts <= keywords.retries {
+                    let delay = Duration::from_secs_f64(keywords.delay_s.clamp(0.0, 86_400.0));
+                    self.after(delay, owner.host, owner.token);
+                    return;
+                }
+                // Attempts are exhausted.
+                result.insert("failed".into(), true.into());
+                result.insert("attempts".into(), keywords.retries.into());
+            }
+            Err(failure) => {
+                let message = failure.get("msg").cloned();
+                result.insert("failed".into(), true.into());
+                if let Some(message) = message {
+                    result.insert("msg".into(), message);
+                }
+            }
+        }
+        self.record(owner, result, duration_us);
+    }
+
+    /// Stores an item's result; goes on with the next item or ends the task.
+    pub(crate) fn record(&mut self, owner: Owner, result: Object, duration_us: u64) {
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        if let Some(slot) = flight.results.get_mut(owner.item) {
+            *slot = Some((result, duration_us));
+        }
+        flight.attempts = 0;
+        flight.job = None;
+        if flight.results.iter().all(Option::is_some) {
+            self.complete(owner.host, owner.token);
+        } else if flight.one_by_one {
+            let pause = flight.task.repeat.as_ref().and_then(|repeat| repeat.pause.clone());
+            let task = flight.task.clone();
+            let seconds = pause.and_then(|node| {
+                let value = self.evaluator(owner.host, &task).value(&node).ok()?;
+                provision_template::text_of(&value).parse::<f64>().ok()
+            });
+            match seconds {
+                Some(seconds) if seconds > 0.0 => {
+                    self.after(Duration::from_secs_f64(seconds), owner.host, owner.token);
+                }
+                _ => self.send_items(owner.host, owner.token),
+            }
+        }
+    }
+
+    fn flight_mut(&mut self, host: HostIndex, token: u64) -> Option<&mut Flight> {
+        self.hosts.get_mut(host.0)?.flights.iter_mut().find(|flight| flight.token == token)
+    }
+
+    fn after(&mut self, delay: Duration, host: HostIndex, token: u64) {
+        let sender = self.shared.sender.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            // The loop may be over; nobody waits then.
+            let _ = sender.send(Arrival::Timer { host, token });
+        });
+    }
+
+    /// A delay is over: the next attempt, poll or item.
+    pub(crate) fn retry(&mut self, host: HostIndex, token: u64) {
+        self.send_items(host, token);
+    }
+
+    /// For `async` with `poll`: whether the job is still running and is asked again later.
+    fn poll_further(&mut self, owner: Owner, result: &mut Object) -> bool {
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return false };
+        let keywords = flight.plan.keywords.clone();
+        if keywords.async_s == 0 || keywords.poll_s <= 0.0 || is_true(result, "skipped") {
+            return false;
+        }
+        let finished = result.get("finished").is_some_and(|value| {
+            value.as_bool() == Some(true) || value.as_u64().is_some_and(|number| number != 0)
+        });
+        if finished {
+            return false;
+        }
+        let job = result.get("ansible_job_id").and_then(Json::as_str).map(str::to_owned);
+        match (&flight.job, job) {
+            (None, Some(job)) => flight.job = Some((job, std::time::Instant::now())),
+            (None, None) => return false,
+            (Some((_, since)), _) if since.elapsed().as_secs() > keywords.async_s + 10 => {
+                result.insert("failed".into(), true.into());
+                result.insert("msg".into(), "async task did not complete within the requested time".into());
+                return false;
+            }
+            (Some(_), _) => {}
+        }
+        let delay = Duration::from_secs_f64(keywords.poll_s.clamp(0.01, 3_600.0));
+        self.after(delay, owner.host, owner.token);
+        true
+    }
+
+    /// `changed_when`, `failed_when` and `until`; false if `until` doesn't hold yet.
+    fn judge(
+        &mut self,
+        owner: Owner,
+        task: &Arc<Task>,
+        result: &mut Object,
+        item: Option<&LoopItem>,
+    ) -> Result<bool, Object> {
+        result.entry("changed").or_insert(Json::Bool(false));
+        let skipped = is_true(result, "skipped");
+        if task.changed_when.is_none() && task.failed_when.is_none() && task.until.is_none() {
+            return Ok(true);
+        }
+        let mut view = self.view(owner.host, task);
+        if let Some(flight) = self.flight_mut(owner.host, owner.token) {
+            view.includes = Self::include_layers(&flight.cursor);
+        }
+        if let Some(item) = item {
+            for (name, slot) in item.layer.iter() {
+                view.local.set(name, slot.clone());
+            }
+        }
+        if let (Some((name, _)), false) = (&task.register, skipped) {
+            let mut seen = result.clone();
+            seen.entry("failed").or_insert(Json::Bool(false));
+            view.local.set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
+        }
+        let look = |result: &Object, view: &mut crate::variables::View| {
+            if let Some((name, _)) = &task.register {
+                let mut seen = result.clone();
+                seen.entry("failed").or_insert(Json::Bool(false));
+                view.local
+                    .set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
+            }
+        };
+        let holds = |view: &crate::variables::View, conditions: &[yaml::Node]| {
+            let evaluator = Evaluator::new(task, view.clone());
+            evaluator.first_false(conditions).map(|first| first.is_none()).map_err(|stop| match stop {
+                Stop::Failed(result) => *result,
+                Stop::Pending(_) => Object::new(),
+            })
+        };
+        if let Some(conditions) = &task.changed_when {
+            let changed = holds(&view, conditions)?;
+            result.insert("changed".into(), changed.into());
+            look(result, &mut view);
+        }
+        if let Some(conditions) = &task.failed_when {
+            let failed = holds(&view, conditions)?;
+            result.insert("failed".into(), failed.into());
+            result.insert("failed_when_result".into(), failed.into());
+            look(result, &mut view);
+        }
+        if let Some(conditions) = &task.until {
+            return holds(&view, conditions);
+        }
+        Ok(true)
+    }
+
+    /// All items have results: the task ends on this host.
+    fn complete(&mut self, index: HostIndex, token: u64) {
+        let Some(flight) = self.flight_mut(index, token).cloned() else { return };
+        let ended = self.end_of(&flight);
+        let failed = matches!(ended.status, Status::Failed);
+        let once = self
+            .dispatcher
+            .announced_at(&flight.position)
+            .filter(|other| *other != index)
+            .collect::<Vec<_>>();
+        if let Some(host) = self.hosts.get_mut(index.0) {
+            host.flights.retain(|other| other.token != token);
+        }
+        if failed {
+            self.fail(index, &flight, ended);
+            return;
+        }
+        match self.dispatcher.finished(index, &flight.position) {
+            Ok(_) => {}
+            Err(misuse) => self.complain(Some(misuse)),
+        }
+        self.apply(index, &flight.position, token, ended.clone(), Some(&flight.task));
+        self.settle_passes(index);
+        if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
+            self.share(&once, &flight, &ended);
+        }
+    }
+
+    /// The result of a `run_once` task counts for all hosts.
+    fn share(&mut self, others: &[HostIndex], flight: &Flight, ended: &Ended) {
+        for other in others {
+            let Some(host) = self.hosts.get_mut(other.0) else { continue };
+            host.ahead = None;
+            host.cursor.advance();
+            let learned = &host.variables.learned;
+            if let Some(name) = &ended.register {
+                learned.set(name, registered(&ended.result));
+            }
+            for (name, value) in &ended.sets {
+                learned.set(name, value.clone());
+            }
+            if let Some(layer) = &ended.include {
+                learned.include(layer);
+            }
+            for (_, facts) in &ended.facts {
+                learned.learn(facts);
+            }
+            if ended.notify {
+                self.notify(*other, &flight.task);
+            }
+            self.passed(*other);
+            self.wake(*other);
+        }
+    }
+
+    /// Passed steps that nothing can undo any more take effect.
+    pub(crate) fn settle_passes(&mut self, index: HostIndex) {
+        loop {
+            let Some(host) = self.hosts.get_mut(index.0) else { return };
+            let first_flight = host.flights.front().map(|flight| flight.position.clone());
+            let ready = host
+                .passes
+                .front()
+                .is_some_and(|pass| first_flight.as_ref().is_none_or(|at| pass.position < *at));
+            if !ready {
+                return;
+            }
+            let Some(pass) = host.passes.pop_front() else { return };
+            if let Some(ended) = pass.effect {
+                self.apply(index, &pass.position, pass.token, ended, None);
+            } else if let Some(host) = self.hosts.get(index.0) {
+                host.variables.learned.settle(pass.token);
+            }
+        }
+    }
+
+    /// Shows a result and makes its effects known.
+    fn apply(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        token: u64,
+        ended: Ended,
+        task: Option<&Arc<Task>>,
+    ) {
+        let Some(host) = self.hosts.get(index.0) else { return };
+        let name = host.variables.name.clone();
+        let learned = &host.variables.learned;
+        learned.settle(token);
+        if let Some(register) = &ended.register {
+            learned.set(register, registered(&ended.result));
+        }
+        for (name, value) in &ended.sets {
+            learned.set(name, value.clone());
+        }
+        if let Some(layer) = &ended.include {
+            learned.include(layer);
+        }
+        for (owner, facts) in &ended.facts {
+            match owner {
+                None => learned.learn(facts),
+                Some(other) => self.shared.world.host_or_new(other).learned.learn(facts),
+            }
+        }
+        if let (true, Some(task)) = (ended.notify, task) {
+            self.notify(index, task);
+        }
+        self.show(position, &name, ended);
+    }
+
+    fn show(&mut self, position: &Position, host: &str, ended: Ended) {
+        for (status, label, result, duration_us) in ended.items {
+            let result = HostResult {
+                task: 0,
+                host: host.to_owned(),
+                delegate: ended.delegate.clone(),
+                item: Some(label),
+                status,
+                message: message_of(&result),
+                diff: diffs(&result),
+                result,
+                duration_us,
+            };
+            self.shared.report.result(position, true, result);
+        }
+        let result = HostResult {
+            task: 0,
+            host: host.to_owned(),
+            delegate: ended.delegate,
+            item: None,
+            status: ended.status,
+            message: ended.message,
+            result: ended.result,
+            diff: ended.diff,
+            duration_us: ended.duration_us,
+        };
+        self.shared.report.result(position, false, result);
+    }
+
+    /// The task failed on this host: what was sent behind it is void.
+    fn fail(&mut self, index: HostIndex, flight: &Flight, ended: Ended) {
+        match self.dispatcher.failed(index, &flight.position) {
+            Ok(_) => {}
+            Err(misuse) => self.complain(Some(misuse)),
+        }
+        // Passes before it are final now; those behind it never happened.
+        self.settle_passes(index);
+        let fatal = flight.plan.keywords.any_errors_fatal;
+        let result = registered(&ended.result);
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        for later in host.flights.drain(..) {
+            host.variables.learned.settle(later.token);
+        }
+        for later in host.passes.drain(..) {
+            host.variables.learned.settle(later.token);
+        }
+        host.ahead = None;
+        host.at_end = false;
+        host.cursor = flight.cursor.clone();
+        let session = host.session.clone();
+        self.owners.retain(|_, owner| owner.host != index);
+        self.shared.pool.next_generation(&session);
+        self.apply(index, &flight.position, flight.token, ended, None);
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        let name = host.variables.name.clone();
+        match host.cursor.fail() {
+            AfterFailure::Rescue => {
+                let learned = &host.variables.learned;
+                learned.set("ansible_failed_result", result);
+                learned.set("ansible_failed_task", failed_task(&flight.task));
+                let recap = self.shared.report.recap_of(&name);
+                recap.rescued += 1;
+            }
+            AfterFailure::Always => {
+                self.shared.report.recap_of(&name).failed += 1;
+            }
+            AfterFailure::Out => {
+                self.shared.report.recap_of(&name).failed += 1;
+                self.fail_host(index, fatal);
+            }
+        }
+        let others: Vec<HostIndex> = self
+            .dispatcher
+            .announced_at(&flight.position)
+            .filter(|other| *other != index)
+            .collect();
+        if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
+            for other in others {
+                self.drop_host(other, false);
+            }
+        }
+    }
+
+    /// Nothing takes the failure; notified handlers still run if they are forced.
+    fn fail_host(&mut self, index: HostIndex, fatal: bool) {
+        self.drop_host(index, fatal);
+    }
+
+    /// The task's result on this host, from those of its items.
+    fn end_of(&mut self, flight: &Flight) -> Ended {
+        let delegate = flight.plan.items.iter().find_map(|item| match &item.step {
+            ItemStep::Invoke(invocation) => invocation.delegate.clone(),
+            _ => None,
+        });
+        let keywords = &flight.plan.keywords;
+        let mut results: Vec<(Object, u64)> =
+            flight.results.iter().flatten().cloned().collect();
+        let facts_owner = if keywords.delegate_facts { delegate.clone() } else { None };
+        let facts = results
+            .iter()
+            .filter_map(|(result, _)| result.get("ansible_facts")?.as_object().cloned())
+            .map(|facts| (facts_owner.clone(), facts))
+            .collect();
+        let duration_us = results.iter().map(|(_, duration_us)| duration_us).sum();
+        let mut diff = Vec::new();
+        for (result, _) in &mut results {
+            diff.extend(diffs(result));
+            if result.get("diff").is_some_and(|diff| !keywords.no_log && diff.is_null()) {
+                result.shift_remove("diff");
+            }
+        }
+        let (mut result, items) = match flight.plan.looped {
+            true => join_items(flight, results),
+            false => {
+                let result = results.into_iter().next().map(|(result, _)| result);
+                (result.unwrap_or_default(), Vec::new())
+            }
+        };
+        result.entry("changed").or_insert(Json::Bool(false));
+        let failed = is_true(&result, "failed");
+        let status = match (failed, keywords.ignore_errors) {
+            (true, true) => Status::Ignored,
+            (true, false) => Status::Failed,
+            (false, _) if is_true(&result, "skipped") => Status::Skipped,
+            (false, _) if is_true(&result, "changed") => Status::Changed,
+            (false, _) => Status::Ok,
+        };
+        let register = flight.task.register.as_ref().map(|(name, _)| name.clone());
+        let message = message_of(&result);
+        let notify = is_true(&result, "changed") && !failed;
+        let mut ended = Ended {
+            status,
+            items,
+            message,
+            register,
+            sets: Vec::new(),
+            include: None,
+            facts,
+            diff,
+            delegate,
+            duration_us,
+            notify,
+            result,
+        };
+        if keywords.no_log {
+            hide(&mut ended);
+        }
+        ended
+    }
+}
+
+fn owner_name(run: &PlayRun<'_>, host: HostIndex) -> String {
+    run.host(host).map(|host| host.variables.name.clone()).unwrap_or_default()
+}
+
+/// Replaces what is shown; what is registered stays usable.
+fn hide(ended: &mut Ended) {
+    const HIDDEN: &str = "the output has been hidden due to the fact that 'no_log: true' was \
+                          specified for this result";
+    ended.diff.clear();
+    ended.message = Some("‹redacted: no_log›".to_owned());
+    for (_, label, result, _) in &mut ended.items {
+        *label = "‹redacted›".to_owned();
+        result.clear();
+    }
+    ended.result.insert("_censored".into(), HIDDEN.into());
+}
+
+/// A result as `register` keeps it.
+fn registered(result: &Object) -> Value {
+    let mut result = result.clone();
+    result.entry("failed").or_insert(Json::Bool(false));
+    result.shift_remove("_censored");
+    provision_template::from_json(&Json::Object(result))
+}
+
+fn failed_task(task: &Task) -> Value {
+    let name = task.name.as_ref().and_then(yaml::Node::as_str).unwrap_or(&task.module_written);
+    let entries: [(&str, Value); 2] =
+        [("name", name.into()), ("action", task.module_written.as_str().into())];
+    entries.into_iter().collect()
+}
+
+/// What people should read of a result.
+fn message_of(result: &Object) -> Option<String> {
+    let text = |value: &Json| match value {
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    result.get("msg").filter(|message| !message.is_null() && *message != "").map(text)
+}
+
+fn diffs(result: &Object) -> Vec<Diff> {
+    match result.get("diff") {
+        Some(Json::Array(items)) => {
+            items.iter().filter_map(|item| serde_json::from_value(item.clone()).ok()).collect()
+        }
+        Some(item @ Json::Object(_)) => serde_json::from_value(item.clone()).into_iter().collect(),
+        _ => Vec::new(),
+    }
+}
+
+type ItemResults = Vec<(Status, String, Object, u64)>;
+
+/// The result of a loop, as Ansible composes it.
+fn join_items(flight: &Flight, results: Vec<(Object, u64)>) -> (Object, ItemResults) {
+    let mut items: ItemResults = Vec::with_capacity(results.len());
+    for (plan, (mut result, duration_us)) in flight.plan.items.iter().zip(results) {
+        name_item(&mut result, plan.item.as_ref());
+        result.entry("failed").or_insert(Json::Bool(false));
+        let status = if is_true(&result, "failed") {
+            if flight.plan.keywords.ignore_errors { Status::Ignored } else { Status::Failed }
+        } else if is_true(&result, "skipped") {
+            Status::Skipped
+        } else if is_true(&result, "changed") {
+            Status::Changed
+        } else {
+            Status::Ok
+        };
+        let label = plan.item.as_ref().map(|item| item.label.clone()).unwrap_or_default();
+        items.push((status, label, result, duration_us));
+    }
+    let any = |name: &str| items.iter().any(|(_, _, result, _)| is_true(result, name));
+    let all_skipped = items.iter().all(|(status, ..)| *status == Status::Skipped);
+    let mut joined = Object::new();
+    joined.insert("changed".into(), any("changed").into());
+    let message = if any("failed") {
+        joined.insert("failed".into(), true.into());
+        "One or more items failed"
+    } else if all_skipped {
+        joined.insert("skipped".into(), true.into());
+        "All items skipped"
+    } else {
+        "All items completed"
+    };
+    joined.insert("msg".into(), message.into());
+    let results = items.iter().map(|(_, _, result, _)| Json::Object(result.clone())).collect();
+    joined.insert("results".into(), results);
+    (joined, items)
+}

@@ -1,0 +1,262 @@
+//! Dynamic includes: what a file or role brings in, where it stands in the play.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use diagnostics::{Diagnostic, Style, render_all};
+use provision_plan::{HostIndex, Position};
+use provision_playbook::RoleFiles;
+use provision_playbook::model::{Include, Item, Task, TaskId};
+use yaml::Node;
+
+use super::PlayRun;
+use super::flight::Ended;
+use crate::cursor::{Entry, Expansion, Items};
+use crate::evaluate::{Evaluator, Stop, conditions};
+use crate::event::Status;
+use crate::variables::Layer;
+
+/// What has been included so far in a play.
+#[derive(Default)]
+pub struct Includes {
+    /// Items of a file or role included by a task. Loaded once: equal positions are equal tasks.
+    loaded: HashMap<(TaskId, String), Arc<Vec<Item>>>,
+    /// Numbers of the files at a position and loop item.
+    numbers: BTreeMap<(Position, u32), Vec<String>>,
+    classified: HashSet<(usize, u8)>,
+    keep: Vec<Items>,
+}
+
+impl Includes {
+    /// Whether a list was classified; counts as classified from now on.
+    pub(super) fn classified(&mut self, items: &Items) -> bool {
+        if !self.classified.insert(items.address()) {
+            return true;
+        }
+        self.keep.push(items.clone());
+        false
+    }
+
+    fn number(&mut self, position: &Position, item: u32, name: &str) -> u32 {
+        let names = self.numbers.entry((position.clone(), item)).or_default();
+        let number = names.iter().position(|known| known == name).unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        u32::try_from(number).unwrap_or(u32::MAX)
+    }
+}
+
+/// All tasks at or below an entry.
+pub(super) fn collect_tasks(entry: Entry<'_>, tasks: &mut Vec<Arc<Task>>) {
+    match entry {
+        Entry::Item(Item::Task(task)) => tasks.push(task.clone()),
+        Entry::Handler(handler) => tasks.push(handler.task.clone()),
+        Entry::Item(Item::Block(block)) => {
+            for item in block.items.iter().chain(&block.rescue).chain(&block.always) {
+                collect_tasks(Entry::Item(item), tasks);
+            }
+        }
+        Entry::Expansion(expansion) => {
+            for item in expansion.items.iter() {
+                collect_tasks(Entry::Item(item), tasks);
+            }
+        }
+        Entry::Item(Item::Flush | Item::RoleEnd(_)) => {}
+    }
+}
+
+impl PlayRun<'_> {
+    /// Expands an include. `Ok(false)`: results are awaited.
+    pub(super) fn include(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        task: &Arc<Task>,
+    ) -> Result<bool, Stop> {
+        let evaluator = self.evaluator(index, task);
+        let conditions = conditions(&task.context);
+        let Some(repeat) = &task.repeat else {
+            if let Some(condition) = first_false(&evaluator, &conditions)? {
+                self.pass_include_skipped(index, task, condition);
+                return Ok(true);
+            }
+            let expansion = self.expand(position, task, &evaluator, 0, Layer::default())?;
+            self.enter(index, position, task, vec![expansion]);
+            return Ok(true);
+        };
+        let mut expansions = Vec::new();
+        for (number, item) in evaluator.loop_items(repeat)?.into_iter().enumerate() {
+            let mut view = evaluator.view.clone();
+            for (name, slot) in item.layer.iter() {
+                view.local.set(name, slot.clone());
+            }
+            let inner = Evaluator::new(task, view);
+            if first_false(&inner, &conditions)?.is_some() {
+                continue;
+            }
+            let number = u32::try_from(number).unwrap_or(u32::MAX);
+            expansions.push(self.expand(position, task, &inner, number, item.layer)?);
+        }
+        if expansions.is_empty() {
+            self.pass_include_skipped(index, task, "no items in the list".to_owned());
+            return Ok(true);
+        }
+        self.enter(index, position, task, expansions);
+        Ok(true)
+    }
+
+    fn pass_include_skipped(&mut self, index: HostIndex, task: &Arc<Task>, condition: String) {
+        let mut result = provision_protocol::Object::new();
+        result.insert("changed".into(), false.into());
+        result.insert("skipped".into(), true.into());
+        result.insert("skip_reason".into(), "Conditional result was False".into());
+        result.insert("false_condition".into(), condition.as_str().into());
+        let ended = Ended::local(Status::Skipped, result, Some(condition), task);
+        self.pass(index, task, ended);
+    }
+
+    fn enter(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        task: &Arc<Task>,
+        expansions: Vec<Expansion>,
+    ) {
+        let mut result = provision_protocol::Object::new();
+        result.insert("changed".into(), false.into());
+        let is_role = matches!(task.include, Some(Include::Role { .. }));
+        let ended = Ended::local(Status::Ok, result, None, task);
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        host.ahead = None;
+        let token = host.next_token;
+        host.next_token += 1;
+        // Ansible counts an include of tasks as a task that went well, one of a role as none.
+        host.passes.push_back(super::Pass {
+            position: position.clone(),
+            token,
+            effect: (!is_role).then_some(ended),
+        });
+        host.cursor.enter(Items::Expansions(Arc::new(expansions)), position.clone());
+        self.passed(index);
+    }
+
+    fn expand(
+        &mut self,
+        position: &Position,
+        task: &Arc<Task>,
+        evaluator: &Evaluator<'_>,
+        item: u32,
+        layer: Layer,
+    ) -> Result<Expansion, Stop> {
+        let Some(include) = &task.include else { return Err(Stop::failed("not an include")) };
+        let (name, items) = match include {
+            Include::Tasks { file, .. } => {
+                let written = provision_template::text_of(&evaluator.value(file)?);
+                let path = self.tasks_file(task, &written)?;
+                let name = path.display().to_string();
+                (name, self.load_tasks(task, &path)?)
+            }
+            Include::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } => {
+                let text = |node: &Node| -> Result<String, Stop> {
+                    Ok(provision_template::text_of(&evaluator.value(node)?))
+                };
+                let optional = |node: &Option<Node>| -> Result<Option<String>, Stop> {
+                    node.as_ref().map(text).transpose()
+                };
+                let role = text(name)?;
+                let from = RoleFiles {
+                    tasks: optional(tasks_from)?,
+                    vars: optional(vars_from)?,
+                    defaults: optional(defaults_from)?,
+                    handlers: optional(handlers_from)?,
+                };
+                let public = evaluator.flag(public.as_ref(), false)?;
+                (format!("{role} {from:?}"), self.load_role(task, &role, &from, public)?)
+            }
+        };
+        let number = self.includes.number(position, item, &name);
+        Ok(Expansion { number: [item, number], items, variables: Arc::new(layer) })
+    }
+
+    /// Where a file of tasks is: beside the including file, in the role, beside the playbook.
+    fn tasks_file(&self, task: &Task, written: &str) -> Result<PathBuf, Stop> {
+        let files = &self.shared.world.files;
+        let mut tried = Vec::new();
+        let mut folders = vec![task.folder.clone()];
+        if let Some(role) = task.context.role() {
+            folders.push(role.role.folder.join("tasks"));
+            folders.push(role.role.folder.clone());
+        }
+        folders.push(self.shared.world.settings.playbook_folder.join("tasks"));
+        folders.push(self.shared.world.settings.playbook_folder.clone());
+        for folder in folders {
+            let path = folder.join(written);
+            if files.kind(&path).is_some() {
+                return Ok(path);
+            }
+            tried.push(path);
+        }
+        Err(Stop::failed(crate::outside::not_found(written, &tried)))
+    }
+
+    fn load_tasks(&mut self, task: &Arc<Task>, path: &Path) -> Result<Arc<Vec<Item>>, Stop> {
+        let key = (task.id, path.display().to_string());
+        if let Some(items) = self.includes.loaded.get(&key) {
+            return Ok(items.clone());
+        }
+        let loader = self.shared.loader.clone();
+        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+        let items = match loader.tasks(path, &task.included_context()) {
+            Ok(items) => Arc::new(items),
+            Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
+        };
+        self.includes.loaded.insert(key, items.clone());
+        Ok(items)
+    }
+
+    fn load_role(
+        &mut self,
+        task: &Arc<Task>,
+        role: &str,
+        from: &RoleFiles,
+        public: bool,
+    ) -> Result<Arc<Vec<Item>>, Stop> {
+        let key = (task.id, format!("{role} {from:?}"));
+        if let Some(items) = self.includes.loaded.get(&key) {
+            return Ok(items.clone());
+        }
+        let loader = self.shared.loader.clone();
+        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+        let included = loader.include_role(role, from, &task.included_context(), task.span);
+        let included = match included {
+            Ok(included) => included,
+            Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
+        };
+        drop(loader);
+        self.handlers.extend(included.handlers);
+        self.shared.reaches.define(&included.role_use.role.vars);
+        self.shared.reaches.define(&included.role_use.role.defaults);
+        if public {
+            self.state.publish_role(included.role_use.clone());
+        }
+        let items = Arc::new(included.items);
+        self.includes.loaded.insert(key, items.clone());
+        Ok(items)
+    }
+}
+
+fn first_false(evaluator: &Evaluator<'_>, conditions: &[&Node]) -> Result<Option<String>, Stop> {
+    for condition in conditions {
+        if !evaluator.condition(condition)? {
+            return Ok(Some(condition.as_str().unwrap_or("false").to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// Static errors of an included file, as the message of the failed include.
+fn explain(diagnostics: &[Diagnostic], sources: &diagnostics::Sources) -> Stop {
+    Stop::failed(render_all(diagnostics, sources, Style::Plain))
+}

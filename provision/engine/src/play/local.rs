@@ -1,0 +1,718 @@
+//! Modules that the controller carries out by itself.
+//!
+//! Most of them only compute: their effects wait, like those of a skipped task, until nothing
+//! sent before can fail any more. Those that act on the world wait for their turn first.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use provision_plan::{HostIndex, Position};
+use provision_playbook::files::FileKind;
+use provision_playbook::model::Task;
+use provision_protocol::Object;
+use provision_protocol::modules::ModuleScope;
+use provision_template::{TemplateError, Value};
+use serde_json::Value as Json;
+
+use super::PlayRun;
+use super::flight::{Ended, name_item};
+use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
+use crate::event::Status;
+use crate::variables::{HostVariables, Layer};
+
+/// What a controller module did for one item.
+#[derive(Debug, Default)]
+struct Done {
+    result: Object,
+    sets: Vec<(String, Value)>,
+    include: Option<Layer>,
+    facts: Option<Object>,
+    shown: Option<String>,
+}
+
+impl Done {
+    fn with(name: &str, value: impl Into<Json>) -> Self {
+        let mut done = Done::default();
+        done.result.insert(name.to_owned(), value.into());
+        done
+    }
+}
+
+impl Ended {
+    /// The end of something that ran on the controller.
+    pub(super) fn local(
+        status: Status,
+        result: Object,
+        message: Option<String>,
+        task: &Task,
+    ) -> Self {
+        Ended {
+            status,
+            result,
+            items: Vec::new(),
+            message,
+            register: task.register.as_ref().map(|(name, _)| name.clone()),
+            sets: Vec::new(),
+            include: None,
+            facts: Vec::new(),
+            diff: Vec::new(),
+            delegate: None,
+            duration_us: 0,
+            notify: false,
+        }
+    }
+}
+
+impl PlayRun<'_> {
+    /// Runs a controller module. `Ok(false)`: its turn has not come.
+    pub(super) fn run_local(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        task: &Arc<Task>,
+        plan: &Plan,
+    ) -> Result<bool, Stop> {
+        let idle = self.host(index).is_some_and(|host| host.flights.is_empty());
+        let acts = task.module.scope == ModuleScope::World
+            || matches!(task.module.name, "meta" | "include_vars")
+            || self.shared.reaches.classify(&self.shared.world, task).once
+            || task.until.is_some();
+        if acts && !(idle && self.dispatcher.may_send(index).is_go()) {
+            return Ok(false);
+        }
+        if task.module.name == "meta" {
+            return self.meta(index, task, plan);
+        }
+        let mut results: Vec<Option<(Object, u64)>> = Vec::new();
+        let mut sets = Vec::new();
+        let mut include: Option<Layer> = None;
+        let mut facts = Vec::new();
+        let mut shown = None;
+        for item in &plan.items {
+            match &item.step {
+                ItemStep::Local { arguments } => {
+                    let done = self.run_item(index, task, arguments, item.item.as_ref());
+                    match done {
+                        Ok(done) => {
+                            sets.extend(done.sets);
+                            if let Some(layer) = done.include {
+                                let merged = include.get_or_insert_with(Layer::default);
+                                for (name, slot) in layer.iter() {
+                                    merged.set(name, slot.clone());
+                                }
+                            }
+                            facts.extend(done.facts.map(|facts| (None, facts)));
+                            shown = done.shown;
+                            results.push(Some((done.result, 0)));
+                        }
+                        Err(Stop::Pending(token)) => return Err(Stop::Pending(token)),
+                        Err(Stop::Failed(result)) => results.push(Some((*result, 0))),
+                    }
+                }
+                ItemStep::Failed(result) => results.push(Some(((**result).clone(), 0))),
+                ItemStep::Skip { condition } => {
+                    let mut result = Object::new();
+                    result.insert("changed".into(), false.into());
+                    result.insert("skipped".into(), true.into());
+                    result.insert("false_condition".into(), condition.as_str().into());
+                    results.push(Some((result, 0)));
+                }
+                ItemStep::Invoke(_) => {}
+            }
+        }
+        let failed = results.iter().flatten().any(|(result, _)| {
+            result.get("failed").and_then(Json::as_bool) == Some(true)
+        });
+        let judged = task.failed_when.is_some() || task.changed_when.is_some();
+        if acts || failed || judged {
+            if !(idle && self.dispatcher.may_send(index).is_go()) {
+                return Ok(false);
+            }
+            self.send_finished(index, position, task, plan, results, (sets, include, facts));
+            return Ok(true);
+        }
+        let ended = ended_of_items(task, plan, results, sets, include, facts, shown);
+        if let Some(host) = self.host(index)
+            && host.ahead.as_ref().is_some_and(|ahead| {
+                matches!(ahead.kind, super::AheadKind::Task { handler: true, .. })
+            })
+        {
+            self.handler_runs(index, position);
+        }
+        self.pass(index, task, ended);
+        Ok(true)
+    }
+
+    /// A result that is there already, taken like one from a host.
+    fn send_finished(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        task: &Arc<Task>,
+        plan: &Plan,
+        results: Vec<Option<(Object, u64)>>,
+        (sets, include, facts): (Vec<(String, Value)>, Option<Layer>, Vec<(Option<String>, Object)>),
+    ) {
+        let handler = self.host(index).and_then(|host| host.ahead.as_ref()).is_some_and(|ahead| {
+            matches!(ahead.kind, super::AheadKind::Task { handler: true, .. })
+        });
+        // Its effects are there at once: everything before it is over.
+        if let Some(host) = self.host(index) {
+            for (name, value) in sets {
+                host.variables.learned.set(&name, value);
+            }
+            if let Some(layer) = include {
+                host.variables.learned.include(&layer);
+            }
+            for (_, facts) in facts {
+                host.variables.learned.learn(&facts);
+            }
+        }
+        let finished: Vec<crate::evaluate::ItemPlan> = plan
+            .items
+            .iter()
+            .zip(&results)
+            .map(|(item, result)| crate::evaluate::ItemPlan {
+                item: item.item.clone(),
+                step: ItemStep::Failed(Box::new(
+                    result.as_ref().map(|(result, _)| result.clone()).unwrap_or_default(),
+                )),
+            })
+            .collect();
+        let plan = Plan { items: finished, ..plan.clone() };
+        self.send(index, position, task, handler, plan);
+    }
+
+    fn run_item(
+        &mut self,
+        index: HostIndex,
+        task: &Arc<Task>,
+        arguments: &Object,
+        item: Option<&LoopItem>,
+    ) -> Result<Done, Stop> {
+        let mut view = self.view(index, task);
+        if let Some(item) = item {
+            for (name, slot) in item.layer.iter() {
+                view.local.set(name, slot.clone());
+            }
+        }
+        let evaluator = Evaluator::new(task, view);
+        match task.module.name {
+            "debug" => debug(&evaluator, arguments),
+            "assert" => assert(&evaluator, arguments),
+            "fail" => Err(Stop::failed(
+                text(arguments, "msg").unwrap_or_else(|| "Failed as requested from task".into()),
+            )),
+            "set_fact" => Ok(set_fact(arguments)),
+            "set_stats" => Ok(Done::with("ansible_stats", Json::Object(arguments.clone()))),
+            "include_vars" => self.include_vars(&evaluator, arguments),
+            "add_host" => self.add_host(index, arguments),
+            "group_by" => self.group_by(index, arguments),
+            "pause" => Ok(pause(arguments)),
+            other => Err(Stop::failed(format!(
+                "module `{other}` can't be used here; it is resolved when the playbook is loaded"
+            ))),
+        }
+    }
+
+    fn meta(&mut self, index: HostIndex, task: &Arc<Task>, plan: &Plan) -> Result<bool, Stop> {
+        let action = plan.items.first().and_then(|item| match &item.step {
+            ItemStep::Local { arguments } => text(arguments, "free_form"),
+            _ => None,
+        });
+        let action = action.unwrap_or_default();
+        match action.trim() {
+            "end_play" => {
+                self.pass_silently(index);
+                self.end_all();
+            }
+            "end_batch" => {
+                self.pass_silently(index);
+                self.end_all();
+            }
+            "end_host" => {
+                self.pass_silently(index);
+                if let Some(host) = self.hosts.get_mut(index.0) {
+                    host.cursor.end();
+                }
+            }
+            "end_role" => {
+                self.pass_silently(index);
+                if let Some(host) = self.hosts.get_mut(index.0) {
+                    host.cursor.end_role();
+                }
+            }
+            "clear_facts" => {
+                if let Some(host) = self.host(index) {
+                    host.variables.learned.forget_facts();
+                }
+                self.pass_silently(index);
+            }
+            "clear_host_errors" => {
+                let lost: Vec<String> =
+                    self.shared.failed.iter().chain(&self.shared.unreachable).cloned().collect();
+                for host in lost {
+                    self.shared.failed.remove(&host);
+                }
+                self.pass_silently(index);
+            }
+            "flush_handlers" => {
+                let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) else {
+                    return Ok(false);
+                };
+                return Ok(self.flush(index, &ahead.position));
+            }
+            "noop" | "refresh_inventory" | "reset_connection" => {
+                self.pass_silently(index);
+            }
+            other => return Err(Stop::failed(format!("meta has no action `{other}`"))),
+        }
+        let _ = task;
+        Ok(true)
+    }
+
+    fn include_vars(&mut self, evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
+        let mut files: Vec<PathBuf> = Vec::new();
+        if let Some(folder) = text(arguments, "dir") {
+            let folder = self.vars_folder(evaluator, &folder)?;
+            collect_files(evaluator, &folder, arguments, 1, &mut files)?;
+        } else {
+            let name = text(arguments, "file").unwrap_or_default();
+            let path = crate::outside::find(&evaluator.view, "vars", &name)
+                .map_err(|tried| Stop::failed(crate::outside::not_found(&name, &tried)))?;
+            files.push(path);
+        }
+        let loader = self.shared.loader.clone();
+        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut layer = Layer::default();
+        let mut names: Vec<Json> = Vec::new();
+        let mut shown = Object::new();
+        let hashed = text(arguments, "hash_behaviour").as_deref() == Some("merge");
+        for path in files {
+            let mapping = loader.variables(&path).map_err(|diagnostics| {
+                Stop::failed(diagnostics::render_all(
+                    &diagnostics,
+                    loader.sources(),
+                    diagnostics::Style::Plain,
+                ))
+            })?;
+            self.shared.reaches.define(&mapping);
+            names.push(path.display().to_string().into());
+            for (name, slot) in Layer::of_mapping(&mapping).iter() {
+                layer.set(name, slot.clone());
+            }
+            for (key, value) in mapping.iter() {
+                let Some(key) = key.as_str() else { continue };
+                let value = provision_template::to_json(&provision_template::value_of_node(value));
+                match (shown.get_mut(key), value) {
+                    (Some(Json::Object(known)), Json::Object(more)) if hashed => known.extend(more),
+                    (_, value) => {
+                        shown.insert(key.to_owned(), value);
+                    }
+                }
+            }
+        }
+        let mut done = Done::with("ansible_included_var_files", names);
+        if let Some(name) = text(arguments, "name") {
+            let mut wrapped = Layer::default();
+            let entries = layer.iter().map(|(name, slot)| (name.to_owned(), slot.clone()));
+            wrapped.set(name.as_str(), wrap(entries.collect(), evaluator));
+            layer = wrapped;
+            let mut outer = Object::new();
+            outer.insert(name, Json::Object(shown));
+            shown = outer;
+        }
+        done.result.insert("_facts_shown".into(), Json::Null);
+        done.result.shift_remove("_facts_shown");
+        done.result.insert("changed".into(), false.into());
+        done.include = Some(layer);
+        done.result.insert("ansible_facts".into(), Json::Object(Object::new()));
+        done.result.insert("ansible_facts".into(), Json::Object(shown));
+        Ok(done)
+    }
+
+    fn vars_folder(&self, evaluator: &Evaluator<'_>, name: &str) -> Result<PathBuf, Stop> {
+        let tried = crate::outside::candidates(&evaluator.view, "vars", name);
+        let files = &self.shared.world.files;
+        tried
+            .iter()
+            .find(|path| files.kind(path) == Some(FileKind::Folder))
+            .cloned()
+            .ok_or_else(|| Stop::failed(format!("{name} directory does not exist")))
+    }
+
+    fn add_host(&mut self, _index: HostIndex, arguments: &Object) -> Result<Done, Stop> {
+        let Some(name) = text(arguments, "name") else {
+            return Err(Stop::failed("name, host or hostname needs to be provided"));
+        };
+        let mut layer = Layer::default();
+        for (key, value) in arguments {
+            if !matches!(key.as_str(), "name" | "groups") {
+                layer.set_data(key.as_str(), provision_template::from_json(value));
+            }
+        }
+        let world = self.shared.world.clone();
+        let mut changed = false;
+        {
+            let mut hosts = world.hosts.write().unwrap_or_else(PoisonError::into_inner);
+            let host = hosts.entry(name.clone()).or_insert_with(|| {
+                changed = true;
+                Arc::new(HostVariables {
+                    name: name.clone(),
+                    inventory: Default::default(),
+                    learned: Default::default(),
+                })
+            });
+            let mut layers = host.inventory.write().unwrap_or_else(PoisonError::into_inner);
+            let news = layer.iter().any(|(key, slot)| {
+                let known = layers.iter().rev().find_map(|layer| layer.get(key));
+                !same(known, slot)
+            });
+            changed |= news;
+            layers.push(Arc::new(layer.clone()));
+        }
+        let groups: Vec<String> = arguments
+            .get("groups")
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|group| group.as_str().map(str::to_owned))
+            .filter(|group| !group.is_empty())
+            .collect();
+        changed |= world.add_to_groups(&name, &groups);
+        let mut done = Done::with("changed", changed);
+        let vars: Object = arguments
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "name" | "groups"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        done.result.insert(
+            "add_host".into(),
+            serde_json::json!({"host_name": name, "groups": groups, "host_vars": vars}),
+        );
+        Ok(done)
+    }
+
+    fn group_by(&mut self, index: HostIndex, arguments: &Object) -> Result<Done, Stop> {
+        let key = text(arguments, "key").unwrap_or_default().replace(' ', "-");
+        let Some(host) = self.host(index) else { return Ok(Done::default()) };
+        let name = host.variables.name.clone();
+        let changed = self.shared.world.add_to_groups(&name, std::slice::from_ref(&key));
+        let mut done = Done::with("changed", changed);
+        done.result.insert("add_group".into(), key.into());
+        Ok(done)
+    }
+}
+
+fn same(known: Option<&provision_template::Slot>, new: &provision_template::Slot) -> bool {
+    use provision_template::Slot;
+    match (known, new) {
+        (Some(Slot::Data(known)), Slot::Data(new)) => known == new,
+        _ => false,
+    }
+}
+
+fn text(arguments: &Object, name: &str) -> Option<String> {
+    arguments.get(name).and_then(|value| match value {
+        Json::String(text) => Some(text.clone()),
+        Json::Null => None,
+        other => Some(provision_template::text_of(&provision_template::from_json(other))),
+    })
+}
+
+/// Variables under one name: the values evaluated now, as nobody else can be asked later.
+fn wrap(
+    entries: Vec<(String, provision_template::Slot)>,
+    evaluator: &Evaluator<'_>,
+) -> provision_template::Slot {
+    let values = entries.into_iter().map(|(name, slot)| {
+        let value = evaluator
+            .view
+            .world
+            .engine
+            .render_slot(&slot, &evaluator.view, evaluator.outside())
+            .unwrap_or_default();
+        (name, value)
+    });
+    provision_template::Slot::Data(values.collect())
+}
+
+fn debug(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
+    let verbosity = arguments.get("verbosity").and_then(Json::as_u64).unwrap_or(0);
+    let mut done = Done::with("changed", false);
+    if verbosity > u64::from(evaluator.view.world.settings.verbosity) {
+        done.result.insert("skipped".into(), true.into());
+        done.result.insert("skipped_reason".into(), "Verbosity threshold not met.".into());
+        return Ok(done);
+    }
+    if let Some(name) = arguments.get("var") {
+        let expression = text(arguments, "var").unwrap_or_default();
+        let value = if name.is_string() {
+            match evaluator.expression(&expression) {
+                Ok(value) if provision_template::is_undefined(&value) => {
+                    Json::from("VARIABLE IS NOT DEFINED!")
+                }
+                Ok(value) => provision_template::to_json(&value),
+                Err(error) if error.is_undefined() => "VARIABLE IS NOT DEFINED!".into(),
+                Err(TemplateError::Pending(token)) => return Err(Stop::Pending(token)),
+                Err(error) => return Err(Stop::failed(error.message())),
+            }
+        } else {
+            name.clone()
+        };
+        let shown = match &value {
+            Json::String(text) => text.clone(),
+            other => serde_json::to_string_pretty(other).unwrap_or_default(),
+        };
+        done.shown = Some(format!("{expression}: {shown}"));
+        done.result.insert(expression, value);
+        return Ok(done);
+    }
+    let message = arguments.get("msg").cloned().unwrap_or_else(|| "Hello world!".into());
+    done.shown = Some(match &message {
+        Json::String(text) => text.clone(),
+        other => serde_json::to_string_pretty(other).unwrap_or_default(),
+    });
+    done.result.insert("msg".into(), message);
+    Ok(done)
+}
+
+fn assert(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
+    let Some(that) = evaluator.task.arguments.parameters.get("that") else {
+        return Err(Stop::failed("conditional required in \"that\" string"));
+    };
+    let single = [that.clone()];
+    let evaluated;
+    let conditions: &[yaml::Node] = match that.as_sequence() {
+        Some(conditions) => conditions,
+        None if provision_template::has_template(that) => {
+            evaluated = evaluator.value(that)?;
+            return assert_values(&evaluated, arguments);
+        }
+        None => &single,
+    };
+    for condition in conditions {
+        if !evaluator.condition(condition)? {
+            return Err(failed_assertion(condition.as_str().unwrap_or("False"), arguments));
+        }
+    }
+    let message = arguments.get("success_msg").cloned();
+    let mut done = Done::with("msg", message.unwrap_or_else(|| "All assertions passed".into()));
+    done.result.insert("changed".into(), false.into());
+    Ok(done)
+}
+
+/// Conditions that a template produced are values, not expressions.
+fn assert_values(value: &Value, arguments: &Object) -> Result<Done, Stop> {
+    let values: Vec<Value> = match value.kind() {
+        minijinja::value::ValueKind::Seq => value.try_iter().into_iter().flatten().collect(),
+        _ => vec![value.clone()],
+    };
+    for value in values {
+        let holds = provision_template::to_boolean(&value)
+            .unwrap_or_else(|| provision_template::is_true(&value));
+        if !holds {
+            return Err(failed_assertion(&provision_template::text_of(&value), arguments));
+        }
+    }
+    Ok(Done::with("msg", "All assertions passed"))
+}
+
+fn failed_assertion(condition: &str, arguments: &Object) -> Stop {
+    let message = arguments.get("fail_msg").cloned().unwrap_or_else(|| "Assertion failed".into());
+    let mut result = Object::new();
+    result.insert("failed".into(), true.into());
+    result.insert("msg".into(), message);
+    result.insert("assertion".into(), condition.into());
+    result.insert("evaluated_to".into(), false.into());
+    Stop::Failed(Box::new(result))
+}
+
+fn set_fact(arguments: &Object) -> Done {
+    let mut done = Done::with("changed", false);
+    let mut facts = Object::new();
+    for (name, value) in arguments {
+        if name == "cacheable" {
+            continue;
+        }
+        // `k=v` words are text; yes and no mean booleans there, as in Ansible.
+        let value = match value.as_str().map(str::to_lowercase).as_deref() {
+            Some("true" | "yes") => Json::Bool(true),
+            Some("false" | "no") => Json::Bool(false),
+            _ => value.clone(),
+        };
+        done.sets.push((name.clone(), provision_template::from_json(&value)));
+        facts.insert(name.clone(), value);
+    }
+    done.result.insert("ansible_facts".into(), Json::Object(facts));
+    done
+}
+
+fn pause(arguments: &Object) -> Done {
+    let seconds = arguments.get("seconds").and_then(Json::as_f64).unwrap_or(0.0)
+        + arguments.get("minutes").and_then(Json::as_f64).unwrap_or(0.0) * 60.0;
+    // The whole play waits, as it does in Ansible: a pause is for all hosts.
+    std::thread::sleep(std::time::Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
+    let mut done = Done::with("changed", false);
+    done.result.insert("rc".into(), 0.into());
+    done.result.insert("stdout".into(), format!("Paused for {seconds} seconds").into());
+    done
+}
+
+fn collect_files(
+    evaluator: &Evaluator<'_>,
+    folder: &Path,
+    arguments: &Object,
+    depth: u64,
+    files: &mut Vec<PathBuf>,
+) -> Result<(), Stop> {
+    let limit = arguments.get("depth").and_then(Json::as_u64).unwrap_or(0);
+    let list = |name: &str| -> Vec<String> {
+        arguments
+            .get(name)
+            .and_then(Json::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|item| item.as_str().map(str::to_owned))
+            .collect()
+    };
+    let mut extensions = list("extensions");
+    if extensions.is_empty() {
+        extensions = ["yaml", "yml", "json"].map(str::to_owned).to_vec();
+    }
+    let matching = text(arguments, "files_matching");
+    let regex = match &matching {
+        Some(pattern) => Some(
+            fancy_regex::Regex::new(pattern)
+                .map_err(|error| Stop::failed(format!("invalid files_matching: {error}")))?,
+        ),
+        None => None,
+    };
+    let ignored = list("ignore_files");
+    let lenient =
+        arguments.get("ignore_unknown_extensions").and_then(Json::as_bool).unwrap_or(false);
+    let mut folders = Vec::new();
+    for path in evaluator.view.world.files.list(folder) {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+        let name = name.unwrap_or_default();
+        if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
+            folders.push(path);
+            continue;
+        }
+        let ignored = ignored.iter().any(|pattern| {
+            fancy_regex::Regex::new(&format!("{pattern}$"))
+                .is_ok_and(|regex| regex.is_match(&name).unwrap_or(false))
+        });
+        let wanted = regex.as_ref().is_none_or(|regex| regex.is_match(&name).unwrap_or(false));
+        if ignored || !wanted {
+            continue;
+        }
+        let extension = path.extension().map(|ext| ext.to_string_lossy().into_owned());
+        let known = extension.is_some_and(|extension| extensions.contains(&extension));
+        match (known, lenient) {
+            (true, _) => files.push(path),
+            (false, true) => {}
+            (false, false) => {
+                return Err(Stop::failed(format!(
+                    "{} does not have a valid extension: {}",
+                    path.display(),
+                    extensions.join(", ")
+                )));
+            }
+        }
+    }
+    if limit == 0 || depth < limit {
+        for folder in folders {
+            collect_files(evaluator, &folder, arguments, depth + 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+fn ended_of_items(
+    task: &Task,
+    plan: &Plan,
+    results: Vec<Option<(Object, u64)>>,
+    sets: Vec<(String, Value)>,
+    include: Option<Layer>,
+    facts: Vec<(Option<String>, Object)>,
+    shown: Option<String>,
+) -> Ended {
+    let mut items = Vec::new();
+    let result = if plan.looped {
+        let mut joined = Object::new();
+        let mut list = Vec::new();
+        for (item, result) in plan.items.iter().zip(results) {
+            let mut result = result.map(|(result, _)| result).unwrap_or_default();
+            name_item(&mut result, item.item.as_ref());
+            result.entry("failed").or_insert(Json::Bool(false));
+            let skipped = result.get("skipped").and_then(Json::as_bool) == Some(true);
+            let status = if skipped { Status::Skipped } else { Status::Ok };
+            let label = item.item.as_ref().map(|item| item.label.clone()).unwrap_or_default();
+            items.push((status, label, result.clone(), 0));
+            list.push(Json::Object(result));
+        }
+        joined.insert("changed".into(), false.into());
+        joined.insert("msg".into(), "All items completed".into());
+        joined.insert("results".into(), list.into());
+        joined
+    } else {
+        results.into_iter().flatten().next().map(|(result, _)| result).unwrap_or_default()
+    };
+    let skipped = !plan.looped && result.get("skipped").and_then(Json::as_bool) == Some(true);
+    let status = if skipped { Status::Skipped } else { Status::Ok };
+    let mut ended = Ended::local(status, result, shown, task);
+    ended.items = items;
+    ended.sets = sets;
+    ended.include = include;
+    ended.facts = facts;
+    if plan.keywords.no_log {
+        ended.message = Some("‹redacted: no_log›".to_owned());
+        ended.items.clear();
+    }
+    ended
+}
+
+/// Stores what `fetch` brought: below `dest/HOST/`, or exactly at `dest` with `flat`.
+pub(super) fn store_fetched(arguments: &Object, mut result: Object, host: &str) -> Object {
+    use base64::Engine as _;
+    let Some(Json::String(content)) = result.shift_remove("content") else { return result };
+    let source = text(arguments, "src").unwrap_or_default();
+    let target = text(arguments, "dest").unwrap_or_default();
+    let flat = arguments.get("flat").and_then(Json::as_bool).unwrap_or(false);
+    let base = Path::new(&source).file_name().map(|name| name.to_string_lossy().into_owned());
+    let path = match flat {
+        true if target.ends_with('/') => PathBuf::from(&target).join(base.unwrap_or_default()),
+        true => PathBuf::from(&target),
+        false => {
+            // The path comes from our side, never from the host.
+            let below = source.trim_start_matches('/').replace("..", "_");
+            Path::new(&target).join(host).join(below)
+        }
+    };
+    let fail = |result: &mut Object, message: String| {
+        result.insert("failed".into(), true.into());
+        result.insert("msg".into(), message.into());
+    };
+    let bytes = match base64::engine::general_purpose::STANDARD.decode(content.trim()) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            fail(&mut result, format!("the host sent an unusable file: {error}"));
+            return result;
+        }
+    };
+    let same = std::fs::read(&path).is_ok_and(|known| known == bytes);
+    if !same {
+        let stored = path
+            .parent()
+            .map_or(Ok(()), std::fs::create_dir_all)
+            .and_then(|()| durable::write(&path, &bytes, 0o644));
+        if let Err(error) = stored {
+            fail(&mut result, format!("failed to store {}: {error}", path.display()));
+            return result;
+        }
+    }
+    result.insert("changed".into(), (!same).into());
+    result.insert("dest".into(), path.display().to_string().into());
+    result
+}

@@ -1,0 +1,452 @@
+//! One play on one batch of hosts: a loop that takes results and sends calls.
+//!
+//! The dispatcher (pure) says what may be evaluated and sent; this module evaluates, sends and
+//! takes results. Everything happens on one task, in the order of arrival; only what the hosts
+//! are told depends on time, never what a result means.
+
+mod flight;
+mod handlers;
+mod include;
+mod local;
+mod send;
+mod step;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
+use provision_playbook::Loader;
+use provision_playbook::model::{Handler, RoleIdentity, Strategy, Task, TaskId};
+use tokio::sync::mpsc;
+
+use crate::cursor::Cursor;
+use crate::event::Event;
+use crate::evaluate::Plan;
+use crate::horizon::Horizon;
+use crate::reach::Reaches;
+use crate::report::Report;
+use crate::session::{Pool, SessionEvent, SessionKey};
+use crate::variables::{HostVariables, Layer};
+use crate::world::{PlayState, World};
+
+pub use flight::Flight;
+
+/// Something that the loop waits for.
+#[derive(Debug)]
+pub enum Arrival {
+    /// From a session.
+    Session(SessionKey, SessionEvent),
+    /// A delay is over.
+    Timer {
+        /// Whose.
+        host: HostIndex,
+        /// Which flight.
+        token: u64,
+    },
+    /// The operator asks to end: first time after the running step, second time at once.
+    Interrupt,
+}
+
+/// What all plays of a run share.
+pub struct Shared {
+    /// Variables and settings.
+    pub world: Arc<World>,
+    /// Loader, for dynamic includes.
+    pub loader: Arc<Mutex<Loader>>,
+    /// Sessions.
+    pub pool: Pool,
+    /// Where arrivals come from.
+    pub arrivals: mpsc::UnboundedReceiver<Arrival>,
+    /// For timers.
+    pub sender: mpsc::UnboundedSender<Arrival>,
+    /// Output.
+    pub report: Report,
+    /// Static knowledge about tasks.
+    pub reaches: Reaches,
+    /// `--strict-order`.
+    pub strict_order: bool,
+    /// `--force-handlers`.
+    pub force_handlers: bool,
+    /// Whether the operator asked to end.
+    pub interrupts: u32,
+    /// Hosts that are out for the rest of the run.
+    pub failed: BTreeSet<String>,
+    /// Hosts that can't be reached.
+    pub unreachable: BTreeSet<String>,
+    /// Handlers that an earlier run left notified, by host.
+    pub left_notified: HashMap<String, BTreeSet<String>>,
+    /// Whether `meta: end_play`-like or a limit stopped everything.
+    pub stopped_by_limit: bool,
+}
+
+/// What a host is about to do.
+#[derive(Debug, Clone)]
+pub(crate) struct Ahead {
+    pub position: Position,
+    pub kind: AheadKind,
+    pub plan: Option<Plan>,
+    /// Evaluation waits for this token.
+    pub blocked_on: Option<u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum AheadKind {
+    Task { task: Arc<Task>, handler: bool },
+    Flush,
+}
+
+/// A step that was over by evaluation alone; its effects wait until nothing before it can fail.
+#[derive(Debug, Clone)]
+pub(crate) struct Pass {
+    pub position: Position,
+    pub token: u64,
+    pub effect: Option<flight::Ended>,
+}
+
+/// A host in the play.
+pub(crate) struct HostRun {
+    pub index: HostIndex,
+    pub variables: Arc<HostVariables>,
+    pub session: SessionKey,
+    pub cursor: Cursor,
+    pub ahead: Option<Ahead>,
+    pub flights: VecDeque<Flight>,
+    pub passes: VecDeque<Pass>,
+    pub notified: BTreeSet<u32>,
+    pub roles_done: HashSet<RoleIdentity>,
+    pub next_token: u64,
+    pub at_end: bool,
+    pub active: bool,
+    pub connected: bool,
+}
+
+/// One play on one batch.
+pub struct PlayRun<'a> {
+    pub(crate) shared: &'a mut Shared,
+    pub(crate) state: Arc<PlayState>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) hosts: Vec<HostRun>,
+    pub(crate) horizon: Horizon,
+    pub(crate) handlers: Vec<Arc<Handler>>,
+    /// Who waits for a call's result.
+    pub(crate) owners: HashMap<(SessionKey, u64), Owner>,
+    pub(crate) includes: include::Includes,
+    pub(crate) failed_hosts: usize,
+    pub(crate) ended: bool,
+    /// Hosts to be looked at again.
+    pub(crate) woken: Vec<HostIndex>,
+}
+
+/// Who waits for a call's result.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owner {
+    pub host: HostIndex,
+    pub token: u64,
+    pub item: usize,
+}
+
+impl<'a> PlayRun<'a> {
+    /// A play about to begin.
+    #[must_use]
+    pub fn new(shared: &'a mut Shared, state: Arc<PlayState>) -> Self {
+        let order = match (shared.strict_order, state.play.strategy) {
+            (true, _) => Order::Strict,
+            (false, Strategy::Linear) => Order::Fenced,
+            (false, Strategy::Free | Strategy::HostPinned) => Order::Free,
+        };
+        let hosts: Vec<HostRun> = state
+            .batch
+            .iter()
+            .enumerate()
+            .map(|(index, name)| {
+                let variables = shared.world.host_or_new(name);
+                HostRun {
+                    index: HostIndex(index),
+                    session: shared.pool.key_of(&variables),
+                    variables,
+                    cursor: Cursor::at_start(&state.play),
+                    ahead: None,
+                    flights: VecDeque::new(),
+                    passes: VecDeque::new(),
+                    notified: BTreeSet::new(),
+                    roles_done: HashSet::new(),
+                    next_token: 1,
+                    at_end: false,
+                    active: true,
+                    connected: false,
+                }
+            })
+            .collect();
+        PlayRun {
+            dispatcher: Dispatcher::new(hosts.len(), order),
+            handlers: state.play.handlers.clone(),
+            hosts,
+            horizon: Horizon::default(),
+            owners: HashMap::new(),
+            includes: include::Includes::default(),
+            failed_hosts: 0,
+            ended: false,
+            woken: Vec::new(),
+            shared,
+            state,
+        }
+    }
+
+    /// Runs the play to its end on this batch.
+    pub async fn run(&mut self) {
+        for index in 0..self.hosts.len() {
+            let Some(host) = self.hosts.get_mut(index) else { continue };
+            match self.shared.pool.open(&host.session, &host.variables) {
+                Ok(connected) => host.connected = connected,
+                Err(message) => {
+                    let hint = None;
+                    self.lose(HostIndex(index), &message, hint);
+                }
+            }
+            self.take_left_notified(HostIndex(index));
+        }
+        let mut wake: VecDeque<HostIndex> = self.hosts.iter().map(|host| host.index).collect();
+        loop {
+            while let Some(host) = wake.pop_front() {
+                self.advance(host);
+                let released = self.dispatcher.released();
+                for other in released.into_iter().chain(self.woken.drain(..)) {
+                    if !wake.contains(&other) {
+                        wake.push_back(other);
+                    }
+                }
+            }
+            self.settle_report();
+            if self.is_over() {
+                break;
+            }
+            let Some(arrival) = self.shared.arrivals.recv().await else { break };
+            self.take(arrival, &mut wake);
+            while let Ok(arrival) = self.shared.arrivals.try_recv() {
+                self.take(arrival, &mut wake);
+            }
+            wake.extend(self.dispatcher.released());
+            wake.append(&mut self.woken.drain(..).collect());
+        }
+        self.shared.report.settle(None);
+    }
+
+    fn is_over(&self) -> bool {
+        let busy = |host: &HostRun| !host.at_end || !host.flights.is_empty();
+        let interrupted = self.shared.interrupts > 0;
+        !self.hosts.iter().any(|host| {
+            host.active && if interrupted { !host.flights.is_empty() } else { busy(host) }
+        }) || self.shared.interrupts > 1
+    }
+
+    fn take(&mut self, arrival: Arrival, wake: &mut VecDeque<HostIndex>) {
+        match arrival {
+            Arrival::Interrupt => {
+                self.shared.interrupts += 1;
+                if self.shared.interrupts > 1 {
+                    self.shared.pool.cancel_all();
+                }
+            }
+            Arrival::Timer { host, token } => {
+                self.retry(host, token);
+                wake.push_back(host);
+            }
+            Arrival::Session(key, event) => self.take_session(&key, event, wake),
+        }
+    }
+
+    fn take_session(
+        &mut self,
+        key: &SessionKey,
+        event: SessionEvent,
+        wake: &mut VecDeque<HostIndex>,
+    ) {
+        self.shared.pool.note(key, &event);
+        let hosts: Vec<HostIndex> = self
+            .hosts
+            .iter()
+            .filter(|host| host.session == *key)
+            .map(|host| host.index)
+            .collect();
+        match event {
+            SessionEvent::Connected { hello, duration_ms, uploaded_bytes } => {
+                self.shared.report.event(&Event::HostConnected {
+                    host: key.host().to_owned(),
+                    duration_ms,
+                    uploaded_bytes,
+                });
+                self.shared
+                    .left_notified
+                    .entry(key.host().to_owned())
+                    .or_default()
+                    .extend(hello.pending_handlers);
+                for host in hosts {
+                    if let Some(host) = self.hosts.get_mut(host.0) {
+                        host.connected = true;
+                    }
+                    self.take_left_notified(host);
+                    wake.push_back(host);
+                }
+            }
+            SessionEvent::Started(_) => {}
+            SessionEvent::Dropped(id) => {
+                self.owners.remove(&(key.clone(), id));
+            }
+            SessionEvent::Warning(text) => self.shared.report.warn(Some(key.host()), text),
+            SessionEvent::Result(result) => {
+                if let Some(owner) = self.owners.remove(&(key.clone(), result.id)) {
+                    self.arrived(owner, result.result, result.duration_us);
+                    wake.push_back(owner.host);
+                }
+            }
+            SessionEvent::Lost { message, hint } => {
+                self.session_lost(key, &message, hint.as_deref());
+                wake.extend(hosts);
+                wake.extend(self.hosts.iter().map(|host| host.index));
+            }
+        }
+    }
+
+    /// A session is gone for good: its host is unreachable, and so is every task that waits for
+    /// a result from it.
+    fn session_lost(&mut self, key: &SessionKey, message: &str, hint: Option<&str>) {
+        let mut orphans: Vec<Owner> = Vec::new();
+        self.owners.retain(|(session, _), owner| {
+            if session == key {
+                orphans.push(*owner);
+            }
+            session != key
+        });
+        for owner in orphans {
+            let own = self.hosts.get(owner.host.0).is_some_and(|host| host.session == *key);
+            if !own {
+                let text = format!("the delegate {} is unreachable: {message}", key.host());
+                let mut result = provision_protocol::Object::new();
+                result.insert("unreachable".into(), true.into());
+                result.insert("failed".into(), true.into());
+                result.insert("msg".into(), text.into());
+                self.arrived(owner, result, 0);
+            }
+        }
+        let own: Vec<HostIndex> = self
+            .hosts
+            .iter()
+            .filter(|host| host.session == *key && host.active)
+            .map(|host| host.index)
+            .collect();
+        for host in own {
+            self.lose(host, message, hint.map(str::to_owned));
+        }
+    }
+
+    /// A host can't be reached any more.
+    pub(crate) fn lose(&mut self, index: HostIndex, message: &str, hint: Option<String>) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        if !host.active {
+            return;
+        }
+        host.active = false;
+        host.flights.clear();
+        host.passes.clear();
+        host.ahead = None;
+        host.variables.learned.settle_all();
+        let name = host.variables.name.clone();
+        self.dispatcher.deactivate(index);
+        self.state.lose(&name);
+        self.failed_hosts += 1;
+        self.shared.unreachable.insert(name.clone());
+        self.shared.report.recap_of(&name).unreachable += 1;
+        self.shared.report.event(&Event::HostUnreachable {
+            host: name,
+            message: message.to_owned(),
+            hint,
+        });
+        self.check_limits(false);
+    }
+
+    /// A host failed and nothing rescues it.
+    pub(crate) fn drop_host(&mut self, index: HostIndex, fatal: bool) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        host.active = false;
+        host.ahead = None;
+        let name = host.variables.name.clone();
+        self.dispatcher.deactivate(index);
+        self.state.lose(&name);
+        self.shared.failed.insert(name);
+        self.failed_hosts += 1;
+        self.check_limits(fatal);
+    }
+
+    /// Ends the play for all when too many hosts are out.
+    fn check_limits(&mut self, fatal: bool) {
+        let limit = self
+            .state
+            .play
+            .max_fail_percentage
+            .as_ref()
+            .and_then(|node| node.as_integer().or_else(|| node.as_str()?.trim().parse().ok()));
+        let total = self.hosts.len().max(1);
+        let over = limit.is_some_and(|limit| {
+            i64::try_from(self.failed_hosts * 100 / total).unwrap_or(i64::MAX) > limit
+        });
+        if fatal || over {
+            self.shared.stopped_by_limit = true;
+            self.end_all();
+        }
+    }
+
+    /// Ends the play on all hosts.
+    pub(crate) fn end_all(&mut self) {
+        self.ended = true;
+        for index in 0..self.hosts.len() {
+            if let Some(host) = self.hosts.get_mut(index) {
+                host.cursor.end();
+                host.ahead = None;
+            }
+        }
+    }
+
+    /// Tells the report up to where everything is over.
+    fn settle_report(&mut self) {
+        let frontier = self
+            .hosts
+            .iter()
+            .filter(|host| host.active && !(host.at_end && host.flights.is_empty()))
+            .filter_map(|host| {
+                let flight = host.flights.front().map(|flight| &flight.position);
+                let pass = host.passes.front().map(|pass| &pass.position);
+                let ahead = host.ahead.as_ref().map(|ahead| &ahead.position);
+                [flight, pass, ahead].into_iter().flatten().min().cloned()
+            })
+            .min();
+        if frontier.is_some() {
+            self.shared.report.settle(frontier.as_ref());
+        }
+    }
+
+    /// Classifies a task for fences, once.
+    pub(crate) fn classify(&mut self, task: &Arc<Task>) -> (Scope, Scope, Flow, bool) {
+        let class = self.shared.reaches.classify(&self.shared.world, task);
+        let world = class.scope == Scope::World || class.evaluation == Scope::World || class.once;
+        self.horizon.classify(task.id, world);
+        (class.scope, class.evaluation, class.flow, class.once)
+    }
+
+    /// Asks that a host is looked at again.
+    pub(crate) fn wake(&mut self, host: HostIndex) {
+        self.woken.push(host);
+    }
+
+    pub(crate) fn host(&self, index: HostIndex) -> Option<&HostRun> {
+        self.hosts.get(index.0)
+    }
+
+    /// Variables that dynamic includes brought in, outermost first.
+    pub(crate) fn include_layers(cursor: &Cursor) -> Vec<Arc<Layer>> {
+        cursor.frames().iter().filter_map(|frame| frame.variables.clone()).collect()
+    }
+
+    pub(crate) fn is_classified(&self, task: TaskId) -> bool {
+        self.horizon.knows(task)
+    }
+}

@@ -1,0 +1,189 @@
+//! From a plan to calls on sessions.
+
+use std::sync::Arc;
+
+use provision_plan::{HostIndex, Position};
+use provision_playbook::model::Task;
+use provision_protocol::{Async, Call, Object};
+
+use super::flight::Flight;
+use super::{Owner, PlayRun};
+use crate::evaluate::{Invocation, ItemStep, Plan};
+use crate::session::SessionKey;
+
+impl PlayRun<'_> {
+    /// Sends a task. The dispatcher agreed.
+    pub(super) fn send(
+        &mut self,
+        index: HostIndex,
+        position: &Position,
+        task: &Arc<Task>,
+        handler: bool,
+        plan: Plan,
+    ) {
+        let told = self.dispatcher.sent(index);
+        self.complain(told.err());
+        let brings_facts = matches!(task.module.name, "setup" | "service_facts" | "package_facts");
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        let token = host.next_token;
+        host.next_token += 1;
+        host.ahead = None;
+        if let Some((name, _)) = &task.register {
+            host.variables.learned.expect(name, token);
+        }
+        if brings_facts {
+            host.variables.learned.expect_facts(token);
+        }
+        let one_by_one = task.until.is_some()
+            || task.asynchronous.is_some()
+            || task
+                .repeat
+                .as_ref()
+                .is_some_and(|repeat| repeat.pause.is_some() || !repeat.break_when.is_empty());
+        let results = plan.items.iter().map(|item| match &item.step {
+            ItemStep::Skip { condition } => {
+                let mut result = Object::new();
+                result.insert("changed".into(), false.into());
+                result.insert("skipped".into(), true.into());
+                result.insert("skip_reason".into(), "Conditional result was False".into());
+                result.insert("false_condition".into(), condition.as_str().into());
+                Some((result, 0))
+            }
+            ItemStep::Failed(result) => Some(((**result).clone(), 0)),
+            ItemStep::Invoke(_) | ItemStep::Local { .. } => None,
+        });
+        let flight = Flight {
+            position: position.clone(),
+            token,
+            task: task.clone(),
+            handler,
+            cursor: host.cursor.clone(),
+            results: results.collect(),
+            plan,
+            attempts: 0,
+            one_by_one,
+            job: None,
+        };
+        host.flights.push_back(flight);
+        host.cursor.advance();
+        if handler {
+            self.handler_runs(index, position);
+        }
+        let done = self.host(index).and_then(|host| host.flights.back()).is_some_and(|flight| {
+            flight.results.iter().all(Option::is_some)
+        });
+        if done {
+            // Everything failed while being evaluated, or was skipped: judged like any result.
+            let first = self.host(index).and_then(|host| {
+                let flight = host.flights.back()?;
+                flight.results.first()?.clone()
+            });
+            if let Some((result, duration_us)) = first {
+                self.record(Owner { host: index, token, item: 0 }, result, duration_us);
+            }
+            return;
+        }
+        self.send_items(index, token);
+    }
+
+    /// Sends what a flight has to send now: all its items, or the next one.
+    pub(super) fn send_items(&mut self, index: HostIndex, token: u64) {
+        let Some(host) = self.host(index) else { return };
+        let Some(flight) = host.flights.iter().find(|flight| flight.token == token) else { return };
+        let flight = flight.clone();
+        let host_session = host.session.clone();
+        let mut number: Option<(SessionKey, u64)> = None;
+        for (item, plan) in flight.plan.items.iter().enumerate() {
+            let open = flight.results.get(item).is_some_and(Option::is_none);
+            let (true, ItemStep::Invoke(invocation)) = (open, &plan.step) else { continue };
+            let session = match self.session_of(&host_session, invocation) {
+                Ok(session) => session,
+                Err(message) => {
+                    let mut result = Object::new();
+                    result.insert("failed".into(), true.into());
+                    result.insert("unreachable".into(), true.into());
+                    result.insert("msg".into(), message.into());
+                    self.record(Owner { host: index, token, item }, result, 0);
+                    continue;
+                }
+            };
+            let task_number = match &number {
+                Some((key, number)) if *key == session => *number,
+                _ => self.shared.pool.next_task(&session),
+            };
+            number = Some((session.clone(), task_number));
+            let call = self.call(index, &flight, invocation, task_number);
+            let id = self.shared.pool.send(&session, call, invocation.contents.clone());
+            self.owners.insert((session, id), Owner { host: index, token, item });
+            if flight.one_by_one {
+                return;
+            }
+        }
+    }
+
+    fn session_of(
+        &mut self,
+        own: &SessionKey,
+        invocation: &Invocation,
+    ) -> Result<SessionKey, String> {
+        if invocation.local {
+            let key = SessionKey::local(own.host());
+            let host = self.shared.world.host_or_new(own.host());
+            self.shared.pool.open(&key, &host)?;
+            return Ok(key);
+        }
+        let Some(delegate) = &invocation.delegate else { return Ok(own.clone()) };
+        let host = self.shared.world.host_or_new(delegate);
+        let key = self.shared.pool.key_of(&host);
+        self.shared.pool.open(&key, &host)?;
+        Ok(key)
+    }
+
+    fn call(
+        &mut self,
+        index: HostIndex,
+        flight: &Flight,
+        invocation: &Invocation,
+        task: u64,
+    ) -> Call {
+        let keywords = &flight.plan.keywords;
+        let polled = flight.job.as_ref().map(|(job, _)| job.clone());
+        let judged = flight.task.failed_when.is_some() || flight.one_by_one;
+        let notify = match invocation.check {
+            true => Vec::new(),
+            false => self.handler_keys(index, &flight.task),
+        };
+        let completes = match flight.handler && !invocation.check {
+            true => self.keys_of_handler(&flight.position),
+            false => Vec::new(),
+        };
+        let mut call = Call {
+            id: 0,
+            task,
+            generation: 0,
+            ignore_failure: keywords.ignore_errors || judged || invocation.delegate.is_some(),
+            module: invocation.module.name.to_owned(),
+            arguments: invocation.arguments.clone(),
+            r#become: invocation.r#become.clone(),
+            environment: invocation.environment.clone(),
+            check: invocation.check,
+            diff: invocation.diff,
+            no_log: keywords.no_log,
+            timeout_s: invocation.timeout_s,
+            asynchronous: None,
+            contents: invocation.contents.iter().map(|content| content.reference.clone()).collect(),
+            notify,
+            completes,
+        };
+        if let Some(job) = polled {
+            call.module = "async_status".to_owned();
+            call.arguments = Object::new();
+            call.arguments.insert("jid".into(), job.into());
+            call.contents.clear();
+        } else if keywords.async_s > 0 && !invocation.check {
+            let job = format!("j{}", getrandom::u64().unwrap_or_default());
+            call.asynchronous = Some(Async { job, limit_s: keywords.async_s });
+        }
+        call
+    }
+}

@@ -1,0 +1,475 @@
+//! What a host does next: announcing, evaluating, passing.
+
+use std::sync::Arc;
+
+use provision_plan::{HostIndex, Scope, Step, Turn};
+use provision_playbook::model::Task;
+use provision_protocol::modules::Runs;
+
+use super::flight::Ended;
+use super::{Ahead, AheadKind, Pass, PlayRun};
+use crate::cursor::Next;
+use crate::evaluate::{Evaluator, ItemPlan, ItemStep, Keywords, Plan, Stop};
+use crate::event::Status;
+use crate::report::TaskTitle;
+use crate::variables::{Layer, View};
+
+/// Whether a host can go on at once.
+enum Going {
+    On,
+    Waits,
+}
+
+impl PlayRun<'_> {
+    /// Takes a host as far as it can go now.
+    pub(crate) fn advance(&mut self, index: HostIndex) {
+        loop {
+            if self.shared.interrupts > 0 {
+                return;
+            }
+            match self.host(index) {
+                Some(host) if host.active && !host.at_end => {}
+                _ => return,
+            }
+            let has_ahead = self.host(index).is_some_and(|host| host.ahead.is_some());
+            let going = match has_ahead {
+                true => self.take_step(index),
+                false => self.announce(index),
+            };
+            match going {
+                Going::On => {}
+                Going::Waits => return,
+            }
+        }
+    }
+
+    /// Finds what the host does next and tells the dispatcher.
+    fn announce(&mut self, index: HostIndex) -> Going {
+        let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
+        let mut cursor = host.cursor.clone();
+        let next = cursor.next();
+        host.cursor = cursor;
+        match next {
+            Next::End => self.come_to_end(index),
+            Next::Failed => {
+                // The failure was counted when it happened; an `always` ran since.
+                self.drop_host(index, false);
+                Going::Waits
+            }
+            Next::RoleEnd(role) => {
+                host.roles_done.insert(role.identity);
+                host.cursor.advance();
+                Going::On
+            }
+            Next::Flush { position } => {
+                if self.handlers.is_empty() {
+                    host.cursor.advance();
+                    return Going::On;
+                }
+                let ahead = Ahead { position, kind: AheadKind::Flush, plan: None, blocked_on: None };
+                self.tell(index, ahead, (Scope::World, Scope::Host), provision_plan::Flow::Alone, Turn::Each)
+            }
+            Next::Task { position, task, handler } => {
+                if self.is_left_out(index, &task, handler) {
+                    if let Some(host) = self.hosts.get_mut(index.0) {
+                        host.cursor.advance();
+                    }
+                    return Going::On;
+                }
+                let (scope, evaluation, flow, once) = self.classify(&task);
+                let turn = if once { Turn::Once } else { Turn::Each };
+                let flush = is_flush(&task);
+                let kind = match flush {
+                    true => AheadKind::Flush,
+                    false => AheadKind::Task { task, handler },
+                };
+                let scopes = if flush { (Scope::World, Scope::Host) } else { (scope, evaluation) };
+                let flow = if flush { provision_plan::Flow::Alone } else { flow };
+                let ahead = Ahead { position, kind, plan: None, blocked_on: None };
+                self.tell(index, ahead, scopes, flow, turn)
+            }
+        }
+    }
+
+    fn come_to_end(&mut self, index: HostIndex) -> Going {
+        let told = self.dispatcher.at_end(index);
+        self.complain(told.err());
+        if let Some(host) = self.hosts.get_mut(index.0) {
+            host.at_end = true;
+        }
+        Going::Waits
+    }
+
+    fn tell(
+        &mut self,
+        index: HostIndex,
+        ahead: Ahead,
+        (scope, evaluation): (Scope, Scope),
+        flow: provision_plan::Flow,
+        turn: Turn,
+    ) -> Going {
+        self.classify_ahead(index);
+        let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
+        let step = Step {
+            position: ahead.position.clone(),
+            scope,
+            evaluation,
+            flow,
+            turn,
+            world_after: self.horizon.after(&host.cursor),
+            world_if_failed: self.horizon.if_failed(&host.cursor),
+        };
+        host.ahead = Some(ahead);
+        let told = self.dispatcher.next_is(index, step);
+        self.complain(told.err());
+        Going::On
+    }
+
+    /// Classifies every task of the lists that the host is in, so that the horizon knows them.
+    fn classify_ahead(&mut self, index: HostIndex) {
+        let Some(host) = self.hosts.get(index.0) else { return };
+        let lists: Vec<crate::cursor::Items> =
+            host.cursor.frames().iter().map(|frame| frame.items.clone()).collect();
+        for items in lists {
+            if self.includes.classified(&items) {
+                continue;
+            }
+            let mut tasks: Vec<Arc<Task>> = Vec::new();
+            for entry in (0..items.len()).filter_map(|entry| items.get(entry)) {
+                super::include::collect_tasks(entry, &mut tasks);
+            }
+            for task in tasks {
+                if !self.is_classified(task.id) {
+                    self.classify(&task);
+                }
+            }
+        }
+    }
+
+    /// Tasks that tags leave out, handlers that nobody notified, roles that already ran.
+    fn is_left_out(&self, index: HostIndex, task: &Task, handler: bool) -> bool {
+        let Some(host) = self.host(index) else { return true };
+        if handler {
+            return false;
+        }
+        let settings = &self.shared.world.settings;
+        let tags: Vec<String> = task.context.tags().into_iter().map(str::to_owned).collect();
+        if !crate::tags::selected(&tags, &settings.tags, &settings.skip_tags) {
+            return true;
+        }
+        task.context
+            .role()
+            .is_some_and(|role| !role.allow_duplicates && host.roles_done.contains(&role.identity))
+    }
+
+    fn take_step(&mut self, index: HostIndex) -> Going {
+        let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) else {
+            return Going::Waits;
+        };
+        if !self.dispatcher.may_evaluate(index).is_go() {
+            return Going::Waits;
+        }
+        match ahead.kind {
+            AheadKind::Flush => {
+                if self.flush(index, &ahead.position) {
+                    Going::On
+                } else {
+                    Going::Waits
+                }
+            }
+            AheadKind::Task { ref task, handler } => {
+                let task = task.clone();
+                if handler && !self.handler_still_wanted(index, &ahead.position) {
+                    if self.may_still_be_notified(index) {
+                        return Going::Waits;
+                    }
+                    self.pass_silently(index);
+                    return Going::On;
+                }
+                self.take_task(index, ahead, &task, handler)
+            }
+        }
+    }
+
+    fn take_task(
+        &mut self,
+        index: HostIndex,
+        ahead: Ahead,
+        task: &Arc<Task>,
+        handler: bool,
+    ) -> Going {
+        if ahead.blocked_on.is_some_and(|token| self.is_unsettled(index, token)) {
+            return Going::Waits;
+        }
+        self.title(index, &ahead.position, task, handler);
+        if task.include.is_some() {
+            return match self.include(index, &ahead.position, task) {
+                Ok(true) => Going::On,
+                Ok(false) => Going::Waits,
+                Err(stop) => self.stopped(index, stop, task),
+            };
+        }
+        let plan = match ahead.plan {
+            Some(plan) => plan,
+            None => match self.evaluator(index, task).plan() {
+                Ok(plan) => plan,
+                Err(stop) => return self.stopped(index, stop, task),
+            },
+        };
+        let all_skipped = !plan.items.is_empty()
+            && plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. }));
+        if all_skipped || plan.items.is_empty() {
+            let ended = self.skip_result(task, &plan);
+            if handler {
+                self.handler_runs(index, &ahead.position);
+            }
+            self.pass(index, task, ended);
+            return Going::On;
+        }
+        if task.module.runs == Runs::OnController {
+            return match self.run_local(index, &ahead.position, task, &plan) {
+                Ok(true) => Going::On,
+                Ok(false) => {
+                    self.keep_plan(index, plan);
+                    Going::Waits
+                }
+                Err(stop) => self.stopped(index, stop, task),
+            };
+        }
+        if !self.dispatcher.may_send(index).is_go() {
+            self.keep_plan(index, plan);
+            return Going::Waits;
+        }
+        self.send(index, &ahead.position, task, handler, plan);
+        Going::On
+    }
+
+    fn keep_plan(&mut self, index: HostIndex, plan: Plan) {
+        if let Some(ahead) = self.hosts.get_mut(index.0).and_then(|host| host.ahead.as_mut()) {
+            ahead.plan = Some(plan);
+        }
+    }
+
+    fn is_unsettled(&self, index: HostIndex, token: u64) -> bool {
+        self.host(index).is_some_and(|host| {
+            host.flights.iter().any(|flight| flight.token == token)
+                || host.passes.iter().any(|pass| pass.token == token)
+        })
+    }
+
+    /// An evaluation that ended early: wait for a value, or fail the task.
+    fn stopped(&mut self, index: HostIndex, stop: Stop, task: &Arc<Task>) -> Going {
+        match stop {
+            Stop::Pending(token) => {
+                let unsettled = self.is_unsettled(index, token);
+                if let Some(ahead) =
+                    self.hosts.get_mut(index.0).and_then(|host| host.ahead.as_mut())
+                {
+                    ahead.blocked_on = unsettled.then_some(token);
+                }
+                Going::Waits
+            }
+            Stop::Failed(result) => {
+                let plan = Plan {
+                    looped: false,
+                    items: vec![ItemPlan { item: None, step: ItemStep::Failed(result) }],
+                    keywords: self.evaluator(index, task).keywords_of_failed(),
+                };
+                let idle = self.host(index).is_some_and(|host| host.flights.is_empty());
+                if idle && self.dispatcher.may_send(index).is_go() {
+                    let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) else {
+                        return Going::Waits;
+                    };
+                    let handler = matches!(ahead.kind, AheadKind::Task { handler: true, .. });
+                    self.send(index, &ahead.position, task, handler, plan);
+                    return Going::On;
+                }
+                Going::Waits
+            }
+        }
+    }
+
+    /// The step is over without anything being sent; its effects wait for earlier results.
+    pub(super) fn pass(&mut self, index: HostIndex, task: &Arc<Task>, ended: Ended) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        let Some(ahead) = host.ahead.take() else { return };
+        let token = host.next_token;
+        host.next_token += 1;
+        for (name, _) in ended.sets.iter() {
+            host.variables.learned.expect(name, token);
+        }
+        if let Some((name, _)) = &task.register {
+            host.variables.learned.expect(name, token);
+        }
+        host.passes.push_back(Pass { position: ahead.position, token, effect: Some(ended) });
+        host.cursor.advance();
+        self.passed(index);
+    }
+
+    /// The step is over and leaves no trace.
+    pub(super) fn pass_silently(&mut self, index: HostIndex) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        host.ahead = None;
+        host.cursor.advance();
+        self.passed(index);
+    }
+
+    /// Tells the dispatcher that the announced step is over.
+    pub(super) fn passed(&mut self, index: HostIndex) {
+        match self.dispatcher.passed(index) {
+            Ok(_) => {}
+            Err(misuse) => self.complain(Some(misuse)),
+        }
+        let idle = self.host(index).is_some_and(|host| host.flights.is_empty());
+        if idle {
+            self.settle_passes(index);
+        }
+    }
+
+    /// The evaluator of a task on a host.
+    pub(super) fn evaluator<'t>(&self, index: HostIndex, task: &'t Task) -> Evaluator<'t> {
+        let view = self.view(index, task);
+        Evaluator::new(task, view)
+    }
+
+    pub(super) fn view(&self, index: HostIndex, task: &Task) -> View {
+        let host = self.host(index);
+        let includes = host.map(|host| Self::include_layers(&host.cursor)).unwrap_or_default();
+        let variables = match host {
+            Some(host) => host.variables.clone(),
+            None => self.shared.world.host_or_new("localhost"),
+        };
+        View {
+            world: self.shared.world.clone(),
+            host: variables,
+            play: Some(self.state.clone()),
+            context: Some(task.context.clone()),
+            includes,
+            local: Layer::default(),
+            folder: Some(task.folder.clone()),
+        }
+    }
+
+    fn title(
+        &mut self,
+        index: HostIndex,
+        position: &provision_plan::Position,
+        task: &Arc<Task>,
+        handler: bool,
+    ) {
+        let hosts = self.hosts.iter().filter(|host| host.active).count();
+        let view = self.view(index, task);
+        let loader = self.shared.loader.clone();
+        self.shared.report.task(position, || {
+            let loader = loader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            TaskTitle {
+                name: task_name(task, view),
+                role: task.context.role().map(|role| role.role.name.clone()),
+                module: task.module.name.to_owned(),
+                place: loader.sources().place(task.span).to_string(),
+                handler,
+                hosts,
+            }
+        });
+    }
+
+    fn skip_result(&self, task: &Task, plan: &Plan) -> Ended {
+        let mut result = provision_protocol::Object::new();
+        result.insert("changed".into(), false.into());
+        let mut message = None;
+        if plan.items.is_empty() {
+            result.insert("skipped".into(), true.into());
+            result.insert("skipped_reason".into(), "No items in the list".into());
+            result.insert("results".into(), serde_json::Value::Array(Vec::new()));
+            message = Some("no items in the list".to_owned());
+        } else if plan.looped {
+            let results = plan.items.iter().map(|item| {
+                let mut entry = skipped(&item.step);
+                super::flight::name_item(&mut entry, item.item.as_ref());
+                serde_json::Value::Object(entry)
+            });
+            result.insert("results".into(), results.collect());
+            result.insert("msg".into(), "All items skipped".into());
+            result.insert("skipped".into(), true.into());
+            message = Some("all items skipped".to_owned());
+        } else if let Some(item) = plan.items.first() {
+            result = skipped(&item.step);
+            if let ItemStep::Skip { condition } = &item.step {
+                message = Some(format!("`{condition}` is false"));
+            }
+        }
+        Ended {
+            status: Status::Skipped,
+            result,
+            items: Vec::new(),
+            message,
+            register: task.register.as_ref().map(|(name, _)| name.clone()),
+            sets: Vec::new(),
+            include: None,
+            facts: Vec::new(),
+            diff: Vec::new(),
+            delegate: None,
+            duration_us: 0,
+            notify: false,
+        }
+    }
+
+    /// A defect of ours; the run goes on as well as it can, and the defect is shown.
+    pub(super) fn complain(&mut self, misuse: Option<provision_plan::Misuse>) {
+        if let Some(misuse) = misuse {
+            self.shared.report.warn(None, format!("internal error, please report it: {misuse}"));
+        }
+    }
+}
+
+fn skipped(step: &ItemStep) -> provision_protocol::Object {
+    let mut result = provision_protocol::Object::new();
+    result.insert("changed".into(), false.into());
+    result.insert("skipped".into(), true.into());
+    if let ItemStep::Skip { condition } = step {
+        result.insert("skip_reason".into(), "Conditional result was False".into());
+        result.insert("false_condition".into(), condition.as_str().into());
+    }
+    result
+}
+
+fn is_flush(task: &Task) -> bool {
+    task.module.name == "meta"
+        && task
+            .arguments
+            .parameters
+            .get("free_form")
+            .and_then(yaml::Node::as_str)
+            .is_some_and(|action| action.trim() == "flush_handlers")
+        && task.context.directives.when.is_empty()
+}
+
+/// The name as people read it: its templates filled in where possible.
+fn task_name(task: &Task, view: View) -> String {
+    let Some(name) = &task.name else { return task.module_written.clone() };
+    let written = name.as_str().unwrap_or(&task.module_written).to_owned();
+    if !provision_template::text_has_template(&written) {
+        return written;
+    }
+    let outside = crate::outside::Outside::of(&view);
+    match view.world.engine.render_node(name, &view, &outside) {
+        Ok(value) => provision_template::text_of(&value),
+        Err(_) => written,
+    }
+}
+
+impl Evaluator<'_> {
+    /// Keywords of a task that could not be evaluated: only what says how to take the failure.
+    pub(super) fn keywords_of_failed(&self) -> Keywords {
+        let directives = &self.task.context;
+        let ignore = self.flag(directives.innermost(|d| d.ignore_errors.as_ref()), false);
+        let no_log = self.flag(directives.innermost(|d| d.no_log.as_ref()), false);
+        let fatal = self.flag(directives.innermost(|d| d.any_errors_fatal.as_ref()), false);
+        Keywords {
+            ignore_errors: ignore.unwrap_or(false),
+            no_log: no_log.unwrap_or(true),
+            any_errors_fatal: fatal.unwrap_or(false),
+            ..Keywords::default()
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! Local files and templates of a task become contents that the host may ask for.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use provision_playbook::files::FileKind;
+use provision_protocol::modules::{ModuleSpec, Runs, find};
+use provision_protocol::{ContentReference, Object, TreeEntry};
+use provision_template::{TemplateOptions, Value};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+
+use crate::evaluate::{Evaluator, Stop};
+use crate::outside;
+
+/// A content and where its bytes are.
+#[derive(Debug, Clone)]
+pub struct Content {
+    /// Digest and size, as the call names it.
+    pub reference: ContentReference,
+    /// Where the bytes are.
+    pub source: ContentSource,
+}
+
+/// Where the bytes of a content are.
+#[derive(Debug, Clone)]
+pub enum ContentSource {
+    /// In memory.
+    Bytes(Arc<[u8]>),
+    /// In a file of the controller.
+    File(PathBuf),
+}
+
+/// A module call whose local inputs are resolved.
+pub struct Prepared {
+    /// Module that the host runs.
+    pub module: &'static ModuleSpec,
+    /// Its arguments.
+    pub arguments: Object,
+    /// Contents it may ask for.
+    pub contents: Vec<Content>,
+    /// Values to add to the result.
+    pub result_extra: Object,
+}
+
+/// Resolves local inputs of a call.
+///
+/// # Errors
+/// When a file is missing or a template can't be rendered (yet).
+pub fn prepare(
+    evaluator: &Evaluator<'_>,
+    module: &'static ModuleSpec,
+    arguments: Object,
+) -> Result<Prepared, Stop> {
+    let mut prepared =
+        Prepared { module, arguments, contents: Vec::new(), result_extra: Object::new() };
+    if module.runs != Runs::Prepared {
+        return Ok(prepared);
+    }
+    match module.name {
+        "template" => template(evaluator, &mut prepared)?,
+        "copy" => copy(evaluator, &mut prepared)?,
+        "assemble" => assemble(evaluator, &mut prepared)?,
+        "script" => script(evaluator, &mut prepared)?,
+        _ => from_controller(evaluator, &mut prepared)?,
+    }
+    Ok(prepared)
+}
+
+fn argument<'a>(arguments: &'a Object, name: &str) -> Option<&'a str> {
+    arguments.get(name).and_then(Json::as_str)
+}
+
+fn flag(arguments: &Object, name: &str) -> Option<bool> {
+    arguments.get(name).and_then(Json::as_bool)
+}
+
+fn locate(evaluator: &Evaluator<'_>, subfolder: &str, name: &str) -> Result<PathBuf, Stop> {
+    outside::find(&evaluator.view, subfolder, name)
+        .map_err(|tried| Stop::failed(outside::not_found(name, &tried)))
+}
+
+fn attach_bytes(prepared: &mut Prepared, bytes: Vec<u8>) {
+    let reference = ContentReference {
+        sha256: hex::encode(Sha256::digest(&bytes)),
+        size: bytes.len() as u64,
+    };
+    attach(prepared, Content { reference, source: ContentSource::Bytes(bytes.into()) });
+}
+
+fn attach(prepared: &mut Prepared, content: Content) {
+    let reference = serde_json::json!({
+        "sha256": content.reference.sha256, "size": content.reference.size
+    });
+    prepared.arguments.insert("_content".into(), reference);
+    prepared.contents.push(content);
+}
+
+fn base_name(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
+    let path = locate(evaluator, "templates", &source)?;
+    let text = evaluator.view.world.files.read(&path).map_err(Stop::failed)?;
+    let mut options = TemplateOptions::default();
+    let take = |name: &str, into: &mut String, arguments: &mut Object| {
+        if let Some(Json::String(value)) = arguments.shift_remove(name) {
+            *into = value;
+        }
+    };
+    let arguments = &mut prepared.arguments;
+    take("newline_sequence", &mut options.newline_sequence, arguments);
+    options.newline_sequence =
+        options.newline_sequence.replace("\\n", "\n").replace("\\r", "\r");
+    take("variable_start_string", &mut options.variable_start_string, arguments);
+    take("variable_end_string", &mut options.variable_end_string, arguments);
+    take("block_start_string", &mut options.block_start_string, arguments);
+    take("block_end_string", &mut options.block_end_string, arguments);
+    take("comment_start_string", &mut options.comment_start_string, arguments);
+    take("comment_end_string", &mut options.comment_end_string, arguments);
+    if let Some(value) = flag(arguments, "trim_blocks") {
+        options.trim_blocks = value;
+    }
+    if let Some(value) = flag(arguments, "lstrip_blocks") {
+        options.lstrip_blocks = value;
+    }
+    for name in ["trim_blocks", "lstrip_blocks", "output_encoding", "src"] {
+        arguments.shift_remove(name);
+    }
+    let mut view = evaluator.view.clone();
+    for (name, value) in template_variables(&path, &source) {
+        view.local.set_data(name, value);
+    }
+    let name = path.display().to_string();
+    let outside = outside::Outside::of(&view);
+    let rendered = view
+        .world
+        .engine
+        .render_file(&name, &text, None, &options, &view, &outside)
+        .map_err(|error| match error {
+            provision_template::TemplateError::Pending(token) => Stop::Pending(token),
+            other => Stop::failed(format!("{name}: {}", other.message())),
+        })?;
+    preserve_mode(prepared, &path)?;
+    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    attach_bytes(prepared, rendered.into_bytes());
+    Ok(())
+}
+
+/// Variables that Ansible gives to templates.
+fn template_variables(path: &Path, source: &str) -> Vec<(&'static str, Value)> {
+    let full = path.display().to_string();
+    vec![
+        ("ansible_managed", "Ansible managed".into()),
+        ("template_host", host_name().into()),
+        ("template_uid", std::env::var("USER").unwrap_or_else(|_| "root".into()).into()),
+        ("template_path", full.clone().into()),
+        ("template_fullpath", full.into()),
+        ("template_destpath", Value::from(())),
+        ("template_run_date", Value::from("")),
+        ("source", source.into()),
+    ]
+    .into_iter()
+    .filter(|(name, _)| *name != "source")
+    .collect()
+}
+
+fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
+/// `mode: preserve` is the mode of the local file.
+fn preserve_mode(prepared: &mut Prepared, path: &Path) -> Result<(), Stop> {
+    use std::os::unix::fs::PermissionsExt;
+    if argument(&prepared.arguments, "mode") == Some("preserve") {
+        let metadata = path
+            .metadata()
+            .map_err(|error| Stop::failed(format!("failed to read {}: {error}", path.display())))?;
+        let mode = format!("{:04o}", metadata.permissions().mode() & 0o7777);
+        prepared.arguments.insert("mode".into(), mode.into());
+    }
+    Ok(())
+}
+
+fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    if flag(&prepared.arguments, "remote_src") == Some(true) {
+        return Ok(());
+    }
+    if let Some(content) = prepared.arguments.shift_remove("content") {
+        let bytes = match content {
+            Json::String(text) => text.into_bytes(),
+            // Ansible writes containers as JSON.
+            other => {
+                let value = provision_template::from_json(&other);
+                let text = match other {
+                    Json::Array(_) | Json::Object(_) => python_json(&other),
+                    _ => provision_template::text_of(&value),
+                };
+                text.into_bytes()
+            }
+        };
+        attach_bytes(prepared, bytes);
+        return Ok(());
+    }
+    let Some(source) = argument(&prepared.arguments, "src").map(str::to_owned) else {
+        return Err(Stop::failed("src (or content) is required"));
+    };
+    let path = locate(evaluator, "files", &source)?;
+    prepared.arguments.shift_remove("src");
+    if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
+        return copy_tree(prepared, &path, source.ends_with('/'));
+    }
+    preserve_mode(prepared, &path)?;
+    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    let content = file_content(&path)?;
+    attach(prepared, content);
+    prepared.result_extra.insert("src".into(), path.display().to_string().into());
+    Ok(())
+}
+
+/// JSON as Python's `json.dumps` spaces it.
+fn python_json(value: &Json) -> String {
+    match value {
+        Json::Array(items) => {
+            let items: Vec<String> = items.iter().map(python_json).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Json::Object(entries) => {
+            let entries: Vec<String> = entries
+                .iter()
+                .map(|(key, value)| {
+                    format!("{}: {}", Json::String(key.clone()), python_json(value))
+                })
+                .collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
+}
+
+fn file_content(path: &Path) -> Result<Content, Stop> {
+    let failed = |error: std::io::Error| {
+        Stop::failed(format!("failed to read {}: {error}", path.display()))
+    };
+    let mut file = std::fs::File::open(path).map_err(failed)?;
+    let size = file.metadata().map_err(failed)?.len();
+    if size <= IN_MEMORY_BYTES {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut file, &mut bytes).map_err(failed)?;
+        let sha256 = hex::encode(Sha256::digest(&bytes));
+        let reference = ContentReference { sha256, size: bytes.len() as u64 };
+        return Ok(Content { reference, source: ContentSource::Bytes(bytes.into()) });
+    }
+    let reference = crate::digest::of_file(path).map_err(failed)?;
+    Ok(Content { reference, source: ContentSource::File(path.to_owned()) })
+}
+
+/// Files up to this size are kept in memory while their calls are under way, in bytes: most
+/// configuration files; larger ones are read again when a host asks for them.
+const IN_MEMORY_BYTES: u64 = 256 << 10;
+
+/// Entries that one `copy` of a folder may have: a slip such as `src: /` ends with an error
+/// instead of reading the controller's disk.
+const TREE_ENTRIES: usize = 100_000;
+
+fn copy_tree(prepared: &mut Prepared, folder: &Path, contents_only: bool) -> Result<(), Stop> {
+    let mut entries = Vec::new();
+    let prefix = if contents_only { PathBuf::new() } else { PathBuf::from(base_name(folder)) };
+    walk(folder, &prefix, &mut entries, &mut prepared.contents)?;
+    if !contents_only {
+        entries.insert(0, tree_entry(&prefix, "directory", 0o755));
+    }
+    let tree = serde_json::to_value(&entries).map_err(|error| Stop::failed(error.to_string()))?;
+    prepared.arguments.insert("_tree".into(), tree);
+    prepared.result_extra.insert("src".into(), folder.display().to_string().into());
+    Ok(())
+}
+
+fn tree_entry(path: &Path, kind: &str, mode: u32) -> TreeEntry {
+    TreeEntry {
+        path: path.display().to_string(),
+        kind: kind.to_owned(),
+        content: None,
+        target: None,
+        mode,
+    }
+}
+
+fn walk(
+    folder: &Path,
+    prefix: &Path,
+    entries: &mut Vec<TreeEntry>,
+    contents: &mut Vec<Content>,
+) -> Result<(), Stop> {
+    use std::os::unix::fs::PermissionsExt;
+    let failed = |error: std::io::Error| {
+        Stop::failed(format!("failed to read {}: {error}", folder.display()))
+    };
+    let mut names: Vec<_> = std::fs::read_dir(folder)
+        .map_err(failed)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?
+        .into_iter()
+        .map(|entry| entry.file_name())
+        .collect();
+    names.sort();
+    for name in names {
+        if entries.len() >= TREE_ENTRIES {
+            return Err(Stop::failed(format!(
+                "{} has more than {TREE_ENTRIES} entries; copy an archive instead",
+                folder.display()
+            )));
+        }
+        let (path, relative) = (folder.join(&name), prefix.join(&name));
+        let metadata = path.metadata().map_err(failed)?;
+        let mode = metadata.permissions().mode() & 0o7777;
+        if metadata.is_dir() {
+            entries.push(tree_entry(&relative, "directory", mode));
+            walk(&path, &relative, entries, contents)?;
+        } else {
+            let content = file_content(&path)?;
+            let mut entry = tree_entry(&relative, "file", mode);
+            entry.content = Some(content.reference.clone());
+            entries.push(entry);
+            contents.push(content);
+        }
+    }
+    Ok(())
+}
+
+fn assemble(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    if flag(&prepared.arguments, "remote_src") != Some(false) {
+        return Ok(());
+    }
+    let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
+    let folder = locate(evaluator, "files", &source)?;
+    let delimiter = argument(&prepared.arguments, "delimiter").map(|text| {
+        text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t")
+    });
+    let pattern = argument(&prepared.arguments, "regexp").map(str::to_owned);
+    let pattern = match pattern {
+        Some(text) => Some(
+            fancy_regex::Regex::new(&text)
+                .map_err(|error| Stop::failed(format!("invalid regexp '{text}': {error}")))?,
+        ),
+        None => None,
+    };
+    let ignore_hidden = flag(&prepared.arguments, "ignore_hidden") == Some(true);
+    let mut bytes = Vec::new();
+    for path in evaluator.view.world.files.list(&folder) {
+        let name = base_name(&path);
+        let wanted = pattern.as_ref().is_none_or(|regex| regex.is_match(&name).unwrap_or(false));
+        let hidden = ignore_hidden && name.starts_with('.');
+        if !wanted || hidden || evaluator.view.world.files.kind(&path) != Some(FileKind::File) {
+            continue;
+        }
+        if let (Some(delimiter), false) = (&delimiter, bytes.is_empty()) {
+            if bytes.last() != Some(&b'\n') {
+                bytes.push(b'\n');
+            }
+            bytes.extend_from_slice(delimiter.as_bytes());
+            if !delimiter.ends_with('\n') {
+                bytes.push(b'\n');
+            }
+        }
+        let content = std::fs::read(&path)
+            .map_err(|error| Stop::failed(format!("failed to read {}: {error}", path.display())))?;
+        bytes.extend(content);
+    }
+    for name in ["src", "delimiter", "regexp", "ignore_hidden", "remote_src", "decrypt"] {
+        prepared.arguments.shift_remove(name);
+    }
+    if let Some(copy) = find("copy") {
+        prepared.module = copy;
+    }
+    attach_bytes(prepared, bytes);
+    Ok(())
+}
+
+fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    let command = argument(&prepared.arguments, "cmd").unwrap_or_default().to_owned();
+    let words = crate::words::split(&command).map_err(Stop::failed)?;
+    let Some((name, rest)) = words.split_first() else {
+        return Err(Stop::failed("script needs the path of a local script"));
+    };
+    let path = locate(evaluator, "files", name)?;
+    let content = file_content(&path)?;
+    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    prepared.arguments.insert("_arguments".into(), rest.to_vec().into());
+    attach(prepared, content);
+    Ok(())
+}
+
+/// `unarchive` and other modules whose `src` is a local file unless `remote_src`.
+fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    let remote = flag(&prepared.arguments, "remote_src") == Some(true)
+        || flag(&prepared.arguments, "copy") == Some(false)
+        || prepared.module.name == "fetch";
+    let Some(source) = argument(&prepared.arguments, "src").map(str::to_owned) else {
+        return Ok(());
+    };
+    if remote {
+        return Ok(());
+    }
+    let path = locate(evaluator, "files", &source)?;
+    preserve_mode(prepared, &path)?;
+    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    let content = file_content(&path)?;
+    attach(prepared, content);
+    Ok(())
+}

@@ -1,0 +1,167 @@
+//! Puts results into task order: hosts run ahead, people read one task after the other.
+
+use std::collections::BTreeMap;
+
+use provision_plan::Position;
+
+use crate::event::{Event, HostRecap, HostResult, Status};
+
+/// Takes events; called from one thread, in order.
+pub trait Sink: Send {
+    /// One event.
+    fn event(&mut self, event: &Event);
+}
+
+/// What is known of a task before its results.
+#[derive(Debug, Clone)]
+pub struct TaskTitle {
+    /// Name as shown.
+    pub name: String,
+    /// Role.
+    pub role: Option<String>,
+    /// Module.
+    pub module: String,
+    /// `file:line:col`.
+    pub place: String,
+    /// Whether it is a handler.
+    pub handler: bool,
+    /// How many hosts are in the play.
+    pub hosts: usize,
+}
+
+#[derive(Debug)]
+struct Row {
+    title: TaskTitle,
+    number: Option<u64>,
+    waiting: Vec<(bool, HostResult)>,
+}
+
+/// Orders results by position and counts the recap.
+pub struct Report {
+    sink: Box<dyn Sink>,
+    rows: BTreeMap<Position, Row>,
+    next_number: u64,
+    recap: BTreeMap<String, HostRecap>,
+}
+
+impl Report {
+    /// A report that tells `sink`.
+    #[must_use]
+    pub fn new(sink: Box<dyn Sink>) -> Self {
+        Report { sink, rows: BTreeMap::new(), next_number: 0, recap: BTreeMap::new() }
+    }
+
+    /// Passes on an event that has no place among tasks.
+    pub fn event(&mut self, event: &Event) {
+        self.sink.event(event);
+    }
+
+    /// Tells of a warning.
+    pub fn warn(&mut self, host: Option<&str>, message: impl Into<String>) {
+        self.sink.event(&Event::Warning {
+            host: host.map(str::to_owned),
+            message: message.into(),
+        });
+    }
+
+    /// Announces a task at a position, before its results.
+    pub fn task(&mut self, position: &Position, title: impl FnOnce() -> TaskTitle) {
+        self.rows
+            .entry(position.clone())
+            .or_insert_with(|| Row { title: title(), number: None, waiting: Vec::new() });
+    }
+
+    /// A result at an announced position; `item` for one loop item.
+    pub fn result(&mut self, position: &Position, item: bool, result: HostResult) {
+        if !item {
+            self.count(&result);
+        }
+        if let Some(row) = self.rows.get_mut(position) {
+            row.waiting.push((item, result));
+        }
+        self.show_first();
+    }
+
+    /// All active hosts are at or beyond `frontier`: earlier tasks are over.
+    pub fn settle(&mut self, frontier: Option<&Position>) {
+        while let Some(entry) = self.rows.first_entry() {
+            if frontier.is_some_and(|frontier| entry.key() >= frontier) {
+                break;
+            }
+            let mut row = entry.remove();
+            show(self.sink.as_mut(), &mut self.next_number, &mut row);
+            if let Some(task) = row.number {
+                self.sink.event(&Event::TaskFinished { task });
+            }
+        }
+        self.show_first();
+    }
+
+    /// Results of the first open task are shown at once.
+    fn show_first(&mut self) {
+        if let Some(mut entry) = self.rows.first_entry() {
+            show(self.sink.as_mut(), &mut self.next_number, entry.get_mut());
+        }
+    }
+
+    fn count(&mut self, result: &HostResult) {
+        let recap = self.recap_of(&result.host);
+        recap.host_time_us += result.duration_us;
+        match result.status {
+            Status::Ok => recap.ok += 1,
+            Status::Changed => {
+                recap.ok += 1;
+                recap.changed += 1;
+            }
+            Status::Skipped => recap.skipped += 1,
+            Status::Ignored => {
+                recap.ok += 1;
+                recap.ignored += 1;
+            }
+            Status::Failed => recap.failed += 1,
+            Status::Unreachable => recap.unreachable += 1,
+        }
+    }
+
+    /// The counts of a host.
+    pub fn recap_of(&mut self, host: &str) -> &mut HostRecap {
+        self.recap
+            .entry(host.to_owned())
+            .or_insert_with(|| HostRecap { host: host.to_owned(), ..HostRecap::default() })
+    }
+
+    /// All counts, in the order of `hosts`.
+    #[must_use]
+    pub fn recap(&self, hosts: &[String]) -> Vec<HostRecap> {
+        hosts.iter().filter_map(|host| self.recap.get(host).cloned()).collect()
+    }
+}
+
+fn show(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) {
+    if row.waiting.is_empty() {
+        return;
+    }
+    let number = match row.number {
+        Some(number) => number,
+        None => {
+            *next_number += 1;
+            row.number = Some(*next_number);
+            let title = &row.title;
+            sink.event(&Event::TaskStarted {
+                task: *next_number,
+                name: title.name.clone(),
+                role: title.role.clone(),
+                module: title.module.clone(),
+                place: title.place.clone(),
+                handler: title.handler,
+                hosts: title.hosts,
+            });
+            *next_number
+        }
+    };
+    for (item, mut result) in row.waiting.drain(..) {
+        result.task = number;
+        let result = Box::new(result);
+        sink.event(&if item { Event::ItemResult(result) } else { Event::Result(result) });
+    }
+}

@@ -1,0 +1,504 @@
+//! Sessions: one helper on one host, reached once and kept.
+//!
+//! A session is a task that owns the channel. It sends calls in the order given, answers what the
+//! helper asks for (contents and passwords it may have, nothing else), and when the connection
+//! breaks it reconnects once and fetches what the helper kept.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use provision_protocol::{
+    Call, CallResult, Frame, FrameReader, FromHost, HostHello, PROTOCOL_VERSION, ToHost,
+};
+use tokio::io::AsyncReadExt;
+use tokio::sync::mpsc;
+
+use crate::channel::{self, Channel, Endpoint};
+use crate::contents::{Ledger, Writer};
+use crate::play::Arrival;
+use crate::prepare::Content;
+use crate::variables::HostVariables;
+
+/// Identifies a session: a host, reached over SSH or as this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SessionKey {
+    host: Arc<str>,
+    local: bool,
+}
+
+impl SessionKey {
+    /// This machine, on behalf of a host.
+    #[must_use]
+    pub fn local(_host: &str) -> Self {
+        SessionKey { host: "localhost".into(), local: true }
+    }
+
+    /// A host over SSH.
+    #[must_use]
+    pub fn remote(host: &str) -> Self {
+        SessionKey { host: host.into(), local: false }
+    }
+
+    /// Name of the host.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+/// What a session tells.
+#[derive(Debug)]
+pub enum SessionEvent {
+    /// The helper answered.
+    Connected {
+        /// Its introduction.
+        hello: Box<HostHello>,
+        /// Time since the connection was begun.
+        duration_ms: u64,
+        /// Bytes of the helper that had to be sent.
+        uploaded_bytes: u64,
+    },
+    /// A call begins.
+    Started(u64),
+    /// A call ended.
+    Result(Box<CallResult>),
+    /// A call was dropped behind a failure.
+    Dropped(u64),
+    /// Something to know.
+    Warning(String),
+    /// The session is over for good.
+    Lost {
+        /// Why.
+        message: String,
+        /// What to do.
+        hint: Option<String>,
+    },
+}
+
+/// What all sessions of a run share.
+pub struct SessionSettings {
+    /// SSH.
+    pub client: provision_ssh::Client,
+    /// Name of the run.
+    pub run: String,
+    /// Who runs it, for others who find the host locked.
+    pub controller: String,
+    /// How long to wait for another run's lock.
+    pub lock_wait_ms: u64,
+    /// Turns a host's variables into the way to it.
+    pub endpoint: Box<dyn Fn(&HostVariables) -> Result<Endpoint, String> + Send + Sync>,
+}
+
+enum Order {
+    Call(Box<Call>, Vec<Content>),
+    Cancel,
+}
+
+struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    next_id: u64,
+    next_task: u64,
+    generation: u32,
+    connected: bool,
+    lost: Option<String>,
+}
+
+/// All sessions of a run.
+pub struct Pool {
+    settings: Arc<SessionSettings>,
+    sessions: HashMap<SessionKey, Handle>,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    tasks: tokio::task::JoinSet<()>,
+}
+
+impl Pool {
+    /// A pool without sessions yet.
+    #[must_use]
+    pub fn new(settings: Arc<SessionSettings>, arrivals: mpsc::UnboundedSender<Arrival>) -> Self {
+        Pool { settings, sessions: HashMap::new(), arrivals, tasks: tokio::task::JoinSet::new() }
+    }
+
+    /// The session of a host, as its variables say.
+    #[must_use]
+    pub fn key_of(&self, host: &HostVariables) -> SessionKey {
+        match (self.settings.endpoint)(host) {
+            Ok(Endpoint::Local { .. }) => SessionKey::local(&host.name),
+            _ => SessionKey::remote(&host.name),
+        }
+    }
+
+    /// Opens a session unless it is open; whether its helper has answered already.
+    ///
+    /// # Errors
+    /// When the host's variables don't say how to reach it, or it was lost.
+    pub fn open(&mut self, key: &SessionKey, host: &HostVariables) -> Result<bool, String> {
+        if let Some(handle) = self.sessions.get(key) {
+            return match &handle.lost {
+                Some(message) => Err(message.clone()),
+                None => Ok(handle.connected),
+            };
+        }
+        let endpoint = match key.local {
+            true => Endpoint::Local { become_password: None },
+            false => (self.settings.endpoint)(host)?,
+        };
+        let (orders, inbox) = mpsc::unbounded_channel();
+        let session = Session {
+            key: key.clone(),
+            settings: self.settings.clone(),
+            endpoint,
+            arrivals: self.arrivals.clone(),
+            outstanding: BTreeMap::new(),
+            ledger: Ledger::default(),
+        };
+        self.tasks.spawn(session.run(inbox));
+        let handle = Handle {
+            orders,
+            next_id: 1,
+            next_task: 1,
+            generation: 0,
+            connected: false,
+            lost: None,
+        };
+        self.sessions.insert(key.clone(), handle);
+        Ok(false)
+    }
+
+    /// Notes what a session told.
+    pub fn note(&mut self, key: &SessionKey, event: &SessionEvent) {
+        if let Some(handle) = self.sessions.get_mut(key) {
+            match event {
+                SessionEvent::Connected { .. } => handle.connected = true,
+                SessionEvent::Lost { message, .. } => handle.lost = Some(message.clone()),
+                _ => {}
+            }
+        }
+    }
+
+    /// A task number for calls on this session.
+    pub fn next_task(&mut self, key: &SessionKey) -> u64 {
+        self.sessions.get_mut(key).map_or(0, |handle| {
+            handle.next_task += 1;
+            handle.next_task
+        })
+    }
+
+    /// What was queued behind a failure is dropped; what comes now is not.
+    pub fn next_generation(&mut self, key: &SessionKey) {
+        if let Some(handle) = self.sessions.get_mut(key) {
+            handle.generation += 1;
+        }
+    }
+
+    /// Sends a call; its id.
+    pub fn send(&mut self, key: &SessionKey, mut call: Call, contents: Vec<Content>) -> u64 {
+        let Some(handle) = self.sessions.get_mut(key) else { return 0 };
+        let id = handle.next_id;
+        handle.next_id += 1;
+        call.id = id;
+        call.generation = handle.generation;
+        // A session that is gone tells so by itself.
+        let _ = handle.orders.send(Order::Call(Box::new(call), contents));
+        id
+    }
+
+    /// Asks all helpers to stop at once.
+    pub fn cancel_all(&mut self) {
+        for handle in self.sessions.values() {
+            let _ = handle.orders.send(Order::Cancel);
+        }
+    }
+
+    /// Says goodbye to all helpers and waits until they are gone, within reason.
+    pub async fn close(mut self) {
+        self.sessions.clear();
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        // A host that no longer answers must not keep the operator waiting.
+        let _ = tokio::time::timeout(GOODBYE, all).await;
+    }
+}
+
+/// How long to wait for helpers to finish after goodbye.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+struct Session {
+    key: SessionKey,
+    settings: Arc<SessionSettings>,
+    endpoint: Endpoint,
+    arrivals: mpsc::UnboundedSender<Arrival>,
+    outstanding: BTreeMap<u64, (Call, Vec<Content>)>,
+    ledger: Ledger,
+}
+
+/// Why a conversation ended.
+enum Ending {
+    /// Goodbye was said.
+    Done,
+    /// The connection broke.
+    Broken(String),
+    /// There is no point in trying again.
+    Refused { message: String, hint: Option<String> },
+}
+
+struct Conversation {
+    writer: Writer,
+    output: Box<dyn tokio::io::AsyncRead + Send + Unpin>,
+    reader: FrameReader,
+    buffer: Vec<u8>,
+    /// Keeps the connection; errors of the helper's start.
+    channel: channel::Keeper,
+}
+
+impl Conversation {
+    async fn next(&mut self) -> Result<Option<Frame>, String> {
+        loop {
+            if let Some(frame) = self.reader.next_frame().map_err(|error| error.to_string())? {
+                return Ok(Some(frame));
+            }
+            let count = self
+                .output
+                .read(&mut self.buffer)
+                .await
+                .map_err(|error| format!("the connection broke: {error}"))?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.reader.push(self.buffer.get(..count).unwrap_or_default());
+        }
+    }
+}
+
+impl Session {
+    fn tell(&self, event: SessionEvent) {
+        // The run may be over.
+        let _ = self.arrivals.send(Arrival::Session(self.key.clone(), event));
+    }
+
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
+        let begun = Instant::now();
+        let mut conversation = match self.begin(begun).await {
+            Ok((conversation, hello, uploaded_bytes)) => {
+                let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let boot = hello.boot_id.clone();
+                let hello = Box::new(hello);
+                self.tell(SessionEvent::Connected { hello, duration_ms, uploaded_bytes });
+                (conversation, boot)
+            }
+            Err((message, hint)) => {
+                self.tell(SessionEvent::Lost { message, hint });
+                return;
+            }
+        };
+        let mut reconnected = false;
+        loop {
+            let (message, hint) = match self.converse(&mut conversation.0, &mut inbox).await {
+                Ending::Done => return,
+                Ending::Refused { message, hint } => (message, hint),
+                Ending::Broken(reason) if reconnected => (reason, None),
+                Ending::Broken(reason) => {
+                    reconnected = true;
+                    self.tell(SessionEvent::Warning(format!("{reason}; connecting again")));
+                    match self.begin(Instant::now()).await {
+                        Ok((next, hello, _)) if hello.boot_id == conversation.1 => {
+                            conversation.0 = next;
+                            match self.catch_up(&mut conversation.0, &hello) {
+                                Ok(()) => continue,
+                                Err(message) => (message, None),
+                            }
+                        }
+                        Ok(_) => (
+                            "the host was restarted during the run".to_owned(),
+                            Some("run it again: what is done stays done".to_owned()),
+                        ),
+                        Err((message, hint)) => (format!("{reason}; then: {message}"), hint),
+                    }
+                }
+            };
+            self.tell(SessionEvent::Lost { message, hint });
+            return;
+        }
+    }
+
+    /// Connects, starts the helper and greets it.
+    async fn begin(
+        &mut self,
+        _begun: Instant,
+    ) -> Result<(Conversation, HostHello, u64), (String, Option<String>)> {
+        let hello = ToHost::Hello {
+            protocol: PROTOCOL_VERSION,
+            run: self.settings.run.clone(),
+            controller: self.settings.controller.clone(),
+            lock_wait_ms: self.settings.lock_wait_ms,
+            exclusive: true,
+        };
+        let hello = Frame::message(&hello).map_err(|error| (error.to_string(), None))?;
+        let Channel { input, output, reader, keeper, uploaded_bytes } =
+            channel::open(&self.settings.client, &self.endpoint, hello.encode()).await?;
+        let mut conversation = Conversation {
+            writer: Writer::start(input),
+            output,
+            reader,
+            buffer: vec![0; 64 << 10],
+            channel: keeper,
+        };
+        loop {
+            let frame = match conversation.next().await {
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    let said = conversation.channel.last_words().await;
+                    return Err((format!("the helper ended before it answered{said}"), None));
+                }
+                Err(message) => {
+                    let said = conversation.channel.last_words().await;
+                    return Err((format!("{message}{said}"), None));
+                }
+            };
+            let Frame::Message(payload) = frame else { continue };
+            match Frame::parse::<FromHost>(&payload) {
+                Ok(FromHost::Hello(hello)) => return Ok((conversation, *hello, uploaded_bytes)),
+                Ok(FromHost::Locked { run, controller, since_s }) => {
+                    let age = age(since_s);
+                    return Err((
+                        format!("the host is locked by run {run} of {controller}, since {age}"),
+                        Some("wait for that run, or use --lock-wait".to_owned()),
+                    ));
+                }
+                Ok(FromHost::Fatal { message }) => return Err((message, None)),
+                Ok(FromHost::Warning { text }) => self.tell(SessionEvent::Warning(text)),
+                Ok(_) => {}
+                Err(error) => return Err((format!("the helper talks nonsense: {error}"), None)),
+            }
+        }
+    }
+
+    /// After a reconnection: results that were kept, then what the helper has not seen.
+    fn catch_up(&mut self, talk: &mut Conversation, hello: &HostHello) -> Result<(), String> {
+        let mut failed: Option<(u32, u64)> = None;
+        for result in &hello.kept_results {
+            if let Some((call, _)) = self.outstanding.remove(&result.id) {
+                let bad = result.result.get("failed").and_then(serde_json::Value::as_bool);
+                if bad == Some(true) && !call.ignore_failure {
+                    failed = Some((call.generation, call.task));
+                }
+                self.tell(SessionEvent::Result(Box::new(result.clone())));
+            }
+        }
+        let started = hello.last_started.unwrap_or(0);
+        let calls: Vec<u64> = self.outstanding.keys().copied().collect();
+        for id in calls {
+            let Some((call, contents)) = self.outstanding.get(&id).cloned() else { continue };
+            let dropped = failed
+                .is_some_and(|(generation, task)| call.generation == generation && call.task > task);
+            if dropped {
+                self.outstanding.remove(&id);
+                self.tell(SessionEvent::Dropped(id));
+            } else if id <= started {
+                return Err(format!(
+                    "the connection broke during `{}` and the host did not keep its result",
+                    call.module
+                ));
+            } else {
+                self.put(talk, &call, &contents);
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, talk: &mut Conversation, call: &Call, contents: &[Content]) {
+        self.ledger.admit(call.id, contents);
+        for content in contents {
+            if self.ledger.goes_along(content) {
+                talk.writer.content(content.clone());
+            }
+        }
+        talk.writer.message(&ToHost::Call(Box::new(call.clone())));
+    }
+
+    async fn converse(
+        &mut self,
+        talk: &mut Conversation,
+        inbox: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> Ending {
+        let mut closing = false;
+        loop {
+            tokio::select! {
+                order = inbox.recv(), if !closing => match order {
+                    Some(Order::Call(call, contents)) => {
+                        self.put(talk, &call, &contents);
+                        self.outstanding.insert(call.id, (*call, contents));
+                    }
+                    Some(Order::Cancel) => talk.writer.message(&ToHost::Cancel),
+                    None => {
+                        closing = true;
+                        talk.writer.message(&ToHost::Bye);
+                        talk.writer.close();
+                    }
+                },
+                frame = talk.next() => match frame {
+                    Ok(Some(Frame::Message(payload))) => match Frame::parse::<FromHost>(&payload) {
+                        Ok(message) => {
+                            if let Some(ending) = self.take(talk, message) {
+                                return ending;
+                            }
+                        }
+                        Err(error) => {
+                            let message = format!("the helper talks nonsense: {error}");
+                            return Ending::Refused { message, hint: None };
+                        }
+                    },
+                    Ok(Some(Frame::Content { .. })) => {}
+                    Ok(None) if closing => return Ending::Done,
+                    Ok(None) => {
+                        let said = talk.channel.last_words().await;
+                        return Ending::Broken(format!("the connection ended{said}"));
+                    }
+                    Err(_) if closing => return Ending::Done,
+                    Err(message) => return Ending::Broken(message),
+                },
+            }
+        }
+    }
+
+    fn take(&mut self, talk: &mut Conversation, message: FromHost) -> Option<Ending> {
+        match message {
+            FromHost::Started { id } => self.tell(SessionEvent::Started(id)),
+            FromHost::Result(result) => {
+                self.outstanding.remove(&result.id);
+                self.ledger.forget(result.id);
+                self.tell(SessionEvent::Result(result));
+            }
+            FromHost::Dropped { id } => {
+                self.outstanding.remove(&id);
+                self.ledger.forget(id);
+                self.tell(SessionEvent::Dropped(id));
+            }
+            FromHost::NeedContent { id, sha256 } => match self.ledger.grant(id, &sha256) {
+                Ok(content) => talk.writer.content(content),
+                Err(reason) => {
+                    self.tell(SessionEvent::Warning(format!("refused a request: {reason}")));
+                    talk.writer.message(&ToHost::ContentRefused { id, sha256, reason });
+                }
+            },
+            FromHost::NeedPassword { request, user: _, again } => {
+                let password = match again {
+                    // One attempt only: wrong passwords lock accounts.
+                    true => None,
+                    false => self.endpoint.become_password(),
+                };
+                talk.writer.message(&ToHost::Password { request, password });
+            }
+            FromHost::Warning { text } => self.tell(SessionEvent::Warning(text)),
+            FromHost::Fatal { message } => return Some(Ending::Refused { message, hint: None }),
+            FromHost::Hello(_) | FromHost::Locked { .. } => {}
+        }
+        None
+    }
+}
+
+fn age(since_s: u64) -> String {
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    format!("{} s", now.saturating_sub(since_s))
+}

@@ -1,0 +1,472 @@
+//! Variables: layers with Ansible's precedence, looked up lazily.
+//!
+//! Text of the user's files stays a template until it is read; facts, results and everything else
+//! that comes from hosts is data and is never compiled.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use indexmap::IndexMap;
+use provision_playbook::model::{Context, Level, RoleUse};
+use provision_template::{Found, Scope, Slot, Value};
+use yaml::Mapping;
+
+use crate::magic;
+use crate::world::{PlayState, World};
+
+/// Variables of one origin, by name.
+#[derive(Clone, Default)]
+pub struct Layer {
+    slots: IndexMap<Box<str>, Slot>,
+}
+
+/// Names only: values may be secrets.
+impl std::fmt::Debug for Layer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.slots.keys()).finish()
+    }
+}
+
+impl Layer {
+    /// The text-keyed entries of a mapping; their values are templates.
+    #[must_use]
+    pub fn of_mapping(mapping: &Mapping) -> Self {
+        let slots = mapping
+            .iter()
+            .filter_map(|(key, value)| {
+                let name: Box<str> = match key.as_str() {
+                    Some(name) => name.into(),
+                    None => provision_template::text_of(&provision_template::value_of_node(key)).into(),
+                };
+                Some((name, Slot::Template(Arc::new(value.clone()))))
+            })
+            .collect();
+        Layer { slots }
+    }
+
+    /// The value of a name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Slot> {
+        self.slots.get(name)
+    }
+
+    /// Sets a name.
+    pub fn set(&mut self, name: impl Into<Box<str>>, slot: Slot) {
+        self.slots.insert(name.into(), slot);
+    }
+
+    /// Sets a name to data.
+    pub fn set_data(&mut self, name: impl Into<Box<str>>, value: Value) {
+        self.set(name, Slot::Data(value));
+    }
+
+    /// Names and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Slot)> {
+        self.slots.iter().map(|(name, slot)| (&**name, slot))
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// Layers made from mappings, each made once.
+#[derive(Debug, Default)]
+pub struct Layers {
+    made: Mutex<HashMap<usize, (Arc<Mapping>, Arc<Layer>)>>,
+}
+
+impl Layers {
+    /// The layer of a mapping.
+    #[must_use]
+    pub fn of(&self, mapping: &Arc<Mapping>) -> Arc<Layer> {
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, layer) = made
+            .entry(Arc::as_ptr(mapping) as usize)
+            .or_insert_with(|| (mapping.clone(), Arc::new(Layer::of_mapping(mapping))));
+        layer.clone()
+    }
+}
+
+/// What a host has learned during the run.
+#[derive(Default)]
+pub struct Learned {
+    state: RwLock<LearnedState>,
+}
+
+/// Nothing of what is known: values may be secrets.
+impl std::fmt::Debug for Learned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Learned").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct LearnedState {
+    /// `set_fact` and `register`.
+    set: IndexMap<Box<str>, Value>,
+    /// `include_vars`.
+    included: IndexMap<Box<str>, Slot>,
+    /// Facts under the names that templates use (`ansible_hostname`).
+    injected: IndexMap<Box<str>, Value>,
+    /// Facts under their short names, for `ansible_facts`.
+    facts: IndexMap<Box<str>, Value>,
+    /// Names that a call in flight will set, and the token of that call.
+    pending: HashMap<Box<str>, u64>,
+    /// Token of a call in flight that will bring facts.
+    pending_facts: Option<u64>,
+}
+
+impl Learned {
+    fn read<T>(&self, read: impl FnOnce(&LearnedState) -> T) -> T {
+        read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn write<T>(&self, write: impl FnOnce(&mut LearnedState) -> T) -> T {
+        write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sets a registered name or fact of `set_fact`.
+    pub fn set(&self, name: &str, value: Value) {
+        self.write(|state| {
+            state.set.insert(name.into(), value);
+        });
+    }
+
+    /// Variables of `include_vars`.
+    pub fn include(&self, layer: &Layer) {
+        self.write(|state| {
+            for (name, slot) in layer.iter() {
+                state.included.insert(name.into(), slot.clone());
+            }
+        });
+    }
+
+    /// Facts as a module returned them. Names that steer connection or become are not taken as
+    /// variables, whatever the host says.
+    pub fn learn(&self, facts: &provision_protocol::Object) {
+        self.write(|state| {
+            for (name, value) in facts {
+                let value = provision_template::from_json(value);
+                let short = name.strip_prefix("ansible_").unwrap_or(name);
+                state.facts.insert(short.into(), value.clone());
+                if !magic::is_reserved(name) {
+                    state.injected.insert(name.as_str().into(), value);
+                }
+            }
+        });
+    }
+
+    /// Forgets all facts (`meta: clear_facts`).
+    pub fn forget_facts(&self) {
+        self.write(|state| {
+            state.facts.clear();
+            state.injected.clear();
+        });
+    }
+
+    /// Whether any facts are known.
+    #[must_use]
+    pub fn has_facts(&self) -> bool {
+        self.read(|state| !state.facts.is_empty())
+    }
+
+    /// A call in flight will set this name.
+    pub fn expect(&self, name: &str, token: u64) {
+        self.write(|state| {
+            state.pending.insert(name.into(), token);
+        });
+    }
+
+    /// A call in flight will bring facts.
+    pub fn expect_facts(&self, token: u64) {
+        self.write(|state| state.pending_facts = Some(token));
+    }
+
+    /// That call is over: what it was expected to set is known or will never be.
+    pub fn settle(&self, token: u64) {
+        self.write(|state| {
+            state.pending.retain(|_, pending| *pending != token);
+            if state.pending_facts == Some(token) {
+                state.pending_facts = None;
+            }
+        });
+    }
+
+    /// Nothing is in flight any more.
+    pub fn settle_all(&self) {
+        self.write(|state| {
+            state.pending.clear();
+            state.pending_facts = None;
+        });
+    }
+
+    fn set_value(&self, name: &str) -> Found {
+        self.read(|state| match state.pending.get(name) {
+            Some(token) => Found::Pending(*token),
+            None => match state.set.get(name) {
+                Some(value) => Found::Slot(Slot::Data(value.clone())),
+                None => Found::Undefined,
+            },
+        })
+    }
+
+    fn included(&self, name: &str) -> Option<Slot> {
+        self.read(|state| state.included.get(name).cloned())
+    }
+
+    fn fact(&self, name: &str) -> Found {
+        self.read(|state| {
+            if let Some(token) = state.pending_facts
+                && !magic::is_reserved(name)
+            {
+                return Found::Pending(token);
+            }
+            match state.injected.get(name) {
+                Some(value) => Found::Slot(Slot::Data(value.clone())),
+                None => Found::Undefined,
+            }
+        })
+    }
+
+    /// `ansible_facts`.
+    fn all_facts(&self) -> Found {
+        self.read(|state| match state.pending_facts {
+            Some(token) => Found::Pending(token),
+            None => Found::Slot(Slot::Data(
+                state.facts.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
+            )),
+        })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.read(|state| {
+            state
+                .set
+                .keys()
+                .chain(state.included.keys())
+                .chain(state.injected.keys())
+                .map(ToString::to_string)
+                .collect()
+        })
+    }
+}
+
+/// A host with its variables.
+#[derive(Debug)]
+pub struct HostVariables {
+    /// Name in the inventory.
+    pub name: String,
+    /// Inventory layers, lowest precedence first.
+    pub inventory: RwLock<Vec<Arc<Layer>>>,
+    /// What was learned.
+    pub learned: Learned,
+}
+
+impl HostVariables {
+    fn inventory(&self, name: &str) -> Option<Slot> {
+        let layers = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        layers.iter().rev().find_map(|layer| layer.get(name).cloned())
+    }
+}
+
+/// The view of one evaluation: which variables a task sees on a host. Cheap to copy.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The run.
+    pub world: Arc<World>,
+    /// The host whose task it is.
+    pub host: Arc<HostVariables>,
+    /// The play, if inside one.
+    pub play: Option<Arc<PlayState>>,
+    /// The task's keywords and role.
+    pub context: Option<Arc<Context>>,
+    /// Variables of dynamic includes, outermost first.
+    pub includes: Vec<Arc<Layer>>,
+    /// Loop variables and the like: above everything.
+    pub local: Layer,
+    /// Folder of the task file, for relative paths.
+    pub folder: Option<std::path::PathBuf>,
+}
+
+impl View {
+    /// The view of a host outside of any task: inventory, facts and what was set.
+    #[must_use]
+    pub fn of_host(world: &Arc<World>, host: &Arc<HostVariables>) -> Self {
+        View {
+            world: world.clone(),
+            host: host.clone(),
+            play: None,
+            context: None,
+            includes: Vec::new(),
+            local: Layer::default(),
+            folder: None,
+        }
+    }
+
+    fn role_uses(&self) -> impl Iterator<Item = &Arc<RoleUse>> {
+        self.context
+            .iter()
+            .flat_map(|context| context.chain())
+            .filter_map(|context| context.role.as_ref())
+    }
+
+    fn layer(&self, mapping: &Arc<Mapping>) -> Arc<Layer> {
+        self.world.layers.of(mapping)
+    }
+
+    /// Above facts and inventory: include parameters down to play variables.
+    fn above_facts(&self, name: &str) -> Found {
+        if let Some(slot) = self.includes.iter().rev().find_map(|layer| layer.get(name)) {
+            return Found::Slot(slot.clone());
+        }
+        for role in self.role_uses() {
+            if let Some(slot) = self.layer(&role.parameters).get(name) {
+                return Found::Slot(slot.clone());
+            }
+        }
+        if let Some(slot) = self.include_variable(name) {
+            return Found::Slot(slot);
+        }
+        match self.host.learned.set_value(name) {
+            Found::Undefined => {}
+            found => return found,
+        }
+        if let Some(slot) = self.host.learned.included(name) {
+            return Found::Slot(slot);
+        }
+        match self.context_variable(name).or_else(|| self.role_variable(name)) {
+            Some(slot) => Found::Slot(slot),
+            None => self.play_variable(name),
+        }
+    }
+
+    /// `vars` of dynamic includes: above what the host has set.
+    fn include_variable(&self, name: &str) -> Option<Slot> {
+        self.context
+            .as_ref()?
+            .chain()
+            .filter(|context| context.level == Level::Include)
+            .filter_map(|context| context.directives.vars.as_ref())
+            .find_map(|vars| self.layer(vars).get(name).cloned())
+    }
+
+    fn context_variable(&self, name: &str) -> Option<Slot> {
+        self.context
+            .as_ref()?
+            .chain()
+            .filter(|context| context.level != Level::Play)
+            .filter_map(|context| context.directives.vars.as_ref())
+            .find_map(|vars| self.layer(vars).get(name).cloned())
+    }
+
+    fn role_variable(&self, name: &str) -> Option<Slot> {
+        for role in self.role_uses() {
+            let found = std::iter::once(role)
+                .chain(&role.dependencies)
+                .chain(role.dependents.iter().rev())
+                .find_map(|role| self.layer(&role.role.vars).get(name).cloned());
+            if found.is_some() {
+                return found;
+            }
+        }
+        let play = self.play.as_ref()?;
+        play.visible_roles()
+            .iter()
+            .rev()
+            .find_map(|role| self.layer(&role.role.vars).get(name).cloned())
+    }
+
+    fn play_variable(&self, name: &str) -> Found {
+        let Some(play) = &self.play else { return Found::Undefined };
+        match play.variable(&self.host.name, name) {
+            Some(slot) => Found::Slot(slot),
+            None => Found::Undefined,
+        }
+    }
+
+    fn role_default(&self, name: &str) -> Option<Slot> {
+        for role in self.role_uses() {
+            let found = std::iter::once(role)
+                .chain(&role.dependencies)
+                .chain(role.dependents.iter().rev())
+                .find_map(|role| self.layer(&role.role.defaults).get(name).cloned());
+            if found.is_some() {
+                return found;
+            }
+        }
+        let play = self.play.as_ref()?;
+        play.visible_roles()
+            .iter()
+            .rev()
+            .find_map(|role| self.layer(&role.role.defaults).get(name).cloned())
+    }
+}
+
+impl Scope for View {
+    fn lookup(&self, name: &str) -> Found {
+        if let Some(slot) = self.local.get(name) {
+            return Found::Slot(slot.clone());
+        }
+        if let Some(value) = magic::value(self, name) {
+            return Found::Slot(Slot::Data(value));
+        }
+        if let Some(slot) = self.world.extra.get(name) {
+            return Found::Slot(slot.clone());
+        }
+        if name == "ansible_facts" {
+            return self.host.learned.all_facts();
+        }
+        match self.above_facts(name) {
+            Found::Undefined => {}
+            found => return found,
+        }
+        match self.host.learned.fact(name) {
+            // A name that nobody would call a fact can't be one that is still to come, unless it
+            // is defined nowhere else.
+            Found::Pending(_) if !name.starts_with("ansible_") => {}
+            Found::Undefined => {}
+            found => return found,
+        }
+        if let Some(slot) = self.host.inventory(name).or_else(|| self.role_default(name)) {
+            return Found::Slot(slot);
+        }
+        self.host.learned.fact(name)
+    }
+
+    fn names(&self) -> Vec<String> {
+        let mut names: indexmap::IndexSet<String> = indexmap::IndexSet::new();
+        let mut add = |layer: &Layer| {
+            names.extend(layer.iter().map(|(name, _)| name.to_owned()));
+        };
+        add(&self.local);
+        add(&self.world.extra);
+        self.includes.iter().for_each(|layer| add(layer));
+        if let Some(context) = &self.context {
+            for context in context.chain() {
+                if let Some(vars) = &context.directives.vars {
+                    add(&self.layer(vars));
+                }
+            }
+        }
+        for role in self.role_uses() {
+            add(&self.layer(&role.parameters));
+            add(&self.layer(&role.role.vars));
+            add(&self.layer(&role.role.defaults));
+        }
+        if let Some(play) = &self.play {
+            for role in play.visible_roles().iter() {
+                add(&self.layer(&role.role.vars));
+                add(&self.layer(&role.role.defaults));
+            }
+            play.layers(&self.host.name).iter().for_each(|layer| add(layer));
+        }
+        let inventory = self.host.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        inventory.iter().for_each(|layer| add(layer));
+        names.extend(self.host.learned.names());
+        names.extend(magic::NAMES.iter().map(|name| (*name).to_owned()));
+        names.into_iter().collect()
+    }
+}

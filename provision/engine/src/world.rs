@@ -1,0 +1,231 @@
+//! What a run knows: inventory, variables, settings, and the state of the play.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use indexmap::IndexMap;
+use provision_playbook::files::Files;
+use provision_playbook::model::{Play, RoleUse};
+use provision_template::{Engine, Slot};
+
+use crate::variables::{HostVariables, Layer, Layers};
+
+/// What a run knows. Shared by all evaluations.
+pub struct World {
+    /// Templates.
+    pub engine: Engine,
+    /// The user's files.
+    pub files: Arc<dyn Files + Send + Sync>,
+    /// Layers made from mappings.
+    pub layers: Layers,
+    /// `--extra-vars`.
+    pub extra: Layer,
+    /// Hosts in inventory order.
+    pub hosts: RwLock<IndexMap<String, Arc<HostVariables>>>,
+    /// Members of each group, children's members included, in inventory order.
+    pub groups: RwLock<IndexMap<String, Vec<String>>>,
+    /// Settings of the run.
+    pub settings: Settings,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").finish_non_exhaustive()
+    }
+}
+
+/// Settings of a run that variables can see.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Check mode.
+    pub check: bool,
+    /// Diffs.
+    pub diff: bool,
+    /// `-v` count.
+    pub verbosity: u8,
+    /// `--forks`.
+    pub forks: usize,
+    /// Folder of the (first) playbook.
+    pub playbook_folder: PathBuf,
+    /// Inventory sources as given.
+    pub inventory_sources: Vec<PathBuf>,
+    /// `--limit`.
+    pub limit: Option<String>,
+    /// `--tags`.
+    pub tags: Vec<String>,
+    /// `--skip-tags`.
+    pub skip_tags: Vec<String>,
+}
+
+impl World {
+    /// A host of the inventory.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<Arc<HostVariables>> {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    /// A host of the inventory, or a new one without variables: localhost and hosts that
+    /// `delegate_to` names by address.
+    #[must_use]
+    pub fn host_or_new(&self, name: &str) -> Arc<HostVariables> {
+        self.host(name).unwrap_or_else(|| {
+            Arc::new(HostVariables {
+                name: name.to_owned(),
+                inventory: RwLock::default(),
+                learned: crate::variables::Learned::default(),
+            })
+        })
+    }
+
+    /// Hosts that a pattern of the `inventory_hostnames` lookup names.
+    #[must_use]
+    pub fn matching_hosts(&self, pattern: &str) -> Vec<String> {
+        let hosts = self.hosts.read().unwrap_or_else(PoisonError::into_inner);
+        let groups = self.groups();
+        let members = |name: &str| -> Vec<String> {
+            if name == "all" || name == "*" {
+                return hosts.keys().cloned().collect();
+            }
+            match groups.get(name) {
+                Some(members) => members.clone(),
+                None => hosts
+                    .keys()
+                    .filter(|host| crate::outside::glob_matches(name, host))
+                    .cloned()
+                    .collect(),
+            }
+        };
+        let mut found: Vec<String> = Vec::new();
+        for part in pattern.split([':', ',']).map(str::trim).filter(|part| !part.is_empty()) {
+            if let Some(out) = part.strip_prefix('!') {
+                let out = members(out);
+                found.retain(|host| !out.contains(host));
+            } else if let Some(only) = part.strip_prefix('&') {
+                let only = members(only);
+                found.retain(|host| only.contains(host));
+            } else {
+                for host in members(part) {
+                    if !found.contains(&host) {
+                        found.push(host);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Puts a host into groups, making them if need be; whether anything changed.
+    pub fn add_to_groups(&self, host: &str, names: &[String]) -> bool {
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = false;
+        for name in names.iter().map(String::as_str).chain(["all"]) {
+            let members = groups.entry(name.to_owned()).or_default();
+            if !members.iter().any(|member| member == host) {
+                members.push(host.to_owned());
+                changed |= name != "all";
+            }
+        }
+        changed
+    }
+
+    /// Groups and their members.
+    #[must_use]
+    pub fn groups(&self) -> RwLockReadGuard<'_, IndexMap<String, Vec<String>>> {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The state of a play for one batch of hosts.
+#[derive(Debug)]
+pub struct PlayState {
+    /// The play.
+    pub play: Arc<Play>,
+    /// Its name as shown.
+    pub name: String,
+    /// All hosts of the play.
+    pub all_hosts: Vec<String>,
+    /// Hosts of this batch.
+    pub batch: Vec<String>,
+    /// Hosts of the play that failed or are unreachable.
+    pub lost: RwLock<Vec<String>>,
+    /// Roles whose variables the whole play sees; `include_role` with `public` adds to it.
+    roles: RwLock<Vec<Arc<RoleUse>>>,
+    /// `vars` of the play and answers to its prompts.
+    variables: Vec<Arc<Layer>>,
+    /// `vars_files` of each host: their names may be templates over its variables.
+    files: HashMap<String, Vec<Arc<Layer>>>,
+}
+
+impl PlayState {
+    /// The state at the beginning of a batch.
+    #[must_use]
+    pub fn new(
+        play: Arc<Play>,
+        name: String,
+        all_hosts: Vec<String>,
+        batch: Vec<String>,
+        variables: Vec<Arc<Layer>>,
+    ) -> Self {
+        let roles = RwLock::new(play.roles.clone());
+        PlayState {
+            play,
+            name,
+            all_hosts,
+            batch,
+            lost: RwLock::default(),
+            roles,
+            variables,
+            files: HashMap::new(),
+        }
+    }
+
+    /// Sets the `vars_files` of a host, in the order written.
+    pub fn set_files(&mut self, host: &str, layers: Vec<Arc<Layer>>) {
+        self.files.insert(host.to_owned(), layers);
+    }
+
+    /// Roles whose variables the whole play sees.
+    pub fn visible_roles(&self) -> RwLockReadGuard<'_, Vec<Arc<RoleUse>>> {
+        self.roles.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes a role's variables visible to the rest of the play.
+    pub fn publish_role(&self, role: Arc<RoleUse>) {
+        let mut roles = self.roles.write().unwrap_or_else(PoisonError::into_inner);
+        if !roles.iter().any(|known| Arc::ptr_eq(known, &role)) {
+            roles.push(role);
+        }
+    }
+
+    /// A play-level variable of a host: `vars_files`, prompts, `vars`.
+    #[must_use]
+    pub fn variable(&self, host: &str, name: &str) -> Option<Slot> {
+        self.files
+            .get(host)
+            .into_iter()
+            .flatten()
+            .rev()
+            .chain(self.variables.iter().rev())
+            .find_map(|layer| layer.get(name).cloned())
+    }
+
+    /// All play-level layers of a host.
+    #[must_use]
+    pub fn layers(&self, host: &str) -> Vec<Arc<Layer>> {
+        let files = self.files.get(host).into_iter().flatten();
+        self.variables.iter().chain(files).cloned().collect()
+    }
+
+    /// Records that a host failed or is unreachable.
+    pub fn lose(&self, host: &str) {
+        self.lost.write().unwrap_or_else(PoisonError::into_inner).push(host.to_owned());
+    }
+
+    /// Hosts of `among` that are still in the play.
+    #[must_use]
+    pub fn still_in(&self, among: &[String]) -> Vec<String> {
+        let lost = self.lost.read().unwrap_or_else(PoisonError::into_inner);
+        among.iter().filter(|host| !lost.contains(host)).cloned().collect()
+    }
+}
