@@ -7,6 +7,7 @@
 //! The [`modules`] table is the single source of what modules exist and which parameters they
 //! take: the static check, the engine, the helper and `provision doc` all read it.
 
+pub mod bootstrap;
 pub mod frame;
 pub mod message;
 pub mod modules;

@@ -2,6 +2,7 @@
 //!
 //! It knows modules, files and processes; nothing of plays, variables or templates.
 
+pub mod disk;
 pub mod identity;
 pub mod module;
 pub mod modules;
