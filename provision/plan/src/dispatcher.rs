@@ -131,7 +131,7 @@ impl Dispatcher {
     ///   World (exit fence).
     /// - Scope World: if every other active host has finished everything earlier (entry fence;
     ///   implies the exit fence).
-    /// - `run_once`: as World, and only on the first active host that stands there.
+    /// - `run_once`: as its scope, and only on the first active host that stands there.
     /// - In each case, as [`Flow`] of this step and of the last one in flight allow.
     /// - [`Order::Strict`][]: as World, and nothing of the host is in flight.
     /// - [`Order::Free`][]: as [`Flow`] allows.
@@ -255,13 +255,13 @@ impl Dispatcher {
 
     /// The hosts whose announced step a fence may have held back when this was last asked and may
     /// no longer do so, in order. Whoever tries a host after each of its own events, and those
-    /// named here after each event, misses nothing. Each call also names up to three hosts for
+    /// named here after each event, misses nothing. Each call also names up to two hosts for
     /// which nothing may have changed.
     pub fn released(&mut self) -> Vec<HostIndex> {
         if self.order == Order::Free {
             return Vec::new();
         }
-        let mut released = BTreeSet::new();
+        let mut released = Vec::new();
         for (queue, before) in [
             (&self.frontiers, &mut self.released_frontier),
             (&self.obligations, &mut self.released_obligation),
@@ -270,13 +270,14 @@ impl Dispatcher {
             if later(now.as_ref(), before.as_ref()) {
                 released.extend(between(&self.announced, before.as_ref(), now.as_ref()));
             }
-            // The last one is itself what the others wait for; it waits for the second.
+            // The last one is what the others wait for; itself, it waits for the second, or for
+            // its turn at `run_once`.
             released.extend(queue.first().map(|(_, host)| *host));
             *before = now;
         }
-        // If it is `run_once`, whoever was to run it may have left.
-        released.extend(self.announced.first().map(|(_, host)| *host));
-        released.into_iter().collect()
+        released.sort_unstable();
+        released.dedup();
+        released
     }
 
     fn active(&self, host: HostIndex) -> Result<&Host, Misuse> {

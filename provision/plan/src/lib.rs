@@ -22,8 +22,8 @@
 //!    is before `p`.
 //! 2. *Exit*: any other step is sent or evaluated when no obligation is before `p`. (An obligation
 //!    is never before its host's frontier, so 1 implies 2.)
-//! 3. `run_once` stands under 1 for both; of the hosts at `p` the first evaluates and runs it, and
-//!    the others wait until they are told that it has [`passed`](Dispatcher::passed).
+//! 3. `run_once`: the evaluation stands under 1; of the hosts at `p` the first evaluates and runs
+//!    it, and the others wait until they are told that it has [`passed`](Dispatcher::passed).
 //! 4. Among the host's own steps the channel keeps the order; [`Flow`] says where it can't.
 //!
 //! A World step that is skipped by an evaluation of scope Host thus never waits at the entry

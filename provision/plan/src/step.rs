@@ -31,8 +31,9 @@ pub enum Flow {
 pub enum Turn {
     /// On every host that meets it.
     Each,
-    /// `run_once`: on the first active host that meets it. Fenced as if its scope and evaluation
-    /// were [`Scope::World`]. Under [`Order::Free`] it is an ordinary step.
+    /// `run_once`: on the first active host that meets it. Fenced as if its evaluation were
+    /// [`Scope::World`]; running it is fenced as its scope says, for the hosts that share its
+    /// result stand at its position meanwhile. Under [`Order::Free`] it is an ordinary step.
     Once,
 }
 
@@ -101,7 +102,7 @@ impl Step {
 
     /// Whether running it is fenced.
     pub(crate) fn runs_in_world(&self) -> bool {
-        self.scope == Scope::World || self.turn == Turn::Once
+        self.scope == Scope::World
     }
 
     /// Whether evaluating it is fenced.

@@ -193,16 +193,16 @@ impl<'a> Cursor<'a> {
 
     fn first(&self, nodes: &[Node], prefix: &Position, from: usize) -> Option<Position> {
         nodes.iter().enumerate().skip(from).find_map(|(number, node)| {
-            let at = prefix.child(number as u32);
+            let at = || prefix.child(number as u32);
             match node {
-                Node::Task(task) => task.is_world().then_some(at),
-                Node::Block(block) => self.sections(block, &at, 0),
-                Node::Flush => self.first(&self.play.handlers, &at, 0),
+                Node::Task(task) => task.is_world().then(at),
+                Node::Block(block) => self.sections(block, &at(), 0),
+                Node::Flush => self.first(&self.play.handlers, &at(), 0),
                 Node::Include(include) => {
                     if include.choose.reads_world() || !self.play.known_includes {
-                        return Some(at);
+                        return Some(at());
                     }
-                    self.files(include, &at)
+                    self.files(include, &at())
                 }
             }
         })

@@ -146,6 +146,9 @@ impl Generator<'_> {
         if task.run_once && self.random.percent(30) {
             task.action = Action::Mix;
         }
+        if task.run_once && self.random.percent(50) {
+            task.when = Some(self.cond(in_always));
+        }
         tame(&mut task);
         task
     }
