@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 mod command;
+mod facts;
 pub(crate) mod output;
 mod private;
 pub(crate) mod process;
@@ -20,6 +21,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("ping", command::ping),
         ("raw", command::raw),
         ("script", command::script),
+        ("setup", facts::setup),
         ("shell", command::shell),
     ]
 }
