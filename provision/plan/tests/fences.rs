@@ -136,6 +136,21 @@ fn run_once_is_for_the_first_active_host() {
 }
 
 #[test]
+fn run_once_is_evaluated_when_nothing_can_take_its_host_away() {
+    let mut hosts = Dispatcher::new(2, Order::Fenced);
+    let once = || Step { turn: Turn::Once, ..host(1) };
+    hosts.next_is(B, once()).unwrap();
+    hosts.next_is(A, then_world(host(0), 1)).unwrap();
+    hosts.sent(A).unwrap();
+    hosts.next_is(A, once()).unwrap();
+    let why = "waits for the host's own step at 0";
+    assert_eq!(waits(hosts.may_evaluate(A)), why, "B would share a skip that may not hold");
+    hosts.failed(A, &at(&[0])).unwrap();
+    hosts.deactivate(A);
+    assert!(hosts.may_evaluate(B).is_go());
+}
+
+#[test]
 fn own_steps_keep_their_order_where_the_channel_does_not() {
     let mut hosts = Dispatcher::new(1, Order::Free);
     send(&mut hosts, A, host(0));
