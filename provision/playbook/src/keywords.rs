@@ -213,19 +213,29 @@ pub(crate) fn find(name: &str, place: Places) -> Option<&'static Keyword> {
     KEYWORDS.iter().find(|keyword| keyword.name == name && keyword.places.has(place))
 }
 
-/// Places where a keyword of this name may stand, as users call them.
-pub(crate) fn elsewhere(name: &str) -> Vec<&'static str> {
-    const EVERY: [Places; 7] = [
-        Places::PLAY,
-        Places::ROLE,
-        Places::BLOCK,
-        Places::TASK,
-        Places::HANDLER,
-        Places::IMPORT_PLAYBOOK,
-        Places::LOOP_CONTROL,
+/// Places where a keyword of this name may stand, as users call them; `None` if nowhere.
+pub(crate) fn elsewhere(name: &str) -> Option<String> {
+    const EVERY: [(Places, &str); 5] = [
+        (Places::PLAY, "plays"),
+        (Places::BLOCK, "blocks"),
+        (Places::TASK, "tasks"),
+        (Places::HANDLER, "handlers"),
+        (Places::LOOP_CONTROL, "`loop_control`"),
     ];
-    let places = EVERY.into_iter().filter(|place| find(name, *place).is_some());
-    places.map(Places::noun).collect()
+    let mut places: Vec<&str> = EVERY
+        .into_iter()
+        .filter(|(place, _)| find(name, *place).is_some())
+        .map(|(_, noun)| noun)
+        .collect();
+    if places.contains(&"tasks") {
+        places.retain(|place| *place != "handlers");
+    }
+    let last = places.pop()?;
+    Some(if places.is_empty() {
+        last.to_owned()
+    } else {
+        format!("{} and {last}", places.join(", "))
+    })
 }
 
 /// Names of the keywords at a place that are in use today.

@@ -2,14 +2,22 @@
 
 mod arguments;
 mod canonical;
+mod check;
+pub mod expressions;
 pub mod files;
+pub mod inventory;
 mod keywords;
+pub mod list;
 mod loader;
 pub mod model;
 mod names;
 mod paths;
+pub mod reach;
+mod select;
 mod templating;
 mod unsupported;
 
+pub use check::KnownNames;
 pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles};
-pub use templating::Dialect;
+pub use select::selected;
+pub use templating::{Dialect, Reach, TextKind};

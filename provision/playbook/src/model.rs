@@ -234,6 +234,16 @@ pub enum Include {
     },
 }
 
+impl Include {
+    /// Keywords for what is included.
+    #[must_use]
+    pub fn apply(&self) -> Option<&Arc<Directives>> {
+        match self {
+            Include::Tasks { apply, .. } | Include::Role { apply, .. } => apply.as_ref(),
+        }
+    }
+}
+
 /// A handler: a task that runs when notified.
 #[derive(Debug, Clone)]
 pub struct Handler {
@@ -289,11 +299,7 @@ impl Task {
             folder: None,
         };
         let include = Arc::new(include);
-        let apply = match &self.include {
-            Some(Include::Tasks { apply, .. } | Include::Role { apply, .. }) => apply.as_ref(),
-            None => None,
-        };
-        match apply {
+        match self.include.as_ref().and_then(Include::apply) {
             Some(apply) => {
                 let directives = Directives::clone(apply);
                 Arc::new(Context::inside(&include, Level::Include, directives))

@@ -43,6 +43,7 @@ impl Loader {
             module_defaults: get("module_defaults"),
         };
         self.check_directives(mapping, &directives, around);
+        self.check_level(&directives);
         directives
     }
 
@@ -50,6 +51,7 @@ impl Loader {
     pub(super) fn vars(&mut self, mapping: &Mapping) -> Option<Arc<Mapping>> {
         let vars = present(mapping, "vars")?.as_mapping()?;
         self.check_variables(vars);
+        self.check_values(vars);
         Some(Arc::new(vars.clone()))
     }
 
@@ -224,7 +226,7 @@ pub(super) fn list(mapping: &Mapping, name: &str) -> Option<Vec<Node>> {
 }
 
 /// A boolean keyword that must be known when loading.
-pub(super) fn constant_boolean(node: Option<&Node>) -> Option<bool> {
+pub(crate) fn constant_boolean(node: Option<&Node>) -> Option<bool> {
     match &node?.value {
         NodeValue::Bool(value) => Some(*value),
         NodeValue::Integer(number) => Some(*number == 1),

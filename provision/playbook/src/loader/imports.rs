@@ -162,6 +162,7 @@ impl Loader {
             directives: Directives { vars, ..Directives::default() },
             from,
             from_include: true,
+            from_spans: from_spans(parameters),
             allow_duplicates: Some(
                 constant_boolean(parameters.get("allow_duplicates")).unwrap_or(true),
             ),
@@ -178,7 +179,7 @@ impl Loader {
         role.items
     }
 
-    fn role_as_handler(&mut self, action: &Action) {
+    pub(super) fn role_as_handler(&mut self, action: &Action) {
         let name = action.module.name;
         self.report(
             Diagnostic::error("role-as-handler", format!("`{name}` can't be a handler"))
@@ -201,7 +202,7 @@ impl Loader {
     }
 
     /// `include_role` at run time.
-    pub(super) fn included_role(
+    pub(crate) fn included_role(
         &mut self,
         name: &str,
         from: &RoleFiles,
@@ -285,6 +286,14 @@ impl Loader {
             }
         }
     }
+}
+
+/// Where `*_from` stand, by the folder they choose a file of.
+fn from_spans(parameters: &Mapping) -> Vec<(&'static str, Span)> {
+    let folders = ["tasks", "vars", "defaults", "handlers"].into_iter();
+    folders
+        .filter_map(|folder| Some((folder, parameters.get(&format!("{folder}_from"))?.span)))
+        .collect()
 }
 
 /// Ansible searches differently for files that are imported and included.

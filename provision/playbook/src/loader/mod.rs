@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Diagnostic, Sources, Span};
+use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use yaml::{Mapping, Node};
 
+use crate::check::{KnownNames, Survey};
 use crate::files::Files;
 use crate::model::{Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, TaskId};
 use crate::paths;
-use crate::templating::Dialect;
+use crate::reach::Definitions;
+use crate::templating::{Dialect, Templates};
 
 mod action;
 mod blocks;
@@ -26,6 +28,8 @@ mod search;
 mod statics;
 mod tasks;
 mod types;
+
+pub(crate) use directives::constant_boolean;
 
 /// What the caller decides about loading.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +79,13 @@ pub struct Loader {
     listens: BTreeMap<TaskId, Vec<Node>>,
     reported: Vec<Diagnostic>,
     play: PlayState,
+    templates: Arc<Templates>,
+    /// Template files by path; `None`: unreadable.
+    template_files: BTreeMap<PathBuf, Option<(Arc<str>, SourceId)>>,
+    /// What the plays of the last playbook can run.
+    surveys: Vec<Survey>,
+    /// Contents of the constant `vars_files` of all plays so far.
+    play_variables: Vec<Arc<Mapping>>,
 }
 
 /// What loading a play collects along the way.
@@ -114,9 +125,14 @@ impl Loader {
     /// A loader that reads through `files`.
     #[must_use]
     pub fn new(files: Arc<dyn Files + Send + Sync>, options: LoadOptions) -> Self {
+        let templates = Arc::new(Templates::new(options.dialect));
         Loader {
             files,
             options,
+            templates,
+            template_files: BTreeMap::new(),
+            surveys: Vec::new(),
+            play_variables: Vec::new(),
             sources: Sources::default(),
             documents: BTreeMap::new(),
             roles: BTreeMap::new(),
@@ -147,7 +163,39 @@ impl Loader {
     /// Loads a playbook with everything it imports statically, and everything wrong with it.
     pub fn playbook(&mut self, path: &Path) -> (Playbook, Vec<Diagnostic>) {
         let plays = self.plays(path);
+        let mut surveys = Vec::new();
+        for play in &plays {
+            let survey = self.survey(play);
+            self.check_files(&survey);
+            self.check_notifications(&survey);
+            surveys.push(survey);
+        }
+        self.surveys = surveys;
         (Playbook { path: path.to_owned(), plays }, self.take_reported())
+    }
+
+    /// Names that tasks of the playbook just loaded certainly use and that nobody defines.
+    /// `known` are those from the inventory and the command line.
+    pub fn undefined(&mut self, playbook: &Playbook, known: &KnownNames) -> Vec<Diagnostic> {
+        let surveys = std::mem::take(&mut self.surveys);
+        let plays = playbook.plays.iter().map(Arc::as_ref).zip(&surveys);
+        self.check_names(&plays.collect::<Vec<_>>(), known);
+        self.surveys = surveys;
+        self.take_reported()
+    }
+
+    /// All definitions in the playbook just loaded, for [`Loader::reach_of_task`]; the caller adds
+    /// those of the inventory and the command line.
+    #[must_use]
+    pub fn definitions(&self) -> Definitions {
+        let mut definitions = Definitions::default();
+        for survey in &self.surveys {
+            survey.define(&mut definitions);
+        }
+        for file in &self.play_variables {
+            definitions.add_mapping(file);
+        }
+        definitions
     }
 
     /// Loads a file of tasks for `include_tasks`. The parent is
@@ -218,14 +266,22 @@ impl Loader {
         if reported.iter().any(Diagnostic::is_error) { Err(reported) } else { Ok(value) }
     }
 
-    fn report(&mut self, diagnostic: Diagnostic) {
+    pub(crate) fn templates(&self) -> Arc<Templates> {
+        Arc::clone(&self.templates)
+    }
+
+    pub(crate) fn variables_of_plays(&self) -> Vec<Arc<Mapping>> {
+        self.play_variables.clone()
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) {
         // A file that is imported twice would say everything twice.
         if !self.reported.contains(&diagnostic) {
             self.reported.push(diagnostic);
         }
     }
 
-    fn take_reported(&mut self) -> Vec<Diagnostic> {
+    pub(crate) fn take_reported(&mut self) -> Vec<Diagnostic> {
         let mut reported = std::mem::take(&mut self.reported);
         reported.sort_by_key(|diagnostic| {
             diagnostic.primary.as_ref().map(|label| (label.span.source, label.span.start))
@@ -248,6 +304,21 @@ impl Loader {
 
     fn is_full(&self) -> bool {
         self.next_task >= TASKS_MOST
+    }
+
+    /// The tasks of an included file; what is wrong is reported.
+    pub(crate) fn tasks_inside(&mut self, path: &Path, parent: &Arc<Context>) -> Vec<Item> {
+        self.included_items(path, parent, Listing::Tasks)
+    }
+
+    /// The handlers of an included file; what is wrong is reported.
+    pub(crate) fn handlers_inside(
+        &mut self,
+        path: &Path,
+        parent: &Arc<Context>,
+    ) -> Vec<Arc<Handler>> {
+        let items = self.included_items(path, parent, Listing::Handlers);
+        self.handlers_of(items)
     }
 
     /// What a file of tasks that is included at run time holds.

@@ -52,9 +52,10 @@ impl Loader {
         let node = match self.document(path, asked) {
             Loaded::Document(node) => node,
             Loaded::Failed => return Vec::new(),
-            Loaded::Empty => {
+            Loaded::Empty(source) => {
                 let message = format!("the playbook `{}` is empty", path.display());
-                let diagnostic = Diagnostic::error("empty-playbook", message);
+                let diagnostic = Diagnostic::error("empty-playbook", message)
+                    .at(Span::new(source, 0, 0), "no plays here");
                 self.report(diagnostic.hint("write a list of plays: `- hosts: all`"));
                 return Vec::new();
             }
@@ -310,7 +311,9 @@ impl Loader {
             match found {
                 Some((path, span)) => {
                     let mapping = self.variables_file(&path, Some(span));
-                    self.play.variables.push(Arc::new(mapping));
+                    let mapping = Arc::new(mapping);
+                    self.play_variables.push(Arc::clone(&mapping));
+                    self.play.variables.push(mapping);
                 }
                 None if known => self.missing_vars_file(entry, &tried),
                 None => {}

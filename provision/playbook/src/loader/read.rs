@@ -1,9 +1,9 @@
 //! Reads files, each one once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Diagnostic, Span};
+use diagnostics::{Diagnostic, SourceId, Span};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
 use crate::files::FileKind;
@@ -16,7 +16,7 @@ pub(super) enum Loaded {
     /// Its only document.
     Document(Arc<Node>),
     /// It holds nothing.
-    Empty,
+    Empty(SourceId),
     /// It can't be used, and the reasons have been reported.
     Failed,
 }
@@ -68,9 +68,9 @@ impl Loader {
             );
         }
         match first {
-            Some(node) if node.is_null() && usable => Loaded::Empty,
+            Some(node) if node.is_null() && usable => Loaded::Empty(source),
             Some(node) => Loaded::Document(Arc::new(node)),
-            None if usable => Loaded::Empty,
+            None if usable => Loaded::Empty(source),
             None => Loaded::Failed,
         }
     }
@@ -96,20 +96,23 @@ impl Loader {
     }
 
     /// A file of a similar name in the same folder.
-    pub(super) fn similar_file(&self, path: &Path) -> Option<String> {
-        let wanted = path.file_name()?.to_str()?;
+    pub(crate) fn similar_file(&self, path: &Path) -> Option<String> {
+        let wanted = path.file_stem()?.to_str()?;
         let entries = self.files.list(path.parent()?);
-        let names: Vec<&str> =
-            entries.iter().filter_map(|entry| entry.file_name()?.to_str()).collect();
-        diagnostics::closest(wanted, names.iter().copied())
-            .map(|name| format!("did you mean `{name}`, which is in the same folder?"))
+        // Endings are so alike that they would make strangers similar.
+        let stems = entries.iter().filter_map(|entry| entry.file_stem()?.to_str());
+        let closest = diagnostics::closest(wanted, stems)?;
+        let same =
+            |entry: &&PathBuf| entry.file_stem().and_then(|stem| stem.to_str()) == Some(closest);
+        let name = entries.iter().find(same)?.file_name()?.to_str()?;
+        Some(format!("did you mean `{name}`, which is in the same folder?"))
     }
 
     /// A file with a list (tasks, handlers, plays); `None` if it is empty or unusable.
     pub(super) fn list_file(&mut self, path: &Path, asked: Option<Span>) -> Option<Arc<Node>> {
         match self.document(path, asked) {
             Loaded::Failed => None,
-            Loaded::Empty => {
+            Loaded::Empty(_) => {
                 let message = format!("`{}` is empty", path.display());
                 let diagnostic = Diagnostic::warning("empty-file", message);
                 self.report(match asked {
@@ -134,12 +137,13 @@ impl Loader {
     }
 
     /// A file of variables; empty if it is empty or unusable.
-    pub(super) fn variables_file(&mut self, path: &Path, asked: Option<Span>) -> Mapping {
+    pub(crate) fn variables_file(&mut self, path: &Path, asked: Option<Span>) -> Mapping {
         match self.document(path, asked) {
-            Loaded::Failed | Loaded::Empty => Mapping::default(),
+            Loaded::Failed | Loaded::Empty(_) => Mapping::default(),
             Loaded::Document(node) => match &node.value {
                 NodeValue::Mapping(mapping) => {
                     self.check_variable_names(mapping);
+                    self.check_values(mapping);
                     mapping.clone()
                 }
                 _ => {
@@ -154,5 +158,19 @@ impl Loader {
                 }
             },
         }
+    }
+
+    /// The text of a template file.
+    pub(crate) fn template_text(&mut self, path: &Path) -> Option<(Arc<str>, SourceId)> {
+        let key = normal(path);
+        if let Some(known) = self.template_files.get(&key) {
+            return known.clone();
+        }
+        let text = self.files.read(path).ok().map(|text| {
+            let text: Arc<str> = text.into();
+            (Arc::clone(&text), self.sources.add(path.display().to_string(), text))
+        });
+        self.template_files.insert(key, text.clone());
+        text
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct RoleRequest {
     pub(super) validate: bool,
     /// The roles that need it, outermost first.
     pub(super) dependents: Vec<Arc<RoleUse>>,
+    /// Where `*_from` stand, by the folder they choose a file of.
+    pub(super) from_spans: Vec<(&'static str, Span)>,
     /// Folder of the roles beside the one that depends on it.
     pub(super) beside: Option<PathBuf>,
 }
@@ -48,8 +50,16 @@ impl Default for RoleRequest {
             allow_duplicates: None,
             validate: true,
             dependents: Vec::new(),
+            from_spans: Vec::new(),
             beside: None,
         }
+    }
+}
+
+impl RoleRequest {
+    fn span_of(&self, subfolder: &str) -> Span {
+        let found = self.from_spans.iter().find(|(folder, _)| *folder == subfolder);
+        found.map_or(self.span, |(_, span)| *span)
     }
 }
 
@@ -86,6 +96,7 @@ impl Loader {
                 request.span = name.span;
                 let is_keyword = |key: &str| keywords::find(key, Places::ROLE).is_some();
                 self.check_keywords(mapping, Places::ROLE, |key| !is_keyword(key));
+                self.check_port(mapping);
                 request.directives = self.directives(mapping, around);
                 request.parameters = Arc::new(role_parameters(mapping));
                 self.check_variables(&Arc::clone(&request.parameters));
@@ -102,6 +113,17 @@ impl Loader {
             }
         }
         self.load_role(request, around)
+    }
+
+    /// Ansible takes `port` of a role as the SSH port, which surprises everybody.
+    fn check_port(&mut self, mapping: &Mapping) {
+        if let Some((key, _)) = mapping.get_entry("port") {
+            self.report(
+                Diagnostic::warning("role-port", "`port` is a keyword here, not a parameter")
+                    .at(key.span, "the SSH port for the tasks of the role")
+                    .hint("put a variable of this name below `vars:`"),
+            );
+        }
     }
 
     fn role_name(&mut self, node: &Node, around: &Surroundings) -> Option<String> {
@@ -134,7 +156,7 @@ impl Loader {
     ) -> Option<IncludedRole> {
         let folder = self.find_role(&request, &around.context)?;
         let step = folder.join("tasks").join(request.from.tasks.as_deref().unwrap_or("main"));
-        let trail = self.follow(around, paths::normal(&step), request.span)?;
+        let trail = self.follow_role(around, paths::normal(&step), &request)?;
         let meta = self.meta(&folder);
         let role = self.role(&request, &folder, &meta);
         let alone = self.role_use(&request, &role);
@@ -171,6 +193,28 @@ impl Loader {
         Some(IncludedRole { role_use, items, handlers })
     }
 
+    /// The trail with one more role; reports a role that needs itself.
+    fn follow_role(
+        &mut self,
+        around: &Surroundings,
+        step: PathBuf,
+        request: &RoleRequest,
+    ) -> Option<Vec<(PathBuf, Span)>> {
+        if let Some((_, first)) = around.trail.iter().find(|(path, _)| *path == step) {
+            let name = &request.name;
+            self.report(
+                Diagnostic::error("role-cycle", format!("the role `{name}` needs itself"))
+                    .at(request.span, "needed again here")
+                    .also(*first, "first needed here")
+                    .hint("remove one of the dependencies or imports that form the circle"),
+            );
+            return None;
+        }
+        let mut trail = around.trail.clone();
+        trail.push((step, request.span));
+        Some(trail)
+    }
+
     fn own_items(
         &mut self,
         request: &RoleRequest,
@@ -181,8 +225,12 @@ impl Loader {
         if request.validate {
             items.extend(self.validation(request, role, around));
         }
-        let file =
-            self.role_file(&role.folder, "tasks", request.from.tasks.as_deref(), request.span);
+        let file = self.role_file(
+            &role.folder,
+            "tasks",
+            request.from.tasks.as_deref(),
+            request.span_of("tasks"),
+        );
         if let Some(file) = file {
             let around = Surroundings { folder: paths::folder(&file), ..around.clone() };
             if let Some(list) = self.list_file(&file, Some(request.span)) {
@@ -199,7 +247,8 @@ impl Loader {
         around: &Surroundings,
     ) -> Vec<Arc<Handler>> {
         let from = request.from.handlers.as_deref();
-        let Some(file) = self.role_file(folder, "handlers", from, request.span) else {
+        let Some(file) = self.role_file(folder, "handlers", from, request.span_of("handlers"))
+        else {
             return Vec::new();
         };
         match self.list_file(&file, Some(request.span)) {
@@ -345,9 +394,14 @@ impl Loader {
             return Arc::clone(role);
         }
         let from = &request.from;
-        let vars = self.role_variables(folder, "vars", from.vars.as_deref(), request.span);
-        let defaults =
-            self.role_variables(folder, "defaults", from.defaults.as_deref(), request.span);
+        let vars =
+            self.role_variables(folder, "vars", from.vars.as_deref(), request.span_of("vars"));
+        let defaults = self.role_variables(
+            folder,
+            "defaults",
+            from.defaults.as_deref(),
+            request.span_of("defaults"),
+        );
         let role = Arc::new(Role {
             name: request.name.clone(),
             folder: folder.to_owned(),
@@ -369,7 +423,7 @@ impl Loader {
             Loaded::Document(node) => {
                 node.as_mapping().and_then(|mapping| present(mapping, "argument_specs")).cloned()
             }
-            Loaded::Empty | Loaded::Failed => None,
+            Loaded::Empty(_) | Loaded::Failed => None,
         }
     }
 

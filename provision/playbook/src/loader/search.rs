@@ -108,7 +108,7 @@ impl Loader {
     }
 
     /// Whether there is a folder at a path.
-    pub(super) fn is_folder(&self, path: &Path) -> bool {
+    pub(crate) fn is_folder(&self, path: &Path) -> bool {
         self.files.kind(path) == Some(FileKind::Folder)
     }
 }

@@ -10,7 +10,7 @@ use yaml::{Mapping, Node, NodeValue};
 
 use crate::loader::Loader;
 use crate::model::{Context, Level};
-use crate::templating::{self, is_template};
+use crate::templating::is_template;
 
 impl Loader {
     /// The text of a node, its template resolved. The error is a label for its place.
@@ -18,7 +18,11 @@ impl Loader {
         match &node.value {
             NodeValue::String(text) if is_template(text) && !node.is_unsafe() => {
                 let lookup = |name: &str| self.static_variable(name, context, node.span);
-                templating::render_static(node, &lookup, self.options.dialect)
+                let mut texts = self.templates().render(node, &lookup)?;
+                match (texts.pop(), texts.is_empty()) {
+                    (Some(text), true) => Ok(text),
+                    _ => Err("a list, where text is expected".to_owned()),
+                }
             }
             NodeValue::String(text) => Ok(text.to_string()),
             NodeValue::Integer(number) => Ok(number.to_string()),
@@ -33,7 +37,7 @@ impl Loader {
         context: &Context,
     ) -> Result<Vec<String>, String> {
         let lookup = |name: &str| self.static_variable(name, context, node.span);
-        templating::render_static_list(node, &lookup, self.options.dialect)
+        self.templates().render(node, &lookup)
     }
 
     /// A variable that is known when loading, by Ansible's precedence.

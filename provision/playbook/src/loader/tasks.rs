@@ -32,6 +32,10 @@ impl Loader {
             "include_tasks" if action.old_include => {
                 self.old_include(node, mapping, action, around)
             }
+            "include_role" if around.handlers => {
+                self.role_as_handler(&action);
+                Vec::new()
+            }
             "import_playbook" => {
                 self.report(
                     Diagnostic::error("unknown-keyword", "playbooks can't be imported by a task")
@@ -91,6 +95,8 @@ impl Loader {
             self.listens.insert(task.id, list(mapping, "listen").unwrap_or_default());
         }
         self.check_meta(&task, around);
+        self.check_arguments(&task);
+        self.check_templates(&task);
         Some(Arc::new(task))
     }
 

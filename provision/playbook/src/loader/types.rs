@@ -61,6 +61,10 @@ impl Loader {
                 .hint(advice),
             ),
         }
+        if let (Takes::Texts, NodeValue::Sequence(items)) = (keyword.takes, &value.value) {
+            self.check_texts(name, items);
+            return;
+        }
         if let Some(expected) = mismatch(keyword.takes, value) {
             let hint = value
                 .as_str()
@@ -73,6 +77,20 @@ impl Loader {
                 )
                 .at(value.span, format!("expected {expected}"))
                 .hint_if(hint.or_else(|| layout_hint(keyword.takes, name, value))),
+            );
+        }
+    }
+
+    fn check_texts(&mut self, name: &str, items: &[Node]) {
+        for item in items.iter().filter(|item| !is_scalar(item)) {
+            let quote = item.as_mapping().is_some();
+            self.report(
+                Diagnostic::error(
+                    "wrong-type",
+                    format!("`{name}` takes a list of texts, and this is {}", item.kind()),
+                )
+                .at(item.span, "expected text")
+                .hint_if(quote.then(|| "quote a text that contains `: `".to_owned())),
             );
         }
     }
@@ -94,9 +112,8 @@ impl Loader {
         let parameter = module.and_then(|module| module.parameter(name).map(|_| module.name));
         let hint = if let Some(module) = parameter {
             Some(format!("it is a parameter of `{module}`: indent it below `{module}:`"))
-        } else if !elsewhere.is_empty() {
-            let where_ = elsewhere.join(" or ");
-            Some(format!("it is a keyword of {where_}: check the indentation"))
+        } else if let Some(places) = elsewhere {
+            Some(format!("it is a keyword of {places}: check the indentation"))
         } else if provision_protocol::modules::find(name).is_some() {
             Some(match place {
                 Places::PLAY => format!("`{name}` is a module: put it into a list under `tasks:`"),

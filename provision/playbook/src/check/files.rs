@@ -1,0 +1,117 @@
+//! Files that tasks send or read: a constant name must exist.
+
+use std::path::Path;
+
+use diagnostics::{Diagnostic, Span};
+use yaml::{Node, NodeValue};
+
+use crate::check::survey::{Survey, Surveyed, constant, softened};
+use crate::loader::{Loader, constant_boolean};
+use crate::model::Task;
+use crate::templating::TextKind;
+
+/// A file on the controller that a task needs.
+struct Needed<'a> {
+    subfolder: &'static str,
+    name: &'a str,
+    node: &'a Node,
+    kind: Needs,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    File,
+    Template,
+    Variables,
+}
+
+impl Loader {
+    /// Reports files that are missing, templates with syntax errors and unusable variables.
+    pub(crate) fn check_files(&mut self, survey: &Survey) {
+        for Surveyed { task, guarded } in &survey.tasks {
+            let Some(needed) = needed(task) else { continue };
+            let soft = *guarded || task.repeat.is_some() || survey.acts_locally;
+            self.check_needed(task, &needed, soft);
+        }
+    }
+
+    fn check_needed(&mut self, task: &Task, needed: &Needed<'_>, soft: bool) {
+        let name = needed.name;
+        let path = match self.search(task, needed.subfolder, name) {
+            Ok(path) => path,
+            Err(tried) => {
+                let hint = tried.iter().find_map(|path| self.similar_file(path));
+                let searched: Vec<String> =
+                    tried.iter().map(|path| path.display().to_string()).collect();
+                let diagnostic =
+                    Diagnostic::error("missing-file", format!("there is no file `{name}`"))
+                        .at(needed.node.span, "not found")
+                        .note(format!("searched: {}", searched.join(", ")))
+                        .hint_if(hint);
+                self.report(if soft { softened(diagnostic) } else { diagnostic });
+                return;
+            }
+        };
+        match needed.kind {
+            Needs::Template if !self.is_folder(&path) => {
+                self.check_template_file(&path, needed.node.span, soft);
+            }
+            Needs::Variables if !self.is_folder(&path) => {
+                self.variables_file(&path, Some(needed.node.span));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Loader {
+    /// Reports a syntax error of a template file.
+    fn check_template_file(&mut self, path: &Path, asked: Span, soft: bool) {
+        let Some((text, source)) = self.template_text(path) else { return };
+        let Some(fault) = self.templates().check(&text, TextKind::File) else { return };
+        let (start, end) = fault.range.unwrap_or((0, 1));
+        let diagnostic = Diagnostic::error("template-syntax", fault.message)
+            .at(Span::new(source, start, end), "in this template")
+            .also(asked, "used here")
+            .hint_if(fault.hint);
+        self.report(if soft { softened(diagnostic) } else { diagnostic });
+    }
+}
+
+/// The file on the controller that a task needs, if its name is a constant.
+fn needed(task: &Task) -> Option<Needed<'_>> {
+    let get = |name: &str| {
+        let arguments = task.arguments.parameters.iter();
+        let mut found = arguments.filter(|(key, value)| {
+            let key = key.as_str().unwrap_or_default();
+            let canonical = task.module.parameter(key).map(|parameter| parameter.name);
+            (key == name || canonical == Some(name)) && !value.is_null()
+        });
+        found.next().map(|(_, value)| value)
+    };
+    // A template may say that the file is on the host.
+    let on_host = match get("remote_src") {
+        None => Some(false),
+        Some(node) => constant_boolean(Some(node)),
+    };
+    let (subfolder, parameter, kind) = match task.module.name {
+        "copy" => ("files", "src", Needs::File),
+        "unarchive" => ("files", "src", Needs::File),
+        "template" => ("templates", "src", Needs::Template),
+        "script" => ("files", "cmd", Needs::File),
+        "include_vars" => ("vars", "file", Needs::Variables),
+        _ => return None,
+    };
+    if on_host != Some(false) {
+        return None;
+    }
+    let node = get(parameter)?;
+    let text = constant(node)?;
+    let name = match task.module.name {
+        "script" => text.split_whitespace().next()?,
+        _ => text,
+    };
+    let elsewhere = name.contains("://") || name.starts_with('~') || name.starts_with('"');
+    let is_text = matches!(node.value, NodeValue::String(_));
+    (is_text && !elsewhere && !name.is_empty()).then_some(Needed { subfolder, name, node, kind })
+}

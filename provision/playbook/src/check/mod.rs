@@ -1,0 +1,12 @@
+//! Static checks of what has been loaded: everything that can be known to be wrong before any
+//! host is reached.
+
+mod files;
+mod notify;
+mod parameters;
+pub(crate) mod survey;
+mod templates;
+mod undefined;
+
+pub(crate) use survey::Survey;
+pub use undefined::KnownNames;
