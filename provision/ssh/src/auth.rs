@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use russh::client::{AuthResult, KeyboardInteractiveAuthResponse};
 use russh::keys::agent::AgentIdentity;
-use russh::keys::agent::client::{AgentClient, AgentStream};
+use russh::keys::agent::client::AgentClient;
 use russh::keys::ssh_encoding::Encode as _;
 use russh::keys::ssh_key::{Algorithm, HashAlg, Signature};
 use russh::keys::{Certificate, PrivateKey, PublicKey, signature};
 use russh::{MethodKind, MethodSet, Signer};
+use tokio::net::UnixStream;
 
 use crate::deadline::Deadline;
 use crate::error::{Attempt, AuthenticationFailure, SshError};
@@ -25,7 +26,7 @@ use crate::transport::{Connection, host_key, printable};
 /// Questions that a server may ask in one `keyboard-interactive` dialogue, and dialogues in a row.
 const PROMPT_LIMIT: usize = 8;
 
-type Agent = AgentClient<Box<dyn AgentStream + Send + Unpin>>;
+type Agent = AgentClient<UnixStream>;
 
 /// What all authentications of a client share.
 pub(crate) struct Identities {
@@ -75,7 +76,9 @@ pub(crate) async fn authenticate(
         allowed: None,
         rsa_hash: None,
     };
-    for candidate in login.candidates().await {
+    let candidates =
+        if target.methods.public_key { login.candidates().await } else { Vec::new() };
+    for candidate in candidates {
         if !login.allows(MethodKind::PublicKey) {
             break;
         }
@@ -87,8 +90,15 @@ pub(crate) async fn authenticate(
 }
 
 impl Login<'_> {
+    /// Whether our configuration and, as far as it has said, the server allow a method.
     fn allows(&self, method: MethodKind) -> bool {
-        self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&method))
+        let ours = match method {
+            MethodKind::PublicKey => self.target.methods.public_key,
+            MethodKind::Password => self.target.methods.password,
+            MethodKind::KeyboardInteractive => self.target.methods.keyboard_interactive,
+            _ => false,
+        };
+        ours && self.allowed.as_ref().is_none_or(|allowed| allowed.contains(&method))
     }
 
     fn note(&mut self, method: &'static str, identity: String, outcome: impl Into<String>) {
@@ -179,20 +189,19 @@ impl Login<'_> {
     async fn agent_identities(&mut self) -> Vec<AgentIdentity> {
         let Some(socket) = &self.target.agent_socket else { return Vec::new() };
         let label = "the agent".to_owned();
-        let agent = match AgentClient::connect_uds(socket).await {
+        let mut agent = match AgentClient::connect_uds(socket).await {
             Ok(agent) => agent,
             Err(error) => {
                 self.note("publickey", label, format!("no connection: {error}").to_lowercase());
                 return Vec::new();
             }
         };
-        let mut agent = agent.dynamic();
         if let Some(binding) = self.connection.handle.agent_session_binding()
             // Old agents don't know the extension; then there are no such constraints either.
             && agent.bind_session(binding, false).await.is_err()
         {
             match AgentClient::connect_uds(socket).await {
-                Ok(again) => agent = again.dynamic(),
+                Ok(again) => agent = again,
                 Err(_) => return Vec::new(),
             }
         }

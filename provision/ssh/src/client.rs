@@ -18,7 +18,9 @@ use crate::local::LocalUser;
 use crate::options::{ClientOptions, ConnectOptions, Destination};
 use crate::resolve::{Target, resolve};
 use crate::session::Session;
-use crate::ssh_config::HostConfig;
+use crate::ssh_config::{
+    HostConfig, IgnoredSetting, LoadedConfig, Subject, evaluate, load as load_config,
+};
 use crate::transport::handshake;
 use crate::trust::TrustStore;
 use crate::verify::{Check, Verifier};
@@ -43,6 +45,7 @@ pub struct Client {
 struct Shared {
     options: ClientOptions,
     local: LocalUser,
+    config: Vec<LoadedConfig>,
     agent_socket: Option<PathBuf>,
     trust: Arc<TrustStore>,
     identities: Identities,
@@ -62,6 +65,7 @@ impl Client {
     /// A file cannot be read or parsed.
     pub fn new(options: ClientOptions) -> Result<Self, SshError> {
         let local = LocalUser::find(options.home.as_deref());
+        let config = load_config(options.config_files.as_deref(), &local)?;
         let from_environment =
             || std::env::var_os("SSH_AUTH_SOCK").filter(|path| !path.is_empty()).map(PathBuf::from);
         let agent_socket = options.agent_socket.clone().or_else(from_environment);
@@ -72,7 +76,7 @@ impl Client {
         };
         let limiter = Semaphore::new(options.connect_limit.max(1));
         let trust = Arc::default();
-        let shared = Shared { options, local, agent_socket, trust, identities, limiter };
+        let shared = Shared { options, local, config, agent_socket, trust, identities, limiter };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -159,13 +163,34 @@ impl Client {
         Ok(hops)
     }
 
+    /// Lines of `ssh_config` that apply to a host and that this program does nothing about: they
+    /// concern forwarding, multiplexing, interactive use or methods that it doesn't have.
+    ///
+    /// # Errors
+    /// A line that applies to the host cannot be honoured.
+    pub fn ignored_settings(
+        &self,
+        destination: &Destination,
+    ) -> Result<Vec<IgnoredSetting>, SshError> {
+        Ok(self.host_config(destination)?.ignored)
+    }
+
+    fn host_config(&self, destination: &Destination) -> Result<HostConfig, SshError> {
+        let subject = Subject {
+            host: &destination.host,
+            user: destination.user.as_deref(),
+            local_user: &self.shared.local.name,
+        };
+        evaluate(&self.shared.config, subject)
+    }
+
     fn resolve(
         &self,
         destination: &Destination,
         options: &ConnectOptions,
     ) -> Result<Target, SshError> {
         let shared = &self.shared;
-        let config = HostConfig::default();
+        let config = self.host_config(destination)?;
         resolve(destination, options, &config, &shared.local, shared.agent_socket.as_deref())
     }
 
@@ -289,7 +314,10 @@ async fn connect_tcp(target: &Target, deadline: &Deadline) -> Result<TcpStream, 
     deadline.set_stage("the name resolution");
     let resolve_error = |source| SshError::Resolve { host: target.host.clone(), source };
     let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<_> = found.map_err(resolve_error)?.collect();
+    let addresses: Vec<_> = found
+        .map_err(resolve_error)?
+        .filter(|address| target.address_family.allows(address.ip()))
+        .collect();
     deadline.set_stage("the TCP connection");
     let mut last_error = None;
     for (index, address) in addresses.iter().enumerate() {

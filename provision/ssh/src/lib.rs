@@ -47,3 +47,27 @@ pub use options::{
 pub use process::{CollectedOutput, Exit, ExitStatus, Output, Process, Stdin};
 pub use secret::Secret;
 pub use session::{Session, SessionDescription};
+pub use ssh_config::{ConfigLine, IgnoredSetting, SshConfigText, parse_ssh_config};
+
+/// Connections are made and used in spawned tasks.
+#[cfg(test)]
+mod tests {
+    use super::{Client, ConnectOptions, Destination, Process, Session};
+
+    fn is_send<T: Send>(_: T) {}
+    fn is_static<T: Send + Unpin + 'static>() {}
+
+    #[test]
+    fn futures_and_streams_may_move_between_threads() {
+        let _ = |client: Client, destination: Destination, options: ConnectOptions| {
+            is_send(client.connect(&destination, &options));
+            is_send(client.scan(&destination, &options));
+        };
+        let _ = |session: Session| {
+            is_send(session.exec(""));
+            is_send(session.close());
+        };
+        is_static::<Process>();
+        is_static::<Session>();
+    }
+}

@@ -10,7 +10,7 @@ use crate::local::LocalUser;
 use crate::options::{ConnectOptions, Destination, HostKeyPolicy, is_forbidden_in_host};
 use crate::pattern;
 use crate::secret::Secret;
-use crate::ssh_config::{HostConfig, Tokens};
+use crate::ssh_config::{AddressFamily, HostConfig, Tokens};
 
 const DEFAULT_PORT: u16 = 22;
 /// A host in the same building answers in milliseconds, one on the other side of the world within
@@ -65,6 +65,14 @@ pub(crate) struct IdentitySource {
     pub(crate) is_configured: bool,
 }
 
+/// Authentication methods that `ssh_config` does not forbid.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AllowedMethods {
+    pub(crate) public_key: bool,
+    pub(crate) password: bool,
+    pub(crate) keyboard_interactive: bool,
+}
+
 /// Everything that is needed to connect to one host.
 #[derive(Debug, Clone)]
 pub(crate) struct Target {
@@ -91,6 +99,8 @@ pub(crate) struct Target {
     pub(crate) retries: u32,
     pub(crate) keepalive_interval: Duration,
     pub(crate) keepalive_max: usize,
+    pub(crate) address_family: AddressFamily,
+    pub(crate) methods: AllowedMethods,
     pub(crate) algorithms: AlgorithmLimits,
 }
 
@@ -124,10 +134,10 @@ pub(crate) fn resolve(
     local: &LocalUser,
     agent_socket: Option<&Path>,
 ) -> Result<Target, SshError> {
-    let port = destination.port.or(config.port).unwrap_or(DEFAULT_PORT);
-    let user = destination.user.clone().or_else(|| config.user.clone());
+    let port = destination.port.or(config.port()?).unwrap_or(DEFAULT_PORT);
+    let user = destination.user.clone().or_else(|| config.user());
     let user = user.unwrap_or_else(|| local.name.clone());
-    let host = config.expand_host_name(&destination.host)?;
+    let host = config.host_name(&destination.host)?;
     if host.is_empty() || host.starts_with('-') || host.contains(is_forbidden_in_host) {
         return Err(SshError::Destination {
             text: host,
@@ -135,7 +145,8 @@ pub(crate) fn resolve(
         });
     }
     let tokens = Tokens { original: &destination.host, host: &host, port, user: &user, local };
-    let name = match &config.host_key_alias {
+    let alias = config.host_key_alias();
+    let name = match &alias {
         Some(alias) => HostName::alias(alias),
         None => HostName::new(&host, port),
     };
@@ -146,19 +157,22 @@ pub(crate) fn resolve(
     };
     Ok(Target {
         destination: destination.to_string(),
-        principal: config.host_key_alias.clone().unwrap_or_else(|| host.clone()),
+        principal: alias.unwrap_or_else(|| host.clone()),
         identities: identities(options, config, &tokens)?,
         certificates: config.certificate_files(&tokens)?,
-        identities_only: options.identities_only.or(config.identities_only).unwrap_or(false),
+        identities_only: options
+            .identities_only
+            .or(config.flag("identitiesonly")?)
+            .unwrap_or(false),
         agent_socket: agent,
         known_hosts,
         learn_into,
-        storage: if config.hash_known_hosts.unwrap_or(false) {
+        storage: if config.flag("hashknownhosts")?.unwrap_or(false) {
             NameStorage::Hashed
         } else {
             NameStorage::Plain
         },
-        policy: options.host_key_policy.or(config.host_key_policy).unwrap_or_default(),
+        policy: options.host_key_policy.or(config.host_key_policy()?).unwrap_or_default(),
         password: options.password.clone(),
         jump: match &options.jump {
             Some(jump) => jump.clone(),
@@ -166,14 +180,20 @@ pub(crate) fn resolve(
         },
         connect_timeout: options
             .connect_timeout
-            .or(config.connect_timeout)
+            .or(config.connect_timeout()?)
             .unwrap_or(CONNECT_TIMEOUT),
-        retries: options.retries.or(config.retries()).unwrap_or(RETRIES),
+        retries: options.retries.or(config.retries()?).unwrap_or(RETRIES),
         keepalive_interval: options
             .keepalive_interval
-            .or(config.keepalive_interval)
+            .or(config.keepalive_interval()?)
             .unwrap_or(KEEPALIVE_INTERVAL),
-        keepalive_max: options.keepalive_max.or(config.keepalive_max).unwrap_or(KEEPALIVE_MAX),
+        keepalive_max: options.keepalive_max.or(config.keepalive_max()?).unwrap_or(KEEPALIVE_MAX),
+        address_family: config.address_family()?,
+        methods: AllowedMethods {
+            public_key: config.allows_method("publickey")?,
+            password: config.allows_method("password")?,
+            keyboard_interactive: config.allows_method("keyboard-interactive")?,
+        },
         algorithms: config.algorithm_limits(),
         host,
         port,
@@ -212,13 +232,13 @@ fn known_hosts_files(
 ) -> Result<(Vec<PathBuf>, Option<PathBuf>), SshError> {
     let mut files = if !options.known_hosts_files.is_empty() {
         options.known_hosts_files.iter().map(|path| tokens.local.expand_tilde(path)).collect()
-    } else if let Some(files) = config.user_known_hosts(tokens)? {
+    } else if let Some(files) = config.known_hosts("userknownhostsfile", tokens)? {
         files
     } else {
         USER_KNOWN_HOSTS.iter().map(|name| tokens.local.home.join(name)).collect()
     };
     let learn_into = files.first().cloned();
-    match config.global_known_hosts(tokens)? {
+    match config.known_hosts("globalknownhostsfile", tokens)? {
         Some(global) => files.extend(global),
         None => files.extend(GLOBAL_KNOWN_HOSTS.iter().map(PathBuf::from)),
     }

@@ -4,6 +4,8 @@ mod certificate;
 mod files;
 mod lookup;
 mod parse;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use certificate::check_host_certificate;
 pub use files::{KnownHosts, NameStorage};

@@ -1,0 +1,208 @@
+//! Broken networks, silent hosts, crowds, and what a connection costs.
+
+use std::time::{Duration, Instant};
+
+use provision_ssh::{ConnectOptions, Destination, ErrorKind, SshError};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::support::{Proxy, Sshd, client, client_with, output};
+
+/// Options and destination for a connection through a proxy: the name in `known_hosts` differs.
+fn via(sshd: &Sshd, proxy: &Proxy) -> (Destination, ConnectOptions) {
+    let text = std::fs::read_to_string(sshd.known_hosts()).unwrap();
+    let text = text.replace(&sshd.port.to_string(), &proxy.port.to_string());
+    let file = sshd.path(&format!("known_hosts_{}", proxy.port));
+    std::fs::write(&file, text).unwrap();
+    let destination = Destination { port: Some(proxy.port), ..sshd.destination() };
+    (destination, ConnectOptions { known_hosts_files: vec![file], ..sshd.options() })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_is_lost_on_every_stream_at_once() {
+    let sshd = Sshd::start();
+    let proxy = Proxy::start(sshd.port, Duration::ZERO).await;
+    let (destination, options) = via(&sshd, &proxy);
+    let session = client().connect(&destination, &options).await.unwrap();
+    let mut process = session.exec("echo begun; cat >/dev/null").await.unwrap();
+    let mut begun = [0; 6];
+    process.stdout.read_exact(&mut begun).await.unwrap();
+    let started = Instant::now();
+    proxy.cut();
+    let error = process.stdout.read_u8().await.unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+    let inner = error.get_ref().unwrap().downcast_ref::<SshError>().unwrap();
+    assert_eq!(inner.kind(), ErrorKind::Lost);
+    let error = process.wait().await.unwrap_err();
+    assert!(matches!(error, SshError::ConnectionLost { .. }), "{error}");
+    // Input breaks even if it is waiting for the host's window.
+    let data = vec![0; 16 * 1024 * 1024];
+    process.stdin.write_all(&data).await.unwrap_err();
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    assert!(session.is_closed());
+    let error = session.exec("true").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_in_the_middle_of_a_transfer_is_a_lost_connection() {
+    let mut sshd = Sshd::start();
+    let session = sshd.connect().await.unwrap();
+    let mut process = session.exec("cat /dev/zero").await.unwrap();
+    let mut buffer = vec![0; 1024 * 1024];
+    process.stdout.read_exact(&mut buffer).await.unwrap();
+    sshd.kill();
+    let error = loop {
+        if let Err(error) = process.stdout.read_exact(&mut buffer).await {
+            break error;
+        }
+    };
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_fell_silent_is_lost_after_the_keep_alives() {
+    let sshd = Sshd::start();
+    let proxy = Proxy::start(sshd.port, Duration::ZERO).await;
+    let (destination, options) = via(&sshd, &proxy);
+    let options = ConnectOptions {
+        keepalive_interval: Some(Duration::from_millis(500)),
+        keepalive_max: Some(2),
+        ..options
+    };
+    let session = client().connect(&destination, &options).await.unwrap();
+    // A healthy connection survives much silence.
+    let mut process = session.exec("sleep 3; echo here; sleep 100").await.unwrap();
+    let mut here = [0; 5];
+    process.stdout.read_exact(&mut here).await.unwrap();
+    proxy.stall();
+    let started = Instant::now();
+    let error = process.wait().await.unwrap_err();
+    assert!(error.to_string().contains("keep-alives"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_port_takes_no_longer_than_the_limit() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let destination = Destination { port: Some(port), ..Destination::new("127.0.0.1") };
+    let options = ConnectOptions {
+        connect_timeout: Some(Duration::from_millis(700)),
+        ..ConnectOptions::default()
+    };
+    let started = Instant::now();
+    let error = client().connect(&destination, &options).await.unwrap_err();
+    let elapsed = started.elapsed();
+    assert!(matches!(error, SshError::Timeout { .. }), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    assert!(error.to_string().contains("the key exchange"), "{error}");
+    assert!((600..2000).contains(&elapsed.as_millis()), "{elapsed:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_connections_are_tried_again() {
+    let options = ConnectOptions { retries: Some(1), ..ConnectOptions::default() };
+    let destination = Destination {
+        port: Some(crate::support::free_port()),
+        ..Destination::new("127.0.0.1")
+    };
+    let started = Instant::now();
+    let error = client().connect(&destination, &options).await.unwrap_err();
+    assert!(matches!(error, SshError::Connect { .. }), "{error}");
+    assert!(started.elapsed() >= Duration::from_millis(250));
+    // A port that closes at once.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let accepting = tokio::spawn(async move {
+        let mut count = 0;
+        while count < 2 {
+            drop(listener.accept().await.unwrap());
+            count += 1;
+        }
+    });
+    let destination = Destination { port: Some(port), ..Destination::new("127.0.0.1") };
+    let error = client().connect(&destination, &options).await.unwrap_err();
+    assert!(matches!(error, SshError::Handshake { .. }), "{error}");
+    accepting.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn something_else_on_the_port_is_told() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let destination = Destination { port: Some(port), ..Destination::new("127.0.0.1") };
+    let options = ConnectOptions {
+        connect_timeout: Some(Duration::from_secs(5)),
+        retries: Some(0),
+        ..ConnectOptions::default()
+    };
+    let error = client().connect(&destination, &options).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_connections_at_once() {
+    let sshd = Sshd::start();
+    let client = client_with(|options| options.connect_limit = 16);
+    let started = Instant::now();
+    let mut tasks = Vec::new();
+    for number in 0..50 {
+        let (client, destination, options) = (client.clone(), sshd.destination(), sshd.options());
+        tasks.push(tokio::spawn(async move {
+            let session = client.connect(&destination, &options).await.unwrap();
+            let printed = output(&session, &format!("echo {number}")).await;
+            assert_eq!(printed, format!("{number}\n"));
+            session.close().await;
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    eprintln!("50 connections with a command: {:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_takes_seven_round_trips_and_a_command_one() {
+    const ONE_WAY: Duration = Duration::from_millis(60);
+    let sshd = Sshd::start();
+    let proxy = Proxy::start(sshd.port, ONE_WAY).await;
+    let (destination, options) = via(&sshd, &proxy);
+    let client = client();
+    let round_trips = |elapsed: Duration| elapsed.as_secs_f64() / (2.0 * ONE_WAY.as_secs_f64());
+    let started = Instant::now();
+    let session = client.connect(&destination, &options).await.unwrap();
+    let connect = round_trips(started.elapsed());
+    let started = Instant::now();
+    let mut process = session.exec("echo x").await.unwrap();
+    let exec = round_trips(started.elapsed());
+    process.stdout.read_u8().await.unwrap();
+    let first_byte = round_trips(started.elapsed());
+    eprintln!("round trips: connect {connect:.1}, exec {exec:.1}, to the first byte {first_byte:.1}");
+    // What is above the whole number is processor time; generous, for busy machines.
+    assert!(connect < 9.0, "{connect}");
+    assert!(exec < 2.0, "{exec}");
+    assert!(first_byte < 3.5, "{first_byte}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_session_closes_its_connection() {
+    let sshd = Sshd::start();
+    let session = sshd.connect().await.unwrap();
+    let mut process = session.exec("cat /dev/zero").await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    drop(session);
+    let error = process.wait().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Lost, "{error}");
+    for _ in 0..100 {
+        if sshd.log().contains("Disconnected") || sshd.log().contains("disconnect") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("sshd still has the connection: {}", sshd.log());
+}
