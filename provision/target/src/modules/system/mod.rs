@@ -1,8 +1,10 @@
 //! Modules that manage the system: processes, users, packages, services, network.
 
 pub(crate) mod clock;
+mod accounts;
 mod command;
 mod facts;
+mod group;
 pub(crate) mod output;
 mod private;
 pub(crate) mod process;
@@ -10,6 +12,7 @@ pub(crate) mod process;
 pub(crate) mod testing;
 pub(crate) mod wildcard;
 pub(crate) mod words;
+mod user;
 
 use crate::module::ModuleFunction;
 
@@ -18,10 +21,12 @@ use crate::module::ModuleFunction;
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
         ("command", command::command),
+        ("group", group::group),
         ("ping", command::ping),
         ("raw", command::raw),
         ("script", command::script),
         ("setup", facts::setup),
         ("shell", command::shell),
+        ("user", user::user),
     ]
 }
