@@ -1,18 +1,20 @@
 //! Modules that manage the system: processes, users, packages, services, network.
 
-pub(crate) mod clock;
 mod accounts;
+pub(crate) mod clock;
 mod command;
 mod facts;
 mod group;
 pub(crate) mod output;
 mod private;
 pub(crate) mod process;
+mod services;
 #[cfg(test)]
 pub(crate) mod testing;
+mod user;
+mod wait;
 pub(crate) mod wildcard;
 pub(crate) mod words;
-mod user;
 
 use crate::module::ModuleFunction;
 
@@ -25,8 +27,11 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("ping", command::ping),
         ("raw", command::raw),
         ("script", command::script),
+        ("service", services::service),
+        ("service_facts", services::service_facts),
         ("setup", facts::setup),
         ("shell", command::shell),
+        ("systemd", services::systemd),
         ("user", user::user),
     ]
 }

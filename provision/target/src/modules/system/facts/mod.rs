@@ -29,7 +29,8 @@ use super::wildcard::Wildcard;
 use super::words::Environment;
 use crate::module::{Context, Failure, Outcome, arguments};
 
-pub(super) use platform::{package_manager, service_manager};
+pub(super) use platform::{is_booted_by_systemd, package_manager};
+pub(super) use security::is_chroot;
 
 /// Largest file of `/proc`, `/sys` or `/etc` that is read, in bytes: `/proc/cpuinfo` of a machine
 /// with a thousand processors has about a megabyte.

@@ -184,7 +184,7 @@ pub(in super::super) fn is_booted_by_systemd() -> bool {
 }
 
 /// The service manager of the host, as the fact `service_mgr` names it.
-pub(in super::super) fn service_manager() -> String {
+fn service_manager() -> String {
     let link = || {
         let target = fs::read_link("/sbin/init").ok()?;
         Some(target.to_string_lossy().into_owned())

@@ -16,9 +16,10 @@ pub(super) fn create(
     let run = if given.local { addition_local(given)? } else { addition(given)? };
     // useradd makes the last folder of the home's path only.
     let lacks_parents = given.create_home
-        && given.home.as_ref().is_some_and(|home| {
-            Path::new(home).parent().is_some_and(|parent| !parent.is_dir())
-        });
+        && given
+            .home
+            .as_ref()
+            .is_some_and(|home| Path::new(home).parent().is_some_and(|parent| !parent.is_dir()));
     if let (Some(path), true, false) = (&given.home, lacks_parents, context.check) {
         context.about_to_change()?;
         home::create(Path::new(path), given.skeleton.as_deref())?;

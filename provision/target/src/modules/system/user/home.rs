@@ -109,7 +109,8 @@ mod tests {
         let skeleton = folder.path().join("skel");
         fs::create_dir_all(skeleton.join("d")).unwrap();
         fs::write(skeleton.join("d/.profile"), "x").unwrap();
-        fs::set_permissions(skeleton.join("d/.profile"), fs::Permissions::from_mode(0o640)).unwrap();
+        fs::set_permissions(skeleton.join("d/.profile"), fs::Permissions::from_mode(0o640))
+            .unwrap();
         std::os::unix::fs::symlink("d", skeleton.join("l")).unwrap();
         let home = folder.path().join("a/b");
         create(&home, skeleton.to_str()).unwrap();

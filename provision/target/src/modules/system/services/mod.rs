@@ -1,0 +1,73 @@
+//! Services: `systemd`, `service`, `service_facts`.
+
+mod facts;
+mod systemctl;
+mod systemd;
+mod sysv;
+
+use provision_protocol::Object;
+use serde::Deserialize;
+
+pub(super) use facts::service_facts;
+pub(super) use systemd::systemd;
+
+use super::facts::is_booted_by_systemd;
+use crate::module::{Context, Failure, Outcome, arguments};
+
+/// Parameters of `service`; the other ones concern init scripts.
+#[derive(Debug, Deserialize)]
+struct ServiceArguments {
+    name: String,
+    state: Option<String>,
+    enabled: Option<bool>,
+    sleep: Option<u64>,
+    pattern: Option<String>,
+    runlevel: Option<String>,
+    arguments: Option<String>,
+    r#use: Option<String>,
+}
+
+/// `service`: manages a service with whatever manages services here.
+///
+/// # Errors
+/// When there is no such service, or it doesn't do what it is told.
+pub fn service(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+    let given: ServiceArguments = arguments(given)?;
+    let by_systemd = match given.r#use.as_deref() {
+        None | Some("auto") => is_booted_by_systemd(),
+        Some(name) => matches!(name, "systemd" | "systemd_service"),
+    };
+    if !by_systemd {
+        return sysv::service(&given, context);
+    }
+    let mut warnings = Vec::new();
+    for (name, is_given) in [
+        ("pattern", given.pattern.is_some()),
+        ("runlevel", given.runlevel.is_some()),
+        ("sleep", given.sleep.is_some()),
+        ("arguments", given.arguments.is_some()),
+    ] {
+        if is_given {
+            warnings.push(format!("Ignoring \"{name}\" as it is not used in \"systemd\""));
+        }
+    }
+    let unit = systemd::SystemdArguments {
+        name: Some(given.name),
+        state: given.state,
+        enabled: given.enabled,
+        ..systemd::SystemdArguments::default()
+    };
+    let outcome = systemd::manage(&unit, context)?;
+    Ok(if warnings.is_empty() { outcome } else { outcome.with("warnings", warnings) })
+}
+
+/// Nothing can be managed that isn't there. In check mode an earlier task may be about to install
+/// it, so nothing is known.
+fn missing(name: &str, check: bool) -> Result<Outcome, Failure> {
+    if check {
+        let reason = format!("the service {name} does not exist (yet)");
+        return Ok(Outcome { skipped: Some(reason), ..Outcome::default() }.with("name", name));
+    }
+    Err(Failure::new(format!("Could not find the requested service {name}: host"))
+        .with("name", name))
+}
