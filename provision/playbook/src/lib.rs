@@ -18,6 +18,6 @@ mod templating;
 mod unsupported;
 
 pub use check::KnownNames;
-pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles};
+pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
 pub use select::selected;
 pub use templating::{Dialect, Reach, TextKind};

@@ -205,6 +205,7 @@ pub struct Loop {
 
 /// A dynamic include.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant, reason = "there are few includes")]
 pub enum Include {
     /// `include_tasks`.
     Tasks {

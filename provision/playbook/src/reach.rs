@@ -103,7 +103,8 @@ const WORLD_NAMES: &[&str] = &[
 /// Variables that do so only if groups change during the run.
 const GROUP_NAMES: &[&str] = &["groups", "group_names"];
 
-/// Lookups that read nothing but the controller's files and their arguments.
+/// Lookups that read nothing but the controller's files and their arguments. Names that `vars`
+/// and files that `template` reaches are found by the template crate.
 const HARMLESS_LOOKUPS: &[&str] = &[
     "config",
     "csvfile",
@@ -132,16 +133,20 @@ impl Loader {
     /// What a task's evaluation reaches: its expressions, the variables they use, the variables
     /// those use, and the template file that it renders.
     pub fn reach_of_task(&mut self, task: &Task, definitions: &Definitions) -> Reached {
-        let mut walk = Walk { reached: Reached::default(), files: BTreeSet::new(), definitions };
+        let mut walk = Walk::new(definitions, Some(task));
         for expression in expressions(task) {
             self.reach_node(expression.node, expression.kind, &mut walk);
         }
         if let Some(lookup) = task.repeat.as_ref().and_then(|repeat| repeat.lookup.as_deref()) {
-            walk.lookup(lookup);
+            match lookup {
+                "vars" | "varnames" => walk.world(WorldReason::Computed),
+                "template" => walk.world(WorldReason::Template),
+                _ => walk.lookup(lookup),
+            }
         }
         if task.module.name == "template" {
             match task.arguments.parameters.get("src").and_then(constant) {
-                Some(src) => self.reach_template(task, src, &mut walk),
+                Some(src) => self.reach_template(src, &mut walk),
                 None => walk.world(WorldReason::Template),
             }
         }
@@ -155,7 +160,7 @@ impl Loader {
         kind: TextKind,
         definitions: &Definitions,
     ) -> Reached {
-        let mut walk = Walk { reached: Reached::default(), files: BTreeSet::new(), definitions };
+        let mut walk = Walk::new(definitions, None);
         self.reach_node(node, kind, &mut walk);
         walk.reached
     }
@@ -167,7 +172,7 @@ impl Loader {
         match &node.value {
             NodeValue::String(text) => {
                 let reach = self.templates().reach(text, kind);
-                self.follow_reach(reach, None, walk);
+                self.follow_reach(reach, walk);
             }
             NodeValue::Sequence(items) => {
                 for item in items {
@@ -184,7 +189,7 @@ impl Loader {
         }
     }
 
-    fn follow_reach(&mut self, reach: Reach, task: Option<&Task>, walk: &mut Walk<'_>) {
+    fn follow_reach(&mut self, reach: Reach, walk: &mut Walk<'_>) {
         if reach.dynamic {
             walk.world(WorldReason::Computed);
         }
@@ -195,10 +200,7 @@ impl Loader {
             walk.lookup(lookup);
         }
         for include in &reach.includes {
-            match task {
-                Some(task) => self.reach_template(task, include, walk),
-                None => walk.world(WorldReason::Template),
-            }
+            self.reach_template(include, walk);
         }
         for name in reach.names {
             if !walk.name(&name) {
@@ -210,8 +212,9 @@ impl Loader {
         }
     }
 
-    fn reach_template(&mut self, task: &Task, name: &str, walk: &mut Walk<'_>) {
-        let Ok(path) = self.search(task, "templates", name) else {
+    fn reach_template(&mut self, name: &str, walk: &mut Walk<'_>) {
+        let found = walk.task.and_then(|task| self.search(task, "templates", name).ok());
+        let Some(path) = found else {
             walk.world(WorldReason::Template);
             return;
         };
@@ -219,7 +222,7 @@ impl Loader {
             return;
         }
         match self.template_reach(&path) {
-            Some(reach) => self.follow_reach(reach, Some(task), walk),
+            Some(reach) => self.follow_reach(reach, walk),
             None => walk.world(WorldReason::Template),
         }
     }
@@ -234,9 +237,14 @@ struct Walk<'a> {
     reached: Reached,
     files: BTreeSet<std::path::PathBuf>,
     definitions: &'a Definitions,
+    task: Option<&'a Task>,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(definitions: &'a Definitions, task: Option<&'a Task>) -> Self {
+        Walk { reached: Reached::default(), files: BTreeSet::new(), definitions, task }
+    }
+
     fn world(&mut self, reason: WorldReason) {
         self.reached.world.get_or_insert(reason);
     }
@@ -252,11 +260,8 @@ impl Walk<'_> {
 
     fn lookup(&mut self, name: &str) {
         let short = name.rsplit('.').next().unwrap_or(name);
-        match short {
-            "vars" | "varnames" => self.world(WorldReason::Computed),
-            "template" => self.world(WorldReason::Template),
-            _ if HARMLESS_LOOKUPS.contains(&short) => {}
-            _ => self.world(WorldReason::Lookup(name.to_owned())),
+        if !HARMLESS_LOOKUPS.contains(&short) {
+            self.world(WorldReason::Lookup(name.to_owned()));
         }
     }
 }

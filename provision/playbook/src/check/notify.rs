@@ -30,7 +30,7 @@ impl Loader {
     }
 
     fn check_notification(&mut self, node: &Node, survey: &Survey) {
-        let Some(name) = constant(node) else { return };
+        let Some(name) = constant(node).filter(|name| !self.may_be_lost(name)) else { return };
         let answers = |handler: &Handler| handler.is_named(name) || handler.listens_to(name);
         if survey.handlers.iter().any(|handler| answers(handler)) {
             return;

@@ -128,10 +128,10 @@ impl Loader {
             return;
         }
         match &node.value {
-            NodeValue::String(text) => {
-                if expression.kind == TextKind::Condition || holds_template(node) {
-                    self.check_text_names(text, expression.kind, node, defined);
-                }
+            NodeValue::String(text)
+                if expression.kind == TextKind::Condition || holds_template(node) =>
+            {
+                self.check_text_names(text, expression.kind, node, defined);
             }
             NodeValue::Sequence(items) => {
                 for item in items {
@@ -251,10 +251,9 @@ impl Defined {
                 }
             }
         }
-        if let Some(apply) = task.include.as_ref().and_then(Include::apply) {
-            if let Some(vars) = &apply.vars {
-                self.add_mapping(vars);
-            }
+        let apply = task.include.as_ref().and_then(Include::apply);
+        if let Some(vars) = apply.and_then(|apply| apply.vars.as_ref()) {
+            self.add_mapping(vars);
         }
         if matches!(task.module.name, "set_fact" | "add_host") {
             self.open |= task.arguments.splat.is_some();

@@ -21,7 +21,7 @@ impl Loader {
             return items;
         }
         for node in list.as_sequence().unwrap_or_default() {
-            if self.is_full() {
+            if !self.enter(node.span) {
                 break;
             }
             items.extend(self.item(node, around));

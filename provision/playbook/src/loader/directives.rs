@@ -114,20 +114,17 @@ impl Loader {
         directives: &Directives,
         around: &Surroundings,
     ) {
-        let inherited = || around.context.innermost(|outer| outer.r#become.as_ref()).is_some();
-        if let (Some((key, _)), None) =
-            (mapping.get_entry("become_user"), directives.r#become.as_ref())
-        {
-            if !inherited() {
-                self.report(
-                    Diagnostic::warning(
-                        "become-user-alone",
-                        "`become_user` does nothing without `become`",
-                    )
-                    .at(key.span, "has no effect here")
-                    .hint("add `become: true`, here or in the play; or set it in the inventory"),
-                );
-            }
+        let outer = around.context.innermost(|outer| outer.r#become.as_ref());
+        let alone = directives.r#become.is_none() && outer.is_none();
+        if let Some((key, _)) = mapping.get_entry("become_user").filter(|_| alone) {
+            self.report(
+                Diagnostic::warning(
+                    "become-user-alone",
+                    "`become_user` does nothing without `become`",
+                )
+                .at(key.span, "has no effect here")
+                .hint("add `become: true`, here or in the play; or set it in the inventory"),
+            );
         }
         if let Some(method) = directives.become_method.as_ref() {
             let known = ["sudo", "ansible.builtin.sudo"];

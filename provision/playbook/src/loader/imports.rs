@@ -153,7 +153,7 @@ impl Loader {
         let Some(role_name) = self.import_name(name, &context, "include_role") else {
             return Vec::new();
         };
-        let Some(from) = self.from_files(parameters, &context) else { return Vec::new() };
+        let Some(from) = self.chosen_files(parameters, &context) else { return Vec::new() };
         let vars = context.directives.vars.take();
         let inside = Surroundings { context: Arc::new(context), ..around.clone() };
         let request = RoleRequest {
@@ -188,7 +188,7 @@ impl Loader {
         );
     }
 
-    fn from_files(&mut self, parameters: &Mapping, context: &Context) -> Option<RoleFiles> {
+    fn chosen_files(&mut self, parameters: &Mapping, context: &Context) -> Option<RoleFiles> {
         let mut get = |name: &str| match present(parameters, name) {
             None => Some(None),
             Some(node) => self.import_name(node, context, "include_role").map(Some),

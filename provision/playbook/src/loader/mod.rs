@@ -9,8 +9,10 @@ use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use yaml::{Mapping, Node};
 
 use crate::check::{KnownNames, Survey};
-use crate::files::Files;
-use crate::model::{Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, TaskId};
+use crate::files::{Files, MapFiles};
+use crate::model::{
+    Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, Task, TaskId,
+};
 use crate::paths;
 use crate::reach::Definitions;
 use crate::templating::{Dialect, Templates};
@@ -75,6 +77,8 @@ pub struct Loader {
     roles: BTreeMap<(PathBuf, RoleFiles), Arc<Role>>,
     identities: BTreeMap<String, RoleIdentity>,
     next_task: u32,
+    /// How many tasks, blocks, imports and roles this call has gone through.
+    entries: u32,
     /// Topics of the handlers among the tasks loaded so far.
     listens: BTreeMap<TaskId, Vec<Node>>,
     reported: Vec<Diagnostic>,
@@ -82,6 +86,10 @@ pub struct Loader {
     templates: Arc<Templates>,
     /// Template files by path; `None`: unreadable.
     template_files: BTreeMap<PathBuf, Option<(Arc<str>, SourceId)>>,
+    /// Names and topics of handlers that could not be loaded.
+    lost_handlers: Vec<String>,
+    /// Whether the last playbook had errors.
+    is_broken: bool,
     /// What the plays of the last playbook can run.
     surveys: Vec<Survey>,
     /// Contents of the constant `vars_files` of all plays so far.
@@ -117,9 +125,9 @@ struct Surroundings {
 /// the stack.
 const DEPTH_MOST: usize = 64;
 
-/// How many tasks one program may have: static imports can double with every level, and a few
-/// lines would fill the memory.
-const TASKS_MOST: u32 = 200_000;
+/// How many tasks, blocks, imports and roles one load may go through: static imports can double
+/// with every level, and a few lines would fill the memory.
+const ENTRIES_MOST: u32 = 50_000;
 
 impl Loader {
     /// A loader that reads through `files`.
@@ -131,6 +139,8 @@ impl Loader {
             options,
             templates,
             template_files: BTreeMap::new(),
+            lost_handlers: Vec::new(),
+            is_broken: false,
             surveys: Vec::new(),
             play_variables: Vec::new(),
             sources: Sources::default(),
@@ -138,6 +148,7 @@ impl Loader {
             roles: BTreeMap::new(),
             identities: BTreeMap::new(),
             next_task: 0,
+            entries: 0,
             listens: BTreeMap::new(),
             reported: Vec::new(),
             play: PlayState::default(),
@@ -162,6 +173,8 @@ impl Loader {
 
     /// Loads a playbook with everything it imports statically, and everything wrong with it.
     pub fn playbook(&mut self, path: &Path) -> (Playbook, Vec<Diagnostic>) {
+        self.lost_handlers.clear();
+        self.play_variables.clear();
         let plays = self.plays(path);
         let mut surveys = Vec::new();
         for play in &plays {
@@ -171,12 +184,17 @@ impl Loader {
             surveys.push(survey);
         }
         self.surveys = surveys;
+        self.is_broken = self.reported.iter().any(Diagnostic::is_error);
         (Playbook { path: path.to_owned(), plays }, self.take_reported())
     }
 
     /// Names that tasks of the playbook just loaded certainly use and that nobody defines.
-    /// `known` are those from the inventory and the command line.
+    /// `known` are those from the inventory and the command line. Nothing if the playbook had
+    /// errors: what could not be loaded may define them.
     pub fn undefined(&mut self, playbook: &Playbook, known: &KnownNames) -> Vec<Diagnostic> {
+        if self.is_broken {
+            return Vec::new();
+        }
         let surveys = std::mem::take(&mut self.surveys);
         let plays = playbook.plays.iter().map(Arc::as_ref).zip(&surveys);
         self.check_names(&plays.collect::<Vec<_>>(), known);
@@ -266,8 +284,34 @@ impl Loader {
         if reported.iter().any(Diagnostic::is_error) { Err(reported) } else { Ok(value) }
     }
 
+    /// All tasks that the playbook just loaded may run, as far as they are known.
+    #[must_use]
+    pub fn surveyed(&self) -> Vec<Arc<Task>> {
+        let tasks = self.surveys.iter().flat_map(|survey| &survey.tasks);
+        tasks.map(|surveyed| Arc::clone(&surveyed.task)).collect()
+    }
+
     pub(crate) fn templates(&self) -> Arc<Templates> {
         Arc::clone(&self.templates)
+    }
+
+    /// Whether a handler of this name exists but could not be loaded, or may be in something
+    /// that could not.
+    pub(crate) fn may_be_lost(&self, name: &str) -> bool {
+        const HIDE_HANDLERS: &[&str] = &[
+            "missing-role",
+            "missing-file",
+            "role-cycle",
+            "import-cycle",
+            "dynamic-import",
+            "old-role",
+        ];
+        let has = |lost: &String| name == lost || name.ends_with(&format!(" : {lost}"));
+        self.lost_handlers.iter().any(has)
+            || self.reported.iter().any(|found| {
+                found.is_error()
+                    && (HIDE_HANDLERS.contains(&found.code) || found.code.starts_with("yaml"))
+            })
     }
 
     pub(crate) fn variables_of_plays(&self) -> Vec<Arc<Mapping>> {
@@ -282,6 +326,7 @@ impl Loader {
     }
 
     pub(crate) fn take_reported(&mut self) -> Vec<Diagnostic> {
+        self.entries = 0;
         let mut reported = std::mem::take(&mut self.reported);
         reported.sort_by_key(|diagnostic| {
             diagnostic.primary.as_ref().map(|label| (label.span.source, label.span.start))
@@ -289,21 +334,26 @@ impl Loader {
         reported
     }
 
-    fn new_task(&mut self, span: Span) -> TaskId {
+    fn new_task(&mut self) -> TaskId {
         let id = TaskId(self.next_task);
         self.next_task = self.next_task.saturating_add(1);
-        if self.next_task == TASKS_MOST {
-            self.report(
-                Diagnostic::error("too-many-tasks", format!("there are over {TASKS_MOST} tasks"))
-                    .at(span, "the one too many")
-                    .hint("imports double with every level: use `include_tasks` or a loop"),
-            );
-        }
         id
     }
 
-    fn is_full(&self) -> bool {
-        self.next_task >= TASKS_MOST
+    /// Counts one more entry; `false` if that was too many.
+    fn enter(&mut self, span: Span) -> bool {
+        self.entries = self.entries.saturating_add(1);
+        if self.entries == ENTRIES_MOST {
+            self.report(
+                Diagnostic::error(
+                    "too-many-tasks",
+                    format!("there are over {ENTRIES_MOST} tasks, blocks and roles"),
+                )
+                .at(span, "the one too many")
+                .hint("imports double with every level: use `include_tasks` or a loop"),
+            );
+        }
+        self.entries < ENTRIES_MOST
     }
 
     /// The tasks of an included file; what is wrong is reported.
@@ -350,6 +400,20 @@ impl Loader {
 enum Listing {
     Tasks,
     Handlers,
+}
+
+/// Loads `site.yml` from files in memory with every check: the entry for fuzzing and examples.
+#[must_use]
+pub fn load_from_map(texts: BTreeMap<PathBuf, String>) -> (Playbook, Vec<Diagnostic>, Sources) {
+    let mut loader = Loader::new(Arc::new(MapFiles::new(texts)), LoadOptions::default());
+    let (playbook, mut found) = loader.playbook(Path::new("site.yml"));
+    found.extend(loader.undefined(&playbook, &KnownNames::default()));
+    let mut definitions = loader.definitions();
+    definitions.groups_change = false;
+    for task in loader.surveyed() {
+        loader.reach_of_task(&task, &definitions);
+    }
+    (playbook, found, loader.sources)
 }
 
 /// A value that is there: null counts as absent, as in Ansible.

@@ -154,6 +154,9 @@ impl Loader {
         request: RoleRequest,
         around: &Surroundings,
     ) -> Option<IncludedRole> {
+        if !self.enter(request.span) {
+            return None;
+        }
         let folder = self.find_role(&request, &around.context)?;
         let step = folder.join("tasks").join(request.from.tasks.as_deref().unwrap_or("main"));
         let trail = self.follow_role(around, paths::normal(&step), &request)?;
@@ -297,7 +300,7 @@ impl Loader {
         let directives = Directives { tags: vec!["always".to_owned()], ..Directives::default() };
         let context = Context::inside(&around.context, Level::Task, directives);
         Some(Item::Task(Arc::new(Task {
-            id: self.new_task(span),
+            id: self.new_task(),
             span,
             name: Some(text(&name)),
             module,
@@ -465,16 +468,15 @@ impl Loader {
                 );
             }
         }
-        if let Some(node) = present(mapping, "dependencies") {
-            if node.as_sequence().is_none() {
-                self.report(
-                    Diagnostic::error(
-                        "wrong-type",
-                        format!("`dependencies` takes a list, not {}", node.kind()),
-                    )
-                    .at(node.span, "expected a list of roles"),
-                );
-            }
+        let dependencies = present(mapping, "dependencies");
+        if let Some(node) = dependencies.filter(|node| node.as_sequence().is_none()) {
+            self.report(
+                Diagnostic::error(
+                    "wrong-type",
+                    format!("`dependencies` takes a list, not {}", node.kind()),
+                )
+                .at(node.span, "expected a list of roles"),
+            );
         }
         mapping.clone()
     }

@@ -154,9 +154,10 @@ fn task_candidates(
         return vec![PathBuf::from(name)];
     }
     let playbook = context.playbook_folder();
-    let mut beside = vec![folder.join(name)];
     let outer = context.chain().filter_map(|level| level.folder.as_deref());
-    beside.extend(outer.map(|folder| folder.join(name)));
+    let mut folders: Vec<&Path> = std::iter::once(folder).chain(outer).collect();
+    folders.dedup();
+    let mut beside: Vec<PathBuf> = folders.iter().map(|folder| folder.join(name)).collect();
     let Some(role) = context.role() else {
         beside.push(playbook.join(name));
         return beside;

@@ -25,7 +25,10 @@ impl Loader {
         let place = if around.handlers { Places::HANDLER } else { Places::TASK };
         // Keys that are no keywords are the business of `action`.
         self.check_keywords(mapping, place, |key| !is_task_key(key) || key.starts_with("with_"));
-        let Some(action) = self.action(mapping, head(node, mapping)) else { return Vec::new() };
+        let Some(action) = self.action(mapping, head(node, mapping)) else {
+            self.lose(mapping, around);
+            return Vec::new();
+        };
         match action.module.name {
             "import_tasks" => self.import_tasks(mapping, action, around),
             "import_role" => self.import_role(mapping, action, around),
@@ -45,6 +48,15 @@ impl Loader {
                 Vec::new()
             }
             _ => self.task(node, mapping, action, around).map(Item::Task).into_iter().collect(),
+        }
+    }
+
+    /// Remembers a handler that can't be loaded: notifying it is no second error.
+    fn lose(&mut self, mapping: &Mapping, around: &Surroundings) {
+        if around.handlers {
+            let names = list(mapping, "listen").unwrap_or_default();
+            let names = names.iter().chain(present(mapping, "name")).filter_map(Node::as_str);
+            self.lost_handlers.extend(names.map(str::to_owned));
         }
     }
 
@@ -72,7 +84,7 @@ impl Loader {
         }
         let notify = context.innermost(|level| level.notify.as_ref()).cloned().unwrap_or_default();
         let task = Task {
-            id: self.new_task(node.span),
+            id: self.new_task(),
             span: head(node, mapping),
             name: present(mapping, "name").cloned(),
             module: action.module,
