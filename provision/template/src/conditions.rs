@@ -1,0 +1,196 @@
+//! `when`, `until`, `failed_when`, `changed_when` and `assert`.
+//!
+//! A condition is a bare expression. Old content writes `{{ }}` around or inside it. Ansible then
+//! renders the text and evaluates the result as an expression, which would run data as code; here
+//! the template parts become parts of one expression, so data stays data:
+//!
+//! | written | evaluated as |
+//! |---|---|
+//! | `{{ x }}` | `x`; if that is text of the user's files, that text as a condition |
+//! | `{{ x }} == 1` | `(x) == 1` |
+//! | `'{{ x }}' == 'a'` | text literals with templates are rendered |
+
+use minijinja::Value;
+use yaml::{Node, NodeValue};
+
+use crate::engine::Engine;
+use crate::error::{Outcome, TemplateError};
+use crate::run::{Run, placed};
+use crate::scope::{Found, Slot};
+use crate::value::{View, is_undefined, parse_literal, undefined_error, view};
+
+/// Whether a condition holds.
+pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<bool> {
+    match &node.value {
+        NodeValue::Sequence(items) => {
+            for item in items {
+                if !evaluate(run, item)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        }
+        NodeValue::Bool(value) => Ok(*value),
+        NodeValue::Null if !run.is_strict() => Ok(true),
+        NodeValue::Null => Err(empty(node)),
+        NodeValue::String(text) => {
+            if text.trim().is_empty() {
+                return if run.is_strict() { Err(empty(node)) } else { Ok(true) };
+            }
+            if node.is_unsafe() {
+                return Err(unsafe_condition());
+            }
+            evaluate_text(run, text).map_err(|error| placed(error, text, Some(node.span)))
+        }
+        _ if run.is_strict() => {
+            Err(TemplateError::failed("Conditional expressions must be strings."))
+        }
+        _ => Ok(crate::value::is_true(&crate::value_of_node(node))),
+    }
+}
+
+fn empty(node: &Node) -> TemplateError {
+    let error = TemplateError::failed("Empty conditional expressions are not allowed.");
+    placed(error, "", Some(node.span))
+}
+
+fn unsafe_condition() -> TemplateError {
+    TemplateError::failed("Conditional is marked as unsafe, and cannot be evaluated.")
+        .hint("compare the value with something instead of evaluating it")
+}
+
+fn evaluate_text(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
+    run.deeper("conditions", |run| {
+        if crate::text_has_template(text) {
+            return evaluate_template(run, text);
+        }
+        let value = bare(run, text)?;
+        decide(run, &value)
+    })
+}
+
+fn bare(run: &mut Run<'_>, text: &str) -> Outcome<Value> {
+    let formula = run.engine.expression(text.trim())?;
+    run.formula(&formula)
+}
+
+/// The verdict of a value.
+fn decide(run: &Run<'_>, value: &Value) -> Outcome<bool> {
+    if is_undefined(value) {
+        return Err(undefined_error(value));
+    }
+    match view(value) {
+        View::Bool(verdict) => Ok(verdict),
+        _ if run.is_strict() => Err(TemplateError::failed(format!(
+            "Conditional result ({}) was derived from value of type '{}'. Conditionals must have a \
+             boolean result.",
+            if crate::value::is_true(value) { "True" } else { "False" },
+            crate::value::type_name(value)
+        ))
+        .hint("compare explicitly, e.g. `x | length > 0` or `x is not none`")),
+        _ => Ok(crate::value::is_true(value)),
+    }
+}
+
+fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
+    match whole(text) {
+        Some(inner) => {
+            let value = bare(run, inner)?;
+            decide_rendered(run, inner.trim(), value)
+        }
+        None if text.contains("{%") || text.contains("{#") => {
+            let value = run.scalar(text, None)?;
+            let value = run.force(value)?;
+            decide_rendered(run, "", value)
+        }
+        None => {
+            let value = bare(run, &inlined(text))?;
+            decide(run, &value)
+        }
+    }
+}
+
+/// The verdict of what a template rendered to.
+fn decide_rendered(run: &mut Run<'_>, name: &str, value: Value) -> Outcome<bool> {
+    let Some(text) = value.as_str() else {
+        return decide(run, &value);
+    };
+    if text.trim().is_empty() {
+        return if run.is_strict() { decide(run, &Value::from("")) } else { Ok(false) };
+    }
+    if let Some(literal) = parse_literal(text.trim()) {
+        return decide(run, &literal);
+    }
+    // Only text that the user wrote is evaluated again.
+    match run.scope.lookup(name) {
+        Found::Slot(Slot::Template(node)) if node.as_str().is_some() && !node.is_unsafe() => {
+            let text = text.to_owned();
+            evaluate_text(run, &text)
+        }
+        _ => Err(unsafe_condition()),
+    }
+}
+
+/// What stands between the braces, if the whole text is one `{{ }}`.
+fn whole(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix('-').unwrap_or(inner);
+    let inner = inner.strip_suffix('-').unwrap_or(inner);
+    (!inner.contains("{{") && !inner.contains("}}")).then_some(inner)
+}
+
+/// The condition as one expression: `{{ x }}` outside of text literals becomes `(x)`.
+fn inlined(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut quote: Option<char> = None;
+    let mut rest = text;
+    while let Some(character) = rest.chars().next() {
+        if quote.is_none() && rest.starts_with("{{") {
+            // Same lengths, so that places stay right.
+            out.push_str(" (");
+            rest = rest.get(2..).unwrap_or("");
+            continue;
+        }
+        if quote.is_none() && rest.starts_with("}}") {
+            out.push_str(") ");
+            rest = rest.get(2..).unwrap_or("");
+            continue;
+        }
+        match quote {
+            Some(open) if open == character => quote = None,
+            None if matches!(character, '\'' | '"') => quote = Some(character),
+            _ => {}
+        }
+        out.push(character);
+        rest = rest.get(character.len_utf8()..).unwrap_or("");
+    }
+    out
+}
+
+/// Whether a condition can be parsed; otherwise the error, or the first unknown filter or test.
+pub(crate) fn check(engine: &Engine, text: &str) -> Outcome<Option<TemplateError>> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    if text.contains("{%") || text.contains("{#") {
+        return Ok(crate::reach::first_unknown(&engine.template(text)?.body));
+    }
+    let expression = match whole(text) {
+        Some(inner) => inner.to_owned(),
+        None => inlined(text),
+    };
+    let formula = engine.expression(expression.trim())?;
+    Ok(crate::reach::first_unknown_in(&formula.expr))
+}
+
+/// The expression that a condition is evaluated as, for static analysis.
+pub(crate) fn expression_of(text: &str) -> Option<String> {
+    if text.contains("{%") || text.contains("{#") {
+        return None;
+    }
+    Some(match whole(text) {
+        Some(inner) => inner.trim().to_owned(),
+        None => inlined(text).trim().to_owned(),
+    })
+}
