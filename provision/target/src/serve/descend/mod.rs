@@ -11,7 +11,7 @@ use std::sync::mpsc::RecvTimeoutError;
 use std::time::{Duration, Instant};
 
 use nix::unistd::geteuid;
-use provision_protocol::{Become, Call, CallResult, FromHost};
+use provision_protocol::{Become, Call, CallResult};
 
 use self::child::{Child, Heard};
 use super::execute::{Limit, Upstream};
@@ -174,9 +174,4 @@ fn send_content(
         Ok(content) => child.send(&sha256, &content),
         Err(failure) => child.say(&ToChild::ContentRefused { sha256, reason: failure.message }),
     }
-}
-
-/// Tells the operator something.
-fn warn(session: &Session<'_>, text: String) {
-    session.send(&FromHost::Warning { text });
 }
