@@ -25,6 +25,8 @@ fn main() -> ExitCode {
         }
         ["--child"] => serve::child::serve(None),
         ["--child", "--as", user] => serve::child::serve(Some(user)),
+        ["--async-job"] => serve::detach::start_orphan(),
+        ["--async-run"] => serve::detach::run(),
         ["--verify", sha256] => identity::verify(sha256),
         ["--version"] => {
             println!("provision-target {}", env!("CARGO_PKG_VERSION"));

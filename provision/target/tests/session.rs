@@ -293,3 +293,42 @@ fn unknown_modules_and_broken_frames() {
     helper.bytes(&[0, 0, 0, 2, 77, 0]);
     assert_eq!(helper.end(), 69);
 }
+
+#[test]
+fn detached_calls_outlive_the_connection() {
+    let (state, jobs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (mut helper, _) = Helper::greeted(state.path(), "r");
+    let folder = jobs.path().join("async").display().to_string();
+    let detached = |id, job: &str, command: &str, limit_s| Call {
+        asynchronous: Some(provision_protocol::Async { job: job.into(), limit_s }),
+        environment: [("ANSIBLE_ASYNC_DIR".to_owned(), folder.clone())].into(),
+        ..call(id, "command", json!({ "cmd": command }))
+    };
+    let status = |id, job: &str| {
+        let arguments = json!({ "jid": job, "_async_dir": folder });
+        Call { ignore_failure: true, ..call(id, "async_status", arguments) }
+    };
+    let result = helper.run(detached(1, "j1", "sh -c 'sleep 1; echo done'", 60));
+    assert_eq!((&result["started"], &result["finished"]), (&json!(1), &json!(0)), "{result:?}");
+    helper.run(detached(2, "j2", "sleep 1000", 1));
+    assert_eq!(helper.run(status(3, "j1"))["finished"], json!(0));
+    helper.bye();
+    std::thread::sleep(Duration::from_millis(3500));
+    let (mut helper, _) = Helper::greeted(state.path(), "r2");
+    let result = helper.run(status(1, "j1"));
+    assert_eq!((&result["finished"], &result["stdout"]), (&json!(1), &json!("done")), "{result:?}");
+    let result = helper.run(status(2, "j2"));
+    assert!(is_failed(&result) && result["finished"] == json!(1), "{result:?}");
+    assert!(result["msg"].as_str().unwrap().contains("timed out"), "{result:?}");
+    let cleanup = json!({ "jid": "j1", "mode": "cleanup", "_async_dir": folder });
+    helper.run(call(3, "async_status", cleanup));
+    assert!(is_failed(&helper.run(status(4, "j1"))));
+    // A job that was killed isn't running for ever.
+    helper.run(detached(5, "j3", "sleep 1000", 0));
+    let text = fs::read_to_string(jobs.path().join("async/j3")).unwrap();
+    let job: serde_json::Value = serde_json::from_str(&text).unwrap();
+    std::process::Command::new("kill").args(["-9", &job["_process"].to_string()]).status().unwrap();
+    std::thread::sleep(Duration::from_millis(200));
+    let result = helper.run(status(6, "j3"));
+    assert!(result["msg"].as_str().unwrap().contains("without a result"), "{result:?}");
+}

@@ -22,6 +22,24 @@ pub fn take_over() -> io::Result<(File, Output)> {
     Ok((input, Output::new(output)))
 }
 
+/// Takes only the incoming side; stdin becomes empty.
+///
+/// # Errors
+/// When descriptors can't be duplicated.
+pub fn take_input() -> io::Result<File> {
+    let input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
+    dup2_stdin(empty_input()?)?;
+    Ok(input)
+}
+
+/// Makes stdout lead nowhere, as stderr already does.
+///
+/// # Errors
+/// When descriptors can't be duplicated.
+pub fn silence() -> io::Result<()> {
+    Ok(dup2_stdout(io::stderr())?)
+}
+
 fn empty_input() -> io::Result<OwnedFd> {
     match OpenOptions::new().read(true).open("/dev/null") {
         Ok(null) => Ok(null.into()),

@@ -1,5 +1,6 @@
 //! Modules that manage files.
 
+mod async_status;
 mod copy;
 mod file;
 mod links;
@@ -10,5 +11,11 @@ use crate::module::ModuleFunction;
 /// The modules of this folder.
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
-    &[("copy", copy::run), ("file", file::run), ("stat", stat::run), ("template", copy::run)]
+    &[
+        ("async_status", async_status::run),
+        ("copy", copy::run),
+        ("file", file::run),
+        ("stat", stat::run),
+        ("template", copy::run),
+    ]
 }
