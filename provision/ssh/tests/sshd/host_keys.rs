@@ -132,7 +132,7 @@ async fn an_unreadable_file_is_an_error_and_a_missing_one_is_not() {
 }
 
 /// Signs the host key of a server with options and starts it.
-fn certified(options: &[&str]) -> (Sshd, String) {
+fn certified(options: &[&str]) -> (Sshd, String, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
     let authority = keygen(directory.path(), "authority", "ed25519", "");
     let host = keygen(directory.path(), "host", "ed25519", "");
@@ -147,14 +147,14 @@ fn certified(options: &[&str]) -> (Sshd, String) {
     });
     let line = format!("@cert-authority [127.0.0.1]:* {}\n", public(&authority));
     fs::write(sshd.known_hosts(), &line).unwrap();
-    // sshd has read its keys by now.
-    (sshd, line)
+    // sshd reads its keys again for every connection.
+    (sshd, line, directory)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_certified_host_is_known() {
     for principal in ["127.0.0.1", "127.0.*", "elsewhere,127.0.0.1"] {
-        let (sshd, _) = certified(&["-n", principal]);
+        let (sshd, _, _keys) = certified(&["-n", principal]);
         sshd.connect().await.unwrap();
     }
 }
@@ -169,7 +169,7 @@ async fn a_bad_certificate_says_what_is_wrong_with_it() {
         (&[], "it names no host"),
         (&["-n", "127.0.0.1", "-O", "critical:x@y=1"], "critical options"),
     ] {
-        let (sshd, _) = certified(options);
+        let (sshd, _, _keys) = certified(options);
         let error = sshd.connect().await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::HostKey);
         assert!(error.to_string().contains(problem), "{options:?}: {error}");
@@ -178,7 +178,7 @@ async fn a_bad_certificate_says_what_is_wrong_with_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_authorities_and_revoked_ones_are_refused() {
-    let (sshd, line) = certified(&["-n", "127.0.0.1"]);
+    let (sshd, line, _keys) = certified(&["-n", "127.0.0.1"]);
     let authority = line.split_once(' ').unwrap().1.split_once(' ').unwrap().1.trim();
     fs::write(sshd.known_hosts(), format!("{line}@revoked * {authority}\n")).unwrap();
     let error = sshd.connect().await.unwrap_err();

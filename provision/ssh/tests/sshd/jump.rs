@@ -53,7 +53,7 @@ async fn a_dead_jump_host_is_a_lost_connection() {
     let_in(&a, &b);
     let options = ConnectOptions { jump: Some(vec![b.destination()]), ..a.options() };
     let session = client().connect(&a.destination(), &options).await.unwrap();
-    let mut process = session.exec("sleep 100").await.unwrap();
+    let mut process = session.exec("cat").await.unwrap();
     b.kill();
     let error = process.wait().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Lost);

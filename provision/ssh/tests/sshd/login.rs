@@ -272,5 +272,5 @@ async fn errors_are_never_retried_when_a_retry_could_only_repeat_them() {
     };
     let error = client().connect(&sshd.destination(), &options).await.unwrap_err();
     assert!(matches!(error, SshError::Authentication(_)));
-    assert_eq!(sshd.log().matches("Connection from").count(), 1, "{}", public(&wrong));
+    assert_eq!(sshd.log().matches("Failed publickey").count(), 1, "{}", public(&wrong));
 }

@@ -91,17 +91,17 @@ impl Sshd {
         }
         fs::write(path.join("authorized_keys"), authorized).unwrap();
         let port = free_port();
-        let mut config = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nPidFile none\nUsePAM no\nStrictModes no\n\
+        // The first value of a keyword counts.
+        let mut config = setup.lines.join("\n");
+        config.push_str(&format!(
+            "\nListenAddress 127.0.0.1\nPort {port}\nPidFile none\nUsePAM no\nStrictModes no\n\
              PermitRootLogin yes\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
              LogLevel VERBOSE\nMaxStartups 300\nMaxSessions 100\nAuthorizedKeysFile {}\n",
             path.join("authorized_keys").display()
-        );
+        ));
         for key in &host_keys {
             config.push_str(&format!("HostKey {}\n", key.display()));
         }
-        config.push_str(&setup.lines.join("\n"));
-        config.push('\n');
         let file = path.join("sshd_config");
         fs::write(&file, config).unwrap();
         let log = fs::File::create(path.join("sshd.log")).unwrap();
