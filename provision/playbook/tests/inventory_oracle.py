@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What ansible-core makes of tests/data/inventories, written to <case>.expected.json there.
+"""What ansible-core makes of tests/data/inventories (or of another folder), as <case>.expected.json there.
 
 Run it with the Python of a venv that has ansible-core 2.18. The JSON is committed, so the tests need no Ansible.
 """
@@ -21,9 +21,11 @@ def plain(value):
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
     if isinstance(value, set):
-        return sorted(plain(item) for item in value)
+        return sorted((plain(item) for item in value), key=str)
     if isinstance(value, float) and value in (float("inf"), float("-inf")):
         return "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, complex) or value is ...:
+        return f"no JSON: {value}"
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**64:
@@ -73,7 +75,7 @@ def describe(case):
     return result
 
 
-os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "inventories"))
+os.chdir(sys.argv[1] if len(sys.argv) > 1 else os.path.join(os.path.dirname(os.path.abspath(__file__)), "data", "inventories"))
 for case in json.load(open("cases.json")):
     with open(case["name"] + ".expected.json", "w") as file:
         json.dump(describe(case), file, indent=1, sort_keys=False, ensure_ascii=False)

@@ -107,8 +107,10 @@ fn range(text: &str, bound: impl Fn(&str) -> bool) -> Option<usize> {
     (fits && closed).then_some(inside.len() + 2)
 }
 
-/// An IPv6 address, where a range of hexadecimal numbers may stand for a part.
+/// An IPv6 address, perhaps with a zone (`%eth0`), where a range of hexadecimal numbers may
+/// stand for a part.
 fn is_ipv6(text: &str) -> bool {
+    let text = text.split_once('%').map_or(text, |(address, _)| address);
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('[') {
@@ -209,7 +211,7 @@ mod tests {
     #[test]
     fn ports_and_addresses() {
         type Parts = (&'static str, Option<u32>);
-        let table: [(&str, Option<Parts>); 16] = [
+        let table: [(&str, Option<Parts>); 17] = [
             ("web", Some(("web", None))),
             ("web:22", Some(("web", Some(22)))),
             ("web[1:3]:22", Some(("web[1:3]", Some(22)))),
@@ -221,6 +223,7 @@ mod tests {
             ("[web]:22", Some(("web", Some(22)))),
             ("web:", None),
             ("-web", None),
+            ("[fe80::1%eth0]:22", Some(("fe80::1%eth0", Some(22)))),
             ("web_:1", None),
             ("a:b", None),
             ("web[1-3]", None),

@@ -113,11 +113,19 @@ impl Inventory {
         self.groups.values()
     }
 
-    /// A host by its name; the names of localhost always exist.
+    /// A host by its name. The names of localhost always exist: if no inventory has this one,
+    /// it is the first localhost of the inventory or an implicit one.
     #[must_use]
     pub fn host(&self, name: &str) -> Option<&Host> {
-        let implicit = || is_localhost(name).then_some(&self.implicit_localhost);
-        self.hosts.get(name).or_else(implicit)
+        self.hosts.get(name).or_else(|| {
+            let implicit = || self.named_localhost().unwrap_or(&self.implicit_localhost);
+            is_localhost(name).then(implicit)
+        })
+    }
+
+    /// The first host of the inventory that is this machine by its name.
+    fn named_localhost(&self) -> Option<&Host> {
+        self.hosts.values().find(|host| is_localhost(&host.name))
     }
 
     /// A group by its name.

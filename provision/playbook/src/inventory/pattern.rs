@@ -208,7 +208,8 @@ impl Inventory {
             found.extend(self.hosts.keys().filter(|name| matcher.is_match(name)).cloned());
         }
         if found.is_empty() && is_localhost(expression) {
-            found.push(expression.into());
+            let named = self.named_localhost().map(|host| Arc::clone(&host.name));
+            found.push(named.unwrap_or_else(|| expression.into()));
         }
         if found.is_empty() {
             if groups.is_empty() && expression != super::ALL {

@@ -50,7 +50,12 @@ impl Inventory {
     #[must_use]
     pub fn host_variables(&self, host: &str) -> Vec<Layer> {
         let mut layers = Layers::default();
-        let groups = self.sorted_groups(host);
+        let found = self.host(host);
+        let name: Arc<str> = match found {
+            Some(found) if !found.is_implicit => Arc::clone(&found.name),
+            _ => host.into(),
+        };
+        let groups = self.sorted_groups(&name);
         let all: Vec<&Arc<str>> =
             self.groups.get(ALL).map(|group| &group.name).into_iter().collect();
         let names: Vec<&Arc<str>> = groups.iter().map(|group| &group.name).collect();
@@ -64,9 +69,7 @@ impl Inventory {
         layers.add_groups(Level::AllFileOfPlaybook, &self.playbook_folders, &all);
         layers.add_groups(Level::GroupFile, &self.inventory_folders, &names);
         layers.add_groups(Level::GroupFileOfPlaybook, &self.playbook_folders, &names);
-        let Some(found) = self.host(host) else { return layers.layers };
-        let name: Arc<str> =
-            if *found.name == *host { Arc::clone(&found.name) } else { host.into() };
+        let Some(found) = found else { return layers.layers };
         layers.add(Level::HostOfInventory, &name, &found.variables);
         layers.add_host(Level::HostFile, &self.inventory_folders, &name);
         layers.add_host(Level::HostFileOfPlaybook, &self.playbook_folders, &name);
