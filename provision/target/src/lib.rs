@@ -7,4 +7,5 @@ pub mod identity;
 pub mod module;
 pub mod modules;
 pub mod names;
+pub mod python;
 pub mod serve;
