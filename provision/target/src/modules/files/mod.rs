@@ -1,10 +1,18 @@
 //! Modules that manage files.
 
+mod assemble;
 mod async_status;
+mod blockinfile;
 mod copy;
+mod edit;
 mod file;
+mod find;
+mod lineinfile;
 mod links;
+mod replace;
+mod slurp;
 mod stat;
+mod tempfile;
 
 use crate::module::ModuleFunction;
 
@@ -12,10 +20,18 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("assemble", assemble::run),
         ("async_status", async_status::run),
+        ("blockinfile", blockinfile::run),
         ("copy", copy::run),
+        ("fetch", slurp::fetch),
         ("file", file::run),
+        ("find", find::run),
+        ("lineinfile", lineinfile::run),
+        ("replace", replace::run),
+        ("slurp", slurp::run),
         ("stat", stat::run),
+        ("tempfile", tempfile::run),
         ("template", copy::run),
     ]
 }
