@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use yaml::{Mapping, Node, NodeValue};
 
+use crate::check::files::has_own_brackets;
 use crate::check::survey::constant;
 use crate::expressions::expressions;
 use crate::loader::Loader;
@@ -103,7 +104,8 @@ const WORLD_NAMES: &[&str] = &[
 /// Variables that do so only if groups change during the run.
 const GROUP_NAMES: &[&str] = &["groups", "group_names"];
 
-/// Lookups that read nothing but the controller's files and their arguments. Names that `vars`
+/// Lookups that read nothing but the controller's files and their arguments. The template crate
+/// says which names `vars` and which files `template` reaches. Names that `vars`
 /// and files that `template` reaches are found by the template crate.
 const HARMLESS_LOOKUPS: &[&str] = &[
     "config",
@@ -118,7 +120,9 @@ const HARMLESS_LOOKUPS: &[&str] = &[
     "indexed_items",
     "ini",
     "items",
-    "lines_of",
+    "template",
+    "varnames",
+    "vars",
     "list",
     "nested",
     "cartesian",
@@ -146,8 +150,8 @@ impl Loader {
         }
         if task.module.name == "template" {
             match task.arguments.parameters.get("src").and_then(constant) {
-                Some(src) => self.reach_template(src, &mut walk),
-                None => walk.world(WorldReason::Template),
+                Some(src) if !has_own_brackets(task) => self.reach_template(src, &mut walk),
+                _ => walk.world(WorldReason::Template),
             }
         }
         walk.reached

@@ -1,48 +1,11 @@
 //! The seam to the template crate: everything this crate asks about template text.
 
-use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use diagnostics::{Sources, Span};
+pub use provision_template::{Dialect, Reach, TextKind};
+use provision_template::{Engine, Found, Nowhere, Scope, Slot};
 use yaml::Node;
-
-/// Whose rules apply.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
-pub enum Dialect {
-    /// ansible-core 2.18.
-    #[default]
-    Classic,
-    /// ansible-core 2.19.
-    Strict,
-}
-
-/// How a text is read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TextKind {
-    /// Text with templates in it.
-    Template,
-    /// An expression without brackets.
-    Condition,
-    /// A template file.
-    File,
-}
-
-/// What a text can evaluate.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Reach {
-    /// Names that it reads.
-    pub names: BTreeSet<String>,
-    /// Whether it may read any name.
-    pub dynamic: bool,
-    /// Lookups it calls.
-    pub lookups: BTreeSet<String>,
-    /// Templates it includes.
-    pub includes: BTreeSet<String>,
-    /// Whether it may include any template.
-    pub dynamic_includes: bool,
-    /// Whether its value depends on more than names.
-    pub impure: bool,
-    /// Filters, tests and functions that don't exist.
-    pub unknown: BTreeSet<String>,
-}
 
 /// A syntax error.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,40 +18,104 @@ pub(crate) struct Fault {
 
 /// Asks the template crate.
 #[derive(Debug)]
-pub(crate) struct Templates {}
+pub(crate) struct Templates {
+    engine: Engine,
+}
 
 impl Templates {
-    pub(crate) fn new(_dialect: Dialect) -> Self {
-        Templates {}
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Templates { engine: Engine::new(dialect) }
     }
 
     /// The first syntax error of a text.
-    pub(crate) fn check(&self, _text: &str, _kind: TextKind) -> Option<Fault> {
-        None
+    pub(crate) fn check(&self, text: &str, kind: TextKind) -> Option<Fault> {
+        let error = match self.engine.check_syntax(text, kind) {
+            Ok(()) => return None,
+            Err(error) => error,
+        };
+        let hint = error.fault().and_then(|fault| fault.hint.clone());
+        let message = error.message();
+        let what = if kind == TextKind::Condition { "expression" } else { "template" };
+        let message = match message.strip_prefix("template error while templating string: ") {
+            Some(reason) => format!("the {what} is not valid: {reason}"),
+            None => message.to_owned(),
+        };
+        // A node over the text alone: places in its errors are places in the text.
+        let mut sources = Sources::default();
+        let id = sources.add("", text);
+        let node = Node::string(Span::new(id, 0, text.len()), text);
+        let errors = self.engine.check_node(&node, kind);
+        let label = errors.first().and_then(|error| error.diagnostic(&sources).primary);
+        let range = label
+            .map(|label| (label.span.start as usize, label.span.end as usize))
+            .filter(|(start, end)| (*start, *end) != (0, text.len()));
+        let range = range.or_else(|| named(&message, text));
+        Some(Fault { message, range, hint })
     }
 
     /// What a text can evaluate.
-    pub(crate) fn reach(&self, _text: &str, _kind: TextKind) -> Reach {
-        Reach::default()
+    pub(crate) fn reach(&self, text: &str, kind: TextKind) -> Reach {
+        self.engine.names_in(text, kind)
     }
 
     /// The texts of a template over the given variables, several if it means a list; the error is
     /// a label for its place.
     pub(crate) fn render(
         &self,
-        _node: &Node,
-        _lookup: &dyn Fn(&str) -> Option<Node>,
+        node: &Node,
+        lookup: &dyn Fn(&str) -> Option<Node>,
     ) -> Result<Vec<String>, String> {
-        Err("a template".to_owned())
+        let value = self
+            .engine
+            .render_node(node, &Statics(lookup), &Nowhere)
+            .map_err(|error| error.message().to_owned())?;
+        let scalar = |value: &serde_json::Value| match value {
+            serde_json::Value::String(text) => Ok(text.clone()),
+            serde_json::Value::Number(number) => Ok(number.to_string()),
+            other => Err(format!("means {other}, where text is expected")),
+        };
+        match provision_template::to_json(&value) {
+            serde_json::Value::Array(items) => items.iter().map(scalar).collect(),
+            other => Ok(vec![scalar(&other)?]),
+        }
     }
+}
+
+/// Variables that are known when loading.
+struct Statics<'a>(&'a dyn Fn(&str) -> Option<Node>);
+
+impl Scope for Statics<'_> {
+    fn lookup(&self, name: &str) -> Found {
+        match (self.0)(name) {
+            Some(node) => Found::Slot(Slot::Template(Arc::new(node))),
+            None => Found::Undefined,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Where the name stands that a message quotes.
+fn named(message: &str, text: &str) -> Option<(usize, usize)> {
+    let (_, rest) = message.split_once("named '")?;
+    let name = rest.split('\'').next()?;
+    let is_part = |character: char| character.is_alphanumeric() || character == '_';
+    let (start, _) = text.match_indices(name).find(|(start, _)| {
+        let before = text.get(..*start).and_then(|before| before.chars().next_back());
+        let after = text.get(start + name.len()..).and_then(|after| after.chars().next());
+        !before.is_some_and(is_part) && !after.is_some_and(is_part)
+    })?;
+    Some((start, start + name.len()))
 }
 
 /// Whether a text holds a template.
 pub(crate) fn is_template(text: &str) -> bool {
-    text.contains("{{") || text.contains("{%") || text.contains("{#")
+    provision_template::text_has_template(text)
 }
 
-/// Whether a value holds a template anywhere.
+/// Whether a value holds a template anywhere, keys of mappings included.
 pub(crate) fn holds_template(node: &Node) -> bool {
     if node.is_unsafe() {
         return false;

@@ -267,7 +267,7 @@ fn all_forms_of_a_module_call_mean_the_same() {
     - action: debug msg='a b' verbosity=1
     - action: {module: debug, msg: a b, verbosity: '1'}
     - action: {module: debug msg='a b', args: {verbosity: '1'}}
-    - debug: msg={{ a b | default('c d') }} verbosity=1
+    - debug: msg={{ a ~ b | default('c d') }} verbosity=1
 ",
     )]);
     let lines: Vec<&str> = text.lines().skip(2).take(7).collect();
@@ -278,7 +278,7 @@ fn all_forms_of_a_module_call_mean_the_same() {
         let ordered = line.contains("[args msg=a b verbosity=1]");
         assert!(ordered || line.contains("[args verbosity=1 msg=a b]"), "{line}");
     }
-    assert_eq!(lines[6], "  debug: debug [args msg={{ a b | default('c d') }} verbosity=1]");
+    assert_eq!(lines[6], "  debug: debug [args msg={{ a ~ b | default('c d') }} verbosity=1]");
 }
 
 #[test]

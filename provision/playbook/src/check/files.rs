@@ -53,7 +53,7 @@ impl Loader {
             }
         };
         match needed.kind {
-            Needs::Template if !self.is_folder(&path) => {
+            Needs::Template if !self.is_folder(&path) && !has_own_brackets(task) => {
                 self.check_template_file(&path, needed.node.span, soft);
             }
             Needs::Variables if !self.is_folder(&path) => {
@@ -114,4 +114,13 @@ fn needed(task: &Task) -> Option<Needed<'_>> {
     let elsewhere = name.contains("://") || name.starts_with('~') || name.starts_with('"');
     let is_text = matches!(node.value, NodeValue::String(_));
     (is_text && !elsewhere && !name.is_empty()).then_some(Needed { subfolder, name, node, kind })
+}
+
+/// Whether a template task says what its brackets look like: only the run can read the file.
+pub(crate) fn has_own_brackets(task: &Task) -> bool {
+    let options = ["variable_start_string", "block_start_string", "comment_start_string"];
+    let ends = ["variable_end_string", "block_end_string", "comment_end_string"];
+    let parameters = &task.arguments.parameters;
+    task.arguments.splat.is_some()
+        || options.iter().chain(&ends).any(|name| parameters.get(name).is_some())
 }

@@ -1,7 +1,7 @@
 //! Static checks of what has been loaded: everything that can be known to be wrong before any
 //! host is reached.
 
-mod files;
+pub(crate) mod files;
 mod notify;
 mod parameters;
 pub(crate) mod survey;

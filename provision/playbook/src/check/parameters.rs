@@ -50,7 +50,12 @@ impl Loader {
             self.check_facts(task);
         }
         let Err(errors) = normalise(spec, object) else { return };
+        let unknown = errors.iter().any(|error| matches!(error, ArgumentError::Unknown { .. }));
         for error in errors {
+            // The unknown one is probably a slip of the missing one.
+            if unknown && matches!(error, ArgumentError::OneOf { .. }) {
+                continue;
+            }
             if let Some(diagnostic) = explain(task, &error) {
                 self.report(diagnostic);
             }

@@ -109,7 +109,7 @@ impl Loader {
         };
         let hint = fault.hint.or_else(|| quoting_hint(text, kind));
         self.report(
-            severity("template-syntax", fault.message).at(span, "in this template").hint_if(hint),
+            severity("template-syntax", fault.message).at(span, "not understood").hint_if(hint),
         );
     }
 }
@@ -118,6 +118,15 @@ impl Loader {
 fn quoting_hint(text: &str, kind: TextKind) -> Option<String> {
     if kind == TextKind::Template && text.matches("{{").count() != text.matches("}}").count() {
         return Some("every `{{` needs a `}}`; to write it as text: `{{ '{{' }}`".to_owned());
+    }
+    if kind == TextKind::Template && text.matches("{%").count() != text.matches("%}").count() {
+        return Some("every `{%` needs a `%}`".to_owned());
+    }
+    for (open, close) in [("if", "endif"), ("for", "endfor")] {
+        let is = |word: &str| text.split_whitespace().filter(|part| *part == word).count();
+        if kind == TextKind::Template && text.contains("{%") && is(open) > is(close) {
+            return Some(format!("every `{{% {open} %}}` needs a `{{% {close} %}}`"));
+        }
     }
     if kind == TextKind::Condition && text.contains(" = ") {
         return Some("to compare, write `==`".to_owned());

@@ -161,7 +161,7 @@ impl Loader {
             return;
         }
         for name in reach.names.iter().filter(|name| !defined.has(name)) {
-            let span = match word(text, name) {
+            let span = match word(text, name, kind) {
                 Some(start) => Offsets::of(node, self.sources()).span(start, start + name.len()),
                 None => node.span,
             };
@@ -180,14 +180,20 @@ impl Loader {
     }
 }
 
-/// Where a name stands as a word of its own.
-fn word(text: &str, name: &str) -> Option<usize> {
+/// Where a name stands as a word of its own, inside of a template.
+fn word(text: &str, name: &str, kind: TextKind) -> Option<usize> {
+    let is_inside = |start: usize| {
+        let before = text.get(..start).unwrap_or_default();
+        kind == TextKind::Condition || before.matches("{{").count() > before.matches("}}").count()
+    };
     let is_part = |character: char| character.is_alphanumeric() || character == '_';
     text.match_indices(name)
         .find(|(start, _)| {
             let before = text.get(..*start).and_then(|before| before.chars().next_back());
             let after = text.get(start + name.len()..).and_then(|after| after.chars().next());
-            !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part)
+            let is_word =
+                !before.is_some_and(|c| is_part(c) || c == '.') && !after.is_some_and(is_part);
+            is_word && is_inside(*start)
         })
         .map(|(start, _)| start)
 }

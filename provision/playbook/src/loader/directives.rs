@@ -86,10 +86,14 @@ impl Loader {
                     }
                     Err(reason) => {
                         self.report(
-                            Diagnostic::error("dynamic-tag", "tags must be known before the run")
-                                .at(node.span, reason)
-                                .hint("use a fixed tag, or variables given with `-e`"),
+                            Diagnostic::warning(
+                                "dynamic-tag",
+                                "`--tags` and `--skip-tags` can't name this tag",
+                            )
+                            .at(node.span, format!("not known before the run: {reason}"))
+                            .hint("use a fixed tag, or variables of the play or `-e`"),
                         );
+                        tags.push(text.to_string());
                         return;
                     }
                 }

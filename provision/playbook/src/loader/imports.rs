@@ -95,7 +95,7 @@ impl Loader {
                     .at(asked, "imported again here")
                     .also(*first, "first imported here")
                     .note(format!("the way round: {}", chain.join(" → ")))
-                    .hint("an import happens before the run; for recursion use `include_tasks` with `when`"),
+                    .hint("imports happen before the run; for recursion use `include_tasks` and `when`"),
             );
             return None;
         }

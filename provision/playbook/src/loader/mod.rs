@@ -34,7 +34,7 @@ mod types;
 pub(crate) use directives::constant_boolean;
 
 /// What the caller decides about loading.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct LoadOptions {
     /// Whose rules apply.
     pub dialect: Dialect,
@@ -42,6 +42,16 @@ pub struct LoadOptions {
     pub roles_path: Vec<PathBuf>,
     /// Variables from the command line: static imports may use them in file names.
     pub extra_variables: Arc<Mapping>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        LoadOptions {
+            dialect: Dialect::Classic,
+            roles_path: Vec::new(),
+            extra_variables: Arc::default(),
+        }
+    }
 }
 
 /// Which files of a role count instead of `main`.

@@ -32,9 +32,12 @@ impl Loader {
             let name = key.as_str().unwrap_or_default();
             if NOT_YET.contains(&name) {
                 self.report(
-                    Diagnostic::error("unsupported-keyword", format!("provision does not support `{name}` in prompts yet"))
-                        .at(key.span, "a keyword of Ansible")
-                        .hint("hash the answer where it is used: `{{ answer | password_hash('sha512') }}`"),
+                    Diagnostic::error(
+                        "unsupported-keyword",
+                        format!("`{name}` is not supported in prompts yet"),
+                    )
+                    .at(key.span, "a keyword of Ansible")
+                    .hint("hash the answer in the task: `{{ answer | password_hash('sha512') }}`"),
                 );
             } else if !KNOWN.contains(&name) {
                 let closest = diagnostics::closest(name, KNOWN.iter().copied());
