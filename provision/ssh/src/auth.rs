@@ -1,8 +1,8 @@
 //! Logging in: which identities are offered in which order, and what became of each.
 //!
 //! Order as OpenSSH: configured keys that the agent holds, the agent's other keys, configured key
-//! files; then passwords. Unlike OpenSSH no `none` request is sent first, which saves a round trip,
-//! and a password is tried by one method only, so that a wrong one counts once.
+//! files; then passwords. Unlike OpenSSH no `none` request is sent before keys, which saves a round
+//! trip, and a password is tried by one method only, so that a wrong one counts once.
 
 use std::sync::Arc;
 
@@ -76,8 +76,7 @@ pub(crate) async fn authenticate(
         allowed: None,
         rsa_hash: None,
     };
-    let candidates =
-        if target.methods.public_key { login.candidates().await } else { Vec::new() };
+    let candidates = if target.methods.public_key { login.candidates().await } else { Vec::new() };
     for candidate in candidates {
         if !login.allows(MethodKind::PublicKey) {
             break;
@@ -117,9 +116,10 @@ impl Login<'_> {
         let mut used = vec![false; agent_identities.len()];
         for (file, _) in &files {
             for (identity, used) in agent_identities.iter().zip(&mut used) {
-                let is_same = file.public.as_ref().is_some_and(|public| {
-                    public.key_data() == identity.public_key().key_data()
-                });
+                let is_same = file
+                    .public
+                    .as_ref()
+                    .is_some_and(|public| public.key_data() == identity.public_key().key_data());
                 if is_same && !*used {
                     *used = true;
                     candidates.push(agent_candidate(identity));
@@ -342,36 +342,40 @@ impl Login<'_> {
     }
 
     async fn passwords(mut self) -> Result<(), SshError> {
+        let may_ask = self.target.password.is_some() || self.shared.prompter.is_some();
+        if self.allowed.is_none() && may_ask {
+            // The password goes to one method only, so the server says first which it has.
+            let none = self.connection.handle.authenticate_none(&self.target.user).await;
+            match none.map_err(|_| self.closed())? {
+                AuthResult::Success => return Ok(()),
+                AuthResult::Failure { remaining_methods, .. } if remaining_methods.is_empty() => {
+                    return Err(self.closed());
+                }
+                AuthResult::Failure { remaining_methods, .. } => {
+                    self.allowed = Some(remaining_methods);
+                }
+            }
+        }
         let method_left =
             self.allows(MethodKind::Password) || self.allows(MethodKind::KeyboardInteractive);
         let password = match (&self.target.password, method_left) {
             (Some(password), true) => Some(password.clone()),
-            // Nobody is asked before the server has said that it wants a password.
-            (None, true) if self.allowed.is_some() => self.ask_password().await,
-            _ => None,
+            (None, true) => self.ask_password().await,
+            (_, false) => None,
         };
         let Some(password) = password else { return Err(self.refused(None)) };
-        if self.allows(MethodKind::Password) {
-            let user = &self.target.user;
-            let handle = &mut self.connection.handle;
+        let step = if self.allows(MethodKind::Password) {
+            let (handle, user) = (&mut self.connection.handle, &self.target.user);
             let result = handle.authenticate_password(user, password.expose()).await;
-            let was_known = self.allowed.is_some();
             let result = result.map_err(|_| self.closed())?;
-            if let Step::Done = self.judge("password", String::new(), result)? {
-                return Ok(());
-            }
-            // If the server doesn't have the method at all, the password was not judged.
-            if was_known || self.allows(MethodKind::Password) {
-                return Err(self.refused(None));
-            }
-            self.attempts.pop();
+            self.judge("password", String::new(), result)?
+        } else {
+            self.keyboard_interactive(&password).await?
+        };
+        match step {
+            Step::Done => Ok(()),
+            Step::Next => Err(self.refused(None)),
         }
-        if self.allows(MethodKind::KeyboardInteractive)
-            && let Step::Done = self.keyboard_interactive(&password).await?
-        {
-            return Ok(());
-        }
-        Err(self.refused(None))
     }
 
     async fn ask_password(&self) -> Option<Secret> {

@@ -141,7 +141,8 @@ impl Client {
     ) -> Result<Vec<Target>, SshError> {
         let target = self.resolve(destination, options)?;
         // The destination's password is none of the jump hosts' business.
-        let mut jump_options = ConnectOptions { password: None, jump: Some(Vec::new()), ..options.clone() };
+        let mut jump_options =
+            ConnectOptions { password: None, jump: Some(Vec::new()), ..options.clone() };
         let mut hops = vec![target];
         let mut pending = hops.first().map(|target| target.jump.clone()).unwrap_or_default();
         while let Some(jump) = pending.pop() {

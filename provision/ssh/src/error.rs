@@ -291,19 +291,24 @@ impl SshError {
                 format!("make {} writable, or choose another known_hosts file", path.display())
             }
             Self::Resolve { .. } => {
-                "check the spelling and the name server, or set ansible_host to an address".to_owned()
+                "check the spelling and the name server, or set ansible_host to an address"
+                    .to_owned()
             }
             Self::Connect { .. } => {
-                "check that the host is up, sshd listens there and no firewall is between".to_owned()
+                "check that the host is up, sshd listens there and no firewall is between"
+                    .to_owned()
             }
             Self::Timeout { .. } => {
-                "check that the host is up and not overloaded, or raise the connect timeout".to_owned()
+                "check that the host is up and not overloaded, or raise the connect timeout"
+                    .to_owned()
             }
             Self::Handshake { .. } => {
                 "see the log of sshd on the host; it may be limiting connections (MaxStartups)"
                     .to_owned()
             }
-            Self::Negotiation { .. } => "update sshd on the host or its list of algorithms".to_owned(),
+            Self::Negotiation { .. } => {
+                "update sshd on the host or its list of algorithms".to_owned()
+            }
             Self::Jump { source, .. } => source.hint(),
             Self::HostKeyUnknown(unknown) => format!(
                 "compare the fingerprint with the host's own, then run `provision trust {}`",
@@ -315,7 +320,8 @@ impl SshError {
                 known.location
             ),
             Self::HostKeyRevoked { .. } => {
-                "the key was stolen or retired: give the host a new key, then trust that one".to_owned()
+                "the key was stolen or retired: give the host a new key, then trust that one"
+                    .to_owned()
             }
             Self::Authentication(failure) => failure.hint(),
             Self::Refused { .. } => {

@@ -69,7 +69,14 @@ mod tests {
 
     #[test]
     fn malformed_blobs_are_no_keys() {
-        for blob in [&b""[..], b"\0\0", b"\0\0\0\x09ssh", b"\xff\xff\xff\xffx", b"\0\0\0\0", b"\0\0\0\x02a\n"] {
+        for blob in [
+            &b""[..],
+            b"\0\0",
+            b"\0\0\0\x09ssh",
+            b"\xff\xff\xff\xffx",
+            b"\0\0\0\0",
+            b"\0\0\0\x02a\n",
+        ] {
             assert_eq!(HostKey::from_blob(blob.to_vec()), None, "{blob:?}");
         }
         let key = HostKey::from_blob(b"\0\0\0\x07ssh-rsarest".to_vec()).unwrap();

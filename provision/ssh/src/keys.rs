@@ -155,7 +155,9 @@ async fn decode(
             Err(_) if passphrase.is_some() => Ok(None),
             // The old formats tell "encrypted" apart from "broken" by their headers only.
             Err(_) if text.contains("ENCRYPTED") => Ok(None),
-            Err(error) => Err(format!("not a private key that we can read: {error}").to_lowercase()),
+            Err(error) => {
+                Err(format!("not a private key that we can read: {error}").to_lowercase())
+            }
         }
     };
     tokio::task::spawn_blocking(job).await.map_err(|error| error.to_string())?

@@ -87,7 +87,9 @@ impl FromStr for Destination {
 
 /// Characters that no host name or address contains and that would confuse `known_hosts`.
 pub(crate) fn is_forbidden_in_host(character: char) -> bool {
-    character.is_whitespace() || character.is_control() || "[],/@|*?!\"'`$\\;&<>(){}".contains(character)
+    character.is_whitespace()
+        || character.is_control()
+        || "[],/@|*?!\"'`$\\;&<>(){}".contains(character)
 }
 
 /// What to do with a host whose key is in none of the `known_hosts` files.
@@ -219,7 +221,10 @@ mod tests {
     #[test]
     fn destinations_parse_and_print() {
         let full: Destination = "admin@web1:2222".parse().unwrap();
-        assert_eq!((full.user.as_deref(), full.host.as_str(), full.port), (Some("admin"), "web1", Some(2222)));
+        assert_eq!(
+            (full.user.as_deref(), full.host.as_str(), full.port),
+            (Some("admin"), "web1", Some(2222))
+        );
         let v6: Destination = "[fe80::1]:22".parse().unwrap();
         assert_eq!((v6.host.as_str(), v6.port), ("fe80::1", Some(22)));
         assert_eq!(v6.to_string(), "[fe80::1]:22");

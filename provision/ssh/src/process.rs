@@ -237,9 +237,8 @@ impl Outputs {
             if current.is_some() {
                 return false;
             }
-            let broken = broken.unwrap_or_else(|| {
-                link.lost("the host closed the channel without an exit status")
-            });
+            let broken = broken
+                .unwrap_or_else(|| link.lost("the host closed the channel without an exit status"));
             *current = Some(Err(broken));
             true
         });

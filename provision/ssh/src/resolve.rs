@@ -216,10 +216,11 @@ fn identities(
     }
     if sources.is_empty() && !config.has_identity_none() {
         let directory = tokens.local.home.join(".ssh");
-        sources.extend(DEFAULT_IDENTITIES.iter().map(|name| IdentitySource {
-            path: directory.join(name),
-            is_configured: false,
-        }));
+        sources.extend(
+            DEFAULT_IDENTITIES
+                .iter()
+                .map(|name| IdentitySource { path: directory.join(name), is_configured: false }),
+        );
     }
     Ok(sources)
 }

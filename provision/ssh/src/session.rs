@@ -110,8 +110,7 @@ impl Session {
 
     /// A connection from the host to another one, for jumps.
     pub(crate) async fn tunnel(&self, host: &str, port: u16) -> Result<Tunnel, SshError> {
-        let opening =
-            self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
+        let opening = self.handle.channel_open_direct_tcpip(host, u32::from(port), "127.0.0.1", 0);
         let channel = self.open(opening).await?;
         Ok(Tunnel::new(attach(channel, Arc::clone(&self.link))))
     }

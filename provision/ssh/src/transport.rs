@@ -90,7 +90,10 @@ impl Drop for Gate {
 impl client::Handler for Gate {
     type Error = LinkError;
 
-    async fn check_server_key(&mut self, shown: &PublicKeyOrCertificate) -> Result<bool, LinkError> {
+    async fn check_server_key(
+        &mut self,
+        shown: &PublicKeyOrCertificate,
+    ) -> Result<bool, LinkError> {
         let key = self.verifier.verify(shown).await.map_err(LinkError::Refused)?;
         self.link.set_host_key(key);
         Ok(true)
@@ -203,7 +206,9 @@ fn handshake_error(error: LinkError, link: &Link) -> SshError {
         },
         error => {
             let detail = match link.ended() {
-                Some(reason) if matches!(error, LinkError::Russh(russh::Error::Disconnect)) => reason,
+                Some(reason) if matches!(error, LinkError::Russh(russh::Error::Disconnect)) => {
+                    reason
+                }
                 _ => describe(&error),
             };
             SshError::Handshake { address, detail }
@@ -278,8 +283,9 @@ fn host_key_algorithms(
     };
     let known = verifier.known_types();
     let allowed = all.iter().filter(|algorithm| limits.host_keys.allows(algorithm.as_str()));
-    let (mut first, last): (Vec<Algorithm>, Vec<Algorithm>) =
-        allowed.cloned().partition(|algorithm| known.iter().any(|known| *known == key_type(algorithm)));
+    let (mut first, last): (Vec<Algorithm>, Vec<Algorithm>) = allowed
+        .cloned()
+        .partition(|algorithm| known.iter().any(|known| *known == key_type(algorithm)));
     first.extend(last);
     let certificates = if verifier.has_authorities() {
         all.into_iter()

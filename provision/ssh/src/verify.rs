@@ -8,12 +8,10 @@ use russh::keys::{Certificate, PublicKey, PublicKeyOrCertificate};
 
 use crate::error::{SshError, UnknownHostKey};
 use crate::host_key::HostKey;
-use crate::known_hosts::{
-    HostName, KnownHosts, NameStorage, Verdict, check_host_certificate,
-};
+use crate::known_hosts::{HostName, KnownHosts, NameStorage, Verdict, check_host_certificate};
 use crate::options::HostKeyPolicy;
-use crate::trust::TrustStore;
 use crate::transport::host_key;
+use crate::trust::TrustStore;
 
 /// Checks the key of one host.
 pub(crate) struct Verifier {
@@ -146,11 +144,9 @@ impl Verifier {
         }
         match verdict {
             Verdict::Known(_) => Ok(key),
-            Verdict::Revoked(location) => Err(SshError::HostKeyRevoked {
-                host: self.name.to_string(),
-                shown: key,
-                location,
-            }),
+            Verdict::Revoked(location) => {
+                Err(SshError::HostKeyRevoked { host: self.name.to_string(), shown: key, location })
+            }
             _ if check.policy == HostKeyPolicy::Off => Ok(key),
             Verdict::Changed { known } => Err(SshError::HostKeyChanged {
                 host: self.name.to_string(),

@@ -34,7 +34,8 @@ pub(crate) fn check_host_certificate(
         return Err("it names no host".to_owned());
     }
     let host = host.to_ascii_lowercase();
-    if !principals.iter().any(|principal| pattern::matches(&principal.to_ascii_lowercase(), &host)) {
+    if !principals.iter().any(|principal| pattern::matches(&principal.to_ascii_lowercase(), &host))
+    {
         return Err(format!("it is for {}, not for {host}", principals.join(", ")));
     }
     if certificate.critical_options().iter().next().is_some() {

@@ -84,22 +84,33 @@ impl KnownHosts {
 
     /// Lines that could not be used, for `doctor`.
     pub fn malformed(&self) -> impl Iterator<Item = (&Path, &MalformedLine)> {
-        self.files.iter().flat_map(|file| {
-            file.text.malformed.iter().map(|line| (file.path.as_path(), line))
-        })
+        self.files
+            .iter()
+            .flat_map(|file| file.text.malformed.iter().map(|line| (file.path.as_path(), line)))
     }
 
     /// Appends keys of a host to a file and makes them durable. Creates the file (mode 0600) and
     /// its directory (0700) if they are missing; ends a last line that lacks its newline first.
     ///
     /// # Errors
-    /// The file cannot be opened, written or synchronised, or there is no randomness for the salt.
+    /// The file cannot be opened, written or synchronised, there is no randomness for the salt, or
+    /// the name would mean something else in the file (a wildcard, a list, another line).
     pub fn append(
         path: &Path,
         name: &HostName,
         keys: &[HostKey],
         storage: NameStorage,
     ) -> io::Result<()> {
+        // Brackets and colons are part of `[host]:port` and of IPv6 addresses.
+        let is_special = |character: char| {
+            character.is_whitespace()
+                || character.is_control()
+                || "@?*#,|!'\"\\".contains(character)
+        };
+        if name.as_str().is_empty() || name.as_str().contains(is_special) {
+            let problem = format!("`{name}` is not a name that can be written down");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, problem));
+        }
         let mut lines = String::new();
         for key in keys {
             let name = match storage {
@@ -138,7 +149,8 @@ fn append_lines(path: &Path, lines: &str) -> io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
     let existed = path.exists();
-    let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+    let mut file =
+        OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
     // Another program may append at the same time: one write per call keeps lines whole.
     let mut text = String::with_capacity(lines.len() + 1);
     if file.metadata()?.is_file() && file.seek(SeekFrom::End(0))? > 0 {

@@ -39,8 +39,22 @@ fn hashed(name: &str) -> String {
 
 fn any_hosts() -> impl Strategy<Value = String> {
     let pattern = prop::sample::select(vec![
-        "web1", "WEB1", "web?", "web*", "*", "!web1", "!*.example.org", "*.example.org",
-        "[web1]:2222", "[web*]:2222", "[*]:*", "10.0.0.*", "![web1]:2222", "w*1", "", "*1*",
+        "web1",
+        "WEB1",
+        "web?",
+        "web*",
+        "*",
+        "!web1",
+        "!*.example.org",
+        "*.example.org",
+        "[web1]:2222",
+        "[web*]:2222",
+        "[*]:*",
+        "10.0.0.*",
+        "![web1]:2222",
+        "w*1",
+        "",
+        "*1*",
     ]);
     let list = prop::collection::vec(pattern, 1..4).prop_map(|patterns| patterns.join(","));
     let hash = prop::sample::select(NAMES).prop_map(hashed);
@@ -168,4 +182,15 @@ fn other_ports_fall_back_to_the_plain_name() {
     assert!(matches!(verdict(&text, "h", 2222, 0), Verdict::Changed { .. }));
     // The other way round there is none.
     assert_eq!(verdict(&line("[h]:2222", 0), "h", 22, 0), unknown);
+}
+
+#[test]
+fn names_that_mean_something_else_are_not_written_down() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("known_hosts");
+    for name in ["*", "a,b", "a b", "a\nb", "|1|x|y", "!a", "#a", ""] {
+        let name = HostName::alias(name);
+        KnownHosts::append(&file, &name, &[key(0)], super::NameStorage::Plain).unwrap_err();
+    }
+    assert!(!file.exists());
 }

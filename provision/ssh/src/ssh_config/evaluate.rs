@@ -42,12 +42,8 @@ pub(crate) fn evaluate(
     files: &[LoadedConfig],
     subject: Subject<'_>,
 ) -> Result<HostConfig, SshError> {
-    let mut evaluation = Evaluation {
-        subject,
-        is_final: false,
-        wants_final: false,
-        config: HostConfig::default(),
-    };
+    let mut evaluation =
+        Evaluation { subject, is_final: false, wants_final: false, config: HostConfig::default() };
     evaluation.run(files)?;
     if evaluation.wants_final {
         // The second pass sees the host name that the first one has found, and can't change it.
@@ -105,7 +101,9 @@ impl Evaluation<'_> {
         }
         let arguments = match &line.arguments {
             Ok(arguments) if !arguments.is_empty() => arguments,
-            Ok(_) => return Err(refuse(location, format!("{} lacks a value", line.keyword), CORRECT)),
+            Ok(_) => {
+                return Err(refuse(location, format!("{} lacks a value", line.keyword), CORRECT));
+            }
             Err(problem) => return Err(refuse(location, *problem, CORRECT)),
         };
         match line.keyword.as_str() {
@@ -144,7 +142,8 @@ impl Evaluation<'_> {
                 let is_neutral = neutral.iter().any(|value| first.eq_ignore_ascii_case(value));
                 let is_first = !self.config.has(keyword);
                 if is_first && !is_neutral {
-                    let problem = format!("`{keyword} {first}` applies to this host and is not supported");
+                    let problem =
+                        format!("`{keyword} {first}` applies to this host and is not supported");
                     let hint = "remove it for this host, or give the options that it stands for";
                     return Err(refuse(setting.location, problem, hint));
                 }
@@ -194,7 +193,8 @@ impl Evaluation<'_> {
                         None if !holds => continue,
                         None => {
                             let problem = format!("`Match {name}` is not supported");
-                            let hint = "use Host, or Match with host, originalhost, user or localuser";
+                            let hint =
+                                "use Host, or Match with host, originalhost, user or localuser";
                             return Err(refuse(location.clone(), problem, hint));
                         }
                     }

@@ -33,14 +33,30 @@ pub(crate) fn canonical(keyword: &str) -> &str {
 /// Classifies a canonical keyword.
 pub(crate) fn treatment(keyword: &str) -> Treatment {
     match keyword {
-        "hostname" | "user" | "port" | "identitiesonly" | "identityagent" | "hostkeyalias"
-        | "proxyjump" | "connecttimeout" | "connectionattempts" | "serveraliveinterval"
-        | "serveralivecountmax" | "stricthostkeychecking" | "hashknownhosts" | "ciphers"
-        | "macs" | "kexalgorithms" | "hostkeyalgorithms" | "pubkeyacceptedalgorithms"
-        | "ignoreunknown" | "addressfamily" | "passwordauthentication"
-        | "kbdinteractiveauthentication" | "pubkeyauthentication" | "preferredauthentications" => {
-            Treatment::Single
-        }
+        "hostname"
+        | "user"
+        | "port"
+        | "identitiesonly"
+        | "identityagent"
+        | "hostkeyalias"
+        | "proxyjump"
+        | "connecttimeout"
+        | "connectionattempts"
+        | "serveraliveinterval"
+        | "serveralivecountmax"
+        | "stricthostkeychecking"
+        | "hashknownhosts"
+        | "ciphers"
+        | "macs"
+        | "kexalgorithms"
+        | "hostkeyalgorithms"
+        | "pubkeyacceptedalgorithms"
+        | "ignoreunknown"
+        | "addressfamily"
+        | "passwordauthentication"
+        | "kbdinteractiveauthentication"
+        | "pubkeyauthentication"
+        | "preferredauthentications" => Treatment::Single,
         "userknownhostsfile" | "globalknownhostsfile" | "proxycommand" => Treatment::List,
         "identityfile" | "certificatefile" => Treatment::Every,
         "pkcs11provider" | "smartcarddevice" | "knownhostscommand" | "revokedhostkeys"
@@ -56,25 +72,89 @@ pub(crate) fn treatment(keyword: &str) -> Treatment {
 /// Interactive use, forwarding, multiplexing, logging, methods that we don't have (a server that
 /// wants them refuses us with a clear message), and restrictions that we exceed anyway.
 const IGNORED: &[&str] = &[
-    "addkeystoagent", "afstokenpassing", "batchmode", "canonicaldomains",
-    "canonicalizefallbacklocal", "canonicalizemaxdots", "canonicalizepermittedcnames",
-    "casignaturealgorithms", "channeltimeout", "checkhostip", "cipher", "clearallforwardings",
-    "compression", "compressionlevel", "controlmaster", "controlpath", "controlpersist",
-    "dynamicforward", "enableescapecommandline", "enablesshkeysign", "escapechar",
-    "exitonforwardfailure", "fallbacktorsh", "fingerprinthash", "forkafterauthentication",
-    "forwardagent", "forwardx11", "forwardx11timeout", "forwardx11trusted", "gatewayports",
-    "globalknownhostsfile2", "gssapiauthentication", "gssapiclientidentity",
-    "gssapidelegatecredentials", "gssapikexalgorithms", "gssapikeyexchange",
-    "gssapirenewalforcesrekey", "gssapiserveridentity", "gssapitrustdns",
-    "hostbasedacceptedalgorithms", "hostbasedauthentication", "hostbasedkeytypes", "ipqos",
-    "kbdinteractivedevices", "keepalive", "kerberosauthentication", "kerberostgtpassing",
-    "localcommand", "localforward", "loglevel", "logverbose",
-    "nohostauthenticationforlocalhost", "numberofpasswordprompts", "obscurekeystroketiming",
-    "permitremoteopen", "protocol", "proxyusefdpass", "rekeylimit", "remoteforward",
-    "requesttty", "requiredrsasize", "rhostsauthentication", "rhostsrsaauthentication",
-    "rsaauthentication", "securitykeyprovider", "sendenv", "setenv", "stdinnull",
-    "streamlocalbindmask", "streamlocalbindunlink", "syslogfacility", "tag", "tcpkeepalive",
-    "tunnel", "tunneldevice", "updatehostkeys", "useprivilegedport", "userknownhostsfile2",
-    "useroaming", "usersh", "verifyhostkeydns", "versionaddendum", "visualhostkey",
-    "warnweakcrypto", "xauthlocation",
+    "addkeystoagent",
+    "afstokenpassing",
+    "batchmode",
+    "canonicaldomains",
+    "canonicalizefallbacklocal",
+    "canonicalizemaxdots",
+    "canonicalizepermittedcnames",
+    "casignaturealgorithms",
+    "channeltimeout",
+    "checkhostip",
+    "cipher",
+    "clearallforwardings",
+    "compression",
+    "compressionlevel",
+    "controlmaster",
+    "controlpath",
+    "controlpersist",
+    "dynamicforward",
+    "enableescapecommandline",
+    "enablesshkeysign",
+    "escapechar",
+    "exitonforwardfailure",
+    "fallbacktorsh",
+    "fingerprinthash",
+    "forkafterauthentication",
+    "forwardagent",
+    "forwardx11",
+    "forwardx11timeout",
+    "forwardx11trusted",
+    "gatewayports",
+    "globalknownhostsfile2",
+    "gssapiauthentication",
+    "gssapiclientidentity",
+    "gssapidelegatecredentials",
+    "gssapikexalgorithms",
+    "gssapikeyexchange",
+    "gssapirenewalforcesrekey",
+    "gssapiserveridentity",
+    "gssapitrustdns",
+    "hostbasedacceptedalgorithms",
+    "hostbasedauthentication",
+    "hostbasedkeytypes",
+    "ipqos",
+    "kbdinteractivedevices",
+    "keepalive",
+    "kerberosauthentication",
+    "kerberostgtpassing",
+    "localcommand",
+    "localforward",
+    "loglevel",
+    "logverbose",
+    "nohostauthenticationforlocalhost",
+    "numberofpasswordprompts",
+    "obscurekeystroketiming",
+    "permitremoteopen",
+    "protocol",
+    "proxyusefdpass",
+    "rekeylimit",
+    "remoteforward",
+    "requesttty",
+    "requiredrsasize",
+    "rhostsauthentication",
+    "rhostsrsaauthentication",
+    "rsaauthentication",
+    "securitykeyprovider",
+    "sendenv",
+    "setenv",
+    "stdinnull",
+    "streamlocalbindmask",
+    "streamlocalbindunlink",
+    "syslogfacility",
+    "tag",
+    "tcpkeepalive",
+    "tunnel",
+    "tunneldevice",
+    "updatehostkeys",
+    "useprivilegedport",
+    "userknownhostsfile2",
+    "useroaming",
+    "usersh",
+    "verifyhostkeydns",
+    "versionaddendum",
+    "visualhostkey",
+    "warnweakcrypto",
+    "xauthlocation",
 ];

@@ -43,9 +43,7 @@ pub(crate) fn load(
     local: &LocalUser,
 ) -> Result<Vec<LoadedConfig>, SshError> {
     let sources: Vec<(PathBuf, Origin)> = match files {
-        Some(files) => {
-            files.iter().map(|path| (local.expand_tilde(path), Origin::User)).collect()
-        }
+        Some(files) => files.iter().map(|path| (local.expand_tilde(path), Origin::User)).collect(),
         None => vec![
             (local.home.join(".ssh/config"), Origin::User),
             (PathBuf::from("/etc/ssh/ssh_config"), Origin::System),

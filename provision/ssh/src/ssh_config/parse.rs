@@ -24,7 +24,8 @@ pub struct SshConfigText {
 #[must_use]
 pub fn parse_ssh_config(text: &str) -> SshConfigText {
     let lines = text.split('\n').enumerate().filter_map(|(index, line)| {
-        let line = line.trim_end_matches([' ', '\t', '\r', '\u{c}']).trim_start_matches([' ', '\t']);
+        let line =
+            line.trim_end_matches([' ', '\t', '\r', '\u{c}']).trim_start_matches([' ', '\t']);
         let (keyword, rest) = split_keyword(line);
         if keyword.is_empty() || keyword.starts_with('#') {
             return None;

@@ -97,19 +97,51 @@ fn compare(file: &Path, host: &str) -> Result<(), TestCaseError> {
 /// One line of a random configuration. Two hosts, many ways to say them.
 fn any_line() -> impl Strategy<Value = String> {
     let pattern = prop::sample::select(vec![
-        "web1", "web2", "web*", "*", "!web1", "web?", "!web2", "WEB1", "real.example.org", "!*",
+        "web1",
+        "web2",
+        "web*",
+        "*",
+        "!web1",
+        "web?",
+        "!web2",
+        "WEB1",
+        "real.example.org",
+        "!*",
     ]);
     let patterns = prop::collection::vec(pattern, 1..3).prop_map(|list| list.join(" "));
     let lists = prop::sample::select(vec!["web1", "web*,!web2", "real*", "*", "!web1,*", "WEB*"]);
     let setting = prop::sample::select(vec![
-        "HostName real.example.org", "hostname=%h.Example.ORG", "HostName 10.0.0.1 # comment",
-        "Port 2222", "port = 22", "Port \"443\"", "User alice", "User \"bob\"", "user 'carol'",
-        "IdentityFile ~/.ssh/a", "IdentityFile ~/.ssh/%h-%p", "IdentityFile \"/tmp/a b\"",
-        "IdentityFile none", "IdentitiesOnly yes", "IdentitiesOnly no", "ProxyJump none",
-        "ProxyJump gate", "ProxyJump root@gate:2022,second", "ConnectTimeout 7",
-        "ConnectTimeout 1m30s", "ServerAliveInterval 2m", "ServerAliveCountMax 9",
-        "ForwardAgent yes", "Compression no", "Port 0", "Port x", "User a b", "ConnectTimeout x",
-        "IdentitiesOnly maybe", "HostName", "User \"a",
+        "HostName real.example.org",
+        "hostname=%h.Example.ORG",
+        "HostName 10.0.0.1 # comment",
+        "Port 2222",
+        "port = 22",
+        "Port \"443\"",
+        "User alice",
+        "User \"bob\"",
+        "user 'carol'",
+        "IdentityFile ~/.ssh/a",
+        "IdentityFile ~/.ssh/%h-%p",
+        "IdentityFile \"/tmp/a b\"",
+        "IdentityFile none",
+        "IdentitiesOnly yes",
+        "IdentitiesOnly no",
+        "ProxyJump none",
+        "ProxyJump gate",
+        "ProxyJump root@gate:2022,second",
+        "ConnectTimeout 7",
+        "ConnectTimeout 1m30s",
+        "ServerAliveInterval 2m",
+        "ServerAliveCountMax 9",
+        "ForwardAgent yes",
+        "Compression no",
+        "Port 0",
+        "Port x",
+        "User a b",
+        "ConnectTimeout x",
+        "IdentitiesOnly maybe",
+        "HostName",
+        "User \"a",
     ]);
     prop_oneof![
         2 => patterns.prop_map(|patterns| format!("Host {patterns}")),
@@ -166,15 +198,20 @@ fn what_we_cannot_do_is_an_error_only_where_it_applies() {
     assert!(error.to_string().contains("config:2: ProxyCommand"), "{error}");
     assert!(target(text, "other").unwrap_err().to_string().contains("config:4"));
     target(text, "third").unwrap();
-    for line in ["Match exec true", "Frobnicate yes", "PKCS11Provider /x", "CanonicalizeHostname yes"] {
+    for line in
+        ["Match exec true", "Frobnicate yes", "PKCS11Provider /x", "CanonicalizeHostname yes"]
+    {
         let error = target(&format!("Host web\n {line}\n"), "web").unwrap_err();
         assert!(error.to_string().contains("config:2"), "{error}");
         assert!(!error.hint().is_empty());
     }
     // Neutral values, names to ignore, and criteria after one that doesn't hold.
     for line in [
-        "ProxyCommand none", "PKCS11Provider none", "CanonicalizeHostname no",
-        "IgnoreUnknown frob*\n Frobnicate yes", "Match host no exec true",
+        "ProxyCommand none",
+        "PKCS11Provider none",
+        "CanonicalizeHostname no",
+        "IgnoreUnknown frob*\n Frobnicate yes",
+        "Match host no exec true",
         "ProxyJump gate\n ProxyCommand nc",
     ] {
         target(&format!("Host web\n {line}\n"), "web").unwrap();

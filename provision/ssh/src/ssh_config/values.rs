@@ -188,12 +188,13 @@ impl HostConfig {
     }
 
     pub(crate) fn address_family(&self) -> Result<AddressFamily, SshError> {
-        let family = self.parse("addressfamily", |value| match value.to_ascii_lowercase().as_str() {
-            "any" => Ok(AddressFamily::Any),
-            "inet" => Ok(AddressFamily::V4),
-            "inet6" => Ok(AddressFamily::V6),
-            other => Err(format!("`{other}` is not an address family")),
-        })?;
+        let family =
+            self.parse("addressfamily", |value| match value.to_ascii_lowercase().as_str() {
+                "any" => Ok(AddressFamily::Any),
+                "inet" => Ok(AddressFamily::V4),
+                "inet6" => Ok(AddressFamily::V6),
+                other => Err(format!("`{other}` is not an address family")),
+            })?;
         Ok(family.unwrap_or_default())
     }
 
@@ -212,10 +213,7 @@ impl HostConfig {
         Ok(!is_off && is_preferred)
     }
 
-    fn paths(
-        settings: &[Setting],
-        tokens: &Tokens<'_>,
-    ) -> Result<Vec<PathBuf>, SshError> {
+    fn paths(settings: &[Setting], tokens: &Tokens<'_>) -> Result<Vec<PathBuf>, SshError> {
         let mut paths = Vec::new();
         for setting in settings {
             for argument in setting.arguments.iter().filter(|text| !is_none(text)) {
@@ -276,19 +274,24 @@ impl HostConfig {
     /// # Errors
     /// A `ProxyCommand` applies, which only OpenSSH can run.
     pub(crate) fn proxy_jump(&self, tokens: &Tokens<'_>) -> Result<Vec<Destination>, SshError> {
-        if let Some(setting) = self.first("proxycommand").filter(|setting| !is_none(setting.value())) {
+        if let Some(setting) =
+            self.first("proxycommand").filter(|setting| !is_none(setting.value()))
+        {
             return Err(SshError::Configuration {
                 location: setting.location.clone(),
                 problem: "ProxyCommand applies to this host and is not supported".to_owned(),
                 hint: "use ProxyJump, or give the jump hosts explicitly".to_owned(),
             });
         }
-        let Some(setting) = self.first("proxyjump").filter(|setting| !is_none(setting.value())) else {
+        let Some(setting) = self.first("proxyjump").filter(|setting| !is_none(setting.value()))
+        else {
             return Ok(Vec::new());
         };
         let list = tokens.expand(setting.value()).map_err(|problem| invalid(setting, problem))?;
         list.split(',')
-            .map(|jump| jump.trim().parse().map_err(|error: SshError| invalid(setting, error.to_string())))
+            .map(|jump| {
+                jump.trim().parse().map_err(|error: SshError| invalid(setting, error.to_string()))
+            })
             .collect()
     }
 
@@ -327,7 +330,8 @@ fn time(text: &str) -> Result<Duration, String> {
             _ => return Err(wrong()),
         };
         let count: u64 = number.parse().map_err(|_| wrong())?;
-        seconds = count.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
+        seconds =
+            count.checked_mul(unit).and_then(|part| seconds.checked_add(part)).ok_or_else(wrong)?;
         number.clear();
     }
     if !number.is_empty() {

@@ -109,10 +109,8 @@ async fn a_refusal_lists_what_was_tried_and_what_is_allowed() {
     });
     let wrong = keygen(sshd.directory.path(), "wrong", "ed25519", "");
     let missing = sshd.path("missing");
-    let options = ConnectOptions {
-        identity_files: vec![wrong.clone(), missing.clone()],
-        ..sshd.options()
-    };
+    let options =
+        ConnectOptions { identity_files: vec![wrong.clone(), missing.clone()], ..sshd.options() };
     let error = client().connect(&sshd.destination(), &options).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
     let text = error.to_string();
@@ -182,11 +180,8 @@ async fn the_agent_signs() {
         // The private key is only in the agent.
         std::fs::remove_file(&key).unwrap();
         let client = client_with(|options| options.agent_socket = Some(agent.socket.clone()));
-        let options = ConnectOptions {
-            identity_files: Vec::new(),
-            use_agent: None,
-            ..sshd.options()
-        };
+        let options =
+            ConnectOptions { identity_files: Vec::new(), use_agent: None, ..sshd.options() };
         client.connect(&sshd.destination(), &options).await.unwrap();
         // Only the keys that are named: by the public half, then by one that the agent lacks.
         let only = |path: &Path| ConnectOptions {
@@ -202,10 +197,8 @@ async fn the_agent_signs() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_agent_with_too_many_keys_is_told() {
-    let sshd = Sshd::start_with(Setup {
-        lines: vec!["MaxAuthTries 2".to_owned()],
-        ..Setup::default()
-    });
+    let sshd =
+        Sshd::start_with(Setup { lines: vec!["MaxAuthTries 2".to_owned()], ..Setup::default() });
     let agent = SshAgent::start();
     for number in 0..4 {
         agent.add(&keygen(sshd.directory.path(), &format!("k{number}"), "ed25519", ""));
@@ -254,10 +247,8 @@ async fn two_keys_are_given_where_two_are_wanted() {
     });
     let error = sshd.connect().await.unwrap_err();
     assert!(error.to_string().contains("accepted as a first step"), "{error}");
-    let options = ConnectOptions {
-        identity_files: vec![sshd.user_key.clone(), second],
-        ..sshd.options()
-    };
+    let options =
+        ConnectOptions { identity_files: vec![sshd.user_key.clone(), second], ..sshd.options() };
     client().connect(&sshd.destination(), &options).await.unwrap();
 }
 
@@ -265,11 +256,8 @@ async fn two_keys_are_given_where_two_are_wanted() {
 async fn errors_are_never_retried_when_a_retry_could_only_repeat_them() {
     let sshd = Sshd::start();
     let wrong = keygen(sshd.directory.path(), "wrong", "ed25519", "");
-    let options = ConnectOptions {
-        identity_files: vec![wrong.clone()],
-        retries: Some(5),
-        ..sshd.options()
-    };
+    let options =
+        ConnectOptions { identity_files: vec![wrong.clone()], retries: Some(5), ..sshd.options() };
     let error = client().connect(&sshd.destination(), &options).await.unwrap_err();
     assert!(matches!(error, SshError::Authentication(_)));
     assert_eq!(sshd.log().matches("Failed publickey").count(), 1, "{}", public(&wrong));

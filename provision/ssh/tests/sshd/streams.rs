@@ -106,6 +106,25 @@ async fn both_directions_at_once_do_not_deadlock() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn new_keys_in_the_middle_of_a_transfer_change_nothing() {
+    let sshd =
+        Sshd::start_with(Setup { lines: vec!["RekeyLimit 1M".to_owned()], ..Setup::default() });
+    let session = sshd.connect().await.unwrap();
+    let data = noise(16 * MEBIBYTE);
+    let mut process = session.exec("cat").await.unwrap();
+    let sent = data.clone();
+    let writer = tokio::spawn(async move {
+        process.stdin.write_all(&sent).await.unwrap();
+        process.stdin.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    process.stdout.read_to_end(&mut received).await.unwrap();
+    writer.await.unwrap();
+    assert_eq!(digest(&received), digest(&data));
+    assert_eq!(output(&session, "echo alive").await, "alive\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_waits_holds_back_the_host_and_not_our_memory() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
@@ -199,10 +218,8 @@ async fn a_dropped_process_closes_its_channel_only() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_channels_than_the_host_allows_are_refused_with_a_reason() {
-    let sshd = Sshd::start_with(Setup {
-        lines: vec!["MaxSessions 1".to_owned()],
-        ..Setup::default()
-    });
+    let sshd =
+        Sshd::start_with(Setup { lines: vec!["MaxSessions 1".to_owned()], ..Setup::default() });
     let session = sshd.connect().await.unwrap();
     let _first = session.exec("cat").await.unwrap();
     let error = session.exec("true").await.unwrap_err();

@@ -162,11 +162,7 @@ impl Sshd {
     }
 
     pub fn destination(&self) -> Destination {
-        Destination {
-            host: "127.0.0.1".to_owned(),
-            port: Some(self.port),
-            user: Some(user_name()),
-        }
+        Destination { host: "127.0.0.1".to_owned(), port: Some(self.port), user: Some(user_name()) }
     }
 
     pub fn options(&self) -> ConnectOptions {
@@ -243,6 +239,7 @@ pub struct Proxy {
     pub connections: Arc<AtomicUsize>,
     cut: Arc<AtomicBool>,
     stalled: Arc<AtomicBool>,
+    flip: Arc<AtomicUsize>,
 }
 
 impl Proxy {
@@ -254,14 +251,17 @@ impl Proxy {
             connections: Arc::default(),
             cut: Arc::default(),
             stalled: Arc::default(),
+            flip: Arc::new(AtomicUsize::new(usize::MAX)),
         };
         let (cut, stalled) = (Arc::clone(&proxy.cut), Arc::clone(&proxy.stalled));
+        let flip = Arc::clone(&proxy.flip);
         let connections = Arc::clone(&proxy.connections);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 connections.fetch_add(1, Ordering::SeqCst);
                 // The handshake of TCP itself is not delayed by a proxy: done here by hand.
                 let (cut, stalled) = (Arc::clone(&cut), Arc::clone(&stalled));
+                let flip = Arc::clone(&flip);
                 tokio::spawn(async move {
                     tokio::time::sleep(delay * 2).await;
                     let address = SocketAddr::from(([127, 0, 0, 1], to));
@@ -270,8 +270,9 @@ impl Proxy {
                     server.set_nodelay(true).unwrap();
                     let (client_read, client_write) = client.into_split();
                     let (server_read, server_write) = server.into_split();
-                    let up = relay(client_read, server_write, delay, &cut, &stalled);
-                    let down = relay(server_read, client_write, delay, &cut, &stalled);
+                    let never = AtomicUsize::new(usize::MAX);
+                    let up = relay(client_read, server_write, delay, &cut, &stalled, &never);
+                    let down = relay(server_read, client_write, delay, &cut, &stalled, &flip);
                     let _ = tokio::join!(up, down);
                 });
             }
@@ -282,6 +283,11 @@ impl Proxy {
     /// Breaks all connections.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::SeqCst);
+    }
+
+    /// Changes a bit of what the server sends, that many bytes from now.
+    pub fn flip(&self, after: usize) {
+        self.flip.store(after, Ordering::SeqCst);
     }
 
     /// Swallows everything from now on, as a host that lost its power does.
@@ -296,6 +302,7 @@ async fn relay(
     delay: Duration,
     cut: &AtomicBool,
     stalled: &AtomicBool,
+    flip: &AtomicUsize,
 ) -> io::Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
@@ -316,6 +323,14 @@ async fn relay(
                 Ok(0) | Err(_) => return,
                 Ok(_) if stalled.load(Ordering::SeqCst) => {}
                 Ok(length) => {
+                    // Changes one bit at the wanted position of the stream.
+                    let left = flip.load(Ordering::SeqCst);
+                    if left < length {
+                        buffer[left] ^= 1;
+                        flip.store(usize::MAX, Ordering::SeqCst);
+                    } else if left != usize::MAX {
+                        flip.store(left - length, Ordering::SeqCst);
+                    }
                     let _ = sender.send((Instant::now() + delay, buffer[..length].to_vec()));
                 }
             }
