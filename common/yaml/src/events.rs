@@ -1,23 +1,18 @@
 //! The scanner's events with byte spans of the text as the user wrote it.
 
 use diagnostics::{Diagnostic, SourceId, Span};
-use libyaml_safer::{Encoding, Event, Parser};
+use libyaml::{Event, Parser};
 
 use crate::limits::MAX_TEXT_BYTES;
 use crate::syntax;
 
 /// One text on its way through the scanner.
-pub(crate) struct Events<'text, 'reader> {
-    parser: Parser<&'reader mut &'text [u8]>,
+pub(crate) struct Events<'text> {
+    parser: Parser,
     text: &'text str,
     source: SourceId,
     /// Length of a byte order mark that the scanner does not see.
     skipped: usize,
-}
-
-/// The text without its byte order mark.
-pub(crate) fn without_mark(text: &str) -> &str {
-    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// Refuses what the scanner must not be given: too long a text, control characters.
@@ -46,18 +41,12 @@ fn allowed(character: char) -> bool {
         | '\u{e000}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}')
 }
 
-impl<'text, 'reader> Events<'text, 'reader> {
-    /// Events of `text`; `bytes` are the bytes of [`without_mark`] of it.
-    pub(crate) fn new(
-        text: &'text str,
-        bytes: &'reader mut &'text [u8],
-        source: SourceId,
-    ) -> Events<'text, 'reader> {
-        let mut parser = Parser::new();
-        parser.set_encoding(Encoding::Utf8);
-        let skipped = text.len() - bytes.len();
-        parser.set_input(bytes);
-        Events { parser, text, source, skipped }
+impl<'text> Events<'text> {
+    /// Events of a text that [`check_text`] has nothing against.
+    pub(crate) fn new(text: &'text str, source: SourceId) -> Events<'text> {
+        let content = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let skipped = text.len() - content.len();
+        Events { parser: Parser::new(content), text, source, skipped }
     }
 
     /// The next event, or what is wrong with the text.

@@ -48,8 +48,7 @@ pub fn read(text: &str, source: SourceId, schema: Schema) -> Read {
     if let Some(diagnostic) = events::check_text(text, source) {
         return Read { documents: Vec::new(), diagnostics: vec![diagnostic] };
     }
-    let mut bytes = events::without_mark(text).as_bytes();
-    let events = events::Events::new(text, &mut bytes, source);
+    let events = events::Events::new(text, source);
     let (documents, diagnostics) = tree::Builder::new(events, schema).documents();
     Read { documents, diagnostics }
 }

@@ -1,7 +1,7 @@
 //! Syntax errors that teach: what libyaml reports, seen through what people mistype.
 
 use diagnostics::{Diagnostic, SourceId, Span};
-use libyaml_safer::Error;
+use libyaml::Error;
 
 mod layout;
 mod scene;
@@ -11,11 +11,11 @@ use scene::Scene;
 /// The diagnostic for an error of the scanner or parser; its marks count bytes from behind
 /// `skipped`, the byte order mark.
 pub(crate) fn explain(text: &str, source: SourceId, error: &Error, skipped: usize) -> Diagnostic {
-    let offset = |mark: Option<libyaml_safer::Mark>| {
-        mark.map(|mark| usize::try_from(mark.index).unwrap_or(usize::MAX).saturating_add(skipped))
+    let offset = |mark: libyaml::Mark| {
+        usize::try_from(mark.index).unwrap_or(usize::MAX).saturating_add(skipped)
     };
-    let problem = offset(error.problem_mark()).unwrap_or(0);
-    let scene = Scene::new(text, source, problem, offset(error.context_mark()));
+    let problem = offset(error.problem_mark());
+    let scene = Scene::new(text, source, problem, error.context_mark().map(offset));
     let context = error.context().unwrap_or("");
     tab(&scene, error.problem())
         .or_else(|| template(&scene))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use diagnostics::{Diagnostic, Span};
-use libyaml_safer::{Event, EventData, MappingStyle, ScalarStyle, SequenceStyle};
+use libyaml::{Event, EventData, MappingStyle, ScalarStyle, SequenceStyle};
 
 use crate::events::Events;
 use crate::limits::{MAX_ALIASED_BYTES, MAX_DEPTH, MAX_DIAGNOSTICS, MAX_NODES};
@@ -12,8 +12,8 @@ use crate::tags::{self, Tagged};
 use crate::{Node, NodeValue, Schema};
 
 /// Builds the documents of one text.
-pub(crate) struct Builder<'text, 'reader> {
-    events: Events<'text, 'reader>,
+pub(crate) struct Builder<'text> {
+    events: Events<'text>,
     schema: Schema,
     anchors: BTreeMap<String, Anchor>,
     nodes: usize,
@@ -62,9 +62,9 @@ impl Weight {
     }
 }
 
-impl<'text, 'reader> Builder<'text, 'reader> {
+impl<'text> Builder<'text> {
     /// A builder over the events of one text.
-    pub(crate) fn new(events: Events<'text, 'reader>, schema: Schema) -> Self {
+    pub(crate) fn new(events: Events<'text>, schema: Schema) -> Self {
         Builder {
             events,
             schema,

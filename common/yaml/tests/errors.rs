@@ -1,4 +1,5 @@
 //! What people mistype, and what they are told: place, message, label and hint.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use diagnostics::{Diagnostic, Severity, Sources};
 use yaml::{Schema, read};

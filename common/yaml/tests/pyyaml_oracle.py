@@ -85,8 +85,8 @@ def main():
         return
     cases = open(sys.argv[1], encoding="utf-8", newline="").read().split("=====")
     for index, text in enumerate(cases):
-        # Escapes let the corpus hold tabs, carriage returns and byte order marks in the open.
-        text = text.removeprefix("\n").replace("␉", "\t").replace("␍", "\r").replace("␀", "\0").replace("␂", "\ufeff")
+        # Escapes let the corpus hold tabs, carriage returns and byte order marks in the open; ␃ ends a text.
+        text = text.removeprefix("\n").split("␃")[0].replace("␉", "\t").replace("␍", "\r").replace("␀", "\0").replace("␂", "\ufeff")
         print(json.dumps(case(f"case {index + 1}", text)))
 
 

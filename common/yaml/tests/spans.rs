@@ -1,4 +1,5 @@
 //! Spans and limits: every node points at what the user wrote, whatever the line ends and bytes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use diagnostics::{SourceId, Sources};
 use proptest::prelude::*;

@@ -1,4 +1,5 @@
 //! Typed files of our own: places, suggestions, several errors at once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
 

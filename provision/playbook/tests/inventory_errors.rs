@@ -1,5 +1,6 @@
 //! What is wrong with an inventory is told at once, with places and hints; and what changes at
 //! run time.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
