@@ -2,5 +2,9 @@
 //!
 //! Must never be a dependency of the product: it may do anything to this machine (as root).
 
+pub mod build;
+pub mod conformance;
 pub mod error;
 pub mod lab;
+pub mod step;
+pub mod workspace;

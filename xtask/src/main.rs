@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::lab;
+use xtask::{build, conformance, lab};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -16,6 +16,10 @@ struct Arguments {
 /// One variant per task; each task's arguments and entry point live in its own module.
 #[derive(Subcommand)]
 enum Task {
+    /// Build the helper for hosts and `provision` with it inside
+    Build(build::BuildArguments),
+    /// Run Ansible's own integration targets against lab hosts
+    Conformance(conformance::ConformanceArguments),
     /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
     Lab(lab::cli::LabArguments),
     /// The processes that a lab consists of; not for people
@@ -25,6 +29,8 @@ enum Task {
 
 fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
+        Task::Build(arguments) => build::run(arguments),
+        Task::Conformance(arguments) => conformance::run(arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),
         Task::LabInternal(arguments) => lab::cli::run_internal(arguments),
     }

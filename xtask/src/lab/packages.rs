@@ -1,11 +1,13 @@
-//! `[io]` Debian packages that the lab needs on this machine.
+//! `[io]` Debian packages that the lab and other tasks need on this machine.
 
 use std::process::Command;
 
 use crate::error::{self, Doing, Error};
 
 /// Package, a file that proves it is there, and what for.
-const NEEDED: &[(&str, &str, &str)] = &[
+pub type Needed = (&'static str, &'static str, &'static str);
+
+const NEEDED: &[Needed] = &[
     ("systemd-container", "/usr/bin/systemd-nspawn", "boots the hosts"),
     ("debootstrap", "/usr/sbin/debootstrap", "builds their root file system"),
     (
@@ -20,20 +22,28 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("iptables", "/usr/sbin/iptables", "is what Docker in the hosts uses; loads its tables"),
 ];
 
-/// Installs what is missing and says so.
+/// Installs what the lab lacks and says so.
 ///
 /// # Errors
 /// apt fails.
 pub fn install_missing() -> Result<(), Error> {
+    install(NEEDED)
+}
+
+/// Installs what is missing of these and says so.
+///
+/// # Errors
+/// apt fails.
+pub fn install(needed: &[Needed]) -> Result<(), Error> {
     let exists = |path: &str| {
         // Merged and split /usr: a program may be in either.
         std::path::Path::new(path).exists()
             || path.strip_prefix("/usr").is_some_and(|path| std::path::Path::new(path).exists())
     };
-    let missing: Vec<&(&str, &str, &str)> =
-        NEEDED.iter().filter(|(_, proof, _)| !exists(proof)).collect();
+    let missing: Vec<&Needed> =
+        needed.iter().filter(|(_, proof, _)| !exists(proof)).collect();
     for (package, _, purpose) in &missing {
-        eprintln!("lab: installing the Debian package {package} ({purpose})");
+        eprintln!("xtask: installing the Debian package {package} ({purpose})");
     }
     let names: Vec<&str> = missing.iter().map(|(package, _, _)| *package).collect();
     if names.is_empty() {
@@ -41,7 +51,7 @@ pub fn install_missing() -> Result<(), Error> {
     }
     let hint = "check this machine's apt sources";
     if apt(&install_arguments(&names)).is_err() {
-        eprintln!("lab: refreshing the package lists of this machine (apt-get update)");
+        eprintln!("xtask: refreshing the package lists of this machine (apt-get update)");
         apt(&["update", "-q"])
             .doing(|| "refresh the package lists".to_owned())
             .map_err(|error| error.with_hint(hint))?;
