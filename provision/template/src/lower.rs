@@ -48,7 +48,6 @@ pub(crate) fn compile_template(
         single: single_name(&body),
         body,
         blocks: lowering.blocks,
-        source: Arc::from(original),
         mutates: lowering.mutates,
         newline: Arc::from(options.newline_sequence.as_str()),
     })
@@ -61,7 +60,7 @@ pub(crate) fn compile_expression(original: &str) -> Outcome<Formula> {
     let mut lowering = Lowering::new(&prepared, "\n");
     lowering.embedded = true;
     let expr = lowering.expr(&tree)?;
-    Ok(Formula { expr, source: Arc::from(original), mutates: lowering.mutates })
+    Ok(Formula { expr, mutates: lowering.mutates })
 }
 
 fn syntax_config(options: &TemplateOptions) -> Outcome<SyntaxConfig> {
@@ -301,7 +300,7 @@ impl<'p> Lowering<'p> {
                 self.mention(var.id);
                 Expr::Var(self.name(var.id), self.at(var.span()))
             }
-            ast::Expr::Const(constant) => self.constant(&constant.value, constant.span()),
+            ast::Expr::Const(constant) => self.constant(&constant.value),
             ast::Expr::Slice(slice) => {
                 let mut bounds = [None, None, None];
                 for (bound, source) in bounds.iter_mut().zip([&slice.start, &slice.stop, &slice.step])
@@ -329,7 +328,6 @@ impl<'p> Lowering<'p> {
                 test: self.expr(&inner.test_expr)?,
                 then: self.expr(&inner.true_expr)?,
                 otherwise: inner.false_expr.as_ref().map(|other| self.expr(other)).transpose()?,
-                at: self.at(inner.span()),
             })),
             ast::Expr::Filter(filter) => self.filter(filter, filter.span())?,
             ast::Expr::Test(test) => {
@@ -362,11 +360,10 @@ impl<'p> Lowering<'p> {
         })
     }
 
-    fn constant(&mut self, value: &Value, span: Span) -> Expr {
+    fn constant(&mut self, value: &Value) -> Expr {
         match value.as_str() {
             Some(text) if self.embedded && text_has_template(text) => {
-                let text = self.name(text);
-                Expr::Embedded(text, self.at(span))
+                Expr::Embedded(self.name(text))
             }
             _ => Expr::Const(match value.as_i64() {
                 Some(number) if value.is_integer() => Value::from(number),

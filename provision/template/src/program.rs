@@ -19,8 +19,6 @@ pub(crate) type Name = Arc<str>;
 pub(crate) struct Program {
     pub(crate) body: Vec<Stmt>,
     pub(crate) blocks: BTreeMap<Name, Arc<Vec<Stmt>>>,
-    /// The text as the user wrote it.
-    pub(crate) source: Arc<str>,
     /// Whether lists and dictionaries must be changeable.
     pub(crate) mutates: bool,
     /// What ends the lines of the result.
@@ -33,7 +31,6 @@ pub(crate) struct Program {
 #[derive(Debug)]
 pub(crate) struct Formula {
     pub(crate) expr: Expr,
-    pub(crate) source: Arc<str>,
     pub(crate) mutates: bool,
 }
 
@@ -113,7 +110,7 @@ pub(crate) enum Target {
 pub(crate) enum Expr {
     Const(Value),
     /// A text literal that holds a template, where Ansible renders it: terms of lookups, conditions.
-    Embedded(Name, At),
+    Embedded(Name),
     Var(Name, At),
     /// What stands before the first filter of a filter block.
     Captured,
@@ -149,7 +146,6 @@ pub(crate) struct IfExpr {
     pub(crate) test: Expr,
     pub(crate) then: Expr,
     pub(crate) otherwise: Option<Expr>,
-    pub(crate) at: At,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

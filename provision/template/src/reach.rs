@@ -178,7 +178,7 @@ impl<'w> Walk<'w> {
     fn expr(&mut self, expr: &Expr) {
         match expr {
             Expr::Const(_) | Expr::Captured => {}
-            Expr::Embedded(text, _) => add(self.engine, text, TextKind::Template, self.reach),
+            Expr::Embedded(text) => add(self.engine, text, TextKind::Template, self.reach),
             Expr::Var(name, _) => self.variable(name),
             Expr::Attr(object, name, _) => {
                 if self.is_vars(object) {

@@ -22,11 +22,6 @@ pub(crate) struct Delimiters<'a> {
     pub(crate) comment: (&'a str, &'a str),
 }
 
-impl Delimiters<'static> {
-    pub(crate) const STANDARD: Self =
-        Delimiters { variable: ("{{", "}}"), block: ("{%", "%}"), comment: ("{#", "#}") };
-}
-
 /// What backslashes in text literals of `{{ }}` mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backslashes {
@@ -398,8 +393,11 @@ fn literal(source: &str, backslashes: Backslashes) -> String {
 mod tests {
     use super::{Backslashes, Delimiters, prepare_expression, prepare_template};
 
+    const STANDARD: Delimiters<'static> =
+        Delimiters { variable: ("{{", "}}"), block: ("{%", "%}"), comment: ("{#", "#}") };
+
     fn template(text: &str) -> String {
-        prepare_template(text, 0, Delimiters::STANDARD, Backslashes::Literal).text
+        prepare_template(text, 0, STANDARD, Backslashes::Literal).text
     }
 
     #[test]
@@ -426,7 +424,7 @@ mod tests {
     #[test]
     fn remembers_origins() {
         let text = r"{{ a, '\d', bc }}";
-        let prepared = prepare_template(text, 0, Delimiters::STANDARD, Backslashes::Literal);
+        let prepared = prepare_template(text, 0, STANDARD, Backslashes::Literal);
         let at = prepared.text.find("bc").unwrap();
         let origin = prepared.origin(u32::try_from(at).unwrap(), u32::try_from(at + 2).unwrap());
         assert_eq!(&text[origin.start as usize..origin.end as usize], "bc");

@@ -187,7 +187,7 @@ fn replace(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let mut out = String::new();
     let mut last = 0;
     let mut done = 0usize;
-    for captures in regex.captures_iter(&text).take(limit) {
+    for captures in regex.captures_iter(text.as_str()).take(limit) {
         let captures = captures.map_err(|error| too_long(&error))?;
         let Some(whole) = captures.get(0) else { continue };
         out.push_str(text.get(last..whole.start()).unwrap_or(""));
@@ -279,7 +279,7 @@ fn search(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     }
     let regex = compile(&pattern, flags)?;
     let text = call.input_text();
-    let Some(captures) = regex.captures(&text).map_err(|error| too_long(&error))? else {
+    let Some(captures) = regex.captures(text.as_str()).map_err(|error| too_long(&error))? else {
         return Ok(Value::from(()));
     };
     if groups.is_empty() {
@@ -306,7 +306,7 @@ fn find_all(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let regex = compile(&pattern, flags)?;
     let text = call.input_text();
     let mut found = Vec::new();
-    for captures in regex.captures_iter(&text) {
+    for captures in regex.captures_iter(text.as_str()) {
         let captures = captures.map_err(|error| too_long(&error))?;
         let group = |index: usize| {
             Value::from(captures.get(index).map_or("", |found| found.as_str()))

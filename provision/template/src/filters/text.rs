@@ -7,7 +7,7 @@ use crate::convert::signed;
 use crate::error::{Outcome, TemplateError};
 use crate::methods::text::{capitalize, split_text};
 use crate::run::{Call, Run};
-use crate::value::{View, is_list, iterate, list_value, pairs_of, text_of, view};
+use crate::value::{View, iterate, list_value, pairs_of, text_of, view};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("capitalize", |_, call| Ok(Value::from(capitalize(&call.input_text())))),
@@ -362,9 +362,4 @@ fn xml_attributes(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let text = parts.join(" ");
     let lead = if space && !text.is_empty() { " " } else { "" };
     Ok(Value::from(format!("{lead}{text}")))
-}
-
-/// Whether a value is a list, for filters that take one or several.
-pub(crate) fn one_or_many(value: &Value) -> Outcome<Vec<Value>> {
-    if is_list(value) { iterate(value) } else { Ok(vec![value.clone()]) }
 }

@@ -114,7 +114,7 @@ impl Run<'_> {
                 }
                 Ok(literal_dict(out, frame.mutates()))
             }
-            Expr::Embedded(text, _) => self.embedded(text),
+            Expr::Embedded(text) => self.embedded(text),
             Expr::Captured => Ok(self.captured.last().cloned().unwrap_or_default()),
             _ => Ok(Value::UNDEFINED),
         }

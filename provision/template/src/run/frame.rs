@@ -72,11 +72,6 @@ impl Frame {
         let vars = self.vars.read().unwrap_or_else(PoisonError::into_inner);
         vars.iter().find(|(known, _)| &**known == name).map(|(_, value)| value.clone())
     }
-
-    /// Names and values of this very scope.
-    pub(crate) fn entries(&self) -> Vec<(Name, Value)> {
-        self.vars.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
 }
 
 impl std::fmt::Debug for Frame {

@@ -1,0 +1,329 @@
+//! What fixtures cannot show: pending values, data that stays data, places of errors, includes,
+//! static analysis, limits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use diagnostics::{SourceId, Sources, Span};
+use provision_template::{
+    Dialect, EmptyScope, Engine, Found, LoadedTemplate, LookupRequest, Nowhere, Outside,
+    OutsideError, Scope, Slot, TemplateError, TemplateOptions, TextKind, Value, is_omit, text_of,
+};
+use yaml::{Node, NodeValue, Schema};
+
+#[derive(Default)]
+struct Vars {
+    slots: BTreeMap<&'static str, Found>,
+    reads: AtomicUsize,
+}
+
+impl Vars {
+    fn with(mut self, name: &'static str, found: Found) -> Self {
+        self.slots.insert(name, found);
+        self
+    }
+
+    fn template(self, name: &'static str, text: &str) -> Self {
+        let node = parse(text);
+        self.with(name, Found::Slot(Slot::Template(Arc::new(node))))
+    }
+
+    fn data(self, name: &'static str, value: impl Into<Value>) -> Self {
+        let value = value.into();
+        self.with(name, Found::Slot(Slot::Data(value)))
+    }
+}
+
+impl Scope for Vars {
+    fn lookup(&self, name: &str) -> Found {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.slots.get(name).cloned().unwrap_or(Found::Undefined)
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.slots.keys().map(ToString::to_string).collect()
+    }
+}
+
+fn parse(text: &str) -> Node {
+    yaml::read(text, SourceId(0), Schema::Ansible).documents.remove(0)
+}
+
+fn text(text: &str) -> Node {
+    Node::new(Span::new(SourceId(0), 0, text.len()), NodeValue::String(text.into()))
+}
+
+const BOTH: [Dialect; 2] = [Dialect::Classic, Dialect::Strict];
+
+fn render(dialect: Dialect, template: &str, scope: &Vars) -> Result<Value, TemplateError> {
+    Engine::new(dialect).render_node(&text(template), scope, &Nowhere)
+}
+
+#[test]
+fn pending_values_stop_evaluation_but_only_when_read() {
+    for dialect in BOTH {
+        let scope = Vars::default()
+            .with("later", Found::Pending(7))
+            .template("indirect", "'{{ later.rc }}'")
+            .data("now", 1);
+        for template in
+            ["{{ later }}", "{{ indirect }}", "{{ later.x | default(1) }}", "{{ later is defined }}"]
+        {
+            let result = render(dialect, template, &scope);
+            assert_eq!(result.unwrap_err(), TemplateError::Pending(7), "{template}");
+        }
+        assert_eq!(text_of(&render(dialect, "{{ now or later }}", &scope).unwrap()), "1");
+    }
+}
+
+#[test]
+fn data_is_never_a_template() {
+    for dialect in BOTH {
+        let engine = Engine::new(dialect);
+        let scope = Vars::default()
+            .data("evil", "{{ secret }}")
+            .data("secret", "s3cret")
+            .template("via", "'{{ evil }}'");
+        for template in ["{{ evil }}", "{{ via }}", "x{{ evil }}", "{{ [evil] | first }}"] {
+            let once = engine.render_node(&text(template), &scope, &Nowhere).unwrap();
+            assert!(text_of(&once).contains("{{ secret }}"), "{template}");
+            let again = Vars::default().with("once", Found::Slot(Slot::Data(once)));
+            let twice = engine.render_node(&text("{{ once }}"), &again, &Nowhere).unwrap();
+            assert!(text_of(&twice).contains("{{ secret }}"), "{template}");
+        }
+        let looked_up = engine
+            .render_node(&text("{{ lookup('vars', 'evil') }}"), &scope, &Nowhere)
+            .unwrap();
+        assert_eq!(text_of(&looked_up), "{{ secret }}");
+        let unsafe_node = parse("!unsafe '{{ secret }}'");
+        let value = engine.render_node(&unsafe_node, &scope, &Nowhere).unwrap();
+        assert_eq!(text_of(&value), "{{ secret }}");
+    }
+}
+
+#[test]
+fn conditions_never_run_data_as_code() {
+    for dialect in BOTH {
+        let engine = Engine::new(dialect);
+        let scope = Vars::default()
+            .data("evil", "true or lookup('pipe', 'x')")
+            .data("name", "host1")
+            .template("trusted", "name == 'host1'");
+        let condition = |source: &str| engine.evaluate_condition(&text(source), &scope, &Nowhere);
+        assert!(condition("{{ evil }}").is_err());
+        assert!(!condition("'{{ evil }}' == 'x'").unwrap());
+        assert!(!condition("{{ evil }} == 'x'").unwrap());
+        assert!(condition("'{{ name }}' == 'host1'").unwrap());
+        assert!(condition("{{ trusted }}").unwrap());
+    }
+}
+
+#[test]
+fn variables_are_evaluated_once() {
+    let scope = Vars::default().template("a", "'{{ b }}{{ b }}'").template("b", "'{{ c }}'").data("c", 1);
+    render(Dialect::Classic, "{{ a }}{{ a }}{{ a }}", &scope).unwrap();
+    // a, b, c: each looked up once (the shortcut for `{{ name }}` alone asks for c again).
+    assert!(scope.reads.load(Ordering::Relaxed) <= 5, "{:?}", scope.reads);
+}
+
+#[test]
+fn loops_of_variables_are_named() {
+    for dialect in BOTH {
+        let scope = Vars::default().template("a", "'{{ b }}'").template("b", "'x{{ a }}'");
+        let error = render(dialect, "{{ a }}", &scope).unwrap_err();
+        assert!(error.message().contains("recursive loop detected in template"), "{error}");
+        assert!(error.message().contains("a → b → a"), "{error}");
+    }
+}
+
+#[test]
+fn errors_point_at_the_place() {
+    let source = "plain: a {{ missing }}\nquoted: 'b {{ missing.x }}'\nblock: |\n  one\n  two {{ 1 / 0 }}\nfolded: >-\n  {{ nofunc() }}\n  more\n";
+    let mut sources = Sources::default();
+    let id = sources.add("vars.yml", source);
+    let root = yaml::read(source, id, Schema::Ansible).documents.remove(0);
+    let engine = Engine::new(Dialect::Classic);
+    for (key, line, column) in
+        [("plain", 1, 13), ("quoted", 2, 15), ("block", 5, 10), ("folded", 7, 6)]
+    {
+        let node = root.as_mapping().unwrap().get(key).unwrap();
+        let error = engine.render_node(node, &EmptyScope, &Nowhere).unwrap_err();
+        let diagnostic = error.diagnostic(&sources);
+        let place = sources.place(diagnostic.primary.unwrap().span);
+        assert_eq!((place.line, place.column), (line, column), "{key}: {error:?}");
+    }
+}
+
+#[test]
+fn errors_tell_the_chain_of_variables() {
+    let scope = Vars::default().template("outer", "'{{ inner }}'").template("inner", "'{{ missing }}'");
+    for dialect in BOTH {
+        let error = render(dialect, "{{ outer }}", &scope).unwrap_err();
+        let names: Vec<&str> =
+            error.fault().unwrap().trail.iter().map(|trail| trail.name.as_str()).collect();
+        assert_eq!(names, ["inner", "outer"]);
+        assert_eq!(error.message(), "'missing' is undefined");
+        assert!(error.is_undefined());
+    }
+}
+
+#[test]
+fn syntax_errors_have_places_and_hints() {
+    let engine = Engine::new(Dialect::Classic);
+    assert!(engine.check_syntax("{{ a }", TextKind::Template).is_err());
+    assert!(engine.check_syntax("a == ", TextKind::Condition).is_err());
+    assert!(engine.check_syntax("a is defined and b", TextKind::Condition).is_ok());
+    let error = engine.check_syntax("{{ a | defualt(1) }}", TextKind::Template).unwrap_err();
+    assert_eq!(error.fault().unwrap().hint.as_deref(), Some("did you mean `default`?"));
+}
+
+struct Templates(BTreeMap<&'static str, &'static str>);
+
+impl Outside for Templates {
+    fn template(
+        &self,
+        name: &str,
+        _parent: Option<&str>,
+    ) -> Result<Option<LoadedTemplate>, OutsideError> {
+        Ok(self.0.get(name).map(|text| LoadedTemplate {
+            name: name.to_owned(),
+            text: Arc::from(*text),
+            span: None,
+        }))
+    }
+
+    fn lookup(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        match (request.name, request.terms) {
+            ("file", [name]) if name.as_str() == Some("a.ini") => {
+                Ok(vec![Value::from("[global]\nx=1\n[s]\nkey = value ; not a comment\n")])
+            }
+            ("file", [name]) if name.as_str() == Some("a.csv") => {
+                Ok(vec![Value::from("k,\"a \"\"q\"\"\",z\nx,1,2\n")])
+            }
+            ("env", [name]) => Ok(vec![Value::from(format!("env:{name}"))]),
+            ("several", _) => Ok(vec![Value::from("a"), Value::from("b")]),
+            ("fails", _) => Err(OutsideError::Failed("it failed".into())),
+            _ => Err(OutsideError::UnknownLookup),
+        }
+    }
+}
+
+fn file(text: &str, templates: &[(&'static str, &'static str)], scope: &Vars) -> String {
+    let outside = Templates(templates.iter().copied().collect());
+    Engine::new(Dialect::Classic)
+        .render_file("main.j2", text, None, &TemplateOptions::default(), scope, &outside)
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+#[test]
+fn templates_include_import_and_extend() {
+    let scope = Vars::default().data("v", "V");
+    let templates = [
+        ("inc", "[{{ v }}{{ local | default('-') }}]\n"),
+        ("macros", "{% macro m(x) %}<{{ x }}>{% endmacro %}{% set exported = 5 %}{% set _hidden = 1 %}"),
+        ("base", "head {% block a %}base a{% endblock %} {% block b %}base b{% endblock %} tail"),
+        ("mid", "{% extends 'base' %}{% block a %}mid+{{ super() }}{% endblock %}"),
+    ];
+    let cases = [
+        ("{% set local = 1 %}{% include 'inc' %}", "[V1]"),
+        ("{% include 'none' ignore missing %}ok", "ok"),
+        ("{% include ['none', 'inc'] %}", "[V-]"),
+        ("{% import 'macros' as t %}{{ t.m(1) }}{{ t.exported }}", "<1>5"),
+        ("{% from 'macros' import m as n, exported %}{{ n(2) }}{{ exported }}", "<2>5"),
+        ("{% extends 'base' %}{% block a %}mine {{ v }}{% endblock %}", "head mine V base b tail"),
+        ("{% extends 'mid' %}{% block a %}top+{{ super() }}{% endblock %}", "head top+mid+base a base b tail"),
+        ("{% extends 'base' %}{% set x = 3 %}{% block b %}{{ x }}{{ self.a() }}{% endblock %}", "head base a 3base a tail"),
+    ];
+    for (template, expected) in cases {
+        assert_eq!(file(template, &templates, &scope), expected, "{template}");
+    }
+}
+
+#[test]
+fn lookups_reach_outside() {
+    let outside = Templates(BTreeMap::new());
+    let engine = Engine::new(Dialect::Classic);
+    let get = |template: &str| {
+        engine.render_node(&text(template), &Vars::default(), &outside).map(|value| text_of(&value))
+    };
+    assert_eq!(get("{{ lookup('env', 'HOME') }}").unwrap(), "env:HOME");
+    assert_eq!(get("{{ lookup('ansible.builtin.env', 'HOME') }}").unwrap(), "env:HOME");
+    assert_eq!(get("{{ lookup('several') }}").unwrap(), "a,b");
+    assert_eq!(get("{{ query('several') }}").unwrap(), "['a', 'b']");
+    assert_eq!(get("{{ lookup('several', wantlist=true) | last }}").unwrap(), "b");
+    assert_eq!(get("{{ lookup('fails') }}").unwrap_err().message(), "it failed");
+    assert_eq!(get("{{ lookup('fails', errors='ignore') | default('d', true) }}").unwrap(), "d");
+    assert_eq!(get("{{ lookup('ini', 'x', file='a.ini') }}").unwrap(), "1");
+    assert_eq!(get("{{ lookup('ini', 'key section=s file=a.ini') }}").unwrap(), "value ; not a comment");
+    assert_eq!(get("{{ lookup('csvfile', 'k', file='a.csv', delimiter=',', col=1) }}").unwrap(), "a \"q\"");
+    let items = engine.lookup("items", vec![Value::from(vec![1, 2])], vec![], &EmptyScope, &outside);
+    assert_eq!(items.unwrap().len(), 2);
+}
+
+#[test]
+fn reach_sees_every_name() {
+    let engine = Engine::new(Dialect::Classic);
+    let reach = engine.names_in(
+        "{% for x in items_list %}{{ x.y }}{{ z }}{% endfor %}{{ lookup('vars', 'named') }}\
+         {{ hostvars[h].q }}{% set s = 1 %}{{ s }}{{ lookup('file', path) }}{% include 'inc.j2' %}",
+        TextKind::File,
+    );
+    let names: Vec<&str> = reach.names.iter().map(String::as_str).collect();
+    assert_eq!(names, ["h", "hostvars", "items_list", "named", "path", "z"]);
+    assert!(!reach.dynamic && !reach.impure && !reach.dynamic_includes);
+    assert_eq!(reach.lookups.iter().collect::<Vec<_>>(), ["file", "vars"]);
+    assert_eq!(reach.includes.iter().collect::<Vec<_>>(), ["inc.j2"]);
+    assert!(engine.names_in("{{ vars[x] }}", TextKind::Template).dynamic);
+    assert!(engine.names_in("{{ lookup('vars', x) }}", TextKind::Template).dynamic);
+    assert!(engine.names_in("{{ now() }}", TextKind::Template).impure);
+    let conditional = engine.names_in("{% if a %}{% set b = 1 %}{% endif %}{{ b }}", TextKind::File);
+    assert!(conditional.names.contains("b"), "set in one branch only");
+    let condition = engine.names_in("r is failed and q.x == '{{ w }}'", TextKind::Condition);
+    assert_eq!(condition.names.iter().collect::<Vec<_>>(), ["q", "r", "w"]);
+}
+
+#[test]
+fn limits_hold() {
+    for template in [
+        "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+        "{{ 'x' * 1000000000 }}",
+        "{{ range(100000000) }}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{{ 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!' is match('(a|a|aa)+\\1$') }}",
+        "{{ range(1000) | permutations(5) }}",
+    ] {
+        assert!(render(Dialect::Classic, template, &Vars::default()).is_err(), "{template}");
+    }
+}
+
+#[test]
+fn deep_chains_fit_a_small_stack() {
+    // Worker threads have 2 MiB; this chain is as deep as the limit allows, in a debug build.
+    let names: Vec<&'static str> =
+        (0..55).map(|index| &*Box::leak(format!("v{index}").into_boxed_str())).collect();
+    let mut scope = Vars::default();
+    for pair in names.windows(2) {
+        scope = scope.template(pair[0], &format!("'{{{{ (({} ~ '') | string) if true else 1 }}}}'", pair[1]));
+    }
+    let scope = scope.data(names[names.len() - 1], "end");
+    let run = move || text_of(&render(Dialect::Classic, "{{ v0 }}", &scope).unwrap());
+    let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024).spawn(run).unwrap();
+    assert_eq!(thread.join().unwrap(), "end");
+}
+
+#[test]
+fn omit_is_recognised() {
+    for dialect in BOTH {
+        let value = render(dialect, "{{ x | default(omit) }}", &Vars::default()).unwrap();
+        assert!(is_omit(&value), "{dialect:?}");
+    }
+}
+
+#[test]
+fn secrets_stay_out_of_debug_output() {
+    let engine = Engine::new(Dialect::Classic);
+    let scope = Vars::default().data("password", "s3cret");
+    engine.render_node(&text("{{ password }}"), &scope, &Nowhere).unwrap();
+    assert!(!format!("{engine:?}").contains("s3cret"));
+}
