@@ -5,7 +5,9 @@ pub(crate) mod clock;
 mod command;
 mod facts;
 mod group;
+mod http;
 pub(crate) mod output;
+mod packages;
 mod private;
 pub(crate) mod process;
 mod services;
@@ -22,8 +24,12 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("apt", packages::apt),
         ("command", command::command),
+        ("get_url", http::get_url),
         ("group", group::group),
+        ("package", packages::package),
+        ("package_facts", packages::package_facts),
         ("ping", command::ping),
         ("raw", command::raw),
         ("script", command::script),
@@ -32,6 +38,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("setup", facts::setup),
         ("shell", command::shell),
         ("systemd", services::systemd),
+        ("uri", http::uri),
         ("user", user::user),
     ]
 }

@@ -1,0 +1,46 @@
+//! Packages: `apt` and its kin, `package`, `package_facts`.
+
+mod apt;
+mod dpkg;
+mod facts;
+mod version;
+
+use provision_protocol::{Object, modules};
+use serde_json::Value;
+
+pub(super) use apt::apt;
+pub(super) use facts::package_facts;
+
+use super::facts::package_manager;
+use super::process::find_program;
+use crate::module::{Context, Failure, Outcome};
+
+/// `package`: manages packages with the host's package manager.
+///
+/// # Errors
+/// When the manager isn't supported, or fails.
+pub fn package(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
+    let mut given = given.clone();
+    let wanted = given.shift_remove("use");
+    let manager = match wanted.as_ref().and_then(Value::as_str) {
+        None | Some("auto") => {
+            let family = if find_program("apt-get").is_some() && find_program("dpkg").is_some() {
+                "Debian"
+            } else {
+                ""
+            };
+            package_manager(family)
+        }
+        Some(name) => name,
+    };
+    if manager != "apt" {
+        return Err(Failure::new(format!("the package manager {manager} is not supported")));
+    }
+    let Some(spec) = modules::find("apt") else { return apt(&given, context) };
+    // `package` takes any parameter of the real manager, so they were not checked yet.
+    let given = modules::normalise(spec, given).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Failure::new(errors.join("; "))
+    })?;
+    apt(&given, context)
+}
