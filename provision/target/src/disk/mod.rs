@@ -7,5 +7,6 @@ pub mod digest;
 pub mod metadata;
 pub mod mode;
 pub mod paths;
+pub mod spool;
 pub mod texts;
 pub mod writing;

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use crate::disk::spool::nameless_file;
+
 /// Contents up to this size stay in memory, in bytes.
 const MEMORY_LIMIT_BYTES: u64 = 1 << 20;
 
@@ -279,19 +281,6 @@ impl Body {
             Body::File(file) => file.write_all(piece),
         }
     }
-}
-
-/// A private file that has lost its name already.
-fn nameless_file(folders: &[PathBuf]) -> io::Result<File> {
-    let mut problem = io::Error::other("no folder for temporary files");
-    for folder in folders {
-        match durable::Replacement::new(&folder.join("content"), 0o600) {
-            // Dropped at the end of this line, the name vanishes; the open file stays.
-            Ok(file) => return file.file().try_clone(),
-            Err(error) => problem = error,
-        }
-    }
-    Err(problem)
 }
 
 #[cfg(test)]

@@ -190,12 +190,7 @@ impl Finder {
         self.skipped.insert(path.to_owned(), reason.into());
     }
 
-    fn walk(
-        &mut self,
-        folder: &Path,
-        depth: usize,
-        context: &Context<'_>,
-    ) -> Result<(), Failure> {
+    fn walk(&mut self, folder: &Path, depth: usize, context: &Context<'_>) -> Result<(), Failure> {
         if (context.stopped)() {
             return Err(Failure::new("stopped while searching"));
         }

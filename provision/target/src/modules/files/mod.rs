@@ -13,6 +13,7 @@ mod replace;
 mod slurp;
 mod stat;
 mod tempfile;
+mod unarchive;
 
 use crate::module::ModuleFunction;
 
@@ -33,5 +34,6 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("stat", stat::run),
         ("tempfile", tempfile::run),
         ("template", copy::run),
+        ("unarchive", unarchive::run),
     ]
 }

@@ -44,7 +44,7 @@ struct CopyArguments {
 
 /// Where bytes come from.
 #[derive(Debug, Clone)]
-enum Source {
+pub(super) enum Source {
     /// The controller.
     Content(ContentReference),
     /// A file on the host.
@@ -52,7 +52,10 @@ enum Source {
 }
 
 impl Source {
-    fn open<'a>(&self, context: &'a mut Context<'_>) -> Result<Box<dyn Read + 'a>, Failure> {
+    pub(super) fn open<'a>(
+        &self,
+        context: &'a mut Context<'_>,
+    ) -> Result<Box<dyn Read + 'a>, Failure> {
         match self {
             Source::Content(content) => context.contents.open(&content.sha256),
             Source::File(path) => match std::fs::File::open(path) {

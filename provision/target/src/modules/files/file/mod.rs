@@ -11,7 +11,7 @@ use provision_protocol::Object;
 use serde::Deserialize;
 
 use self::times::Times;
-pub(crate) use self::times::seconds;
+pub(crate) use self::times::{local_time, seconds};
 use crate::disk::attributes::{FileArguments, Id, Wanted};
 use crate::disk::texts::AttributeChange;
 use crate::disk::{describe, paths};

@@ -104,6 +104,11 @@ pub(crate) fn seconds((seconds, nanoseconds): Time) -> Value {
     value.into()
 }
 
+/// Reads a local time in the default format.
+pub(crate) fn local_time(text: &str) -> Option<Time> {
+    parse(text, DEFAULT_FORMAT).ok()
+}
+
 /// Reads a local time by a format of `strptime`.
 fn parse(text: &str, format: &str) -> Result<Time, Failure> {
     let failed = || {
