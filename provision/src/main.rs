@@ -1,2 +1,57 @@
 //! `[ui]` Arguments, terminal output and reports of `provision`.
-fn main() {}
+
+mod apply;
+mod arguments;
+mod exit;
+mod journal;
+mod ndjson;
+mod paint;
+mod printer;
+mod prompt;
+mod recap;
+mod trust;
+
+use clap::Parser;
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, everything else is a usage error.
+            let asked = !error.use_stderr();
+            let _ = error.print();
+            return if asked { Exit::Done.into() } else { Exit::Usage.into() };
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKER_THREADS)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            paint::error(&format!("failed to start: {error}"), None);
+            return Exit::Environment.into();
+        }
+    };
+    let exit = runtime.block_on(async {
+        match arguments.command {
+            Command::Apply(apply) => apply::apply(*apply).await,
+            Command::Trust(trust) => trust::trust(trust).await,
+            Command::ExitCodes => {
+                print!("{}", exit::table());
+                Exit::Done
+            }
+        }
+    });
+    // A task that still waits for a host that will never answer must not keep the process.
+    runtime.shutdown_background();
+    exit.into()
+}
+
+/// Threads for connections: cryptography is the work there; evaluation has its own.
+const WORKER_THREADS: usize = 4;

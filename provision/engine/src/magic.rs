@@ -268,7 +268,7 @@ impl Object for Variables {
             Ok(value) => value,
             Err(error) => Some(Value::from(minijinja::Error::new(
                 minijinja::ErrorKind::InvalidOperation,
-                error.message(),
+                error.message().to_owned(),
             ))),
         }
     }

@@ -292,7 +292,7 @@ impl Outside {
                 .world
                 .engine
                 .render_file(&name, &content, None, &options, &view, &outside)
-                .map_err(|error| OutsideError::Failed(error.message()))?;
+                .map_err(|error| OutsideError::Failed(error.message().to_owned()))?;
             rendered.push(Value::from(result));
         }
         Ok(rendered)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use provision_playbook::files::FileKind;
-use provision_protocol::modules::{ModuleSpec, Runs, find};
+use provision_protocol::modules::{ModuleSpec, Runs};
 use provision_protocol::{ContentReference, Object, TreeEntry};
 use provision_template::{TemplateOptions, Value};
 use serde_json::Value as Json;
@@ -143,8 +143,7 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
             provision_template::TemplateError::Pending(token) => Stop::Pending(token),
             other => Stop::failed(format!("{name}: {}", other.message())),
         })?;
-    preserve_mode(prepared, &path)?;
-    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    name_source(prepared, &path)?;
     attach_bytes(prepared, rendered.into_bytes());
     Ok(())
 }
@@ -171,16 +170,16 @@ fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// `mode: preserve` is the mode of the local file.
-fn preserve_mode(prepared: &mut Prepared, path: &Path) -> Result<(), Stop> {
+/// The local file's path and mode: for `src` in results and `mode: preserve`.
+fn name_source(prepared: &mut Prepared, path: &Path) -> Result<(), Stop> {
     use std::os::unix::fs::PermissionsExt;
-    if argument(&prepared.arguments, "mode") == Some("preserve") {
-        let metadata = path
-            .metadata()
-            .map_err(|error| Stop::failed(format!("failed to read {}: {error}", path.display())))?;
-        let mode = format!("{:04o}", metadata.permissions().mode() & 0o7777);
-        prepared.arguments.insert("mode".into(), mode.into());
-    }
+    let metadata = path
+        .metadata()
+        .map_err(|error| Stop::failed(format!("failed to read {}: {error}", path.display())))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    prepared.arguments.insert("_source".into(), path.display().to_string().into());
+    prepared.arguments.insert("_source_mode".into(), mode.into());
+    prepared.arguments.insert("_original_basename".into(), base_name(path).into());
     Ok(())
 }
 
@@ -212,11 +211,9 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
     if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
         return copy_tree(prepared, &path, source.ends_with('/'));
     }
-    preserve_mode(prepared, &path)?;
-    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    name_source(prepared, &path)?;
     let content = file_content(&path)?;
     attach(prepared, content);
-    prepared.result_extra.insert("src".into(), path.display().to_string().into());
     Ok(())
 }
 
@@ -330,65 +327,25 @@ fn walk(
     Ok(())
 }
 
+/// The pieces travel; the host puts them together.
 fn assemble(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
     if flag(&prepared.arguments, "remote_src") != Some(false) {
         return Ok(());
     }
     let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
     let folder = locate(evaluator, "files", &source)?;
-    let delimiter = argument(&prepared.arguments, "delimiter").map(|text| {
-        text.replace("\\n", "\n").replace("\\r", "\r").replace("\\t", "\t")
-    });
-    let pattern = argument(&prepared.arguments, "regexp").map(str::to_owned);
-    let pattern = match pattern {
-        Some(text) => Some(
-            fancy_regex::Regex::new(&text)
-                .map_err(|error| Stop::failed(format!("invalid regexp '{text}': {error}")))?,
-        ),
-        None => None,
-    };
-    let ignore_hidden = flag(&prepared.arguments, "ignore_hidden") == Some(true);
-    let mut bytes = Vec::new();
-    for path in evaluator.view.world.files.list(&folder) {
-        let name = base_name(&path);
-        let wanted = pattern.as_ref().is_none_or(|regex| regex.is_match(&name).unwrap_or(false));
-        let hidden = ignore_hidden && name.starts_with('.');
-        if !wanted || hidden || evaluator.view.world.files.kind(&path) != Some(FileKind::File) {
-            continue;
-        }
-        if let (Some(delimiter), false) = (&delimiter, bytes.is_empty()) {
-            if bytes.last() != Some(&b'\n') {
-                bytes.push(b'\n');
-            }
-            bytes.extend_from_slice(delimiter.as_bytes());
-            if !delimiter.ends_with('\n') {
-                bytes.push(b'\n');
-            }
-        }
-        let content = std::fs::read(&path)
-            .map_err(|error| Stop::failed(format!("failed to read {}: {error}", path.display())))?;
-        bytes.extend(content);
-    }
-    for name in ["src", "delimiter", "regexp", "ignore_hidden", "remote_src", "decrypt"] {
-        prepared.arguments.shift_remove(name);
-    }
-    if let Some(copy) = find("copy") {
-        prepared.module = copy;
-    }
-    attach_bytes(prepared, bytes);
-    Ok(())
+    prepared.arguments.shift_remove("src");
+    copy_tree(prepared, &folder, true)
 }
 
 fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
     let command = argument(&prepared.arguments, "cmd").unwrap_or_default().to_owned();
     let words = crate::words::split(&command).map_err(Stop::failed)?;
-    let Some((name, rest)) = words.split_first() else {
+    let Some(name) = words.first() else {
         return Err(Stop::failed("script needs the path of a local script"));
     };
     let path = locate(evaluator, "files", name)?;
     let content = file_content(&path)?;
-    prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
-    prepared.arguments.insert("_arguments".into(), rest.to_vec().into());
     attach(prepared, content);
     Ok(())
 }
@@ -405,8 +362,9 @@ fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result
         return Ok(());
     }
     let path = locate(evaluator, "files", &source)?;
-    preserve_mode(prepared, &path)?;
     prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
+    prepared.arguments.insert("_source".into(), path.display().to_string().into());
+    prepared.arguments.shift_remove("src");
     let content = file_content(&path)?;
     attach(prepared, content);
     Ok(())

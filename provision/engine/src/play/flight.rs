@@ -276,12 +276,12 @@ impl PlayRun<'_> {
         self.apply(index, &flight.position, token, ended.clone(), Some(&flight.task));
         self.settle_passes(index);
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
-            self.share(&once, &flight, &ended);
+            self.share(&once, &flight.task, &ended);
         }
     }
 
     /// The result of a `run_once` task counts for all hosts.
-    fn share(&mut self, others: &[HostIndex], flight: &Flight, ended: &Ended) {
+    pub(super) fn share(&mut self, others: &[HostIndex], task: &Arc<Task>, ended: &Ended) {
         for other in others {
             let Some(host) = self.hosts.get_mut(other.0) else { continue };
             host.ahead = None;
@@ -300,7 +300,7 @@ impl PlayRun<'_> {
                 learned.learn(facts);
             }
             if ended.notify {
-                self.notify(*other, &flight.task);
+                self.notify(*other, task);
             }
             self.passed(*other);
             self.wake(*other);

@@ -123,7 +123,7 @@ impl PlayRun<'_> {
     /// A flush point: goes into the notified handlers. False if results are still awaited.
     pub(super) fn flush(&mut self, index: HostIndex, position: &Position) -> bool {
         let Some(host) = self.hosts.get_mut(index.0) else { return false };
-        if !host.flights.is_empty() || !host.connected {
+        if !host.flights.is_empty() || !host.connected || !self.dispatcher.may_send(index).is_go() {
             return false;
         }
         let notified = host.notified.clone();

@@ -208,7 +208,9 @@ impl<'a> PlayRun<'a> {
         let mut wake: VecDeque<HostIndex> = self.hosts.iter().map(|host| host.index).collect();
         loop {
             while let Some(host) = wake.pop_front() {
-                self.advance(host);
+                if !self.advance(host) {
+                    continue;
+                }
                 let released = self.dispatcher.released();
                 for other in released.into_iter().chain(self.woken.drain(..)) {
                     if !wake.contains(&other) {
@@ -427,9 +429,12 @@ impl<'a> PlayRun<'a> {
     /// Classifies a task for fences, once.
     pub(crate) fn classify(&mut self, task: &Arc<Task>) -> (Scope, Scope, Flow, bool) {
         let class = self.shared.reaches.classify(&self.shared.world, task);
-        let world = class.scope == Scope::World || class.evaluation == Scope::World || class.once;
+        // Under a failure limit, every task of the play ends everywhere before the next begins.
+        let limited = self.state.play.max_fail_percentage.is_some();
+        let scope = if limited { Scope::World } else { class.scope };
+        let world = scope == Scope::World || class.evaluation == Scope::World || class.once;
         self.horizon.classify(task.id, world);
-        (class.scope, class.evaluation, class.flow, class.once)
+        (scope, class.evaluation, class.flow, class.once)
     }
 
     /// Asks that a host is looked at again.

@@ -21,15 +21,16 @@ enum Going {
 }
 
 impl PlayRun<'_> {
-    /// Takes a host as far as it can go now.
-    pub(crate) fn advance(&mut self, index: HostIndex) {
+    /// Takes a host as far as it can go now; whether it went anywhere.
+    pub(crate) fn advance(&mut self, index: HostIndex) -> bool {
+        let mut went = false;
         loop {
             if self.shared.interrupts > 0 {
-                return;
+                return went;
             }
             match self.host(index) {
                 Some(host) if host.active && !host.at_end => {}
-                _ => return,
+                _ => return went,
             }
             let has_ahead = self.host(index).is_some_and(|host| host.ahead.is_some());
             let going = match has_ahead {
@@ -37,8 +38,8 @@ impl PlayRun<'_> {
                 false => self.announce(index),
             };
             match going {
-                Going::On => {}
-                Going::Waits => return,
+                Going::On => went = true,
+                Going::Waits => return went,
             }
         }
     }
@@ -97,7 +98,8 @@ impl PlayRun<'_> {
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.at_end = true;
         }
-        Going::Waits
+        // Not being in the way any more is progress for others.
+        Going::On
     }
 
     fn tell(
@@ -291,8 +293,14 @@ impl PlayRun<'_> {
 
     /// The step is over without anything being sent; its effects wait for earlier results.
     pub(super) fn pass(&mut self, index: HostIndex, task: &Arc<Task>, ended: Ended) {
+        let once = self.shared.reaches.classify(&self.shared.world, task).once;
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let Some(ahead) = host.ahead.take() else { return };
+        let position = ahead.position.clone();
+        let sharers: Vec<HostIndex> = match once {
+            true => self.dispatcher.announced_at(&position).filter(|other| *other != index).collect(),
+            false => Vec::new(),
+        };
         let token = host.next_token;
         host.next_token += 1;
         for (name, _) in ended.sets.iter() {
@@ -301,9 +309,13 @@ impl PlayRun<'_> {
         if let Some((name, _)) = &task.register {
             host.variables.learned.expect(name, token);
         }
-        host.passes.push_back(Pass { position: ahead.position, token, effect: Some(ended) });
+        let shared = once.then(|| ended.clone());
+        host.passes.push_back(Pass { position, token, effect: Some(ended) });
         host.cursor.advance();
         self.passed(index);
+        if let Some(ended) = shared {
+            self.share(&sharers, task, &ended);
+        }
     }
 
     /// The step is over and leaves no trace.

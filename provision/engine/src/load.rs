@@ -1,0 +1,325 @@
+//! Everything that is read before the first connection: inventory, playbooks, variables.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, RwLock};
+
+use diagnostics::{Diagnostic, Sources};
+use indexmap::IndexMap;
+use provision_playbook::inventory::{self, Inventory, Patterns};
+use provision_playbook::model::{Play, Playbook};
+use provision_playbook::{Dialect, LoadOptions, Loader};
+use provision_template::{Engine, Slot};
+use yaml::{Mapping, Node, NodeValue, Schema};
+
+use crate::disk::Disk;
+use crate::outside::Outside;
+use crate::reach::Reaches;
+use crate::variables::{HostVariables, Layer, Layers, Learned, View};
+use crate::world::{Settings, World};
+
+/// What is to be loaded.
+#[derive(Debug, Clone)]
+pub struct LoadRequest {
+    /// Playbooks, in order.
+    pub playbooks: Vec<PathBuf>,
+    /// `-i`.
+    pub inventories: Vec<String>,
+    /// `-e`: `k=v` words, a mapping in YAML or JSON, or `@file`.
+    pub extra_variables: Vec<String>,
+    /// Whose rules apply.
+    pub dialect: Dialect,
+    /// Folders with roles.
+    pub roles_path: Vec<PathBuf>,
+    /// Settings that variables can see.
+    pub settings: Settings,
+}
+
+impl LoadRequest {
+    /// A request for nothing, in a dialect.
+    #[must_use]
+    pub fn new(dialect: Dialect) -> Self {
+        LoadRequest {
+            playbooks: Vec::new(),
+            inventories: Vec::new(),
+            extra_variables: Vec::new(),
+            dialect,
+            roles_path: Vec::new(),
+            settings: Settings::default(),
+        }
+    }
+}
+
+/// What was loaded: a run that can begin.
+pub struct Loaded {
+    /// Variables.
+    pub world: Arc<World>,
+    /// For dynamic includes.
+    pub loader: Loader,
+    /// Inventory.
+    pub inventory: Inventory,
+    /// Playbooks.
+    pub playbooks: Vec<Playbook>,
+    /// For fences.
+    pub reaches: Reaches,
+    /// Things to know.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why nothing can begin: everything that is wrong.
+#[derive(Debug)]
+pub struct LoadFailure {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What it points into.
+    pub sources: Sources,
+}
+
+/// Reads and checks everything.
+///
+/// # Errors
+/// Everything that is wrong, at once. Nothing has been touched.
+pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
+    let files = Arc::new(Disk);
+    let options = LoadOptions {
+        dialect: request.dialect,
+        roles_path: request.roles_path.clone(),
+        extra_variables: Arc::default(),
+    };
+    let mut loader = Loader::new(files.clone(), options);
+    let mut found = Vec::new();
+    let extra = extra_variables(&mut loader, &request.extra_variables, &mut found);
+    loader.options_mut().extra_variables = extra.clone();
+
+    let sources: Vec<inventory::Source> =
+        request
+            .inventories
+            .iter()
+            .map(|given| inventory::Source::of_argument(given, files.as_ref()))
+            .collect();
+    let read = inventory::load(&sources, files.as_ref(), loader.sources_mut());
+    found.extend(read.diagnostics);
+    let mut inventory = read.inventory;
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for path in &request.playbooks {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    found.extend(inventory::load_playbook_vars(
+        &mut inventory,
+        &folders,
+        files.as_ref(),
+        loader.sources_mut(),
+    ));
+    let mut playbooks = Vec::new();
+    for path in &request.playbooks {
+        let (playbook, diagnostics) = loader.playbook(path);
+        found.extend(diagnostics);
+        playbooks.push(playbook);
+    }
+    let world = Arc::new(world(request, files, &inventory, &extra));
+    let mut reaches = Reaches::default();
+    define(&mut reaches, &inventory, &playbooks, &extra);
+    for playbook in &playbooks {
+        for play in &playbook.plays {
+            if let Err(diagnostic) = hosts_of(&world, &inventory, play) {
+                found.push(*diagnostic);
+            }
+        }
+    }
+    let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
+        found.into_iter().partition(Diagnostic::is_error);
+    if !errors.is_empty() {
+        let diagnostics = errors.into_iter().chain(warnings).collect();
+        return Err(Box::new(LoadFailure { diagnostics, sources: loader.sources().clone() }));
+    }
+    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings })
+}
+
+fn world(
+    request: &LoadRequest,
+    files: Arc<Disk>,
+    inventory: &Inventory,
+    extra: &Arc<Mapping>,
+) -> World {
+    let layers = Layers::default();
+    let hosts: IndexMap<String, Arc<HostVariables>> = inventory
+        .hosts()
+        .map(|host| {
+            let variables: Vec<Arc<Layer>> = inventory
+                .host_variables(&host.name)
+                .into_iter()
+                .map(|layer| layers.of(&layer.variables))
+                .collect();
+            let variables = HostVariables {
+                name: host.name.to_string(),
+                inventory: RwLock::new(variables),
+                learned: Learned::default(),
+            };
+            (host.name.to_string(), Arc::new(variables))
+        })
+        .collect();
+    let groups = inventory
+        .groups_map()
+        .into_iter()
+        .map(|(name, members)| {
+            (name.to_string(), members.iter().map(ToString::to_string).collect())
+        })
+        .collect();
+    World {
+        engine: Engine::new(request.dialect),
+        files,
+        layers,
+        extra: Layer::of_mapping(extra),
+        hosts: RwLock::new(hosts),
+        groups: RwLock::new(groups),
+        settings: request.settings.clone(),
+    }
+}
+
+fn define(
+    reaches: &mut Reaches,
+    inventory: &Inventory,
+    playbooks: &[Playbook],
+    extra: &Arc<Mapping>,
+) {
+    reaches.define(extra);
+    for host in inventory.hosts() {
+        for layer in inventory.host_variables(&host.name) {
+            reaches.define(&layer.variables);
+        }
+    }
+    for play in playbooks.iter().flat_map(|playbook| &playbook.plays) {
+        if let Some(vars) = &play.context.directives.vars {
+            reaches.define(vars);
+        }
+        for role in &play.roles {
+            reaches.define(&role.role.vars);
+            reaches.define(&role.role.defaults);
+            reaches.define(&role.parameters);
+        }
+    }
+}
+
+fn extra_variables(
+    loader: &mut Loader,
+    given: &[String],
+    found: &mut Vec<Diagnostic>,
+) -> Arc<Mapping> {
+    let mut merged = Mapping::default();
+    for text in given {
+        let mapping = if let Some(path) = text.strip_prefix('@') {
+            match loader.variables(Path::new(path)) {
+                Ok(mapping) => Mapping::clone(&mapping),
+                Err(diagnostics) => {
+                    found.extend(diagnostics);
+                    continue;
+                }
+            }
+        } else {
+            match extra_text(loader, text) {
+                Ok(mapping) => mapping,
+                Err(diagnostics) => {
+                    found.extend(diagnostics);
+                    continue;
+                }
+            }
+        };
+        provision_playbook::model::overlay(&mut merged, &mapping);
+    }
+    Arc::new(merged)
+}
+
+fn extra_text(loader: &mut Loader, text: &str) -> Result<Mapping, Vec<Diagnostic>> {
+    let source = loader.sources_mut().add("<extra variables>", text);
+    let span = diagnostics::Span::new(source, 0, text.len());
+    let structured = text.trim_start().starts_with(['{', '-']) || text.contains(": ");
+    if structured {
+        let read = yaml::read(text, source, Schema::Ansible);
+        let mapping = read.documents.first().and_then(Node::as_mapping).cloned();
+        return match mapping {
+            Some(mapping) if !read.diagnostics.iter().any(Diagnostic::is_error) => Ok(mapping),
+            Some(_) => Err(read.diagnostics),
+            None if !read.diagnostics.is_empty() => Err(read.diagnostics),
+            None => Err(vec![
+                Diagnostic::error("extra-variables", "extra variables must be a mapping")
+                    .at(span, "not a mapping")
+                    .hint("write -e name=value, or -e '{\"name\": \"value\"}', or -e @file.yml"),
+            ]),
+        };
+    }
+    let words = crate::words::split(text).map_err(|message| {
+        vec![Diagnostic::error("extra-variables", message).at(span, "unclosed quotation")]
+    })?;
+    let mut mapping = Mapping::default();
+    for word in words {
+        let Some((name, value)) = word.split_once('=') else {
+            return Err(vec![
+                Diagnostic::error("extra-variables", format!("`{word}` is not name=value"))
+                    .at(span, "extra variables")
+                    .hint("write -e name=value, or -e '{\"name\": \"value\"}', or -e @file.yml"),
+            ]);
+        };
+        let value = Node::new(span, NodeValue::String(value.into()));
+        mapping.entries.push((Node::string(span, name), value));
+    }
+    Ok(mapping)
+}
+
+/// The hosts of a play, in inventory order, `--limit` applied.
+///
+/// # Errors
+/// When the pattern can't be evaluated or understood.
+pub fn hosts_of(
+    world: &Arc<World>,
+    inventory: &Inventory,
+    play: &Play,
+) -> Result<Vec<String>, Box<Diagnostic>> {
+    let parts = pattern_of(world, play)?;
+    let span = play.hosts.span;
+    let patterns = Patterns::of_list(parts.iter().map(|part| (part.as_str(), Some(span))));
+    let limit = match &world.settings.limit {
+        None => None,
+        Some(text) => Some(Patterns::limit(text, world.files.as_ref()).map_err(|error| {
+            Box::new(Diagnostic::error("limit", format!("failed to {error}")))
+        })?),
+    };
+    let selection = inventory.select(&patterns, limit.as_ref());
+    match selection.diagnostics.into_iter().find(Diagnostic::is_error) {
+        Some(error) => Err(Box::new(error)),
+        None => Ok(selection.hosts.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// The host patterns of a play as text.
+fn pattern_of(world: &Arc<World>, play: &Play) -> Result<Vec<String>, Box<Diagnostic>> {
+    let localhost = world.host_or_new("localhost");
+    let mut view = View::of_host(world, &localhost);
+    if let Some(vars) = &play.context.directives.vars {
+        for (name, slot) in world.layers.of(vars).iter() {
+            if world.extra.get(name).is_none() {
+                view.local.set(name, slot.clone());
+            }
+        }
+    }
+    let outside = Outside::of(&view);
+    let value = world.engine.render_slot(&Slot::Template(Arc::new(play.hosts.clone())), &view, &outside);
+    let value = value.map_err(|error| {
+        Box::new(
+            Diagnostic::error("host-pattern", format!("`hosts` can't be evaluated: {}", error.message()))
+                .at(play.hosts.span, "this pattern")
+                .hint("`hosts` can use extra variables (-e) and variables of the play only"),
+        )
+    })?;
+    Ok(match value.kind() {
+        minijinja::value::ValueKind::Seq => value
+            .try_iter()
+            .into_iter()
+            .flatten()
+            .map(|part| provision_template::text_of(&part))
+            .collect(),
+        _ => vec![provision_template::text_of(&value)],
+    })
+}

@@ -1,0 +1,503 @@
+//! A run: the plays of the playbooks, one after the other, batch by batch.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use diagnostics::{Style, render};
+use provision_playbook::inventory::Inventory;
+use provision_playbook::model::{Arguments, Item, Play, Prompt, Task, TaskId};
+use provision_protocol::modules;
+use provision_ssh::ClientOptions;
+use tokio::sync::mpsc;
+use yaml::{Node, NodeValue};
+
+use crate::connection::{self, ConnectionDefaults};
+use crate::event::{EVENT_FORMAT, Event, HostRecap, Outcome};
+use crate::load::{Loaded, hosts_of};
+use crate::outside::Outside;
+use crate::play::{Arrival, PlayRun, Shared};
+use crate::report::{Report, Sink};
+use crate::session::{Pool, SessionSettings};
+use crate::variables::{Layer, View};
+use crate::world::{PlayState, World};
+
+/// How a run is to be carried out.
+pub struct RunOptions {
+    /// Connections.
+    pub connection: ConnectionDefaults,
+    /// SSH client.
+    pub client: ClientOptions,
+    /// One task at a time, nothing sent ahead.
+    pub strict_order: bool,
+    /// Handlers run on failed hosts, too.
+    pub force_handlers: bool,
+    /// How long to wait for another run's lock on a host.
+    pub lock_wait_ms: u64,
+    /// Answers to `vars_prompt`; `None`: nobody to ask.
+    pub prompt: Option<Box<dyn Fn(&Prompt, &str) -> Option<String> + Send + Sync>>,
+}
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct Summary {
+    /// Name of the run.
+    pub run: String,
+    /// Counts.
+    pub recap: Vec<HostRecap>,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// Carries out what was loaded.
+///
+/// # Errors
+/// When the SSH client can't be set up; nothing was touched then.
+pub async fn run(
+    loaded: Loaded,
+    options: RunOptions,
+    sink: Box<dyn Sink>,
+    interrupts: mpsc::UnboundedReceiver<()>,
+) -> Result<Summary, String> {
+    let begun = Instant::now();
+    let run = run_name();
+    let (sender, arrivals) = mpsc::unbounded_channel();
+    forward(interrupts, sender.clone());
+    let client = provision_ssh::Client::new(options.client).map_err(|error| error.to_string())?;
+    let world = loaded.world.clone();
+    let defaults = options.connection.clone();
+    let settings = SessionSettings {
+        client,
+        run: run.clone(),
+        controller: controller(),
+        lock_wait_ms: options.lock_wait_ms,
+        endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
+    };
+    let mut report = Report::new(sink);
+    let hosts = all_hosts(&loaded);
+    report.event(&Event::RunStarted {
+        format: EVENT_FORMAT,
+        run: run.clone(),
+        playbooks: loaded.playbooks.iter().map(|playbook| playbook.path.display().to_string()).collect(),
+        hosts: hosts.len(),
+        check: loaded.world.settings.check,
+    });
+    for warning in &loaded.warnings {
+        report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
+    }
+    let mut shared = Shared {
+        world: loaded.world,
+        loader: Arc::new(Mutex::new(loaded.loader)),
+        pool: Pool::new(Arc::new(settings), sender.clone()),
+        arrivals,
+        sender,
+        report,
+        reaches: loaded.reaches,
+        strict_order: options.strict_order,
+        force_handlers: options.force_handlers,
+        interrupts: 0,
+        failed: BTreeSet::new(),
+        unreachable: BTreeSet::new(),
+        left_notified: HashMap::new(),
+        stopped_by_limit: false,
+    };
+    for playbook in &loaded.playbooks {
+        for play in &playbook.plays {
+            if shared.interrupts > 0 || shared.stopped_by_limit {
+                break;
+            }
+            run_play(&mut shared, &loaded.inventory, play, options.prompt.as_deref()).await;
+        }
+    }
+    Ok(finish(shared, run, &hosts, begun).await)
+}
+
+async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
+    shared.report.settle(None);
+    for (host, left) in &shared.left_notified {
+        for handler in left {
+            let message = format!(
+                "handler `{handler}` was notified by an earlier run and is in no play of this one"
+            );
+            shared.report.warn(Some(host), message);
+        }
+    }
+    let outcome = if shared.interrupts > 0 {
+        Outcome::Interrupted
+    } else if shared.stopped_by_limit {
+        Outcome::StoppedByLimit
+    } else {
+        match (shared.failed.is_empty(), shared.unreachable.is_empty()) {
+            (true, true) => Outcome::Done,
+            (false, true) => Outcome::Failed,
+            (true, false) => Outcome::Unreachable,
+            (false, false) => Outcome::FailedAndUnreachable,
+        }
+    };
+    let mut names = hosts.to_vec();
+    let known = shared.world.hosts.read().unwrap_or_else(PoisonError::into_inner);
+    names.extend(known.keys().filter(|name| !hosts.contains(name)).cloned());
+    drop(known);
+    if !names.iter().any(|name| name == "localhost") {
+        names.push("localhost".to_owned());
+    }
+    let recap = shared.report.recap(&names);
+    let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    shared.report.event(&Event::RunFinished { recap: recap.clone(), duration_ms, outcome });
+    shared.pool.close().await;
+    Summary { run, recap, outcome }
+}
+
+fn forward(mut interrupts: mpsc::UnboundedReceiver<()>, sender: mpsc::UnboundedSender<Arrival>) {
+    tokio::spawn(async move {
+        while interrupts.recv().await.is_some() {
+            if sender.send(Arrival::Interrupt).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Ascending and unique: seconds since the epoch, then random.
+fn run_name() -> String {
+    let seconds = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    format!("{seconds:x}-{:08x}", getrandom::u32().unwrap_or_default())
+}
+
+fn controller() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+    format!("{user}@{} (pid {})", host.trim(), std::process::id())
+}
+
+fn all_hosts(loaded: &Loaded) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for play in loaded.playbooks.iter().flat_map(|playbook| &playbook.plays) {
+        for host in hosts_of(&loaded.world, &loaded.inventory, play).unwrap_or_default() {
+            if !hosts.contains(&host) {
+                hosts.push(host);
+            }
+        }
+    }
+    hosts
+}
+
+type Ask<'a> = Option<&'a (dyn Fn(&Prompt, &str) -> Option<String> + Send + Sync)>;
+
+async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, ask: Ask<'_>) {
+    let hosts = match hosts_of(&shared.world, inventory, play) {
+        Ok(hosts) => hosts,
+        Err(diagnostic) => {
+            shared.report.warn(None, diagnostic.message.clone());
+            return;
+        }
+    };
+    let mut hosts: Vec<String> = hosts
+        .into_iter()
+        .chain(added_hosts(&shared.world, inventory, play))
+        .filter(|host| !shared.failed.contains(host) && !shared.unreachable.contains(host))
+        .collect();
+    order(&mut hosts, play);
+    let localhost = shared.world.host_or_new("localhost");
+    let name = play_name(&shared.world, play, &localhost);
+    let place = {
+        let loader = shared.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        loader.sources().place(play.span).to_string()
+    };
+    if hosts.is_empty() {
+        shared.report.event(&Event::PlayStarted { name, place, hosts, batch: (1, 1) });
+        shared.report.warn(None, "no hosts matched");
+        return;
+    }
+    let mut variables: Vec<Arc<Layer>> = Vec::new();
+    if let Some(vars) = &play.context.directives.vars {
+        variables.push(shared.world.layers.of(vars));
+    }
+    variables.extend(prompts(&shared.world, play, ask));
+    let play = Arc::new(with_facts(play));
+    let batches = batches(&shared.world, &play, &hosts);
+    let count = batches.len();
+    for (number, batch) in batches.into_iter().enumerate() {
+        if shared.interrupts > 0 || shared.stopped_by_limit {
+            break;
+        }
+        shared.report.event(&Event::PlayStarted {
+            name: name.clone(),
+            place: place.clone(),
+            hosts: batch.clone(),
+            batch: (number + 1, count),
+        });
+        let mut state = PlayState::new(
+            play.clone(),
+            name.clone(),
+            hosts.clone(),
+            batch.clone(),
+            variables.clone(),
+        );
+        if let Err(message) = vars_files(shared, &play, &batch, &mut state) {
+            shared.report.warn(None, message);
+            shared.failed.extend(batch.iter().cloned());
+            continue;
+        }
+        let state = Arc::new(state);
+        PlayRun::new(shared, state.clone()).run().await;
+        let all_lost = state.still_in(&batch).is_empty();
+        if all_lost && number + 1 < count {
+            // As in Ansible: a batch in which every host failed ends the play.
+            break;
+        }
+    }
+}
+
+/// Hosts that `add_host` and `group_by` brought into the play's groups during the run.
+fn added_hosts(world: &Arc<World>, inventory: &Inventory, play: &Play) -> Vec<String> {
+    let pattern = match play.hosts.as_str() {
+        Some(pattern) if !provision_template::text_has_template(pattern) => pattern,
+        _ => return Vec::new(),
+    };
+    let known: BTreeSet<String> = hosts_of(world, inventory, play).unwrap_or_default().into_iter().collect();
+    let outside_of_limit = world.settings.limit.is_some();
+    world
+        .matching_hosts(pattern)
+        .into_iter()
+        .filter(|host| !known.contains(host) && !(outside_of_limit && inventory.host(host).is_some()))
+        .collect()
+}
+
+fn order(hosts: &mut [String], play: &Play) {
+    match play.order.as_ref().and_then(Node::as_str) {
+        Some("sorted") => hosts.sort(),
+        Some("reverse_sorted") => {
+            hosts.sort();
+            hosts.reverse();
+        }
+        Some("reverse_inventory") => hosts.reverse(),
+        _ => {}
+    }
+}
+
+fn play_name(
+    world: &Arc<World>,
+    play: &Play,
+    localhost: &Arc<crate::variables::HostVariables>,
+) -> String {
+    let node = play.name.as_ref().unwrap_or(&play.hosts);
+    let view = View::of_host(world, localhost);
+    let outside = Outside::of(&view);
+    match world.engine.render_node(node, &view, &outside) {
+        Ok(value) => provision_template::text_of(&value),
+        Err(_) => node.as_str().unwrap_or("play").to_owned(),
+    }
+}
+
+fn prompts(world: &Arc<World>, play: &Play, ask: Ask<'_>) -> Option<Arc<Layer>> {
+    if play.vars_prompt.is_empty() {
+        return None;
+    }
+    let localhost = world.host_or_new("localhost");
+    let view = View::of_host(world, &localhost);
+    let outside = Outside::of(&view);
+    let text = |node: &Option<Node>| {
+        let value = world.engine.render_node(node.as_ref()?, &view, &outside).ok()?;
+        Some(provision_template::text_of(&value))
+    };
+    let mut layer = Layer::default();
+    for prompt in &play.vars_prompt {
+        if world.extra.get(&prompt.name).is_some() {
+            continue;
+        }
+        let question = text(&prompt.prompt).unwrap_or_else(|| prompt.name.clone());
+        let answer = ask.and_then(|ask| ask(prompt, &question)).filter(|answer| !answer.is_empty());
+        let value = answer.or_else(|| text(&prompt.default)).unwrap_or_default();
+        layer.set_data(prompt.name.as_str(), value.into());
+    }
+    Some(Arc::new(layer))
+}
+
+/// The play with its fact gathering as the first task, unless it is switched off.
+fn with_facts(play: &Arc<Play>) -> Play {
+    let mut play = Play::clone(play);
+    let off = play.gather_facts.as_ref().is_some_and(|node| {
+        node.as_bool() == Some(false)
+            || node.as_str().is_some_and(|text| matches!(text.to_lowercase().as_str(), "no" | "false"))
+    });
+    let Some(module) = modules::find("setup").filter(|_| !off) else { return play };
+    let mut parameters = yaml::Mapping::default();
+    for (name, node) in [
+        ("gather_subset", &play.gather_subset),
+        ("gather_timeout", &play.gather_timeout),
+        ("fact_path", &play.fact_path),
+    ] {
+        if let Some(node) = node {
+            parameters.entries.push((Node::string(node.span, name), node.clone()));
+        }
+    }
+    let directives = provision_playbook::model::Directives {
+        tags: vec!["always".to_owned()],
+        when: play.included_when.clone(),
+        ..Default::default()
+    };
+    let context = provision_playbook::model::Context::inside(
+        &play.context,
+        provision_playbook::model::Level::Task,
+        directives,
+    );
+    let task = Task {
+        id: TaskId(FACTS_TASK),
+        span: play.span,
+        name: Some(Node::new(play.span, NodeValue::String("Gathering Facts".into()))),
+        module,
+        module_written: "setup".to_owned(),
+        module_span: play.span,
+        arguments: Arguments { parameters, splat: None },
+        context: Arc::new(context),
+        repeat: None,
+        register: None,
+        notify: Vec::new(),
+        changed_when: None,
+        failed_when: None,
+        until: None,
+        asynchronous: None,
+        poll: None,
+        include: None,
+        folder: play.folder.clone(),
+    };
+    play.items.insert(0, Item::Task(Arc::new(task)));
+    play
+}
+
+/// Number of the implicit task; no loaded task has it.
+const FACTS_TASK: u32 = u32::MAX;
+
+/// `serial`: batches of hosts.
+fn batches(world: &Arc<World>, play: &Play, hosts: &[String]) -> Vec<Vec<String>> {
+    let localhost = world.host_or_new("localhost");
+    let mut view = View::of_host(world, &localhost);
+    if let Some(vars) = &play.context.directives.vars {
+        for (name, slot) in world.layers.of(vars).iter() {
+            view.local.set(name, slot.clone());
+        }
+    }
+    let outside = Outside::of(&view);
+    let sizes: Vec<usize> = play
+        .serial
+        .iter()
+        .filter_map(|node| world.engine.render_node(node, &view, &outside).ok())
+        .flat_map(|value| match value.kind() {
+            minijinja::value::ValueKind::Seq => {
+                value.try_iter().into_iter().flatten().collect::<Vec<_>>()
+            }
+            _ => vec![value],
+        })
+        .map(|value| batch_size(&provision_template::text_of(&value), hosts.len()))
+        .collect();
+    if sizes.is_empty() || hosts.is_empty() {
+        return vec![hosts.to_vec()];
+    }
+    let mut rest = hosts;
+    let mut batches = Vec::new();
+    let mut sizes = sizes.into_iter().peekable();
+    let mut size = hosts.len();
+    while !rest.is_empty() {
+        if let Some(next) = sizes.next() {
+            size = next;
+        }
+        let (batch, others) = rest.split_at(size.clamp(1, rest.len()));
+        batches.push(batch.to_vec());
+        rest = others;
+    }
+    batches
+}
+
+/// A number of hosts, or a percentage of them; at least one. Zero and nonsense mean all.
+fn batch_size(text: &str, hosts: usize) -> usize {
+    let text = text.trim();
+    match text.strip_suffix('%') {
+        Some(percent) => {
+            let percent: usize = percent.trim().parse().unwrap_or(100);
+            (hosts * percent / 100).max(1)
+        }
+        None => match text.parse::<usize>() {
+            Ok(0) | Err(_) => hosts,
+            Ok(size) => size,
+        },
+    }
+}
+
+/// `vars_files` of each host: names may be templates over its variables.
+fn vars_files(
+    shared: &mut Shared,
+    play: &Arc<Play>,
+    batch: &[String],
+    state: &mut PlayState,
+) -> Result<(), String> {
+    if play.vars_files.is_empty() {
+        return Ok(());
+    }
+    for name in batch {
+        let host = shared.world.host_or_new(name);
+        let mut view = View::of_host(&shared.world, &host);
+        view.context = Some(play.context.clone());
+        let mut layers = Vec::new();
+        for entry in &play.vars_files {
+            let outside = Outside::of(&view);
+            let alternatives: Vec<&Node> = entry.as_sequence().map_or_else(|| vec![entry], |list| list.iter().collect());
+            let mut tried = Vec::new();
+            let mut taken = None;
+            for alternative in alternatives {
+                let Ok(value) = shared.world.engine.render_node(alternative, &view, &outside) else {
+                    tried.push(alternative.as_str().unwrap_or_default().to_owned());
+                    continue;
+                };
+                let written = provision_template::text_of(&value);
+                let path = play_file(play, &written);
+                if shared.world.files.kind(&path).is_some() {
+                    taken = Some(path);
+                    break;
+                }
+                tried.push(path.display().to_string());
+            }
+            let Some(path) = taken else {
+                return Err(format!("{name}: vars_files: none of these exists: {}", tried.join(", ")));
+            };
+            let mut loader = shared.loader.lock().unwrap_or_else(PoisonError::into_inner);
+            let mapping = loader.variables(&path).map_err(|diagnostics| {
+                diagnostics::render_all(&diagnostics, loader.sources(), Style::Plain)
+            })?;
+            shared.reaches.define(&mapping);
+            let layer = shared.world.layers.of(&mapping);
+            for (name, slot) in layer.iter() {
+                view.local.set(name, slot.clone());
+            }
+            layers.push(layer);
+        }
+        state.set_files(name, layers);
+    }
+    Ok(())
+}
+
+fn play_file(play: &Play, written: &str) -> std::path::PathBuf {
+    let path = Path::new(written);
+    if path.is_absolute() {
+        return path.to_path_buf();
+    }
+    let within = play.folder.join("vars").join(path);
+    if within.exists() { within } else { play.folder.join(path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::batch_size;
+
+    #[test]
+    fn sizes_of_batches() {
+        for (text, hosts, size) in
+            [("1", 10, 1), ("30%", 10, 3), ("1%", 10, 1), ("0", 10, 10), ("x", 4, 4), ("100%", 7, 7)]
+        {
+            assert_eq!(batch_size(text, hosts), size, "{text} of {hosts}");
+        }
+    }
+}

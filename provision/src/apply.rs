@@ -1,0 +1,236 @@
+//! `provision apply`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use diagnostics::{Style, render_all};
+use provision_engine::connection::ConnectionDefaults;
+use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
+use provision_engine::report::Sink;
+use provision_engine::run::{RunOptions, run};
+use provision_engine::world::Settings;
+use provision_playbook::Dialect;
+use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
+use tokio::sync::mpsc;
+
+use crate::arguments::{Apply, Colour, DialectName, Output, Reach};
+use crate::exit::Exit;
+use crate::journal::Journal;
+use crate::ndjson::Ndjson;
+use crate::paint;
+use crate::printer::{Printer, Verbosity};
+use crate::prompt;
+
+/// The playbook that runs when none is named.
+const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
+
+/// Runs playbooks.
+pub async fn apply(arguments: Apply) -> Exit {
+    match arguments.color {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    let request = match request(&arguments) {
+        Ok(request) => request,
+        Err((message, hint)) => {
+            paint::error(&message, hint.as_deref());
+            return Exit::InvalidInput;
+        }
+    };
+    let loaded = match load(&request) {
+        Ok(loaded) => loaded,
+        Err(failure) => return refuse(&failure),
+    };
+    if arguments.syntax_check || arguments.list_hosts || arguments.list_tasks || arguments.list_tags {
+        return list(&arguments, &loaded);
+    }
+    let connection = match connection(&arguments.reach, arguments.ask_become_pass) {
+        Ok(connection) => connection,
+        Err(message) => {
+            paint::error(&message, None);
+            return Exit::Usage;
+        }
+    };
+    let options = RunOptions {
+        connection,
+        client: client(&arguments.reach),
+        strict_order: arguments.strict_order,
+        force_handlers: arguments.force_handlers,
+        lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
+        prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
+    };
+    let (stop, interrupts) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if stop.send(()).is_err() {
+                return;
+            }
+            eprintln!("\nfinishing the running step; press Ctrl-C again to stop at once");
+        }
+    });
+    let sink = sink(&arguments);
+    let summary = match run(loaded, options, sink, interrupts).await {
+        Ok(summary) => summary,
+        Err(message) => {
+            paint::error(&message, None);
+            return Exit::Environment;
+        }
+    };
+    let would_change = summary.recap.iter().any(|host| host.changed > 0);
+    match Exit::from(summary.outcome) {
+        Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
+        exit => exit,
+    }
+}
+
+fn sink(arguments: &Apply) -> Box<dyn Sink> {
+    let shown: Box<dyn Sink> = match arguments.output {
+        Output::Ndjson => Box::new(Ndjson::new(std::io::stdout())),
+        Output::Human => Box::new(Printer::new(Verbosity {
+            level: arguments.verbose,
+            quiet: arguments.quiet,
+            diff: arguments.diff,
+        })),
+    };
+    Box::new(Journal::new(provision_engine::channel::state_folder().join("runs"), shown))
+}
+
+type Refusal = (String, Option<String>);
+
+fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
+    let playbooks = if arguments.playbooks.is_empty() {
+        vec![PathBuf::from(DEFAULT_PLAYBOOK)]
+    } else {
+        arguments.playbooks.clone()
+    };
+    for path in &playbooks {
+        if !path.exists() {
+            let hint = match arguments.playbooks.is_empty() {
+                true => "name a playbook, or run this in a folder that has playbooks/main.yml",
+                false => "the path is relative to the current folder",
+            };
+            return Err((format!("playbook {} does not exist", path.display()), Some(hint.into())));
+        }
+    }
+    for source in &arguments.reach.inventory {
+        if !source.contains(',') && !Path::new(source).exists() {
+            return Err((
+                format!("inventory {source} does not exist"),
+                Some("a list of hosts needs a comma: -i web1,".to_owned()),
+            ));
+        }
+    }
+    let mut extra = Vec::new();
+    if arguments.r#become {
+        extra.push("ansible_become=true".to_owned());
+    }
+    if let Some(user) = &arguments.become_user {
+        extra.push(format!("ansible_become_user={user}"));
+    }
+    extra.extend(arguments.reach.extra_vars.iter().cloned());
+    let folder = playbooks
+        .first()
+        .and_then(|path| path.parent())
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    let absolute = std::path::absolute(&folder).unwrap_or(folder);
+    Ok(LoadRequest {
+        settings: Settings {
+            check: arguments.check,
+            diff: arguments.diff,
+            verbosity: arguments.verbose,
+            forks: arguments.reach.forks,
+            playbook_folder: absolute,
+            inventory_sources: arguments.reach.inventory.iter().map(PathBuf::from).collect(),
+            limit: arguments.reach.limit.clone(),
+            tags: arguments.tags.clone(),
+            skip_tags: arguments.skip_tags.clone(),
+        },
+        playbooks,
+        inventories: arguments.reach.inventory.clone(),
+        extra_variables: extra,
+        dialect: match arguments.dialect {
+            DialectName::Classic => Dialect::Classic,
+            DialectName::Strict => Dialect::Strict,
+        },
+        roles_path: arguments.roles_path.clone(),
+    })
+}
+
+/// Everything that is wrong, before anything was touched.
+pub fn refuse(failure: &LoadFailure) -> Exit {
+    use std::io::IsTerminal;
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    anstream::eprintln!("{}", render_all(&failure.diagnostics, &failure.sources, style));
+    let errors = failure.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
+    let noun = if errors == 1 { "error" } else { "errors" };
+    anstream::eprintln!("\n{errors} {noun}; no host was contacted");
+    Exit::InvalidInput
+}
+
+/// What the command line says about connections.
+pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefaults, String> {
+    let jump = reach
+        .jump
+        .iter()
+        .map(|hop| {
+            hop.parse::<Destination>().map_err(|_| format!("--jump {hop}: not [user@]host[:port]"))
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    let password = if reach.ask_pass { prompt::secret("login password") } else { None };
+    let become_password = if ask_become_pass { prompt::secret("sudo password") } else { None };
+    Ok(ConnectionDefaults {
+        user: reach.user.clone(),
+        private_key: reach.private_key.clone(),
+        password,
+        become_password,
+        connect_timeout: reach.timeout.map(Duration::from_secs),
+        jump,
+        accept_new: reach.accept_new_host_keys,
+        local: false,
+        ssh_arguments: reach.ssh_common_args.clone(),
+    })
+}
+
+/// How the SSH client is set up.
+pub fn client(reach: &Reach) -> ClientOptions {
+    ClientOptions {
+        prompter: Some(std::sync::Arc::new(TerminalPrompter)),
+        connect_limit: reach.forks.max(1),
+        ..ClientOptions::default()
+    }
+}
+
+/// `--list-hosts`, `--list-tasks`, `--list-tags`, `--syntax-check`.
+fn list(arguments: &Apply, loaded: &Loaded) -> Exit {
+    use std::io::IsTerminal;
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    if !loaded.warnings.is_empty() {
+        let sources = loaded.loader.sources();
+        anstream::eprintln!("{}\n", render_all(&loaded.warnings, sources, style));
+    }
+    for play in loaded.playbooks.iter().flat_map(|playbook| &playbook.plays) {
+        let name = play.name.as_ref().unwrap_or(&play.hosts);
+        println!("play: {}", name.as_str().unwrap_or("(unnamed)"));
+        if arguments.list_hosts {
+            let hosts = hosts_of(&loaded.world, &loaded.inventory, play).unwrap_or_default();
+            println!("  hosts ({}):", hosts.len());
+            hosts.iter().for_each(|host| println!("    {host}"));
+        }
+        if arguments.list_tasks {
+            println!("  tasks:");
+            for task in provision_playbook::list::tasks_of(play, &arguments.tags, &arguments.skip_tags) {
+                println!("    {}  [{}]", task.title, task.tags.join(", "));
+            }
+        }
+        if arguments.list_tags {
+            let tags = provision_playbook::list::tags_of(play, &arguments.tags, &arguments.skip_tags);
+            println!("  tags: {}", tags.join(", "));
+        }
+    }
+    if arguments.syntax_check {
+        println!("everything that can be checked without a connection is right");
+    }
+    Exit::Done
+}

@@ -1,0 +1,186 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+
+/// Install, upgrade and configure hosts over SSH with Ansible's playbooks and roles.
+#[derive(Debug, Parser)]
+#[command(name = "provision", version, max_term_width = 100)]
+#[command(after_help = "Examples:\n  \
+    provision apply -i inventories/lab                 run playbooks/main.yml\n  \
+    provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
+    provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
+    provision trust -i hosts.ini web1                  look at host keys, then trust them")]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run playbooks
+    Apply(Box<Apply>),
+    /// Show the keys of hosts and add them to known_hosts
+    Trust(Trust),
+    /// Show the exit codes and what they mean
+    ExitCodes,
+}
+
+/// How to show a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Human,
+    /// One JSON object a line, for programs.
+    Ndjson,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Whose rules playbooks follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DialectName {
+    /// ansible-core 2.18 and older: truthy conditions, text templates.
+    Classic,
+    /// ansible-core 2.19: boolean conditions, native types.
+    Strict,
+}
+
+/// How hosts are found and reached.
+#[derive(Debug, Clone, Args)]
+pub struct Reach {
+    /// Inventory: a file (INI, YAML), a folder, or a list of hosts `a,b,`; may be repeated
+    #[arg(short, long = "inventory", value_name = "SOURCE", required = true)]
+    pub inventory: Vec<String>,
+    /// Only these hosts of the plays (a pattern)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Variables that win over all others: name=value, a mapping in YAML or JSON, or @FILE
+    #[arg(short, long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+    /// Log in as this user
+    #[arg(short, long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// Log in with this key
+    #[arg(long, visible_alias = "key-file", value_name = "FILE")]
+    pub private_key: Option<PathBuf>,
+    /// Ask for the login password
+    #[arg(short = 'k', long)]
+    pub ask_pass: bool,
+    /// Reach hosts through these, [user@]host[:port], in order
+    #[arg(short = 'J', long, value_name = "HOSTS", value_delimiter = ',')]
+    pub jump: Vec<String>,
+    /// Options of ssh (-o Key=Value, -J, -i)
+    #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
+    pub ssh_common_args: Option<String>,
+    /// Seconds to wait for a connection
+    #[arg(short = 'T', long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+    /// Store the key of a host that is not known yet, without asking; changed keys are refused
+    #[arg(long)]
+    pub accept_new_host_keys: bool,
+    /// Connections that are set up at the same time
+    #[arg(short, long, value_name = "COUNT", default_value_t = 64)]
+    pub forks: usize,
+}
+
+/// Run playbooks.
+#[derive(Debug, Clone, Args)]
+pub struct Apply {
+    /// Playbooks, in order [default: playbooks/main.yml]
+    #[arg(value_name = "PLAYBOOK")]
+    pub playbooks: Vec<PathBuf>,
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Show what would change, change nothing
+    #[arg(short = 'C', long)]
+    pub check: bool,
+    /// Show changes of files
+    #[arg(short = 'D', long)]
+    pub diff: bool,
+    /// With --check: exit with 4 when something would change
+    #[arg(long, requires = "check")]
+    pub exit_code: bool,
+    /// Only tasks with these tags
+    #[arg(short, long, value_delimiter = ',', value_name = "TAGS")]
+    pub tags: Vec<String>,
+    /// No tasks with these tags
+    #[arg(long, value_delimiter = ',', value_name = "TAGS")]
+    pub skip_tags: Vec<String>,
+    /// Become another user (with sudo, unless the play says otherwise)
+    #[arg(short = 'b', long = "become")]
+    pub r#become: bool,
+    /// User to become
+    #[arg(long, value_name = "NAME")]
+    pub become_user: Option<String>,
+    /// Ask for the password of sudo
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// Where roles are besides `roles/` beside the playbook
+    #[arg(long, value_delimiter = ':', value_name = "FOLDERS")]
+    pub roles_path: Vec<PathBuf>,
+    /// Whose rules playbooks follow
+    #[arg(long, value_enum, default_value = "classic")]
+    pub dialect: DialectName,
+    /// Run notified handlers even on hosts that failed
+    #[arg(long)]
+    pub force_handlers: bool,
+    /// One task at a time on all hosts, nothing sent ahead: slow, for comparison
+    #[arg(long)]
+    pub strict_order: bool,
+    /// Seconds to wait while another run holds a host
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub lock_wait: u64,
+    /// Check everything that can be checked without a connection, then stop
+    #[arg(long)]
+    pub syntax_check: bool,
+    /// List the hosts of each play, then stop
+    #[arg(long)]
+    pub list_hosts: bool,
+    /// List the tasks of each play, then stop
+    #[arg(long)]
+    pub list_tasks: bool,
+    /// List the tags of each play, then stop
+    #[arg(long)]
+    pub list_tags: bool,
+    /// How to show the run
+    #[arg(short, long, value_enum, default_value = "human")]
+    pub output: Output,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Colour,
+    /// Say more: results of tasks (-v), everything (-vvv)
+    #[arg(short, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only what failed, and the recap
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+}
+
+/// Show the keys of hosts and add them to known_hosts.
+#[derive(Debug, Clone, Args)]
+pub struct Trust {
+    /// Hosts, by inventory name or address [default: all of the inventory]
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Do not ask: the fingerprints were compared elsewhere
+    #[arg(short, long)]
+    pub yes: bool,
+    /// File to add them to [default: ~/.ssh/known_hosts, or what the inventory says]
+    #[arg(long, value_name = "FILE")]
+    pub known_hosts: Option<PathBuf>,
+}

@@ -1,0 +1,81 @@
+//! The journal of a run on this machine: every event, durable before the next task begins.
+
+use std::path::{Path, PathBuf};
+
+use provision_engine::event::Event;
+use provision_engine::report::Sink;
+
+/// Runs whose journals are kept; older ones are deleted when a new run begins.
+const KEPT_RUNS: usize = 200;
+
+/// Format name inside of journal files.
+const FORMAT: &str = "provision-run-1";
+
+/// Writes events to a checksummed file, then passes them on.
+pub struct Journal {
+    folder: PathBuf,
+    log: Option<durable::Log>,
+    next: Box<dyn Sink>,
+    complained: bool,
+}
+
+impl Journal {
+    /// A journal in `folder` in front of another sink. The file is made when the run has a name.
+    pub fn new(folder: PathBuf, next: Box<dyn Sink>) -> Self {
+        Journal { folder, log: None, next, complained: false }
+    }
+
+    fn begin(&mut self, run: &str) -> Result<(), String> {
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        forget_old(&self.folder);
+        let path = self.folder.join(format!("{run}.journal"));
+        let opened = durable::Log::open(&path, FORMAT).map_err(|error| error.to_string())?;
+        self.log = Some(opened.log);
+        Ok(())
+    }
+
+    fn write(&mut self, event: &Event) -> Result<(), String> {
+        if let Event::RunStarted { run, .. } = event {
+            self.begin(run)?;
+        }
+        let Some(log) = &mut self.log else { return Ok(()) };
+        let line = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        log.append(&line).map_err(|error| error.to_string())?;
+        if matches!(event, Event::TaskFinished { .. } | Event::RunFinished { .. }) {
+            log.sync().map_err(|error| error.to_string())?;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for Journal {
+    fn event(&mut self, event: &Event) {
+        if let Err(error) = self.write(event) {
+            self.log = None;
+            if !self.complained {
+                self.complained = true;
+                let message = format!("this run leaves no journal: {error}");
+                self.next.event(&Event::Warning { host: None, message });
+            }
+        }
+        self.next.event(event);
+    }
+}
+
+/// Deletes the oldest journals; names ascend with time.
+fn forget_old(folder: &Path) {
+    let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "journal"))
+        .collect();
+    names.sort();
+    let surplus = names.len().saturating_sub(KEPT_RUNS - 1);
+    for path in names.into_iter().take(surplus) {
+        // One that can't be deleted stays; nothing depends on it.
+        let _ = std::fs::remove_file(path);
+    }
+}

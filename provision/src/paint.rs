@@ -1,0 +1,65 @@
+//! Text on a terminal: colour as decoration only, and nothing from hosts that could steer it.
+
+use anstyle::{AnsiColor, Style};
+
+/// Something went well.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// Something changed.
+pub const CHANGED: Style = AnsiColor::Yellow.on_default();
+/// Something is wrong.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// Of less interest.
+pub const FAINT: Style = Style::new().dimmed();
+/// A heading.
+pub const STRONG: Style = Style::new().bold();
+
+/// Text in a style.
+pub fn styled(style: Style, text: &str) -> String {
+    format!("{style}{text}{style:#}")
+}
+
+/// Text from a host, with everything that a terminal would obey made visible. Line ends stay.
+pub fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\n' | '\t' => safe.push(character),
+            '\r' => {}
+            character if character.is_control() || is_bidirectional(character) => {
+                safe.extend(character.escape_unicode());
+            }
+            character => safe.push(character),
+        }
+    }
+    safe
+}
+
+/// Characters that reorder text: they can make output say something else than it does.
+fn is_bidirectional(character: char) -> bool {
+    matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Everything said so far is visible.
+pub fn flush() {
+    use std::io::Write;
+    // A reader that went away is noticed where text is printed.
+    let _ = std::io::stdout().flush();
+}
+
+/// An error for the operator.
+pub fn error(message: &str, hint: Option<&str>) {
+    anstream::eprintln!("{} {}", styled(BAD, "error:"), harmless(message));
+    if let Some(hint) = hint {
+        anstream::eprintln!("{} {}", styled(STRONG, "hint:"), harmless(hint));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::harmless;
+
+    #[test]
+    fn hosts_cannot_steer_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[31mb\r\n\u{202e}c\u{7}"), "a\\u{1b}[31mb\n\\u{202e}c\\u{7}");
+    }
+}

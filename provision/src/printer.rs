@@ -1,0 +1,410 @@
+//! A run for people: one line a task with counts, what changed and failed below it.
+
+use std::io::{IsTerminal, Write};
+use std::time::Instant;
+
+use provision_engine::event::{Event, HostResult, Status};
+use provision_engine::report::Sink;
+use provision_protocol::Diff;
+use similar::TextDiff;
+
+use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
+use crate::recap;
+
+/// How much to say.
+#[derive(Debug, Clone, Copy)]
+pub struct Verbosity {
+    /// `-v` count.
+    pub level: u8,
+    /// Only failures and the recap.
+    pub quiet: bool,
+    /// Show changes of files.
+    pub diff: bool,
+}
+
+/// Prints events.
+pub struct Printer {
+    verbosity: Verbosity,
+    live: Option<Live>,
+    task: Option<OpenTask>,
+    failures: Vec<recap::Failure>,
+    check: bool,
+}
+
+/// The task whose results are coming in.
+struct OpenTask {
+    number: u64,
+    title: String,
+    place: String,
+    hosts: usize,
+    begun: Instant,
+    results: Vec<HostResult>,
+    items: Vec<HostResult>,
+}
+
+/// One line at the bottom of a terminal that shows what is going on.
+struct Live {
+    shown: bool,
+}
+
+impl Live {
+    fn clear(&mut self) {
+        if self.shown {
+            eprint!("\r\x1b[2K");
+            self.shown = false;
+        }
+    }
+
+    fn show(&mut self, text: &str) {
+        let width = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
+        let text: String = text.chars().take(width.saturating_sub(1)).collect();
+        eprint!("\r\x1b[2K{text}");
+        let _ = std::io::stderr().flush();
+        self.shown = true;
+    }
+}
+
+impl Printer {
+    /// A printer; the live line appears only where standard error is a terminal.
+    pub fn new(verbosity: Verbosity) -> Self {
+        let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        Printer {
+            verbosity,
+            live: live.then_some(Live { shown: false }),
+            task: None,
+            failures: Vec::new(),
+            check: false,
+        }
+    }
+
+    fn say(&mut self, text: &str) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
+        anstream::println!("{text}");
+    }
+
+    fn progress(&mut self) {
+        let (Some(live), Some(task)) = (&mut self.live, &self.task) else { return };
+        let waiting = task.hosts.saturating_sub(task.results.len());
+        let seconds = task.begun.elapsed().as_secs();
+        live.show(&format!("  … {}  {} of {} hosts, {waiting} to go, {seconds} s",
+            task.title, task.results.len(), task.hosts));
+    }
+
+    fn close_task(&mut self) {
+        let Some(task) = self.task.take() else { return };
+        let worst = task.results.iter().map(|result| result.status).max();
+        let notable = worst.is_some_and(|worst| worst >= Status::Failed);
+        if self.verbosity.quiet && !notable {
+            return;
+        }
+        self.say(&format!("  {:<48} {}", shorten(&task.title, 48), counts(&task.results)));
+        if self.verbosity.level > 0 {
+            self.say(&styled(FAINT, &format!("    at {}", task.place)));
+        }
+        for line in self.details(&task) {
+            self.say(&line);
+        }
+        for result in &task.results {
+            if matches!(result.status, Status::Failed | Status::Unreachable) {
+                self.failures.push(recap::Failure {
+                    host: result.host.clone(),
+                    task: task.title.clone(),
+                    place: task.place.clone(),
+                    message: failure_text(result),
+                });
+            }
+        }
+    }
+
+    /// Lines below a task: hosts by what happened to them, messages, changes.
+    fn details(&self, task: &OpenTask) -> Vec<String> {
+        let mut lines = Vec::new();
+        for status in [Status::Changed, Status::Ignored, Status::Failed, Status::Unreachable] {
+            let mut groups: Vec<(String, Vec<&HostResult>)> = Vec::new();
+            for result in task.results.iter().filter(|result| result.status == status) {
+                let text = match status {
+                    Status::Changed => String::new(),
+                    _ => failure_text(result),
+                };
+                match groups.iter_mut().find(|(known, _)| *known == text) {
+                    Some((_, results)) => results.push(result),
+                    None => groups.push((text, vec![result])),
+                }
+            }
+            for (text, results) in groups {
+                let hosts: Vec<&str> = results.iter().map(|result| result.host.as_str()).collect();
+                let all = results.len() == task.results.len() && results.len() > 3;
+                let hosts = if all { format!("all {} hosts", results.len()) } else { hosts.join(", ") };
+                let (style, word) = word(status);
+                let first = format!("    {} {hosts}", styled(style, word));
+                let place = if status == Status::Failed { format!("  ({})", task.place) } else { String::new() };
+                if text.is_empty() {
+                    lines.push(format!("{first}{}", styled(FAINT, &place)));
+                } else {
+                    lines.push(format!("{first}{}", styled(FAINT, &place)));
+                    lines.extend(text.lines().take(MESSAGE_LINES).map(|line| format!("      {line}")));
+                }
+            }
+        }
+        self.messages(task, &mut lines);
+        if self.verbosity.diff {
+            self.changes(task, &mut lines);
+        }
+        lines
+    }
+
+    /// What `debug` says, and with `-v` the results.
+    fn messages(&self, task: &OpenTask, lines: &mut Vec<String>) {
+        for result in task.items.iter().chain(&task.results) {
+            let label = result.item.as_ref().map(|item| format!(" ({})", harmless(item)));
+            let label = label.unwrap_or_default();
+            let is_debug = task.title_module_is_debug(result);
+            if let (true, Some(message)) = (is_debug, &result.message) {
+                let message = harmless(message);
+                let mut text = message.lines();
+                let first = text.next().unwrap_or_default();
+                lines.push(format!("    {}{label}: {first}", styled(STRONG, &result.host)));
+                lines.extend(text.map(|line| format!("      {line}")));
+            } else if self.verbosity.level > 0 && result.status != Status::Skipped {
+                let shown = serde_json::to_string_pretty(&result.result).unwrap_or_default();
+                lines.push(format!("    {}{label} {}", styled(STRONG, &result.host), word(result.status).1));
+                lines.extend(harmless(&shown).lines().map(|line| format!("      {line}")));
+            } else if self.verbosity.level > 0
+                && let Some(message) = &result.message
+            {
+                lines.push(format!("    {}{label} skipped: {}", result.host, harmless(message)));
+            }
+        }
+    }
+
+    /// Diffs, identical ones once for all their hosts.
+    fn changes(&self, task: &OpenTask, lines: &mut Vec<String>) {
+        let mut groups: Vec<(String, Vec<String>)> = Vec::new();
+        let with_items: Vec<&HostResult> = if task.items.is_empty() {
+            task.results.iter().collect()
+        } else {
+            task.items.iter().collect()
+        };
+        for result in with_items {
+            let text: String = result.diff.iter().map(unified).collect();
+            if text.is_empty() {
+                continue;
+            }
+            match groups.iter_mut().find(|(known, _)| *known == text) {
+                Some((_, hosts)) => hosts.push(result.host.clone()),
+                None => groups.push((text, vec![result.host.clone()])),
+            }
+        }
+        for (text, hosts) in groups {
+            lines.push(format!("    {} {}", styled(STRONG, "diff"), hosts.join(", ")));
+            for line in text.lines() {
+                let style = match line.as_bytes().first() {
+                    Some(b'+') => GOOD,
+                    Some(b'-') => BAD,
+                    Some(b'@') => FAINT,
+                    _ => anstyle::Style::new(),
+                };
+                lines.push(format!("      {}", styled(style, &harmless(line))));
+            }
+        }
+    }
+}
+
+impl OpenTask {
+    fn title_module_is_debug(&self, result: &HostResult) -> bool {
+        // Only `debug` (and `set_stats`) results carry a message while nothing is wrong and
+        // nothing was done by the host.
+        result.duration_us == 0
+            && matches!(result.status, Status::Ok)
+            && result.message.is_some()
+            && (result.item.is_some() || self.items.is_empty())
+    }
+}
+
+/// Lines of a message that are shown; the journal has all of it.
+const MESSAGE_LINES: usize = 30;
+
+fn shorten(text: &str, width: usize) -> String {
+    let text = harmless(text).replace('\n', " ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+fn word(status: Status) -> (anstyle::Style, &'static str) {
+    match status {
+        Status::Ok => (GOOD, "ok"),
+        Status::Changed => (CHANGED, "changed"),
+        Status::Skipped => (FAINT, "skipped"),
+        Status::Ignored => (CHANGED, "ignored failure"),
+        Status::Failed => (BAD, "failed"),
+        Status::Unreachable => (BAD, "unreachable"),
+    }
+}
+
+fn counts(results: &[HostResult]) -> String {
+    let all = [
+        Status::Ok,
+        Status::Changed,
+        Status::Skipped,
+        Status::Ignored,
+        Status::Failed,
+        Status::Unreachable,
+    ];
+    all.into_iter()
+        .map(|status| (status, results.iter().filter(|result| result.status == status).count()))
+        .filter(|(_, count)| *count > 0)
+        .map(|(status, count)| {
+            let (style, word) = word(status);
+            styled(style, &format!("{word} {count}"))
+        })
+        .collect::<Vec<_>>()
+        .join("  ")
+}
+
+/// What went wrong, with the output of a command.
+fn failure_text(result: &HostResult) -> String {
+    let mut text = result.message.clone().unwrap_or_default();
+    for name in ["stderr", "stdout", "module_stderr"] {
+        let output = result.result.get(name).and_then(serde_json::Value::as_str);
+        if let Some(output) = output.map(str::trim_end).filter(|output| !output.is_empty()) {
+            let last: Vec<&str> = output.lines().rev().take(12).collect();
+            text.push_str(&format!("\n{name}:"));
+            for line in last.into_iter().rev() {
+                text.push_str("\n  ");
+                text.push_str(line);
+            }
+        }
+    }
+    if let Some(assertion) = result.result.get("assertion").and_then(serde_json::Value::as_str) {
+        text.push_str(&format!("\nassertion: {assertion}"));
+    }
+    let failed_items = result.result.get("results").and_then(serde_json::Value::as_array);
+    for item in failed_items.into_iter().flatten() {
+        if item.get("failed").and_then(serde_json::Value::as_bool) == Some(true) {
+            let name = item.get("ansible_loop_var").and_then(serde_json::Value::as_str);
+            let label = name.and_then(|name| item.get(name)).map(ToString::to_string);
+            let message = item.get("msg").and_then(serde_json::Value::as_str).unwrap_or("failed");
+            text.push_str(&format!("\n{}: {message}", label.unwrap_or_default()));
+        }
+    }
+    harmless(&text)
+}
+
+/// A change as a unified diff.
+fn unified(diff: &Diff) -> String {
+    let before = diff.before_header.as_deref().unwrap_or("before");
+    let after = diff.after_header.as_deref().unwrap_or("after");
+    if diff.before == diff.after {
+        return String::new();
+    }
+    TextDiff::from_lines(&diff.before, &diff.after)
+        .unified_diff()
+        .context_radius(3)
+        .header(before, after)
+        .to_string()
+}
+
+impl Sink for Printer {
+    fn event(&mut self, event: &Event) {
+        match event {
+            Event::RunStarted { check, .. } => self.check = *check,
+            Event::PlayStarted { name, place, hosts, batch } => {
+                self.close_task();
+                if self.verbosity.quiet {
+                    return;
+                }
+                let batch = match batch {
+                    (_, 1) => String::new(),
+                    (number, count) => format!(", batch {number} of {count}"),
+                };
+                let mode = if self.check { ", check mode" } else { "" };
+                let count = hosts.len();
+                let line = format!(
+                    "\n{} {}  {}",
+                    styled(STRONG, "PLAY"),
+                    styled(STRONG, &harmless(name)),
+                    styled(FAINT, &format!("({count} hosts{batch}{mode}; {place})"))
+                );
+                self.say(&line);
+            }
+            Event::HostConnected { host, duration_ms, uploaded_bytes } => {
+                if self.verbosity.level > 0 {
+                    let sent = match uploaded_bytes {
+                        0 => String::new(),
+                        bytes => format!(", helper sent ({} KiB)", bytes / 1024),
+                    };
+                    let line = format!("  connected to {host} in {duration_ms} ms{sent}");
+                    self.say(&styled(FAINT, &line));
+                }
+            }
+            Event::TaskStarted { task, name, role, place, handler, hosts, .. } => {
+                self.close_task();
+                let role = role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
+                let kind = if *handler { "handler " } else { "" };
+                self.task = Some(OpenTask {
+                    number: *task,
+                    title: harmless(&format!("{kind}{role}{name}")),
+                    place: place.clone(),
+                    hosts: *hosts,
+                    begun: Instant::now(),
+                    results: Vec::new(),
+                    items: Vec::new(),
+                });
+                self.progress();
+            }
+            Event::ItemResult(result) => {
+                if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
+                    task.items.push((**result).clone());
+                }
+            }
+            Event::Result(result) => {
+                if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
+                    task.results.push((**result).clone());
+                }
+                self.progress();
+            }
+            Event::TaskFinished { task } => {
+                if self.task.as_ref().is_some_and(|open| open.number == *task) {
+                    self.close_task();
+                }
+            }
+            Event::Warning { host, message } => {
+                if let Some(live) = &mut self.live {
+                    live.clear();
+                }
+                let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+                anstream::eprintln!(
+                    "{} {host}{}",
+                    styled(CHANGED, "warning:"),
+                    harmless(message)
+                );
+            }
+            Event::HostUnreachable { host, message, hint } => {
+                let line = format!("  {} {host}: {}", styled(BAD, "unreachable"), harmless(message));
+                self.say(&line);
+                if let Some(hint) = hint {
+                    self.say(&format!("    {} {}", styled(STRONG, "hint:"), harmless(hint)));
+                }
+                self.failures.push(recap::Failure {
+                    host: host.clone(),
+                    task: "connection".to_owned(),
+                    place: String::new(),
+                    message: harmless(message),
+                });
+            }
+            Event::RunFinished { recap: counts, duration_ms, outcome } => {
+                self.close_task();
+                if let Some(live) = &mut self.live {
+                    live.clear();
+                }
+                let text = recap::text(counts, &self.failures, *duration_ms, *outcome, self.check);
+                self.say(&text);
+            }
+        }
+        paint::flush();
+    }
+}
