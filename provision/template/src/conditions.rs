@@ -104,7 +104,15 @@ fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
             decide_rendered(run, "", value)
         }
         None => {
-            let value = bare(run, &inlined(text))?;
+            let expression = inlined(text);
+            if run.is_strict() && expression != text.trim() && expression != text {
+                return Err(TemplateError::syntax(
+                    "Syntax error in expression. Template delimiters are not supported in expressions",
+                    None,
+                )
+                .hint("a condition is an expression already: write names without `{{ }}`"));
+            }
+            let value = bare(run, &expression)?;
             decide(run, &value)
         }
     }

@@ -67,7 +67,10 @@ impl Engine {
             templates: Cache::default(),
             expressions: Cache::default(),
             files: RwLock::default(),
-            value_options: TemplateOptions { keep_trailing_newline: false, ..TemplateOptions::default() },
+            value_options: TemplateOptions {
+                keep_trailing_newline: false,
+                ..TemplateOptions::default()
+            },
         }
     }
 
@@ -314,7 +317,10 @@ fn with_header(text: &str, options: &TemplateOptions) -> Outcome<(TemplateOption
     let end = rest.find('\n').unwrap_or(rest.len());
     for pair in rest.get(..end).unwrap_or("").split(',') {
         let (key, value) = pair.split_once(':').ok_or_else(|| {
-            TemplateError::syntax(format!("failed to parse jinja2 override '{}'.", pair.trim()), None)
+            TemplateError::syntax(
+                format!("failed to parse jinja2 override '{}'.", pair.trim()),
+                None,
+            )
         })?;
         let value = crate::value::parse_literal(value.trim()).unwrap_or_default();
         let text = || crate::value::text_of(&value);

@@ -80,7 +80,11 @@ impl TemplateError {
     }
 
     pub(crate) fn undefined(message: impl Into<String>, name: Option<String>) -> Self {
-        TemplateError::Undefined(Box::new(Fault { message: message.into(), name, ..Fault::default() }))
+        TemplateError::Undefined(Box::new(Fault {
+            message: message.into(),
+            name,
+            ..Fault::default()
+        }))
     }
 
     /// The particulars; a pending value has none.
@@ -185,7 +189,8 @@ impl Spot {
         let block = source.starts_with(['|', '>']);
         let nth = if block { self.line + 1 } else { self.line };
         let same = lines.get(nth).filter(|(_, line)| line.contains(wanted));
-        let (start, line) = same.or_else(|| lines.iter().find(|(_, line)| line.contains(wanted)))?;
+        let (start, line) =
+            same.or_else(|| lines.iter().find(|(_, line)| line.contains(wanted)))?;
         let indent = line.find(wanted)?;
         let trimmed = self.line_text.len() - self.line_text.trim_start().len();
         let offset = start + indent + self.offset.saturating_sub(trimmed);

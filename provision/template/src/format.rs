@@ -42,11 +42,13 @@ pub(crate) fn percent(format: &str, argument: &Value) -> Outcome<String> {
         }
         let mut named = None;
         if let Some(inner) = rest.strip_prefix('(') {
-            let end = inner.find(')').ok_or_else(|| TemplateError::failed("incomplete format key"))?;
+            let end =
+                inner.find(')').ok_or_else(|| TemplateError::failed("incomplete format key"))?;
             let key = inner.get(..end).unwrap_or("");
-            named = Some(dict_get(argument, key).ok_or_else(|| {
-                TemplateError::failed(format!("KeyError: '{key}'"))
-            })?);
+            named = Some(
+                dict_get(argument, key)
+                    .ok_or_else(|| TemplateError::failed(format!("KeyError: '{key}'")))?,
+            );
             used_names = true;
             rest = inner.get(end + 1..).unwrap_or("");
         }
@@ -54,9 +56,10 @@ pub(crate) fn percent(format: &str, argument: &Value) -> Outcome<String> {
         rest = after;
         let value = match named {
             Some(value) => value,
-            None => next.next().cloned().ok_or_else(|| {
-                TemplateError::failed("not enough arguments for format string")
-            })?,
+            None => next
+                .next()
+                .cloned()
+                .ok_or_else(|| TemplateError::failed("not enough arguments for format string"))?,
         };
         out.push_str(&percent_value(&spec, &value)?);
     }
@@ -122,7 +125,8 @@ fn percent_value(spec: &Spec, value: &Value) -> Outcome<String> {
         's' | 'r' | 'a' => {
             let text = if kind == 's' { text_of(value) } else { repr_of(value) };
             spec.fill = None;
-            let cut = spec.precision.map_or(text.clone(), |limit| text.chars().take(limit).collect());
+            let cut =
+                spec.precision.map_or(text.clone(), |limit| text.chars().take(limit).collect());
             return Ok(pad(&spec, &cut, '>'));
         }
         'c' => match view(value) {
@@ -260,11 +264,7 @@ fn pad(spec: &Spec, text: &str, default: char) -> String {
 }
 
 /// `format.format(*args, **kwargs)`.
-pub(crate) fn braces(
-    format: &str,
-    args: &[Value],
-    named: &[(Arc<str>, Value)],
-) -> Outcome<String> {
+pub(crate) fn braces(format: &str, args: &[Value], named: &[(Arc<str>, Value)]) -> Outcome<String> {
     let mut automatic = 0;
     braces_nested(format, args, named, &mut automatic, 0)
 }
@@ -369,7 +369,9 @@ fn format_value(text: &str, value: &Value) -> Outcome<String> {
     }
     let spec = brace_spec(text)?;
     match view(value) {
-        View::Int(number) if !matches!(spec.kind, Some('f' | 'F' | 'e' | 'E' | 'g' | 'G' | '%')) => {
+        View::Int(number)
+            if !matches!(spec.kind, Some('f' | 'F' | 'e' | 'E' | 'g' | 'G' | '%')) =>
+        {
             Ok(brace_integer(&spec, number))
         }
         View::Int(_) | View::Float(_) => Ok(brace_float(&spec, number(value)?)),
@@ -378,7 +380,8 @@ fn format_value(text: &str, value: &Value) -> Outcome<String> {
         }
         _ => {
             let text = text_of(value);
-            let cut = spec.precision.map_or(text.clone(), |limit| text.chars().take(limit).collect());
+            let cut =
+                spec.precision.map_or(text.clone(), |limit| text.chars().take(limit).collect());
             Ok(pad(&spec, &cut, '<'))
         }
     }
@@ -415,7 +418,11 @@ fn brace_spec(text: &str) -> Outcome<Spec> {
         spec.precision = take_number(&mut characters);
     }
     spec.kind = characters.pop();
-    if characters.is_empty() { Ok(spec) } else { Err(TemplateError::failed("Invalid format specifier")) }
+    if characters.is_empty() {
+        Ok(spec)
+    } else {
+        Err(TemplateError::failed("Invalid format specifier"))
+    }
 }
 
 fn take_number(characters: &mut Vec<char>) -> Option<usize> {
@@ -481,11 +488,8 @@ fn finish_number(spec: &Spec, text: &str) -> String {
             Some(digits) => (text.get(..1).unwrap_or(""), digits),
             None => ("", text),
         };
-        let inner = Spec {
-            align: Some('>'),
-            width: spec.width.saturating_sub(sign.len()),
-            ..spec.clone()
-        };
+        let inner =
+            Spec { align: Some('>'), width: spec.width.saturating_sub(sign.len()), ..spec.clone() };
         return format!("{sign}{}", pad(&inner, digits, '>'));
     }
     pad(spec, text, '>')

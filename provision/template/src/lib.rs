@@ -45,8 +45,8 @@ pub use engine::Engine;
 pub use error::{Fault, TemplateError, Trail};
 pub use minijinja::Value;
 pub use scope::{
-    Dialect, EmptyScope, Found, LoadedTemplate, LookupRequest, Now, Nowhere, Outside,
-    OutsideError, PathQuestion, Reach, Scope, Slot, TemplateOptions, TextKind,
+    Dialect, EmptyScope, Found, LoadedTemplate, LookupRequest, Now, Nowhere, Outside, OutsideError,
+    PathQuestion, Reach, Scope, Slot, TemplateOptions, TextKind,
 };
 pub use value::{
     from_json, is_omit, is_true, is_undefined, omit, repr_of, text_of, to_boolean, to_json,

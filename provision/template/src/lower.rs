@@ -19,8 +19,19 @@ use crate::{checks, filters, text_has_template};
 
 /// Methods that change their object.
 const MUTATING_METHODS: &[&str] = &[
-    "append", "extend", "insert", "pop", "remove", "clear", "update", "setdefault", "popitem",
-    "__setitem__", "__delitem__", "sort", "reverse",
+    "append",
+    "extend",
+    "insert",
+    "pop",
+    "remove",
+    "clear",
+    "update",
+    "setdefault",
+    "popitem",
+    "__setitem__",
+    "__delitem__",
+    "sort",
+    "reverse",
 ];
 
 /// Compiles a template.
@@ -166,7 +177,9 @@ impl<'p> Lowering<'p> {
                 }
                 Stmt::With(assignments, self.body(&inner.body)?)
             }
-            ast::Stmt::Set(inner) => Stmt::Set(self.target(&inner.target)?, self.expr(&inner.expr)?),
+            ast::Stmt::Set(inner) => {
+                Stmt::Set(self.target(&inner.target)?, self.expr(&inner.expr)?)
+            }
             ast::Stmt::SetBlock(inner) => {
                 let filter = inner.filter.as_ref().map(|filter| self.expr(filter)).transpose()?;
                 Stmt::SetBlock(self.target(&inner.target)?, filter, self.body(&inner.body)?)
@@ -303,7 +316,8 @@ impl<'p> Lowering<'p> {
             ast::Expr::Const(constant) => self.constant(&constant.value),
             ast::Expr::Slice(slice) => {
                 let mut bounds = [None, None, None];
-                for (bound, source) in bounds.iter_mut().zip([&slice.start, &slice.stop, &slice.step])
+                for (bound, source) in
+                    bounds.iter_mut().zip([&slice.start, &slice.stop, &slice.step])
                 {
                     *bound = source.as_ref().map(|source| self.expr(source)).transpose()?;
                 }
@@ -437,7 +451,8 @@ impl<'p> Lowering<'p> {
             return Ok(Expr::Method(object, name, self.args(&call.args)?, at));
         }
         let callee = self.boxed(&call.expr)?;
-        let lookup = matches!(&*callee, Expr::Var(name, _) if matches!(&**name, "lookup" | "query" | "q"));
+        let lookup =
+            matches!(&*callee, Expr::Var(name, _) if matches!(&**name, "lookup" | "query" | "q"));
         let outer = self.embedded;
         self.embedded |= lookup;
         let args = self.args(&call.args);

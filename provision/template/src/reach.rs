@@ -13,12 +13,14 @@ pub(crate) fn add(engine: &Engine, text: &str, kind: TextKind, reach: &mut Reach
             if crate::text_has_template(text)
                 && let Ok(program) = engine.template(text)
             {
-                Walk::new(engine, reach).program(&program.body, program.blocks.values().map(|b| &***b));
+                Walk::new(engine, reach)
+                    .program(&program.body, program.blocks.values().map(|b| &***b));
             }
         }
         TextKind::File => {
             if let Ok(program) = engine.file_template(text, &TemplateOptions::default()) {
-                Walk::new(engine, reach).program(&program.body, program.blocks.values().map(|b| &***b));
+                Walk::new(engine, reach)
+                    .program(&program.body, program.blocks.values().map(|b| &***b));
             }
         }
         TextKind::Condition => match crate::conditions::expression_of(text) {

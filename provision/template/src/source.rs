@@ -91,10 +91,24 @@ pub(crate) fn prepare_template(
                 tag(&mut prepared, original, start, delimiters.variable, (false, backslashes))
             }
             Tag::Block => {
-                let end =
-                    tag(&mut prepared, original, start, delimiters.block, (true, Backslashes::Escapes));
+                let end = tag(
+                    &mut prepared,
+                    original,
+                    start,
+                    delimiters.block,
+                    (true, Backslashes::Escapes),
+                );
                 match raw_end(original, start, end, delimiters.block) {
                     Some(raw_end) => {
+                        // Jinja keeps the newline behind `raw` even when it trims blocks.
+                        let close = delimiters.block.1;
+                        if !original
+                            .get(..end)
+                            .is_some_and(|tag| tag.ends_with(&format!("-{close}")))
+                        {
+                            prepared.text.truncate(prepared.text.len() - close.len());
+                            prepared.replace(&format!("+{close}"), end - close.len());
+                        }
                         prepared.copy(original, end..raw_end);
                         raw_end
                     }
@@ -350,9 +364,9 @@ fn literal(source: &str, backslashes: Backslashes) -> String {
         };
         let mut length = next.len_utf8();
         match (backslashes, next) {
-            // Ansible would double this one, too, and then fail to parse.
+            // The classic dialect would double this one, too, and then fail to parse.
             (Backslashes::Literal, _) if next == quote => {
-                out.push('\\');
+                out.push_str("\\\\\\");
                 out.push(next);
             }
             (Backslashes::Literal, _) => {
@@ -410,7 +424,7 @@ mod tests {
             ("{{ a, b }}", "{{ (a, b) }}"),
             (r"{{ x | regex_replace('\d', '\\1') }}", r"{{ x | regex_replace('\\d', '\\\\1') }}"),
             (r"{% set x = '\d' %}\d", r"{% set x = '\d' %}\d"),
-            ("{% raw %}{{ +x }}{% endraw %}{{ +x }}", "{% raw %}{{ +x }}{% endraw %}{{  x }}"),
+            ("{% raw %}{{ +x }}{% endraw %}{{ +x }}", "{% raw +%}{{ +x }}{% endraw %}{{  x }}"),
             ("{# {{ +x }} #}", "{# {{ +x }} #}"),
             ("{{ {'a': {'b': +1}} }}", "{{ {'a': {'b':  1}} }}"),
             ("{{ 'it''s' + \"}}\" }}", "{{ 'it''s' + \"}}\" }}"),
@@ -418,7 +432,10 @@ mod tests {
         ] {
             assert_eq!(template(written), parsed, "{written}");
         }
-        assert_eq!(prepare_expression(r"x is match('a\/b') and +1").text, r"x is match('a\\/b') and  1");
+        assert_eq!(
+            prepare_expression(r"x is match('a\/b') and +1").text,
+            r"x is match('a\\/b') and  1"
+        );
     }
 
     #[test]

@@ -54,8 +54,9 @@ impl Moment {
 
     /// Reads a date in a `strptime` format.
     pub(crate) fn parse(text: &str, format: &str) -> Outcome<Self> {
-        let mismatch =
-            || TemplateError::failed(format!("time data '{text}' does not match format '{format}'"));
+        let mismatch = || {
+            TemplateError::failed(format!("time data '{text}' does not match format '{format}'"))
+        };
         let parsed = BrokenDownTime::parse(format, text).map_err(|_| mismatch())?;
         let at = match parsed.to_datetime() {
             Ok(at) => at,
@@ -171,8 +172,8 @@ impl Moment {
             }
             "isoformat" => Ok(Value::from(self.iso())),
             "timestamp" => {
-                let microseconds = self.microseconds()
-                    - i128::from(self.offset) * MICROSECONDS_A_SECOND;
+                let microseconds =
+                    self.microseconds() - i128::from(self.offset) * MICROSECONDS_A_SECOND;
                 Ok(Value::from(crate::value::as_float(microseconds) / 1e6))
             }
             "date" => Ok(Value::from(self.at.date().to_string())),
@@ -204,12 +205,7 @@ impl Span {
             1 | -1 => format!("{days} day, "),
             _ => format!("{days} days, "),
         };
-        text.push_str(&format!(
-            "{}:{:02}:{:02}",
-            seconds / 3600,
-            seconds / 60 % 60,
-            seconds % 60
-        ));
+        text.push_str(&format!("{}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60));
         if fraction != 0 {
             text.push_str(&format!(".{fraction:06}"));
         }

@@ -67,9 +67,12 @@ fn pending_values_stop_evaluation_but_only_when_read() {
             .with("later", Found::Pending(7))
             .template("indirect", "'{{ later.rc }}'")
             .data("now", 1);
-        for template in
-            ["{{ later }}", "{{ indirect }}", "{{ later.x | default(1) }}", "{{ later is defined }}"]
-        {
+        for template in [
+            "{{ later }}",
+            "{{ indirect }}",
+            "{{ later.x | default(1) }}",
+            "{{ later is defined }}",
+        ] {
             let result = render(dialect, template, &scope);
             assert_eq!(result.unwrap_err(), TemplateError::Pending(7), "{template}");
         }
@@ -92,9 +95,8 @@ fn data_is_never_a_template() {
             let twice = engine.render_node(&text("{{ once }}"), &again, &Nowhere).unwrap();
             assert!(text_of(&twice).contains("{{ secret }}"), "{template}");
         }
-        let looked_up = engine
-            .render_node(&text("{{ lookup('vars', 'evil') }}"), &scope, &Nowhere)
-            .unwrap();
+        let looked_up =
+            engine.render_node(&text("{{ lookup('vars', 'evil') }}"), &scope, &Nowhere).unwrap();
         assert_eq!(text_of(&looked_up), "{{ secret }}");
         let unsafe_node = parse("!unsafe '{{ secret }}'");
         let value = engine.render_node(&unsafe_node, &scope, &Nowhere).unwrap();
@@ -121,7 +123,8 @@ fn conditions_never_run_data_as_code() {
 
 #[test]
 fn variables_are_evaluated_once() {
-    let scope = Vars::default().template("a", "'{{ b }}{{ b }}'").template("b", "'{{ c }}'").data("c", 1);
+    let scope =
+        Vars::default().template("a", "'{{ b }}{{ b }}'").template("b", "'{{ c }}'").data("c", 1);
     render(Dialect::Classic, "{{ a }}{{ a }}{{ a }}", &scope).unwrap();
     // a, b, c: each looked up once (the shortcut for `{{ name }}` alone asks for c again).
     assert!(scope.reads.load(Ordering::Relaxed) <= 5, "{:?}", scope.reads);
@@ -157,7 +160,8 @@ fn errors_point_at_the_place() {
 
 #[test]
 fn errors_tell_the_chain_of_variables() {
-    let scope = Vars::default().template("outer", "'{{ inner }}'").template("inner", "'{{ missing }}'");
+    let scope =
+        Vars::default().template("outer", "'{{ inner }}'").template("inner", "'{{ missing }}'");
     for dialect in BOTH {
         let error = render(dialect, "{{ outer }}", &scope).unwrap_err();
         let names: Vec<&str> =
@@ -221,7 +225,10 @@ fn templates_include_import_and_extend() {
     let scope = Vars::default().data("v", "V");
     let templates = [
         ("inc", "[{{ v }}{{ local | default('-') }}]\n"),
-        ("macros", "{% macro m(x) %}<{{ x }}>{% endmacro %}{% set exported = 5 %}{% set _hidden = 1 %}"),
+        (
+            "macros",
+            "{% macro m(x) %}<{{ x }}>{% endmacro %}{% set exported = 5 %}{% set _hidden = 1 %}",
+        ),
         ("base", "head {% block a %}base a{% endblock %} {% block b %}base b{% endblock %} tail"),
         ("mid", "{% extends 'base' %}{% block a %}mid+{{ super() }}{% endblock %}"),
     ];
@@ -232,8 +239,14 @@ fn templates_include_import_and_extend() {
         ("{% import 'macros' as t %}{{ t.m(1) }}{{ t.exported }}", "<1>5"),
         ("{% from 'macros' import m as n, exported %}{{ n(2) }}{{ exported }}", "<2>5"),
         ("{% extends 'base' %}{% block a %}mine {{ v }}{% endblock %}", "head mine V base b tail"),
-        ("{% extends 'mid' %}{% block a %}top+{{ super() }}{% endblock %}", "head top+mid+base a base b tail"),
-        ("{% extends 'base' %}{% set x = 3 %}{% block b %}{{ x }}{{ self.a() }}{% endblock %}", "head base a 3base a tail"),
+        (
+            "{% extends 'mid' %}{% block a %}top+{{ super() }}{% endblock %}",
+            "head top+mid+base a base b tail",
+        ),
+        (
+            "{% extends 'base' %}{% set x = 3 %}{% block b %}{{ x }}{{ self.a() }}{% endblock %}",
+            "head base a 3base a tail",
+        ),
     ];
     for (template, expected) in cases {
         assert_eq!(file(template, &templates, &scope), expected, "{template}");
@@ -255,9 +268,16 @@ fn lookups_reach_outside() {
     assert_eq!(get("{{ lookup('fails') }}").unwrap_err().message(), "it failed");
     assert_eq!(get("{{ lookup('fails', errors='ignore') | default('d', true) }}").unwrap(), "d");
     assert_eq!(get("{{ lookup('ini', 'x', file='a.ini') }}").unwrap(), "1");
-    assert_eq!(get("{{ lookup('ini', 'key section=s file=a.ini') }}").unwrap(), "value ; not a comment");
-    assert_eq!(get("{{ lookup('csvfile', 'k', file='a.csv', delimiter=',', col=1) }}").unwrap(), "a \"q\"");
-    let items = engine.lookup("items", vec![Value::from(vec![1, 2])], vec![], &EmptyScope, &outside);
+    assert_eq!(
+        get("{{ lookup('ini', 'key section=s file=a.ini') }}").unwrap(),
+        "value ; not a comment"
+    );
+    assert_eq!(
+        get("{{ lookup('csvfile', 'k', file='a.csv', delimiter=',', col=1) }}").unwrap(),
+        "a \"q\""
+    );
+    let items =
+        engine.lookup("items", vec![Value::from(vec![1, 2])], vec![], &EmptyScope, &outside);
     assert_eq!(items.unwrap().len(), 2);
 }
 
@@ -277,7 +297,8 @@ fn reach_sees_every_name() {
     assert!(engine.names_in("{{ vars[x] }}", TextKind::Template).dynamic);
     assert!(engine.names_in("{{ lookup('vars', x) }}", TextKind::Template).dynamic);
     assert!(engine.names_in("{{ now() }}", TextKind::Template).impure);
-    let conditional = engine.names_in("{% if a %}{% set b = 1 %}{% endif %}{{ b }}", TextKind::File);
+    let conditional =
+        engine.names_in("{% if a %}{% set b = 1 %}{% endif %}{{ b }}", TextKind::File);
     assert!(conditional.names.contains("b"), "set in one branch only");
     let condition = engine.names_in("r is failed and q.x == '{{ w }}'", TextKind::Condition);
     assert_eq!(condition.names.iter().collect::<Vec<_>>(), ["q", "r", "w"]);
@@ -304,7 +325,10 @@ fn deep_chains_fit_a_small_stack() {
         (0..55).map(|index| &*Box::leak(format!("v{index}").into_boxed_str())).collect();
     let mut scope = Vars::default();
     for pair in names.windows(2) {
-        scope = scope.template(pair[0], &format!("'{{{{ (({} ~ '') | string) if true else 1 }}}}'", pair[1]));
+        scope = scope.template(
+            pair[0],
+            &format!("'{{{{ (({} ~ '') | string) if true else 1 }}}}'", pair[1]),
+        );
     }
     let scope = scope.data(names[names.len() - 1], "end");
     let run = move || text_of(&render(Dialect::Classic, "{{ v0 }}", &scope).unwrap());

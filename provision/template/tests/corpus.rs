@@ -27,7 +27,9 @@ impl Count {
     fn node(&mut self, node: &Node, kind: TextKind, file: &Path) {
         match &node.value {
             NodeValue::String(text) if node.is_unsafe() => _ = text,
-            NodeValue::String(text) if kind == TextKind::Condition || text.contains("{{") || text.contains("{%") => {
+            NodeValue::String(text)
+                if kind == TextKind::Condition || text.contains("{{") || text.contains("{%") =>
+            {
                 self.check(text, kind, file);
             }
             NodeValue::Sequence(items) => items.iter().for_each(|item| self.node(item, kind, file)),

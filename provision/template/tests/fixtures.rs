@@ -95,7 +95,9 @@ fn run(engine: &Engine, case: &Json, shared: &Json) -> Result<Json, TemplateErro
                 other => panic!("option {other}"),
             }
         }
-        return engine.render_file("test.j2", text, None, &options, &scope, &Elsewhere).map(Json::from);
+        return engine
+            .render_file("test.j2", text, None, &options, &scope, &Elsewhere)
+            .map(Json::from);
     }
     engine.render_node(&node(&case["template"]), &scope, &Elsewhere).map(|value| plain(&value))
 }
@@ -141,7 +143,9 @@ fn judge(expected: &Json, answer: &Result<Json, TemplateError>) -> Option<String
         (None, Ok(value)) if *value == expected["value"] => None,
         (None, Ok(value)) => Some(format!("want {}\n      got  {value}", expected["value"])),
         (None, Err(error)) => Some(format!("want {}\n      got  error {error}", expected["value"])),
-        (Some(message), Ok(value)) => Some(format!("want error {message:.150}\n      got  {value}")),
+        (Some(message), Ok(value)) => {
+            Some(format!("want error {message:.150}\n      got  {value}"))
+        }
         (Some(message), Err(error)) => {
             let ours = error.to_string();
             let missing = landmarks(message).into_iter().find(|mark| !ours.contains(mark));
@@ -161,14 +165,19 @@ fn agrees_with_ansible() {
             let document: Json = serde_json::from_str(text).unwrap();
             for case in document["cases"].as_array().unwrap() {
                 count += 1;
-                let source = ["template", "condition", "file"].iter().find_map(|key| case.get(*key));
+                let source =
+                    ["template", "condition", "file"].iter().find_map(|key| case.get(*key));
                 let id = format!("{fixture} {name} {}", source.unwrap());
                 let problem = judge(&case[name], &run(&engine, case, &document["vars"]));
                 let expected_to_differ = KNOWN.lines().any(|line| line == id);
                 match problem {
-                    Some(problem) if !expected_to_differ => wrong.push(format!("{id}\n      {problem}")),
+                    Some(problem) if !expected_to_differ => {
+                        wrong.push(format!("{id}\n      {problem}"))
+                    }
                     Some(_) => known.push(id),
-                    None if expected_to_differ => wrong.push(format!("{id}\n      no longer differs")),
+                    None if expected_to_differ => {
+                        wrong.push(format!("{id}\n      no longer differs"))
+                    }
                     None => {}
                 }
             }

@@ -84,11 +84,11 @@ def run(case, shared):
         if "file" in case:
             kwargs = dict(case.get("options", {}))
             if dialect == "classic":
-                value = templar.template(case["file"], preserve_trailing_newlines=True,
-                                         convert_data=False, escape_backslashes=False, overrides=kwargs or None)
+                value = templar.do_template(case["file"], preserve_trailing_newlines=True,
+                                            escape_backslashes=False, overrides=kwargs or None)
             else:
-                value = templar.template(trust(case["file"]), preserve_trailing_newlines=True,
-                                         convert_data=False, escape_backslashes=False, overrides=kwargs or None)
+                value = templar.template(trust(case["file"]), escape_backslashes=False,
+                                         overrides=kwargs or None)
                 value = "" if value is None else value if isinstance(value, str) else str(value)
             return {"value": plain(value)}
         return {"value": plain(templar.template(trust(case["template"])))}

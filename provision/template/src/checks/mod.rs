@@ -31,10 +31,28 @@ impl CheckEntry {
     pub(crate) fn was_filter(&self) -> bool {
         matches!(
             self.name,
-            "failed" | "failure" | "success" | "succeeded" | "successful" | "changed" | "change"
-                | "skipped" | "skip" | "match" | "search" | "version_compare" | "isnan"
-                | "subset" | "superset" | "issubset" | "issuperset" | "exists" | "is_dir" | "is_file"
-                | "is_abs" | "is_link"
+            "failed"
+                | "failure"
+                | "success"
+                | "succeeded"
+                | "successful"
+                | "changed"
+                | "change"
+                | "skipped"
+                | "skip"
+                | "match"
+                | "search"
+                | "version_compare"
+                | "isnan"
+                | "subset"
+                | "superset"
+                | "issubset"
+                | "issuperset"
+                | "exists"
+                | "is_dir"
+                | "is_file"
+                | "is_abs"
+                | "is_link"
         )
     }
 }

@@ -47,7 +47,8 @@ pub(super) const CHECKS: &[CheckEntry] = &[
     impure("vaulted_file", |run, call| {
         let terms = [call.input.clone()];
         let request = crate::scope::LookupRequest { name: "file", terms: &terms, options: &[] };
-        let text = run.outside.lookup(&request).map_err(|error| Run::outside_error(error, "file"))?;
+        let text =
+            run.outside.lookup(&request).map_err(|error| Run::outside_error(error, "file"))?;
         Ok(text.first().is_some_and(|text| {
             text.as_str().is_some_and(|text| text.starts_with("$ANSIBLE_VAULT;"))
         }))
@@ -71,9 +72,9 @@ fn changed(call: &Call) -> Outcome<bool> {
         return Ok(is_true(&changed));
     }
     let Some(results) = dict_get(&call.input, "results") else { return Ok(false) };
-    Ok(iterate(&results)?.iter().any(|result| {
-        dict_get(result, "changed").is_some_and(|changed| is_true(&changed))
-    }))
+    Ok(iterate(&results)?
+        .iter()
+        .any(|result| dict_get(result, "changed").is_some_and(|changed| is_true(&changed))))
 }
 
 fn path(run: &mut Run<'_>, call: &mut Call, question: PathQuestion) -> Outcome<bool> {

@@ -89,11 +89,9 @@ pub(super) const CHECKS: &[CheckEntry] = &[
     check("truthy", |_, call| truthiness(call).map(|truth| truth == Some(true))),
     lenient("undefined", |_, call| Ok(is_undefined(&call.input))),
     check("upper", |_, call| Ok(cased(&call.input_text(), char::is_uppercase, char::is_lowercase))),
-    check("uri", |_, call| uri(call, None)),
-    check("url", |_, call| {
-        uri(call, Some(&["http", "https", "ftp", "ftps", "sftp", "ssh", "file", "git", "svn"]))
-    }),
-    check("urn", |_, call| uri(call, Some(&["urn"]))),
+    check("uri", |_, call| uri(call, "uri")),
+    check("url", |_, call| uri(call, "url")),
+    check("urn", |_, call| uri(call, "urn")),
     typed("vault_encrypted", |_, call| Ok(call.input_text().starts_with("$ANSIBLE_VAULT;"))),
     check("version", |_, call| compare_versions(call)),
     check("version_compare", |_, call| compare_versions(call)),
@@ -177,22 +175,22 @@ fn matches_regex(call: &mut Call, kind: &str) -> Outcome<bool> {
     compile(&pattern, flags)?.is_match(&text).map_err(|error| too_long(&error))
 }
 
-fn uri(call: &mut Call, schemes: Option<&[&str]>) -> Outcome<bool> {
-    let wanted: Option<Vec<String>> = match call.arg(0, "schemes").filter(|value| !value.is_none()) {
+/// Python's `urlparse` accepts nearly everything, and so do these tests: what counts is the scheme,
+/// and for `url` that there is a host.
+fn uri(call: &mut Call, kind: &str) -> Outcome<bool> {
+    let schemes: Option<Vec<String>> = match call.arg(0, "schemes").filter(|value| !value.is_none())
+    {
+        _ if kind == "urn" => Some(vec!["urn".into()]),
         Some(value) if is_list(&value) => Some(iterate(&value)?.iter().map(text_of).collect()),
         Some(value) => Some(vec![text_of(&value)]),
-        None => schemes.map(|schemes| schemes.iter().map(|&scheme| scheme.to_owned()).collect()),
+        None => None,
     };
-    let text = call.input_text();
-    let Some((scheme, rest)) = text.split_once(':') else { return Ok(false) };
-    let proper = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        && !rest.is_empty();
-    let allowed = wanted.is_none_or(|wanted| {
-        wanted.iter().any(|wanted| wanted.eq_ignore_ascii_case(scheme))
-    });
-    let urn = schemes.is_some_and(|schemes| schemes.contains(&"urn"));
-    Ok(proper && allowed && (!urn || rest.contains(':')))
+    let View::Text(text) = view(&call.input) else { return Ok(false) };
+    let parts = crate::filters::url_parts(text);
+    let allowed =
+        schemes.is_none_or(|schemes| schemes.is_empty() || schemes.contains(&parts.scheme));
+    let host = kind != "url" || !parts.netloc.is_empty() || parts.scheme == "file";
+    Ok(allowed && host)
 }
 
 /// Whether a value is a dictionary, for tests of results.

@@ -9,8 +9,7 @@ use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::{View, text_of, view};
 
-pub(super) const FILTERS: &[FilterEntry] =
-    &[pure("b64decode", decode), pure("b64encode", encode)];
+pub(super) const FILTERS: &[FilterEntry] = &[pure("b64decode", decode), pure("b64encode", encode)];
 
 /// Text of a value as bytes in an encoding; UTF-16 is what Windows tools want.
 pub(crate) fn encoded_bytes(value: &Value, encoding: Option<&str>) -> Outcome<Vec<u8>> {
@@ -22,10 +21,9 @@ pub(crate) fn encoded_bytes(value: &Value, encoding: Option<&str>) -> Outcome<Ve
         "utf-8" | "utf8" | "ascii" => Ok(text.into_bytes()),
         "utf-16-le" | "utf-16le" => Ok(text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
         "utf-16-be" | "utf-16be" => Ok(text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
-        "latin-1" | "iso-8859-1" => Ok(text
-            .chars()
-            .map(|character| u8::try_from(character).unwrap_or(b'?'))
-            .collect()),
+        "latin-1" | "iso-8859-1" => {
+            Ok(text.chars().map(|character| u8::try_from(character).unwrap_or(b'?')).collect())
+        }
         other => Err(TemplateError::failed(format!("unknown encoding: {other}"))),
     }
 }
@@ -56,7 +54,9 @@ fn decode(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
             });
             Ok(Value::from(String::from_utf16_lossy(&units.collect::<Vec<u16>>())))
         }
-        "latin-1" | "iso-8859-1" => Ok(Value::from(bytes.into_iter().map(char::from).collect::<String>())),
+        "latin-1" | "iso-8859-1" => {
+            Ok(Value::from(bytes.into_iter().map(char::from).collect::<String>()))
+        }
         _ => match String::from_utf8(bytes) {
             Ok(text) => Ok(Value::from(text)),
             Err(error) => Ok(Value::from(String::from_utf8_lossy(error.as_bytes()).into_owned())),

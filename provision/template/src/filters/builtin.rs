@@ -7,8 +7,8 @@ use crate::convert::integer_of;
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::{
-    View, as_float, int_value, is_true, is_undefined, kept_text, length, negate, repr_of, text_of,
-    type_name, view, pairs_of, list_value, tuple_value, is_dict,
+    View, as_float, int_value, is_dict, is_true, is_undefined, kept_text, length, list_value,
+    negate, pairs_of, repr_of, text_of, tuple_value, type_name, view,
 };
 
 pub(super) const FILTERS: &[FilterEntry] = &[
@@ -99,7 +99,8 @@ pub(crate) fn text_integer(text: &str, base: u32) -> Option<i128> {
     };
     let lower = digits.to_ascii_lowercase();
     let prefixed = |prefix: &str, of: u32| {
-        (base == of || base == 0).then(|| lower.strip_prefix(prefix).map(|rest| (rest.to_owned(), of)))
+        (base == of || base == 0)
+            .then(|| lower.strip_prefix(prefix).map(|rest| (rest.to_owned(), of)))
     };
     let (digits, base) = [("0x", 16), ("0o", 8), ("0b", 2)]
         .into_iter()
@@ -161,6 +162,9 @@ fn round(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
             )));
         }
     };
+    if method == "common" && !matches!(view(&call.input), View::Float(_)) {
+        return Ok(int_value(integer_of(round_half_even(number, precision.min(0)))?));
+    }
     let scale = 10f64.powi(i32::try_from(precision).unwrap_or(0));
     Ok(Value::from(match method.as_str() {
         "ceil" => (number * scale).ceil() / scale,

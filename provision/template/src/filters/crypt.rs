@@ -84,7 +84,8 @@ pub(crate) fn sha_crypt(wide: bool, password: &[u8], salt: &str, rounds: u64) ->
     } else {
         digest_rounds(|parts| digest::<Sha256>(parts), 32, password, salt.as_bytes(), rounds)
     };
-    let spelled = if rounds == DEFAULT_ROUNDS { String::new() } else { format!("rounds={rounds}$") };
+    let spelled =
+        if rounds == DEFAULT_ROUNDS { String::new() } else { format!("rounds={rounds}$") };
     format!("{prefix}{spelled}{salt}${}", encode(&hash, wide))
 }
 

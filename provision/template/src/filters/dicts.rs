@@ -100,7 +100,11 @@ fn merge(low: &Value, high: &Value, recursive: bool, lists: ListMerge) -> Outcom
 fn merge_lists(old: &Value, new: &Value, lists: ListMerge) -> Outcome<Value> {
     let (low, high) = (iterate(old)?, iterate(new)?);
     let without = |items: &[Value], others: &[Value]| -> Vec<Value> {
-        items.iter().filter(|item| !others.iter().any(|other| equal(item, other))).cloned().collect()
+        items
+            .iter()
+            .filter(|item| !others.iter().any(|other| equal(item, other)))
+            .cloned()
+            .collect()
     };
     Ok(list_value(match lists {
         ListMerge::Replace => return Ok(new.clone()),

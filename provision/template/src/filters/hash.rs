@@ -5,8 +5,8 @@ use minijinja::Value;
 use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 
-use super::{FilterEntry, pure};
 use super::base64::encoded_bytes;
+use super::{FilterEntry, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::text_of;
@@ -50,10 +50,10 @@ const ANSIBLE_NAMESPACE: &str = "361E6D51-FAEC-444A-9079-341386DA8E2E";
 fn to_uuid(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let namespace = call.text(0, "namespace").unwrap_or_else(|| ANSIBLE_NAMESPACE.into());
     let plain: String = namespace.chars().filter(char::is_ascii_hexdigit).collect();
-    let mut bytes = hex::decode(&plain)
-        .ok()
-        .filter(|bytes| bytes.len() == 16)
-        .ok_or_else(|| TemplateError::failed(format!("Invalid value '{namespace}' for 'namespace'")))?;
+    let mut bytes =
+        hex::decode(&plain).ok().filter(|bytes| bytes.len() == 16).ok_or_else(|| {
+            TemplateError::failed(format!("Invalid value '{namespace}' for 'namespace'"))
+        })?;
     bytes.extend(text_of(&call.input).into_bytes());
     let mut digest: Vec<u8> = Sha1::digest(&bytes).iter().take(16).copied().collect();
     if let Some(version) = digest.get_mut(6) {

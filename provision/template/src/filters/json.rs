@@ -118,9 +118,8 @@ fn json_query(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 /// `jmespath` computes with floating point numbers; whole ones were integers before.
 fn whole_numbers(value: &Value) -> Value {
     match view(value) {
-        View::Float(number) if number.fract() == 0.0 => {
-            crate::convert::integer_of(number).map_or_else(|_| value.clone(), crate::value::int_value)
-        }
+        View::Float(number) if number.fract() == 0.0 => crate::convert::integer_of(number)
+            .map_or_else(|_| value.clone(), crate::value::int_value),
         _ => value.clone(),
     }
 }

@@ -2,14 +2,12 @@
 
 use minijinja::Value;
 
-use super::{FilterEntry, pure};
 use super::builtin::text_float;
+use super::{FilterEntry, pure};
 use crate::convert::integer_of;
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
-use crate::value::{
-    View, as_float, int_value, repr_float, text_of, type_name, view,
-};
+use crate::value::{View, as_float, int_value, repr_float, text_of, type_name, view};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("human_readable", human_readable),
@@ -64,7 +62,9 @@ fn root(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     };
     if base == 2.0 {
         if value < 0.0 {
-            return Err(TemplateError::failed("root() can only be used on numbers: math domain error"));
+            return Err(TemplateError::failed(
+                "root() can only be used on numbers: math domain error",
+            ));
         }
         return Ok(Value::from(value.sqrt()));
     }
@@ -89,7 +89,9 @@ fn human_readable(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let unit = call.text(1, "unit").map(|unit| unit.to_uppercase());
     let size = match view(&call.input) {
         View::Text(text) => text_float(text).ok_or_else(|| {
-            TemplateError::failed(format!("human_readable() can't interpret following string: {text}"))
+            TemplateError::failed(format!(
+                "human_readable() can't interpret following string: {text}"
+            ))
         })?,
         _ => number(&call.input, "human_readable")?,
     };
@@ -98,9 +100,8 @@ fn human_readable(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         None => size >= *limit,
         Some(unit) => unit.starts_with(suffix),
     });
-    let (mut suffix, limit) = chosen.map_or((String::new(), 1.0), |(suffix, limit)| {
-        ((*suffix).to_owned(), *limit)
-    });
+    let (mut suffix, limit) =
+        chosen.map_or((String::new(), 1.0), |(suffix, limit)| ((*suffix).to_owned(), *limit));
     if limit == 1.0 {
         suffix = base.to_owned();
     } else {
@@ -143,19 +144,30 @@ pub(crate) fn bytes_of(text: &str, default_unit: Option<&str>, bits: bool) -> Ou
              Y, Z, E, P, T, G, M, K, B"
         ))
     })?;
-    let wanted = if bits { 'b' } else { 'B' };
-    let long = if bits { "bit" } else { "byte" };
-    let rest: String = unit.chars().skip(1).collect();
-    let lower = unit.to_lowercase();
-    let valid = match suffix.as_str() {
-        "B" => lower.contains(long) || unit.len() == 1 && (first == wanted || first == 'b' || first == 'B'),
-        _ => rest.is_empty() || rest.starts_with(wanted) || rest.to_lowercase().contains(long),
-    };
-    if !valid {
+    if unit.chars().count() > 1 && !is_unit(&suffix, unit, bits) {
+        let class = if bits { "b" } else { "B" };
         return Err(TemplateError::failed(format!(
             "human_to_bytes() failed to convert {text}. Value is not a valid string (expect \
-             {wanted} in {unit})"
+             {suffix}{class} or {suffix})"
         )));
     }
     Ok(int_value(integer_of((number * limit).round())?))
+}
+
+/// Whether a unit of several letters is one of bytes (`MB`, `megabyte`) or of bits (`Mb`, `megabit`).
+fn is_unit(suffix: &str, unit: &str, bits: bool) -> bool {
+    let prefix = match suffix {
+        "Y" => "yotta",
+        "Z" => "zeta",
+        "E" => "exa",
+        "P" => "peta",
+        "T" => "tera",
+        "G" => "giga",
+        "M" => "mega",
+        "K" => "kilo",
+        _ => "",
+    };
+    let short = if prefix.is_empty() { "" } else { suffix };
+    let (class, long) = if bits { ("b", "bit") } else { ("B", "byte") };
+    unit.to_lowercase() == format!("{prefix}{long}") || unit == format!("{short}{class}")
 }

@@ -5,9 +5,7 @@ use minijinja::Value;
 use super::{FilterEntry, lenient, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
-use crate::value::{
-    Undefined, View, dict_of, is_true, is_undefined, text_of, type_name, view,
-};
+use crate::value::{Undefined, View, dict_of, is_true, is_undefined, text_of, type_name, view};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("bool", boolean),
@@ -22,8 +20,9 @@ pub(super) const FILTERS: &[FilterEntry] = &[
     pure("urlsplit", urlsplit),
 ];
 
-fn boolean(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
+fn boolean(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     Ok(match view(&call.input) {
+        View::None if run.is_strict() => Value::from(false),
         View::None | View::Bool(_) => call.input.clone(),
         View::Text(text) => {
             Value::from(matches!(text.to_lowercase().as_str(), "yes" | "on" | "1" | "true"))
@@ -62,7 +61,10 @@ fn mandatory(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     Err(TemplateError::failed(format!("Mandatory variable {name} not defined.")))
 }
 
-fn type_debug(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
+fn type_debug(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
+    if run.is_strict() && is_undefined(&call.input) {
+        return Ok(Value::from("UndefinedMarker"));
+    }
     Ok(Value::from(type_name(&call.input)))
 }
 
@@ -121,7 +123,8 @@ fn comment(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let block = |text: &str, count: usize| {
         if text.is_empty() { String::new() } else { format!("{text}{newline}").repeat(count) }
     };
-    let beginning = if beginning.is_empty() { String::new() } else { format!("{beginning}{newline}") };
+    let beginning =
+        if beginning.is_empty() { String::new() } else { format!("{beginning}{newline}") };
     let body = call.input_text().replace(&newline, &format!("{newline}{decoration}"));
     // Lines that hold only the decoration lose its trailing blank.
     let body = format!("{decoration}{body}")
@@ -180,7 +183,9 @@ pub(crate) fn url_parts(url: &str) -> UrlParts {
         _ => (String::new(), rest),
     };
     let (netloc, path) = match rest.strip_prefix("//") {
-        Some(tail) => tail.split_at_checked(tail.find('/').unwrap_or(tail.len())).unwrap_or((tail, "")),
+        Some(tail) => {
+            tail.split_at_checked(tail.find('/').unwrap_or(tail.len())).unwrap_or((tail, ""))
+        }
         None => ("", rest),
     };
     UrlParts {

@@ -30,9 +30,10 @@ use crate::error::Outcome;
 use crate::run::{Call, Run};
 
 pub(crate) use dicts::subelements;
+pub(crate) use misc::url_parts;
+pub(crate) use random::PythonRandom;
 pub(crate) use sequences::flatten_into;
 pub(crate) use sets::{products, zipped};
-pub(crate) use random::PythonRandom;
 
 /// A filter.
 pub(crate) type FilterFn = fn(&mut Run<'_>, &mut Call) -> Outcome<Value>;

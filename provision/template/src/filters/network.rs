@@ -43,7 +43,11 @@ impl Network {
                 Err(_) => mask_length(prefix)?,
             },
         };
-        (length <= width).then_some(Network { address, prefix: length, has_prefix: prefix.is_some() })
+        (length <= width).then_some(Network {
+            address,
+            prefix: length,
+            has_prefix: prefix.is_some(),
+        })
     }
 
     fn bits(self) -> u128 {
@@ -81,7 +85,8 @@ impl Network {
     }
 
     fn netmask(self) -> IpAddr {
-        let all = if matches!(self.address, IpAddr::V4(_)) { u128::from(u32::MAX) } else { u128::MAX };
+        let all =
+            if matches!(self.address, IpAddr::V4(_)) { u128::from(u32::MAX) } else { u128::MAX };
         self.with_bits(all & !self.host_mask())
     }
 
@@ -170,7 +175,9 @@ fn answer(network: Network, text: &str, query: &str) -> Outcome<Option<Value>> {
         "network" | "network_id" => plain(network.network()),
         "network/prefix" | "subnet" => Some(with_prefix(network.network(), network.prefix)),
         "net" => keep(network.is_network()),
-        "network_netmask" => Some(Value::from(format!("{} {}", network.network(), network.netmask()))),
+        "network_netmask" => {
+            Some(Value::from(format!("{} {}", network.network(), network.netmask())))
+        }
         "netmask" => plain(network.netmask()),
         "hostmask" | "wildcard" => plain(network.with_bits(network.host_mask())),
         "ip_netmask" => Some(Value::from(format!("{} {}", network.address, network.netmask()))),
@@ -182,9 +189,10 @@ fn answer(network: Network, text: &str, query: &str) -> Outcome<Option<Value>> {
         "range_usable" => usable(network).map(|(first, last)| {
             Value::from(format!("{}-{}", network.with_bits(first), network.with_bits(last)))
         }),
-        "size_usable" => Some(int_value(usable(network).map_or(0, |(first, last)| {
-            i128::try_from(last - first + 1).unwrap_or(i128::MAX)
-        }))),
+        "size_usable" => Some(int_value(
+            usable(network)
+                .map_or(0, |(first, last)| i128::try_from(last - first + 1).unwrap_or(i128::MAX)),
+        )),
         "int" => Some(int_value(i128::try_from(network.bits()).unwrap_or(i128::MAX))),
         "version" => Some(Value::from(network.version())),
         "type" => Some(Value::from(if network.is_network() { "network" } else { "address" })),
@@ -291,8 +299,9 @@ fn ip_wrap(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 fn ip_math(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let amount = i128::from(call.integer(0, "amount")?.unwrap_or(0));
     let text = call.input_text();
-    let network = Network::parse(&text)
-        .ok_or_else(|| TemplateError::failed(format!("You must pass a valid IP address; {text} is invalid")))?;
+    let network = Network::parse(&text).ok_or_else(|| {
+        TemplateError::failed(format!("You must pass a valid IP address; {text} is invalid"))
+    })?;
     let bits = i128::try_from(network.bits()).unwrap_or(i128::MAX).saturating_add(amount);
     Ok(Value::from(network.with_bits(bits.unsigned_abs()).to_string()))
 }
@@ -300,7 +309,8 @@ fn ip_math(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 fn ip_subnet(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let text = call.input_text();
     let Some(network) = Network::parse(&text) else { return Ok(Value::from(false)) };
-    let Some(prefix) = call.integer(0, "query")?.and_then(|prefix| u32::try_from(prefix).ok()) else {
+    let Some(prefix) = call.integer(0, "query")?.and_then(|prefix| u32::try_from(prefix).ok())
+    else {
         return Ok(with_prefix(network.network(), network.prefix));
     };
     let index = call.integer(1, "index")?;

@@ -142,7 +142,9 @@ fn expand_vars(run: &Run<'_>, path: &str) -> Outcome<String> {
         let value = if name.is_empty() {
             None
         } else {
-            run.outside.environment(name).map_err(|error| Run::outside_error(error, "expandvars"))?
+            run.outside
+                .environment(name)
+                .map_err(|error| Run::outside_error(error, "expandvars"))?
         };
         match value {
             Some(value) => out.push_str(&value),
@@ -208,7 +210,9 @@ fn win_drive(path: &str) -> (String, String) {
     let plain = path.replace('/', "\\");
     if plain.starts_with("\\\\") && !plain.starts_with("\\\\\\") {
         let server = plain.get(2..).and_then(|rest| rest.find('\\')).map(|at| at + 2);
-        let share = server.and_then(|at| plain.get(at + 1..).and_then(|rest| rest.find('\\')).map(|end| at + 1 + end));
+        let share = server.and_then(|at| {
+            plain.get(at + 1..).and_then(|rest| rest.find('\\')).map(|end| at + 1 + end)
+        });
         let at = match (server, share) {
             (None, _) => path.len(),
             (Some(_), None) => path.len(),

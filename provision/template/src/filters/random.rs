@@ -179,14 +179,14 @@ fn random(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     };
     let Some(end) = end else {
         if start.is_some() || step.is_some() {
-            return Err(TemplateError::failed("start and step can only be used with integer values"));
+            return Err(TemplateError::failed(
+                "start and step can only be used with integer values",
+            ));
         }
         let items = iterate(&call.input)?;
         let index = random.below(u128::from(signed(items.len()).unsigned_abs()));
         let chosen = usize::try_from(index).ok().and_then(|index| items.get(index).cloned());
-        return chosen.ok_or_else(|| {
-            TemplateError::failed("Cannot choose from an empty sequence")
-        });
+        return chosen.ok_or_else(|| TemplateError::failed("Cannot choose from an empty sequence"));
     };
     let (start, step) = (i128::from(start.unwrap_or(0)), i128::from(step.unwrap_or(1)));
     if step == 0 {
@@ -195,7 +195,9 @@ fn random(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let width = end - start;
     let count = if step > 0 { (width + step - 1) / step } else { (width + step + 1) / step };
     if count <= 0 {
-        return Err(TemplateError::failed(format!("empty range for randrange() ({start}, {end}, {width})")));
+        return Err(TemplateError::failed(format!(
+            "empty range for randrange() ({start}, {end}, {width})"
+        )));
     }
     let chosen = i128::try_from(random.below(count.unsigned_abs())).unwrap_or(0);
     Ok(int_value(start + step * chosen))

@@ -146,6 +146,23 @@ pub(crate) fn too_long(error: &fancy_regex::Error) -> TemplateError {
     TemplateError::failed(format!("the regular expression could not be matched: {error}"))
 }
 
+/// All matches as Python finds them: an empty one may follow right behind another that was not.
+fn all_matches<'t>(regex: &Regex, text: &'t str) -> Outcome<Vec<Captures<'t, str>>> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at <= text.len() {
+        let captures = regex.captures_from_pos(text, at).map_err(|error| too_long(&error))?;
+        let Some(captures) = captures else { break };
+        let Some(whole) = captures.get(0) else { break };
+        at = whole.end();
+        if whole.start() == whole.end() {
+            at += text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+        }
+        found.push(captures);
+    }
+    Ok(found)
+}
+
 fn flags(call: &mut Call, ignore_case: usize, multi_line: usize) -> Flags {
     Flags {
         ignore_case: call.flag(ignore_case, "ignorecase", false),
@@ -187,8 +204,7 @@ fn replace(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let mut out = String::new();
     let mut last = 0;
     let mut done = 0usize;
-    for captures in regex.captures_iter(text.as_str()).take(limit) {
-        let captures = captures.map_err(|error| too_long(&error))?;
+    for captures in all_matches(&regex, &text)?.into_iter().take(limit) {
         let Some(whole) = captures.get(0) else { continue };
         out.push_str(text.get(last..whole.start()).unwrap_or(""));
         expand(&mut out, &replacement, &captures)?;
@@ -214,7 +230,8 @@ fn expand(out: &mut String, template: &str, captures: &Captures<'_, str>) -> Out
             out.push('\\');
             break;
         };
-        if let Some((group, tail)) = rest.strip_prefix("g<").and_then(|inner| inner.split_once('>')) {
+        if let Some((group, tail)) = rest.strip_prefix("g<").and_then(|inner| inner.split_once('>'))
+        {
             out.push_str(group_text(captures, group)?);
             rest = tail;
             continue;
@@ -247,9 +264,9 @@ fn group_text<'t>(captures: &Captures<'t, str>, group: &str) -> Outcome<&'t str>
         Ok(index) if index < captures.len() => {
             Ok(captures.get(index).map_or("", |found| found.as_str()))
         }
-        Ok(index) => {
-            Err(TemplateError::failed(format!("invalid group reference {index} in the replacement")))
-        }
+        Ok(index) => Err(TemplateError::failed(format!(
+            "invalid group reference {index} in the replacement"
+        ))),
         Err(_) => Ok(captures.name(group).map_or("", |found| found.as_str())),
     }
 }
@@ -266,11 +283,20 @@ fn search(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         let parts = if is_list(arg) { iterate(arg)? } else { vec![arg.clone()] };
         for part in parts {
             let part = text_of(&part);
+            let named = part.strip_prefix("\\g<").and_then(|rest| rest.strip_suffix('>'));
+            let numbered = part
+                .strip_prefix('\\')
+                .filter(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_digit()));
             match part.as_str() {
-                _ if part.starts_with("\\g<") => {
-                    groups.push(part.trim_start_matches("\\g<").trim_end_matches('>').to_owned());
+                _ if named.is_some() || numbered.is_some() => {
+                    groups.extend(named.or(numbered).map(str::to_owned));
                 }
-                _ if part.starts_with('\\') => groups.push(part.trim_start_matches('\\').to_owned()),
+                _ if part.starts_with('\\') => {
+                    return Err(TemplateError::failed(
+                        "'NoneType' object has no attribute 'group'",
+                    )
+                    .hint(format!("`{part}` is not a group; write '\\\\1' or '\\\\g<name>'")));
+                }
                 "ignorecase" => flags.ignore_case = true,
                 "multiline" => flags.multi_line = true,
                 _ => return Err(TemplateError::failed("Unknown argument")),
@@ -306,11 +332,9 @@ fn find_all(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let regex = compile(&pattern, flags)?;
     let text = call.input_text();
     let mut found = Vec::new();
-    for captures in regex.captures_iter(text.as_str()) {
-        let captures = captures.map_err(|error| too_long(&error))?;
-        let group = |index: usize| {
-            Value::from(captures.get(index).map_or("", |found| found.as_str()))
-        };
+    for captures in all_matches(&regex, &text)? {
+        let group =
+            |index: usize| Value::from(captures.get(index).map_or("", |found| found.as_str()));
         found.push(match captures.len() {
             1 => group(0),
             2 => group(1),

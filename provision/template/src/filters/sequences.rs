@@ -141,7 +141,8 @@ fn group_by(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
             None => groups.push((compared, key, vec![item])),
         }
     }
-    let groups = groups.into_iter().map(|(_, key, items)| tuple_value(vec![key, list_value(items)]));
+    let groups =
+        groups.into_iter().map(|(_, key, items)| tuple_value(vec![key, list_value(items)]));
     Ok(list_value(groups.collect()))
 }
 
@@ -246,7 +247,7 @@ fn extreme(run: &mut Run<'_>, call: &mut Call, wanted: Ordering) -> Outcome<Valu
 }
 
 fn unique(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
-    let case_sensitive = call.flag(0, "case_sensitive", true);
+    let case_sensitive = call.flag(0, "case_sensitive", false);
     let attribute = call.arg(1, "attribute").filter(|value| !value.is_none());
     let mut seen: Vec<Value> = Vec::new();
     let mut kept = Vec::new();

@@ -21,9 +21,7 @@ pub(super) const FILTERS: &[FilterEntry] = &[
             out
         })
     }),
-    pure("union", |_, call| {
-        set(call, |left, right| [left, right].concat())
-    }),
+    pure("union", |_, call| set(call, |left, right| [left, right].concat())),
     pure("zip", |_, call| zip(call)),
     pure("zip_longest", |_, call| zip_longest(call)),
 ];
@@ -143,10 +141,7 @@ pub(crate) fn zipped(lists: &[Vec<Value>], fill: Option<&Value>) -> Vec<Vec<Valu
     let length = if fill.is_some() { lengths.max() } else { lengths.min() }.unwrap_or(0);
     (0..length)
         .map(|index| {
-            lists
-                .iter()
-                .map(|list| list.get(index).or(fill).cloned().unwrap_or_default())
-                .collect()
+            lists.iter().map(|list| list.get(index).or(fill).cloned().unwrap_or_default()).collect()
         })
         .collect()
 }

@@ -218,7 +218,10 @@ pub(crate) fn percent_encoded(text: &str, safe: &str, plus: bool) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         let character = char::from(byte);
-        if character.is_ascii_alphanumeric() || "_.-~".contains(character) || (byte < 128 && safe.contains(character)) {
+        if character.is_ascii_alphanumeric()
+            || "_.-~".contains(character)
+            || (byte < 128 && safe.contains(character))
+        {
             out.push(character);
         } else if plus && byte == b' ' {
             out.push('+');

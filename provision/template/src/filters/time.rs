@@ -27,7 +27,10 @@ fn strftime(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         None => Moment::from_clock(run.outside.now().map_err(unavailable)?, utc)?,
         Some(second) => {
             let invalid = || {
-                TemplateError::failed(format!("Invalid value for epoch value ({})", text_of(&second)))
+                TemplateError::failed(format!(
+                    "Invalid value for epoch value ({})",
+                    text_of(&second)
+                ))
             };
             let seconds = match view(&second) {
                 View::Int(number) => i64::try_from(number).map_err(|_| invalid())?,

@@ -130,7 +130,8 @@ fn strict_parts(text: &str) -> Outcome<([u64; 3], Option<(char, u64)>)> {
         Some(at) => {
             let (numbers, tail) = text.split_at_checked(at).ok_or_else(invalid)?;
             let kind = tail.chars().next().ok_or_else(invalid)?;
-            let number = tail.get(1..).and_then(|digits| digits.parse().ok()).ok_or_else(invalid)?;
+            let number =
+                tail.get(1..).and_then(|digits| digits.parse().ok()).ok_or_else(invalid)?;
             (numbers, Some((kind, number)))
         }
         None => (text, None),
@@ -218,7 +219,8 @@ fn pep440_key(text: &str) -> Outcome<Pep440Key> {
         .captures(text)
         .map_err(|error| super::regex::too_long(&error))?
         .ok_or_else(invalid)?;
-    let number = |name: &str| captures.name(name).and_then(|found| found.as_str().parse::<u64>().ok());
+    let number =
+        |name: &str| captures.name(name).and_then(|found| found.as_str().parse::<u64>().ok());
     let mut release: Vec<u64> = captures
         .name("release")
         .map(|found| found.as_str().split('.').filter_map(|part| part.parse().ok()).collect())
@@ -250,7 +252,9 @@ fn pep440_key(text: &str) -> Outcome<Pep440Key> {
     let dev = if is_dev { number("dev_n").unwrap_or(0) } else { u64::MAX };
     let local = captures
         .name("local")
-        .map(|found| found.as_str().to_lowercase().split(['-', '_', '.']).map(str::to_owned).collect())
+        .map(|found| {
+            found.as_str().to_lowercase().split(['-', '_', '.']).map(str::to_owned).collect()
+        })
         .unwrap_or_default();
     Ok((number("epoch").unwrap_or(0), release, pre, post, dev, local))
 }

@@ -32,9 +32,8 @@ fn style(call: &mut Call, mut style: YamlStyle) -> YamlStyle {
     if let Some(flow) = call.option("default_flow_style") {
         style.flow = if flow.is_none() { None } else { Some(is_true(&flow)) };
     }
-    let mut flag = |name: &str, default: bool| {
-        call.option(name).map_or(default, |value| is_true(&value))
-    };
+    let mut flag =
+        |name: &str, default: bool| call.option(name).map_or(default, |value| is_true(&value));
     style.sort_keys = flag("sort_keys", true);
     style.explicit_start = flag("explicit_start", false);
     style.explicit_end = flag("explicit_end", false);

@@ -1,13 +1,11 @@
 //! YAML as PyYAML's dumper spells it: YAML 1.1 quoting, folding at a width, lists of mappings with
-//! the dashes of `to_nice_yaml`. Written from the behaviour of PyYAML 6 (its emitter's rules).
+//! the dashes of `to_nice_yaml`. Written from the behaviour of PyYAML 6 with libyaml.
 
 use minijinja::Value;
 use yaml::{NodeValue, Schema};
 
 use crate::error::Outcome;
-use crate::value::{
-    View, iterate, order, pairs_of, repr_float, text_of, undefined_error, view,
-};
+use crate::value::{View, iterate, order, pairs_of, repr_float, text_of, undefined_error, view};
 
 /// The arguments of `yaml.dump` that matter.
 #[derive(Debug, Clone)]
@@ -32,7 +30,6 @@ pub(crate) fn write_yaml(value: &Value, style: &YamlStyle) -> Outcome<String> {
         indention: true,
         indent: None,
         flow_level: 0,
-        open_ended: false,
     };
     if style.explicit_start {
         emitter.indicator("---", true, false, false);
@@ -44,7 +41,7 @@ pub(crate) fn write_yaml(value: &Value, style: &YamlStyle) -> Outcome<String> {
     if emitter.column > 0 {
         emitter.line_break();
     }
-    if emitter.open_ended || style.explicit_end {
+    if style.explicit_end {
         emitter.out.push_str("...\n");
     }
     Ok(emitter.out)
@@ -162,7 +159,6 @@ struct Emitter<'s> {
     indention: bool,
     indent: Option<usize>,
     flow_level: usize,
-    open_ended: bool,
 }
 
 /// What a scalar allows.
@@ -193,7 +189,6 @@ impl Emitter<'_> {
         self.whitespace = whitespace;
         self.indention = self.indention && indention;
         self.write(text);
-        self.open_ended = false;
     }
 
     fn line_break(&mut self) {
@@ -331,7 +326,6 @@ impl Emitter<'_> {
         let allowed = if self.flow_level > 0 { analysis.flow_plain } else { analysis.block_plain };
         if plain && allowed && !(simple_key && (analysis.empty || analysis.multiline)) {
             self.plain(text, split);
-            self.open_ended = context == Context::Root;
         } else if analysis.single_quoted && !(simple_key && analysis.multiline) {
             self.single_quoted(text, split);
         } else {

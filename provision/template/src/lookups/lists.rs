@@ -47,7 +47,9 @@ fn lists(terms: &[Value]) -> Outcome<Vec<Vec<Value>>> {
 pub(super) fn nested(terms: &[Value]) -> Outcome<Vec<Value>> {
     let lists = lists(terms)?;
     if lists.is_empty() {
-        return Err(TemplateError::failed("with_nested requires at least one element in the nested list"));
+        return Err(TemplateError::failed(
+            "with_nested requires at least one element in the nested list",
+        ));
     }
     let mut out = Vec::new();
     for product in filters::products(&lists)? {
@@ -68,7 +70,9 @@ pub(super) fn nested(terms: &[Value]) -> Outcome<Vec<Value>> {
 pub(super) fn together(terms: &[Value]) -> Outcome<Vec<Value>> {
     let lists = lists(terms)?;
     if lists.is_empty() {
-        return Err(TemplateError::failed("with_together requires at least one element in each list"));
+        return Err(TemplateError::failed(
+            "with_together requires at least one element in each list",
+        ));
     }
     Ok(filters::zipped(&lists, Some(&Value::from(()))).into_iter().map(list_value).collect())
 }
@@ -113,7 +117,32 @@ pub(super) fn subelements(terms: &[Value]) -> Outcome<Vec<Value>> {
     let kept = kept.into_iter().filter(|item| {
         !crate::value::dict_get(item, "skipped").is_some_and(|skipped| is_true(&skipped))
     });
-    filters::subelements(&list_value(kept.collect()), path, skip)
+    let keys: Vec<Value> = if is_list(path) {
+        iterate(path)?
+    } else {
+        crate::value::text_of(path).split('.').map(Value::from).collect()
+    };
+    let pairs = filters::subelements(&list_value(kept.collect()), path, skip)?;
+    let mut out = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        if let [item, element] = iterate(&pair)?.as_slice() {
+            out.push(tuple_value(vec![without_path(item, &keys), element.clone()]));
+        }
+    }
+    Ok(out)
+}
+
+/// The item without the list that the path leads to: the lookup takes it out.
+fn without_path(item: &Value, keys: &[Value]) -> Value {
+    let Some((key, rest)) = keys.split_first() else { return item.clone() };
+    let pairs = pairs_of(item).into_iter();
+    let kept = pairs.filter_map(|(known, value)| {
+        if !crate::value::equal(&known, key) {
+            return Some((known, value));
+        }
+        (!rest.is_empty()).then(|| (known, without_path(&value, rest)))
+    });
+    crate::value::dict_value(kept.collect())
 }
 
 /// `with_random_choice`
@@ -125,5 +154,9 @@ pub(super) fn random_choice(run: &Run<'_>, terms: &[Value]) -> Outcome<Vec<Value
     let bits = run.outside.random().map_err(|error| Run::outside_error(error, "random_choice"))?;
     let mut random = filters::PythonRandom::from_integer(u128::from(bits));
     let index = random.below(u128::from(signed(items.len()).unsigned_abs()));
-    Ok(usize::try_from(index).ok().and_then(|index| items.get(index).cloned()).into_iter().collect())
+    Ok(usize::try_from(index)
+        .ok()
+        .and_then(|index| items.get(index).cloned())
+        .into_iter()
+        .collect())
 }

@@ -60,8 +60,11 @@ impl Run<'_> {
             return Err(TemplateError::failed("lookup() needs the name of a lookup"));
         }
         let name = call.args.remove(0);
-        let first_undefined =
-            call.args.iter().chain(call.named.iter().map(|(_, value)| value)).find(|v| is_undefined(v));
+        let first_undefined = call
+            .args
+            .iter()
+            .chain(call.named.iter().map(|(_, value)| value))
+            .find(|v| is_undefined(v));
         if let Some(value) = first_undefined
             && text_of(&name) != "first_found"
         {
@@ -69,11 +72,14 @@ impl Run<'_> {
         }
         let name = text_of(&name);
         let want_list = call.option("wantlist").map_or(want_list, |value| is_true(&value));
-        let errors = call.option("errors").map_or_else(|| "strict".to_owned(), |value| text_of(&value));
+        let errors =
+            call.option("errors").map_or_else(|| "strict".to_owned(), |value| text_of(&value));
         call.named.retain(|(option, _)| &**option != "allow_unsafe");
         let found = match run(self, &name, call.args, call.named) {
             Ok(found) => found,
-            Err(error @ TemplateError::Pending(_)) => return Err(error),
+            Err(error @ (TemplateError::Pending(_) | TemplateError::Undefined(_))) => {
+                return Err(error);
+            }
             Err(error) if errors == "ignore" || errors == "warn" => {
                 if errors == "warn" {
                     self.outside.warn(&format!(

@@ -117,7 +117,9 @@ impl Sequence {
     fn generate(&self, out: &mut Vec<Value>) -> Outcome<()> {
         let end = match (self.count, self.end) {
             (Some(_), Some(_)) => {
-                return Err(TemplateError::failed("can't specify both count and end in with_sequence"));
+                return Err(TemplateError::failed(
+                    "can't specify both count and end in with_sequence",
+                ));
             }
             (None, None) => {
                 return Err(TemplateError::failed("must specify count or end in with_sequence"));
@@ -144,7 +146,9 @@ impl Sequence {
         let mut at = self.start;
         while (self.stride > 0 && at <= end) || (self.stride < 0 && at >= end) {
             if out.len() >= MAX_RANGE_ITEMS {
-                return Err(TemplateError::failed(format!("with_sequence makes more than {MAX_RANGE_ITEMS} items")));
+                return Err(TemplateError::failed(format!(
+                    "with_sequence makes more than {MAX_RANGE_ITEMS} items"
+                )));
             }
             out.push(Value::from(crate::format::percent(&self.format, &Value::from(at))?));
             at += self.stride;

@@ -34,7 +34,9 @@ impl Options<'_> {
     fn flag(&self, name: &str) -> bool {
         let spelled = self.inline.iter().find(|(known, _)| known == name);
         match spelled {
-            Some((_, value)) => crate::value::to_boolean(&Value::from(value.as_str())) == Some(true),
+            Some((_, value)) => {
+                crate::value::to_boolean(&Value::from(value.as_str())) == Some(true)
+            }
             None => option(self.named, name).is_some_and(is_true),
         }
     }
@@ -61,10 +63,13 @@ pub(super) fn ini(run: &Run<'_>, terms: &[Value], named: &[(Name, Value)]) -> Ou
             }
             continue;
         }
-        let wanted =
-            if options.flag("case_sensitive") { key.clone() } else { key.to_lowercase() };
+        let wanted = if options.flag("case_sensitive") { key.clone() } else { key.to_lowercase() };
         let found = entries.into_iter().rev().find(|(name, _)| {
-            if options.flag("case_sensitive") { *name == wanted } else { name.to_lowercase() == wanted }
+            if options.flag("case_sensitive") {
+                *name == wanted
+            } else {
+                name.to_lowercase() == wanted
+            }
         });
         out.push(match found {
             Some((_, value)) => Value::from(value),
@@ -127,7 +132,9 @@ pub(super) fn csvfile(
         };
         let column = |name: &str, default: &str| -> Outcome<usize> {
             let text = options.text(name, default);
-            text.parse().map_err(|_| TemplateError::failed(format!("csvfile: '{name}' must be a number, not {text}")))
+            text.parse().map_err(|_| {
+                TemplateError::failed(format!("csvfile: '{name}' must be a number, not {text}"))
+            })
         };
         let (column, key_column) = (column("col", "1")?, column("keycol", "0")?);
         let text = file_text(run, &options.text("file", "ansible.csv"))?;

@@ -123,9 +123,9 @@ pub(super) fn dict_method(name: &str, call: &mut Call) -> Option<Outcome<Value>>
             Ok(list_value(pairs().into_iter().map(|(_, value)| value).collect()))
         }
         "copy" => Ok(dict_value(pairs().into_iter().collect())),
-        "has_key" => {
-            call.needed(0, "key").map(|key| Value::from(dict_get_value(&call.input, &key).is_some()))
-        }
+        "has_key" => call
+            .needed(0, "key")
+            .map(|key| Value::from(dict_get_value(&call.input, &key).is_some())),
         "get" => get(call),
         "update" | "setdefault" | "pop" | "popitem" | "clear" | "__setitem__" | "__delitem__" => {
             match call.input.downcast_object::<MutableDict>() {

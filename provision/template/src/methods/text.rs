@@ -43,25 +43,21 @@ pub(super) fn text_method(name: &str, call: &mut Call) -> Option<Outcome<Value>>
             };
             Value::from(rest.unwrap_or(&text))
         }),
-        "partition" | "rpartition" => call.needed(0, "sep").and_then(|separator| {
-            partition(&text, &text_of(&separator), name == "rpartition")
-        }),
+        "partition" | "rpartition" => call
+            .needed(0, "sep")
+            .and_then(|separator| partition(&text, &text_of(&separator), name == "rpartition")),
         "expandtabs" => call.integer(0, "tabsize").map(|size| {
             Value::from(expand_tabs(&text, usize::try_from(size.unwrap_or(8)).unwrap_or(0)))
         }),
         "encode" => Ok(Value::from_bytes(text.into_bytes())),
-        "translate" => {
-            call.needed(0, "table").map(|table| Value::from(translate(&text, &table)))
-        }
+        "translate" => call.needed(0, "table").map(|table| Value::from(translate(&text, &table))),
         _ => return None,
     })
 }
 
 /// Methods without arguments.
 fn plain(name: &str, text: &str) -> Option<Value> {
-    let every = |test: fn(char) -> bool| {
-        Value::from(!text.is_empty() && text.chars().all(test))
-    };
+    let every = |test: fn(char) -> bool| Value::from(!text.is_empty() && text.chars().all(test));
     Some(match name {
         "upper" => Value::from(text.to_uppercase()),
         "lower" | "casefold" => Value::from(text.to_lowercase()),
@@ -80,12 +76,11 @@ fn plain(name: &str, text: &str) -> Option<Value> {
         "islower" => Value::from(
             text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
         ),
-        "istitle" => {
-            Value::from(text.chars().any(char::is_alphabetic) && title(text) == text)
-        }
+        "istitle" => Value::from(text.chars().any(char::is_alphabetic) && title(text) == text),
         "isidentifier" => {
             let starts = text.starts_with(|first: char| first.is_alphabetic() || first == '_');
-            let rest = text.chars().all(|character| character.is_alphanumeric() || character == '_');
+            let rest =
+                text.chars().all(|character| character.is_alphanumeric() || character == '_');
             Value::from(starts && rest)
         }
         _ => return None,
@@ -209,7 +204,11 @@ pub(crate) fn split_lines(text: &str, keep_ends: bool) -> Vec<Value> {
     let mut line = String::new();
     let mut characters = text.chars().peekable();
     let is_end = |character: char| {
-        matches!(character, '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}')
+        matches!(
+            character,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
     };
     let mut open = false;
     while let Some(character) = characters.next() {

@@ -6,7 +6,9 @@ use std::sync::{Arc, RwLock};
 use minijinja::Value;
 
 use super::eval::{Arguments, defined};
-use super::{Cycler, Frame, Global, GlobalKind, Joiner, LoopVar, Macro, Module, Namespace, Out, Run};
+use super::{
+    Cycler, Frame, Global, GlobalKind, Joiner, LoopVar, Macro, Module, Namespace, Out, Run,
+};
 use crate::checks::CheckEntry;
 use crate::error::{Outcome, TemplateError};
 use crate::filters::FilterEntry;
@@ -15,8 +17,8 @@ use crate::program::{Args, Expr, Name};
 use crate::scope::{Dialect, Found};
 use crate::time::{Moment, Span};
 use crate::value::{
-    Pairs, View, dict_value, is_true, is_undefined, iterate, list_value, pairs_of,
-    text_of, tuple_value, type_name, undefined, undefined_error, view,
+    Pairs, View, dict_value, is_true, is_undefined, iterate, list_value, pairs_of, text_of,
+    tuple_value, type_name, undefined, undefined_error, view,
 };
 
 /// A call of a filter, test, method or function: what it is applied to and its arguments.
@@ -71,9 +73,7 @@ impl Call {
         match view(&value) {
             View::Bool(flag) => Ok(Some(i64::from(flag))),
             View::Int(_) => Ok(value.as_i64()),
-            View::Text(text) if text.trim().parse::<i64>().is_ok() => {
-                Ok(text.trim().parse().ok())
-            }
+            View::Text(text) if text.trim().parse::<i64>().is_ok() => Ok(text.trim().parse().ok()),
             _ => Err(TemplateError::failed(format!(
                 "{}: '{name}' must be an integer, not {}",
                 self.what,
@@ -216,10 +216,9 @@ impl Run<'_> {
                     Some(at) => named.remove(at).1,
                     None => match default {
                         Some(default) => self.eval(default, &frame)?,
-                        None => undefined(
-                            format!("parameter '{name}' was not provided"),
-                            Some(name),
-                        ),
+                        None => {
+                            undefined(format!("parameter '{name}' was not provided"), Some(name))
+                        }
                     },
                 },
             };
@@ -357,7 +356,11 @@ impl Run<'_> {
     }
 
     /// Attributes of things that are not dictionaries.
-    pub(super) fn object_attribute(&mut self, object: &Value, name: &str) -> Outcome<Option<Value>> {
+    pub(super) fn object_attribute(
+        &mut self,
+        object: &Value,
+        name: &str,
+    ) -> Outcome<Option<Value>> {
         if let Some(around) = object.downcast_object_ref::<LoopVar>() {
             return Ok(around.attribute(name));
         }
@@ -378,6 +381,15 @@ impl Run<'_> {
         }
         if let Some(code) = object.downcast_object_ref::<Macro>() {
             return Ok((name == "name").then(|| Value::from(code.name())));
+        }
+        if object.is_tuple() && object.len() == Some(2) {
+            // Pairs of `groupby` are named tuples.
+            let position = match name {
+                "grouper" => 0,
+                "list" => 1,
+                _ => return Ok(None),
+            };
+            return Ok(iterate(object)?.into_iter().nth(position));
         }
         if let Some(Global(GlobalKind::Vars)) = object.downcast_object_ref::<Global>() {
             return self.variable(&Arc::from(name));
@@ -402,7 +414,8 @@ impl Run<'_> {
                 if let Some(first) = call.args.first() {
                     pairs.extend(dict_pairs(first)?);
                 }
-                pairs.extend(call.named.drain(..).map(|(name, value)| (Value::from(&*name), value)));
+                pairs
+                    .extend(call.named.drain(..).map(|(name, value)| (Value::from(&*name), value)));
                 Ok(super::exec::literal_dict(pairs, frame.mutates()))
             }
             GlobalKind::Namespace => {
@@ -415,10 +428,9 @@ impl Run<'_> {
                 vars.append(&mut call.named);
                 Ok(Value::from_object(Namespace(RwLock::new(vars))))
             }
-            GlobalKind::Cycler => Ok(Value::from_object(Cycler {
-                items: call.args,
-                position: AtomicUsize::new(0),
-            })),
+            GlobalKind::Cycler => {
+                Ok(Value::from_object(Cycler { items: call.args, position: AtomicUsize::new(0) }))
+            }
             GlobalKind::Joiner => {
                 let separator = call.arg(0, "sep").unwrap_or_else(|| Value::from(", "));
                 Ok(Value::from_object(Joiner { separator, used: AtomicBool::new(false) }))
@@ -491,7 +503,8 @@ fn range(call: &Call) -> Outcome<Value> {
     if step == 0 {
         return Err(TemplateError::failed("range() arg 3 must not be zero"));
     }
-    let count = if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
+    let count =
+        if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
     if usize::try_from(count.max(0)).map_or(true, |count| count > MAX_RANGE_ITEMS) {
         return Err(TemplateError::failed(format!(
             "Range too big. The sandbox blocks ranges larger than {MAX_RANGE_ITEMS}."

@@ -11,8 +11,8 @@ use crate::error::{Outcome, TemplateError};
 use crate::program::{Args, CheckRef, Comparison, Expr, FilterRef, Name, SliceExpr};
 use crate::value::{
     Arithmetic, Pairs, View, arithmetic, compare, contains, dict_get_value, equal, is_dict,
-    is_true, is_undefined, iterate, negate, pairs_of, repr_of, slice, text_of, tuple_value,
-    type_name, undefined, undefined_error, view, write_text,
+    is_missing, is_true, is_undefined, iterate, negate, pairs_of, repr_of, silent_undefined, slice,
+    text_of, tuple_value, type_name, undefined, undefined_error, view, write_text,
 };
 
 /// Evaluated arguments of a call.
@@ -67,10 +67,7 @@ impl Run<'_> {
                 }
                 match &inner.otherwise {
                     Some(otherwise) => self.eval(otherwise, frame),
-                    None => Ok(undefined(
-                        "the inline if-expression evaluated to false and no else section was defined.",
-                        None,
-                    )),
+                    None => Ok(silent_undefined()),
                 }
             }
             other => self.eval_operator(other, frame),
@@ -102,9 +99,7 @@ impl Run<'_> {
                 self.compare_expr(first, steps, frame).map_err(|error| error.at(*at))
             }
             Expr::Slice(inner) => self.slice_expr(inner, frame).map_err(|error| error.at(inner.at)),
-            Expr::List(items) => {
-                Ok(literal_list(self.eval_all(items, frame)?, frame.mutates()))
-            }
+            Expr::List(items) => Ok(literal_list(self.eval_all(items, frame)?, frame.mutates())),
             Expr::Tuple(items) => Ok(tuple_value(self.eval_all(items, frame)?)),
             Expr::Map(pairs) => {
                 let mut out = Pairs::with_capacity(pairs.len());
@@ -122,7 +117,11 @@ impl Run<'_> {
 
     /// Sums of lists must stay changeable where lists are.
     fn as_made(&self, operator: Arithmetic, value: Value, frame: &Frame) -> Value {
-        if operator == Arithmetic::Add && frame.mutates() { crate::value::thaw(&value) } else { value }
+        if operator == Arithmetic::Add && frame.mutates() {
+            crate::value::thaw(&value)
+        } else {
+            value
+        }
     }
 
     /// A text literal that Ansible renders (terms of lookups, text in conditions).
@@ -280,9 +279,10 @@ impl Run<'_> {
         let found = match (view(object), view(key)) {
             (View::Undefined, _) => return Ok(object.clone()),
             (View::Dict, _) => dict_get_value(object, key),
-            (View::List | View::Tuple | View::Text(_) | View::Bytes(_), View::Int(_) | View::Bool(_)) => {
-                index(object, key)
-            }
+            (
+                View::List | View::Tuple | View::Text(_) | View::Bytes(_),
+                View::Int(_) | View::Bool(_),
+            ) => index(object, key),
             _ => None,
         };
         if let Some(value) = found {
@@ -360,7 +360,8 @@ fn compared(comparison: Comparison, left: &Value, right: &Value) -> Outcome<bool
         }
     }
     let ordered = |operator, wanted: &[Ordering]| {
-        compare(left, right, operator).map(|found| found.is_some_and(|found| wanted.contains(&found)))
+        compare(left, right, operator)
+            .map(|found| found.is_some_and(|found| wanted.contains(&found)))
     };
     match comparison {
         Comparison::Equal => Ok(equal(left, right)),
@@ -376,12 +377,12 @@ fn compared(comparison: Comparison, left: &Value, right: &Value) -> Outcome<bool
 
 /// The truth of a value; undefined is an error.
 pub(crate) fn truth(value: &Value) -> Outcome<bool> {
-    if is_undefined(value) { Err(undefined_error(value)) } else { Ok(is_true(value)) }
+    if is_missing(value) { Err(undefined_error(value)) } else { Ok(is_true(value)) }
 }
 
 /// The value, unless it is undefined.
 pub(crate) fn defined(value: Value) -> Outcome<Value> {
-    if is_undefined(&value) { Err(undefined_error(&value)) } else { Ok(value) }
+    if is_missing(&value) { Err(undefined_error(&value)) } else { Ok(value) }
 }
 
 fn unknown(what: &str, name: &str) -> TemplateError {
@@ -389,10 +390,10 @@ fn unknown(what: &str, name: &str) -> TemplateError {
         "filter" => crate::filters::names().collect(),
         _ => crate::checks::names().collect(),
     };
-    let error = TemplateError::failed(format!("Could not load \"{name}\": no {what} named '{name}'"));
+    let error =
+        TemplateError::failed(format!("Could not load \"{name}\": no {what} named '{name}'"));
     match diagnostics::closest(name, known) {
         Some(close) => error.hint(format!("did you mean `{close}`?")),
         None => error,
     }
 }
-

@@ -9,9 +9,7 @@ use super::{Frame, LoopVar, Macro, Module, Namespace, Out, Run, TemplateContext,
 use crate::error::{At, Outcome, TemplateError};
 use crate::program::{Args, CallBlock, Expr, ForLoop, Name, Program, Stmt, Target};
 use crate::scope::Dialect;
-use crate::value::{
-    MutableDict, iterate, list_value, text_of, undefined_error, is_undefined,
-};
+use crate::value::{MutableDict, is_undefined, iterate, list_value, text_of, undefined_error};
 
 /// How a statement ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +45,12 @@ impl Run<'_> {
         result
     }
 
-    fn inherited(&mut self, program: &Arc<Program>, frame: &Arc<Frame>, out: &mut Out) -> Outcome<()> {
+    fn inherited(
+        &mut self,
+        program: &Arc<Program>,
+        frame: &Arc<Frame>,
+        out: &mut Out,
+    ) -> Outcome<()> {
         let mut current = program.clone();
         loop {
             let mut written = Out::default();
@@ -120,10 +123,8 @@ impl Run<'_> {
             }
             Stmt::Macro(code) => {
                 self.kept.push(frame.clone());
-                let value = Value::from_object(Macro {
-                    code: code.clone(),
-                    frame: Arc::downgrade(frame),
-                });
+                let value =
+                    Value::from_object(Macro { code: code.clone(), frame: Arc::downgrade(frame) });
                 frame.set(&code.name, value);
             }
             Stmt::Call(block) => self.call_block(block, frame, out)?,
@@ -200,6 +201,12 @@ impl Run<'_> {
         if let Some(missing) = find_undefined(&value) {
             return Err(undefined_error(&missing));
         }
+        if self.is_strict() {
+            out.drops_omitted = true;
+            if crate::value::contains_tuple(&value) {
+                return out.push(crate::value::without_tuples(&value));
+            }
+        }
         if value.is_none() {
             // Ansible finalizes null to nothing, in the strict dialect only among other output.
             return match self.dialect {
@@ -220,7 +227,12 @@ impl Run<'_> {
         Ok(self.finish(out))
     }
 
-    fn filtered(&mut self, filter: Option<&Expr>, value: Value, frame: &Arc<Frame>) -> Outcome<Value> {
+    fn filtered(
+        &mut self,
+        filter: Option<&Expr>,
+        value: Value,
+        frame: &Arc<Frame>,
+    ) -> Outcome<Value> {
         let Some(filter) = filter else { return Ok(value) };
         self.captured.push(value);
         let result = self.eval(filter, frame);
@@ -228,7 +240,12 @@ impl Run<'_> {
         result
     }
 
-    pub(crate) fn assign(&mut self, target: &Target, value: Value, frame: &Arc<Frame>) -> Outcome<()> {
+    pub(crate) fn assign(
+        &mut self,
+        target: &Target,
+        value: Value,
+        frame: &Arc<Frame>,
+    ) -> Outcome<()> {
         match target {
             Target::Name(name) => frame.set(name, value),
             Target::Tuple(targets) => {
@@ -274,7 +291,12 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn for_loop(&mut self, code: &Arc<ForLoop>, frame: &Arc<Frame>, out: &mut Out) -> Outcome<Flow> {
+    fn for_loop(
+        &mut self,
+        code: &Arc<ForLoop>,
+        frame: &Arc<Frame>,
+        out: &mut Out,
+    ) -> Outcome<Flow> {
         let value = self.eval(&code.iter, frame)?;
         self.loop_over(code, &value, frame, 0, out)?;
         Ok(Flow::Normal)
@@ -296,9 +318,9 @@ impl Run<'_> {
             return Ok(());
         }
         let inner = Frame::child(frame);
-        let shared: Option<Arc<LoopVar>> = code.uses_loop.then(|| {
-            Arc::new(LoopVar::new(code.clone(), frame.clone(), items.clone(), depth))
-        });
+        let shared: Option<Arc<LoopVar>> = code
+            .uses_loop
+            .then(|| Arc::new(LoopVar::new(code.clone(), frame.clone(), items.clone(), depth)));
         let loop_name: Name = Arc::from("loop");
         for (index, item) in items.into_iter().enumerate() {
             self.step()?;
@@ -342,10 +364,8 @@ impl Run<'_> {
 
     fn call_block(&mut self, block: &CallBlock, frame: &Arc<Frame>, out: &mut Out) -> Outcome<()> {
         self.kept.push(frame.clone());
-        let caller = Value::from_object(Macro {
-            code: block.caller.clone(),
-            frame: Arc::downgrade(frame),
-        });
+        let caller =
+            Value::from_object(Macro { code: block.caller.clone(), frame: Arc::downgrade(frame) });
         let value = self.call_with_caller(&block.callee, &block.args, caller, frame, block.at)?;
         self.emit(value, out)
     }

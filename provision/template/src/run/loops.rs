@@ -27,7 +27,12 @@ struct State {
 }
 
 impl LoopVar {
-    pub(crate) fn new(code: Arc<ForLoop>, frame: Arc<Frame>, items: Vec<Value>, depth: usize) -> Self {
+    pub(crate) fn new(
+        code: Arc<ForLoop>,
+        frame: Arc<Frame>,
+        items: Vec<Value>,
+        depth: usize,
+    ) -> Self {
         LoopVar { code, frame, items, depth, state: RwLock::default() }
     }
 

@@ -29,7 +29,9 @@ use crate::error::{At, Outcome, Spot, TemplateError};
 use crate::limits::{MAX_DEPTH, MAX_STEPS};
 use crate::program::{Formula, Name, Program, Stmt};
 use crate::scope::{Dialect, Outside, OutsideError, Scope, TemplateOptions};
-use crate::value::{Pairs, dict_value, is_omit, is_undefined, list_value, undefined_error, value_of_node};
+use crate::value::{
+    Pairs, dict_value, is_missing, is_undefined, list_value, undefined_error, value_of_node,
+};
 
 /// One render.
 pub(crate) struct Run<'a> {
@@ -142,6 +144,13 @@ impl<'a> Run<'a> {
         if let Some(missing) = find_undefined(&value) {
             return Err(undefined_error(&missing));
         }
+        if is_undefined(&value) {
+            return if self.is_strict() {
+                Err(undefined_error(&value))
+            } else {
+                Ok(Value::from(""))
+            };
+        }
         Ok(if self.is_strict() { crate::value_without_omitted(&value) } else { value })
     }
 
@@ -184,9 +193,7 @@ impl<'a> Run<'a> {
         });
         match result {
             Ok(value) => Ok(value),
-            Err(error) if self.is_strict() => {
-                self.captured_error(placed(error, text, span))
-            }
+            Err(error) if self.is_strict() => self.captured_error(placed(error, text, span)),
             Err(error) => Err(placed(error, text, span)),
         }
     }
@@ -200,6 +207,7 @@ impl<'a> Run<'a> {
             message: error.message().to_owned(),
             name: error.fault().and_then(|fault| fault.name.clone()),
             cause: Some(error),
+            silent: false,
         }))
     }
 
@@ -236,12 +244,16 @@ impl<'a> Run<'a> {
         options: &TemplateOptions,
     ) -> Outcome<String> {
         self.convert = false;
+        let run_dialect = self.dialect;
         self.options = Some(options.clone());
         let result = self.engine.file_template(text, options).and_then(|program| {
             let mut out = Out::default();
             let frame = Frame::root(program.mutates);
             self.program(&program, Some(name.to_owned()), &frame, &mut out)?;
-            let value = out.finish(Dialect::Classic, false);
+            let value = out.finish(run_dialect, false);
+            if value.is_none() {
+                return Ok(Value::from(""));
+            }
             if options.keep_trailing_newline {
                 return Ok(with_newlines(value, text, &program.newline));
             }
@@ -320,7 +332,7 @@ pub(crate) fn find_undefined(value: &Value) -> Option<Value> {
     use minijinja::value::ValueKind;
     match value.kind() {
         ValueKind::Undefined => Some(value.clone()),
-        ValueKind::Plain if is_undefined(value) && !is_omit(value) => Some(value.clone()),
+        ValueKind::Plain if is_missing(value) => Some(value.clone()),
         ValueKind::Seq | ValueKind::Iterable => {
             value.try_iter().ok()?.find_map(|item| find_undefined(&item))
         }

@@ -13,17 +13,19 @@ pub(crate) struct Out {
     first: Option<Value>,
     text: String,
     many: bool,
+    /// Whether `omit` among other output is nothing (strict dialect) rather than its marker.
+    pub(crate) drops_omitted: bool,
 }
 
 impl Out {
     /// Emits a value; undefined has been refused before.
     pub(crate) fn push(&mut self, value: Value) -> Outcome<()> {
         if self.many {
-            write_text(&mut self.text, &value);
+            self.write(&value);
         } else if let Some(first) = self.first.take() {
             self.many = true;
-            write_text(&mut self.text, &first);
-            write_text(&mut self.text, &value);
+            self.write(&first);
+            self.write(&value);
         } else {
             self.first = Some(value);
         }
@@ -34,6 +36,12 @@ impl Out {
             )));
         }
         Ok(())
+    }
+
+    fn write(&mut self, value: &Value) {
+        if !(self.drops_omitted && crate::is_omit(value)) {
+            write_text(&mut self.text, value);
+        }
     }
 
     /// Emits everything another output holds.
@@ -55,7 +63,11 @@ impl Out {
             (Some(value), Dialect::Classic) => {
                 let kept = value.is_safe();
                 if !convert || kept {
-                    return if value.as_str().is_some() { value } else { Value::from(text_of(&value)) };
+                    return if value.as_str().is_some() {
+                        value
+                    } else {
+                        Value::from(text_of(&value))
+                    };
                 }
                 single(value)
             }
@@ -95,9 +107,9 @@ fn survives_repr(value: &Value) -> bool {
         View::List | View::Tuple => {
             iterate(value).is_ok_and(|items| items.iter().all(survives_repr))
         }
-        View::Dict => pairs_of(value)
-            .iter()
-            .all(|(key, value)| survives_repr(key) && survives_repr(value)),
+        View::Dict => {
+            pairs_of(value).iter().all(|(key, value)| survives_repr(key) && survives_repr(value))
+        }
         View::Undefined | View::Object => false,
     }
 }

@@ -60,13 +60,13 @@ impl Lazy {
                     .ok()
                     .filter(|index| *index < items.len())
             }
-            NodeValue::Mapping(mapping) => mapping.entries.iter().position(|(known, _)| {
-                match (known.as_str(), key.as_str()) {
+            NodeValue::Mapping(mapping) => {
+                mapping.entries.iter().position(|(known, _)| match (known.as_str(), key.as_str()) {
                     (Some(known), Some(key)) => known == key,
                     (None, None) => crate::value::equal(&value_of_node(known), key),
                     _ => false,
-                }
-            }),
+                })
+            }
             _ => None,
         }
     }
@@ -130,9 +130,7 @@ impl Run<'_> {
         let result = self.deeper("variables", |run| {
             let value = run.node(node)?;
             match find_undefined(&value) {
-                Some(missing) if !run.is_strict() => {
-                    Err(crate::value::undefined_error(&missing))
-                }
+                Some(missing) if !run.is_strict() => Err(crate::value::undefined_error(&missing)),
                 _ => Ok(value),
             }
         });
@@ -144,6 +142,7 @@ impl Run<'_> {
                     message: error.message().to_owned(),
                     name: Some(name.to_string()),
                     cause: Some(error),
+                    silent: false,
                 }))
             }
             Err(error) => self.captured_error(error.through(name, Some(node.span))),
@@ -152,13 +151,18 @@ impl Run<'_> {
     }
 
     /// The item of a lazy container.
-    pub(crate) fn lazy_item(&mut self, lazy_value: &Arc<Lazy>, key: &Value) -> Outcome<Option<Value>> {
+    pub(crate) fn lazy_item(
+        &mut self,
+        lazy_value: &Arc<Lazy>,
+        key: &Value,
+    ) -> Outcome<Option<Value>> {
         let Some(position) = lazy_value.position(key) else { return Ok(None) };
         self.lazy_at(lazy_value, position).map(Some)
     }
 
     fn lazy_at(&mut self, container: &Arc<Lazy>, position: usize) -> Outcome<Value> {
-        let known = container.done.lock().unwrap_or_else(PoisonError::into_inner).get(&position).cloned();
+        let known =
+            container.done.lock().unwrap_or_else(PoisonError::into_inner).get(&position).cloned();
         if let Some(value) = known {
             return Ok(value);
         }
@@ -214,7 +218,9 @@ impl Run<'_> {
         let value = match self.scope.lookup(name) {
             Found::Slot(Slot::Data(value)) => value,
             Found::Slot(Slot::Template(node)) => match node.value {
-                NodeValue::String(_) | NodeValue::Sequence(_) | NodeValue::Mapping(_) => return None,
+                NodeValue::String(_) | NodeValue::Sequence(_) | NodeValue::Mapping(_) => {
+                    return None;
+                }
                 _ => value_of_node(&node),
             },
             _ => return None,
@@ -259,5 +265,6 @@ fn through_undefined(value: Value, name: &Name, node: &Node) -> Value {
         message: error.message().to_owned(),
         name: Some(name.to_string()),
         cause: Some(error),
+        silent: false,
     })
 }

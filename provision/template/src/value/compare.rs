@@ -4,7 +4,9 @@ use std::cmp::Ordering;
 
 use minijinja::Value;
 
-use super::{View, dict_get_value, iterate, length, pairs_of, text_of, type_name, undefined_error, view};
+use super::{
+    View, dict_get_value, iterate, length, pairs_of, text_of, type_name, undefined_error, view,
+};
 use crate::error::{Outcome, TemplateError};
 use crate::time::{Moment, Span};
 
@@ -15,7 +17,8 @@ pub(crate) fn equal(left: &Value, right: &Value) -> bool {
         (View::Text(left), View::Text(right)) => left == right,
         (View::Bytes(left), View::Bytes(right)) => left == right,
         (View::List, View::List) | (View::Tuple, View::Tuple) => {
-            let (left, right) = (iterate(left).unwrap_or_default(), iterate(right).unwrap_or_default());
+            let (left, right) =
+                (iterate(left).unwrap_or_default(), iterate(right).unwrap_or_default());
             left.len() == right.len()
                 && left.iter().zip(&right).all(|(left, right)| equal(left, right))
         }
@@ -91,7 +94,8 @@ pub(crate) fn compare(left: &Value, right: &Value, operator: &str) -> Outcome<Op
             Some(ordering) => Ok(Some(ordering)),
             None if matches!(
                 (left_view, right_view),
-                (View::Float(_), View::Int(_) | View::Bool(_)) | (View::Int(_) | View::Bool(_), View::Float(_))
+                (View::Float(_), View::Int(_) | View::Bool(_))
+                    | (View::Int(_) | View::Bool(_), View::Float(_))
             ) =>
             {
                 Ok(None)
@@ -130,10 +134,9 @@ pub(crate) fn contains(container: &Value, item: &Value) -> Outcome<bool> {
         },
         View::Dict => match view(item) {
             View::Undefined => Err(undefined_error(item)),
-            View::List | View::Dict => Err(TemplateError::failed(format!(
-                "unhashable type: '{}'",
-                type_name(item)
-            ))),
+            View::List | View::Dict => {
+                Err(TemplateError::failed(format!("unhashable type: '{}'", type_name(item))))
+            }
             _ => Ok(dict_get_value(container, item).is_some()),
         },
         View::List | View::Tuple => {

@@ -71,7 +71,9 @@ pub fn to_json(value: &Value) -> serde_json::Value {
             serde_json::Number::from_f64(number).map_or(serde_json::Value::Null, Into::into)
         }
         View::Text(text) => serde_json::Value::String(text.to_owned()),
-        View::Bytes(bytes) => serde_json::Value::String(String::from_utf8_lossy(bytes).into_owned()),
+        View::Bytes(bytes) => {
+            serde_json::Value::String(String::from_utf8_lossy(bytes).into_owned())
+        }
         View::List | View::Tuple => serde_json::Value::Array(
             iterate(value).unwrap_or_default().iter().map(to_json).collect(),
         ),
@@ -82,7 +84,10 @@ pub fn to_json(value: &Value) -> serde_json::Value {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "documented: beyond 64 bits JSON readers do the same")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "documented: beyond 64 bits JSON readers do the same"
+)]
 fn integer_json(number: i128) -> serde_json::Value {
     if let Ok(number) = i64::try_from(number) {
         number.into()

@@ -153,7 +153,9 @@ impl Reader<'_> {
                 .unwrap_or(digits.len());
             let (number, rest) = digits.split_at_checked(end)?;
             self.rest = rest;
-            return i128::from_str_radix(&number.replace('_', ""), radix).ok().map(super::int_value);
+            return i128::from_str_radix(&number.replace('_', ""), radix)
+                .ok()
+                .map(super::int_value);
         }
         let mut end = 0;
         let mut exponent = false;
@@ -166,7 +168,8 @@ impl Reader<'_> {
             end = index + 1;
         }
         let (number, rest) = self.rest.split_at_checked(end)?;
-        if rest.starts_with(|character: char| character.is_alphanumeric()) || number.ends_with('_') {
+        if rest.starts_with(|character: char| character.is_alphanumeric()) || number.ends_with('_')
+        {
             return None;
         }
         self.rest = rest;
@@ -175,7 +178,8 @@ impl Reader<'_> {
             return number.parse::<f64>().ok().map(Value::from);
         }
         // Python has no integers with leading zeros, except zero itself.
-        if number.len() > 1 && number.starts_with('0') && number.bytes().any(|digit| digit != b'0') {
+        if number.len() > 1 && number.starts_with('0') && number.bytes().any(|digit| digit != b'0')
+        {
             return None;
         }
         number.parse::<i128>().ok().map(super::int_value)
@@ -219,7 +223,8 @@ impl Reader<'_> {
             self.rest = self.rest.get(end..)?;
             self.quoted(raw, &mut text)?;
             self.blanks();
-            let next = self.rest.trim_start_matches(|character: char| character.is_ascii_alphabetic());
+            let next =
+                self.rest.trim_start_matches(|character: char| character.is_ascii_alphabetic());
             if !next.starts_with(['\'', '"']) || self.rest.len() - next.len() > 2 {
                 break;
             }
@@ -288,7 +293,8 @@ pub(crate) fn unescape<'a>(rest: &'a str, out: &mut String) -> Option<&'a str> {
             return after.get(width..);
         }
         '0'..='7' => {
-            let width = rest.bytes().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
+            let width =
+                rest.bytes().take(3).take_while(|byte| (b'0'..=b'7').contains(byte)).count();
             let code = u32::from_str_radix(rest.get(..width)?, 8).ok()?;
             out.push(char::from_u32(code)?);
             return rest.get(width..);
@@ -331,7 +337,9 @@ mod tests {
 
     #[test]
     fn leaves_the_rest_alone() {
-        for text in ["[a]", "[1", "{{ x }}", "[1 2]", "01", "{'a' 1}", "f'x'", "", "[1] x", "'a\nb'"] {
+        for text in
+            ["[a]", "[1", "{{ x }}", "[1 2]", "01", "{'a' 1}", "f'x'", "", "[1] x", "'a\nb'"]
+        {
             assert_eq!(shown(text), None, "{text}");
         }
     }

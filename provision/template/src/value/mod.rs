@@ -15,9 +15,9 @@ pub use convert::{from_json, to_json, value_of_node};
 pub(crate) use json::{JsonStyle, write_json};
 pub(crate) use literal::{parse_literal, unescape};
 pub(crate) use ops::{Arithmetic, arithmetic, negate, slice};
-pub use repr::{repr_of, text_of};
 pub(crate) use repr::{repr_float, write_text};
-pub(crate) use undefined::{Undefined, undefined, undefined_error};
+pub use repr::{repr_of, text_of};
+pub(crate) use undefined::{Undefined, is_missing, silent_undefined, undefined, undefined_error};
 pub use undefined::{is_omit, is_undefined, omit};
 
 use indexmap::IndexMap;
@@ -112,6 +112,7 @@ pub(crate) fn iterate(value: &Value) -> Outcome<Vec<Value>> {
         View::List | View::Tuple | View::Dict => sequence_items(value),
         View::Text(text) => Ok(text.chars().map(Value::from).collect()),
         View::Bytes(bytes) => Ok(bytes.iter().map(|byte| Value::from(*byte)).collect()),
+        View::Undefined if !is_missing(value) => Ok(Vec::new()),
         View::Undefined => Err(undefined_error(value)),
         _ => Err(TemplateError::failed(format!("'{}' object is not iterable", type_name(value)))),
     }
@@ -125,7 +126,10 @@ fn sequence_items(value: &Value) -> Outcome<Vec<Value>> {
     if let Some(pairs) = value.downcast_object_ref::<Pairs>() {
         return Ok(pairs.keys().cloned().collect());
     }
-    value.try_iter().map(Iterator::collect).map_err(|error| TemplateError::failed(error.to_string()))
+    value
+        .try_iter()
+        .map(Iterator::collect)
+        .map_err(|error| TemplateError::failed(error.to_string()))
 }
 
 /// Keys and values of a dictionary; nothing for anything else.
@@ -235,5 +239,28 @@ pub fn to_boolean(value: &Value) -> Option<bool> {
             _ => None,
         },
         _ => None,
+    }
+}
+
+/// Whether there is a tuple anywhere in a value.
+pub(crate) fn contains_tuple(value: &Value) -> bool {
+    match view(value) {
+        View::Tuple => true,
+        View::List => iterate(value).unwrap_or_default().iter().any(contains_tuple),
+        View::Dict => pairs_of(value).iter().any(|(_, item)| contains_tuple(item)),
+        _ => false,
+    }
+}
+
+/// The value with lists for tuples, as the strict dialect finalises results.
+pub(crate) fn without_tuples(value: &Value) -> Value {
+    match view(value) {
+        View::Tuple | View::List => {
+            list_value(iterate(value).unwrap_or_default().iter().map(without_tuples).collect())
+        }
+        View::Dict => dict_value(
+            pairs_of(value).into_iter().map(|(key, item)| (key, without_tuples(&item))).collect(),
+        ),
+        _ => value.clone(),
     }
 }

@@ -61,12 +61,16 @@ pub(crate) fn arithmetic(operator: Arithmetic, left: &Value, right: &Value) -> O
             items.extend(iterate(right)?);
             Ok(tuple_value(items))
         }
-        (Arithmetic::Multiply, View::Text(_) | View::List | View::Tuple, View::Int(_) | View::Bool(_)) => {
-            repeat(left, right)
-        }
-        (Arithmetic::Multiply, View::Int(_) | View::Bool(_), View::Text(_) | View::List | View::Tuple) => {
-            repeat(right, left)
-        }
+        (
+            Arithmetic::Multiply,
+            View::Text(_) | View::List | View::Tuple,
+            View::Int(_) | View::Bool(_),
+        ) => repeat(left, right),
+        (
+            Arithmetic::Multiply,
+            View::Int(_) | View::Bool(_),
+            View::Text(_) | View::List | View::Tuple,
+        ) => repeat(right, left),
         (_, View::Object, View::Object) => moments(operator, left, right),
         (_, left_view, right_view) => match (integer(&left_view), integer(&right_view)) {
             (Some(left), Some(right)) => integers(operator, left, right),

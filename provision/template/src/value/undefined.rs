@@ -14,6 +14,27 @@ pub(crate) struct Undefined {
     pub(crate) name: Option<String>,
     /// The error behind it, when a variable exists but cannot be evaluated.
     pub(crate) cause: Option<TemplateError>,
+    /// Whether it may be used: an inline `if` without `else` makes nothing rather than an error.
+    pub(crate) silent: bool,
+}
+
+/// What an inline `if` without `else` makes when it does not hold: prints nothing, is false.
+pub(crate) fn silent_undefined() -> Value {
+    Value::from_object(Undefined {
+        message: "the inline if-expression evaluated to false and no else section was defined."
+            .into(),
+        name: None,
+        cause: None,
+        silent: true,
+    })
+}
+
+/// Whether using a value is an error.
+pub(crate) fn is_missing(value: &Value) -> bool {
+    match value.downcast_object_ref::<Undefined>() {
+        Some(undefined) => !undefined.silent,
+        None => value.is_undefined(),
+    }
 }
 
 impl fmt::Debug for Undefined {
@@ -42,6 +63,7 @@ pub(crate) fn undefined(message: impl Into<String>, name: Option<&str>) -> Value
         message: message.into(),
         name: name.map(str::to_owned),
         cause: None,
+        silent: false,
     })
 }
 
