@@ -76,7 +76,7 @@ pub fn connect(id: &LabId, subnet: Subnet, host: &Host) -> Result<(), Error> {
 /// Whether this machine has a link of that name.
 #[must_use]
 pub fn link_exists(name: &str) -> bool {
-    Path::new("/sys/class/net").join(name).exists()
+    links().iter().any(|link| link == name)
 }
 
 /// A host's network namespace.
@@ -88,11 +88,10 @@ pub fn namespace_path(id: &LabId, host: &Host) -> PathBuf {
 /// Whether the host is cut off; `None` if its link isn't there.
 #[must_use]
 pub fn is_cut(id: &LabId, host: &Host) -> Option<bool> {
-    let flags = Path::new("/sys/class/net").join(id.link(host)).join("flags");
-    let flags = fs::read_to_string(flags).ok()?;
-    let flags = u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).ok()?;
-    // IFF_UP (netdevice(7)).
-    Some(flags & 1 == 0)
+    let shown = error::output_of("ip", &["-o", "link", "show", "dev", &id.link(host)]).ok()?;
+    // `7: name@if2: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu …` (ip-link(8)).
+    let flags = shown.split_once('<')?.1.split_once('>')?.0;
+    Some(!flags.split(',').any(|flag| flag == "UP"))
 }
 
 /// Cuts a host off from the network.
@@ -128,7 +127,7 @@ pub fn remove_all(id: &LabId) -> Result<(), Error> {
             commands.push_str(&format!("netns delete {name}\n"));
         }
     }
-    for name in names_in(Path::new("/sys/class/net")) {
+    for name in links() {
         if name.starts_with(&id.link_prefix()) || name == id.bridge() {
             commands.push_str(&format!("link delete {name}\n"));
         }
@@ -138,7 +137,7 @@ pub fn remove_all(id: &LabId) -> Result<(), Error> {
     }
     // A link goes with its namespace, maybe before we come to it: failures are judged afterwards.
     let outcome = batch(None, &commands);
-    let left: Vec<String> = names_in(Path::new("/sys/class/net"))
+    let left: Vec<String> = links()
         .into_iter()
         .filter(|name| name.starts_with(&id.link_prefix()) || *name == id.bridge())
         .collect();
@@ -155,11 +154,19 @@ pub fn remains(id: &LabId) -> Vec<String> {
         .into_iter()
         .filter(|name| name.starts_with(&id.machine_prefix()))
         .map(|name| format!("network namespace {name}"));
-    let links = names_in(Path::new("/sys/class/net"))
+    let links = links()
         .into_iter()
         .filter(|name| name.starts_with(&id.link_prefix()) || *name == id.bridge())
         .map(|name| format!("link {name}"));
     spaces.chain(links).collect()
+}
+
+/// The links of this process' network namespace. `/sys` shows those of whoever mounted it, which
+/// for an isolated task is the outside.
+fn links() -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/net/dev").unwrap_or_default();
+    let name = |line: &str| line.split_once(':').map(|(name, _)| name.trim().to_owned());
+    table.lines().filter_map(name).collect()
 }
 
 fn names_in(directory: &Path) -> Vec<String> {
