@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::super::super::wait;
 use super::command::{patiently, tool};
+use crate::disk::metadata;
 use crate::module::{Context, Failure};
 
 /// Written by a hook of Ubuntu after each successful update.
@@ -33,7 +35,8 @@ pub(super) fn is_stale(updated_at: i64, valid_s: i64) -> bool {
     updated_at.saturating_add(valid_s) < now
 }
 
-/// Updates the lists, trying several times. Warnings tell of failed tries. Not for check mode.
+/// Updates the lists, trying several times; whether anything was new. Warnings tell of failed
+/// tries. Not for check mode.
 ///
 /// # Errors
 /// When no try succeeds.
@@ -43,8 +46,9 @@ pub(in super::super) fn update(
     lock_timeout: Duration,
     warnings: &mut Vec<String>,
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     context.about_to_change()?;
+    let before = updated_at();
     let retries = retries.unwrap_or(RETRIES);
     let max_delay_s = max_delay_s.unwrap_or(RETRY_MAX_DELAY_S);
     let mut problem = "unknown reason".to_owned();
@@ -59,7 +63,14 @@ pub(in super::super) fn update(
         let make = || Ok(tool("apt-get")?.arguments(["-q", "update"]));
         let finished = patiently(&make, lock_timeout, context)?;
         match problem_of(finished.rc, &finished.stderr_text()) {
-            None => return Ok(()),
+            None => {
+                let is_new = updated_at() != before;
+                if !is_new {
+                    // That nothing was new says as much about the lists' age as new ones would.
+                    let _ = metadata::touch(Path::new(LISTS));
+                }
+                return Ok(is_new);
+            }
             Some(found) => problem = found,
         }
     }

@@ -187,15 +187,14 @@ fn update(
     if context.check {
         return Ok((true, before));
     }
-    cache::update(
+    let is_new = cache::update(
         given.update_cache_retries,
         given.update_cache_retry_max_delay,
         given.lock_timeout(),
         warnings,
         context,
     )?;
-    let after = cache::updated_at();
-    Ok((after != before, after))
+    Ok((is_new, cache::updated_at()))
 }
 
 fn install(
