@@ -421,21 +421,3 @@ fn listings_show_selected_tasks() {
     assert_eq!((all[0].title.as_str(), all[0].tags.join(",").as_str()), ("one", "a,b"));
     assert_eq!(list::tags_of(play, &["never".into(), "a".into()], &[]), ["a", "b", "never"]);
 }
-
-#[test]
-fn imports_that_double_with_every_level_end() {
-    let mut files =
-        vec![("site.yml".to_owned(), "- hosts: all\n  tasks: [import_tasks: f0]\n".to_owned())];
-    for level in 0..20 {
-        let next = level + 1;
-        files.push((
-            format!("f{level}"),
-            format!("- import_tasks: f{next}\n- import_tasks: f{next}\n"),
-        ));
-    }
-    files.push(("f20".to_owned(), "- debug: msg=1\n".to_owned()));
-    let files: Vec<(&str, &str)> =
-        files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
-    let (_, found) = loader(&files).playbook(Path::new("site.yml"));
-    assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["too-many-tasks"]);
-}

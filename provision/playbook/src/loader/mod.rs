@@ -430,3 +430,25 @@ pub fn load_from_map(texts: BTreeMap<PathBuf, String>) -> (Playbook, Vec<Diagnos
 fn present<'a>(mapping: &'a Mapping, key: &str) -> Option<&'a Node> {
     mapping.get(key).filter(|node| !node.is_null())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_that_double_with_every_level_end() {
+        let import = |name: &str| format!("- import_tasks: {name}\n");
+        let mut texts = BTreeMap::new();
+        texts.insert("site.yml".into(), "- hosts: all\n  tasks: [import_tasks: f0]\n".to_owned());
+        for level in 0..20 {
+            let next = import(&format!("f{}", level + 1));
+            texts.insert(PathBuf::from(format!("f{level}")), next.repeat(2));
+        }
+        texts.insert("f20".into(), "- debug: msg=1\n".to_owned());
+        let mut loader = Loader::new(Arc::new(MapFiles::new(texts)), LoadOptions::default());
+        // Most of the way is behind it already, so that the test is quick.
+        loader.entries = ENTRIES_MOST - 1000;
+        let (_, found) = loader.playbook(Path::new("site.yml"));
+        assert_eq!(found.iter().map(|found| found.code).collect::<Vec<_>>(), ["too-many-tasks"]);
+    }
+}

@@ -4,6 +4,7 @@
 //! inventory and facts are not there yet.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use diagnostics::Span;
 use yaml::{Mapping, Node, NodeValue};
@@ -57,11 +58,20 @@ impl Loader {
             .or_else(|| {
                 context.chain().find_map(|level| in_mapping(&level.role.as_ref()?.role.vars))
             })
-            .or_else(|| self.play.variables.iter().rev().find_map(|file| in_mapping(file)))
+            .or_else(|| self.files_of_variables().iter().rev().find_map(|file| in_mapping(file)))
             .or_else(|| self.variable_of_levels(name, context, true))
             .or_else(|| {
                 context.chain().find_map(|level| in_mapping(&level.role.as_ref()?.role.defaults))
             })
+    }
+
+    /// Contents of `vars_files`: those of the play that is being loaded; of all plays when
+    /// something is included later.
+    fn files_of_variables(&self) -> &[Arc<Mapping>] {
+        match self.play.variables.as_slice() {
+            [] => &self.play_variables,
+            own => own,
+        }
     }
 
     fn variable_of_levels(&self, name: &str, context: &Context, of_play: bool) -> Option<Node> {
