@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
 use crate::auth::{Identities, authenticate};
@@ -21,7 +20,8 @@ use crate::session::Session;
 use crate::ssh_config::{
     HostConfig, IgnoredSetting, LoadedConfig, Subject, evaluate, load as load_config,
 };
-use crate::transport::handshake;
+use crate::tcp;
+use crate::transport::{Route, handshake};
 use crate::trust::TrustStore;
 use crate::verify::{Check, Verifier};
 
@@ -257,7 +257,7 @@ impl Client {
         };
         match previous {
             None => {
-                let stream = connect_tcp(target, deadline).await?;
+                let stream = tcp::connect(target, deadline).await?;
                 self.log_in(stream, target, verifier, deadline, None).await
             }
             Some(jump) => {
@@ -281,7 +281,8 @@ impl Client {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         deadline.set_stage("the key exchange");
-        let mut connection = handshake(stream, target, verifier).await?;
+        let route = if jump.is_some() { Route::Tunnel } else { Route::Direct };
+        let mut connection = handshake(stream, target, verifier, route).await?;
         deadline.set_stage("the authentication");
         authenticate(&mut connection, target, &self.shared.identities, deadline).await?;
         Ok(Session::new(connection, target, jump))
@@ -307,55 +308,6 @@ fn through(jump: &Session, target: &Target, error: SshError) -> SshError {
         destination: target.address(),
         jump: jump.description().address.clone(),
         source: Box::new(error),
-    }
-}
-
-/// Tries the host's addresses one after the other, each with its share of the time.
-async fn connect_tcp(target: &Target, deadline: &Deadline) -> Result<TcpStream, SshError> {
-    deadline.set_stage("the name resolution");
-    let resolve_error = |source| SshError::Resolve { host: target.host.clone(), source };
-    let found = tokio::net::lookup_host((target.host.as_str(), target.port)).await;
-    let addresses: Vec<_> = found
-        .map_err(resolve_error)?
-        .filter(|address| target.address_family.allows(address.ip()))
-        .collect();
-    deadline.set_stage("the TCP connection");
-    let mut last_error = None;
-    for (index, address) in addresses.iter().enumerate() {
-        let shares = u32::try_from(addresses.len() - index).unwrap_or(1);
-        let share = deadline.left() / shares;
-        let attempt = TcpStream::connect(address);
-        // The last address may use what is left; the deadline itself ends it.
-        let connected = if shares == 1 {
-            attempt.await
-        } else {
-            let timeout = || std::io::Error::from(std::io::ErrorKind::TimedOut);
-            tokio::time::timeout(share, attempt).await.unwrap_or_else(|_| Err(timeout()))
-        };
-        match connected {
-            Ok(stream) => {
-                tune(&stream, target);
-                return Ok(stream);
-            }
-            Err(error) => last_error = Some(error),
-        }
-    }
-    match last_error {
-        Some(source) => Err(SshError::Connect { address: target.address(), source }),
-        None => Err(resolve_error(std::io::Error::new(
-            std::io::ErrorKind::NotFound,
-            "the name has no address",
-        ))),
-    }
-}
-
-/// No delay for small frames, and an end to writing to a host that has vanished. Both are
-/// improvements only: failing to set them is not an error.
-fn tune(stream: &TcpStream, target: &Target) {
-    let _ = stream.set_nodelay(true);
-    if let Some(limit) = target.loss_timeout() {
-        let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
-        let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, milliseconds);
     }
 }
 

@@ -29,6 +29,7 @@ mod resolve;
 mod secret;
 mod session;
 mod ssh_config;
+mod tcp;
 mod transport;
 mod trust;
 mod verify;

@@ -42,13 +42,19 @@ pub(crate) fn evaluate(
     files: &[LoadedConfig],
     subject: Subject<'_>,
 ) -> Result<HostConfig, SshError> {
-    let mut evaluation =
-        Evaluation { subject, is_final: false, wants_final: false, config: HostConfig::default() };
+    let mut evaluation = Evaluation {
+        subject,
+        host_for_patterns: subject.host.to_owned(),
+        is_final: false,
+        wants_final: false,
+        config: HostConfig::default(),
+    };
     evaluation.run(files)?;
     if evaluation.wants_final {
         // The second pass sees the host name that the first one has found, and can't change it.
         let host = evaluation.config.host_name(subject.host)?;
         evaluation.config.fix_host_name(&host);
+        evaluation.host_for_patterns = host;
         evaluation.is_final = true;
         evaluation.run(files)?;
     }
@@ -57,6 +63,8 @@ pub(crate) fn evaluate(
 
 struct Evaluation<'a> {
     subject: Subject<'a>,
+    /// What `Host` lines are about: the host as given, in the second pass the resolved name.
+    host_for_patterns: String,
     is_final: bool,
     wants_final: bool,
     config: HostConfig,
@@ -109,7 +117,7 @@ impl Evaluation<'_> {
         match line.keyword.as_str() {
             "host" => {
                 let patterns = arguments.iter().map(String::as_str);
-                *active = pattern::matches_list(patterns, self.subject.host);
+                *active = pattern::matches_list(patterns, &self.host_for_patterns);
                 Ok(())
             }
             "match" => {

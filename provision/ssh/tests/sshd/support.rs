@@ -240,6 +240,27 @@ pub struct Proxy {
     cut: Arc<AtomicBool>,
     stalled: Arc<AtomicBool>,
     flip: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
+}
+
+/// Counts round trips, whatever the speed of the machine: how often one side speaks after the
+/// other.
+#[derive(Default)]
+struct Turns {
+    by_client: AtomicUsize,
+    client_spoke_last: AtomicBool,
+}
+
+impl Turns {
+    fn client(&self) {
+        if !self.client_spoke_last.swap(true, Ordering::SeqCst) {
+            self.by_client.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn server(&self) {
+        self.client_spoke_last.store(false, Ordering::SeqCst);
+    }
 }
 
 impl Proxy {
@@ -252,7 +273,9 @@ impl Proxy {
             cut: Arc::default(),
             stalled: Arc::default(),
             flip: Arc::new(AtomicUsize::new(usize::MAX)),
+            turns: Arc::default(),
         };
+        let turns = Arc::clone(&proxy.turns);
         let (cut, stalled) = (Arc::clone(&proxy.cut), Arc::clone(&proxy.stalled));
         let flip = Arc::clone(&proxy.flip);
         let connections = Arc::clone(&proxy.connections);
@@ -262,6 +285,7 @@ impl Proxy {
                 // The handshake of TCP itself is not delayed by a proxy: done here by hand.
                 let (cut, stalled) = (Arc::clone(&cut), Arc::clone(&stalled));
                 let flip = Arc::clone(&flip);
+                let turns = Arc::clone(&turns);
                 tokio::spawn(async move {
                     tokio::time::sleep(delay * 2).await;
                     let address = SocketAddr::from(([127, 0, 0, 1], to));
@@ -271,13 +295,24 @@ impl Proxy {
                     let (client_read, client_write) = client.into_split();
                     let (server_read, server_write) = server.into_split();
                     let never = AtomicUsize::new(usize::MAX);
-                    let up = relay(client_read, server_write, delay, &cut, &stalled, &never);
-                    let down = relay(server_read, client_write, delay, &cut, &stalled, &flip);
+                    let up =
+                        relay(client_read, server_write, delay, &cut, &stalled, &never, || {
+                            turns.client()
+                        });
+                    let down =
+                        relay(server_read, client_write, delay, &cut, &stalled, &flip, || {
+                            turns.server()
+                        });
                     let _ = tokio::join!(up, down);
                 });
             }
         });
         proxy
+    }
+
+    /// How often the client spoke first or after the server, so far.
+    pub fn turns(&self) -> usize {
+        self.turns.by_client.load(Ordering::SeqCst)
     }
 
     /// Breaks all connections.
@@ -303,6 +338,7 @@ async fn relay(
     cut: &AtomicBool,
     stalled: &AtomicBool,
     flip: &AtomicUsize,
+    spoke: impl Fn(),
 ) -> io::Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
@@ -323,6 +359,7 @@ async fn relay(
                 Ok(0) | Err(_) => return,
                 Ok(_) if stalled.load(Ordering::SeqCst) => {}
                 Ok(length) => {
+                    spoke();
                     // Changes one bit at the wanted position of the stream.
                     let left = flip.load(Ordering::SeqCst);
                     if left < length {
