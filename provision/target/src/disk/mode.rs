@@ -165,11 +165,17 @@ pub fn show(bits: u32) -> String {
 /// This process's file creation mask.
 #[must_use]
 pub fn umask() -> u32 {
-    // Reading it means setting it; calls run one at a time, so nobody creates files meanwhile
-    // whose bits are not given explicitly.
-    let mask = rustix::process::umask(Bits::from_raw_mode(0o077));
-    rustix::process::umask(mask);
-    mask.as_raw_mode()
+    let told = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+        u32::from_str_radix(line.trim(), 8).ok()
+    });
+    told.unwrap_or_else(|| {
+        // Without /proc reading it means setting it; calls run one at a time, and nobody else
+        // creates files meanwhile whose bits are not given explicitly.
+        let mask = rustix::process::umask(Bits::from_raw_mode(0o077));
+        rustix::process::umask(mask);
+        mask.as_raw_mode()
+    })
 }
 
 #[cfg(test)]

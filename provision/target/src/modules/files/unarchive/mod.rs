@@ -159,12 +159,23 @@ impl Job<'_> {
     fn compare(&self, context: &mut Context<'_>) -> Result<Found, Failure> {
         let mut found = Found::default();
         let mut number = 0;
+        let mut replaced: BTreeSet<Name> = BTreeSet::new();
         self.archive.each(context, &mut |entry, reader| {
             number += 1;
             let Some(name) = self.selected(entry)? else { return Ok(()) };
+            // A file that is unpacked anew is another one than its hard links on the disk.
+            let loses_original = match &entry.kind {
+                Kind::Hard(original) => {
+                    self.selection.name(original)?.is_some_and(|name| replaced.contains(&name))
+                }
+                _ => false,
+            };
             let slash = if entry.kind == Kind::Directory { "/" } else { "" };
             let shown = format!("{}{slash}", show(&name));
-            if self.differs(entry, &name, reader)? {
+            if loses_original || self.differs(entry, &name, reader)? {
+                if entry.kind == Kind::File {
+                    replaced.insert(name.clone());
+                }
                 found.differing.insert(number);
                 if found.differing_names.len() < LISTED_NAMES {
                     found.differing_names.push(shown.clone());
