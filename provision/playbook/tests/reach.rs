@@ -9,6 +9,7 @@ use provision_playbook::reach::WorldReason;
 use provision_playbook::{LoadOptions, Loader};
 
 /// What the last task of the plays reaches.
+#[allow(clippy::expect_used, reason = "a mistake of the test itself")]
 fn reached(tasks: &str, files: &[(&str, &str)]) -> (Vec<String>, Option<WorldReason>) {
     let play = format!(
         "- hosts: all\n  vars:\n    plain: 1\n    near: '{{{{ plain }}}}'\n    far: \"{{{{ hostvars['b'].x }}}}\"\n    \
