@@ -6,5 +6,6 @@ pub mod build;
 pub mod conformance;
 pub mod error;
 pub mod lab;
+pub mod scenarios;
 pub mod step;
 pub mod workspace;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{build, conformance, lab};
+use xtask::{build, conformance, lab, scenarios};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -20,6 +20,8 @@ enum Task {
     Build(build::BuildArguments),
     /// Run Ansible's own integration targets against lab hosts
     Conformance(conformance::ConformanceArguments),
+    /// Run `provision` through the lab: faults, keys, users, many hosts
+    Scenarios(scenarios::ScenarioArguments),
     /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
     Lab(lab::cli::LabArguments),
     /// The processes that a lab consists of; not for people
@@ -31,6 +33,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
         Task::Build(arguments) => build::run(arguments),
         Task::Conformance(arguments) => conformance::run(arguments),
+        Task::Scenarios(arguments) => scenarios::run(arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),
         Task::LabInternal(arguments) => lab::cli::run_internal(arguments),
     }

@@ -63,6 +63,8 @@ pub fn run(
     let mut options = UpOptions::new(&format!("conformance-{worker}"), Layout::Numbered(1))?;
     options.variant = Variant::Python;
     let lab = Lab::up(&options)?;
+    // Setup roles install packages and count on lists that are there, as in ansible-test's images.
+    lab.run(lab.host("h1")?, "apt-get update -q")?;
     let scratch = scratch(&lab, worker)?;
     let outcome = play(engine, source, target, &lab, &scratch, logs);
     let down = lab.down();

@@ -47,6 +47,8 @@ pub struct Target {
     pub name: String,
     /// Whether its play gathers facts.
     pub gather_facts: bool,
+    /// Bytes of its tasks: a guess of how long it takes.
+    pub size_bytes: u64,
 }
 
 impl Source {
@@ -56,7 +58,7 @@ impl Source {
         self.integration.join("targets")
     }
 
-    /// All targets that are roles without code for Ansible's own process, by name.
+    /// All targets that are roles without code for Ansible's own process, small ones first.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -68,7 +70,9 @@ impl Source {
             let path = entry.doing(action)?.path();
             targets.extend(read_target(&path));
         }
-        targets.sort_by(|one, other| one.name.cmp(&other.name));
+        targets.sort_by(|one, other| {
+            (one.size_bytes, &one.name).cmp(&(other.size_bytes, &other.name))
+        });
         Ok(targets)
     }
 }
@@ -93,7 +97,17 @@ fn read_target(path: &Path) -> Option<Target> {
     if unusable || has_python(path) {
         return None;
     }
-    Some(Target { name, gather_facts: !aliases.contains(&"gather_facts/no") })
+    let gather_facts = !aliases.contains(&"gather_facts/no");
+    Some(Target { name, gather_facts, size_bytes: size(&path.join("tasks")) })
+}
+
+fn size(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let sizes = entries.map(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => size(&entry.path()),
+        _ => entry.metadata().map_or(0, |metadata| metadata.len()),
+    });
+    sizes.sum()
 }
 
 fn has_python(folder: &Path) -> bool {
@@ -190,8 +204,9 @@ mod tests {
 
     #[test]
     fn roles_without_code_are_usable() {
-        let found = target(&[("tasks/main.yml", ""), ("aliases", "gather_facts/no # why\n")]);
-        assert_eq!(found, Some(Target { name: "some".to_owned(), gather_facts: false }));
+        let found = target(&[("tasks/main.yml", "-"), ("aliases", "gather_facts/no # why\n")]);
+        let expected = Target { name: "some".to_owned(), gather_facts: false, size_bytes: 1 };
+        assert_eq!(found, Some(expected));
         let found = target(&[("tasks/main.yml", ""), ("aliases", "skip/windows\n")]);
         assert!(found.is_some_and(|target| target.gather_facts));
     }

@@ -1,0 +1,168 @@
+//! `[ui]` `cargo xtask scenarios`: `provision` as a black box against real lab hosts.
+//!
+//! Runs in namespaces of its own, so that nothing stays behind. One lab serves all scenarios; each
+//! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
+//! next.
+
+mod faults;
+mod login;
+mod normal;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+
+use crate::build::{self, BuildArguments};
+use crate::error::{self, Doing, Error};
+use crate::lab::directories::Cache;
+use crate::lab::names::Layout;
+use crate::lab::rootfs::{self, Variant};
+use crate::lab::{self, Lab, UpOptions, isolate, packages};
+use stage::Stage;
+
+/// Hosts that the scenarios share.
+const SHARED_HOSTS: u8 = 3;
+
+/// Arguments of `scenarios`.
+#[derive(Debug, Clone, Args)]
+pub struct ScenarioArguments {
+    /// Scenarios [default: all short ones]
+    #[arg(value_name = "SCENARIO")]
+    names: Vec<String>,
+    /// The long ones, too
+    #[arg(long)]
+    long: bool,
+    /// Show what there is
+    #[arg(long)]
+    list: bool,
+    /// The `provision` to test [default: build it]
+    #[arg(long, value_name = "FILE")]
+    provision: Option<PathBuf>,
+}
+
+/// One promise about the whole program.
+struct Scenario {
+    name: &'static str,
+    promise: &'static str,
+    is_long: bool,
+    run: fn(&Stage) -> Result<(), Error>,
+}
+
+const fn short(
+    name: &'static str,
+    promise: &'static str,
+    run: fn(&Stage) -> Result<(), Error>,
+) -> Scenario {
+    Scenario { name, promise, is_long: false, run }
+}
+
+const fn long(
+    name: &'static str,
+    promise: &'static str,
+    run: fn(&Stage) -> Result<(), Error>,
+) -> Scenario {
+    Scenario { name, promise, is_long: true, run }
+}
+
+const ALL: &[Scenario] = &[
+    short("twice", "a second apply changes nothing", normal::twice),
+    short("check-diff", "--check --diff shows exactly what apply does", normal::check_diff),
+    short("strict-order", "sending ahead gives what one task at a time gives", normal::strict_order),
+    short("static-errors", "all static errors at once, before any connection", normal::static_errors),
+    short("host-key", "a wrong key is refused, an unknown one explained", login::host_key),
+    short("sudo-password", "sudo with a password, right and wrong", login::sudo_password),
+    short("become-user", "another user than root, with and without a root login", login::become_user),
+    short("jump-host", "hosts behind a jump host", login::jump_host),
+    short("full-disk", "a full disk is a clear failure and leaves no half file", faults::full_disk),
+    short("lost-connection", "a task outlives its connection", faults::lost_connection),
+    short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
+    short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
+    short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
+    long("partition", "a short cut in the network is waited out", faults::partition),
+    long("kill-anywhere", "kill -9 at ten moments, each followed by an apply", faults::kill_anywhere),
+];
+
+/// Runs the task.
+///
+/// # Errors
+/// The lab or a build fails.
+pub fn run(arguments: ScenarioArguments) -> Result<ExitCode, Error> {
+    if arguments.list {
+        for scenario in ALL {
+            let mark = if scenario.is_long { " (--long)" } else { "" };
+            println!("{:<16} {}{mark}", scenario.name, scenario.promise);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let provision = match &arguments.provision {
+        Some(program) => program.clone(),
+        None => build::build(BuildArguments::default())?.provision,
+    };
+    let provision = provision.canonicalize().doing(|| format!("find {}", provision.display()))?;
+    let chosen = choose(&arguments)?;
+    if !isolate::is_inside() {
+        packages::install_missing()?;
+        let cache = Cache::of_environment();
+        rootfs::layers(&cache, Variant::Plain)?;
+        lab::artifacts::ensure(&cache)?;
+        let mut task = vec!["scenarios".to_owned(), format!("--provision={}", provision.display())];
+        task.extend(chosen.iter().map(|scenario| scenario.name.to_owned()));
+        return isolate::run(&task);
+    }
+    run_inside(&provision, &chosen)
+}
+
+fn choose(arguments: &ScenarioArguments) -> Result<Vec<&'static Scenario>, Error> {
+    for name in &arguments.names {
+        if !ALL.iter().any(|scenario| scenario.name == name) {
+            return Err(Error::refused(format!("run the scenario {name}"), "there is none")
+                .with_hint("`cargo xtask scenarios --list`"));
+        }
+    }
+    let is_chosen = |scenario: &&Scenario| match arguments.names.is_empty() {
+        true => arguments.long || !scenario.is_long,
+        false => arguments.names.iter().any(|name| name == scenario.name),
+    };
+    Ok(ALL.iter().filter(is_chosen).collect())
+}
+
+fn run_inside(provision: &std::path::Path, chosen: &[&Scenario]) -> Result<ExitCode, Error> {
+    let lab = Lab::up(&UpOptions::new("scenarios", Layout::Numbered(SHARED_HOSTS))?)?;
+    let (mut passed, mut failed) = (0_u32, 0_u32);
+    for scenario in chosen {
+        let start = Instant::now();
+        let outcome = repair(&lab)
+            .and_then(|()| Stage::new(&lab, provision, scenario.name))
+            .and_then(|stage| (scenario.run)(&stage));
+        let seconds = start.elapsed().as_secs_f64();
+        match outcome {
+            Ok(()) => {
+                passed += 1;
+                println!("pass {:<16} {seconds:>6.1} s", scenario.name);
+            }
+            Err(error) => {
+                failed += 1;
+                println!("FAIL {:<16} {seconds:>6.1} s  {}", scenario.name, scenario.promise);
+                let text = error::render(&error);
+                text.lines().for_each(|line| println!("    {line}"));
+            }
+        }
+    }
+    lab.down()?;
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Starts and connects what the last scenario left stopped or cut off.
+fn repair(lab: &Lab) -> Result<(), Error> {
+    for host in lab.hosts() {
+        lab.heal(host)?;
+        if !lab.is_running(host)? {
+            lab.start_unready(host)?;
+        }
+    }
+    lab.wait_until_ready(lab.hosts())
+}

@@ -1,0 +1,115 @@
+//! `[io]` Scenarios in which nothing breaks.
+
+use std::fs;
+use std::time::Duration;
+
+use super::stage::{Stage, ensure};
+use crate::error::{Doing, Error};
+use crate::lab::names::Layout;
+use crate::lab::{Lab, UpOptions};
+
+const MANY_HOSTS: u8 = 30;
+/// Loading and checking a small playbook takes milliseconds; a connection to nowhere takes minutes.
+const STATIC_LIMIT: Duration = Duration::from_secs(20);
+
+pub(super) fn twice(stage: &Stage) -> Result<(), Error> {
+    let first = stage.run(stage.apply("site.yml"))?.expect_exit(&[0])?;
+    for host in stage.lab.hosts() {
+        let changed = first.count(&host.name, "changed")?;
+        ensure(changed > 0, || format!("the first apply changed nothing on {}", host.name))?;
+    }
+    stage.expect_everywhere(&format!("cat {}/service.conf", stage.place), SERVICE_CONF)?;
+    stage.expect_everywhere(&format!("cat {}/handled", stage.place), "handled")?;
+    let second = stage.run(stage.apply("site.yml"))?.expect_exit(&[0])?;
+    second.expect_count(&stage.lab, "changed", 0)?;
+    stage.expect_everywhere(&format!("cat {}/handled", stage.place), "handled")
+}
+
+/// What the template makes of the defaults.
+const SERVICE_CONF: &str = "port=8080\nmember=a\nmember=b";
+
+pub(super) fn check_diff(stage: &Stage) -> Result<(), Error> {
+    stage.run(stage.apply("site.yml"))?.expect_exit(&[0])?;
+    let template = stage.folder.join("templates/service.conf.j2");
+    let action = || format!("change {}", template.display());
+    let text = fs::read_to_string(&template).doing(action)?;
+    fs::write(&template, text.replace("port={{ port }}", "port={{ port + 1 }}\ncolour=green"))
+        .doing(action)?;
+    let show = format!("cat {}/service.conf", stage.place);
+    let mut check = stage.apply("site.yml");
+    check.args(["--check", "--diff"]);
+    let predicted = stage.run(check)?.expect_exit(&[0])?;
+    predicted.expect_text(&["colour=green"])?;
+    stage.expect_everywhere(&show, SERVICE_CONF)?;
+    let mut check = stage.apply("site.yml");
+    check.args(["--check", "--exit-code"]);
+    stage.run(check)?.expect_exit(&[4])?;
+    let mut apply = stage.apply("site.yml");
+    apply.arg("--diff");
+    let done = stage.run(apply)?.expect_exit(&[0])?;
+    ensure(!predicted.diffs().is_empty() && predicted.diffs() == done.diffs(), || {
+        format!("--check --diff showed\n{:#?}\nbut apply did\n{:#?}", predicted.diffs(), done.diffs())
+    })?;
+    for host in stage.lab.hosts() {
+        for what in ["ok", "failed"] {
+            let (one, other) = (predicted.count(&host.name, what)?, done.count(&host.name, what)?);
+            ensure(one == other, || format!("{what}={one} in check mode, {other} in truth"))?;
+        }
+    }
+    let changed = SERVICE_CONF.replace("port=8080", "port=8081\ncolour=green");
+    stage.expect_everywhere(&show, &changed)
+}
+
+pub(super) fn strict_order(stage: &Stage) -> Result<(), Error> {
+    let mut trees = Vec::new();
+    let mut recaps = Vec::new();
+    for (place, flags) in [("ahead", &[][..]), ("strict", &["--strict-order"][..])] {
+        let place = format!("{}-{place}", stage.place);
+        let mut command = stage.apply("order.yml");
+        command.args(["-e", &format!("place={place}")]).args(flags);
+        let run = stage.run(command)?.expect_exit(&[0])?;
+        let mut numbers = Vec::new();
+        let mut tree = Vec::new();
+        for host in stage.lab.hosts() {
+            for what in ["ok", "changed", "skipped", "failed", "rescued", "ignored"] {
+                numbers.push(format!("{} {what}={}", host.name, run.count(&host.name, what)?));
+            }
+            let script = format!("cd {place} && find . -type f | sort | xargs sha256sum");
+            tree.push(stage.ask(host, &script)?);
+        }
+        recaps.push(numbers);
+        trees.push(tree);
+    }
+    let same = |results: &[Vec<String>]| results.windows(2).all(|two| two.first() == two.last());
+    ensure(same(&recaps), || format!("the recaps differ: {recaps:#?}"))?;
+    ensure(same(&trees), || format!("the files differ: {trees:#?}"))
+}
+
+pub(super) fn static_errors(stage: &Stage) -> Result<(), Error> {
+    // 192.0.2.0/24 is nobody's (RFC 5737): a connection would show as a long wait.
+    let inventory = stage.folder.join("nowhere.ini");
+    fs::write(&inventory, "nowhere ansible_host=192.0.2.1\n")
+        .doing(|| format!("write {}", inventory.display()))?;
+    let run = stage.run(stage.apply_with("broken.yml", &inventory))?.expect_exit(&[3])?;
+    run.expect_text(&["copyy", "flie", "nobody_knows_this", "hostz", "broken.yml"])?;
+    ensure(run.elapsed < STATIC_LIMIT, || format!("that took {:?}", run.elapsed))?;
+    let contacted = run.events.iter().any(|event| event["event"] == "host_connected");
+    ensure(!contacted, || "a host was contacted".to_owned())
+}
+
+pub(super) fn thirty_hosts(stage: &Stage) -> Result<(), Error> {
+    let lab = Lab::up(&UpOptions::new("thirty", Layout::Numbered(MANY_HOSTS))?)?;
+    let outcome = many(&stage.with_lab(&lab));
+    let down = lab.down();
+    outcome.and(down)
+}
+
+fn many(stage: &Stage) -> Result<(), Error> {
+    let first = stage.run(stage.apply("site.yml"))?.expect_exit(&[0])?;
+    let second = stage.run(stage.apply("site.yml"))?.expect_exit(&[0])?;
+    second.expect_count(&stage.lab, "changed", 0)?;
+    first.expect_count(&stage.lab, "failed", 0)?;
+    let seconds = (first.elapsed.as_secs_f64(), second.elapsed.as_secs_f64());
+    println!("     thirty-hosts     first {:.2} s, nothing to change {:.2} s", seconds.0, seconds.1);
+    stage.expect_everywhere(&format!("cat {}/service.conf", stage.place), SERVICE_CONF)
+}
