@@ -15,6 +15,7 @@ mod services;
 pub(crate) mod testing;
 mod user;
 mod wait;
+mod wait_for;
 pub(crate) mod wildcard;
 pub(crate) mod words;
 
@@ -40,5 +41,6 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("systemd", services::systemd),
         ("uri", http::uri),
         ("user", user::user),
+        ("wait_for", wait_for::wait_for),
     ]
 }

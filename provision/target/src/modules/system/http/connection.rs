@@ -155,7 +155,10 @@ pub(super) fn connect(
 }
 
 /// Connects to the first address of a name that answers.
-pub(super) fn dial(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
+///
+/// # Errors
+/// When none does.
+pub fn dial(host: &str, port: u16, timeout: Duration) -> io::Result<TcpStream> {
     let addresses = resolve::addresses(host, timeout)?;
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {

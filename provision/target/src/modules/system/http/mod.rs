@@ -20,6 +20,7 @@ use provision_protocol::Object;
 use serde::Deserialize;
 use serde_json::Value;
 
+pub(super) use connection::dial;
 pub(super) use get_url::get_url;
 pub(super) use uri::uri;
 
