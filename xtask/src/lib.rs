@@ -4,8 +4,10 @@
 
 pub mod build;
 pub mod conformance;
+pub mod demo;
 pub mod error;
 pub mod lab;
 pub mod scenarios;
 pub mod step;
+pub mod suites;
 pub mod workspace;

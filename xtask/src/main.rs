@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{build, conformance, lab, scenarios};
+use xtask::{build, conformance, demo, lab, scenarios, suites};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -16,6 +16,10 @@ struct Arguments {
 /// One variant per task; each task's arguments and entry point live in its own module.
 #[derive(Subcommand)]
 enum Task {
+    /// Boot five hosts and bring up ZooKeeper, Consul and Docker on them
+    Demo(demo::DemoArguments),
+    /// Run everything that CI runs
+    Test(suites::TestArguments),
     /// Build the helper for hosts and `provision` with it inside
     Build(build::BuildArguments),
     /// Run Ansible's own integration targets against lab hosts
@@ -31,6 +35,8 @@ enum Task {
 
 fn run(task: Task) -> Result<ExitCode, Error> {
     match task {
+        Task::Demo(arguments) => demo::run(arguments),
+        Task::Test(arguments) => suites::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Conformance(arguments) => conformance::run(arguments),
         Task::Scenarios(arguments) => scenarios::run(arguments),

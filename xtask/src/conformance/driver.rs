@@ -231,7 +231,8 @@ fn recap_of_text(text: &str) -> Option<Counts> {
     let recap = text.rsplit_once("PLAY RECAP")?.1;
     let line = recap.lines().find(|line| line.split_whitespace().next() == Some("testhost"))?;
     let count = |name: &str| {
-        line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
+        line.split_whitespace()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
     };
     Some(Counts {
         ok: count("ok")?,

@@ -109,7 +109,11 @@ fn conclude(
     if arguments.accept {
         let mut passes = expected;
         for (name, passed) in outcomes {
-            if *passed { passes.insert(name.clone()) } else { passes.remove(name) };
+            if *passed {
+                passes.insert(name.clone())
+            } else {
+                passes.remove(name)
+            };
         }
         reference::write_passes(&passes)?;
         report::write_document(reference, &passes)?;
@@ -160,7 +164,9 @@ fn again_inside(arguments: &ConformanceArguments, engine: &Engine) -> Result<Exi
         }
     }
     match engine {
-        Engine::Reference(program) => task.push(format!("--ansible-playbook={}", program.display())),
+        Engine::Reference(program) => {
+            task.push(format!("--ansible-playbook={}", program.display()))
+        }
         Engine::Provision(program) => task.push(format!("--provision={}", program.display())),
     }
     task.extend(arguments.targets.iter().cloned());

@@ -18,8 +18,9 @@ pub fn line(name: &str, recorded: &Recorded, outcome: &Outcome) -> String {
     let exit = outcome.exit.map_or_else(|| "time".to_owned(), |exit| exit.to_string());
     let verdict = if recorded.is_passed_by(outcome) { "pass" } else { "FAIL" };
     let seconds = outcome.seconds;
-    let mut text =
-        format!("{verdict} {name:<28} exit {exit:<4} ok {found:>4} of {wanted:<4} {seconds:>6.1} s");
+    let mut text = format!(
+        "{verdict} {name:<28} exit {exit:<4} ok {found:>4} of {wanted:<4} {seconds:>6.1} s"
+    );
     if verdict == "FAIL"
         && let Some(failure) = &outcome.failure
     {
@@ -56,11 +57,8 @@ fn document(reference: &Reference, passes: &BTreeSet<String>) -> String {
         .collect();
     let passed = possible.iter().filter(|(name, _)| passes.contains(*name)).count();
     let all: u64 = possible.iter().map(|(_, ok)| ok).sum();
-    let own: u64 = possible
-        .iter()
-        .filter(|(name, _)| passes.contains(*name))
-        .map(|(_, ok)| ok)
-        .sum();
+    let own: u64 =
+        possible.iter().filter(|(name, _)| passes.contains(*name)).map(|(_, ok)| ok).sum();
     let mut text = format!(
         "# Conformance\n\n\
          Written by `cargo xtask conformance --accept`; don't edit.\n\n\

@@ -31,7 +31,8 @@ const PLUGIN_FOLDERS: &[&str] = &[
     "ansible_collections",
 ];
 /// Aliases of targets that are no tests, or that need what a lab without a network hasn't.
-const UNUSABLE_ALIASES: &[&str] = &["hidden", "windows", "cloud", "httptester", "galaxy", "network"];
+const UNUSABLE_ALIASES: &[&str] =
+    &["hidden", "windows", "cloud", "httptester", "galaxy", "network"];
 
 /// Unpacked targets.
 #[derive(Debug, Clone)]

@@ -1,5 +1,8 @@
 //! `[io]` Debian packages that the lab and other tasks need on this machine.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::error::{self, Doing, Error};
@@ -30,18 +33,17 @@ pub fn install_missing() -> Result<(), Error> {
     install(NEEDED)
 }
 
-/// Installs what is missing of these and says so.
+/// Installs what is missing of these and says so; services among them aren't started.
 ///
 /// # Errors
 /// apt fails.
 pub fn install(needed: &[Needed]) -> Result<(), Error> {
     let exists = |path: &str| {
         // Merged and split /usr: a program may be in either.
-        std::path::Path::new(path).exists()
-            || path.strip_prefix("/usr").is_some_and(|path| std::path::Path::new(path).exists())
+        Path::new(path).exists()
+            || path.strip_prefix("/usr").is_some_and(|path| Path::new(path).exists())
     };
-    let missing: Vec<&Needed> =
-        needed.iter().filter(|(_, proof, _)| !exists(proof)).collect();
+    let missing: Vec<&Needed> = needed.iter().filter(|(_, proof, _)| !exists(proof)).collect();
     for (package, _, purpose) in &missing {
         eprintln!("xtask: installing the Debian package {package} ({purpose})");
     }
@@ -71,5 +73,33 @@ fn install_arguments<'a>(names: &[&'a str]) -> Vec<&'a str> {
 fn apt(arguments: &[&str]) -> Result<(), error::CommandFailure> {
     let mut command = Command::new("apt-get");
     command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+    let _quiet = NoServices::new();
     error::capture(&mut command).map(drop)
+}
+
+/// While it lives, packages that are installed don't start services: who tests an SSH client
+/// doesn't want a server on this machine (invoke-rc.d(8), policy-rc.d).
+struct NoServices {
+    is_ours: bool,
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn new() -> Self {
+        let is_ours = !Path::new(POLICY).exists()
+            && fs::write(POLICY, "#!/bin/sh\nexit 101\n")
+                .and_then(|()| fs::set_permissions(POLICY, fs::Permissions::from_mode(0o755)))
+                .is_ok();
+        Self { is_ours }
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            // Without it services start as usual, which is what was before.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
 }

@@ -88,7 +88,8 @@ pub(super) fn kill_controller(stage: &Stage) -> Result<(), Error> {
 
 pub(super) fn kill_anywhere(stage: &Stage) -> Result<(), Error> {
     for moment in 0..KILLS {
-        let stage = Stage { place: format!("{}-{moment}", stage.place), ..stage.with_lab(&stage.lab) };
+        let stage =
+            Stage { place: format!("{}-{moment}", stage.place), ..stage.with_lab(&stage.lab) };
         let going = stage.start(stage.apply("site.yml"))?;
         thread::sleep(Duration::from_millis(40) * moment);
         going.kill()?;

@@ -16,8 +16,7 @@ pub(super) fn host_key(stage: &Stage) -> Result<(), Error> {
     let key = fs::read_to_string(&public).doing(|| format!("read {}", public.display()))?;
     let known = stage.folder.join("known_hosts");
     let write = |text: &str| fs::write(&known, text).doing(|| format!("write {}", known.display()));
-    let arguments =
-        format!("-o UserKnownHostsFile={} -o IdentitiesOnly=yes", known.display());
+    let arguments = format!("-o UserKnownHostsFile={} -o IdentitiesOnly=yes", known.display());
     let variables = [("ansible_user", "root"), ("ansible_ssh_common_args", arguments.as_str())];
     let inventory = stage.inventory(&["h1"], &variables)?;
     let apply = || stage.apply_with("site.yml", &inventory);
@@ -96,8 +95,9 @@ pub(super) fn jump_host(stage: &Stage) -> Result<(), Error> {
     let arguments = format!("{known} -i {}", stage.lab.directory().private_key().display());
     command.args(["--ssh-common-args", &arguments]);
     stage.run(command)?.expect_exit(&[0])?;
-    let script =
-        format!("journalctl -q -u ssh --no-pager | grep -c 'Accepted publickey for deploy from {address} ' || true");
+    let script = format!(
+        "journalctl -q -u ssh --no-pager | grep -c 'Accepted publickey for deploy from {address} ' || true"
+    );
     let count = stage.ask(behind, &script)?;
     ensure(count.parse::<u32>().is_ok_and(|count| count > 0), || {
         "the connection didn't come from the jump host".to_owned()

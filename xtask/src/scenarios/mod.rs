@@ -70,11 +70,23 @@ const fn long(
 const ALL: &[Scenario] = &[
     short("twice", "a second apply changes nothing", normal::twice),
     short("check-diff", "--check --diff shows exactly what apply does", normal::check_diff),
-    short("strict-order", "sending ahead gives what one task at a time gives", normal::strict_order),
-    short("static-errors", "all static errors at once, before any connection", normal::static_errors),
+    short(
+        "strict-order",
+        "sending ahead gives what one task at a time gives",
+        normal::strict_order,
+    ),
+    short(
+        "static-errors",
+        "all static errors at once, before any connection",
+        normal::static_errors,
+    ),
     short("host-key", "a wrong key is refused, an unknown one explained", login::host_key),
     short("sudo-password", "sudo with a password, right and wrong", login::sudo_password),
-    short("become-user", "another user than root, with and without a root login", login::become_user),
+    short(
+        "become-user",
+        "another user than root, with and without a root login",
+        login::become_user,
+    ),
     short("jump-host", "hosts behind a jump host", login::jump_host),
     short("full-disk", "a full disk is a clear failure and leaves no half file", faults::full_disk),
     short("lost-connection", "a task outlives its connection", faults::lost_connection),
@@ -82,7 +94,11 @@ const ALL: &[Scenario] = &[
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("partition", "a short cut in the network is waited out", faults::partition),
-    long("kill-anywhere", "kill -9 at ten moments, each followed by an apply", faults::kill_anywhere),
+    long(
+        "kill-anywhere",
+        "kill -9 at ten moments, each followed by an apply",
+        faults::kill_anywhere,
+    ),
 ];
 
 /// Runs the task.

@@ -48,7 +48,11 @@ pub(super) fn check_diff(stage: &Stage) -> Result<(), Error> {
     apply.arg("--diff");
     let done = stage.run(apply)?.expect_exit(&[0])?;
     ensure(!predicted.diffs().is_empty() && predicted.diffs() == done.diffs(), || {
-        format!("--check --diff showed\n{:#?}\nbut apply did\n{:#?}", predicted.diffs(), done.diffs())
+        format!(
+            "--check --diff showed\n{:#?}\nbut apply did\n{:#?}",
+            predicted.diffs(),
+            done.diffs()
+        )
     })?;
     for host in stage.lab.hosts() {
         for what in ["ok", "failed"] {
@@ -110,6 +114,9 @@ fn many(stage: &Stage) -> Result<(), Error> {
     second.expect_count(&stage.lab, "changed", 0)?;
     first.expect_count(&stage.lab, "failed", 0)?;
     let seconds = (first.elapsed.as_secs_f64(), second.elapsed.as_secs_f64());
-    println!("     thirty-hosts     first {:.2} s, nothing to change {:.2} s", seconds.0, seconds.1);
+    println!(
+        "     thirty-hosts     first {:.2} s, nothing to change {:.2} s",
+        seconds.0, seconds.1
+    );
     stage.expect_everywhere(&format!("cat {}/service.conf", stage.place), SERVICE_CONF)
 }

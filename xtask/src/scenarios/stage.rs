@@ -103,10 +103,7 @@ impl Stage {
             text.push_str(&format!("{name} ansible_host={address}\n"));
         }
         let key = self.lab.directory().private_key();
-        text.push_str(&format!(
-            "\n[all:vars]\nansible_ssh_private_key_file={}\n",
-            key.display()
-        ));
+        text.push_str(&format!("\n[all:vars]\nansible_ssh_private_key_file={}\n", key.display()));
         for (name, value) in variables {
             text.push_str(&format!("{name}={value}\n"));
         }

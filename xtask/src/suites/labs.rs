@@ -1,0 +1,85 @@
+//! `[io]` Suites with a lab: tasks of this program, which run in namespaces of their own.
+
+use std::process::Command;
+
+use super::rust::judge;
+use super::{Context, Found};
+use crate::error::{Doing, Error};
+use crate::{step, workspace};
+
+pub(super) fn scenarios(context: &Context) -> Result<Found, Error> {
+    let arguments = if context.is_long { &["scenarios", "--long"][..] } else { &["scenarios"] };
+    task(context, "scenarios", arguments, closing_line)
+}
+
+pub(super) fn conformance(context: &Context) -> Result<Found, Error> {
+    let arguments = match context.is_long {
+        true => &["conformance"][..],
+        false => &["conformance", "--expected"],
+    };
+    let mut found = task(context, "conformance", arguments, conformance_line)?;
+    if context.is_long && found.failed == 0 {
+        found.note = "targets that never passed don't count".to_owned();
+    }
+    Ok(found)
+}
+
+/// The tests of the lab, which boot hosts and are ignored by `cargo test`.
+pub(super) fn hosts(context: &Context) -> Result<Found, Error> {
+    let log = step::log("lab");
+    let arguments =
+        ["test", "--package=xtask", "--test=lab", "--", "--ignored", "--test-threads=1"];
+    let ended = step::run(&workspace::cargo(&arguments), &log, context.limit)?;
+    Ok(judge(&ended, &log, |text| {
+        let count = |end: &str| text.lines().filter(|line| line.ends_with(end)).count();
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        Some((number(count("... ok")), number(count("... FAILED"))))
+    }))
+}
+
+fn task(
+    context: &Context,
+    name: &str,
+    arguments: &[&str],
+    counts: impl Fn(&str) -> Option<(u64, u64)>,
+) -> Result<Found, Error> {
+    let program = std::fs::read_link("/proc/self/exe").doing(|| "find xtask".to_owned())?;
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(workspace::root());
+    let log = step::log(name);
+    let ended = step::run(&command, &log, context.limit)?;
+    Ok(judge(&ended, &log, counts))
+}
+
+/// `12 passed, 1 failed`
+fn closing_line(text: &str) -> Option<(u64, u64)> {
+    text.lines().rev().find_map(|line| {
+        let (passed, failed) = line.strip_suffix(" failed")?.split_once(" passed, ")?;
+        Some((passed.parse().ok()?, failed.parse().ok()?))
+    })
+}
+
+/// `21 of 22 targets pass (33 s)`; which failures count, the exit code says.
+fn conformance_line(text: &str) -> Option<(u64, u64)> {
+    let passed = text.lines().rev().find_map(|line| {
+        let (passed, rest) = line.split_once(" of ")?;
+        rest.contains(" targets pass").then(|| passed.parse().ok()).flatten()
+    })?;
+    let lost =
+        text.lines().rev().find_map(|line| line.strip_prefix("expected to pass, but didn't: "));
+    let lost = lost.map_or(0, |names| names.split_whitespace().count());
+    Some((passed, u64::try_from(lost).unwrap_or(u64::MAX)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_read() {
+        assert_eq!(closing_line("pass a\n12 passed, 1 failed\n"), Some((12, 1)));
+        assert_eq!(closing_line("error"), None);
+        let text = "21 of 23 targets pass (33 s)\nexpected to pass, but didn't: copy file\n";
+        assert_eq!(conformance_line(text), Some((21, 2)));
+    }
+}

@@ -1,0 +1,169 @@
+//! `[ui]` `cargo xtask test`: everything CI runs, one line a suite, and a closing line of numbers.
+//!
+//! Each suite has a time limit and, as root, a process namespace of its own; suites with labs run in
+//! namespaces that take everything with them. So nothing stays behind, and what an earlier run
+//! left doesn't matter.
+
+mod labs;
+mod licences;
+mod rust;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::error::{self, Error};
+use crate::lab::packages::{self, Needed};
+
+/// Arguments of `test`.
+#[derive(Debug, Clone, Args)]
+pub struct TestArguments {
+    /// Also what takes long: all scenarios, all conformance targets, minutes of fuzzing
+    #[arg(long)]
+    long: bool,
+    /// Show the suites
+    #[arg(long)]
+    list: bool,
+    /// Suites [default: all]
+    #[arg(value_name = "SUITE")]
+    suites: Vec<String>,
+}
+
+/// What a suite found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Tests that passed.
+    pub passed: u64,
+    /// Tests that failed.
+    pub failed: u64,
+    /// A figure or a reason.
+    pub note: String,
+    /// The end of a log, if something failed.
+    pub details: String,
+}
+
+impl Found {
+    /// A suite that is one test.
+    #[must_use]
+    pub fn one(note: impl Into<String>) -> Self {
+        Self { passed: 1, note: note.into(), ..Self::default() }
+    }
+
+    /// A suite that can't run here, which isn't a failure.
+    #[must_use]
+    pub fn skipped(reason: impl Into<String>) -> Self {
+        Self { note: format!("skipped: {}", reason.into()), ..Self::default() }
+    }
+}
+
+/// One suite.
+struct Suite {
+    name: &'static str,
+    about: &'static str,
+    /// Short, and with --long.
+    limits: [Duration; 2],
+    run: fn(&Context) -> Result<Found, Error>,
+}
+
+/// What a suite may know.
+#[derive(Debug, Clone, Copy)]
+pub struct Context {
+    /// Whether time doesn't matter.
+    pub is_long: bool,
+    /// When the suite is ended.
+    pub limit: Duration,
+}
+
+const fn suite(
+    name: &'static str,
+    about: &'static str,
+    limits_minutes: [u64; 2],
+    run: fn(&Context) -> Result<Found, Error>,
+) -> Suite {
+    let [short, long] = limits_minutes;
+    let limits = [Duration::from_mins(short), Duration::from_mins(long)];
+    Suite { name, about, limits, run }
+}
+
+/// In this order: what is quick or what others need comes first.
+const ALL: &[Suite] = &[
+    suite("format", "cargo fmt --check", [1, 1], rust::format),
+    suite("licences", "licences of all dependencies are allowed ones", [1, 1], licences::run),
+    suite("build", "the helper within its limits, and provision", [20, 30], rust::build),
+    suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
+    suite("unit", "all tests of the workspace", [15, 60], rust::unit),
+    suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
+    suite("scenarios", "provision against lab hosts", [10, 40], labs::scenarios),
+    suite("conformance", "targets of ansible-core that passed before", [8, 60], labs::conformance),
+    suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
+    suite("fuzz", "each parser for some seconds", [8, 60], rust::fuzz),
+];
+
+/// Programs that tests run on this machine.
+const NEEDED: &[Needed] = &[
+    ("openssh-server", "/usr/sbin/sshd", "is what tests of the SSH client connect to"),
+    ("sudo", "/usr/bin/sudo", "is what tests of becoming other users run"),
+    ("python3", "/usr/bin/python3", "runs oracles, and pip"),
+    ("g++", "/usr/bin/c++", "compiles the fuzzing engine"),
+    ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a", "is linked into the helper"),
+];
+
+/// Runs the suites.
+///
+/// # Errors
+/// There is no such suite, or packages can't be installed; not: that tests fail.
+pub fn run(arguments: TestArguments) -> Result<ExitCode, Error> {
+    if arguments.list {
+        for suite in ALL {
+            println!("{:<14} {}", suite.name, suite.about);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for name in &arguments.suites {
+        if !ALL.iter().any(|suite| suite.name == name) {
+            return Err(Error::refused(format!("run the suite {name}"), "there is none")
+                .with_hint("`cargo xtask test --list`"));
+        }
+    }
+    packages::install(NEEDED)?;
+    packages::install_missing()?;
+    let start = Instant::now();
+    let (mut passed, mut failed) = (0, 0);
+    for suite in ALL {
+        if arguments.suites.is_empty() || arguments.suites.iter().any(|name| name == suite.name) {
+            let found = run_one(suite, arguments.long);
+            passed += found.passed;
+            failed += found.failed;
+        }
+    }
+    println!("all suites: {:.0} s", start.elapsed().as_secs_f64());
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn run_one(suite: &Suite, is_long: bool) -> Found {
+    let [short, long] = suite.limits;
+    let context = Context { is_long, limit: if is_long { long } else { short } };
+    let start = Instant::now();
+    let found = (suite.run)(&context).unwrap_or_else(|error| Found {
+        failed: 1,
+        details: error::render(&error),
+        ..Found::default()
+    });
+    let verdict = match (found.failed, found.passed) {
+        (0, 0) => "skip",
+        (0, _) => "pass",
+        _ => "FAIL",
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    let counts = match found.failed {
+        0 => format!("{} tests", found.passed),
+        failed => format!("{failed} of {} tests failed", failed + found.passed),
+    };
+    println!("{verdict} {:<14} {seconds:>7.1} s  {counts}  {}", suite.name, found.note);
+    for line in found.details.lines() {
+        println!("     | {line}");
+    }
+    found
+}

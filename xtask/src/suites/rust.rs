@@ -1,0 +1,190 @@
+//! `[io]` Suites that are cargo's.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::{Context, Found};
+use crate::build::{self, BuildArguments};
+use crate::error::{Doing, Error};
+use crate::{step, workspace};
+
+/// Lines of a log that are shown when a suite fails.
+pub(super) const DETAILS_LINES: usize = 40;
+/// How long each fuzz target runs.
+const FUZZ_SECONDS: [u64; 2] = [8, 300];
+const FUZZ_BUILD_LIMIT: Duration = Duration::from_mins(5);
+
+pub(super) fn format(context: &Context) -> Result<Found, Error> {
+    one(context, "format", &workspace::cargo(&["fmt", "--all", "--check"]))
+}
+
+pub(super) fn lint(context: &Context) -> Result<Found, Error> {
+    let arguments = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
+    one(context, "lint", &workspace::cargo(&arguments))
+}
+
+pub(super) fn documentation(context: &Context) -> Result<Found, Error> {
+    let mut command = workspace::cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+    command.env("RUSTDOCFLAGS", "--deny warnings");
+    one(context, "documentation", &command)
+}
+
+pub(super) fn build(_context: &Context) -> Result<Found, Error> {
+    let built = build::build(BuildArguments::default())?;
+    Ok(Found::one(build::describe(&built)))
+}
+
+/// With nextest where it is installed: it runs the tests of several programs at once.
+pub(super) fn unit(context: &Context) -> Result<Found, Error> {
+    let has_nextest = Command::new("cargo-nextest").arg("--version").output().is_ok();
+    if !has_nextest {
+        let log = step::log("unit");
+        let command = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
+        let ended = step::run(&command, &log, context.limit)?;
+        return Ok(judge(&ended, &log, counts_of_cargo));
+    }
+    let log = step::log("unit");
+    let mut command = workspace::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+    command.args(["--status-level=fail", "--final-status-level=fail", "--color=never"]);
+    command.arg("--hide-progress-bar");
+    let ended = step::run(&command, &log, context.limit)?;
+    let mut found = judge(&ended, &log, counts_of_nextest);
+    let examples_log = step::log("unit-documentation");
+    let command = workspace::cargo(&["test", "--workspace", "--doc", "--quiet"]);
+    let ended = step::run(&command, &examples_log, context.limit)?;
+    let examples = judge(&ended, &examples_log, counts_of_cargo);
+    found.passed += examples.passed;
+    found.failed += examples.failed;
+    found.details.push_str(&examples.details);
+    Ok(found)
+}
+
+/// Each target runs on its seeds for some seconds.
+pub(super) fn fuzz(context: &Context) -> Result<Found, Error> {
+    let folder = workspace::root().join("fuzz");
+    let targets = fuzz_targets(&folder)?;
+    let [short, long] = FUZZ_SECONDS;
+    let seconds = if context.is_long { long } else { short };
+    let mut found = Found::default();
+    for target in &targets {
+        let log = step::log(&format!("fuzz-{target}"));
+        let mut command = Command::new(folder.join("run.sh"));
+        command.arg(target).arg(format!("-max_total_time={seconds}"));
+        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target().join("fuzz"));
+        let ended = step::run(&command, &log, FUZZ_BUILD_LIMIT + Duration::from_secs(seconds))?;
+        if ended.succeeded() {
+            found.passed += 1;
+        } else {
+            found.failed += 1;
+            let tail = step::tail(&log, DETAILS_LINES);
+            found.details.push_str(&format!("{target} {}\n{tail}\n", ended.words()));
+        }
+    }
+    found.note = format!("{seconds} s each: {}", targets.join(" "));
+    Ok(found)
+}
+
+fn fuzz_targets(folder: &Path) -> Result<Vec<String>, Error> {
+    let folder = folder.join("fuzz_targets");
+    let entries = fs::read_dir(&folder).doing(|| format!("list {}", folder.display()))?;
+    let mut targets: Vec<String> = entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
+        .collect();
+    targets.sort();
+    Ok(targets)
+}
+
+fn one(context: &Context, name: &str, command: &Command) -> Result<Found, Error> {
+    let log = step::log(name);
+    let ended = step::run(command, &log, context.limit)?;
+    Ok(judge(&ended, &log, |_| Some((1, 0))))
+}
+
+/// A bad end without a failed test (it doesn't compile, it takes too long) is a failure, too.
+pub(super) fn judge(
+    ended: &step::Ended,
+    log: &Path,
+    counts: impl Fn(&str) -> Option<(u64, u64)>,
+) -> Found {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let (passed, failed) = counts(&text).unwrap_or_default();
+    if ended.succeeded() {
+        return Found { passed, failed, ..Found::default() };
+    }
+    let details = format!(
+        "it {}; all of it is in {}\n{}",
+        ended.words(),
+        log.display(),
+        step::tail(log, DETAILS_LINES)
+    );
+    // What passed before a suite that is one test failed isn't known.
+    let passed = if failed == 0 { 0 } else { passed };
+    Found { passed, failed: failed.max(1), details, ..Found::default() }
+}
+
+/// `Summary [   0.5s] 12 tests run: 11 passed (1 slow), 1 failed, 2 skipped`
+fn counts_of_nextest(text: &str) -> Option<(u64, u64)> {
+    let summary = text.lines().rfind(|line| line.trim_start().starts_with("Summary ["))?;
+    let after = summary.split_once("run:")?.1;
+    let count = |word: &str| {
+        after.split(',').find_map(|part| {
+            let mut words = part.split_whitespace();
+            let number = words.next()?.parse().ok()?;
+            (words.next()? == word).then_some(number)
+        })
+    };
+    let timed_out: u64 = count("timed").unwrap_or_default();
+    Some((count("passed").unwrap_or_default(), count("failed").unwrap_or(0) + timed_out))
+}
+
+/// All lines `test result: ok. 3 passed; 0 failed; …`
+fn counts_of_cargo(text: &str) -> Option<(u64, u64)> {
+    let results = text.lines().filter(|line| line.starts_with("test result:"));
+    let mut sum = (0, 0);
+    for line in results {
+        let count = |word: &str| {
+            let before = line.split_once(word)?.0.trim_end();
+            before.rsplit(' ').next()?.parse::<u64>().ok()
+        };
+        sum.0 += count("passed;")?;
+        sum.1 += count("failed;")?;
+    }
+    Some(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nextest_is_understood() {
+        let text = "    FAIL x\n     Summary [   2.031s] 345 tests run: 343 passed (2 slow), 1 failed, \
+                    1 timed out, 3 skipped\n";
+        assert_eq!(counts_of_nextest(text), Some((343, 2)));
+        let text = "     Summary [   2.031s] 5 tests run: 5 passed, 0 skipped\n";
+        assert_eq!(counts_of_nextest(text), Some((5, 0)));
+        assert_eq!(counts_of_nextest("error: could not compile"), None);
+    }
+
+    #[test]
+    fn cargo_is_understood() {
+        let text = "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured\nother\n\
+                    test result: FAILED. 4 passed; 2 failed; 0 ignored\n";
+        assert_eq!(counts_of_cargo(text), Some((7, 2)));
+    }
+
+    #[test]
+    fn a_suite_that_ends_badly_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo error; exit 101"]);
+        let ended = step::run(&command, &log, Duration::from_secs(60)).unwrap();
+        let found = judge(&ended, &log, |_| None);
+        assert_eq!((found.passed, found.failed), (0, 1));
+        assert!(found.details.contains("exit code 101"), "{}", found.details);
+    }
+}
