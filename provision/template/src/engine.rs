@@ -8,7 +8,7 @@ use minijinja::Value;
 use yaml::{Node, NodeValue};
 
 use crate::error::{Outcome, TemplateError};
-use crate::limits::MAX_CACHED_PROGRAMS;
+use crate::limits::{MAX_CACHED_PROGRAMS, MAX_STEPS};
 use crate::lower::{compile_expression, compile_template};
 use crate::program::{Formula, Name, Program};
 use crate::run::{Run, placed};
@@ -23,6 +23,7 @@ pub struct Engine {
     /// By options, then text: a run uses few different options.
     files: RwLock<Vec<(TemplateOptions, Arc<Cache<Program>>)>>,
     value_options: TemplateOptions,
+    steps: u64,
 }
 
 type Cached<T> = Result<Arc<T>, TemplateError>;
@@ -71,7 +72,19 @@ impl Engine {
                 keep_trailing_newline: false,
                 ..TemplateOptions::default()
             },
+            steps: MAX_STEPS,
         }
+    }
+
+    /// Lowers how many steps one render may take: for texts that are not trusted to end.
+    #[must_use]
+    pub fn limited_to(mut self, steps: u64) -> Self {
+        self.steps = steps.min(MAX_STEPS);
+        self
+    }
+
+    pub(crate) fn steps(&self) -> u64 {
+        self.steps
     }
 
     /// Whose rules it follows.

@@ -189,11 +189,19 @@ impl Spot {
         let block = source.starts_with(['|', '>']);
         let nth = if block { self.line + 1 } else { self.line };
         let same = lines.get(nth).filter(|(_, line)| line.contains(wanted));
-        let (start, line) =
-            same.or_else(|| lines.iter().find(|(_, line)| line.contains(wanted)))?;
+        let found = same.or_else(|| lines.iter().find(|(_, line)| line.contains(wanted)));
+        let Some((start, line)) = found else { return self.locate_words(source) };
         let indent = line.find(wanted)?;
         let trimmed = self.line_text.len() - self.line_text.trim_start().len();
         let offset = start + indent + self.offset.saturating_sub(trimmed);
+        Some(self.scalar.slice(offset, self.length))
+    }
+
+    /// The place in a scalar whose lines were folded: the same words, counted from its start.
+    fn locate_words(&self, source: &str) -> Option<Span> {
+        let words = self.line_text.get(self.offset..)?.get(..self.length)?;
+        let before = self.line_text.get(..self.offset)?.matches(words).count();
+        let (offset, _) = source.match_indices(words).nth(before)?;
         Some(self.scalar.slice(offset, self.length))
     }
 }

@@ -1,8 +1,8 @@
 //! Every limit of evaluation, in one place.
 
 /// Evaluation steps (expressions, statements, loop turns) of one render. A step takes some 50 ns,
-/// so this is about two seconds; the largest templates of real roles take some 100,000.
-pub(crate) const MAX_STEPS: u64 = 40_000_000;
+/// so this is about a second; the largest templates of real roles take some 100,000.
+pub(crate) const MAX_STEPS: u64 = 20_000_000;
 
 /// Bytes that one render may write; a configuration file beyond that is a mistake.
 pub(crate) const MAX_OUTPUT_BYTES: usize = 64 * 1024 * 1024;

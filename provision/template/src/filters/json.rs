@@ -53,11 +53,11 @@ fn style(call: &mut Call, mut style: JsonStyle) -> Outcome<JsonStyle> {
             style.item_separator = ",".into();
         }
     }
-    if let Some(separators) = call.option("separators").filter(|value| !value.is_none()) {
-        if let [item, key] = iterate(&separators)?.as_slice() {
-            style.item_separator = text_of(item);
-            style.key_separator = text_of(key);
-        }
+    let separators = call.option("separators").filter(|value| !value.is_none());
+    let separators = separators.map(|value| iterate(&value)).transpose()?;
+    if let Some([item, key]) = separators.as_deref() {
+        style.item_separator = text_of(item);
+        style.key_separator = text_of(key);
     }
     if let Some(sort) = call.option("sort_keys") {
         style.sort_keys = is_true(&sort);

@@ -137,8 +137,9 @@ fn closes_repetition(out: &str) -> bool {
     let Some(at) = out.rfind('{') else { return false };
     let escaped = out.get(..at).is_some_and(|before| before.ends_with('\\'));
     let inner = out.get(at + 1..).unwrap_or("x");
-    !escaped && inner.bytes().all(|byte| byte.is_ascii_digit() || byte == b',')
-        || inner.starts_with(|c: char| c.is_alphabetic() || c == '_') && !escaped
+    let counts = inner.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
+    let class = inner.starts_with(|c: char| c.is_alphabetic() || c == '_');
+    !escaped && (counts || class)
 }
 
 /// The error of a match that took too long.

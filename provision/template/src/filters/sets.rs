@@ -10,10 +10,10 @@ use crate::value::{equal, iterate, list_value, tuple_value};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("combinations", |_, call| arrangements(call, false)),
-    pure("difference", |_, call| set(call, |left, right| without(left, right))),
-    pure("intersect", |_, call| set(call, |left, right| within(left, right))),
+    pure("difference", |_, call| set(call, without)),
+    pure("intersect", |_, call| set(call, within)),
     pure("permutations", |_, call| arrangements(call, true)),
-    pure("product", |run, call| product(run, call)),
+    pure("product", product),
     pure("symmetric_difference", |_, call| {
         set(call, |left, right| {
             let mut out = without(left, right);

@@ -121,8 +121,11 @@ fn loose_order(left: &str, right: &str) -> Outcome<Ordering> {
     Ok(left_parts.len().cmp(&right_parts.len()))
 }
 
+/// Numbers and the pre-release mark of a strict version.
+type StrictParts = ([u64; 3], Option<(char, u64)>);
+
 /// distutils' `StrictVersion`: `1.2`, `1.2.3`, with `a1` or `b1` behind.
-fn strict_parts(text: &str) -> Outcome<([u64; 3], Option<(char, u64)>)> {
+fn strict_parts(text: &str) -> Outcome<StrictParts> {
     let invalid = || {
         TemplateError::failed(format!("Version comparison failed: invalid version number '{text}'"))
     };

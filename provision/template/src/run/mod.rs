@@ -26,7 +26,7 @@ pub(crate) use variables::Lazy;
 
 use crate::engine::Engine;
 use crate::error::{At, Outcome, Spot, TemplateError};
-use crate::limits::{MAX_DEPTH, MAX_STEPS};
+use crate::limits::MAX_DEPTH;
 use crate::program::{Formula, Name, Program, Stmt};
 use crate::scope::{Dialect, Outside, OutsideError, Scope, TemplateOptions};
 use crate::value::{
@@ -93,9 +93,10 @@ impl<'a> Run<'a> {
     /// Counts one step.
     pub(crate) fn step(&mut self) -> Outcome<()> {
         self.steps += 1;
-        if self.steps > MAX_STEPS {
+        let limit = self.engine.steps();
+        if self.steps > limit {
             return Err(TemplateError::failed(format!(
-                "the template does not end: it took more than {MAX_STEPS} steps"
+                "the template does not end: it took more than {limit} steps"
             )));
         }
         Ok(())

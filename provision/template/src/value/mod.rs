@@ -231,8 +231,8 @@ pub fn to_boolean(value: &Value) -> Option<bool> {
         View::Bool(value) => Some(value),
         View::Int(1) => Some(true),
         View::Int(0) => Some(false),
-        View::Float(number) if number == 1.0 => Some(true),
-        View::Float(number) if number == 0.0 => Some(false),
+        View::Float(1.0) => Some(true),
+        View::Float(0.0) => Some(false),
         View::Text(text) => match text.trim().to_lowercase().as_str() {
             "y" | "yes" | "on" | "1" | "true" | "t" | "1.0" => Some(true),
             "n" | "no" | "off" | "0" | "false" | "f" | "0.0" => Some(false),
