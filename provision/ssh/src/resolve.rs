@@ -167,11 +167,7 @@ pub(crate) fn resolve(
         agent_socket: agent,
         known_hosts,
         learn_into,
-        storage: if config.flag("hashknownhosts")?.unwrap_or(false) {
-            NameStorage::Hashed
-        } else {
-            NameStorage::Plain
-        },
+        storage: storage(config)?,
         policy: options.host_key_policy.or(config.host_key_policy()?).unwrap_or_default(),
         password: options.password.clone(),
         jump: match &options.jump {
@@ -189,17 +185,26 @@ pub(crate) fn resolve(
             .unwrap_or(KEEPALIVE_INTERVAL),
         keepalive_max: options.keepalive_max.or(config.keepalive_max()?).unwrap_or(KEEPALIVE_MAX),
         address_family: config.address_family()?,
-        methods: AllowedMethods {
-            public_key: config.allows_method("publickey")?,
-            password: config.allows_method("password")?,
-            keyboard_interactive: config.allows_method("keyboard-interactive")?,
-        },
+        methods: allowed_methods(config)?,
         algorithms: config.algorithm_limits(),
         host,
         port,
         user,
         name,
     })
+}
+
+fn allowed_methods(config: &HostConfig) -> Result<AllowedMethods, SshError> {
+    Ok(AllowedMethods {
+        public_key: config.allows_method("publickey")?,
+        password: config.allows_method("password")?,
+        keyboard_interactive: config.allows_method("keyboard-interactive")?,
+    })
+}
+
+fn storage(config: &HostConfig) -> Result<NameStorage, SshError> {
+    let is_hashed = config.flag("hashknownhosts")?.unwrap_or(false);
+    Ok(if is_hashed { NameStorage::Hashed } else { NameStorage::Plain })
 }
 
 fn identities(
