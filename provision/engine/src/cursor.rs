@@ -200,6 +200,18 @@ impl Cursor {
         &self.frames
     }
 
+    /// Whether the current entry is a flush of the play before which nothing but fact gathering
+    /// stands.
+    #[must_use]
+    pub fn is_at_first_flush(&self) -> bool {
+        let [frame] = self.frames.as_slice() else { return false };
+        (0..frame.next).all(|index| match frame.items.get(index) {
+            Some(Entry::Item(Item::Flush)) => true,
+            Some(Entry::Item(Item::Task(task))) => index == 0 && task.module.name == "setup",
+            _ => false,
+        })
+    }
+
     /// Goes down into blocks and up out of finished lists until something is to be done; does
     /// not move past it.
     pub fn next(&mut self) -> Next {

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use provision_playbook::model::{Context, Directives, Loop, Task};
 use provision_protocol::modules::{ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
-use provision_template::{TemplateError, Value, is_omit};
+use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
 use yaml::{Node, NodeValue};
 
 use crate::outside::Outside;
 use crate::prepare::{self, Content};
-use crate::variables::{Layer, View};
+use crate::variables::{Layer, View, dictionary};
 
 /// Why an evaluation has no result.
 #[derive(Debug)]
@@ -477,7 +477,7 @@ impl<'a> Evaluator<'a> {
                 raw.remove(&name);
                 continue;
             }
-            raw.insert(name, provision_template::to_json(&without_omitted(value)));
+            raw.insert(name, provision_template::to_json(&value_without_omitted(&value)));
         }
         Ok(raw)
     }
@@ -655,30 +655,5 @@ fn loop_facts(values: &[Value], index: usize) -> Value {
     if let Some(previous) = index.checked_sub(1).and_then(|previous| values.get(previous)) {
         facts.push(("previtem", previous.clone()));
     }
-    facts.into_iter().collect()
-}
-
-/// A value without the entries that are `omit`.
-fn without_omitted(value: Value) -> Value {
-    match value.kind() {
-        minijinja::value::ValueKind::Map => {
-            let Ok(keys) = value.try_iter() else { return value };
-            let keys: Vec<Value> = keys.collect();
-            let entries: Vec<(Value, Value)> = keys
-                .into_iter()
-                .map(|key| {
-                    let entry = value.get_item(&key).unwrap_or_default();
-                    (key, entry)
-                })
-                .filter(|(_, entry)| !is_omit(entry))
-                .map(|(key, entry)| (key, without_omitted(entry)))
-                .collect();
-            Value::from_iter(entries)
-        }
-        minijinja::value::ValueKind::Seq => match value.try_iter() {
-            Ok(items) => items.filter(|item| !is_omit(item)).map(without_omitted).collect(),
-            Err(_) => value,
-        },
-        _ => value,
-    }
+    dictionary(facts)
 }

@@ -36,12 +36,6 @@ impl Horizon {
         self.world.insert(task, world);
     }
 
-    /// Whether a task was recorded.
-    #[must_use]
-    pub fn knows(&self, task: TaskId) -> bool {
-        self.world.contains_key(&task)
-    }
-
     fn is_world(&self, task: &Task) -> bool {
         // A dynamic include may bring anything. Unknown tasks come with includes.
         task.include.is_some() || self.world.get(&task.id).copied().unwrap_or(true)

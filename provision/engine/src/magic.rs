@@ -6,7 +6,7 @@ use minijinja::value::{Enumerator, Object, ObjectRepr};
 use provision_template::{Slot, Value};
 
 use crate::outside::Outside;
-use crate::variables::View;
+use crate::variables::{View, dictionary};
 
 /// Names that [`value`] knows.
 pub const NAMES: &[&str] = &[
@@ -194,7 +194,7 @@ fn group_names(view: &View) -> Value {
 
 fn groups(view: &View) -> Value {
     let groups = view.world.groups();
-    groups.iter().map(|(name, members)| (name.clone(), texts(members))).collect()
+    dictionary(groups.iter().map(|(name, members)| (name.as_str(), texts(members))))
 }
 
 fn inventory_place(view: &View, name: &str) -> Option<Value> {
@@ -217,7 +217,7 @@ fn version() -> Value {
         ("minor", 18.into()),
         ("revision", 19.into()),
     ];
-    entries.into_iter().collect()
+    dictionary(entries)
 }
 
 /// `hostvars`: hosts to their variables, evaluated when read.

@@ -91,12 +91,11 @@ impl Reaches {
         if provision_template::has_template(&value) {
             self.definitions.entry(name.to_owned()).or_default().push(value);
             self.known.clear();
-            self.classes.clear();
         }
     }
 
-    /// What is known of a task.
-    pub fn classify(&mut self, world: &World, task: &Arc<Task>) -> Class {
+    /// Adds the definitions of a task's surroundings.
+    pub fn define_around(&mut self, task: &Task) {
         for context in task.context.chain() {
             if let Some(vars) = &context.directives.vars {
                 self.define(vars);
@@ -110,6 +109,11 @@ impl Reaches {
                 }
             }
         }
+    }
+
+    /// What is known of a task. The first answer stays: announced steps rest on it. So define
+    /// everything around all tasks of a list before the first of them is classified.
+    pub fn classify(&mut self, world: &World, task: &Arc<Task>) -> Class {
         if let Some(class) = self.classes.get(&task.id) {
             return *class;
         }
@@ -133,6 +137,8 @@ impl Reaches {
         let world_module = match (module.name, module.scope) {
             // Reading an archive that is not local may read from another host.
             ("unarchive" | "copy" | "template", ModuleScope::World) => true,
+            // Flushes handlers, ends plays.
+            ("meta", _) => true,
             (_, scope) => scope == ModuleScope::World,
         };
         let scope = if world_module || delegated || once || fatal || throttled {

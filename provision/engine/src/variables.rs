@@ -72,6 +72,13 @@ impl Layer {
     }
 }
 
+/// A dictionary as templates see it.
+#[must_use]
+pub fn dictionary<K: Into<Value>>(entries: impl IntoIterator<Item = (K, Value)>) -> Value {
+    let entries = entries.into_iter().map(|(key, value)| (key.into(), value));
+    Value::from_object(entries.collect::<IndexMap<Value, Value>>())
+}
+
 /// Layers made from mappings, each made once.
 #[derive(Debug, Default)]
 pub struct Layers {
@@ -235,9 +242,9 @@ impl Learned {
     fn all_facts(&self) -> Found {
         self.read(|state| match state.pending_facts {
             Some(token) => Found::Pending(token),
-            None => Found::Slot(Slot::Data(
-                state.facts.iter().map(|(name, value)| (name.to_string(), value.clone())).collect(),
-            )),
+            None => Found::Slot(Slot::Data(dictionary(
+                state.facts.iter().map(|(name, value)| (&**name, value.clone())),
+            ))),
         })
     }
 

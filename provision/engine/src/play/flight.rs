@@ -542,7 +542,7 @@ fn failed_task(task: &Task) -> Value {
     let name = task.name.as_ref().and_then(yaml::Node::as_str).unwrap_or(&task.module_written);
     let entries: [(&str, Value); 2] =
         [("name", name.into()), ("action", task.module_written.as_str().into())];
-    entries.into_iter().collect()
+    crate::variables::dictionary(entries)
 }
 
 /// What people should read of a result.

@@ -1,6 +1,6 @@
 //! Dynamic includes: what a file or role brings in, where it stands in the play.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
@@ -24,20 +24,9 @@ pub struct Includes {
     loaded: HashMap<(TaskId, String), Arc<Vec<Item>>>,
     /// Numbers of the files at a position and loop item.
     numbers: BTreeMap<(Position, u32), Vec<String>>,
-    classified: HashSet<(usize, u8)>,
-    keep: Vec<Items>,
 }
 
 impl Includes {
-    /// Whether a list was classified; counts as classified from now on.
-    pub(super) fn classified(&mut self, items: &Items) -> bool {
-        if !self.classified.insert(items.address()) {
-            return true;
-        }
-        self.keep.push(items.clone());
-        false
-    }
-
     fn number(&mut self, position: &Position, item: u32, name: &str) -> u32 {
         let names = self.numbers.entry((position.clone(), item)).or_default();
         let number = names.iter().position(|known| known == name).unwrap_or_else(|| {
@@ -212,6 +201,11 @@ impl PlayRun<'_> {
             Ok(items) => Arc::new(items),
             Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
         };
+        let (handlers, roles) = loader.take_imported();
+        drop(loader);
+        self.handlers.extend(handlers);
+        roles.into_iter().for_each(|role| self.state.publish_role(role));
+        self.classify_all(&items);
         self.includes.loaded.insert(key, items.clone());
         Ok(items)
     }
@@ -242,6 +236,7 @@ impl PlayRun<'_> {
             self.state.publish_role(included.role_use.clone());
         }
         let items = Arc::new(included.items);
+        self.classify_all(&items);
         self.includes.loaded.insert(key, items.clone());
         Ok(items)
     }

@@ -434,7 +434,7 @@ fn wrap(
             .unwrap_or_default();
         (name, value)
     });
-    provision_template::Slot::Data(values.collect())
+    provision_template::Slot::Data(crate::variables::dictionary(values))
 }
 
 fn debug(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {

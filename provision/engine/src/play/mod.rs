@@ -16,10 +16,10 @@ use std::sync::{Arc, Mutex};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
 use provision_playbook::Loader;
-use provision_playbook::model::{Handler, RoleIdentity, Strategy, Task, TaskId};
+use provision_playbook::model::{Handler, Item, RoleIdentity, Strategy, Task};
 use tokio::sync::mpsc;
 
-use crate::cursor::Cursor;
+use crate::cursor::{Cursor, Entry};
 use crate::event::Event;
 use crate::evaluate::Plan;
 use crate::horizon::Horizon;
@@ -192,8 +192,25 @@ impl<'a> PlayRun<'a> {
         }
     }
 
+    /// Classifies everything below some items, and all handlers.
+    pub(crate) fn classify_all(&mut self, items: &[Item]) {
+        let mut tasks: Vec<Arc<Task>> = Vec::new();
+        for item in items {
+            include::collect_tasks(Entry::Item(item), &mut tasks);
+        }
+        tasks.extend(self.handlers.iter().map(|handler| handler.task.clone()));
+        for task in &tasks {
+            self.shared.reaches.define_around(task);
+        }
+        for task in tasks {
+            self.classify(&task);
+        }
+    }
+
     /// Runs the play to its end on this batch.
     pub async fn run(&mut self) {
+        let play = self.state.play.clone();
+        self.classify_all(&play.items);
         for index in 0..self.hosts.len() {
             let Some(host) = self.hosts.get_mut(index) else { continue };
             match self.shared.pool.open(&host.session, &host.variables) {
@@ -449,9 +466,5 @@ impl<'a> PlayRun<'a> {
     /// Variables that dynamic includes brought in, outermost first.
     pub(crate) fn include_layers(cursor: &Cursor) -> Vec<Arc<Layer>> {
         cursor.frames().iter().filter_map(|frame| frame.variables.clone()).collect()
-    }
-
-    pub(crate) fn is_classified(&self, task: TaskId) -> bool {
-        self.horizon.knows(task)
     }
 }

@@ -63,7 +63,8 @@ impl PlayRun<'_> {
                 Going::On
             }
             Next::Flush { position } => {
-                if self.handlers.is_empty() {
+                // Nothing ran since the play began, or there is nothing to run.
+                if self.handlers.is_empty() || host.cursor.is_at_first_flush() {
                     host.cursor.advance();
                     return Going::On;
                 }
@@ -110,42 +111,26 @@ impl PlayRun<'_> {
         flow: provision_plan::Flow,
         turn: Turn,
     ) -> Going {
-        self.classify_ahead(index);
         let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
+        // What a flush or an include leads to is not known yet: it may be anything.
+        let opens = match &ahead.kind {
+            AheadKind::Flush => true,
+            AheadKind::Task { task, .. } => task.include.is_some(),
+        };
+        let within = opens.then(|| ahead.position.child(0));
         let step = Step {
             position: ahead.position.clone(),
             scope,
             evaluation,
             flow,
             turn,
-            world_after: self.horizon.after(&host.cursor),
+            world_after: within.or_else(|| self.horizon.after(&host.cursor)),
             world_if_failed: self.horizon.if_failed(&host.cursor),
         };
         host.ahead = Some(ahead);
         let told = self.dispatcher.next_is(index, step);
         self.complain(told.err());
         Going::On
-    }
-
-    /// Classifies every task of the lists that the host is in, so that the horizon knows them.
-    fn classify_ahead(&mut self, index: HostIndex) {
-        let Some(host) = self.hosts.get(index.0) else { return };
-        let lists: Vec<crate::cursor::Items> =
-            host.cursor.frames().iter().map(|frame| frame.items.clone()).collect();
-        for items in lists {
-            if self.includes.classified(&items) {
-                continue;
-            }
-            let mut tasks: Vec<Arc<Task>> = Vec::new();
-            for entry in (0..items.len()).filter_map(|entry| items.get(entry)) {
-                super::include::collect_tasks(entry, &mut tasks);
-            }
-            for task in tasks {
-                if !self.is_classified(task.id) {
-                    self.classify(&task);
-                }
-            }
-        }
     }
 
     /// Tasks that tags leave out, handlers that nobody notified, roles that already ran.
