@@ -47,7 +47,7 @@ const TASKS: &[Parameter] = &[
 ];
 
 pub(super) const MODULES: &[ModuleSpec] = &[
-    on_controller(
+    open(world(on_controller(
         "add_host",
         &[&[
             Parameter::new("name", Kind::Text, "host to add")
@@ -57,7 +57,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
                 .aliases(&["group", "groupname"]),
         ]],
         "adds a host to the inventory of this run",
-    ),
+    ))),
     on_controller(
         "assert",
         &[&[
