@@ -11,7 +11,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         None => PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").ok_or("no manifest folder")?)
             .join("../../target/helper-image"),
     };
-    let (image, digest) = (folder.join("provision-target.gz"), folder.join("provision-target.sha256"));
+    let (image, digest) =
+        (folder.join("provision-target.gz"), folder.join("provision-target.sha256"));
     println!("cargo::rerun-if-changed={}", image.display());
     println!("cargo::rerun-if-changed={}", digest.display());
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("no output folder")?).join("helper.rs");

@@ -42,7 +42,8 @@ pub async fn apply(arguments: Apply) -> Exit {
         Ok(loaded) => loaded,
         Err(failure) => return refuse(&failure),
     };
-    if arguments.syntax_check || arguments.list_hosts || arguments.list_tasks || arguments.list_tags {
+    if arguments.syntax_check || arguments.list_hosts || arguments.list_tasks || arguments.list_tags
+    {
         return list(&arguments, &loaded);
     }
     let connection = match connection(&arguments.reach, arguments.ask_become_pass) {
@@ -220,12 +221,15 @@ fn list(arguments: &Apply, loaded: &Loaded) -> Exit {
         }
         if arguments.list_tasks {
             println!("  tasks:");
-            for task in provision_playbook::list::tasks_of(play, &arguments.tags, &arguments.skip_tags) {
+            for task in
+                provision_playbook::list::tasks_of(play, &arguments.tags, &arguments.skip_tags)
+            {
                 println!("    {}  [{}]", task.title, task.tags.join(", "));
             }
         }
         if arguments.list_tags {
-            let tags = provision_playbook::list::tags_of(play, &arguments.tags, &arguments.skip_tags);
+            let tags =
+                provision_playbook::list::tags_of(play, &arguments.tags, &arguments.skip_tags);
             println!("  tags: {}", tags.join(", "));
         }
     }

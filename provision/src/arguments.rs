@@ -24,7 +24,7 @@ pub enum Command {
     /// Run playbooks
     Apply(Box<Apply>),
     /// Show the keys of hosts and add them to known_hosts
-    Trust(Trust),
+    Trust(Box<Trust>),
     /// Show the exit codes and what they mean
     ExitCodes,
 }

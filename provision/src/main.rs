@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let exit = runtime.block_on(async {
         match arguments.command {
             Command::Apply(apply) => apply::apply(*apply).await,
-            Command::Trust(trust) => trust::trust(trust).await,
+            Command::Trust(trust) => trust::trust(*trust).await,
             Command::ExitCodes => {
                 print!("{}", exit::table());
                 Exit::Done

@@ -88,8 +88,12 @@ impl Printer {
         let (Some(live), Some(task)) = (&mut self.live, &self.task) else { return };
         let waiting = task.hosts.saturating_sub(task.results.len());
         let seconds = task.begun.elapsed().as_secs();
-        live.show(&format!("  … {}  {} of {} hosts, {waiting} to go, {seconds} s",
-            task.title, task.results.len(), task.hosts));
+        live.show(&format!(
+            "  … {}  {} of {} hosts, {waiting} to go, {seconds} s",
+            task.title,
+            task.results.len(),
+            task.hosts
+        ));
     }
 
     fn close_task(&mut self) {
@@ -136,15 +140,22 @@ impl Printer {
             for (text, results) in groups {
                 let hosts: Vec<&str> = results.iter().map(|result| result.host.as_str()).collect();
                 let all = results.len() == task.results.len() && results.len() > 3;
-                let hosts = if all { format!("all {} hosts", results.len()) } else { hosts.join(", ") };
+                let hosts =
+                    if all { format!("all {} hosts", results.len()) } else { hosts.join(", ") };
                 let (style, word) = word(status);
                 let first = format!("    {} {hosts}", styled(style, word));
-                let place = if status == Status::Failed { format!("  ({})", task.place) } else { String::new() };
+                let place = if status == Status::Failed {
+                    format!("  ({})", task.place)
+                } else {
+                    String::new()
+                };
                 if text.is_empty() {
                     lines.push(format!("{first}{}", styled(FAINT, &place)));
                 } else {
                     lines.push(format!("{first}{}", styled(FAINT, &place)));
-                    lines.extend(text.lines().take(MESSAGE_LINES).map(|line| format!("      {line}")));
+                    lines.extend(
+                        text.lines().take(MESSAGE_LINES).map(|line| format!("      {line}")),
+                    );
                 }
             }
         }
@@ -169,7 +180,11 @@ impl Printer {
                 lines.extend(text.map(|line| format!("      {line}")));
             } else if self.verbosity.level > 0 && result.status != Status::Skipped {
                 let shown = serde_json::to_string_pretty(&result.result).unwrap_or_default();
-                lines.push(format!("    {}{label} {}", styled(STRONG, &result.host), word(result.status).1));
+                lines.push(format!(
+                    "    {}{label} {}",
+                    styled(STRONG, &result.host),
+                    word(result.status).1
+                ));
                 lines.extend(harmless(&shown).lines().map(|line| format!("      {line}")));
             } else if self.verbosity.level > 0
                 && let Some(message) = &result.message
@@ -377,14 +392,11 @@ impl Sink for Printer {
                     live.clear();
                 }
                 let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
-                anstream::eprintln!(
-                    "{} {host}{}",
-                    styled(CHANGED, "warning:"),
-                    harmless(message)
-                );
+                anstream::eprintln!("{} {host}{}", styled(CHANGED, "warning:"), harmless(message));
             }
             Event::HostUnreachable { host, message, hint } => {
-                let line = format!("  {} {host}: {}", styled(BAD, "unreachable"), harmless(message));
+                let line =
+                    format!("  {} {host}: {}", styled(BAD, "unreachable"), harmless(message));
                 self.say(&line);
                 if let Some(hint) = hint {
                     self.say(&format!("    {} {}", styled(STRONG, "hint:"), harmless(hint)));

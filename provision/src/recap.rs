@@ -100,7 +100,12 @@ fn grouped(failures: &[Failure]) -> Vec<String> {
             "" => String::new(),
             place => format!("  ({place})"),
         };
-        lines.push(format!("  {count} ({}): {}{}", hosts.join(", "), failure.task, styled(FAINT, &place)));
+        lines.push(format!(
+            "  {count} ({}): {}{}",
+            hosts.join(", "),
+            failure.task,
+            styled(FAINT, &place)
+        ));
         lines.extend(failure.message.lines().take(6).map(|line| format!("    {line}")));
     }
     lines
@@ -141,10 +146,7 @@ fn next_step(outcome: Outcome, failures: &[Failure]) -> Option<String> {
             "run it again: what is done stays done, notified handlers are remembered".to_owned(),
         ),
         _ if hosts.is_empty() => None,
-        _ => Some(format!(
-            "when mended, run it again with --limit {}",
-            hosts.join(",")
-        )),
+        _ => Some(format!("when mended, run it again with --limit {}", hosts.join(","))),
     }
 }
 
@@ -160,7 +162,8 @@ mod tests {
             place: "a.yml:1:1".into(),
             message: message.into(),
         };
-        let lines = grouped(&[failure("a", "disk full"), failure("b", "disk full"), failure("c", "x")]);
+        let lines =
+            grouped(&[failure("a", "disk full"), failure("b", "disk full"), failure("c", "x")]);
         assert_eq!(lines.len(), 4);
         assert!(lines[0].contains("2 hosts (a, b): install"), "{lines:?}");
     }

@@ -220,8 +220,8 @@ async fn greet(
 /// Where this machine keeps things between runs.
 #[must_use]
 pub fn state_folder() -> PathBuf {
-    let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state"))
-    });
+    let base = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/state")));
     base.unwrap_or_else(|| PathBuf::from("/var/tmp")).join("provision")
 }

@@ -101,7 +101,8 @@ fn options(
     if defaults.accept_new {
         options.host_key_policy = Some(HostKeyPolicy::AcceptNew);
     }
-    let checking = variables.first(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"])?;
+    let checking =
+        variables.first(&["ansible_host_key_checking", "ansible_ssh_host_key_checking"])?;
     if checking.is_some_and(|text| matches!(text.to_lowercase().as_str(), "false" | "no" | "0")) {
         options.host_key_policy = Some(HostKeyPolicy::Off);
     }
@@ -130,7 +131,10 @@ fn arguments(written: &str, options: &mut ConnectOptions) -> Result<(), String> 
             _ => (word.clone(), None),
         };
         let mut value = || {
-            attached.clone().or_else(|| words.next()).ok_or_else(|| format!("`{flag}` needs a value"))
+            attached
+                .clone()
+                .or_else(|| words.next())
+                .ok_or_else(|| format!("`{flag}` needs a value"))
         };
         match flag.as_str() {
             "-o" => option(&value()?, options)?,
@@ -155,7 +159,12 @@ fn option(written: &str, options: &mut ConnectOptions) -> Result<(), String> {
         .split_once(['=', ' '])
         .map(|(key, value)| (key.trim(), value.trim()))
         .ok_or_else(|| format!("`{written}` is not KEY=VALUE"))?;
-    let seconds = || value.parse().map(Duration::from_secs).map_err(|_| format!("`{value}` is not a number of seconds"));
+    let seconds = || {
+        value
+            .parse()
+            .map(Duration::from_secs)
+            .map_err(|_| format!("`{value}` is not a number of seconds"))
+    };
     match key.to_lowercase().as_str() {
         "userknownhostsfile" => {
             options.known_hosts_files = value.split_whitespace().map(PathBuf::from).collect();
@@ -174,10 +183,20 @@ fn option(written: &str, options: &mut ConnectOptions) -> Result<(), String> {
         "identitiesonly" => options.identities_only = Some(value.eq_ignore_ascii_case("yes")),
         "connecttimeout" => options.connect_timeout = Some(seconds()?),
         "serveraliveinterval" => options.keepalive_interval = Some(seconds()?),
-        "controlmaster" | "controlpersist" | "controlpath" | "compression" | "loglevel"
-        | "preferredauthentications" | "passwordauthentication" | "kbdinteractiveauthentication"
-        | "forwardagent" | "batchmode" | "tcpkeepalive" | "serveralivecountmax"
-        | "gssapiauthentication" | "addkeystoagent" => {}
+        "controlmaster"
+        | "controlpersist"
+        | "controlpath"
+        | "compression"
+        | "loglevel"
+        | "preferredauthentications"
+        | "passwordauthentication"
+        | "kbdinteractiveauthentication"
+        | "forwardagent"
+        | "batchmode"
+        | "tcpkeepalive"
+        | "serveralivecountmax"
+        | "gssapiauthentication"
+        | "addkeystoagent" => {}
         _ => return Err(format!("`-o {key}` is not supported")),
     }
     Ok(())

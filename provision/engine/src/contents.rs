@@ -32,8 +32,7 @@ impl Ledger {
     /// Whether a content is sent without being asked for.
     #[must_use]
     pub fn goes_along(&self, content: &Content) -> bool {
-        content.reference.size <= ALONG_BYTES
-            && matches!(content.source, ContentSource::Bytes(_))
+        content.reference.size <= ALONG_BYTES && matches!(content.source, ContentSource::Bytes(_))
     }
 
     /// The content, if the call names it.

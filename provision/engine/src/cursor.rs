@@ -53,6 +53,12 @@ pub enum Entry<'a> {
 }
 
 impl Items {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -92,10 +98,12 @@ impl Items {
             Items::Handlers(handlers) => {
                 handlers.get(index).map_or_else(plain, |(number, _)| prefix.child(*number))
             }
-            Items::Expansions(expansions) => expansions.get(index).map_or_else(plain, |expansion| {
-                let [item, file] = expansion.number;
-                prefix.child(item).child(file)
-            }),
+            Items::Expansions(expansions) => {
+                expansions.get(index).map_or_else(plain, |expansion| {
+                    let [item, file] = expansion.number;
+                    prefix.child(item).child(file)
+                })
+            }
             _ => plain(),
         }
     }
@@ -214,7 +222,7 @@ impl Cursor {
 
     /// Goes down into blocks and up out of finished lists until something is to be done; does
     /// not move past it.
-    pub fn next(&mut self) -> Next {
+    pub fn find_next(&mut self) -> Next {
         loop {
             let Some(frame) = self.frames.last() else { return Next::End };
             let position = frame.items.position(&frame.prefix, frame.next);

@@ -20,8 +20,7 @@ impl Files for Disk {
 
     fn read(&self, path: &Path) -> Result<String, String> {
         use std::io::Read;
-        let failed =
-            |error: std::io::Error| format!("failed to read {}: {error}", path.display());
+        let failed = |error: std::io::Error| format!("failed to read {}: {error}", path.display());
         let file = std::fs::File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
         file.take(TEXT_LIMIT_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -232,10 +232,7 @@ impl<'a> Evaluator<'a> {
             return Ok(default);
         }
         provision_template::to_boolean(&value).ok_or_else(|| {
-            Stop::failed(format!(
-                "expected a boolean, got {}",
-                provision_template::repr_of(&value)
-            ))
+            Stop::failed(format!("expected a boolean, got {}", provision_template::repr_of(&value)))
         })
     }
 
@@ -342,8 +339,7 @@ impl<'a> Evaluator<'a> {
     /// When they can't be evaluated (yet) or aren't a list.
     pub fn loop_items(&self, repeat: &Loop) -> Result<Vec<LoopItem>, Stop> {
         let values = self.loop_values(repeat)?;
-        let variable =
-            self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
+        let variable = self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
         let index_variable = self.text(repeat.index_variable.as_ref())?;
         let extended = self.flag(repeat.extended.as_ref(), false)?;
         let mut items = Vec::with_capacity(values.len());
@@ -360,9 +356,7 @@ impl<'a> Evaluator<'a> {
             }
             let label = match &repeat.label {
                 None => provision_template::text_of(value),
-                Some(label) => {
-                    provision_template::text_of(&self.with_layer(&layer).value(label)?)
-                }
+                Some(label) => provision_template::text_of(&self.with_layer(&layer).value(label)?),
             };
             items.push(LoopItem { variable: variable.clone(), value: value.clone(), label, layer });
         }
@@ -530,7 +524,8 @@ impl<'a> Evaluator<'a> {
             .collect();
         let mut merged = BTreeMap::new();
         for node in levels.into_iter().rev() {
-            let entries: Vec<&Node> = node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect());
+            let entries: Vec<&Node> =
+                node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect());
             for entry in entries {
                 let value = self.value(entry)?;
                 if value.is_none() || is_omit(&value) {
@@ -566,14 +561,14 @@ impl<'a> Evaluator<'a> {
         if !wanted {
             return Ok(None);
         }
-        let pick = |variable: &str, keyword: Option<&Node>, default: &str| -> Result<String, Stop> {
-            if let Some(value) = variables.variable(variable)? {
-                return Ok(provision_template::text_of(&value));
-            }
-            Ok(self.text(keyword)?.unwrap_or_else(|| default.to_owned()))
-        };
-        let user =
-            pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), "root")?;
+        let pick =
+            |variable: &str, keyword: Option<&Node>, default: &str| -> Result<String, Stop> {
+                if let Some(value) = variables.variable(variable)? {
+                    return Ok(provision_template::text_of(&value));
+                }
+                Ok(self.text(keyword)?.unwrap_or_else(|| default.to_owned()))
+            };
+        let user = pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), "root")?;
         let method =
             pick("ansible_become_method", self.keyword(|d| d.become_method.as_ref()), "sudo")?;
         let flags = pick("ansible_become_flags", self.keyword(|d| d.become_flags.as_ref()), "")?;

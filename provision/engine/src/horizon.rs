@@ -53,7 +53,7 @@ impl Horizon {
             AfterFailure::Out => return None,
             AfterFailure::Rescue | AfterFailure::Always => {}
         }
-        match cursor.next() {
+        match cursor.find_next() {
             Next::End | Next::Failed => None,
             Next::Task { .. } | Next::Flush { .. } | Next::RoleEnd(_) => self.search(&cursor, true),
         }

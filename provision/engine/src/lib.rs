@@ -20,7 +20,6 @@ pub mod reach;
 pub mod report;
 pub mod run;
 pub mod session;
-pub mod tags;
 pub mod variables;
 pub mod words;
 pub mod world;

@@ -90,12 +90,11 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let extra = extra_variables(&mut loader, &request.extra_variables, &mut found);
     loader.options_mut().extra_variables = extra.clone();
 
-    let sources: Vec<inventory::Source> =
-        request
-            .inventories
-            .iter()
-            .map(|given| inventory::Source::of_argument(given, files.as_ref()))
-            .collect();
+    let sources: Vec<inventory::Source> = request
+        .inventories
+        .iter()
+        .map(|given| inventory::Source::of_argument(given, files.as_ref()))
+        .collect();
     let read = inventory::load(&sources, files.as_ref(), loader.sources_mut());
     found.extend(read.diagnostics);
     let mut inventory = read.inventory;
@@ -280,12 +279,13 @@ pub fn hosts_of(
     let parts = pattern_of(world, play)?;
     let span = play.hosts.span;
     let patterns = Patterns::of_list(parts.iter().map(|part| (part.as_str(), Some(span))));
-    let limit = match &world.settings.limit {
-        None => None,
-        Some(text) => Some(Patterns::limit(text, world.files.as_ref()).map_err(|error| {
-            Box::new(Diagnostic::error("limit", format!("failed to {error}")))
-        })?),
-    };
+    let limit =
+        match &world.settings.limit {
+            None => None,
+            Some(text) => Some(Patterns::limit(text, world.files.as_ref()).map_err(|error| {
+                Box::new(Diagnostic::error("limit", format!("failed to {error}")))
+            })?),
+        };
     let selection = inventory.select(&patterns, limit.as_ref());
     match selection.diagnostics.into_iter().find(Diagnostic::is_error) {
         Some(error) => Err(Box::new(error)),
@@ -305,12 +305,16 @@ fn pattern_of(world: &Arc<World>, play: &Play) -> Result<Vec<String>, Box<Diagno
         }
     }
     let outside = Outside::of(&view);
-    let value = world.engine.render_slot(&Slot::Template(Arc::new(play.hosts.clone())), &view, &outside);
+    let value =
+        world.engine.render_slot(&Slot::Template(Arc::new(play.hosts.clone())), &view, &outside);
     let value = value.map_err(|error| {
         Box::new(
-            Diagnostic::error("host-pattern", format!("`hosts` can't be evaluated: {}", error.message()))
-                .at(play.hosts.span, "this pattern")
-                .hint("`hosts` can use extra variables (-e) and variables of the play only"),
+            Diagnostic::error(
+                "host-pattern",
+                format!("`hosts` can't be evaluated: {}", error.message()),
+            )
+            .at(play.hosts.span, "this pattern")
+            .hint("`hosts` can use extra variables (-e) and variables of the play only"),
         )
     })?;
     Ok(match value.kind() {

@@ -200,8 +200,12 @@ fn groups(view: &View) -> Value {
 fn inventory_place(view: &View, name: &str) -> Option<Value> {
     let source = view.world.settings.inventory_sources.first()?;
     let place = match name {
-        "inventory_dir" if view.world.files.kind(source)
-            == Some(provision_playbook::files::FileKind::Folder) => source.clone(),
+        "inventory_dir"
+            if view.world.files.kind(source)
+                == Some(provision_playbook::files::FileKind::Folder) =>
+        {
+            source.clone()
+        }
         "inventory_dir" => source.parent()?.to_path_buf(),
         _ => source.clone(),
     };

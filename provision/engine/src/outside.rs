@@ -392,11 +392,7 @@ impl provision_template::Outside for Outside {
             },
         };
         let text = files.read(&path).map_err(OutsideError::Failed)?;
-        Ok(Some(LoadedTemplate {
-            name: path.display().to_string(),
-            text: text.into(),
-            span: None,
-        }))
+        Ok(Some(LoadedTemplate { name: path.display().to_string(), text: text.into(), span: None }))
     }
 
     fn path(&self, question: PathQuestion, path: &str) -> Result<bool, OutsideError> {

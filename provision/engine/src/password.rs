@@ -14,8 +14,9 @@ const ALPHABET: &[u8] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01
 pub fn stored_or_new(path: &Path, length: usize) -> Result<String, OutsideError> {
     let keep = path != Path::new("/dev/null");
     if keep && path.exists() {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| OutsideError::Failed(format!("failed to read {}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            OutsideError::Failed(format!("failed to read {}: {error}", path.display()))
+        })?;
         let first = text.lines().next().unwrap_or_default();
         let password = first.split_once(" salt=").map_or(first, |(password, _)| password);
         return Ok(password.to_owned());
@@ -37,11 +38,13 @@ pub fn stored_or_new(path: &Path, length: usize) -> Result<String, OutsideError>
 fn new_password(length: usize) -> Result<String, OutsideError> {
     let mut password = String::with_capacity(length);
     while password.len() < length {
-        let word = getrandom::u32().map_err(|error| OutsideError::Failed(error.to_string()))?;
+        let word = getrandom::u64().map_err(|error| OutsideError::Failed(error.to_string()))?;
+        let letters = ALPHABET.len() as u64;
         // Rejection keeps the choice uniform.
-        let limit = u32::MAX - u32::MAX % ALPHABET.len() as u32;
+        let limit = u64::MAX - u64::MAX % letters;
+        let choice = usize::try_from(word % letters).unwrap_or(usize::MAX);
         if word < limit
-            && let Some(character) = ALPHABET.get(word as usize % ALPHABET.len())
+            && let Some(character) = ALPHABET.get(choice)
         {
             password.push(char::from(*character));
         }

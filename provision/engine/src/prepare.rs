@@ -81,10 +81,8 @@ fn locate(evaluator: &Evaluator<'_>, subfolder: &str, name: &str) -> Result<Path
 }
 
 fn attach_bytes(prepared: &mut Prepared, bytes: Vec<u8>) {
-    let reference = ContentReference {
-        sha256: hex::encode(Sha256::digest(&bytes)),
-        size: bytes.len() as u64,
-    };
+    let reference =
+        ContentReference { sha256: hex::encode(Sha256::digest(&bytes)), size: bytes.len() as u64 };
     attach(prepared, Content { reference, source: ContentSource::Bytes(bytes.into()) });
 }
 
@@ -112,8 +110,7 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     };
     let arguments = &mut prepared.arguments;
     take("newline_sequence", &mut options.newline_sequence, arguments);
-    options.newline_sequence =
-        options.newline_sequence.replace("\\n", "\n").replace("\\r", "\r");
+    options.newline_sequence = options.newline_sequence.replace("\\n", "\n").replace("\\r", "\r");
     take("variable_start_string", &mut options.variable_start_string, arguments);
     take("variable_end_string", &mut options.variable_end_string, arguments);
     take("block_start_string", &mut options.block_start_string, arguments);
@@ -135,14 +132,13 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     }
     let name = path.display().to_string();
     let outside = outside::Outside::of(&view);
-    let rendered = view
-        .world
-        .engine
-        .render_file(&name, &text, None, &options, &view, &outside)
-        .map_err(|error| match error {
-            provision_template::TemplateError::Pending(token) => Stop::Pending(token),
-            other => Stop::failed(format!("{name}: {}", other.message())),
-        })?;
+    let rendered =
+        view.world.engine.render_file(&name, &text, None, &options, &view, &outside).map_err(
+            |error| match error {
+                provision_template::TemplateError::Pending(token) => Stop::Pending(token),
+                other => Stop::failed(format!("{name}: {}", other.message())),
+            },
+        )?;
     name_source(prepared, &path)?;
     attach_bytes(prepared, rendered.into_bytes());
     Ok(())
@@ -238,9 +234,8 @@ fn python_json(value: &Json) -> String {
 }
 
 fn file_content(path: &Path) -> Result<Content, Stop> {
-    let failed = |error: std::io::Error| {
-        Stop::failed(format!("failed to read {}: {error}", path.display()))
-    };
+    let failed =
+        |error: std::io::Error| Stop::failed(format!("failed to read {}: {error}", path.display()));
     let mut file = std::fs::File::open(path).map_err(failed)?;
     let size = file.metadata().map_err(failed)?.len();
     if size <= IN_MEMORY_BYTES {

@@ -151,9 +151,10 @@ impl Reaches {
         let judged = task.failed_when.is_some()
             || task.until.is_some()
             || task.asynchronous.is_some()
-            || task.repeat.as_ref().is_some_and(|repeat| {
-                repeat.pause.is_some() || !repeat.break_when.is_empty()
-            });
+            || task
+                .repeat
+                .as_ref()
+                .is_some_and(|repeat| repeat.pause.is_some() || !repeat.break_when.is_empty());
         let alone = delegated || once || (module.runs == Runs::OnController && world_module);
         let flow = match (alone, judged) {
             (true, _) => Flow::Alone,
@@ -230,7 +231,9 @@ impl Reaches {
         if kind == TextKind::Template && !provision_template::has_template(node) {
             return false;
         }
-        if kind == TextKind::Condition && !matches!(node.value, NodeValue::String(_) | NodeValue::Sequence(_)) {
+        if kind == TextKind::Condition
+            && !matches!(node.value, NodeValue::String(_) | NodeValue::Sequence(_))
+        {
             return false;
         }
         let reach = world.engine.names_in_node(node, kind);

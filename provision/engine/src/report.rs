@@ -58,17 +58,16 @@ impl Report {
 
     /// Tells of a warning.
     pub fn warn(&mut self, host: Option<&str>, message: impl Into<String>) {
-        self.sink.event(&Event::Warning {
-            host: host.map(str::to_owned),
-            message: message.into(),
-        });
+        self.sink.event(&Event::Warning { host: host.map(str::to_owned), message: message.into() });
     }
 
     /// Announces a task at a position, before its results.
     pub fn task(&mut self, position: &Position, title: impl FnOnce() -> TaskTitle) {
-        self.rows
-            .entry(position.clone())
-            .or_insert_with(|| Row { title: title(), number: None, waiting: Vec::new() });
+        self.rows.entry(position.clone()).or_insert_with(|| Row {
+            title: title(),
+            number: None,
+            waiting: Vec::new(),
+        });
     }
 
     /// A result at an announced position; `item` for one loop item.

@@ -36,8 +36,11 @@ pub struct RunOptions {
     /// How long to wait for another run's lock on a host.
     pub lock_wait_ms: u64,
     /// Answers to `vars_prompt`; `None`: nobody to ask.
-    pub prompt: Option<Box<dyn Fn(&Prompt, &str) -> Option<String> + Send + Sync>>,
+    pub prompt: Option<Box<AskOperator>>,
 }
+
+/// Asks the operator a question of `vars_prompt`; `None`: no answer.
+pub type AskOperator = dyn Fn(&Prompt, &str) -> Option<String> + Send + Sync;
 
 /// How a run went.
 #[derive(Debug, Clone)]
@@ -79,7 +82,11 @@ pub async fn run(
     report.event(&Event::RunStarted {
         format: EVENT_FORMAT,
         run: run.clone(),
-        playbooks: loaded.playbooks.iter().map(|playbook| playbook.path.display().to_string()).collect(),
+        playbooks: loaded
+            .playbooks
+            .iter()
+            .map(|playbook| playbook.path.display().to_string())
+            .collect(),
         hosts: hosts.len(),
         check: loaded.world.settings.check,
     });
@@ -136,9 +143,7 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
         }
     };
     let mut names = hosts.to_vec();
-    let known = shared.world.hosts.read().unwrap_or_else(PoisonError::into_inner);
-    names.extend(known.keys().filter(|name| !hosts.contains(name)).cloned());
-    drop(known);
+    names.extend(shared.world.host_names().into_iter().filter(|name| !hosts.contains(name)));
     if !names.iter().any(|name| name == "localhost") {
         names.push("localhost".to_owned());
     }
@@ -185,7 +190,7 @@ fn all_hosts(loaded: &Loaded) -> Vec<String> {
     hosts
 }
 
-type Ask<'a> = Option<&'a (dyn Fn(&Prompt, &str) -> Option<String> + Send + Sync)>;
+type Ask<'a> = Option<&'a AskOperator>;
 
 async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, ask: Ask<'_>) {
     let hosts = match hosts_of(&shared.world, inventory, play) {
@@ -258,12 +263,16 @@ fn added_hosts(world: &Arc<World>, inventory: &Inventory, play: &Play) -> Vec<St
         Some(pattern) if !provision_template::text_has_template(pattern) => pattern,
         _ => return Vec::new(),
     };
-    let known: BTreeSet<String> = hosts_of(world, inventory, play).unwrap_or_default().into_iter().collect();
+    let known: BTreeSet<String> =
+        hosts_of(world, inventory, play).unwrap_or_default().into_iter().collect();
     let outside_of_limit = world.settings.limit.is_some();
     world
         .matching_hosts(pattern)
         .into_iter()
-        .filter(|host| !known.contains(host) && !(outside_of_limit && inventory.host(host).is_some()))
+        .filter(|host| {
+            let left_out = outside_of_limit && inventory.host(host).is_some();
+            !known.contains(host) && !left_out
+        })
         .collect()
 }
 
@@ -322,7 +331,9 @@ fn with_facts(play: &Arc<Play>) -> Play {
     let mut play = Play::clone(play);
     let off = play.gather_facts.as_ref().is_some_and(|node| {
         node.as_bool() == Some(false)
-            || node.as_str().is_some_and(|text| matches!(text.to_lowercase().as_str(), "no" | "false"))
+            || node
+                .as_str()
+                .is_some_and(|text| matches!(text.to_lowercase().as_str(), "no" | "false"))
     });
     let Some(module) = modules::find("setup").filter(|_| !off) else { return play };
     let mut parameters = yaml::Mapping::default();
@@ -444,11 +455,13 @@ fn vars_files(
         let mut layers = Vec::new();
         for entry in &play.vars_files {
             let outside = Outside::of(&view);
-            let alternatives: Vec<&Node> = entry.as_sequence().map_or_else(|| vec![entry], |list| list.iter().collect());
+            let alternatives: Vec<&Node> =
+                entry.as_sequence().map_or_else(|| vec![entry], |list| list.iter().collect());
             let mut tried = Vec::new();
             let mut taken = None;
             for alternative in alternatives {
-                let Ok(value) = shared.world.engine.render_node(alternative, &view, &outside) else {
+                let Ok(value) = shared.world.engine.render_node(alternative, &view, &outside)
+                else {
                     tried.push(alternative.as_str().unwrap_or_default().to_owned());
                     continue;
                 };
@@ -461,7 +474,10 @@ fn vars_files(
                 tried.push(path.display().to_string());
             }
             let Some(path) = taken else {
-                return Err(format!("{name}: vars_files: none of these exists: {}", tried.join(", ")));
+                return Err(format!(
+                    "{name}: vars_files: none of these exists: {}",
+                    tried.join(", ")
+                ));
             };
             let mut loader = shared.loader.lock().unwrap_or_else(PoisonError::into_inner);
             let mapping = loader.variables(&path).map_err(|diagnostics| {
@@ -494,9 +510,14 @@ mod tests {
 
     #[test]
     fn sizes_of_batches() {
-        for (text, hosts, size) in
-            [("1", 10, 1), ("30%", 10, 3), ("1%", 10, 1), ("0", 10, 10), ("x", 4, 4), ("100%", 7, 7)]
-        {
+        for (text, hosts, size) in [
+            ("1", 10, 1),
+            ("30%", 10, 3),
+            ("1%", 10, 1),
+            ("0", 10, 10),
+            ("x", 4, 4),
+            ("100%", 7, 7),
+        ] {
             assert_eq!(batch_size(text, hosts), size, "{text} of {hosts}");
         }
     }

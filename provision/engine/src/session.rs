@@ -87,8 +87,11 @@ pub struct SessionSettings {
     /// How long to wait for another run's lock.
     pub lock_wait_ms: u64,
     /// Turns a host's variables into the way to it.
-    pub endpoint: Box<dyn Fn(&HostVariables) -> Result<Endpoint, String> + Send + Sync>,
+    pub endpoint: Box<FindEndpoint>,
 }
+
+/// Turns a host's variables into the way to it; the error is one line for people.
+pub type FindEndpoint = dyn Fn(&HostVariables) -> Result<Endpoint, String> + Send + Sync;
 
 enum Order {
     Call(Box<Call>, Vec<Content>),
@@ -388,8 +391,9 @@ impl Session {
         let calls: Vec<u64> = self.outstanding.keys().copied().collect();
         for id in calls {
             let Some((call, contents)) = self.outstanding.get(&id).cloned() else { continue };
-            let dropped = failed
-                .is_some_and(|(generation, task)| call.generation == generation && call.task > task);
+            let dropped = failed.is_some_and(|(generation, task)| {
+                call.generation == generation && call.task > task
+            });
             if dropped {
                 self.outstanding.remove(&id);
                 self.tell(SessionEvent::Dropped(id));

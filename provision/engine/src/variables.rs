@@ -33,12 +33,14 @@ impl Layer {
     pub fn of_mapping(mapping: &Mapping) -> Self {
         let slots = mapping
             .iter()
-            .filter_map(|(key, value)| {
+            .map(|(key, value)| {
                 let name: Box<str> = match key.as_str() {
                     Some(name) => name.into(),
-                    None => provision_template::text_of(&provision_template::value_of_node(key)).into(),
+                    None => {
+                        provision_template::text_of(&provision_template::value_of_node(key)).into()
+                    }
                 };
-                Some((name, Slot::Template(Arc::new(value.clone()))))
+                (name, Slot::Template(Arc::new(value.clone())))
             })
             .collect();
         Layer { slots }
@@ -82,8 +84,11 @@ pub fn dictionary<K: Into<Value>>(entries: impl IntoIterator<Item = (K, Value)>)
 /// Layers made from mappings, each made once.
 #[derive(Debug, Default)]
 pub struct Layers {
-    made: Mutex<HashMap<usize, (Arc<Mapping>, Arc<Layer>)>>,
+    made: Mutex<HashMap<usize, MadeLayer>>,
 }
+
+/// A layer and its mapping, which must live as long as its address is a key.
+type MadeLayer = (Arc<Mapping>, Arc<Layer>);
 
 impl Layers {
     /// The layer of a mapping.

@@ -129,8 +129,13 @@ impl World {
         changed
     }
 
-    /// Groups and their members.
+    /// All hosts of the inventory, in order.
     #[must_use]
+    pub fn host_names(&self) -> Vec<String> {
+        self.hosts.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Groups and their members.
     pub fn groups(&self) -> RwLockReadGuard<'_, IndexMap<String, Vec<String>>> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner)
     }

@@ -82,7 +82,11 @@ impl PlayRun<'_> {
                 result.entry(name.clone()).or_insert_with(|| value.clone());
             }
             if invocation.module.name == "fetch" && !is_true(&result, "failed") {
-                result = super::local::store_fetched(&invocation.arguments, result, &owner_name(self, owner.host));
+                result = super::local::store_fetched(
+                    &invocation.arguments,
+                    result,
+                    &owner_name(self, owner.host),
+                );
             }
         }
         if self.poll_further(owner, &mut result) {
@@ -183,7 +187,10 @@ impl PlayRun<'_> {
             (None, None) => return false,
             (Some((_, since)), _) if since.elapsed().as_secs() > keywords.async_s + 10 => {
                 result.insert("failed".into(), true.into());
-                result.insert("msg".into(), "async task did not complete within the requested time".into());
+                result.insert(
+                    "msg".into(),
+                    "async task did not complete within the requested time".into(),
+                );
                 return false;
             }
             (Some(_), _) => {}
@@ -230,10 +237,12 @@ impl PlayRun<'_> {
         };
         let holds = |view: &crate::variables::View, conditions: &[yaml::Node]| {
             let evaluator = Evaluator::new(task, view.clone());
-            evaluator.first_false(conditions).map(|first| first.is_none()).map_err(|stop| match stop {
-                Stop::Failed(result) => *result,
-                Stop::Pending(_) => Object::new(),
-            })
+            evaluator.first_false(conditions).map(|first| first.is_none()).map_err(
+                |stop| match stop {
+                    Stop::Failed(result) => *result,
+                    Stop::Pending(_) => Object::new(),
+                },
+            )
         };
         if let Some(conditions) = &task.changed_when {
             let changed = holds(&view, conditions)?;
@@ -457,8 +466,7 @@ impl PlayRun<'_> {
             _ => None,
         });
         let keywords = &flight.plan.keywords;
-        let mut results: Vec<(Object, u64)> =
-            flight.results.iter().flatten().cloned().collect();
+        let mut results: Vec<(Object, u64)> = flight.results.iter().flatten().cloned().collect();
         let facts_owner = if keywords.delegate_facts { delegate.clone() } else { None };
         let facts = results
             .iter()

@@ -70,7 +70,7 @@ impl PlayRun<'_> {
                 .enumerate()
                 .map(|(number, handler)| (u32::try_from(number).unwrap_or(u32::MAX), handler))
         };
-        let named = numbered().filter(|(_, handler)| handler.is_named(name)).last();
+        let named = numbered().rfind(|(_, handler)| handler.is_named(name));
         let listening = numbered().filter(|(_, handler)| handler.listens_to(name));
         let mut numbers: Vec<u32> = listening.map(|(number, _)| number).collect();
         numbers.extend(named.map(|(number, _)| number));

@@ -147,7 +147,15 @@ impl PlayRun<'_> {
                 let name = path.display().to_string();
                 (name, self.load_tasks(task, &path)?)
             }
-            Include::Role { name, tasks_from, vars_from, defaults_from, handlers_from, public, .. } => {
+            Include::Role {
+                name,
+                tasks_from,
+                vars_from,
+                defaults_from,
+                handlers_from,
+                public,
+                ..
+            } => {
                 let text = |node: &Node| -> Result<String, Stop> {
                     Ok(provision_template::text_of(&evaluator.value(node)?))
                 };

@@ -20,6 +20,9 @@ use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
 use crate::event::Status;
 use crate::variables::{HostVariables, Layer};
 
+/// What a controller module sets: names, variables of files, facts and their owners.
+type Effects = (Vec<(String, Value)>, Option<Layer>, Vec<(Option<String>, Object)>);
+
 /// What a controller module did for one item.
 #[derive(Debug, Default)]
 struct Done {
@@ -120,9 +123,10 @@ impl PlayRun<'_> {
                 ItemStep::Invoke(_) => {}
             }
         }
-        let failed = results.iter().flatten().any(|(result, _)| {
-            result.get("failed").and_then(Json::as_bool) == Some(true)
-        });
+        let failed = results
+            .iter()
+            .flatten()
+            .any(|(result, _)| result.get("failed").and_then(Json::as_bool) == Some(true));
         let judged = task.failed_when.is_some() || task.changed_when.is_some();
         if acts || failed || judged {
             if !(idle && self.dispatcher.may_send(index).is_go()) {
@@ -151,7 +155,7 @@ impl PlayRun<'_> {
         task: &Arc<Task>,
         plan: &Plan,
         results: Vec<Option<(Object, u64)>>,
-        (sets, include, facts): (Vec<(String, Value)>, Option<Layer>, Vec<(Option<String>, Object)>),
+        (sets, include, facts): Effects,
     ) {
         let handler = self.host(index).and_then(|host| host.ahead.as_ref()).is_some_and(|ahead| {
             matches!(ahead.kind, super::AheadKind::Task { handler: true, .. })
@@ -271,7 +275,11 @@ impl PlayRun<'_> {
         Ok(true)
     }
 
-    fn include_vars(&mut self, evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
+    fn include_vars(
+        &mut self,
+        evaluator: &Evaluator<'_>,
+        arguments: &Object,
+    ) -> Result<Done, Stop> {
         let mut files: Vec<PathBuf> = Vec::new();
         if let Some(folder) = text(arguments, "dir") {
             let folder = self.vars_folder(evaluator, &folder)?;

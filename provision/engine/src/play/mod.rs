@@ -20,8 +20,8 @@ use provision_playbook::model::{Handler, Item, RoleIdentity, Strategy, Task};
 use tokio::sync::mpsc;
 
 use crate::cursor::{Cursor, Entry};
-use crate::event::Event;
 use crate::evaluate::Plan;
+use crate::event::Event;
 use crate::horizon::Horizon;
 use crate::reach::Reaches;
 use crate::report::Report;
@@ -281,12 +281,8 @@ impl<'a> PlayRun<'a> {
         wake: &mut VecDeque<HostIndex>,
     ) {
         self.shared.pool.note(key, &event);
-        let hosts: Vec<HostIndex> = self
-            .hosts
-            .iter()
-            .filter(|host| host.session == *key)
-            .map(|host| host.index)
-            .collect();
+        let hosts: Vec<HostIndex> =
+            self.hosts.iter().filter(|host| host.session == *key).map(|host| host.index).collect();
         match event {
             SessionEvent::Connected { hello, duration_ms, uploaded_bytes } => {
                 self.shared.report.event(&Event::HostConnected {

@@ -69,9 +69,10 @@ impl PlayRun<'_> {
         if handler {
             self.handler_runs(index, position);
         }
-        let done = self.host(index).and_then(|host| host.flights.back()).is_some_and(|flight| {
-            flight.results.iter().all(Option::is_some)
-        });
+        let done = self
+            .host(index)
+            .and_then(|host| host.flights.back())
+            .is_some_and(|flight| flight.results.iter().all(Option::is_some));
         if done {
             // Everything failed while being evaluated, or was skipped: judged like any result.
             let first = self.host(index).and_then(|host| {

@@ -48,7 +48,7 @@ impl PlayRun<'_> {
     fn announce(&mut self, index: HostIndex) -> Going {
         let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
         let mut cursor = host.cursor.clone();
-        let next = cursor.next();
+        let next = cursor.find_next();
         host.cursor = cursor;
         match next {
             Next::End => self.come_to_end(index),
@@ -68,8 +68,15 @@ impl PlayRun<'_> {
                     host.cursor.advance();
                     return Going::On;
                 }
-                let ahead = Ahead { position, kind: AheadKind::Flush, plan: None, blocked_on: None };
-                self.tell(index, ahead, (Scope::World, Scope::Host), provision_plan::Flow::Alone, Turn::Each)
+                let ahead =
+                    Ahead { position, kind: AheadKind::Flush, plan: None, blocked_on: None };
+                self.tell(
+                    index,
+                    ahead,
+                    (Scope::World, Scope::Host),
+                    provision_plan::Flow::Alone,
+                    Turn::Each,
+                )
             }
             Next::Task { position, task, handler } => {
                 if self.is_left_out(index, &task, handler) {
@@ -140,8 +147,8 @@ impl PlayRun<'_> {
             return false;
         }
         let settings = &self.shared.world.settings;
-        let tags: Vec<String> = task.context.tags().into_iter().map(str::to_owned).collect();
-        if !crate::tags::selected(&tags, &settings.tags, &settings.skip_tags) {
+        let tags = task.context.tags();
+        if !provision_playbook::selected(&tags, &settings.tags, &settings.skip_tags) {
             return true;
         }
         task.context
@@ -283,7 +290,9 @@ impl PlayRun<'_> {
         let Some(ahead) = host.ahead.take() else { return };
         let position = ahead.position.clone();
         let sharers: Vec<HostIndex> = match once {
-            true => self.dispatcher.announced_at(&position).filter(|other| *other != index).collect(),
+            true => {
+                self.dispatcher.announced_at(&position).filter(|other| *other != index).collect()
+            }
             false => Vec::new(),
         };
         let token = host.next_token;
