@@ -38,7 +38,7 @@ pub fn write(
     let ways =
         [(directory.inventory(), Way::Direct), (directory.delayed_inventory(), Way::Delayed)];
     for (inventory, way) in ways {
-        write_below(&inventory, "hosts.ini", &hosts_ini(record, way))?;
+        write_below(&inventory, "hosts", &hosts_ini(record, way))?;
         write_below(&inventory, GENERATED, &variables)?;
     }
     match repository_inventory().filter(|_| is_demo(record)) {
