@@ -286,6 +286,19 @@ impl Inventory {
         changed
     }
 
+    /// Sets variables of a group, which is made if need be; for inventories that come from
+    /// elsewhere than files.
+    pub fn add_group_variables(&mut self, group: &str, variables: &Mapping) {
+        self.add_group(group, None);
+        if let Some(group) = self.groups.get_mut(group) {
+            let known = Arc::make_mut(&mut group.variables);
+            for (key, value) in variables.iter() {
+                store(known, key.clone(), value.clone());
+            }
+        }
+        self.reconcile();
+    }
+
     /// What `group_by` does at run time: the group exists afterwards, is below these groups
     /// (which are made if need be) and contains the host. Whether something changed.
     ///
