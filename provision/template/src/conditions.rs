@@ -148,30 +148,47 @@ fn whole(text: &str) -> Option<&str> {
     (!inner.contains("{{") && !inner.contains("}}")).then_some(inner)
 }
 
-/// The condition as one expression: `{{ x }}` outside of text literals becomes `(x)`.
+/// The condition as one expression: `{{ x }}` outside of text literals becomes `(x)`. Inside of
+/// them it stays for the evaluation of literals, unless it holds the quotes of its literal; then the
+/// literal becomes a concatenation.
 fn inlined(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut quote: Option<char> = None;
+    let mut open = false;
     let mut rest = text;
     while let Some(character) = rest.chars().next() {
-        if quote.is_none() && rest.starts_with("{{") {
-            // Same lengths, so that places stay right.
-            out.push_str(" (");
-            rest = rest.get(2..).unwrap_or("");
-            continue;
-        }
-        if quote.is_none() && rest.starts_with("}}") {
-            out.push_str(") ");
-            rest = rest.get(2..).unwrap_or("");
-            continue;
-        }
+        let mut length = character.len_utf8();
         match quote {
-            Some(open) if open == character => quote = None,
-            None if matches!(character, '\'' | '"') => quote = Some(character),
-            _ => {}
+            // Same lengths, so that places stay right.
+            None if rest.starts_with("{{") => {
+                out.push_str(" (");
+                (open, length) = (true, 2);
+            }
+            None if open && rest.starts_with("}}") => {
+                out.push_str(") ");
+                (open, length) = (false, 2);
+            }
+            Some(mark) if rest.starts_with("{{") => {
+                let end = rest.find("}}").map_or(rest.len(), |at| at + 2);
+                let inner = rest.get(..end).unwrap_or(rest);
+                let expression =
+                    inner.strip_prefix("{{").and_then(|inner| inner.strip_suffix("}}"));
+                match expression.filter(|expression| expression.contains(mark)) {
+                    Some(expression) => out.push_str(&format!("{mark} ~ ({expression}) ~ {mark}")),
+                    None => out.push_str(inner),
+                }
+                length = end;
+            }
+            _ => {
+                match quote {
+                    Some(mark) if mark == character => quote = None,
+                    None if matches!(character, '\'' | '"') => quote = Some(character),
+                    _ => {}
+                }
+                out.push(character);
+            }
         }
-        out.push(character);
-        rest = rest.get(character.len_utf8()..).unwrap_or("");
+        rest = rest.get(length..).unwrap_or("");
     }
     out
 }
@@ -201,4 +218,23 @@ pub(crate) fn expression_of(text: &str) -> Option<String> {
         Some(inner) => inner.trim().to_owned(),
         None => inlined(text).trim().to_owned(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{inlined, whole};
+
+    #[test]
+    fn templates_become_parts_of_one_expression() {
+        for (written, expression) in [
+            ("a == {'x': {'y': 1}}", "a == {'x': {'y': 1}}"),
+            ("{{ a }} == 1", " ( a )  == 1"),
+            ("'{{ a }}' == b", "'{{ a }}' == b"),
+            (r#""{{ "h" | f("x") }}" == b"#, r#""" ~ ( "h" | f("x") ) ~ "" == b"#),
+        ] {
+            assert_eq!(inlined(written), expression);
+        }
+        assert_eq!(whole("{{ a }}").map(str::trim), Some("a"));
+        assert_eq!(whole("{{ a }} == {{ b }}"), None);
+    }
 }
