@@ -96,6 +96,8 @@ pub enum ItemStep {
     },
     /// Nothing: it failed while being evaluated.
     Failed(Box<Object>),
+    /// Nothing any more: the controller did it. The result is judged like one from a host.
+    Finished(Box<Object>),
 }
 
 /// A finished module call.
@@ -388,6 +390,12 @@ impl<'a> Evaluator<'a> {
         };
         let engine = &self.view.world.engine;
         let name = lookup.as_str();
+        if let [term] = terms.as_slice()
+            && name.rsplit('.').next() == Some("indexed_items")
+            && term.kind() == minijinja::value::ValueKind::Map
+        {
+            return Err(Stop::failed("with_indexed_items expects a list"));
+        }
         let values = engine.lookup(name, terms, Vec::new(), &self.view, &self.outside)?;
         Ok(values)
     }

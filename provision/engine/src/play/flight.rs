@@ -104,7 +104,8 @@ impl PlayRun<'_> {
             Ok(false) => {
                 let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
                 let keywords = &flight.plan.keywords;
-                if attempts <= keywords.retries {
+                let repeatable = matches!(item.step, ItemStep::Invoke(_));
+                if repeatable && attempts <= keywords.retries {
                     let delay = Duration::from_secs_f64(keywords.delay_s.clamp(0.0, 86_400.0));
                     self.after(delay, owner.host, owner.token);
                     return;
@@ -245,12 +246,18 @@ impl PlayRun<'_> {
             )
         };
         if let Some(conditions) = &task.changed_when {
-            let changed = holds(&view, conditions)?;
+            let changed = holds(&view, conditions).inspect_err(|failure| {
+                let message = failure.get("msg").cloned().unwrap_or_default();
+                result.insert("changed_when_result".into(), message);
+            })?;
             result.insert("changed".into(), changed.into());
             look(result, &mut view);
         }
         if let Some(conditions) = &task.failed_when {
-            let failed = holds(&view, conditions)?;
+            let failed = holds(&view, conditions).inspect_err(|failure| {
+                let message = failure.get("msg").cloned().unwrap_or_default();
+                result.insert("failed_when_result".into(), message);
+            })?;
             result.insert("failed".into(), failed.into());
             result.insert("failed_when_result".into(), failed.into());
             look(result, &mut view);

@@ -117,11 +117,15 @@ impl PlayRun<'_> {
         result.insert("changed".into(), false.into());
         let is_role = matches!(task.include, Some(Include::Role { .. }));
         let ended = Ended::local(Status::Ok, result, None, task);
+        // Ansible counts each included file as a task that went well, a role as none.
+        let more = u64::try_from(expansions.len().saturating_sub(1)).unwrap_or(0);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
+        if !is_role {
+            self.shared.report.recap_of(&host.variables.name).ok += more;
+        }
         host.ahead = None;
         let token = host.next_token;
         host.next_token += 1;
-        // Ansible counts an include of tasks as a task that went well, one of a role as none.
         host.passes.push_back(super::Pass {
             position: position.clone(),
             token,

@@ -91,7 +91,11 @@ impl PlayRun<'_> {
         let mut include: Option<Layer> = None;
         let mut facts = Vec::new();
         let mut shown = None;
-        for item in &plan.items {
+        let pause = self.pause_of(index, task);
+        for (number, item) in plan.items.iter().enumerate() {
+            if number > 0 {
+                std::thread::sleep(pause);
+            }
             match &item.step {
                 ItemStep::Local { arguments } => {
                     let done = self.run_item(index, task, arguments, item.item.as_ref());
@@ -112,7 +116,9 @@ impl PlayRun<'_> {
                         Err(Stop::Failed(result)) => results.push(Some((*result, 0))),
                     }
                 }
-                ItemStep::Failed(result) => results.push(Some(((**result).clone(), 0))),
+                ItemStep::Failed(result) | ItemStep::Finished(result) => {
+                    results.push(Some(((**result).clone(), 0)));
+                }
                 ItemStep::Skip { condition } => {
                     let mut result = Object::new();
                     result.insert("changed".into(), false.into());
@@ -147,6 +153,15 @@ impl PlayRun<'_> {
         Ok(true)
     }
 
+    /// `loop_control.pause`. Everything waits, as with the module `pause`.
+    fn pause_of(&self, index: HostIndex, task: &Arc<Task>) -> std::time::Duration {
+        let pause = task.repeat.as_ref().and_then(|repeat| repeat.pause.as_ref());
+        let seconds = pause
+            .and_then(|node| self.evaluator(index, task).value(node).ok())
+            .and_then(|value| provision_template::text_of(&value).parse::<f64>().ok());
+        std::time::Duration::from_secs_f64(seconds.unwrap_or(0.0).clamp(0.0, 3_600.0))
+    }
+
     /// A result that is there already, taken like one from a host.
     fn send_finished(
         &mut self,
@@ -178,9 +193,12 @@ impl PlayRun<'_> {
             .zip(&results)
             .map(|(item, result)| crate::evaluate::ItemPlan {
                 item: item.item.clone(),
-                step: ItemStep::Failed(Box::new(
-                    result.as_ref().map(|(result, _)| result.clone()).unwrap_or_default(),
-                )),
+                step: match &item.step {
+                    skipped @ ItemStep::Skip { .. } => skipped.clone(),
+                    _ => ItemStep::Finished(Box::new(
+                        result.as_ref().map(|(result, _)| result.clone()).unwrap_or_default(),
+                    )),
+                },
             })
             .collect();
         let plan = Plan { items: finished, ..plan.clone() };

@@ -49,8 +49,10 @@ impl PlayRun<'_> {
                 result.insert("false_condition".into(), condition.as_str().into());
                 Some((result, 0))
             }
-            ItemStep::Failed(result) => Some(((**result).clone(), 0)),
-            ItemStep::Invoke(_) | ItemStep::Local { .. } => None,
+            ItemStep::Failed(_)
+            | ItemStep::Finished(_)
+            | ItemStep::Invoke(_)
+            | ItemStep::Local { .. } => None,
         });
         let flight = Flight {
             position: position.clone(),
@@ -69,22 +71,23 @@ impl PlayRun<'_> {
         if handler {
             self.handler_runs(index, position);
         }
-        let done = self
-            .host(index)
-            .and_then(|host| host.flights.back())
-            .is_some_and(|flight| flight.results.iter().all(Option::is_some));
-        if done {
-            // Everything failed while being evaluated, or was skipped: judged like any result.
-            let first = self.host(index).and_then(|host| {
-                let flight = host.flights.back()?;
-                flight.results.first()?.clone()
-            });
-            if let Some((result, duration_us)) = first {
-                self.record(Owner { host: index, token, item: 0 }, result, duration_us);
-            }
-            return;
-        }
+        self.take_finished(index, token);
         self.send_items(index, token);
+    }
+
+    /// Takes results that are there already: of the controller's own modules, which are judged
+    /// like any result, and of items that could not be evaluated.
+    fn take_finished(&mut self, index: HostIndex, token: u64) {
+        let flight = self.host(index).and_then(|host| host.flights.back());
+        let Some(items) = flight.map(|flight| flight.plan.items.clone()) else { return };
+        for (item, plan) in items.into_iter().enumerate() {
+            let owner = Owner { host: index, token, item };
+            match plan.step {
+                ItemStep::Finished(result) => self.arrived(owner, *result, 0),
+                ItemStep::Failed(result) => self.record(owner, *result, 0),
+                ItemStep::Skip { .. } | ItemStep::Invoke(_) | ItemStep::Local { .. } => {}
+            }
+        }
     }
 
     /// Sends what a flight has to send now: all its items, or the next one.
