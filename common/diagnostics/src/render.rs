@@ -20,9 +20,10 @@ pub fn render(diagnostic: &Diagnostic, sources: &Sources, style: Style) -> Strin
         Severity::Error => Level::ERROR,
         Severity::Warning => Level::WARNING,
     };
-    let mut group = level.primary_title(diagnostic.message.as_str()).id(diagnostic.code).elements(
-        snippets(diagnostic, sources),
-    );
+    let mut group = level
+        .primary_title(diagnostic.message.as_str())
+        .id(diagnostic.code)
+        .elements(snippets(diagnostic, sources));
     for note in &diagnostic.notes {
         group = group.element(Level::NOTE.message(note.as_str()));
     }
