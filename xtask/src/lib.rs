@@ -2,6 +2,7 @@
 //!
 //! Must never be a dependency of the product: it may do anything to this machine (as root).
 
+pub mod bench;
 pub mod build;
 pub mod conformance;
 pub mod demo;

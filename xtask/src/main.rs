@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{build, conformance, demo, lab, scenarios, suites};
+use xtask::{bench, build, conformance, demo, lab, scenarios, suites};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -26,11 +26,16 @@ enum Task {
     Conformance(conformance::ConformanceArguments),
     /// Run `provision` through the lab: faults, keys, users, many hosts
     Scenarios(scenarios::ScenarioArguments),
+    /// Measure a typical deployment, also with other tools
+    Bench(bench::BenchArguments),
     /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
     Lab(lab::cli::LabArguments),
     /// The processes that a lab consists of; not for people
     #[command(hide = true)]
     LabInternal(lab::cli::InternalArguments),
+    /// The process that is measured; not for people
+    #[command(hide = true)]
+    BenchInternal(bench::InternalArguments),
 }
 
 fn run(task: Task) -> Result<ExitCode, Error> {
@@ -40,6 +45,8 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Build(arguments) => build::run(arguments),
         Task::Conformance(arguments) => conformance::run(arguments),
         Task::Scenarios(arguments) => scenarios::run(arguments),
+        Task::Bench(arguments) => bench::run(arguments),
+        Task::BenchInternal(arguments) => bench::run_internal(&arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),
         Task::LabInternal(arguments) => lab::cli::run_internal(arguments),
     }

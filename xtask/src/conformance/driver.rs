@@ -65,7 +65,7 @@ pub fn run(
     let lab = Lab::up(&options)?;
     // Setup roles install packages and count on lists that are there, as in ansible-test's images.
     lab.run(lab.host("h1")?, "apt-get update -q")?;
-    let scratch = scratch(&lab, worker)?;
+    let scratch = scratch(&lab)?;
     let outcome = play(engine, source, target, &lab, &scratch, logs);
     let down = lab.down();
     let removed = remove(&scratch);
@@ -77,8 +77,9 @@ pub fn run(
 /// The controller's home and the target's output folder. ansible-test runs controller and host on
 /// one machine, so the output folder is one folder for both: the controller's is a link to the
 /// host's, at the same path.
-fn scratch(lab: &Lab, worker: usize) -> Result<PathBuf, Error> {
-    let folder = PathBuf::from(format!("/var/tmp/cc-{}-{worker}", std::process::id()));
+fn scratch(lab: &Lab) -> Result<PathBuf, Error> {
+    // Short: the paths of sockets below it are limited to 108 characters.
+    let folder = PathBuf::from(format!("/var/tmp/conformance-{}", lab.record().id().bridge()));
     let action = || format!("make {}", folder.display());
     remove(&folder)?;
     fs::create_dir_all(&folder).doing(action)?;
@@ -108,7 +109,8 @@ fn play(
     scratch: &Path,
     logs: &Path,
 ) -> Result<Outcome, Error> {
-    let playbook = source.integration.join(format!("{}-{}.yml", target.name, std::process::id()));
+    let id = lab.record().id().bridge();
+    let playbook = source.integration.join(format!("{}-{id}.yml", target.name));
     let inventory = scratch.join("inventory");
     let write = |path: &Path, text: &str| {
         fs::write(path, text).doing(|| format!("write {}", path.display()))

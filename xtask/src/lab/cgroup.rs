@@ -191,6 +191,12 @@ impl Hierarchies {
         self.roots.iter().filter_map(changed).max()
     }
 
+    /// The text of a group's file, of the first hierarchy that has it.
+    #[must_use]
+    pub fn read(&self, group: &str, file: &str) -> Option<String> {
+        self.roots.iter().find_map(|root| fs::read_to_string(root.join(group).join(file)).ok())
+    }
+
     /// Whether any hierarchy has the group.
     #[must_use]
     pub fn exists(&self, group: &str) -> bool {

@@ -1,0 +1,195 @@
+//! `[ui]` The measurements as tables, and `docs/benchmarks.md` with the machine they are from.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+use super::measure::Usage;
+use super::tools::Tool;
+use crate::error::Error;
+use crate::lab::directories::{read_json, write_file, write_json};
+use crate::workspace;
+
+/// One measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Row {
+    /// What was measured.
+    pub tool: Tool,
+    /// On how many hosts.
+    pub hosts: u8,
+    /// Whether there was nothing to change.
+    pub is_again: bool,
+    /// Added round trip.
+    pub round_trip_ms: u32,
+    /// Share of the machine that others used meanwhile: processes waiting a processor, before it.
+    pub load: f64,
+    /// What it used.
+    pub usage: Usage,
+}
+
+/// A fresh connection and a command over it, by OpenSSH.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Floor {
+    /// Added round trip.
+    pub round_trip_ms: u32,
+    /// Seconds of the fastest of five.
+    pub seconds: f64,
+}
+
+/// All measurements of this machine.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Results {
+    /// By tool, hosts, run and round trip; a new measurement replaces an old one.
+    pub rows: Vec<Row>,
+    /// By round trip.
+    pub floors: Vec<Floor>,
+}
+
+impl Results {
+    /// The committed ones.
+    ///
+    /// # Errors
+    /// The file isn't ours.
+    pub fn read() -> Result<Self, Error> {
+        Ok(read_json(&workspace::root().join("docs/benchmarks.json"))?.unwrap_or_default())
+    }
+
+    /// Adds or replaces.
+    pub fn add(&mut self, row: Row) {
+        let key = |row: &Row| (row.hosts, row.round_trip_ms, row.is_again, row.tool);
+        self.rows.retain(|known| key(known) != key(&row));
+        self.rows.push(row);
+        self.rows.sort_by_key(key);
+    }
+
+    /// Adds or replaces.
+    pub fn add_floor(&mut self, floor: Floor) {
+        self.floors.retain(|known| known.round_trip_ms != floor.round_trip_ms);
+        self.floors.push(floor);
+    }
+
+    /// Writes the measurements and the document.
+    ///
+    /// # Errors
+    /// A file can't be written.
+    pub fn write(&self) -> Result<(), Error> {
+        let docs = workspace::root().join("docs");
+        write_json(&docs.join("benchmarks.json"), self)?;
+        write_file(&docs.join("benchmarks.md"), self.document().as_bytes())
+    }
+
+    fn document(&self) -> String {
+        let mut text = format!(
+            "# Benchmarks\n\n\
+             Written by `cargo xtask bench provision`; don't edit. Nothing here is asserted by a \
+             test.\n\n\
+             Repeat: `cargo xtask bench provision --hosts 1,10,30 --peers` (installs ansible-core, \
+             mitogen and pyinfra into a virtual environment in the cache), with \
+             `--latency 50` for a slow network.\n\n\
+             A deployment of 50 tasks and two handlers (`xtask/bench/site.yml`; for pyinfra \
+             `deploy.py`) on lab hosts: real systemd, sshd and disks in containers on the same \
+             machine, so controller and hosts share its processors. *first*: fresh hosts; *again*: \
+             nothing to change. Processor time is of all processes of the controller (*controller*) \
+             and of all hosts together (*hosts*), by control group; *memory* is the most that the \
+             controller's processes had at once. *load* is how many processes wanted a processor \
+             when the run began: above zero, wall times are too long for all tools, processor times \
+             aren't.\n\n{}\n",
+            machine()
+        );
+        for floor in &self.floors {
+            let _ = writeln!(
+                text,
+                "Floor: a fresh OpenSSH connection with one command takes {:.3} s at {} ms of added \
+                 round trip.",
+                floor.seconds, floor.round_trip_ms
+            );
+        }
+        let _ = write!(
+            text,
+            "\n{}\n## Ratios\n\nAgain, against provision on as many hosts.\n\n{}",
+            self.table(),
+            self.ratios()
+        );
+        text
+    }
+
+    /// All measurements.
+    #[must_use]
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| hosts | round trip | run | tool | wall s | controller s | per host ms | hosts s | \
+             memory MB | load | exit |\n|---:|---:|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        );
+        for row in &self.rows {
+            let usage = row.usage;
+            let run = if row.is_again { "again" } else { "first" };
+            let exit = usage.exit.map_or_else(|| "-".to_owned(), |exit| exit.to_string());
+            // Writing to a String can't fail.
+            let _ = writeln!(
+                text,
+                "| {} | {} ms | {run} | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} | {exit} |",
+                row.hosts,
+                row.round_trip_ms,
+                row.tool.name(),
+                usage.wall_s,
+                usage.controller_cpu_s,
+                usage.controller_cpu_s * 1000.0 / f64::from(row.hosts),
+                usage.hosts_cpu_s,
+                usage.peak_mb,
+                row.load
+            );
+        }
+        text
+    }
+
+    /// How many times as long the others take.
+    #[must_use]
+    pub fn ratios(&self) -> String {
+        let mut text = String::from(
+            "| hosts | round trip | tool | wall | controller | hosts |\n|---:|---:|---|---:|---:|---:|\n",
+        );
+        for row in self.rows.iter().filter(|row| row.is_again && row.tool != Tool::Provision) {
+            let own = self.rows.iter().find(|own| {
+                own.tool == Tool::Provision
+                    && own.is_again
+                    && (own.hosts, own.round_trip_ms) == (row.hosts, row.round_trip_ms)
+            });
+            let Some(own) = own else { continue };
+            let times = |theirs: f64, ours: f64| format!("{:.0}×", theirs / ours.max(0.001));
+            let _ = writeln!(
+                text,
+                "| {} | {} ms | {} | {} | {} | {} |",
+                row.hosts,
+                row.round_trip_ms,
+                row.tool.name(),
+                times(row.usage.wall_s, own.usage.wall_s),
+                times(row.usage.controller_cpu_s, own.usage.controller_cpu_s),
+                times(row.usage.hosts_cpu_s, own.usage.hosts_cpu_s)
+            );
+        }
+        text
+    }
+}
+
+/// What this machine is.
+fn machine() -> String {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let information = read("/proc/cpuinfo");
+    let field = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(name))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let processors = information.lines().filter(|line| line.starts_with("processor")).count();
+    let model = field(&information, "model name").unwrap_or_else(|| "unknown".to_owned());
+    let kibibytes: u64 = field(&read("/proc/meminfo"), "MemTotal")
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .unwrap_or_default();
+    let kernel = read("/proc/sys/kernel/osrelease");
+    format!(
+        "Machine: {processors} × {model}, {} GiB, Linux {} (a virtual machine, shared with other \
+         work).\n",
+        kibibytes >> 20,
+        kernel.trim()
+    )
+}
