@@ -1,5 +1,13 @@
 //! The command line that starts or installs the helper, run through real shells.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it should be"
+)]
+
 mod support;
 
 use std::fs;

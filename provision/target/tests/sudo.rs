@@ -3,6 +3,14 @@
 //! Everything happens in a mount namespace with users and rules of its own; the machine is not
 //! touched. Without root, `sudo` or `unshare` there is nothing to test.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it should be"
+)]
+
 mod support;
 
 use std::fs;

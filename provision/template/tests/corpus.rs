@@ -1,5 +1,13 @@
 //! Parses every template and condition of a directory of YAML files and templates:
 //! `CORPUS=/path cargo test -p provision-template --test corpus -- --ignored --nocapture`
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test ends where something is not as it should be"
+)]
 #![allow(clippy::disallowed_methods, reason = "this test walks a directory that the caller names")]
 
 use std::path::Path;
