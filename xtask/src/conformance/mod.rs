@@ -256,7 +256,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 fn list(usable: &[Target], reference: &Reference) -> Result<(), Error> {
     let passes: BTreeSet<String> = reference::read_passes()?;
-    println!("{:<28} {:>9} {}", "TARGET", "OK TASKS", "PROVISION");
+    println!("{:<28} {:>9} PROVISION", "TARGET", "OK TASKS");
     for target in usable {
         let (ok, verdict) = match reference.targets.get(&target.name) {
             None => ("?".to_owned(), "not recorded yet"),
