@@ -1,10 +1,7 @@
 //! `[io]` Runs one target as ansible-test does: a play of one role for the host `testhost`, here a
 //! fresh lab host over SSH, with either engine.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "a JSON value answers null for what it lacks"
-)]
+#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it lacks")]
 
 use std::fs;
 use std::os::unix::fs::symlink;

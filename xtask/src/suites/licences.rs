@@ -1,10 +1,7 @@
 //! `[io]` The licences of all dependencies, as cargo knows them: works without a network and without
 //! cargo-deny, which checks more (`deny.toml`) and runs, too, where it is installed.
 
-#![allow(
-    clippy::indexing_slicing,
-    reason = "a JSON value answers null for what it lacks"
-)]
+#![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it lacks")]
 
 use std::process::Command;
 
