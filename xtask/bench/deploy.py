@@ -68,7 +68,7 @@ files.download(src=RELEASE["url"], dest="/srv/shop/releases/release.tar.gz", sha
                mode="644")
 server.shell(commands=f"[ -e {ROOT} ] || tar xzf /srv/shop/releases/release.tar.gz -C /srv/shop/releases")
 files.link(path="/srv/shop/current", target=ROOT)
-apt.packages(packages=["tree", "jq"], no_recommends=True, update=True, cache_time=86400)
+apt.packages(packages=["tree", "jq"], no_recommends=True)
 server.shell(commands="[ -e /srv/shop/data/initialised ] || touch /srv/shop/data/initialised")
 server.shell(commands="systemctl is-active shop-web")
 systemd.service(service="shop-web", restarted=True, daemon_reload=True,

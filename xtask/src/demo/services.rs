@@ -27,7 +27,7 @@ exec 3<>/dev/tcp/127.0.0.1/18080 && printf 'HEAD /busybox HTTP/1.0\r\n\r\n' >&3 
 /// # Errors
 /// A host can't be reached.
 pub fn table(lab: &Lab) -> Result<String, Error> {
-    let mut text = format!("{:<9} {:<11} {:<10} {}\n", "HOST", "SERVICE", "VERSION", "STATE");
+    let mut text = format!("{:<9} {:<11} {:<13} {}\n", "HOST", "SERVICE", "VERSION", "STATE");
     for host in lab.hosts() {
         let name = host.name.as_str();
         if name.starts_with("zk") {
@@ -65,7 +65,7 @@ fn consul(text: &mut String, lab: &Lab, host: &Host) -> Result<(), Error> {
 fn row(text: &mut String, host: &str, service: &str, said: &str, state: &str) {
     let state = if state.is_empty() { "no answer" } else { state };
     // Writing to a String can't fail.
-    let _ = writeln!(text, "{host:<9} {service:<11} {:<10} {state}", one(said, "version"));
+    let _ = writeln!(text, "{host:<9} {service:<11} {:<13} {state}", one(said, "version"));
 }
 
 fn ask(lab: &Lab, host: &Host, script: &str) -> Result<String, Error> {
