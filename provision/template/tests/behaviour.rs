@@ -1,6 +1,11 @@
 //! What fixtures cannot show: pending values, data that stays data, places of errors, includes,
 //! static analysis, limits.
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of tests may fail like a test"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -328,6 +333,28 @@ fn limits_hold() {
         let engine = Engine::new(Dialect::Classic).limited_to(100_000);
         let result = engine.render_node(&text(template), &Vars::default(), &Nowhere);
         assert!(result.is_err(), "{template}");
+    }
+}
+
+#[test]
+fn extreme_numbers_do_not_overflow() {
+    let big = "170141183460469231731687303715884105727";
+    for template in [
+        "{{ -(-N - 1) }}",
+        "{{ [1, 2][N:] }}{{ [1, 2][::N] }}{{ [1, 2][-N::-1] }}",
+        "{{ range(-N, N, N) | list | length }}",
+        "{{ (N // -1) }}{{ N % 7 }}",
+        "{{ N + 1 }}",
+        "{{ N ** 2 }}",
+        "{{ query('sequence', 'start=1 end=9223372036854775807 stride=9223372036854775807') }}",
+        "{{ N | random(seed=1) }}",
+        "{{ '::/0' | ipsubnet(127, -1) }}{{ '::/0' | ipaddr('size') }}",
+        "{{ 'x' | truncate(9223372036854775807, leeway=9223372036854775807) }}",
+        "{{ 'abc'[9223372036854775807] | default('') }}{{ [1][-9223372036854775808] | default('') }}",
+    ] {
+        let template = template.replace('N', big);
+        // The result does not matter, only that there is one.
+        _ = render(Dialect::Classic, &template, &Vars::default());
     }
 }
 

@@ -1,6 +1,11 @@
 //! Parses every template and condition of a directory of YAML files and templates:
 //! `CORPUS=/path cargo test -p provision-template --test corpus -- --ignored --nocapture`
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a helper of tests may fail like a test"
+)]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

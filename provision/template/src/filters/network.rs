@@ -226,7 +226,7 @@ fn usable(network: Network) -> Option<(u128, u128)> {
 fn answer_number_or_network(network: Network, text: &str, query: &str) -> Outcome<Option<Value>> {
     if let Ok(number) = query.parse::<i128>() {
         let size = i128::try_from(network.size()).unwrap_or(i128::MAX);
-        let index = if number < 0 { size + number } else { number };
+        let index = if number < 0 { size.saturating_add(number) } else { number };
         if index < 0 || index >= size {
             return Ok(None);
         }
@@ -321,7 +321,10 @@ fn ip_subnet(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         let outer = Network { prefix, ..network };
         return Ok(with_prefix(outer.network(), prefix));
     }
-    let count = 1i128.checked_shl(prefix - network.prefix).unwrap_or(i128::MAX);
+    let count = match prefix - network.prefix {
+        shift @ 0..127 => 1i128 << shift,
+        _ => i128::MAX,
+    };
     let Some(index) = index.map(i128::from) else { return Ok(int_value(count)) };
     let position = if index < 0 { count + index } else { index };
     if position < 0 || position >= count {

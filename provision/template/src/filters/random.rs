@@ -192,15 +192,16 @@ fn random(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     if step == 0 {
         return Err(TemplateError::failed("zero step for randrange()"));
     }
-    let width = end - start;
-    let count = if step > 0 { (width + step - 1) / step } else { (width + step + 1) / step };
+    let width = end.saturating_sub(start);
+    let round = if step > 0 { step - 1 } else { step + 1 };
+    let count = width.saturating_add(round) / step;
     if count <= 0 {
         return Err(TemplateError::failed(format!(
             "empty range for randrange() ({start}, {end}, {width})"
         )));
     }
     let chosen = i128::try_from(random.below(count.unsigned_abs())).unwrap_or(0);
-    Ok(int_value(start + step * chosen))
+    Ok(int_value(start.saturating_add(step.saturating_mul(chosen))))
 }
 
 fn shuffle(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {

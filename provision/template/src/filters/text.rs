@@ -201,10 +201,10 @@ fn truncate(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let kill_words = call.flag(1, "killwords", false);
     let end = call.text(2, "end").unwrap_or_else(|| "...".into());
     let leeway = call.integer(3, "leeway")?.unwrap_or(5);
-    if signed(text.chars().count()) <= length + leeway {
+    if signed(text.chars().count()) <= length.saturating_add(leeway) {
         return Ok(Value::from(text));
     }
-    let keep = usize::try_from(length - signed(end.chars().count())).unwrap_or(0);
+    let keep = usize::try_from(length.saturating_sub(signed(end.chars().count()))).unwrap_or(0);
     let cut: String = text.chars().take(keep).collect();
     if kill_words {
         return Ok(Value::from(cut + &end));

@@ -125,7 +125,9 @@ impl Sequence {
                 return Err(TemplateError::failed("must specify count or end in with_sequence"));
             }
             (Some(0), None) => return Ok(()),
-            (Some(count), None) => self.start + count * self.stride - 1,
+            (Some(count), None) => {
+                self.start.saturating_add(count.saturating_mul(self.stride)).saturating_sub(1)
+            }
             (None, Some(end)) => end,
         };
         if self.stride > 0 && end < self.start {
@@ -151,7 +153,8 @@ impl Sequence {
                 )));
             }
             out.push(Value::from(crate::format::percent(&self.format, &Value::from(at))?));
-            at += self.stride;
+            let Some(next) = at.checked_add(self.stride) else { break };
+            at = next;
         }
         Ok(())
     }

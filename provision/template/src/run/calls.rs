@@ -503,14 +503,17 @@ fn range(call: &Call) -> Outcome<Value> {
     if step == 0 {
         return Err(TemplateError::failed("range() arg 3 must not be zero"));
     }
-    let count =
-        if step > 0 { (stop - start + step - 1) / step } else { (start - stop - step - 1) / -step };
+    // In this order nothing overflows; the count is checked before it is used.
+    let width = if step > 0 { stop.saturating_sub(start) } else { start.saturating_sub(stop) };
+    let stride = step.saturating_abs();
+    let count = width.saturating_add(stride - 1).max(0) / stride;
     if usize::try_from(count.max(0)).map_or(true, |count| count > MAX_RANGE_ITEMS) {
         return Err(TemplateError::failed(format!(
             "Range too big. The sandbox blocks ranges larger than {MAX_RANGE_ITEMS}."
         )));
     }
-    let items = (0..count.max(0)).map(|index| crate::value::int_value(start + index * step));
+    let items = (0..count.max(0))
+        .map(|index| crate::value::int_value(start.saturating_add(index.saturating_mul(step))));
     Ok(list_value(items.collect()))
 }
 

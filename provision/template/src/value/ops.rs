@@ -212,7 +212,7 @@ fn moments(operator: Arithmetic, left: &Value, right: &Value) -> Outcome<Value> 
 /// `-value`.
 pub(crate) fn negate(value: &Value) -> Outcome<Value> {
     match view(value) {
-        View::Int(number) => Ok(int_value(-number)),
+        View::Int(number) => Ok(int_value(number.saturating_neg())),
         View::Bool(value) => Ok(Value::from(-i64::from(value))),
         View::Float(number) => Ok(Value::from(-number)),
         View::Undefined => Err(undefined_error(value)),
@@ -259,7 +259,7 @@ fn indices(length: usize, start: Option<i128>, stop: Option<i128>, step: i128) -
     let length = i128::try_from(length).unwrap_or(i128::MAX);
     let (low, high) = if step > 0 { (0, length) } else { (-1, length - 1) };
     let clamp = |bound: i128| {
-        let bound = if bound < 0 { bound + length } else { bound };
+        let bound = if bound < 0 { bound.saturating_add(length) } else { bound };
         bound.clamp(low, high)
     };
     let first = start.map_or(if step > 0 { low } else { high }, clamp);
@@ -268,7 +268,7 @@ fn indices(length: usize, start: Option<i128>, stop: Option<i128>, step: i128) -
     let mut at = first;
     while (step > 0 && at < last) || (step < 0 && at > last) {
         out.extend(usize::try_from(at));
-        at += step;
+        at = at.saturating_add(step);
     }
     out
 }
