@@ -11,6 +11,7 @@ mod packages;
 mod private;
 pub(crate) mod process;
 mod services;
+mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
 mod user;
@@ -26,9 +27,18 @@ use crate::module::ModuleFunction;
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
         ("apt", packages::apt),
+        ("apt_key", packages::apt_key),
+        ("apt_repository", packages::apt_repository),
+        ("authorized_key", settings::authorized_key),
         ("command", command::command),
+        ("cron", settings::cron),
+        ("debconf", packages::debconf),
+        ("dpkg_selections", packages::dpkg_selections),
         ("get_url", http::get_url),
+        ("getent", settings::getent),
         ("group", group::group),
+        ("hostname", settings::hostname),
+        ("known_hosts", settings::known_hosts),
         ("package", packages::package),
         ("package_facts", packages::package_facts),
         ("ping", command::ping),
@@ -38,9 +48,25 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("service_facts", services::service_facts),
         ("setup", facts::setup),
         ("shell", command::shell),
+        ("sysctl", settings::sysctl),
         ("systemd", services::systemd),
         ("uri", http::uri),
         ("user", user::user),
         ("wait_for", wait_for::wait_for),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use provision_protocol::modules;
+
+    /// What is here is what the protocol's table says, under the canonical names.
+    #[test]
+    fn the_tables_agree() {
+        for (name, _) in super::table() {
+            let spec = modules::find(name).unwrap();
+            assert_eq!(spec.name, *name);
+            assert_ne!(spec.runs, modules::Runs::OnController, "{name}");
+        }
+    }
 }

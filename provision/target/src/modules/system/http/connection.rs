@@ -19,6 +19,7 @@ use ureq::unversioned::transport::{
     TransportAdapter, time,
 };
 
+use super::client_key::{self, Wrapping};
 use super::message;
 use super::resolve;
 use super::url::Url;
@@ -269,7 +270,18 @@ fn client(certificate: &Path, key: &Path) -> io::Result<ClientCert> {
     let chain = certificates(certificate)?;
     let key = PrivateKey::from_pem(&read(key)?)
         .map_err(|error| io::Error::other(format!("{}: {error}", key.display())))?;
-    Ok(ClientCert::new_with_certs(&chain, key))
+    // ureq doesn't export the type of this value.
+    let wrapping = match format!("{:?}", key.kind()).as_str() {
+        "Pkcs1" => Wrapping::Pkcs1,
+        "Pkcs8" => Wrapping::Pkcs8,
+        "Sec1" => Wrapping::Sec1,
+        _ => return Err(io::Error::other("the client's key is of an unsupported kind")),
+    };
+    let first = chain.first().map(Certificate::der).unwrap_or_default();
+    match client_key::problem(first, wrapping, key.der()) {
+        Some(problem) => Err(io::Error::other(problem)),
+        None => Ok(ClientCert::new_with_certs(&chain, key)),
+    }
 }
 
 /// A socket as ureq's TLS wants it.

@@ -3,6 +3,7 @@
 mod auth;
 mod body;
 mod client;
+mod client_key;
 mod connection;
 mod get_url;
 mod message;

@@ -1,15 +1,23 @@
 //! Packages: `apt` and its kin, `package`, `package_facts`.
 
 mod apt;
+mod debconf;
 mod dpkg;
 mod facts;
+mod key;
+mod repository;
+mod selections;
 mod version;
 
 use provision_protocol::{Object, modules};
 use serde_json::Value;
 
 pub(super) use apt::apt;
+pub(super) use debconf::debconf;
 pub(super) use facts::package_facts;
+pub(super) use key::apt_key;
+pub(super) use repository::apt_repository;
+pub(super) use selections::dpkg_selections;
 
 use super::facts::package_manager;
 use super::process::find_program;
