@@ -2,12 +2,6 @@
 //! `CORPUS=/path cargo test -p provision-template --test corpus -- --ignored --nocapture`
 #![allow(
     clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a helper of tests may fail like a test"
-)]
-#![allow(
-    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
