@@ -7,7 +7,7 @@ use diagnostics::{Diagnostic, Sources};
 use indexmap::IndexMap;
 use provision_playbook::inventory::{self, Inventory, Patterns};
 use provision_playbook::model::{Play, Playbook};
-use provision_playbook::{Dialect, LoadOptions, Loader};
+use provision_playbook::{Dialect, KnownNames, LoadOptions, Loader};
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
@@ -112,10 +112,12 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         files.as_ref(),
         loader.sources_mut(),
     ));
+    let known = known_names(&inventory, &extra);
     let mut playbooks = Vec::new();
     for path in &request.playbooks {
         let (playbook, diagnostics) = loader.playbook(path);
         found.extend(diagnostics);
+        found.extend(loader.undefined(&playbook, &known));
         playbooks.push(playbook);
     }
     let world = Arc::new(world(request, files, &inventory, &extra));
@@ -176,6 +178,19 @@ fn world(
         groups: RwLock::new(groups),
         settings: request.settings.clone(),
     }
+}
+
+/// Names that the inventory or the command line defines for any host.
+fn known_names(inventory: &Inventory, extra: &Mapping) -> KnownNames {
+    let mut names = std::collections::BTreeSet::new();
+    let mut add = |mapping: &Mapping| {
+        names.extend(mapping.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)));
+    };
+    add(extra);
+    for host in inventory.hosts() {
+        inventory.host_variables(&host.name).iter().for_each(|layer| add(&layer.variables));
+    }
+    KnownNames { names, open: false }
 }
 
 fn define(
