@@ -79,7 +79,7 @@ pub struct Reach {
     /// Ask for the login password
     #[arg(short = 'k', long)]
     pub ask_pass: bool,
-    /// Reach hosts through these, [user@]host[:port], in order
+    /// Reach hosts through these (user@host:port), in order
     #[arg(short = 'J', long, value_name = "HOSTS", value_delimiter = ',')]
     pub jump: Vec<String>,
     /// Options of ssh (-o Key=Value, -J, -i)
