@@ -65,7 +65,7 @@ async fn a_host_that_fell_silent_is_lost_after_the_keep_alives() {
     let proxy = Proxy::start(sshd.port, Duration::ZERO).await;
     let (destination, options) = via(&sshd, &proxy);
     let options = ConnectOptions {
-        keepalive_interval: Some(Duration::from_millis(500)),
+        keepalive_interval: Some(Duration::from_secs(2)),
         keepalive_max: Some(2),
         ..options
     };
@@ -78,7 +78,7 @@ async fn a_host_that_fell_silent_is_lost_after_the_keep_alives() {
     let started = Instant::now();
     let error = process.wait().await.unwrap_err();
     assert!(error.to_string().contains("keep-alives"), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
