@@ -95,9 +95,9 @@ const ALL: &[Suite] = &[
     suite("unit", "all tests of the workspace", [15, 60], rust::unit),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [12, 60], labs::scenarios),
-    suite("conformance", "targets of ansible-core that passed before", [8, 60], labs::conformance),
+    suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
     suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
-    suite("fuzz", "each parser for some seconds", [8, 60], rust::fuzz),
+    suite("fuzz", "each parser for some seconds", [16, 60], rust::fuzz),
 ];
 
 /// Programs that tests run on this machine.

@@ -14,7 +14,7 @@ use crate::{step, workspace};
 pub(super) const DETAILS_LINES: usize = 40;
 /// How long each fuzz target runs.
 const FUZZ_SECONDS: [u64; 2] = [8, 300];
-const FUZZ_BUILD_LIMIT: Duration = Duration::from_mins(5);
+const FUZZ_BUILD_LIMIT: Duration = Duration::from_mins(14);
 
 pub(super) fn format(context: &Context) -> Result<Found, Error> {
     one(context, "format", &workspace::cargo(&["fmt", "--all", "--check"]))
