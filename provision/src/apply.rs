@@ -57,7 +57,6 @@ pub async fn apply(arguments: Apply) -> Exit {
         connection,
         client: client(&arguments.reach),
         strict_order: arguments.strict_order,
-        force_handlers: arguments.force_handlers,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
     };

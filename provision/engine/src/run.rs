@@ -31,8 +31,6 @@ pub struct RunOptions {
     pub client: ClientOptions,
     /// One task at a time, nothing sent ahead.
     pub strict_order: bool,
-    /// Handlers run on failed hosts, too.
-    pub force_handlers: bool,
     /// How long to wait for another run's lock on a host.
     pub lock_wait_ms: u64,
     /// Answers to `vars_prompt`; `None`: nobody to ask.
@@ -102,7 +100,6 @@ pub async fn run(
         report,
         reaches: loaded.reaches,
         strict_order: options.strict_order,
-        force_handlers: options.force_handlers,
         interrupts: 0,
         failed: BTreeSet::new(),
         unreachable: BTreeSet::new(),

@@ -65,8 +65,6 @@ pub struct Shared {
     pub reaches: Reaches,
     /// `--strict-order`.
     pub strict_order: bool,
-    /// `--force-handlers`.
-    pub force_handlers: bool,
     /// Whether the operator asked to end.
     pub interrupts: u32,
     /// Hosts that are out for the rest of the run.
