@@ -123,19 +123,7 @@ fn execute(
         Line::Words(words) => words.clone().into(),
         Line::Shell(text) => text.clone().into(),
     };
-    let mut values = Object::new();
-    for (name, value) in [
-        ("stdout", Value::from("")),
-        ("stderr", "".into()),
-        ("rc", Value::Null),
-        ("cmd", shown.clone()),
-        ("start", Value::Null),
-        ("end", Value::Null),
-        ("delta", Value::Null),
-        ("msg", "".into()),
-    ] {
-        values.insert(name.to_owned(), value);
-    }
+    let mut values = promised(&shown);
     let base = working_folder(chdir.as_deref()).map_err(|error| {
         Failure::new(format!("Unable to change directory before execution: {error}"))
             .with("cmd", shown.clone())
@@ -181,6 +169,24 @@ fn execute(
         _ => run,
     };
     timed(run, values, given.strip_empty_ends, context)
+}
+
+/// The values that a result always has.
+fn promised(shown: &Value) -> Object {
+    let empty = || Value::from("");
+    [
+        ("stdout", empty()),
+        ("stderr", empty()),
+        ("rc", Value::Null),
+        ("cmd", shown.clone()),
+        ("start", Value::Null),
+        ("end", Value::Null),
+        ("delta", Value::Null),
+        ("msg", empty()),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value))
+    .collect()
 }
 
 /// Check mode: with `creates` or `removes` it is known that the command would run, otherwise

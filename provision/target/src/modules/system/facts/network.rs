@@ -210,32 +210,8 @@ fn interface(name: &str) -> Object {
         };
         set("type", kind.into());
     }
-    if folder.join("bridge").exists() {
-        set("type", "bridge".into());
-        set("interfaces", entries(folder.join("brif")).into());
-        if let Some(id) = read("bridge/bridge_id") {
-            set("id", id.into());
-        }
-        if let Some(state) = read("bridge/stp_state") {
-            set("stp", (state == "1").into());
-        }
-    }
-    if folder.join("bonding").exists() {
-        let first = |file: &str| {
-            read(file).and_then(|text| text.split_whitespace().next().map(str::to_owned))
-        };
-        set("type", "bonding".into());
-        let slaves = read("bonding/slaves").unwrap_or_default();
-        set("slaves", slaves.split_whitespace().collect::<Vec<&str>>().into());
-        set("mode", first("bonding/mode").into());
-        set("miimon", first("bonding/miimon").into());
-        set("lacp_rate", first("bonding/lacp_rate").into());
-        if let Some(primary) = read("bonding/primary") {
-            set("primary", primary.into());
-            if let Some(active) = read("bonding/all_slaves_active") {
-                set("all_slaves_active", (active == "1").into());
-            }
-        }
+    for (name, value) in bridge(&folder).into_iter().chain(bond(&folder)) {
+        set(name, value);
     }
     if folder.join("bonding_slave").exists() {
         let address = read("bonding_slave/perm_hwaddr").unwrap_or_default();
@@ -253,6 +229,48 @@ fn interface(name: &str) -> Object {
         /// IFF_PROMISC of if.h
         const PROMISCUOUS: u32 = 0x100;
         set("promisc", (flags & PROMISCUOUS != 0).into());
+    }
+    facts
+}
+
+/// What is special about a bridge.
+fn bridge(folder: &Path) -> Vec<(&'static str, Value)> {
+    if !folder.join("bridge").exists() {
+        return Vec::new();
+    }
+    let mut facts: Vec<(&'static str, Value)> =
+        vec![("type", "bridge".into()), ("interfaces", entries(folder.join("brif")).into())];
+    if let Some(id) = content(folder.join("bridge/bridge_id")) {
+        facts.push(("id", id.into()));
+    }
+    if let Some(state) = content(folder.join("bridge/stp_state")) {
+        facts.push(("stp", (state == "1").into()));
+    }
+    facts
+}
+
+/// What is special about a bond of interfaces.
+fn bond(folder: &Path) -> Vec<(&'static str, Value)> {
+    let folder = folder.join("bonding");
+    if !folder.exists() {
+        return Vec::new();
+    }
+    let read = |file: &str| content(folder.join(file));
+    let first =
+        |file: &str| read(file).and_then(|text| text.split_whitespace().next().map(str::to_owned));
+    let slaves = read("slaves").unwrap_or_default();
+    let mut facts: Vec<(&'static str, Value)> = vec![
+        ("type", "bonding".into()),
+        ("slaves", slaves.split_whitespace().collect::<Vec<&str>>().into()),
+        ("mode", first("mode").into()),
+        ("miimon", first("miimon").into()),
+        ("lacp_rate", first("lacp_rate").into()),
+    ];
+    if let Some(primary) = read("primary") {
+        facts.push(("primary", primary.into()));
+        if let Some(active) = read("all_slaves_active") {
+            facts.push(("all_slaves_active", (active == "1").into()));
+        }
     }
     facts
 }

@@ -206,7 +206,8 @@ mod tests {
             ("ed", "ed25519"),
         ] {
             let request = format!(
-                "req -x509 -newkey {algorithm} -nodes -keyout {name}.key -out {name}.pem -subj /CN=x"
+                "req -x509 -newkey {algorithm} -nodes -keyout {name}.key -out {name}.pem \
+                 -subj /CN=x"
             );
             assert!(openssl(folder, &request), "{request}");
         }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use ureq::config::Config;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
-use ureq::unversioned::resolver::{ArrayVec, DefaultResolver};
+use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
     TransportAdapter, time,
@@ -204,7 +204,7 @@ fn encrypt(
         addrs: ArrayVec::from_fn(|_| SocketAddr::from(([0, 0, 0, 0], 0))),
         config: &config,
         request_level: false,
-        resolver: &DefaultResolver::default(),
+        resolver: &NoResolver,
         now: time::Instant::now(),
         timeout: NextTimeout::default(),
         current_time: clock.clone(),
@@ -281,6 +281,21 @@ fn client(certificate: &Path, key: &Path) -> io::Result<ClientCert> {
     match client_key::problem(first, wrapping, key.der()) {
         Some(problem) => Err(io::Error::other(problem)),
         None => Ok(ClientCert::new_with_certs(&chain, key)),
+    }
+}
+
+/// Names are resolved before; ureq's own resolver would bring libc's into the static helper.
+#[derive(Debug)]
+struct NoResolver;
+
+impl Resolver for NoResolver {
+    fn resolve(
+        &self,
+        _uri: &ureq::http::Uri,
+        _config: &Config,
+        _timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        Err(ureq::Error::HostNotFound)
     }
 }
 

@@ -257,13 +257,15 @@ mod tests {
     fn bodies_have_ends() {
         let (head, content) = respond(
             "GET",
-            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\nA: b\r\n c\r\n\r\nabcd",
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\
+              A: b\r\n c\r\n\r\nabcd",
         )
         .unwrap();
         assert_eq!((head.status, head.reason.as_str()), (200, "OK"));
         assert_eq!(head.header("a").unwrap(), "b c");
         assert_eq!(content, b"abc");
-        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n";
+        let chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+            3;x=y\r\nabc\r\n2\r\nde\r\n0\r\nT: x\r\n\r\n";
         assert_eq!(respond("GET", chunked).unwrap().1, b"abcde");
         assert_eq!(respond("GET", b"HTTP/1.0 200\r\n\r\nrest").unwrap().1, b"rest");
         assert_eq!(

@@ -193,23 +193,7 @@ fn change(
 ) -> Result<Outcome, Failure> {
     let mut difference = AttributeChange::default();
     if let Some(masked) = given.masked {
-        let now = is_masked(unit, context)?;
-        if now != masked {
-            outcome.changed = true;
-            difference.note("masked", now, masked);
-            let command = if masked { "mask" } else { "unmask" };
-            let said = act(unit, command, context)?;
-            if let Some((_, said)) = said {
-                if !unit.found {
-                    return missing(unit.name, false);
-                }
-                return Err(Failure::new(format!(
-                    "Failed to {command} the service ({}): {}",
-                    unit.name,
-                    said.trim()
-                )));
-            }
-        }
+        outcome.changed |= mask(masked, unit, &mut difference, context)?;
     }
     if !unit.found && (given.enabled.is_some() || given.state.is_some()) {
         return missing(unit.name, context.check);
@@ -257,6 +241,30 @@ fn change(
         outcome.diff.push(difference.diff());
     }
     Ok(outcome)
+}
+
+/// Masks or unmasks a unit, which need not exist; whether that changes anything.
+fn mask(
+    wanted: bool,
+    unit: &Unit<'_>,
+    difference: &mut AttributeChange,
+    context: &mut Context<'_>,
+) -> Result<bool, Failure> {
+    let now = is_masked(unit, context)?;
+    if now == wanted {
+        return Ok(false);
+    }
+    difference.note("masked", now, wanted);
+    let command = if wanted { "mask" } else { "unmask" };
+    match act(unit, command, context)? {
+        None => Ok(true),
+        Some(_) if !unit.found => missing(unit.name, false).map(|_| false),
+        Some((_, said)) => Err(Failure::new(format!(
+            "Failed to {command} the service ({}): {}",
+            unit.name,
+            said.trim()
+        ))),
+    }
 }
 
 /// What to tell systemd so that a unit in this state reaches the wanted one.
