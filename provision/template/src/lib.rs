@@ -20,7 +20,9 @@
 //! | `password_hash` | SHA-256 and SHA-512 only |
 //! | a condition that is a template around text from facts or results | an error; never evaluated |
 //! | text in playbook `{{ }}` with an escaped quote (`'\''`) | parsed; Ansible fails |
-//! | filters and tests of other collections | unknown |
+//! | filters and tests of other collections, `vault`, `unvault` | unknown |
+//! | `line_statement_prefix` and `line_comment_prefix` in a `#jinja2:` line | an error |
+//! | conditions with `{{ }}` inside (classic dialect) | values are put in, never run as code |
 
 mod checks;
 mod conditions;

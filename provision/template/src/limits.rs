@@ -1,7 +1,7 @@
 //! Every limit of evaluation, in one place.
 
-/// Evaluation steps (expressions, statements, loop turns) of one render. A step takes some 50 ns,
-/// so this is about a second; the largest templates of real roles take some 100,000.
+/// Evaluation steps (expressions, statements, loop turns) of one render. A step takes 50 to 200 ns,
+/// so this is a few seconds; the largest templates of real roles take some 100,000.
 pub(crate) const MAX_STEPS: u64 = 20_000_000;
 
 /// Bytes that one render may write; a configuration file beyond that is a mistake.
