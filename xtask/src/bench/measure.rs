@@ -1,6 +1,5 @@
 //! `[io]` Runs a command in a control group of its own and reads what it used.
 
-use std::fs;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
@@ -12,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Doing, Error};
 use crate::lab::Lab;
 use crate::lab::cgroup::Hierarchies;
+use crate::lab::process;
 use crate::step;
 
 /// What takes longer isn't compared any more.
@@ -41,7 +41,7 @@ pub fn measure(lab: &Lab, command: &Command, log: &Path) -> Result<Usage, Error>
     let hierarchies = Hierarchies::find()?;
     let group = format!("corral-bench-{}", std::process::id());
     hierarchies.create(&group)?;
-    let program = fs::read_link("/proc/self/exe").doing(|| "find xtask".to_owned())?;
+    let program = process::own_path().doing(|| "find xtask".to_owned())?;
     let mut inside = Command::new(program);
     inside.args(["bench-internal", &group]).arg(command.get_program()).args(command.get_args());
     for (name, value) in command.get_envs() {

@@ -66,7 +66,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Error> {
     let socket = directory.join("upstream.socket");
     let bases = cache::machine_upstreams()?.bases.into_values().collect();
     upstream::serve_socket(&socket, bases, machine_cache.path().to_owned())?;
-    let program = fs::read_link("/proc/self/exe").doing(action)?;
+    let program = process::own_path().doing(action)?;
     // setpriv: the inside dies with us even if we are killed; unshare passes that on.
     let status = Command::new("setpriv")
         .args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork"])

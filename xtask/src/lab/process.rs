@@ -1,10 +1,14 @@
 //! `[io]` Processes known by pid and start time, so that a reused pid is never taken for ours.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::IntoRawFd;
+use std::path::PathBuf;
 use std::process::{Child, Command};
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -75,6 +79,23 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
     Some((state, start_ticks))
 }
 
+/// A path under which children can run this program again, also through others (`setpriv`, `env`):
+/// a descriptor that they inherit. It works even after a new build has replaced the file, as
+/// `cargo xtask test` does when it builds the workspace.
+///
+/// # Errors
+/// /proc doesn't show this process.
+pub fn own_path() -> io::Result<PathBuf> {
+    static PATH: OnceLock<PathBuf> = OnceLock::new();
+    if let Some(path) = PATH.get() {
+        return Ok(path.clone());
+    }
+    let file = File::open("/proc/self/exe")?;
+    fcntl(&file, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    let path = PathBuf::from(format!("/proc/self/fd/{}", file.into_raw_fd()));
+    Ok(PATH.get_or_init(|| path).clone())
+}
+
 /// This program, to be run again in another role. The path works even after a new build has
 /// replaced the file.
 #[must_use]
@@ -111,6 +132,43 @@ mod tests {
     fn a_name_with_parentheses_does_not_confuse_the_parser() {
         let stat = "42 (a) b) c) S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2";
         assert_eq!(parse_stat(stat), Some(('S', 98765)));
+    }
+
+    #[test]
+    fn this_program_runs_through_another_after_its_file_is_gone() {
+        let directory = tempfile::tempdir().unwrap();
+        let copy = directory.path().join("copy");
+        fs::copy("/proc/self/exe", &copy).unwrap();
+        // The copy is this test program: its list of tests shows that it ran.
+        let name = "lab::process::tests::the_path_of_a_deleted_program";
+        let mut child = Command::new(&copy)
+            .args(["--ignored", "--exact", name, "--nocapture"])
+            .env("COPY", &copy)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut text = String::new();
+        io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut text).unwrap();
+        assert!(child.wait().unwrap().success(), "{text}");
+        assert!(text.contains("it ran"), "{text}");
+    }
+
+    #[test]
+    #[ignore = "part of the test above"]
+    fn the_path_of_a_deleted_program() {
+        let Some(copy) = std::env::var_os("COPY") else {
+            println!("it ran");
+            return;
+        };
+        fs::remove_file(&copy).unwrap();
+        let name = "lab::process::tests::the_path_of_a_deleted_program";
+        let status = Command::new("env")
+            .args(["-u", "COPY"])
+            .arg(own_path().unwrap())
+            .args(["--ignored", "--exact", name, "--nocapture"])
+            .status()
+            .unwrap();
+        assert!(status.success());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 
 use std::process::Command;
 
-use super::rust::judge;
+use super::rust::{counts_of_cargo, judge};
 use super::{Context, Found};
 use crate::error::{Doing, Error};
+use crate::lab::process;
 use crate::{step, workspace};
 
 pub(super) fn scenarios(context: &Context) -> Result<Found, Error> {
@@ -30,11 +31,7 @@ pub(super) fn hosts(context: &Context) -> Result<Found, Error> {
     let arguments =
         ["test", "--package=xtask", "--test=lab", "--", "--ignored", "--test-threads=1"];
     let ended = step::run(&workspace::cargo(&arguments), &log, context.limit)?;
-    Ok(judge(&ended, &log, |text| {
-        let count = |end: &str| text.lines().filter(|line| line.ends_with(end)).count();
-        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        Some((number(count("... ok")), number(count("... FAILED"))))
-    }))
+    Ok(judge(&ended, &log, counts_of_cargo))
 }
 
 fn task(
@@ -43,7 +40,7 @@ fn task(
     arguments: &[&str],
     counts: impl Fn(&str) -> Option<(u64, u64)>,
 ) -> Result<Found, Error> {
-    let program = std::fs::read_link("/proc/self/exe").doing(|| "find xtask".to_owned())?;
+    let program = process::own_path().doing(|| "find xtask".to_owned())?;
     let mut command = Command::new(program);
     command.args(arguments).current_dir(workspace::root());
     let log = step::log(name);

@@ -110,17 +110,20 @@ pub(super) fn judge(
     counts: impl Fn(&str) -> Option<(u64, u64)>,
 ) -> Found {
     let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
-    let (passed, failed) = counts(&text).unwrap_or_default();
-    if ended.succeeded() {
+    let counts = counts(&text).filter(|(passed, failed)| passed + failed > 0);
+    if let (true, Some((passed, failed))) = (ended.succeeded(), counts) {
         return Found { passed, failed, ..Found::default() };
     }
+    let (passed, failed) = counts.unwrap_or_default();
+    let ran_none = if ended.succeeded() { " but says of no test that it ran" } else { "" };
     let details = format!(
-        "it {}; all of it is in {}\n{}",
+        "it {}{ran_none}; all of it is in {}\n{}",
         ended.words(),
         log.display(),
         step::tail(log, DETAILS_LINES)
     );
-    // What passed before a suite that is one test failed isn't known.
+    // What passed before a suite that is one test failed isn't known. A suite that ran no test
+    // must not pass.
     let passed = if failed == 0 { 0 } else { passed };
     Found { passed, failed: failed.max(1), details, ..Found::default() }
 }
@@ -141,7 +144,7 @@ fn counts_of_nextest(text: &str) -> Option<(u64, u64)> {
 }
 
 /// All lines `test result: ok. 3 passed; 0 failed; …`
-fn counts_of_cargo(text: &str) -> Option<(u64, u64)> {
+pub(super) fn counts_of_cargo(text: &str) -> Option<(u64, u64)> {
     let results = text.lines().filter(|line| line.starts_with("test result:"));
     let mut sum = (0, 0);
     for line in results {
@@ -186,5 +189,17 @@ mod tests {
         let found = judge(&ended, &log, |_| None);
         assert_eq!((found.passed, found.failed), (0, 1));
         assert!(found.details.contains("exit code 101"), "{}", found.details);
+    }
+
+    #[test]
+    fn a_suite_that_ran_no_test_fails() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path().join("log");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo 'test result: ok. 0 passed; 0 failed; 4 ignored'"]);
+        let ended = step::run(&command, &log, Duration::from_secs(60)).unwrap();
+        let found = judge(&ended, &log, counts_of_cargo);
+        assert_eq!((found.passed, found.failed), (0, 1));
+        assert!(found.details.contains("no test"), "{}", found.details);
     }
 }
