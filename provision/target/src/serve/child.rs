@@ -54,7 +54,8 @@ pub fn serve(user: Option<&str>) -> ExitCode {
                     return ExitCode::from(EXIT_UNUSABLE);
                 }
             }
-            Next::Dropped(_) => {}
+            // The journal is the parent's.
+            Next::Dropped(_) | Next::Handlers(_) => {}
             Next::Finished | Next::Lost(_) => return ExitCode::SUCCESS,
         }
     }

@@ -77,6 +77,7 @@ pub(crate) mod tests {
             asynchronous: None,
             contents: Vec::new(),
             notify: Vec::new(),
+            judged: false,
             completes: Vec::new(),
         }
     }
