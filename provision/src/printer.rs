@@ -8,7 +8,7 @@ use provision_engine::report::Sink;
 use provision_protocol::Diff;
 use similar::TextDiff;
 
-use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
+use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
 use crate::recap;
 
 /// How much to say.
@@ -25,16 +25,30 @@ pub struct Verbosity {
 /// Prints events.
 pub struct Printer {
     verbosity: Verbosity,
+    out: Box<dyn Write + Send>,
+    errors: Box<dyn Write + Send>,
     live: Option<Live>,
+    /// Hosts of the running play, in its order.
+    hosts: Vec<String>,
     task: Option<OpenTask>,
     failures: Vec<recap::Failure>,
     check: bool,
+    /// Columns of the names of tasks.
+    name_columns: usize,
 }
+
+/// Columns beside the names of tasks: indentation and counts.
+const COUNTS_COLUMNS: usize = 34;
+/// Names of tasks take at least and at most this many columns.
+const NAME_COLUMNS: (usize, usize) = (40, 72);
+/// And this many where nobody says how wide the output is.
+const PLAIN_NAME_COLUMNS: usize = 62;
 
 /// The task whose results are coming in.
 struct OpenTask {
     number: u64,
     title: String,
+    module: String,
     place: String,
     hosts: usize,
     begun: Instant,
@@ -65,12 +79,30 @@ impl Live {
 }
 
 impl Printer {
-    /// A printer; the live line appears only where standard error is a terminal.
+    /// A printer on standard output; the live line appears only where that is a terminal.
     pub fn new(verbosity: Verbosity) -> Self {
-        let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let is_terminal = std::io::stdout().is_terminal();
+        let live = std::io::stderr().is_terminal() && is_terminal;
+        let name_columns = match crossterm::terminal::size() {
+            Ok((columns, _)) if is_terminal => usize::from(columns)
+                .saturating_sub(COUNTS_COLUMNS)
+                .clamp(NAME_COLUMNS.0, NAME_COLUMNS.1),
+            _ => PLAIN_NAME_COLUMNS,
+        };
+        let (out, errors) = (Box::new(anstream::stdout()), Box::new(anstream::stderr()));
+        let live = live.then_some(Live { shown: false });
+        Printer { live, name_columns, ..Printer::on(verbosity, out, errors) }
+    }
+
+    /// A printer without a live line.
+    fn on(verbosity: Verbosity, out: Box<dyn Write + Send>, errors: Box<dyn Write + Send>) -> Self {
         Printer {
             verbosity,
-            live: live.then_some(Live { shown: false }),
+            out,
+            errors,
+            live: None,
+            name_columns: PLAIN_NAME_COLUMNS,
+            hosts: Vec::new(),
             task: None,
             failures: Vec::new(),
             check: false,
@@ -81,7 +113,8 @@ impl Printer {
         if let Some(live) = &mut self.live {
             live.clear();
         }
-        anstream::println!("{text}");
+        // Whoever closes our output early has seen enough; the run goes on.
+        let _ = writeln!(self.out, "{text}");
     }
 
     fn progress(&mut self) {
@@ -97,13 +130,21 @@ impl Printer {
     }
 
     fn close_task(&mut self) {
-        let Some(task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else { return };
+        // Results arrive in any order; people look for a host where it stands in the play.
+        let place = |result: &HostResult| {
+            self.hosts.iter().position(|host| *host == result.host).unwrap_or(usize::MAX)
+        };
+        task.results.sort_by_key(place);
+        task.items.sort_by_key(place);
         let worst = task.results.iter().map(|result| result.status).max();
         let notable = worst.is_some_and(|worst| worst >= Status::Failed);
         if self.verbosity.quiet && !notable {
             return;
         }
-        self.say(&format!("  {:<48} {}", shorten(&task.title, 48), counts(&task.results)));
+        let columns = self.name_columns;
+        let name = shorten(&task.title, columns);
+        self.say(&format!("  {name:<columns$} {}", counts(&task.results)));
         if self.verbosity.level > 0 {
             self.say(&styled(FAINT, &format!("    at {}", task.place)));
         }
@@ -139,7 +180,12 @@ impl Printer {
             }
             for (text, results) in groups {
                 let hosts: Vec<&str> = results.iter().map(|result| result.host.as_str()).collect();
-                let all = results.len() == task.results.len() && results.len() > 3;
+                let all = results.len() == task.results.len() && results.len() == task.hosts;
+                if all && text.is_empty() {
+                    // The counts say it already.
+                    continue;
+                }
+                let all = all && results.len() > 3;
                 let hosts =
                     if all { format!("all {} hosts", results.len()) } else { hosts.join(", ") };
                 let (style, word) = word(status);
@@ -171,8 +217,9 @@ impl Printer {
         for result in task.items.iter().chain(&task.results) {
             let label = result.item.as_ref().map(|item| format!(" ({})", harmless(item)));
             let label = label.unwrap_or_default();
-            let is_debug = task.title_module_is_debug(result);
-            if let (true, Some(message)) = (is_debug, &result.message) {
+            let is_shown = task.module == "debug" && result.status == Status::Ok;
+            let is_shown = is_shown && (result.item.is_some() || task.items.is_empty());
+            if let (true, Some(message)) = (is_shown, &result.message) {
                 let message = harmless(message);
                 let mut text = message.lines();
                 let first = text.next().unwrap_or_default();
@@ -224,17 +271,6 @@ impl Printer {
                 lines.push(format!("      {}", styled(style, &harmless(line))));
             }
         }
-    }
-}
-
-impl OpenTask {
-    fn title_module_is_debug(&self, result: &HostResult) -> bool {
-        // Only `debug` (and `set_stats`) results carry a message while nothing is wrong and
-        // nothing was done by the host.
-        result.duration_us == 0
-            && matches!(result.status, Status::Ok)
-            && result.message.is_some()
-            && (result.item.is_some() || self.items.is_empty())
     }
 }
 
@@ -329,6 +365,7 @@ impl Sink for Printer {
             Event::RunStarted { check, .. } => self.check = *check,
             Event::PlayStarted { name, place, hosts, batch } => {
                 self.close_task();
+                self.hosts.clone_from(hosts);
                 if self.verbosity.quiet {
                     return;
                 }
@@ -337,12 +374,15 @@ impl Sink for Printer {
                     (number, count) => format!(", batch {number} of {count}"),
                 };
                 let mode = if self.check { ", check mode" } else { "" };
-                let count = hosts.len();
+                let count = match hosts.len() {
+                    1 => "1 host".to_owned(),
+                    count => format!("{count} hosts"),
+                };
                 let line = format!(
                     "\n{} {}  {}",
                     styled(STRONG, "PLAY"),
                     styled(STRONG, &harmless(name)),
-                    styled(FAINT, &format!("({count} hosts{batch}{mode}; {place})"))
+                    styled(FAINT, &format!("({count}{batch}{mode}; {place})"))
                 );
                 self.say(&line);
             }
@@ -356,13 +396,14 @@ impl Sink for Printer {
                     self.say(&styled(FAINT, &line));
                 }
             }
-            Event::TaskStarted { task, name, role, place, handler, hosts, .. } => {
+            Event::TaskStarted { task, name, role, module, place, handler, hosts } => {
                 self.close_task();
                 let role = role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
                 let kind = if *handler { "handler " } else { "" };
                 self.task = Some(OpenTask {
                     number: *task,
                     title: harmless(&format!("{kind}{role}{name}")),
+                    module: module.clone(),
                     place: place.clone(),
                     hosts: *hosts,
                     begun: Instant::now(),
@@ -392,7 +433,8 @@ impl Sink for Printer {
                     live.clear();
                 }
                 let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
-                anstream::eprintln!("{} {host}{}", styled(CHANGED, "warning:"), harmless(message));
+                let label = styled(CHANGED, "warning:");
+                let _ = writeln!(self.errors, "{label} {host}{}", harmless(message));
             }
             Event::HostUnreachable { host, message, hint } => {
                 let line =
@@ -417,6 +459,9 @@ impl Sink for Printer {
                 self.say(&text);
             }
         }
-        paint::flush();
+        let _ = self.out.flush();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,9 +41,12 @@ pub fn text(
     let verb = if check { "would change" } else { "changed" };
     lines.push(String::new());
     lines.push(format!(
-        "{} in {seconds}: {} hosts, {changed} {verb}{slowest}",
+        "{} in {seconds}: {}, {changed} {verb}{slowest}",
         verdict(outcome),
-        hosts.len()
+        match hosts.len() {
+            1 => "1 host".to_owned(),
+            count => format!("{count} hosts"),
+        }
     ));
     if let Some(hint) = next_step(outcome, failures) {
         lines.push(format!("{} {hint}", styled(STRONG, "hint:")));
@@ -54,8 +57,10 @@ pub fn text(
 fn row(host: &HostRecap, width: usize, check: bool) -> String {
     let cell = |style, word: &str, count: u64| {
         let text = format!("{word}={count}");
-        let text = format!("{text:<13}");
-        if count > 0 { styled(style, &text) } else { styled(FAINT, &text) }
+        // Padding stands outside of the style, where the end of the line can be trimmed.
+        let padding = " ".repeat(13_usize.saturating_sub(text.len()));
+        let text = if count > 0 { styled(style, &text) } else { styled(FAINT, &text) };
+        format!("{text}{padding}")
     };
     let name = format!("{:<width$}", host.host);
     let bad = host.failed > 0 || host.unreachable > 0;
