@@ -46,6 +46,13 @@ pub async fn apply(arguments: Apply) -> Exit {
     {
         return list(&arguments, &loaded);
     }
+    if !provision_engine::helper::is_embedded() {
+        paint::error(
+            "this `provision` was built without the helper that it runs on hosts",
+            Some("build it with `cargo xtask build`"),
+        );
+        return Exit::Environment;
+    }
     let connection = match connection(&arguments.reach, arguments.ask_become_pass) {
         Ok(connection) => connection,
         Err(message) => {

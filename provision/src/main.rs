@@ -4,6 +4,7 @@ mod apply;
 mod arguments;
 mod exit;
 mod journal;
+mod live;
 mod ndjson;
 mod paint;
 mod printer;

@@ -4,10 +4,11 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use provision_engine::event::{Event, HostResult, Status};
-use provision_engine::report::Sink;
+use provision_engine::report::{Sink, TaskTitle};
 use provision_protocol::Diff;
 use similar::TextDiff;
 
+use crate::live::Live;
 use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
 use crate::recap;
 
@@ -31,6 +32,8 @@ pub struct Printer {
     /// Hosts of the running play, in its order.
     hosts: Vec<String>,
     task: Option<OpenTask>,
+    /// What everything waits for before a task has a result, and since when.
+    awaited: Option<(String, Instant)>,
     failures: Vec<recap::Failure>,
     check: bool,
     /// Columns of the names of tasks.
@@ -56,28 +59,6 @@ struct OpenTask {
     items: Vec<HostResult>,
 }
 
-/// One line at the bottom of a terminal that shows what is going on.
-struct Live {
-    shown: bool,
-}
-
-impl Live {
-    fn clear(&mut self) {
-        if self.shown {
-            eprint!("\r\x1b[2K");
-            self.shown = false;
-        }
-    }
-
-    fn show(&mut self, text: &str) {
-        let width = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
-        let text: String = text.chars().take(width.saturating_sub(1)).collect();
-        eprint!("\r\x1b[2K{text}");
-        let _ = std::io::stderr().flush();
-        self.shown = true;
-    }
-}
-
 impl Printer {
     /// A printer on standard output; the live line appears only where that is a terminal.
     pub fn new(verbosity: Verbosity) -> Self {
@@ -90,7 +71,7 @@ impl Printer {
             _ => PLAIN_NAME_COLUMNS,
         };
         let (out, errors) = (Box::new(anstream::stdout()), Box::new(anstream::stderr()));
-        let live = live.then_some(Live { shown: false });
+        let live = live.then(Live::start);
         Printer { live, name_columns, ..Printer::on(verbosity, out, errors) }
     }
 
@@ -104,6 +85,7 @@ impl Printer {
             name_columns: PLAIN_NAME_COLUMNS,
             hosts: Vec::new(),
             task: None,
+            awaited: None,
             failures: Vec::new(),
             check: false,
         }
@@ -117,16 +99,28 @@ impl Printer {
         let _ = writeln!(self.out, "{text}");
     }
 
+    /// The live line: the running task, and who is awaited.
     fn progress(&mut self) {
-        let (Some(live), Some(task)) = (&mut self.live, &self.task) else { return };
-        let waiting = task.hosts.saturating_sub(task.results.len());
-        let seconds = task.begun.elapsed().as_secs();
-        live.show(&format!(
-            "  … {}  {} of {} hosts, {waiting} to go, {seconds} s",
-            task.title,
-            task.results.len(),
-            task.hosts
-        ));
+        let Some(live) = &mut self.live else { return };
+        match (&self.task, &self.awaited) {
+            (Some(task), _) => {
+                let is_open =
+                    |host: &&String| task.results.iter().all(|result| result.host != **host);
+                let open: Vec<&str> =
+                    self.hosts.iter().filter(is_open).map(String::as_str).collect();
+                let rest = match open.split_at_checked(AWAITED_HOSTS) {
+                    Some((first, more)) if !more.is_empty() => {
+                        format!("{} and {} more", first.join(", "), more.len())
+                    }
+                    _ => open.join(", "),
+                };
+                let done = task.results.len();
+                let text = format!("{}  {done} of {}, waiting for {rest}", task.title, task.hosts);
+                live.show(&text, task.begun);
+            }
+            (None, Some((text, begun))) => live.show(text, *begun),
+            (None, None) => live.clear(),
+        }
     }
 
     fn close_task(&mut self) {
@@ -274,6 +268,15 @@ impl Printer {
     }
 }
 
+/// Hosts that the live line names.
+const AWAITED_HOSTS: usize = 3;
+
+fn title_of(is_handler: bool, role: Option<&str>, name: &str) -> String {
+    let role = role.map(|role| format!("{role} : ")).unwrap_or_default();
+    let kind = if is_handler { "handler " } else { "" };
+    harmless(&format!("{kind}{role}{name}"))
+}
+
 /// Lines of a message that are shown; the journal has all of it.
 const MESSAGE_LINES: usize = 30;
 
@@ -360,12 +363,28 @@ fn unified(diff: &Diff) -> String {
 }
 
 impl Sink for Printer {
+    fn awaiting(&mut self, title: &TaskTitle) {
+        let title = title_of(title.handler, title.role.as_deref(), &title.name);
+        self.awaited = Some((title, Instant::now()));
+        self.progress();
+    }
+
     fn event(&mut self, event: &Event) {
+        self.take(event);
+        self.progress();
+        let _ = self.out.flush();
+    }
+}
+
+impl Printer {
+    fn take(&mut self, event: &Event) {
         match event {
             Event::RunStarted { check, .. } => self.check = *check,
             Event::PlayStarted { name, place, hosts, batch } => {
                 self.close_task();
                 self.hosts.clone_from(hosts);
+                let count = hosts.len();
+                self.awaited = Some((format!("connecting to {count} hosts"), Instant::now()));
                 if self.verbosity.quiet {
                     return;
                 }
@@ -398,11 +417,10 @@ impl Sink for Printer {
             }
             Event::TaskStarted { task, name, role, module, place, handler, hosts } => {
                 self.close_task();
-                let role = role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
-                let kind = if *handler { "handler " } else { "" };
+                self.awaited = None;
                 self.task = Some(OpenTask {
                     number: *task,
-                    title: harmless(&format!("{kind}{role}{name}")),
+                    title: title_of(*handler, role.as_deref(), name),
                     module: module.clone(),
                     place: place.clone(),
                     hosts: *hosts,
@@ -410,7 +428,6 @@ impl Sink for Printer {
                     results: Vec::new(),
                     items: Vec::new(),
                 });
-                self.progress();
             }
             Event::ItemResult(result) => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
@@ -421,7 +438,6 @@ impl Sink for Printer {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
                     task.results.push((**result).clone());
                 }
-                self.progress();
             }
             Event::TaskFinished { task } => {
                 if self.task.as_ref().is_some_and(|open| open.number == *task) {
@@ -452,14 +468,11 @@ impl Sink for Printer {
             }
             Event::RunFinished { recap: counts, duration_ms, outcome } => {
                 self.close_task();
-                if let Some(live) = &mut self.live {
-                    live.clear();
-                }
+                self.awaited = None;
                 let text = recap::text(counts, &self.failures, *duration_ms, *outcome, self.check);
                 self.say(&text);
             }
         }
-        let _ = self.out.flush();
     }
 }
 

@@ -10,6 +10,10 @@ use crate::event::{Event, HostRecap, HostResult, Status};
 pub trait Sink: Send {
     /// One event.
     fn event(&mut self, event: &Event);
+
+    /// The task that everything waits for, before its first result: for live views, not for
+    /// records, because what is skipped silently is announced, too.
+    fn awaiting(&mut self, _title: &TaskTitle) {}
 }
 
 /// What is known of a task before its results.
@@ -41,6 +45,7 @@ pub struct Report {
     sink: Box<dyn Sink>,
     rows: BTreeMap<Position, Row>,
     next_number: u64,
+    awaited: Option<Position>,
     recap: BTreeMap<String, HostRecap>,
 }
 
@@ -48,7 +53,8 @@ impl Report {
     /// A report that tells `sink`.
     #[must_use]
     pub fn new(sink: Box<dyn Sink>) -> Self {
-        Report { sink, rows: BTreeMap::new(), next_number: 0, recap: BTreeMap::new() }
+        let recap = BTreeMap::new();
+        Report { sink, rows: BTreeMap::new(), next_number: 0, awaited: None, recap }
     }
 
     /// Passes on an event that has no place among tasks.
@@ -68,6 +74,7 @@ impl Report {
             number: None,
             waiting: Vec::new(),
         });
+        self.show_first();
     }
 
     /// A result at an announced position; `item` for one loop item.
@@ -99,6 +106,10 @@ impl Report {
     /// Results of the first open task are shown at once.
     fn show_first(&mut self) {
         if let Some(mut entry) = self.rows.first_entry() {
+            if entry.get().number.is_none() && self.awaited.as_ref() != Some(entry.key()) {
+                self.awaited = Some(entry.key().clone());
+                self.sink.awaiting(&entry.get().title);
+            }
             show(self.sink.as_mut(), &mut self.next_number, entry.get_mut());
         }
     }

@@ -140,9 +140,9 @@ warning: web1: slow
   Change everywhere                                              changed 2
 
 RECAP
-  web1  : ok=2          changed=3     unreachable=0 failed=0      skipped=0     rescued=0     ignored=0
-  web2  : ok=2          changed=2     unreachable=0 failed=0      skipped=0     rescued=0     ignored=0
-  web10 : ok=2          changed=1     unreachable=0 failed=1      skipped=0     rescued=0     ignored=0
+  web1  : ok=2          changed=3     unreachable=0 failed=0
+  web2  : ok=2          changed=2     unreachable=0 failed=0
+  web10 : ok=2          changed=1     unreachable=0 failed=1
 
 FAILURES
   1 host (web10): Run it  (site.yml:3:5)
