@@ -46,8 +46,12 @@ pub(crate) fn compile_template(
         block: (&options.block_start_string, &options.block_end_string),
         comment: (&options.comment_start_string, &options.comment_end_string),
     };
-    let prepared = prepare_template(original, base, delimiters, backslashes);
+    // First of all: the search for an empty delimiter would not come forward.
+    if delimiters.all().iter().any(|delimiter| delimiter.is_empty()) {
+        return Err(TemplateError::syntax("a delimiter of the template is empty", None));
+    }
     let config = syntax_config(options)?;
+    let prepared = prepare_template(original, base, delimiters, backslashes);
     let tree = parse(&prepared.text, "template", config)
         .map_err(|error| syntax_error(&error, &prepared))?;
     let mut lowering = Lowering::new(&prepared, &options.newline_sequence);
