@@ -97,7 +97,11 @@ fn syntax_config(options: &TemplateOptions) -> Outcome<SyntaxConfig> {
 
 fn syntax_error(error: &minijinja::Error, prepared: &Prepared) -> TemplateError {
     let range = error.range().map(|range| {
-        prepared.origin(crate::convert::offset(range.start), crate::convert::offset(range.end))
+        // minijinja counts one byte for a character that it does not expect.
+        let length = prepared.text.len();
+        let end = (range.end..=length).find(|at| prepared.text.is_char_boundary(*at));
+        let end = end.unwrap_or(length);
+        prepared.origin(crate::convert::offset(range.start), crate::convert::offset(end))
     });
     let detail = error.detail().unwrap_or("the syntax is wrong");
     TemplateError::syntax(format!("template error while templating string: {detail}"), range)
