@@ -128,7 +128,7 @@ impl Loader {
                         "not-a-list",
                         format!("a file of tasks holds a list, not {}", node.kind()),
                     )
-                    .at(node.span.slice(0, 1), "the list should begin here")
+                    .at(node.span.slice(0, 0), "the list should begin here")
                     .hint("begin each task with `- `"),
                 );
                 None
@@ -152,7 +152,7 @@ impl Loader {
                             "not-a-mapping",
                             format!("a file of variables holds a mapping, not {}", node.kind()),
                         )
-                        .at(node.span.slice(0, 1), "`name: value` lines should begin here"),
+                        .at(node.span.slice(0, 0), "`name: value` lines should begin here"),
                     );
                     Mapping::default()
                 }
