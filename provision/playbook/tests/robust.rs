@@ -1,6 +1,7 @@
 //! Whatever the files hold, loading them neither panics nor points outside of them, and says the
 //! same twice.
 #![allow(clippy::disallowed_methods, reason = "a test reads its seeds")]
+#![allow(clippy::expect_used, reason = "helpers of tests fail as tests do")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
