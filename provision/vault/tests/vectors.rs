@@ -2,6 +2,8 @@
 //!
 //! `data/vectors.json` was written by `VaultLib.encrypt` of ansible-core 2.18.19 with given salts.
 
+#![allow(clippy::unwrap_used, reason = "tests: a failure is a report")]
+
 use proptest::prelude::*;
 use provision_vault::{DEFAULT_ID, Password, Vault, VaultError, id_of, inline, is_encrypted, seal};
 use serde_json::Value;
