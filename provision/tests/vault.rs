@@ -136,6 +136,7 @@ const SECRET_PLAY: &str = r#"- hosts: all
     TOKEN
     inner: "[{{ token }}]"
   tasks:
+    - debug: msg="before its use {{ lookup('pipe', 'cat leftover') }}"
     - debug: msg="says {{ lookup('pipe', 'echo ' ~ password ~ ' | tee /dev/null') }}"
     - debug: msg="{{ inner }} {{ token | b64encode }} {{ password | urlencode }}"
     - debug: msg="{{ lookup('unvault', 'key') }} {{ [pin] | to_json }}"
@@ -167,6 +168,7 @@ fn values_are_encrypted_for_yaml_and_used_in_a_run_without_being_shown() {
     folder.encrypt("group_vars/all.yml", "password: hunter2pass\npin: 123456\n");
     folder.encrypt("files/key", "-----KEY-----\nabcdefghijklmnop\n");
     let indented = value.trim_end().replace('\n', "\n    ");
+    folder.write("leftover", "token=s3cret {{ not_a_template }};\n");
     folder.write("site.yml", &SECRET_PLAY.replace("TOKEN", &indented));
     for output in ["human", "ndjson"] {
         let done = folder.run(&[
@@ -182,6 +184,7 @@ fn values_are_encrypted_for_yaml_and_used_in_a_run_without_being_shown() {
         ]);
         let told = format!("{}{}", stdout(&done), stderr(&done));
         assert!(done.status.success(), "{told}");
+        assert!(told.contains("before its use token=‹secret›;"), "{told}");
         assert!(told.contains("says ‹secret›"), "{told}");
         assert_hidden(&told);
     }

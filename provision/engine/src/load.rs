@@ -68,6 +68,8 @@ pub struct Loaded {
     pub reaches: Reaches,
     /// Things to know.
     pub warnings: Vec<Diagnostic>,
+    /// Encrypted values that are opened before the run begins.
+    pub(crate) sealed: Vec<String>,
 }
 
 /// Why nothing can begin: everything that is wrong.
@@ -125,7 +127,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         found.extend(loader.undefined(&playbook, &known));
         playbooks.push(playbook);
     }
-    found.extend(crate::sealed::unopened(&request.keyring, &extra, &inventory, &playbooks));
+    let sealed = crate::sealed::survey(&request.keyring, &extra, &inventory, &playbooks);
+    found.extend(sealed.warning);
     let world = Arc::new(world(request, files, &inventory, &extra));
     let mut reaches = Reaches::default();
     define(&mut reaches, &inventory, &playbooks, &extra);
@@ -147,7 +150,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         let diagnostics = errors.into_iter().chain(warnings).collect();
         return Err(Box::new(LoadFailure { diagnostics, sources: loader.sources().clone() }));
     }
-    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings })
+    let sealed = sealed.values;
+    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, sealed })
 }
 
 fn world(

@@ -76,6 +76,7 @@ pub async fn run(
         lock_wait_ms: options.lock_wait_ms,
         endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
     };
+    crate::sealed::open_ahead(loaded.world.files.keyring(), &loaded.sealed);
     let mut report = Report::new(sink, loaded.world.files.keyring().known());
     let hosts = all_hosts(&loaded);
     report.event(&Event::RunStarted {
