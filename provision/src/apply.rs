@@ -1,10 +1,12 @@
 //! `provision apply`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::{Style, render_all};
 use provision_engine::connection::ConnectionDefaults;
+use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
 use provision_engine::report::Sink;
 use provision_engine::run::{RunOptions, run};
@@ -18,6 +20,7 @@ use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::ndjson::Ndjson;
 use crate::paint;
+use crate::passwords;
 use crate::printer::{Printer, Verbosity};
 use crate::prompt;
 
@@ -31,7 +34,11 @@ pub async fn apply(arguments: Apply) -> Exit {
         Colour::Always => anstream::ColorChoice::Always.write_global(),
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
-    let request = match request(&arguments) {
+    let keyring = match passwords::vault(&arguments.passwords) {
+        Ok(vault) => Arc::new(Keyring::new(vault)),
+        Err(failure) => return failure.show(),
+    };
+    let request = match request(&arguments, keyring) {
         Ok(request) => request,
         Err((message, hint)) => {
             paint::error(&message, hint.as_deref());
@@ -105,7 +112,7 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
 
 type Refusal = (String, Option<String>);
 
-fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
+fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refusal> {
     let playbooks = if arguments.playbooks.is_empty() {
         vec![PathBuf::from(DEFAULT_PLAYBOOK)]
     } else {
@@ -162,6 +169,7 @@ fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        keyring,
     })
 }
 
@@ -203,7 +211,7 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
 /// How the SSH client is set up.
 pub fn client(reach: &Reach) -> ClientOptions {
     ClientOptions {
-        prompter: Some(std::sync::Arc::new(TerminalPrompter)),
+        prompter: Some(Arc::new(TerminalPrompter)),
         connect_limit: reach.forks.max(1),
         ..ClientOptions::default()
     }

@@ -7,10 +7,12 @@ mod journal;
 mod live;
 mod ndjson;
 mod paint;
+mod passwords;
 mod printer;
 mod prompt;
 mod recap;
 mod trust;
+mod vault;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         match arguments.command {
             Command::Apply(apply) => apply::apply(*apply).await,
             Command::Trust(trust) => trust::trust(*trust).await,
+            Command::Vault(command) => vault::vault(command),
             Command::ExitCodes => {
                 print!("{}", exit::table());
                 Exit::Done

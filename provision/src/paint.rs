@@ -47,6 +47,11 @@ pub fn error(message: &str, hint: Option<&str>) {
     }
 }
 
+/// Something that the operator should know.
+pub fn note(message: &str) {
+    anstream::eprintln!("{}", harmless(message));
+}
+
 #[cfg(test)]
 mod tests {
     use super::harmless;

@@ -1,16 +1,77 @@
 //! The user's files, as the pure crates see them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use provision_playbook::files::{FileKind, Files};
+use provision_vault::{Opened, VaultError};
+
+use crate::keyring::Keyring;
 
 /// Largest text file that is read, in bytes: a slip such as `vars_files: /dev/zero` ends with an
 /// error.
 const TEXT_LIMIT_BYTES: u64 = 64 << 20;
 
-/// The real file system, read only.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Disk;
+/// Bytes that tell whether a file is encrypted.
+const HEADER_BYTES: usize = provision_vault::HEADER.len();
+
+/// The real file system, read only, with the passwords for encrypted files.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    keyring: Arc<Keyring>,
+}
+
+impl Disk {
+    /// Files that are opened with these passwords.
+    #[must_use]
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Disk { keyring }
+    }
+
+    /// The passwords, and the secrets that are known.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// The text of a file as it is meant: decrypted if it is encrypted. What a template file holds
+    /// is no secret by itself.
+    ///
+    /// # Errors
+    /// When it can't be read or decrypted, or isn't UTF-8.
+    pub fn read_plain(&self, path: &Path) -> Result<String, String> {
+        let text = self.read(path)?;
+        if !provision_vault::is_encrypted(text.as_bytes()) {
+            return Ok(text);
+        }
+        let opened =
+            self.keyring.open(text.as_bytes()).map_err(|error| decryption_failed(path, &error))?;
+        let plain = opened.expose_text();
+        plain.map(str::to_owned).ok_or_else(|| format!("{} holds no UTF-8 text", path.display()))
+    }
+
+    /// The content of an encrypted file; `None` if it is not encrypted.
+    ///
+    /// # Errors
+    /// When it can't be read or decrypted.
+    pub fn decrypted(&self, path: &Path) -> Result<Option<Opened>, String> {
+        if !self.is_encrypted(path) {
+            return Ok(None);
+        }
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if size > provision_vault::TEXT_LIMIT_BYTES as u64 {
+            return Err(decryption_failed(path, &VaultError::TooLarge));
+        }
+        let text = std::fs::read(path)
+            .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+        let opened = self.keyring.open_content(&text);
+        opened.map(Some).map_err(|error| decryption_failed(path, &error))
+    }
+}
+
+fn decryption_failed(path: &Path, error: &VaultError) -> String {
+    format!("failed to decrypt {}: {error}", path.display())
+}
 
 impl Files for Disk {
     fn kind(&self, path: &Path) -> Option<FileKind> {
@@ -42,5 +103,20 @@ impl Files for Disk {
             .collect();
         paths.sort();
         paths
+    }
+
+    fn open_vault(&self, text: &str) -> Result<Opened, VaultError> {
+        self.keyring.open(text.as_bytes())
+    }
+
+    fn is_encrypted(&self, path: &Path) -> bool {
+        use std::io::Read;
+        let mut first = [0; HEADER_BYTES];
+        let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+        read.is_ok() && provision_vault::is_encrypted(&first)
+    }
+
+    fn keep_secret(&self, value: &str) {
+        self.keyring.known().keep(value);
     }
 }

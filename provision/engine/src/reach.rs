@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use provision_plan::{Flow, Scope};
+use provision_playbook::files::Files;
 use provision_playbook::model::{Task, TaskId};
 use provision_protocol::modules::{ModuleScope, Runs};
 use provision_template::TextKind;
@@ -71,6 +72,7 @@ const QUIET_LOOKUPS: &[&str] = &[
     "subelements",
     "template",
     "together",
+    "unvault",
 ];
 
 impl Reaches {
@@ -222,7 +224,7 @@ impl Reaches {
     }
 
     fn template_reaches(&mut self, world: &World, path: &Path) -> bool {
-        let Ok(text) = world.files.read(path) else { return true };
+        let Ok(text) = world.files.read_plain(path) else { return true };
         let reach = world.engine.names_in(&text, TextKind::File);
         self.reach_reaches(world, &reach) || !reach.includes.is_empty() || reach.dynamic_includes
     }

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use diagnostics::{Style, render};
+use provision_playbook::files::Files;
 use provision_playbook::inventory::Inventory;
 use provision_playbook::model::{Arguments, Item, Play, Prompt, Task, TaskId};
 use provision_protocol::modules;
@@ -75,7 +76,8 @@ pub async fn run(
         lock_wait_ms: options.lock_wait_ms,
         endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
     };
-    let mut report = Report::new(sink);
+    crate::sealed::open_ahead(loaded.world.files.keyring(), &loaded.sealed);
+    let mut report = Report::new(sink, loaded.world.files.keyring().known());
     let hosts = all_hosts(&loaded);
     report.event(&Event::RunStarted {
         format: EVENT_FORMAT,

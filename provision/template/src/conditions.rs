@@ -37,7 +37,7 @@ pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<bool> {
             if text.trim().is_empty() {
                 return if run.is_strict() { Err(empty(node)) } else { Ok(true) };
             }
-            if node.is_unsafe() {
+            if node.is_data() {
                 return Err(unsafe_condition());
             }
             evaluate_text(run, text).map_err(|error| placed(error, text, Some(node.span)))
@@ -131,7 +131,7 @@ fn decide_rendered(run: &mut Run<'_>, name: Option<&str>, value: Value) -> Outco
     }
     // Only text that the user wrote is evaluated again.
     match name.map(|name| run.scope.lookup(name)) {
-        Some(Found::Slot(Slot::Template(node))) if node.as_str().is_some() && !node.is_unsafe() => {
+        Some(Found::Slot(Slot::Template(node))) if node.as_str().is_some() && !node.is_data() => {
             let text = text.to_owned();
             evaluate_text(run, &text)
         }

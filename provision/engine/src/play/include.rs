@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use diagnostics::{Diagnostic, Style, render_all};
 use provision_plan::{HostIndex, Position};
 use provision_playbook::RoleFiles;
+use provision_playbook::files::Files;
 use provision_playbook::model::{Include, Item, Task, TaskId};
 use yaml::Node;
 

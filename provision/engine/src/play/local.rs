@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::files::FileKind;
+use provision_playbook::files::{FileKind, Files};
 use provision_playbook::model::Task;
 use provision_protocol::Object;
 use provision_protocol::modules::ModuleScope;

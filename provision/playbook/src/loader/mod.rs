@@ -305,6 +305,10 @@ impl Loader {
         tasks.map(|surveyed| Arc::clone(&surveyed.task)).collect()
     }
 
+    pub(crate) fn files(&self) -> &dyn Files {
+        self.files.as_ref()
+    }
+
     pub(crate) fn templates(&self) -> Arc<Templates> {
         Arc::clone(&self.templates)
     }
