@@ -95,7 +95,6 @@ pub type FindEndpoint = dyn Fn(&HostVariables) -> Result<Endpoint, String> + Sen
 
 enum Order {
     Call(Box<Call>, Vec<Content>),
-    Handlers { notified: Vec<String>, forgotten: Vec<String> },
     Cancel,
 }
 
@@ -154,7 +153,6 @@ impl Pool {
             endpoint,
             arrivals: self.arrivals.clone(),
             outstanding: BTreeMap::new(),
-            judged: BTreeMap::new(),
             ledger: Ledger::default(),
         };
         self.tasks.spawn(session.run(inbox));
@@ -208,14 +206,6 @@ impl Pool {
         id
     }
 
-    /// Tells a host which handlers are notified and which are not any more.
-    pub fn handlers(&mut self, key: &SessionKey, notified: Vec<String>, forgotten: Vec<String>) {
-        if let Some(handle) = self.sessions.get(key) {
-            // A session that is gone tells so by itself.
-            let _ = handle.orders.send(Order::Handlers { notified, forgotten });
-        }
-    }
-
     /// Asks all helpers to stop at once.
     pub fn cancel_all(&mut self) {
         for handle in self.sessions.values() {
@@ -241,9 +231,6 @@ struct Session {
     endpoint: Endpoint,
     arrivals: mpsc::UnboundedSender<Arrival>,
     outstanding: BTreeMap<u64, (Call, Vec<Content>)>,
-    /// Handlers that the controller judged (true: notified) and no later call may have notified:
-    /// a lost connection may have swallowed what was said about them.
-    judged: BTreeMap<String, bool>,
     ledger: Ledger,
 }
 
@@ -400,13 +387,6 @@ impl Session {
                 self.tell(SessionEvent::Result(Box::new(result.clone())));
             }
         }
-        let (notified, forgotten): (Vec<_>, Vec<_>) =
-            self.judged.iter().partition(|(_, notified)| **notified);
-        let names = |handlers: Vec<(&String, &bool)>| {
-            handlers.into_iter().map(|(name, _)| name.clone()).collect()
-        };
-        talk.writer
-            .message(&ToHost::Handlers { notified: names(notified), forgotten: names(forgotten) });
         let started = hello.last_started.unwrap_or(0);
         let calls: Vec<u64> = self.outstanding.keys().copied().collect();
         for id in calls {
@@ -431,9 +411,6 @@ impl Session {
 
     fn put(&mut self, talk: &mut Conversation, call: &Call, contents: &[Content]) {
         self.ledger.admit(call.id, contents);
-        for handler in call.notify.iter().chain(&call.completes) {
-            self.judged.remove(handler);
-        }
         for content in contents {
             if self.ledger.goes_along(content) {
                 talk.writer.content(content.clone());
@@ -454,11 +431,6 @@ impl Session {
                     Some(Order::Call(call, contents)) => {
                         self.put(talk, &call, &contents);
                         self.outstanding.insert(call.id, (*call, contents));
-                    }
-                    Some(Order::Handlers { notified, forgotten }) => {
-                        self.judged.extend(notified.iter().map(|name| (name.clone(), true)));
-                        self.judged.extend(forgotten.iter().map(|name| (name.clone(), false)));
-                        talk.writer.message(&ToHost::Handlers { notified, forgotten });
                     }
                     Some(Order::Cancel) => talk.writer.message(&ToHost::Cancel),
                     None => {

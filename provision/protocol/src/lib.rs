@@ -19,7 +19,7 @@ pub use message::{
 
 /// Version of the protocol. Both ends refuse another one; since the controller carries the
 /// helper it uploads, they differ only when something is broken.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 1;
 
 /// JSON object, in the order it was made.
 pub type Object = serde_json::Map<String, serde_json::Value>;

@@ -41,14 +41,6 @@ pub enum ToHost {
         /// Why.
         reason: String,
     },
-    /// What the controller judged about handlers that calls may have notified on this host: which
-    /// are notified, and which are not (any more).
-    Handlers {
-        /// Handlers to remember.
-        notified: Vec<String>,
-        /// Handlers to forget.
-        forgotten: Vec<String>,
-    },
     /// Stop the running call, drop all queued ones.
     Cancel,
     /// Nothing more will come. The helper finishes what is queued and exits.
@@ -88,12 +80,8 @@ pub struct Call {
     pub asynchronous: Option<Async>,
     /// The only contents this call may ask for.
     pub contents: Vec<ContentReference>,
-    /// Handlers to remember on the host, durably, before this call changes anything. If it changes
-    /// nothing, those that it brought are forgotten again.
+    /// Handlers to remember on the host, durably, before this call changes anything.
     pub notify: Vec<String>,
-    /// Whether the controller judges the result (`changed_when`, `failed_when`, `until`): then only
-    /// [`ToHost::Handlers`] makes this host forget what the call notified.
-    pub judged: bool,
     /// Handlers that are forgotten when this call succeeds.
     pub completes: Vec<String>,
 }

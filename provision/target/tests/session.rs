@@ -188,34 +188,6 @@ fn pending_handlers_survive_a_kill() {
 }
 
 #[test]
-fn what_the_controller_judges_is_remembered_until_it_says_so() {
-    let state = tempfile::tempdir().unwrap();
-    let (mut helper, _) = Helper::greeted(state.path(), "r");
-    let judged = |id, names: &[&str]| Call {
-        judged: true,
-        notify: names.iter().map(|name| (*name).to_owned()).collect(),
-        ..call(id, "command", json!({ "argv": ["true"] }))
-    };
-    helper.run(judged(1, &["a", "b", "c"]));
-    // `changed_when` found no change; `c` was notified by the controller for another reason.
-    helper.say(&ToHost::Handlers {
-        notified: vec!["c".into(), "d".into()],
-        forgotten: vec!["a".into(), "unknown".into()],
-    });
-    helper.bye();
-    let (helper, hello) = Helper::greeted(state.path(), "another");
-    assert_eq!(hello.pending_handlers, ["b", "c", "d"]);
-    // Also what was said right before the connection was lost counts.
-    let mut helper = helper;
-    helper.say(&ToHost::Handlers { notified: Vec::new(), forgotten: vec!["b".into(), "c".into()] });
-    helper.close();
-    helper.end();
-    let (helper, hello) = Helper::greeted(state.path(), "last");
-    assert_eq!(hello.pending_handlers, ["d"]);
-    helper.bye();
-}
-
-#[test]
 fn a_lost_connection_keeps_results() {
     let (state, files) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (mut helper, _) = Helper::greeted(state.path(), "r");

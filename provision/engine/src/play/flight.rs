@@ -20,10 +20,7 @@ pub struct Flight {
     pub(crate) position: Position,
     pub(crate) token: u64,
     pub(crate) task: Arc<Task>,
-    /// Which handler it is; `None`: a task, also one that a handler included.
-    pub(crate) handler: Option<u32>,
-    /// Names under which the host remembers the handlers that it may notify.
-    pub(crate) claims: Vec<String>,
+    pub(crate) handler: bool,
     /// Cursor at the task, to go back to if it fails.
     pub(crate) cursor: Cursor,
     pub(crate) plan: Plan,
@@ -35,32 +32,6 @@ pub struct Flight {
     pub(crate) one_by_one: bool,
     /// Job that is polled.
     pub(crate) job: Option<(String, std::time::Instant)>,
-}
-
-impl Flight {
-    /// Whether what the host reports isn't the last word about it.
-    pub(crate) fn is_judged(&self) -> bool {
-        let task = &self.task;
-        task.changed_when.is_some() || task.failed_when.is_some() || self.one_by_one
-    }
-
-    /// Whether the host alone knows what it means for handlers: calls on the task's own host whose
-    /// results nobody judges.
-    pub(crate) fn is_settled_by_host(&self) -> bool {
-        let is_own = |item: &crate::evaluate::ItemPlan| match &item.step {
-            ItemStep::Invoke(invocation) => invocation.delegate.is_none() && !invocation.local,
-            ItemStep::Failed(_)
-            | ItemStep::Finished(_)
-            | ItemStep::Local { .. }
-            | ItemStep::Skip { .. } => false,
-        };
-        !self.is_judged() && self.plan.items.iter().all(is_own)
-    }
-
-    /// Whether its only call completes it as a handler.
-    pub(crate) fn is_completed_by_host(&self) -> bool {
-        self.is_settled_by_host() && self.plan.items.len() == 1
-    }
 }
 
 /// The end of a task on a host, before its effects.
@@ -320,7 +291,6 @@ impl PlayRun<'_> {
         }
         self.apply(index, &flight.position, token, ended.clone(), Some(&flight.task));
         self.settle_passes(index);
-        self.settle_handlers(index, &flight, &ended);
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
             self.share(&once, &flight.task, &ended);
         }
@@ -347,7 +317,6 @@ impl PlayRun<'_> {
             }
             if ended.notify {
                 self.notify(*other, task);
-                self.remember_notified(*other, task);
             }
             self.passed(*other);
             self.wake(*other);
@@ -367,9 +336,6 @@ impl PlayRun<'_> {
                 return;
             }
             let Some(pass) = host.passes.pop_front() else { return };
-            if let Some(number) = pass.handler {
-                self.handler_done(index, number);
-            }
             if let Some(ended) = pass.effect {
                 self.apply(index, &pass.position, pass.token, ended, None);
             } else if let Some(host) = self.hosts.get(index.0) {
@@ -469,8 +435,6 @@ impl PlayRun<'_> {
         let name = host.variables.name.clone();
         match host.cursor.fail() {
             AfterFailure::Rescue => {
-                // As in Ansible, a rescued task has notified nothing.
-                host.recorded.extend(flight.claims.iter().cloned());
                 let learned = &host.variables.learned;
                 learned.set("ansible_failed_result", result);
                 learned.set("ansible_failed_task", failed_task(&flight.task));

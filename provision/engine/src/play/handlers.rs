@@ -6,9 +6,7 @@ use provision_plan::{HostIndex, Position};
 use provision_playbook::model::{Handler, Task};
 
 use super::PlayRun;
-use super::flight::{Ended, Flight};
 use crate::cursor::Items;
-use crate::event::Status;
 
 /// The name by which a handler is remembered on hosts between runs.
 fn key_of(handler: &Handler) -> String {
@@ -27,21 +25,20 @@ fn key_of(handler: &Handler) -> String {
 impl PlayRun<'_> {
     /// A changed result notifies the task's handlers.
     pub(super) fn notify(&mut self, index: HostIndex, task: &Arc<Task>) {
-        let (numbers, unknown) = self.notified_by(index, task);
-        for name in unknown {
-            let text = format!("the notified handler `{name}` is not a handler of this play");
-            self.shared.report.warn(None, text);
-        }
+        let numbers = self.notified_by(index, task);
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.notified.extend(numbers);
         }
     }
 
-    /// Numbers of the handlers that a task notifies, and names that mean none. A name means the
-    /// last handler of that name; a topic means all that listen.
-    fn notified_by(&self, index: HostIndex, task: &Arc<Task>) -> (Vec<u32>, Vec<String>) {
-        let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
-        for node in &task.notify {
+    /// Numbers of the handlers that a task notifies. A name means the last handler of that name;
+    /// a topic means all that listen.
+    fn notified_by(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<u32> {
+        if task.notify.is_empty() {
+            return Vec::new();
+        }
+        let mut numbers = Vec::new();
+        for node in &task.notify.clone() {
             let Ok(value) = self.evaluator(index, task).value(node) else { continue };
             let names: Vec<String> = match value.kind() {
                 minijinja::value::ValueKind::Seq => value
@@ -55,12 +52,15 @@ impl PlayRun<'_> {
             for name in names {
                 let found = self.handlers_named(&name);
                 if found.is_empty() {
-                    unknown.push(name);
+                    self.shared.report.warn(
+                        None,
+                        format!("the notified handler `{name}` is not a handler of this play"),
+                    );
                 }
                 numbers.extend(found);
             }
         }
-        (numbers, unknown)
+        numbers
     }
 
     fn handlers_named(&self, name: &str) -> Vec<u32> {
@@ -80,92 +80,22 @@ impl PlayRun<'_> {
     }
 
     /// Names under which the host remembers the handlers that a call may notify.
-    pub(super) fn handler_keys(&self, index: HostIndex, task: &Arc<Task>) -> Vec<String> {
-        let (numbers, _) = self.notified_by(index, task);
-        numbers.into_iter().filter_map(|number| self.key_of_number(number)).collect()
+    pub(super) fn handler_keys(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<String> {
+        let numbers = self.notified_by(index, task);
+        numbers
+            .into_iter()
+            .filter_map(|number| self.handlers.get(number as usize).map(|h| key_of(h)))
+            .collect()
     }
 
-    /// The name under which the host remembers a handler.
-    pub(super) fn key_of_number(&self, number: u32) -> Option<String> {
-        self.handlers.get(usize::try_from(number).ok()?).map(|handler| key_of(handler))
+    /// What the host forgets when the handler at this position has run.
+    pub(super) fn keys_of_handler(&self, position: &Position) -> Vec<String> {
+        self.handler_at(position).map(|handler| key_of(handler)).into_iter().collect()
     }
 
-    /// Which handler the host stands at; `None`: at a task, also one that a handler included.
-    pub(super) fn handler_number(&self, index: HostIndex) -> Option<u32> {
-        let frame = self.host(index)?.cursor.frames().last()?;
-        match &frame.items {
-            Items::Handlers(handlers) => handlers.get(frame.next).map(|(number, _)| *number),
-            _ => None,
-        }
-    }
-
-    /// The host is told what a task has notified that the host itself couldn't know or record:
-    /// after `changed_when`, from another host, for all hosts of a `run_once` task.
-    pub(super) fn remember_notified(&mut self, index: HostIndex, task: &Arc<Task>) {
-        let keys = self.handler_keys(index, task);
-        let Some(host) = self.hosts.get(index.0).filter(|_| !keys.is_empty()) else { return };
-        self.shared.pool.handlers(&host.session.clone(), keys, Vec::new());
-    }
-
-    /// What the end of a task means for what the host remembers.
-    pub(super) fn settle_handlers(&mut self, index: HostIndex, flight: &Flight, ended: &Ended) {
-        if self.shared.world.settings.check {
-            return;
-        }
-        let is_ignored = ended.status == Status::Ignored;
-        let settled_by_host = flight.is_settled_by_host() && !is_ignored;
-        if !flight.claims.is_empty() && !settled_by_host {
-            if ended.notify {
-                self.remember_notified(index, &flight.task);
-            } else if let Some(host) = self.hosts.get_mut(index.0) {
-                host.recorded.extend(flight.claims.iter().cloned());
-            }
-        }
-        match flight.handler {
-            Some(number) if is_ignored || !flight.is_completed_by_host() => {
-                self.handler_done(index, number)
-            }
-            _ => self.withdraw_handlers(index),
-        }
-    }
-
-    /// A handler is over on a host: it needn't be remembered there.
-    pub(super) fn handler_done(&mut self, index: HostIndex, number: u32) {
-        let key = self.key_of_number(number);
-        if let Some(host) = self.hosts.get_mut(index.0) {
-            host.recorded.extend(key);
-        }
-        self.withdraw_handlers(index);
-    }
-
-    /// Behind the last task that a handler included.
-    pub(super) fn leave_handlers(&mut self, index: HostIndex) {
-        let Some(host) = self.hosts.get_mut(index.0) else { return };
-        // What is still under way may fail; then the handler is remembered.
-        if host.flights.is_empty() {
-            for number in std::mem::take(&mut host.entered_handlers) {
-                self.handler_done(index, number);
-            }
-        }
-    }
-
-    /// Has the host forget what it remembers in vain. What a task under way may notify stays, and
-    /// is looked at again when that task ends.
-    fn withdraw_handlers(&mut self, index: HostIndex) {
-        let Some(host) = self.host(index).filter(|host| !host.recorded.is_empty()) else { return };
-        let notified: Vec<String> =
-            host.notified.iter().filter_map(|number| self.key_of_number(*number)).collect();
-        let is_open = |key: &String| {
-            notified.contains(key) || host.flights.iter().any(|flight| flight.claims.contains(key))
-        };
-        let forgotten: Vec<String> =
-            host.recorded.iter().filter(|key| !is_open(key)).cloned().collect();
-        let session = host.session.clone();
-        let Some(host) = self.hosts.get_mut(index.0) else { return };
-        host.recorded.retain(|key| !forgotten.contains(key) && !notified.contains(key));
-        if !forgotten.is_empty() && !self.shared.world.settings.check {
-            self.shared.pool.handlers(&session, Vec::new(), forgotten);
-        }
+    fn handler_at(&self, position: &Position) -> Option<&Arc<Handler>> {
+        let number = position.numbers().last()?;
+        self.handlers.get(*number as usize)
     }
 
     /// Handlers that an earlier run left notified on this host count as notified now.
@@ -239,8 +169,9 @@ impl PlayRun<'_> {
             .is_some_and(|host| host.flights.iter().any(|flight| !flight.task.notify.is_empty()))
     }
 
-    /// A handler runs: it is not notified any more.
-    pub(super) fn handler_runs(&mut self, index: HostIndex, number: u32) {
+    /// The handler at this position runs: it is not notified any more.
+    pub(super) fn handler_runs(&mut self, index: HostIndex, position: &Position) {
+        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.notified.remove(&number);
         }

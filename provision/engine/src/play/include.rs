@@ -120,12 +120,6 @@ impl PlayRun<'_> {
         let ended = Ended::local(Status::Ok, result, None, task);
         // Ansible counts each included file as a task that went well, a role as none.
         let more = u64::try_from(expansions.len().saturating_sub(1)).unwrap_or(0);
-        if let Some(number) = self.handler_number(index) {
-            self.handler_runs(index, number);
-            if let Some(host) = self.hosts.get_mut(index.0) {
-                host.entered_handlers.push(number);
-            }
-        }
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         if !is_role {
             self.shared.report.recap_of(&host.variables.name).ok += more;
@@ -136,7 +130,6 @@ impl PlayRun<'_> {
         host.passes.push_back(super::Pass {
             position: position.clone(),
             token,
-            handler: None,
             effect: (!is_role).then_some(ended),
         });
         host.cursor.enter(Items::Expansions(Arc::new(expansions)), position.clone());

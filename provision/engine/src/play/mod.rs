@@ -98,8 +98,6 @@ pub(crate) enum AheadKind {
 pub(crate) struct Pass {
     pub position: Position,
     pub token: u64,
-    /// The handler that was over with it.
-    pub handler: Option<u32>,
     pub effect: Option<flight::Ended>,
 }
 
@@ -113,10 +111,6 @@ pub(crate) struct HostRun {
     pub flights: VecDeque<Flight>,
     pub passes: VecDeque<Pass>,
     pub notified: BTreeSet<u32>,
-    /// Handlers that the host may remember although they are not notified (any more).
-    pub recorded: BTreeSet<String>,
-    /// Handlers that are under way as what they included.
-    pub entered_handlers: Vec<u32>,
     pub roles_done: HashSet<RoleIdentity>,
     pub next_token: u64,
     pub at_end: bool,
@@ -173,8 +167,6 @@ impl<'a> PlayRun<'a> {
                     flights: VecDeque::new(),
                     passes: VecDeque::new(),
                     notified: BTreeSet::new(),
-                    recorded: BTreeSet::new(),
-                    entered_handlers: Vec::new(),
                     roles_done: HashSet::new(),
                     next_token: 1,
                     at_end: false,

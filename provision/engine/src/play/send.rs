@@ -23,8 +23,6 @@ impl PlayRun<'_> {
     ) {
         let told = self.dispatcher.sent(index);
         self.complain(told.err());
-        let claims = self.handler_keys(index, task);
-        let own_handler = if handler { self.handler_number(index) } else { None };
         let brings_facts = matches!(task.module.name, "setup" | "service_facts" | "package_facts");
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let token = host.next_token;
@@ -60,8 +58,7 @@ impl PlayRun<'_> {
             position: position.clone(),
             token,
             task: task.clone(),
-            handler: own_handler,
-            claims,
+            handler,
             cursor: host.cursor.clone(),
             results: results.collect(),
             plan,
@@ -71,8 +68,8 @@ impl PlayRun<'_> {
         };
         host.flights.push_back(flight);
         host.cursor.advance();
-        if let Some(number) = own_handler {
-            self.handler_runs(index, number);
+        if handler {
+            self.handler_runs(index, position);
         }
         self.take_finished(index, token);
         self.send_items(index, token);
@@ -119,7 +116,7 @@ impl PlayRun<'_> {
                 _ => self.shared.pool.next_task(&session),
             };
             number = Some((session.clone(), task_number));
-            let call = self.call(&flight, invocation, task_number);
+            let call = self.call(index, &flight, invocation, task_number);
             let id = self.shared.pool.send(&session, call, invocation.contents.clone());
             self.owners.insert((session, id), Owner { host: index, token, item });
             if flight.one_by_one {
@@ -146,21 +143,23 @@ impl PlayRun<'_> {
         Ok(key)
     }
 
-    fn call(&mut self, flight: &Flight, invocation: &Invocation, task: u64) -> Call {
+    fn call(
+        &mut self,
+        index: HostIndex,
+        flight: &Flight,
+        invocation: &Invocation,
+        task: u64,
+    ) -> Call {
         let keywords = &flight.plan.keywords;
         let polled = flight.job.as_ref().map(|(job, _)| job.clone());
         let judged = flight.task.failed_when.is_some() || flight.one_by_one;
-        // Elsewhere than on the task's own host, the controller tells the own host afterwards.
-        let is_own = invocation.delegate.is_none() && !invocation.local;
-        let notify = match invocation.check || !is_own {
+        let notify = match invocation.check {
             true => Vec::new(),
-            false => flight.claims.clone(),
+            false => self.handler_keys(index, &flight.task),
         };
-        let completes = match flight.handler {
-            Some(number) if flight.is_completed_by_host() && !invocation.check => {
-                self.key_of_number(number).into_iter().collect()
-            }
-            _ => Vec::new(),
+        let completes = match flight.handler && !invocation.check {
+            true => self.keys_of_handler(&flight.position),
+            false => Vec::new(),
         };
         let mut call = Call {
             id: 0,
@@ -178,7 +177,6 @@ impl PlayRun<'_> {
             asynchronous: None,
             contents: invocation.contents.iter().map(|content| content.reference.clone()).collect(),
             notify,
-            judged: flight.is_judged(),
             completes,
         };
         if let Some(job) = polled {

@@ -63,8 +63,6 @@ impl PlayRun<'_> {
                 Going::On
             }
             Next::Flush { position } => {
-                self.leave_handlers(index);
-                let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
                 // Nothing ran since the play began, or there is nothing to run.
                 if self.handlers.is_empty() || host.cursor.is_at_first_flush() {
                     host.cursor.advance();
@@ -81,9 +79,6 @@ impl PlayRun<'_> {
                 )
             }
             Next::Task { position, task, handler } => {
-                if !handler {
-                    self.leave_handlers(index);
-                }
                 if self.is_left_out(index, &task, handler) {
                     if let Some(host) = self.hosts.get_mut(index.0) {
                         host.cursor.advance();
@@ -106,7 +101,6 @@ impl PlayRun<'_> {
     }
 
     fn come_to_end(&mut self, index: HostIndex) -> Going {
-        self.leave_handlers(index);
         let told = self.dispatcher.at_end(index);
         self.complain(told.err());
         if let Some(host) = self.hosts.get_mut(index.0) {
@@ -220,6 +214,9 @@ impl PlayRun<'_> {
             && plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. }));
         if all_skipped || plan.items.is_empty() {
             let ended = self.skip_result(task, &plan);
+            if handler {
+                self.handler_runs(index, &ahead.position);
+            }
             self.pass(index, task, ended);
             return Going::On;
         }
@@ -289,10 +286,6 @@ impl PlayRun<'_> {
     /// The step is over without anything being sent; its effects wait for earlier results.
     pub(super) fn pass(&mut self, index: HostIndex, task: &Arc<Task>, ended: Ended) {
         let once = self.shared.reaches.classify(&self.shared.world, task).once;
-        let handler = self.handler_number(index);
-        if let Some(number) = handler {
-            self.handler_runs(index, number);
-        }
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let Some(ahead) = host.ahead.take() else { return };
         let position = ahead.position.clone();
@@ -311,7 +304,7 @@ impl PlayRun<'_> {
             host.variables.learned.expect(name, token);
         }
         let shared = once.then(|| ended.clone());
-        host.passes.push_back(Pass { position, token, handler, effect: Some(ended) });
+        host.passes.push_back(Pass { position, token, effect: Some(ended) });
         host.cursor.advance();
         self.passed(index);
         if let Some(ended) = shared {

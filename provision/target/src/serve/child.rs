@@ -54,8 +54,7 @@ pub fn serve(user: Option<&str>) -> ExitCode {
                     return ExitCode::from(EXIT_UNUSABLE);
                 }
             }
-            // The journal is the parent's.
-            Next::Dropped(_) | Next::Handlers(_) => {}
+            Next::Dropped(_) => {}
             Next::Finished | Next::Lost(_) => return ExitCode::SUCCESS,
         }
     }

@@ -42,8 +42,6 @@ pub enum Arrival {
     },
     /// The intent that was reported is durable, or couldn't be made so.
     Intent(Result<(), String>),
-    /// Handlers to remember and to forget.
-    Handlers(HandlerUpdate),
     /// Stop and drop everything.
     Cancel,
     /// Nothing more will come.
@@ -52,20 +50,9 @@ pub enum Arrival {
     Unusable(String),
 }
 
-/// What the controller judged about notified handlers.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HandlerUpdate {
-    /// To be remembered.
-    pub notified: Vec<String>,
-    /// To be forgotten.
-    pub forgotten: Vec<String>,
-}
-
 /// What to do next.
 #[derive(Debug)]
 pub enum Next {
-    /// Bring the journal up to date.
-    Handlers(HandlerUpdate),
     /// Run this.
     Call(Box<Call>),
     /// These were dropped by a cancellation.
@@ -90,7 +77,6 @@ struct State {
     queued_bytes: usize,
     running: Option<BTreeMap<Sha256Bytes, u64>>,
     dropped: Vec<u64>,
-    handlers: VecDeque<(HandlerUpdate, usize)>,
     contents: Store,
     refusals: BTreeMap<String, String>,
     passwords: BTreeMap<u64, Option<String>>,
@@ -145,14 +131,6 @@ impl Inbox {
                     state.queue.push_back((call, size));
                 }
             }
-            Arrival::Handlers(update) => {
-                state.queued_bytes += size;
-                if state.queued_bytes > QUEUE_LIMIT_BYTES {
-                    state.lost = Some("more was sent than fits into memory".into());
-                } else {
-                    state.handlers.push_back((update, size));
-                }
-            }
             Arrival::Refused { sha256, reason } => {
                 state.refusals.insert(sha256, reason);
             }
@@ -163,7 +141,7 @@ impl Inbox {
             Arrival::Cancel => {
                 let dropped: Vec<u64> = state.queue.drain(..).map(|(call, _)| call.id).collect();
                 state.dropped.extend(dropped);
-                state.queued_bytes = state.handlers.iter().map(|(_, size)| size).sum();
+                state.queued_bytes = 0;
                 if state.running.is_some() {
                     self.stop.store(true, Ordering::SeqCst);
                 }
@@ -190,11 +168,6 @@ impl Inbox {
     pub fn next(&self) -> Next {
         let mut state = self.lock();
         loop {
-            // Before anything else, also before a lost connection counts: it was said.
-            if let Some((update, size)) = state.handlers.pop_front() {
-                state.queued_bytes = state.queued_bytes.saturating_sub(size);
-                return Next::Handlers(update);
-            }
             if !state.dropped.is_empty() {
                 return Next::Dropped(std::mem::take(&mut state.dropped));
             }

@@ -77,7 +77,6 @@ pub(crate) mod tests {
             asynchronous: None,
             contents: Vec::new(),
             notify: Vec::new(),
-            judged: false,
             completes: Vec::new(),
         }
     }

@@ -18,7 +18,7 @@ use provision_protocol::{
 use super::channel::{self, Output};
 use super::descend::Descendants;
 use super::execute::{Upstream, execute};
-use super::inbox::{Arrival, HandlerUpdate, Inbox, Next};
+use super::inbox::{Arrival, Inbox, Next};
 use super::journal::Journal;
 use super::lock::{Holder, Lock, try_lock};
 use super::order::Failures;
@@ -150,9 +150,6 @@ fn interpret(payload: &[u8]) -> Arrival {
         Ok(ToHost::Call(call)) => Arrival::Call(call),
         Ok(ToHost::Password { request, password }) => Arrival::Password { request, password },
         Ok(ToHost::ContentRefused { sha256, reason, .. }) => Arrival::Refused { sha256, reason },
-        Ok(ToHost::Handlers { notified, forgotten }) => {
-            Arrival::Handlers(HandlerUpdate { notified, forgotten })
-        }
         Ok(ToHost::Cancel) => Arrival::Cancel,
         Ok(ToHost::Bye) => Arrival::Bye,
         Ok(ToHost::Hello { .. }) => Arrival::Unusable("a second greeting".into()),
@@ -252,7 +249,6 @@ impl Session<'_> {
                     self.journal().keep(&result, call.no_log);
                     self.send(&FromHost::Result(Box::new(result)));
                 }
-                Next::Handlers(update) => self.update_handlers(&update),
                 Next::Dropped(ids) => {
                     for id in ids {
                         self.send(&FromHost::Dropped { id });
@@ -310,37 +306,24 @@ impl Session<'_> {
     }
 
     /// Handlers after a call: remembered if it changed something, forgotten if it didn't or if it
-    /// was their completion. What the controller judges stays as it is until it says so.
+    /// was their completion.
     fn settle(&self, call: &Call, result: &CallResult) -> Result<(), Failure> {
         if call.check {
             return Ok(());
         }
         let (failed, changed) = (is_failure(&result.result), is_change(&result.result));
         let mut journal = self.journal();
-        if changed && !failed && !call.judged && !call.notify.is_empty() {
+        if changed && !failed && !call.notify.is_empty() {
             journal.notify(&call.notify)?;
         }
         let withdrawn = std::mem::take(&mut *self.new_handlers());
-        let is_void = !changed && !failed && !call.judged;
-        let mut forgotten = if is_void { withdrawn } else { Vec::new() };
+        let mut forgotten = if !changed && !failed { withdrawn } else { Vec::new() };
         if !failed {
             forgotten.extend(call.completes.iter().cloned());
         }
         journal.forget(&forgotten).map_err(|error| {
             Failure::new(format!("failed to record that handlers are done: {error}"))
         })
-    }
-
-    /// What the controller judged.
-    fn update_handlers(&self, update: &HandlerUpdate) {
-        let mut journal = self.journal();
-        let forgotten = journal.forget(&update.forgotten).map_err(|error| error.to_string());
-        let notified = journal.notify(&update.notified).map_err(|failure| failure.message);
-        drop(journal);
-        if let Err(error) = forgotten.and(notified.map(drop)) {
-            let text = format!("notified handlers can't be recorded on this host: {error}");
-            self.send(&FromHost::Warning { text });
-        }
     }
 
     /// Processes that belong to the helper and outlive the running call.

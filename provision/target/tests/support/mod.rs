@@ -183,7 +183,6 @@ pub fn call(id: u64, module: &str, arguments: Value) -> Call {
         asynchronous: None,
         contents: Vec::new(),
         notify: Vec::new(),
-        judged: false,
         completes: Vec::new(),
     }
 }
