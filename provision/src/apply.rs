@@ -1,9 +1,11 @@
 //! `provision apply`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::{Style, render_all};
+use provision_engine::channel::Network;
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
 use provision_engine::report::Sink;
@@ -53,9 +55,16 @@ pub async fn apply(arguments: Apply) -> Exit {
             return Exit::Usage;
         }
     };
+    let dial = match Network::new(client(&arguments.reach)) {
+        Ok(network) => Arc::new(network),
+        Err(message) => {
+            paint::error(&message, None);
+            return Exit::Environment;
+        }
+    };
     let options = RunOptions {
         connection,
-        client: client(&arguments.reach),
+        dial,
         strict_order: arguments.strict_order,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
@@ -70,13 +79,7 @@ pub async fn apply(arguments: Apply) -> Exit {
         }
     });
     let sink = sink(&arguments);
-    let summary = match run(loaded, options, sink, interrupts).await {
-        Ok(summary) => summary,
-        Err(message) => {
-            paint::error(&message, None);
-            return Exit::Environment;
-        }
-    };
+    let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
     match Exit::from(summary.outcome) {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
@@ -196,7 +199,7 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
 /// How the SSH client is set up.
 pub fn client(reach: &Reach) -> ClientOptions {
     ClientOptions {
-        prompter: Some(std::sync::Arc::new(TerminalPrompter)),
+        prompter: Some(Arc::new(TerminalPrompter)),
         connect_limit: reach.forks.max(1),
         ..ClientOptions::default()
     }

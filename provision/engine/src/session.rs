@@ -14,7 +14,7 @@ use provision_protocol::{
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
-use crate::channel::{self, Channel, Endpoint};
+use crate::channel::{self, Channel, Dial, Endpoint};
 use crate::contents::{Ledger, Writer};
 use crate::play::Arrival;
 use crate::prepare::Content;
@@ -78,8 +78,8 @@ pub enum SessionEvent {
 
 /// What all sessions of a run share.
 pub struct SessionSettings {
-    /// SSH.
-    pub client: provision_ssh::Client,
+    /// Connects.
+    pub dial: Arc<dyn Dial>,
     /// Name of the run.
     pub run: String,
     /// Who runs it, for others who find the host locked.
@@ -337,7 +337,7 @@ impl Session {
         };
         let hello = Frame::message(&hello).map_err(|error| (error.to_string(), None))?;
         let Channel { input, output, reader, keeper, uploaded_bytes } =
-            channel::open(&self.settings.client, &self.endpoint, hello.encode()).await?;
+            channel::open(self.settings.dial.as_ref(), &self.endpoint, hello.encode()).await?;
         let mut conversation = Conversation {
             writer: Writer::start(input),
             output,

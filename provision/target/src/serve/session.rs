@@ -49,13 +49,18 @@ pub struct Options {
 /// Speaks with the controller until it says good-bye or is gone.
 pub fn serve(options: Options) -> ExitCode {
     ignore_hangup();
-    let (mut input, output) = match channel::take_over() {
-        Ok(channel) => channel,
+    match channel::take_over() {
+        Ok((input, output)) => serve_on(input, output, options),
         Err(error) => {
             eprintln!("provision: failed to set up the channel: {error}");
-            return ExitCode::from(EXIT_UNUSABLE);
+            ExitCode::from(EXIT_UNUSABLE)
         }
-    };
+    }
+}
+
+/// Speaks over a channel of its own, as [`serve`] does over stdin and stdout. The engine's tests
+/// run many helpers in one process this way.
+pub fn serve_on(mut input: File, output: Output, options: Options) -> ExitCode {
     let mut reader = FrameReader::default();
     let hello = match greeting(&mut input, &mut reader) {
         Ok(Some(hello)) => hello,
