@@ -13,6 +13,7 @@ use super::{Arrival, Owner, PlayRun};
 use crate::cursor::{AfterFailure, Cursor};
 use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
 use crate::event::{HostResult, Status};
+use crate::variables::View;
 
 /// A task on its way on one host.
 #[derive(Debug, Clone)]
@@ -155,6 +156,16 @@ impl PlayRun<'_> {
         self.hosts.get_mut(host.0)?.flights.iter_mut().find(|flight| flight.token == token)
     }
 
+    /// What a task in flight sees when its result is taken.
+    fn view_of_flight(&mut self, host: HostIndex, token: u64, task: &Task) -> View {
+        let mut view = self.view(host, task);
+        view.judged = Some(token);
+        if let Some(flight) = self.flight_mut(host, token) {
+            view.includes = Self::include_layers(&flight.cursor);
+        }
+        view
+    }
+
     fn after(&mut self, delay: Duration, host: HostIndex, token: u64) {
         let sender = self.shared.sender.clone();
         tokio::spawn(async move {
@@ -214,10 +225,7 @@ impl PlayRun<'_> {
         if task.changed_when.is_none() && task.failed_when.is_none() && task.until.is_none() {
             return Ok(true);
         }
-        let mut view = self.view(owner.host, task);
-        if let Some(flight) = self.flight_mut(owner.host, owner.token) {
-            view.includes = Self::include_layers(&flight.cursor);
-        }
+        let mut view = self.view_of_flight(owner.host, owner.token, task);
         if let Some(item) = item {
             for (name, slot) in item.layer.iter() {
                 view.local.set(name, slot.clone());
@@ -228,7 +236,7 @@ impl PlayRun<'_> {
             seen.entry("failed").or_insert(Json::Bool(false));
             view.local.set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
         }
-        let look = |result: &Object, view: &mut crate::variables::View| {
+        let look = |result: &Object, view: &mut View| {
             if let Some((name, _)) = &task.register {
                 let mut seen = result.clone();
                 seen.entry("failed").or_insert(Json::Bool(false));
@@ -236,7 +244,7 @@ impl PlayRun<'_> {
                     .set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
             }
         };
-        let holds = |view: &crate::variables::View, conditions: &[yaml::Node]| {
+        let holds = |view: &View, conditions: &[yaml::Node]| {
             let evaluator = Evaluator::new(task, view.clone());
             evaluator.first_false(conditions).map(|first| first.is_none()).map_err(
                 |stop| match stop {
@@ -325,14 +333,17 @@ impl PlayRun<'_> {
 
     /// Passed steps that nothing can undo any more take effect.
     pub(crate) fn settle_passes(&mut self, index: HostIndex) {
+        let first = self.host(index).and_then(|host| host.flights.front());
+        let first = first.map(|flight| flight.position.clone());
+        self.settle_passes_before(index, first.as_ref());
+    }
+
+    /// Passed steps before a position take effect; all of them if there is none.
+    fn settle_passes_before(&mut self, index: HostIndex, end: Option<&Position>) {
         loop {
             let Some(host) = self.hosts.get_mut(index.0) else { return };
-            let first_flight = host.flights.front().map(|flight| flight.position.clone());
-            let ready = host
-                .passes
-                .front()
-                .is_some_and(|pass| first_flight.as_ref().is_none_or(|at| pass.position < *at));
-            if !ready {
+            let first = host.passes.front();
+            if first.is_none_or(|pass| end.is_some_and(|end| pass.position >= *end)) {
                 return;
             }
             let Some(pass) = host.passes.pop_front() else { return };
@@ -414,7 +425,7 @@ impl PlayRun<'_> {
             Err(misuse) => self.complain(Some(misuse)),
         }
         // Passes before it are final now; those behind it never happened.
-        self.settle_passes(index);
+        self.settle_passes_before(index, Some(&flight.position));
         let fatal = flight.plan.keywords.any_errors_fatal;
         let result = registered(&ended.result);
         let Some(host) = self.hosts.get_mut(index.0) else { return };

@@ -49,13 +49,18 @@ impl PlayRun<'_> {
         let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
         let mut cursor = host.cursor.clone();
         let next = cursor.find_next();
+        if matches!(next, Next::Failed) && !host.flights.is_empty() {
+            // It leaves together with its last result, which may yet lead elsewhere.
+            return Going::Waits;
+        }
         host.cursor = cursor;
         match next {
             Next::End => self.come_to_end(index),
             Next::Failed => {
-                // The failure was counted when it happened; an `always` ran since.
+                // The failure was counted when it happened; an `always` ran since. Not being in
+                // the way any more is progress for others.
                 self.drop_host(index, false);
-                Going::Waits
+                Going::On
             }
             Next::RoleEnd(role) => {
                 host.roles_done.insert(role.identity);
@@ -173,10 +178,17 @@ impl PlayRun<'_> {
             }
             AheadKind::Task { ref task, handler } => {
                 let task = task.clone();
+                // `hostvars` and `vars` can't say that a value is still to come.
+                let (_, evaluation, ..) = self.classify(&task);
+                let busy = self.host(index).is_some_and(|host| !host.flights.is_empty());
+                if evaluation == Scope::World && busy {
+                    return Going::Waits;
+                }
+                // Whether it runs, and that it runs once, depends on what is notified before it.
+                if handler && self.may_still_be_notified(index) {
+                    return Going::Waits;
+                }
                 if handler && !self.handler_still_wanted(index, &ahead.position) {
-                    if self.may_still_be_notified(index) {
-                        return Going::Waits;
-                    }
                     self.pass_silently(index);
                     return Going::On;
                 }
@@ -353,6 +365,7 @@ impl PlayRun<'_> {
             includes,
             local: Layer::default(),
             folder: Some(task.folder.clone()),
+            judged: None,
         }
     }
 

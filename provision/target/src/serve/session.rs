@@ -246,8 +246,15 @@ impl Session<'_> {
                     self.send(&FromHost::Dropped { id: call.id });
                 }
                 Next::Call(call) => {
+                    let before = self.journal().last_started();
                     let result = self.run_call(&call, &mut descendants);
                     self.inbox.end();
+                    if is_failure(&result.result) && self.inbox.is_starved() {
+                        // The connection failed, not the call. It runs again after a
+                        // reconnection; what it has done before it needed the content is done.
+                        self.journal().take_back(before);
+                        continue;
+                    }
                     if is_failure(&result.result) {
                         failures.note(&call);
                     }

@@ -1,0 +1,35 @@
+//! Hosts that are this machine share one session.
+
+use provision_engine::event::Outcome;
+
+use crate::lab::Lab;
+
+#[test]
+fn a_failure_of_one_host_does_not_drop_what_others_sent() {
+    let lab = Lab::new(&[]);
+    let root = lab.host("localhost").root().display().to_string();
+    lab.inventory(&format!(
+        "[here]\na\nb\nc\n[here:vars]\nansible_connection=local\nroot={root}\n"
+    ));
+    let ran = lab
+        .apply(
+            "
+- hosts: here
+  gather_facts: false
+  tasks:
+    - file: {path: '{{ root }}/{{ inventory_hostname }}', state: directory}
+    - file: {path: '{{ root if inventory_hostname != \"a\" else \"/nonexistent\" }}/x', state: touch}
+    - file: {path: '{{ root }}/{{ inventory_hostname }}/1', state: touch}
+    - file: {path: '{{ root }}/{{ inventory_hostname }}/2', state: touch}
+",
+        )
+        .expect(Outcome::Failed);
+    assert_eq!(ran.recap("a").failed, 1);
+    for host in ["b", "c"] {
+        assert_eq!((ran.recap(host).ok, ran.recap(host).failed), (4, 0), "{}", ran.story());
+    }
+    let tree = lab.host("localhost").tree();
+    for (path, there) in [("a/1", false), ("b/1", true), ("b/2", true), ("c/2", true)] {
+        assert_eq!(tree.contains_key(std::path::Path::new(path)), there, "{path}");
+    }
+}
