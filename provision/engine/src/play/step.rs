@@ -54,6 +54,8 @@ impl PlayRun<'_> {
             return Going::Waits;
         }
         host.cursor = cursor;
+        self.end_flush(index);
+        let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
         match next {
             Next::End => self.come_to_end(index),
             Next::Failed => {
@@ -226,9 +228,7 @@ impl PlayRun<'_> {
             && plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. }));
         if all_skipped || plan.items.is_empty() {
             let ended = self.skip_result(task, &plan);
-            if handler {
-                self.handler_runs(index, &ahead.position);
-            }
+            self.handler_runs(index, &ahead.position, false);
             self.pass(index, task, ended);
             return Going::On;
         }
@@ -316,7 +316,8 @@ impl PlayRun<'_> {
             host.variables.learned.expect(name, token);
         }
         let shared = once.then(|| ended.clone());
-        host.passes.push_back(Pass { position, token, effect: Some(ended) });
+        let completes = Vec::new();
+        host.passes.push_back(Pass { position, token, effect: Some(ended), completes });
         host.cursor.advance();
         self.passed(index);
         if let Some(ended) = shared {

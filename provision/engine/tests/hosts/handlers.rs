@@ -112,6 +112,79 @@ fn a_handler_that_loops_is_forgotten_after_its_last_item() {
     lab.apply(&playbook).expect(Outcome::Done);
     let completes: Vec<usize> =
         lab.host("a").calls().iter().map(|call| call.completes.len()).collect();
-    assert_eq!(completes, [0, 0, 0, 1]);
+    assert_eq!(completes, [0, 0, 0, 0, 1]);
     assert_nothing_is_left(&lab);
+}
+
+/// What a host remembers is what the controller would do, whoever's call it was.
+#[test]
+fn hosts_remember_their_own_handlers_only() {
+    let handlers = "
+    - name: h
+      copy: {dest: '{{ root }}/h', content: '{{ inventory_hostname }}'}
+";
+    // Each task notifies on `a`; then the controller is as good as dead: the next task fails.
+    for (task, on_a, on_b) in [
+        (
+            "command: 'true'\n      delegate_to: b\n      when: inventory_hostname == 'a'",
+            true,
+            false,
+        ),
+        ("debug: {msg: x}\n      changed_when: inventory_hostname == 'a'", true, false),
+        ("command: 'true'\n      changed_when: inventory_hostname == 'a'", true, false),
+        ("command: 'true'\n      run_once: true", true, true),
+        ("command: 'true'\n      changed_when: false", false, false),
+        ("command: 'true'\n      failed_when: false", true, true),
+    ] {
+        let lab = Lab::new(&["a", "b"]);
+        let playbook = format!(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {task}
+      notify: h
+    - file: {{path: '{{{{ root }}}}/nowhere/x', state: touch}}
+  handlers:{handlers}"
+        );
+        let ran = lab.apply(&playbook).expect(Outcome::Failed);
+        for host in ["a", "b"] {
+            assert_eq!(lab.host(host).text("h"), "", "{task} {}", ran.story());
+        }
+        let again = format!(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - stat: {{path: /}}
+  handlers:{handlers}"
+        );
+        let ran = lab.apply(&again).expect(Outcome::Done);
+        for (host, wanted) in [("a", on_a), ("b", on_b)] {
+            let wanted = if wanted { host } else { "" };
+            assert_eq!(lab.host(host).text("h"), wanted, "{task} {}", ran.story());
+        }
+        assert_nothing_is_left(&lab);
+    }
+}
+
+#[test]
+fn a_handler_that_fails_stays_pending_and_those_before_it_do_not() {
+    let lab = Lab::new(&["a"]);
+    let playbook = play(
+        "[first, second, third]",
+        "
+    - name: first
+      debug: {msg: x}
+    - name: second
+      file: {path: '{{ root }}/{{ item }}/x', state: touch}
+      loop: [one, two]
+    - name: third
+      copy: {dest: '{{ root }}/h', content: x}
+",
+    );
+    lab.apply(&playbook).expect(Outcome::Failed);
+    let left = lab.warnings_of_an_empty_play();
+    let names: Vec<&str> = left.iter().filter_map(|text| text.split('`').nth(1)).collect();
+    assert_eq!(names, ["second", "third"]);
 }

@@ -110,7 +110,7 @@ impl Lab {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let summary = runtime.block_on(async {
             let (operator, asked) = mpsc::unbounded_channel();
-            for after in interrupts.to_vec() {
+            for after in interrupts.iter().copied() {
                 let operator = operator.clone();
                 tokio::spawn(async move {
                     tokio::time::sleep(after).await;

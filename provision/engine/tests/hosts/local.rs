@@ -24,7 +24,7 @@ fn a_failure_of_one_host_does_not_drop_what_others_sent() {
 ",
         )
         .expect(Outcome::Failed);
-    assert_eq!(ran.recap("a").failed, 1);
+    assert_eq!((ran.recap("a").ok, ran.recap("a").failed), (1, 1));
     for host in ["b", "c"] {
         assert_eq!((ran.recap(host).ok, ran.recap(host).failed), (4, 0), "{}", ran.story());
     }
@@ -32,4 +32,26 @@ fn a_failure_of_one_host_does_not_drop_what_others_sent() {
     for (path, there) in [("a/1", false), ("b/1", true), ("b/2", true), ("c/2", true)] {
         assert_eq!(tree.contains_key(std::path::Path::new(path)), there, "{path}");
     }
+}
+
+/// `connection: local` has another session than the host; a failure there ends only its own host.
+#[test]
+fn a_failure_on_the_controller_ends_its_own_host_only() {
+    let lab = Lab::new(&["a", "b"]);
+    let ran = lab
+        .apply(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - file: {path: '{{ root if inventory_hostname == \"a\" else \"/nonexistent\" }}/x', state: touch}
+      connection: local
+    - file: {path: '{{ root }}/1', state: touch}
+      connection: local
+    - file: {path: '{{ root }}/2', state: touch}
+",
+        )
+        .expect(Outcome::Failed);
+    assert_eq!((ran.recap("a").ok, ran.recap("b").failed), (3, 1), "{}", ran.story());
+    assert_eq!(lab.host("b").tree(), std::collections::BTreeMap::new(), "{}", ran.story());
 }

@@ -15,7 +15,10 @@
 
 mod contents;
 mod data;
+mod handlers;
+mod killed;
 mod lab;
+mod local;
 mod lost;
 mod machine;
 mod mischief;

@@ -394,3 +394,25 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn every_host_of_a_fatal_task_is_heard() {
+    for _ in 0..100 {
+        let lab = Lab::new(&["a", "b"]);
+        let ran = lab.apply(
+            "
+- hosts: all
+  gather_facts: false
+  any_errors_fatal: true
+  tasks:
+    - copy: {dest: '{{ root }}/{{ item }}', content: x}
+      loop: [one, two]
+    - file: {path: '{{ root }}/nowhere/x', state: touch}
+    - copy: {dest: '{{ root }}/never', content: x}
+",
+        );
+        let sent = (lab.host("a").calls().len(), lab.host("b").calls().len());
+        let failed = (ran.recap("a").failed, ran.recap("b").failed);
+        assert_eq!((sent, failed), ((3, 3), (1, 1)), "{}", ran.story());
+    }
+}
