@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::{Style, render_all};
+use provision_engine::channel::Network;
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
@@ -67,9 +68,16 @@ pub async fn apply(arguments: Apply) -> Exit {
             return Exit::Usage;
         }
     };
+    let dial = match Network::new(client(&arguments.reach)) {
+        Ok(network) => Arc::new(network),
+        Err(message) => {
+            paint::error(&message, None);
+            return Exit::Environment;
+        }
+    };
     let options = RunOptions {
         connection,
-        client: client(&arguments.reach),
+        dial,
         strict_order: arguments.strict_order,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
@@ -84,13 +92,7 @@ pub async fn apply(arguments: Apply) -> Exit {
         }
     });
     let sink = sink(&arguments);
-    let summary = match run(loaded, options, sink, interrupts).await {
-        Ok(summary) => summary,
-        Err(message) => {
-            paint::error(&message, None);
-            return Exit::Environment;
-        }
-    };
+    let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
     match Exit::from(summary.outcome) {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,

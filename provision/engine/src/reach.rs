@@ -157,7 +157,11 @@ impl Reaches {
                 .repeat
                 .as_ref()
                 .is_some_and(|repeat| repeat.pause.is_some() || !repeat.break_when.is_empty());
-        let alone = delegated || once || (module.runs == Runs::OnController && world_module);
+        // Where a failure ends the play, all hosts begin the task before any of them can fail.
+        // Another session than the host's doesn't know of the host's failures, nor the other way.
+        let elsewhere = delegated || task.context.innermost(|d| d.connection.as_ref()).is_some();
+        let alone =
+            elsewhere || once || fatal || (module.runs == Runs::OnController && world_module);
         let flow = match (alone, judged) {
             (true, _) => Flow::Alone,
             (false, true) => Flow::Judged,

@@ -10,10 +10,10 @@ use provision_playbook::files::Files;
 use provision_playbook::inventory::Inventory;
 use provision_playbook::model::{Arguments, Item, Play, Prompt, Task, TaskId};
 use provision_protocol::modules;
-use provision_ssh::ClientOptions;
 use tokio::sync::mpsc;
 use yaml::{Node, NodeValue};
 
+use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
 use crate::event::{EVENT_FORMAT, Event, HostRecap, Outcome};
 use crate::load::{Loaded, hosts_of};
@@ -28,8 +28,8 @@ use crate::world::{PlayState, World};
 pub struct RunOptions {
     /// Connections.
     pub connection: ConnectionDefaults,
-    /// SSH client.
-    pub client: ClientOptions,
+    /// How to connect: [`crate::channel::Network`].
+    pub dial: Arc<dyn Dial>,
     /// One task at a time, nothing sent ahead.
     pub strict_order: bool,
     /// How long to wait for another run's lock on a host.
@@ -53,24 +53,20 @@ pub struct Summary {
 }
 
 /// Carries out what was loaded.
-///
-/// # Errors
-/// When the SSH client can't be set up; nothing was touched then.
 pub async fn run(
     loaded: Loaded,
     options: RunOptions,
     sink: Box<dyn Sink>,
     interrupts: mpsc::UnboundedReceiver<()>,
-) -> Result<Summary, String> {
+) -> Summary {
     let begun = Instant::now();
     let run = run_name();
     let (sender, arrivals) = mpsc::unbounded_channel();
     forward(interrupts, sender.clone());
-    let client = provision_ssh::Client::new(options.client).map_err(|error| error.to_string())?;
     let world = loaded.world.clone();
     let defaults = options.connection.clone();
     let settings = SessionSettings {
-        client,
+        dial: options.dial,
         run: run.clone(),
         controller: controller(),
         lock_wait_ms: options.lock_wait_ms,
@@ -116,7 +112,7 @@ pub async fn run(
             run_play(&mut shared, &loaded.inventory, play, options.prompt.as_deref()).await;
         }
     }
-    Ok(finish(shared, run, &hosts, begun).await)
+    finish(shared, run, &hosts, begun).await
 }
 
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {

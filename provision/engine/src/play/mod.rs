@@ -99,7 +99,13 @@ pub(crate) struct Pass {
     pub position: Position,
     pub token: u64,
     pub effect: Option<flight::Ended>,
+    /// Handlers that have run by then.
+    pub completes: Vec<RanHandler>,
 }
+
+/// A handler that has run, or is on its way, and that its own call does not make forgotten: where
+/// it stood, and its name in the host's memory.
+pub(crate) type RanHandler = (Position, String);
 
 /// A host in the play.
 pub(crate) struct HostRun {
@@ -111,6 +117,8 @@ pub(crate) struct HostRun {
     pub flights: VecDeque<Flight>,
     pub passes: VecDeque<Pass>,
     pub notified: BTreeSet<u32>,
+    /// Handlers of the current flush that the host must be told to forget.
+    pub ran_handlers: Vec<RanHandler>,
     pub roles_done: HashSet<RoleIdentity>,
     pub next_token: u64,
     pub at_end: bool,
@@ -167,6 +175,7 @@ impl<'a> PlayRun<'a> {
                     flights: VecDeque::new(),
                     passes: VecDeque::new(),
                     notified: BTreeSet::new(),
+                    ran_handlers: Vec::new(),
                     roles_done: HashSet::new(),
                     next_token: 1,
                     at_end: false,
@@ -443,9 +452,11 @@ impl<'a> PlayRun<'a> {
         // Under a failure limit, every task of the play ends everywhere before the next begins.
         let limited = self.state.play.max_fail_percentage.is_some();
         let scope = if limited { Scope::World } else { class.scope };
+        // All hosts begin the task before any of them can fail.
+        let flow = if limited { Flow::Alone } else { class.flow };
         let world = scope == Scope::World || class.evaluation == Scope::World || class.once;
         self.horizon.classify(task.id, world);
-        (scope, class.evaluation, class.flow, class.once)
+        (scope, class.evaluation, flow, class.once)
     }
 
     /// Asks that a host is looked at again.
