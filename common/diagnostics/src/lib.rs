@@ -146,6 +146,18 @@ impl Sources {
             .unwrap_or("")
     }
 
+    /// The span, widened to whole characters and cut at the end of its text: parsers count one byte
+    /// for a character that they don't expect.
+    #[must_use]
+    pub fn whole(&self, span: Span) -> Span {
+        let Some(source) = self.get(span.source) else { return span };
+        let text = &source.text;
+        let (start, end) = (span.start as usize, span.end as usize);
+        let start = text.floor_char_boundary(start);
+        let end = text.ceil_char_boundary(end).max(start);
+        Span::new(span.source, start, end)
+    }
+
     /// `file:line:column` of the start of a span.
     #[must_use]
     pub fn place(&self, span: Span) -> Place {

@@ -414,13 +414,14 @@ fn empty_delimiters_are_refused() {
 /// Found by fuzzing: the place of an unexpected wide character ended inside of it.
 #[test]
 fn places_of_syntax_errors_hold_whole_characters() {
-    let text = "{{[ q\u{616}";
-    let mut sources = Sources::default();
-    let span = Span::new(sources.add("text", text), 0, text.len());
-    let error = Engine::new(Dialect::Classic)
-        .render_node(&Node::string(span, text), &EmptyScope, &Nowhere)
-        .unwrap_err();
-    let label = error.diagnostic(&sources).primary.unwrap();
-    let range = label.span.start as usize..label.span.end as usize;
-    assert!(text.get(range).is_some(), "{label:?}");
+    for text in ["{{[ q\u{616}", "{{ d | map(attribute='key')\u{70c1}\u{fffd}join}}"] {
+        let mut sources = Sources::default();
+        let span = Span::new(sources.add("text", text), 0, text.len());
+        let error = Engine::new(Dialect::Classic)
+            .render_node(&Node::string(span, text), &EmptyScope, &Nowhere)
+            .unwrap_err();
+        let label = error.diagnostic(&sources).primary.unwrap();
+        let range = label.span.start as usize..label.span.end as usize;
+        assert!(text.get(range).is_some(), "{label:?}");
+    }
 }

@@ -8,15 +8,20 @@ use std::time::Duration;
 use diagnostics::{Style, render_all};
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::event::{Event, HostRecap, Outcome};
+use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, load};
 use provision_engine::report::Sink;
 use provision_engine::run::{RunOptions, Summary, run};
 use provision_playbook::Dialect;
+use provision_vault::{Password, Vault};
 use tempfile::TempDir;
 use tokio::sync::{Notify, mpsc};
 
 use crate::machine::{Machine, memory_folder};
 use crate::relay::Wire;
+
+/// Opens what [`Lab::seal`] has made.
+const VAULT_PASSWORD: &str = "open sesame";
 
 /// Longest time that a run may take: it hangs then.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -83,12 +88,22 @@ impl Lab {
         self.apply(playbook).expect(Outcome::Done).warnings()
     }
 
+    /// A vault text that the runs can open.
+    pub fn seal(&self, text: &str) -> String {
+        // A test's salt needn't be random.
+        let salt = [7; provision_vault::SALT_BYTES];
+        let password = Password::new(VAULT_PASSWORD);
+        provision_vault::seal(text.as_bytes(), &password, None, &salt).unwrap()
+    }
+
     /// Runs a playbook; `None` if the controller was killed. The operator interrupts after these
     /// times.
     pub fn try_apply(&self, playbook: &str, interrupts: &[Duration]) -> Option<Ran> {
         let playbook = self.write("play.yml", playbook);
         let inventory = self.folder.path().join("inventory");
         let mut request = LoadRequest::new(Dialect::Classic);
+        let passwords = vec![("default".to_owned(), Password::new(VAULT_PASSWORD))];
+        request.keyring = Arc::new(Keyring::new(Vault::new(passwords)));
         request.playbooks.push(playbook);
         request.inventories.push(inventory.display().to_string());
         request.settings.playbook_folder = self.folder.path().to_path_buf();

@@ -16,6 +16,10 @@ enum Source {
     Registered,
     LookedUp,
     RoleDefaults,
+    /// `!vault` in host_vars.
+    VaultValue,
+    /// A file of host_vars that is encrypted as a whole.
+    VaultFile,
 }
 
 /// How it reaches the host.
@@ -48,6 +52,8 @@ fn secret() -> impl Strategy<Value = Secret> {
         Just(Source::Registered),
         Just(Source::LookedUp),
         Just(Source::RoleDefaults),
+        Just(Source::VaultValue),
+        Just(Source::VaultFile),
     ];
     let usage = prop_oneof![
         Just(Use::Content),
@@ -88,6 +94,15 @@ fn project(lab: &Lab, secrets: &[Secret]) -> String {
                     "    - set_fact: {{{name}: '{{{{ hidden{number} }}}}'}}\n      \
                      when: inventory_hostname == '{owner_name}'\n"
                 ));
+            }
+            Source::VaultValue => {
+                let sealed = lab.seal(text);
+                let value = provision_vault::inline(Some(&name), &sealed);
+                variables[*owner].push_str(&format!("{value}\n"));
+            }
+            Source::VaultFile => {
+                let sealed = lab.seal(&format!("{name}: {text}\n"));
+                lab.write(&format!("group_vars/only_{owner_name}/{name}.yml"), &sealed);
             }
             Source::Registered => {
                 variables[*owner].push_str(&format!("hidden{number}: {text}\n"));
