@@ -62,6 +62,7 @@ pub fn prepare(
         "copy" => copy(evaluator, &mut prepared)?,
         "assemble" => assemble(evaluator, &mut prepared)?,
         "script" => script(evaluator, &mut prepared)?,
+        "uri" => uri(evaluator, &mut prepared)?,
         _ => from_controller(evaluator, &mut prepared)?,
     }
     Ok(prepared)
@@ -87,11 +88,12 @@ fn attach_bytes(prepared: &mut Prepared, bytes: Vec<u8>) {
 }
 
 fn attach(prepared: &mut Prepared, content: Content) {
-    let reference = serde_json::json!({
-        "sha256": content.reference.sha256, "size": content.reference.size
-    });
-    prepared.arguments.insert("_content".into(), reference);
+    prepared.arguments.insert("_content".into(), reference_of(&content));
     prepared.contents.push(content);
+}
+
+fn reference_of(content: &Content) -> Json {
+    serde_json::json!({ "sha256": content.reference.sha256, "size": content.reference.size })
 }
 
 fn base_name(path: &Path) -> String {
@@ -345,6 +347,43 @@ fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop
     Ok(())
 }
 
+/// The body is a local file, or has local files as fields.
+fn uri(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    if flag(&prepared.arguments, "remote_src") == Some(true) {
+        return Ok(());
+    }
+    if prepared.arguments.contains_key("src") {
+        return from_controller(evaluator, prepared);
+    }
+    if argument(&prepared.arguments, "body_format") != Some("form-multipart") {
+        return Ok(());
+    }
+    let Some(body) = prepared.arguments.get_mut("body") else { return Ok(()) };
+    let mut read = |name: &str| file_content(&locate(evaluator, "files", name)?);
+    prepared.contents = multipart_files(body, &mut read)?;
+    Ok(())
+}
+
+/// Fields that name a file get its content.
+fn multipart_files(
+    body: &mut Json,
+    read: &mut dyn FnMut(&str) -> Result<Content, Stop>,
+) -> Result<Vec<Content>, Stop> {
+    let mut contents = Vec::new();
+    let Some(fields) = body.as_object_mut() else { return Ok(contents) };
+    for field in fields.values_mut().filter_map(Json::as_object_mut) {
+        let has_content = field.get("content").is_some_and(|content| *content != "");
+        let name = field.get("filename").and_then(Json::as_str).unwrap_or_default();
+        if has_content || name.is_empty() {
+            continue;
+        }
+        let content = read(name)?;
+        field.insert("_content".into(), reference_of(&content));
+        contents.push(content);
+    }
+    Ok(contents)
+}
+
 /// `unarchive` and other modules whose `src` is a local file unless `remote_src`.
 fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
     let remote = flag(&prepared.arguments, "remote_src") == Some(true)
@@ -363,4 +402,33 @@ fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result
     let content = file_content(&path)?;
     attach(prepared, content);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_a_form_bring_their_files() {
+        let mut body = json!({
+            "text": "plain",
+            "file": {"filename": "a.txt"},
+            "inline": {"filename": "b.txt", "content": "b"},
+        });
+        let mut asked = Vec::new();
+        let mut read = |name: &str| {
+            asked.push(name.to_owned());
+            let reference = ContentReference { sha256: "d".to_owned(), size: 3 };
+            Ok(Content { reference, source: ContentSource::Bytes(Arc::from(*b"abc")) })
+        };
+        let contents = multipart_files(&mut body, &mut read).unwrap_or_default();
+        assert_eq!((asked, contents.len()), (vec!["a.txt".to_owned()], 1));
+        let expected = json!({"filename": "a.txt", "_content": {"sha256": "d", "size": 3}});
+        assert_eq!(body["file"], expected);
+        assert_eq!(body["inline"], json!({"filename": "b.txt", "content": "b"}));
+        let none = multipart_files(&mut json!("text"), &mut |_| Err(Stop::failed("no"))).is_ok();
+        assert!(none);
+    }
 }
