@@ -155,6 +155,7 @@ fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        force_handlers: arguments.force_handlers,
     })
 }
 

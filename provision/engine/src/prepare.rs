@@ -1,12 +1,14 @@
 //! Local files and templates of a task become contents that the host may ask for.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_playbook::files::FileKind;
 use provision_protocol::modules::{ModuleSpec, Runs};
 use provision_protocol::{ContentReference, Object, TreeEntry};
-use provision_template::{TemplateOptions, Value};
+use provision_template::{Now, TemplateOptions, Value};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -129,7 +131,8 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
         arguments.shift_remove(name);
     }
     let mut view = evaluator.view.clone();
-    for (name, value) in template_variables(&path, &source) {
+    let destination = argument(arguments, "dest").unwrap_or_default();
+    for (name, value) in template_variables(&path, &source, destination)? {
         view.local.set_data(name, value);
     }
     let name = path.display().to_string();
@@ -147,21 +150,43 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
 }
 
 /// Variables that Ansible gives to templates.
-fn template_variables(path: &Path, source: &str) -> Vec<(&'static str, Value)> {
+fn template_variables(
+    path: &Path,
+    source: &str,
+    destination: &str,
+) -> Result<Vec<(&'static str, Value)>, Stop> {
     let full = path.display().to_string();
-    vec![
+    let data =
+        path.metadata().map_err(|error| Stop::failed(format!("failed to read {full}: {error}")))?;
+    let moment = |time: SystemTime| {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        provision_template::moment(Now {
+            unix_seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            microseconds: since.subsec_micros(),
+            offset_seconds: 0,
+        })
+    };
+    Ok(vec![
         ("ansible_managed", "Ansible managed".into()),
         ("template_host", host_name().into()),
-        ("template_uid", std::env::var("USER").unwrap_or_else(|_| "root".into()).into()),
-        ("template_path", full.clone().into()),
+        ("template_uid", owner_name(data.uid()).into()),
+        ("template_path", source.into()),
         ("template_fullpath", full.into()),
-        ("template_destpath", Value::from(())),
-        ("template_run_date", Value::from("")),
-        ("source", source.into()),
-    ]
-    .into_iter()
-    .filter(|(name, _)| *name != "source")
-    .collect()
+        ("template_destpath", destination.into()),
+        ("template_mtime", moment(data.modified().unwrap_or(UNIX_EPOCH))?),
+        ("template_run_date", moment(SystemTime::now())?),
+    ])
+}
+
+/// The user of this id on the controller, or the id.
+fn owner_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| uid.to_string())
 }
 
 fn host_name() -> String {

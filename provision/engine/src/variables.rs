@@ -445,7 +445,11 @@ impl Scope for View {
         if let Some(slot) = self.host.inventory(name).or_else(|| self.role_default(name)) {
             return Found::Slot(slot);
         }
-        self.host.learned.fact(name)
+        match self.host.learned.fact(name) {
+            Found::Undefined => magic::connection_default(self, name)
+                .map_or(Found::Undefined, |value| Found::Slot(Slot::Data(value))),
+            found => found,
+        }
     }
 
     fn names(&self) -> Vec<String> {
