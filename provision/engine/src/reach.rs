@@ -153,6 +153,7 @@ impl Reaches {
         let judged = task.failed_when.is_some()
             || task.until.is_some()
             || task.asynchronous.is_some()
+            || reads_own_items(world, task)
             || task
                 .repeat
                 .as_ref()
@@ -268,6 +269,35 @@ impl Reaches {
         self.known.insert(name.to_owned(), reaches);
         reaches
     }
+}
+
+/// Whether an item of a task's loop may read what the items before it brought: `set_fact` that adds
+/// to a list, a condition on the registered result.
+#[must_use]
+pub fn reads_own_items(world: &World, task: &Task) -> bool {
+    if task.repeat.is_none() {
+        return false;
+    }
+    if task.module.name == "set_fact" {
+        return true;
+    }
+    let Some((register, _)) = &task.register else { return false };
+    let mentions = |node: &Node, kind: TextKind| {
+        let reach = world.engine.names_in_node(node, kind);
+        reach.dynamic || reach.names.contains(register)
+    };
+    let mut levels = task.context.chain().map(|context| &context.directives);
+    levels.any(|d| {
+        let templates = d.environment.iter().chain(&d.delegate_to).chain(&d.become_user);
+        d.when.iter().any(|node| mentions(node, TextKind::Condition))
+            || templates.into_iter().any(|node| mentions(node, TextKind::Template))
+            || d.vars.iter().flat_map(|vars| vars.iter()).any(|(_, value)| {
+                provision_template::has_template(value) && mentions(value, TextKind::Template)
+            })
+    }) || task.arguments.splat.iter().any(|node| mentions(node, TextKind::Template))
+        || task.arguments.parameters.iter().any(|(_, value)| {
+            provision_template::has_template(value) && mentions(value, TextKind::Template)
+        })
 }
 
 fn is_quiet(lookup: &str) -> bool {
