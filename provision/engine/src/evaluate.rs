@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provision_playbook::model::{Context, Directives, Loop, Task};
-use provision_protocol::modules::{ModuleSpec, Runs, normalise};
+use provision_protocol::modules::{self, ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
 use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
@@ -465,7 +465,7 @@ impl<'a> Evaluator<'a> {
 
     fn step(&self) -> Result<ItemStep, Stop> {
         let raw = self.arguments()?;
-        let module = self.task.module;
+        let module = self.module()?;
         let arguments = normalise(module, raw).map_err(|errors| {
             let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Stop::failed(messages.join("; "))
@@ -476,6 +476,23 @@ impl<'a> Evaluator<'a> {
                 let prepared = prepare::prepare(self, module, arguments)?;
                 Ok(ItemStep::Invoke(Box::new(self.invocation(prepared)?)))
             }
+        }
+    }
+
+    /// The task's module; one whose name is a template is found now.
+    fn module(&self) -> Result<&'static ModuleSpec, Stop> {
+        if self.task.module.name != modules::TEMPLATED.name {
+            return Ok(self.task.module);
+        }
+        let engine = &self.view.world.engine;
+        let value = engine.render_text(&self.task.module_written, &self.view, &self.outside)?;
+        let name = provision_template::text_of(&value);
+        match modules::find(name.trim()) {
+            Some(module) if module.runs == Runs::OnController => Err(Stop::failed(format!(
+                "the action `{name}` acts on the controller: it can't be chosen by a template"
+            ))),
+            Some(module) => Ok(module),
+            None => Err(Stop::failed(format!("there is no module `{name}`"))),
         }
     }
 
@@ -578,7 +595,7 @@ impl<'a> Evaluator<'a> {
                 for (key, defaults) in mapping.iter() {
                     let applies = key
                         .as_str()
-                        .and_then(provision_protocol::modules::find)
+                        .and_then(modules::find)
                         .is_some_and(|module| module.name == self.task.module.name);
                     if !applies {
                         continue;

@@ -6,7 +6,7 @@ use provision_plan::{HostIndex, Position};
 use provision_playbook::model::{Handler, Task};
 
 use super::PlayRun;
-use crate::cursor::Items;
+use crate::cursor::{Cursor, Items};
 
 /// The name by which a handler is remembered on hosts between runs.
 fn key_of(handler: &Handler) -> String {
@@ -88,14 +88,11 @@ impl PlayRun<'_> {
             .collect()
     }
 
-    /// What the host forgets when the handler at this position has run.
-    pub(super) fn keys_of_handler(&self, position: &Position) -> Vec<String> {
-        self.handler_at(position).map(|handler| key_of(handler)).into_iter().collect()
-    }
-
-    fn handler_at(&self, position: &Position) -> Option<&Arc<Handler>> {
-        let number = position.numbers().last()?;
-        self.handlers.get(*number as usize)
+    /// What the host forgets when the handler at (or around) a task has run.
+    pub(super) fn keys_of_handler(&self, cursor: &Cursor) -> Vec<String> {
+        let number = cursor.handler().map(|(number, _)| number);
+        let handler = number.and_then(|number| self.handlers.get(number as usize));
+        handler.map(|handler| key_of(handler)).into_iter().collect()
     }
 
     /// Handlers that an earlier run left notified on this host count as notified now.
@@ -150,17 +147,14 @@ impl PlayRun<'_> {
         true
     }
 
-    /// Whether the handler at this position is (still) notified on the host.
-    pub(super) fn handler_still_wanted(&self, index: HostIndex, position: &Position) -> bool {
+    /// Whether the handler that the host stands at is (still) notified.
+    pub(super) fn handler_still_wanted(&self, index: HostIndex) -> bool {
         let Some(host) = self.host(index) else { return false };
-        let directly = host
-            .cursor
-            .frames()
-            .last()
-            .is_some_and(|frame| matches!(frame.items, Items::Handlers(_)));
-        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
-        // Inside what a handler included, everything runs.
-        !directly || host.notified.contains(&number)
+        match host.cursor.handler() {
+            Some((number, true)) => host.notified.contains(&number),
+            // Inside what a handler included, everything runs.
+            Some((_, false)) | None => true,
+        }
     }
 
     /// Whether a handler that is on its way may yet notify another one.
@@ -169,10 +163,11 @@ impl PlayRun<'_> {
             .is_some_and(|host| host.flights.iter().any(|flight| !flight.task.notify.is_empty()))
     }
 
-    /// The handler at this position runs: it is not notified any more.
-    pub(super) fn handler_runs(&mut self, index: HostIndex, position: &Position) {
-        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
-        if let Some(host) = self.hosts.get_mut(index.0) {
+    /// The handler that the host stands at runs: it is not notified any more. A task that a
+    /// handler included is not a handler of its own.
+    pub(super) fn handler_runs(&mut self, index: HostIndex) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        if let Some((number, true)) = host.cursor.handler() {
             host.notified.remove(&number);
         }
     }

@@ -152,7 +152,7 @@ impl PlayRun<'_> {
                 matches!(ahead.kind, super::AheadKind::Task { handler: true, .. })
             })
         {
-            self.handler_runs(index, position);
+            self.handler_runs(index);
         }
         self.pass(index, task, ended);
         Ok(true)

@@ -67,9 +67,11 @@ impl PlayRun<'_> {
             job: None,
         };
         host.flights.push_back(flight);
-        host.cursor.advance();
         if handler {
-            self.handler_runs(index, position);
+            self.handler_runs(index);
+        }
+        if let Some(host) = self.hosts.get_mut(index.0) {
+            host.cursor.advance();
         }
         self.take_finished(index, token);
         self.send_items(index, token);
@@ -217,7 +219,7 @@ impl PlayRun<'_> {
             false => self.handler_keys(index, &flight.task),
         };
         let completes = match flight.handler && !invocation.check {
-            true => self.keys_of_handler(&flight.position),
+            true => self.keys_of_handler(&flight.cursor),
             false => Vec::new(),
         };
         let mut call = Call {

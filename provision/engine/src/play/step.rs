@@ -173,7 +173,7 @@ impl PlayRun<'_> {
             }
             AheadKind::Task { ref task, handler } => {
                 let task = task.clone();
-                if handler && !self.handler_still_wanted(index, &ahead.position) {
+                if handler && !self.handler_still_wanted(index) {
                     if self.may_still_be_notified(index) {
                         return Going::Waits;
                     }
@@ -197,8 +197,17 @@ impl PlayRun<'_> {
         }
         self.title(index, &ahead.position, task, handler);
         if task.include.is_some() {
+            let included_by = self.host(index).and_then(|host| host.cursor.handler());
             return match self.include(index, &ahead.position, task) {
-                Ok(true) => Going::On,
+                Ok(true) => {
+                    // A handler that includes has run when its tasks are known.
+                    if let (Some((number, true)), Some(host)) =
+                        (included_by, self.hosts.get_mut(index.0))
+                    {
+                        host.notified.remove(&number);
+                    }
+                    Going::On
+                }
                 Ok(false) => Going::Waits,
                 Err(stop) => self.stopped(index, stop, task),
             };
@@ -215,7 +224,7 @@ impl PlayRun<'_> {
         if all_skipped || plan.items.is_empty() {
             let ended = self.skip_result(task, &plan);
             if handler {
-                self.handler_runs(index, &ahead.position);
+                self.handler_runs(index);
             }
             self.pass(index, task, ended);
             return Going::On;
