@@ -140,7 +140,7 @@ impl Loader {
         let foreign = modules::find(written).is_none() && unsupported::is_of_ansible(written);
         let conditional = present(mapping, "when").is_some()
             || around.context.chain().any(|level| !level.directives.when.is_empty());
-        if !may_fail && !(foreign && conditional) {
+        if !(may_fail || foreign && conditional) {
             return None;
         }
         let module = &modules::UNAVAILABLE;
