@@ -464,8 +464,15 @@ impl<'a> Evaluator<'a> {
     }
 
     fn step(&self) -> Result<ItemStep, Stop> {
-        let raw = self.arguments()?;
+        let mut raw = self.arguments()?;
         let module = self.module()?;
+        // The inventory may say which package manager a host has.
+        if module.name == "package"
+            && matches!(raw.get("use").and_then(Json::as_str), None | Some("auto"))
+            && let Some(manager) = self.variable("ansible_package_use")?
+        {
+            raw.insert("use".into(), provision_template::text_of(&manager).into());
+        }
         let arguments = normalise(module, raw).map_err(|errors| {
             let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Stop::failed(messages.join("; "))

@@ -151,7 +151,7 @@ impl Reaches {
         let judged = task.failed_when.is_some()
             || task.until.is_some()
             || task.asynchronous.is_some()
-            || reads_own_items(world, task)
+            || (module.runs != Runs::OnController && reads_own_items(world, task))
             || task
                 .repeat
                 .as_ref()
