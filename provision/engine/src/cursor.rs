@@ -220,12 +220,6 @@ impl Cursor {
         })
     }
 
-    /// Whether the current entry is a handler itself, not something that a handler included.
-    #[must_use]
-    pub fn is_at_handler(&self) -> bool {
-        self.frames.last().is_some_and(|frame| matches!(frame.items, Items::Handlers(_)))
-    }
-
     /// Whether handlers are being run.
     #[must_use]
     pub fn is_in_flush(&self) -> bool {
@@ -305,6 +299,17 @@ impl Cursor {
         Frame { items, prefix, next: 0, variables: None, failed }
     }
 
+    /// The handler at the current entry, or the one that included it: its definition index, and
+    /// whether the entry is the handler itself.
+    #[must_use]
+    pub fn handler(&self) -> Option<(u32, bool)> {
+        let at = self.frames.iter().rposition(|it| matches!(it.items, Items::Handlers(_)))?;
+        let frame = self.frames.get(at)?;
+        let Items::Handlers(handlers) = &frame.items else { return None };
+        let (number, _) = handlers.get(frame.next)?;
+        Some((*number, at + 1 == self.frames.len()))
+    }
+
     /// Moves past the current entry.
     pub fn advance(&mut self) {
         if let Some(frame) = self.frames.last_mut() {
@@ -357,5 +362,34 @@ impl Cursor {
             }
             self.frames.pop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+
+    use provision_playbook::files::MapFiles;
+    use provision_playbook::{LoadOptions, Loader};
+
+    use super::*;
+
+    #[test]
+    fn a_task_that_a_handler_included_is_no_handler() {
+        let text = "- hosts: all\n  tasks:\n    - ping:\n  handlers:\n    - name: a\n      ping:\n    \
+                    - name: b\n      ping:\n";
+        let files = BTreeMap::from([(PathBuf::from("site.yml"), text.to_owned())]);
+        let mut loader = Loader::new(Arc::new(MapFiles::new(files)), LoadOptions::default());
+        let (playbook, found) = loader.playbook(Path::new("site.yml"));
+        assert!(found.is_empty());
+        let play = Arc::new(playbook.plays.into_iter().next().unwrap());
+        let mut cursor = Cursor::at_start(&play);
+        assert_eq!(cursor.handler(), None);
+        let second = (1, play.handlers[1].clone());
+        cursor.enter(Items::Handlers(Arc::new(vec![second])), Position::root().child(0));
+        assert_eq!(cursor.handler(), Some((1, true)));
+        cursor.enter(Items::Included(Arc::new(play.items.clone())), Position::root().child(1));
+        assert_eq!(cursor.handler(), Some((1, false)));
     }
 }

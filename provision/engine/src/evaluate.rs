@@ -3,19 +3,21 @@
 //! An evaluation is a function of the values it reads. If one of them is not known yet it ends
 //! with [`Stop::Pending`] and is repeated later; otherwise it is final, whatever is in flight.
 
+mod loops;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use provision_playbook::model::{Context, Directives, Loop, Task};
-use provision_protocol::modules::{ModuleSpec, Runs, normalise};
+use provision_playbook::model::{Context, Directives, Task};
+use provision_protocol::modules::{self, ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
 use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
 use yaml::{Node, NodeValue};
 
-use crate::outside::{self, Outside};
+use crate::outside::Outside;
 use crate::prepare::{self, Content};
-use crate::variables::{Layer, View, dictionary};
+use crate::variables::{Layer, View};
 
 /// Why an evaluation has no result.
 #[derive(Debug)]
@@ -351,121 +353,16 @@ impl<'a> Evaluator<'a> {
         Ok(None)
     }
 
-    /// The loop's items with their variables and labels.
-    ///
-    /// # Errors
-    /// When they can't be evaluated (yet) or aren't a list.
-    pub fn loop_items(&self, repeat: &Loop) -> Result<Vec<LoopItem>, Stop> {
-        let values = self.loop_values(repeat)?;
-        let variable = self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
-        let index_variable = self.text(repeat.index_variable.as_ref())?;
-        let extended = self.flag(repeat.extended.as_ref(), false)?;
-        let mut items = Vec::with_capacity(values.len());
-        for (index, value) in values.iter().enumerate() {
-            let mut layer = Layer::default();
-            layer.set_data(variable.as_str(), value.clone());
-            layer.set_data("ansible_loop_var", variable.as_str().into());
-            if let Some(name) = &index_variable {
-                layer.set_data(name.as_str(), index.into());
-                layer.set_data("ansible_index_var", name.as_str().into());
-            }
-            if extended {
-                layer.set_data("ansible_loop", loop_facts(&values, index));
-            }
-            let label = match &repeat.label {
-                None => provision_template::text_of(value),
-                Some(label) => provision_template::text_of(&self.with_layer(&layer).value(label)?),
-            };
-            items.push(LoopItem { variable: variable.clone(), value: value.clone(), label, layer });
-        }
-        Ok(items)
-    }
-
-    fn loop_values(&self, repeat: &Loop) -> Result<Vec<Value>, Stop> {
-        let over = self.loop_source(repeat)?;
-        let Some(lookup) = &repeat.lookup else {
-            let is_list = matches!(
-                over.kind(),
-                minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable
-            );
-            return match over.try_iter() {
-                Ok(items) if is_list => Ok(items.collect()),
-                _ => Err(Stop::failed(format!(
-                    "Invalid data passed to 'loop', it requires a list, got this instead: {}. \
-                     Hint: If you passed a list/dict of just one element, try adding wantlist=True \
-                     to your lookup invocation or use q/query instead of lookup.",
-                    provision_template::text_of(&over)
-                ))),
-            };
-        };
-        let terms = match over.kind() {
-            minijinja::value::ValueKind::Seq | minijinja::value::ValueKind::Iterable => {
-                over.try_iter().map(Iterator::collect).unwrap_or_else(|_| vec![over.clone()])
-            }
-            _ => vec![over],
-        };
-        let engine = &self.view.world.engine;
-        let name = lookup.as_str();
-        if let [term] = terms.as_slice()
-            && name.rsplit('.').next() == Some("list")
-            && term.kind() == minijinja::value::ValueKind::Map
-        {
-            return Err(Stop::failed("with_list expects a list"));
-        }
-        if let [term] = terms.as_slice()
-            && name.rsplit('.').next() == Some("indexed_items")
-            && term.kind() == minijinja::value::ValueKind::Map
-        {
-            return Err(Stop::failed("with_indexed_items expects a list"));
-        }
-        let mut options: Vec<(Arc<str>, Value)> = Vec::new();
-        if name.rsplit('.').next() == Some("first_found") {
-            // Ansible looks where the task's module would.
-            let subfolder = match self.task.module.name {
-                "template" => "templates",
-                "include_vars" => "vars",
-                _ => "files",
-            };
-            options.push((outside::SUBFOLDER.into(), subfolder.into()));
-        }
-        let values = engine.lookup(name, terms, options, &self.view, &self.outside)?;
-        Ok(values)
-    }
-
-    /// What a loop is over; `with_*: name` may be a bare variable, as old content writes it.
-    fn loop_source(&self, repeat: &Loop) -> Result<Value, Stop> {
-        match repeat.lookup.as_deref().and_then(|name| name.rsplit('.').next()) {
-            // Names of files may well be made of facts that this host doesn't have.
-            Some("first_found") => self.value_or_text(&repeat.over),
-            _ => self.value(&repeat.over),
-        }
-    }
-
-    /// The value of a node, in which texts with undefined variables stay as they are written.
-    fn value_or_text(&self, node: &Node) -> Result<Value, Stop> {
-        match &node.value {
-            NodeValue::Sequence(items) => {
-                let items = items.iter().map(|item| self.value_or_text(item));
-                Ok(items.collect::<Result<Vec<Value>, Stop>>()?.into_iter().collect())
-            }
-            NodeValue::Mapping(mapping) => {
-                let mut entries = Vec::new();
-                for (key, value) in mapping.iter() {
-                    let key = provision_template::text_of(&provision_template::value_of_node(key));
-                    entries.push((key, self.value_or_text(value)?));
-                }
-                Ok(dictionary(entries))
-            }
-            _ => match self.view.world.engine.render_node(node, &self.view, &self.outside) {
-                Err(error) if error.is_undefined() => Ok(provision_template::value_of_node(node)),
-                other => Ok(other?),
-            },
-        }
-    }
-
     fn step(&self) -> Result<ItemStep, Stop> {
-        let raw = self.arguments()?;
-        let module = self.task.module;
+        let mut raw = self.arguments()?;
+        let module = self.module()?;
+        // The inventory may say which package manager a host has.
+        if module.name == "package"
+            && matches!(raw.get("use").and_then(Json::as_str), None | Some("auto"))
+            && let Some(manager) = self.variable("ansible_package_use")?
+        {
+            raw.insert("use".into(), provision_template::text_of(&manager).into());
+        }
         let arguments = normalise(module, raw).map_err(|errors| {
             let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
             Stop::failed(messages.join("; "))
@@ -476,6 +373,23 @@ impl<'a> Evaluator<'a> {
                 let prepared = prepare::prepare(self, module, arguments)?;
                 Ok(ItemStep::Invoke(Box::new(self.invocation(prepared)?)))
             }
+        }
+    }
+
+    /// The task's module; one whose name is a template is found now.
+    fn module(&self) -> Result<&'static ModuleSpec, Stop> {
+        if self.task.module.name != modules::TEMPLATED.name {
+            return Ok(self.task.module);
+        }
+        let engine = &self.view.world.engine;
+        let value = engine.render_text(&self.task.module_written, &self.view, &self.outside)?;
+        let name = provision_template::text_of(&value);
+        match modules::find(name.trim()) {
+            Some(module) if module.runs == Runs::OnController => Err(Stop::failed(format!(
+                "the action `{name}` acts on the controller: it can't be chosen by a template"
+            ))),
+            Some(module) => Ok(module),
+            None => Err(Stop::failed(format!("there is no module `{name}`"))),
         }
     }
 
@@ -578,7 +492,7 @@ impl<'a> Evaluator<'a> {
                 for (key, defaults) in mapping.iter() {
                     let applies = key
                         .as_str()
-                        .and_then(provision_protocol::modules::find)
+                        .and_then(modules::find)
                         .is_some_and(|module| module.name == self.task.module.name);
                     if !applies {
                         continue;
@@ -715,26 +629,4 @@ impl<'a> Evaluator<'a> {
 pub fn conditions(context: &Arc<Context>) -> Vec<&Node> {
     let levels: Vec<&Context> = context.chain().collect();
     levels.into_iter().rev().flat_map(|context| &context.directives.when).collect()
-}
-
-/// `ansible_loop` of an item.
-fn loop_facts(values: &[Value], index: usize) -> Value {
-    let length = values.len();
-    let mut facts: Vec<(&str, Value)> = vec![
-        ("allitems", values.iter().cloned().collect()),
-        ("index", (index + 1).into()),
-        ("index0", index.into()),
-        ("first", (index == 0).into()),
-        ("last", (index + 1 == length).into()),
-        ("length", length.into()),
-        ("revindex", (length - index).into()),
-        ("revindex0", (length - index - 1).into()),
-    ];
-    if let Some(next) = values.get(index + 1) {
-        facts.push(("nextitem", next.clone()));
-    }
-    if let Some(previous) = index.checked_sub(1).and_then(|previous| values.get(previous)) {
-        facts.push(("previtem", previous.clone()));
-    }
-    dictionary(facts)
 }

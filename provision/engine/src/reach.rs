@@ -150,7 +150,8 @@ impl Reaches {
         };
         let evaluation =
             if self.evaluates_others(world, task) { Scope::World } else { Scope::Host };
-        let in_turn = reads_own_items(world, task);
+        let on_controller = module.runs == Runs::OnController;
+        let in_turn = !on_controller && reads_own_items(world, task);
         let judged = task.failed_when.is_some()
             || task.until.is_some()
             || task.asynchronous.is_some()
@@ -162,11 +163,9 @@ impl Reaches {
         // Where a failure ends the play, all hosts begin the task before any of them can fail.
         // Another session than the host's doesn't know of the host's failures, nor the other way.
         let elsewhere = delegated || task.context.innermost(|d| d.connection.as_ref()).is_some();
-        let on_controller = module.runs == Runs::OnController;
         // Items that are evaluated one after the other may all be skipped: the task is over at once
         // then, so nothing may be in flight before it.
-        let skips_late = in_turn && !on_controller;
-        let alone = elsewhere || once || fatal || skips_late || (on_controller && world_module);
+        let alone = elsewhere || once || fatal || in_turn || (on_controller && world_module);
         let flow = match (alone, judged) {
             (true, _) => Flow::Alone,
             (false, true) => Flow::Judged,

@@ -503,3 +503,19 @@ fn forced_handlers_are_flushed_whatever_happens() {
     let (_, found) = lenient(&play("  force_handlers: \"{{ x }}\"\n"));
     assert_eq!(found, [("static-keyword".to_owned(), true)]);
 }
+
+#[test]
+fn an_action_may_be_chosen_by_a_template() {
+    let play =
+        "- hosts: all\n  tasks:\n    - action: \"{{ ansible_pkg_mgr }} name=x state=latest\"\n";
+    let (_, playbook) = load(&[("site.yml", play)]);
+    let items = playbook.plays.iter().flat_map(|play| &play.items);
+    let task = items.filter_map(|item| match item {
+        Item::Task(task) => Some(task),
+        _ => None,
+    });
+    let shown: Vec<String> = task
+        .map(|task| format!("{} {}", task.module_written, arguments(&task.arguments.parameters)))
+        .collect();
+    assert_eq!(shown, ["{{ ansible_pkg_mgr }} name=x state=latest"]);
+}

@@ -43,7 +43,10 @@ impl Channel {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.process.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+        let written = self.process.stdin.as_mut().unwrap().write_all(bytes);
+        // A program that refuses what arrives doesn't wait for all of it.
+        let refused = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        assert!(written.as_ref().err().is_none_or(refused), "{written:?}");
     }
 
     /// Reads the next answer and takes it off.

@@ -38,7 +38,7 @@ pub enum Found {
 pub trait Scope {
     /// The variable behind a name, by the precedence of its layers.
     fn lookup(&self, name: &str) -> Found;
-    /// All names, for `vars` and `varnames`.
+    /// All names, for `vars` and `varnames`, in the order that people see.
     fn names(&self) -> Vec<String>;
 }
 

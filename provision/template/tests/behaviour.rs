@@ -486,3 +486,27 @@ fn from_users() -> Value {
         {"name": "ann", "keys": ["k1", "k2"], "db": {"name": "x"}},
     ]))
 }
+
+/// Two names, the later letter first.
+struct Ordered;
+
+impl Scope for Ordered {
+    fn lookup(&self, name: &str) -> Found {
+        match name {
+            "b_1" | "a_1" => Found::Slot(Slot::Data(1.into())),
+            _ => Found::Undefined,
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        ["b_1", "a_1"].map(str::to_owned).to_vec()
+    }
+}
+
+#[test]
+fn names_keep_the_order_of_their_definition() {
+    let engine = Engine::new(Dialect::Classic);
+    let expression = r"lookup('varnames', '_\d')";
+    let value = engine.evaluate_expression(expression, None, &Ordered, &Nowhere).unwrap();
+    assert_eq!(text_of(&value), "b_1,a_1");
+}

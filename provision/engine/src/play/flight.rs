@@ -330,9 +330,10 @@ impl PlayRun<'_> {
         let view = self.view_of_flight(index, &flight);
         if notifies {
             self.notify(index, &flight.task, view, flight.raw_changed);
-        } else if flight.raw_changed {
+        } else if flight.raw_changed || ended.status == Status::Ignored {
             self.withdraw(index, &flight.task, view);
         }
+        self.forget_withdrawn(index);
         self.settle_passes(index);
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
             self.share(&once, &flight.task, &ended);
@@ -458,13 +459,20 @@ impl PlayRun<'_> {
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         for later in host.flights.drain(..) {
             host.variables.learned.settle(later.token);
+            // A handler that never ran is still notified.
+            if let Some((number, true)) = later.cursor.handler() {
+                host.notified.insert(number);
+            }
         }
         let mut ran = std::mem::take(&mut host.ran_handlers);
         for later in host.passes.drain(..) {
             host.variables.learned.settle(later.token);
             ran.extend(later.completes);
         }
-        ran.retain(|(position, _)| *position < flight.position);
+        let (ran, void): (Vec<_>, Vec<_>) =
+            ran.into_iter().partition(|(position, _)| *position < flight.position);
+        let handlers = void.iter().filter_map(|(position, _)| position.numbers().last());
+        host.notified.extend(handlers);
         host.ahead = None;
         host.at_end = false;
         host.cursor = flight.cursor.clone();
@@ -485,6 +493,10 @@ impl PlayRun<'_> {
                 learned.set("ansible_failed_task", failed_task(&flight.task));
                 let recap = self.shared.report.recap_of(&name);
                 recap.rescued += 1;
+                // As in Ansible, a task that was rescued has notified nothing.
+                let view = self.view_of_flight(index, flight);
+                self.withdraw(index, &flight.task, view);
+                self.forget_withdrawn(index);
             }
             AfterFailure::Always => {
                 self.shared.report.recap_of(&name).failed += 1;

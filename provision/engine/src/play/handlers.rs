@@ -8,7 +8,7 @@ use provision_playbook::model::{Handler, Task};
 use provision_protocol::Call;
 
 use super::{Pass, PlayRun, RanHandler};
-use crate::cursor::Items;
+use crate::cursor::{Cursor, Items};
 use crate::evaluate::Evaluator;
 use crate::variables::View;
 
@@ -36,7 +36,11 @@ impl PlayRun<'_> {
         view: View,
         recorded: bool,
     ) {
-        let numbers = self.notified_by(task, view);
+        let (numbers, unknown) = self.notified_by(task, view);
+        for name in unknown {
+            let text = format!("the notified handler `{name}` is not a handler of this play");
+            self.shared.report.warn(None, text);
+        }
         if !recorded {
             let keys = self.keys_of(&numbers);
             self.remember(index, keys, Vec::new());
@@ -46,14 +50,25 @@ impl PlayRun<'_> {
         }
     }
 
-    /// What a host remembers because its call changed something, while the task as a whole did
-    /// not (`changed_when`), is forgotten.
+    /// What a host may remember because a call changed something, while the task as a whole did
+    /// not (`changed_when`, an ignored or rescued failure), is to be forgotten.
     pub(super) fn withdraw(&mut self, index: HostIndex, task: &Arc<Task>, view: View) {
-        let mut numbers = self.notified_by(task, view);
-        if let Some(host) = self.host(index) {
-            numbers.retain(|number| !host.notified.contains(number));
+        let (numbers, _) = self.notified_by(task, view);
+        if let Some(host) = self.hosts.get_mut(index.0) {
+            host.recorded.extend(numbers);
         }
-        let keys = self.keys_of(&numbers);
+    }
+
+    /// Has a host forget what is to be forgotten. What is sent now arrives behind tasks that are
+    /// under way: one of them may just have notified the same handler, so it waits for them.
+    pub(super) fn forget_withdrawn(&mut self, index: HostIndex) {
+        if self.may_still_be_notified(index) {
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        let mut numbers = std::mem::take(&mut host.recorded);
+        numbers.retain(|number| !host.notified.contains(number));
+        let keys = self.keys_of(&numbers.into_iter().collect::<Vec<u32>>());
         self.remember(index, Vec::new(), keys);
     }
 
@@ -74,13 +89,13 @@ impl PlayRun<'_> {
         handlers.map(|handler| key_of(handler)).collect()
     }
 
-    /// Numbers of the handlers that a task notifies. A name means the last handler of that name;
-    /// a topic means all that listen.
-    fn notified_by(&mut self, task: &Arc<Task>, view: View) -> Vec<u32> {
+    /// Numbers of the handlers that a task notifies, and names that mean none. A name means the
+    /// last handler of that name; a topic means all that listen.
+    fn notified_by(&self, task: &Arc<Task>, view: View) -> (Vec<u32>, Vec<String>) {
+        let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
         if task.notify.is_empty() {
-            return Vec::new();
+            return (numbers, unknown);
         }
-        let mut numbers = Vec::new();
         let evaluator = Evaluator::new(task, view);
         for node in &task.notify {
             let Ok(value) = evaluator.value(node) else { continue };
@@ -96,15 +111,12 @@ impl PlayRun<'_> {
             for name in names {
                 let found = self.handlers_named(&name);
                 if found.is_empty() {
-                    self.shared.report.warn(
-                        None,
-                        format!("the notified handler `{name}` is not a handler of this play"),
-                    );
+                    unknown.push(name);
                 }
                 numbers.extend(found);
             }
         }
-        numbers
+        (numbers, unknown)
     }
 
     fn handlers_named(&self, name: &str) -> Vec<u32> {
@@ -126,18 +138,15 @@ impl PlayRun<'_> {
     /// Names under which the host remembers the handlers that a call may notify.
     pub(super) fn handler_keys(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<String> {
         let view = self.view(index, task);
-        let numbers = self.notified_by(task, view);
+        let (numbers, _) = self.notified_by(task, view);
         self.keys_of(&numbers)
     }
 
-    /// What the host forgets when the handler at this position has run.
-    pub(super) fn keys_of_handler(&self, position: &Position) -> Vec<String> {
-        self.handler_at(position).map(|handler| key_of(handler)).into_iter().collect()
-    }
-
-    fn handler_at(&self, position: &Position) -> Option<&Arc<Handler>> {
-        let number = position.numbers().last()?;
-        self.handlers.get(*number as usize)
+    /// What the host forgets when the handler at (or around) a task has run.
+    pub(super) fn keys_of_handler(&self, cursor: &Cursor) -> Vec<String> {
+        let number = cursor.handler().map(|(number, _)| number);
+        let handler = number.and_then(|number| self.handlers.get(number as usize));
+        handler.map(|handler| key_of(handler)).into_iter().collect()
     }
 
     /// Handlers that an earlier run left notified on this host count as notified now.
@@ -192,12 +201,14 @@ impl PlayRun<'_> {
         true
     }
 
-    /// Whether the handler at this position is (still) notified on the host.
-    pub(super) fn handler_still_wanted(&self, index: HostIndex, position: &Position) -> bool {
+    /// Whether the handler that the host stands at is (still) notified.
+    pub(super) fn handler_still_wanted(&self, index: HostIndex) -> bool {
         let Some(host) = self.host(index) else { return false };
-        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
-        // Inside what a handler included, everything runs.
-        !host.cursor.is_at_handler() || host.notified.contains(&number)
+        match host.cursor.handler() {
+            Some((number, true)) => host.notified.contains(&number),
+            // Inside what a handler included, everything runs.
+            Some((_, false)) | None => true,
+        }
     }
 
     /// Whether a handler that is on its way may yet notify another one.
@@ -209,12 +220,10 @@ impl PlayRun<'_> {
     /// If the current step is a handler, it runs and is not notified any more. `in_call`: its own
     /// call makes the host forget it.
     pub(super) fn handler_runs(&mut self, index: HostIndex, position: &Position, in_call: bool) {
-        let keys = self.keys_of_handler(position);
+        let Some(host) = self.host(index) else { return };
+        let Some((number, true)) = host.cursor.handler() else { return };
+        let keys = self.keys_of_handler(&host.cursor);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
-        if !host.cursor.is_at_handler() {
-            return;
-        }
-        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
         host.notified.remove(&number);
         if !in_call {
             host.ran_handlers.extend(keys.into_iter().map(|key| (position.clone(), key)));

@@ -120,6 +120,8 @@ pub(crate) struct HostRun {
     pub notified: BTreeSet<u32>,
     /// Handlers of the current flush that the host must be told to forget.
     pub ran_handlers: Vec<RanHandler>,
+    /// Handlers that the host may remember although nothing notified them.
+    pub recorded: BTreeSet<u32>,
     pub roles_done: HashSet<RoleIdentity>,
     pub next_token: u64,
     pub at_end: bool,
@@ -177,6 +179,7 @@ impl<'a> PlayRun<'a> {
                     passes: VecDeque::new(),
                     notified: BTreeSet::new(),
                     ran_handlers: Vec::new(),
+                    recorded: BTreeSet::new(),
                     roles_done: HashSet::new(),
                     next_token: 1,
                     at_end: false,

@@ -65,7 +65,7 @@ impl PlayRun<'_> {
             position: position.clone(),
             token,
             task: task.clone(),
-            completes: completes && handler && host.cursor.is_at_handler(),
+            completes: completes && handler && matches!(host.cursor.handler(), Some((_, true))),
             raw_changed: false,
             dropping: false,
             cursor: host.cursor.clone(),
@@ -76,8 +76,10 @@ impl PlayRun<'_> {
             job: None,
         };
         host.flights.push_back(flight);
-        host.cursor.advance();
         self.handler_runs(index, position, completes);
+        if let Some(host) = self.hosts.get_mut(index.0) {
+            host.cursor.advance();
+        }
         self.take_finished(index, token);
         self.send_items(index, token);
     }
@@ -253,7 +255,7 @@ impl PlayRun<'_> {
             false => self.handler_keys(index, &flight.task),
         };
         let completes = match flight.completes && !invocation.check {
-            true => self.keys_of_handler(&flight.position),
+            true => self.keys_of_handler(&flight.cursor),
             false => Vec::new(),
         };
         let mut call = Call {

@@ -190,7 +190,7 @@ impl PlayRun<'_> {
                 if handler && self.may_still_be_notified(index) {
                     return Going::Waits;
                 }
-                if handler && !self.handler_still_wanted(index, &ahead.position) {
+                if handler && !self.handler_still_wanted(index) {
                     self.pass_silently(index);
                     return Going::On;
                 }
@@ -393,7 +393,7 @@ impl PlayRun<'_> {
         });
     }
 
-    fn skip_result(&self, task: &Task, plan: &Plan) -> Ended {
+    pub(super) fn skip_result(&self, task: &Task, plan: &Plan) -> Ended {
         let mut result = provision_protocol::Object::new();
         result.insert("changed".into(), false.into());
         let mut message = None;

@@ -188,3 +188,75 @@ fn a_handler_that_fails_stays_pending_and_those_before_it_do_not() {
     let names: Vec<&str> = left.iter().filter_map(|text| text.split('`').nth(1)).collect();
     assert_eq!(names, ["second", "third"]);
 }
+
+#[test]
+fn an_ignored_or_rescued_failure_notifies_nothing() {
+    for failing in [
+        "- shell: echo x >{{ root }}/x; false\n      notify: h\n      ignore_errors: true",
+        "- block:\n        - shell: echo x >{{ root }}/x; false\n          notify: h\n      rescue:\n        \
+         - debug: {msg: rescued}",
+    ] {
+        let lab = Lab::new(&["a"]);
+        let playbook = format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    {failing}\n  handlers:\n    \
+             - name: h\n      copy: {{dest: '{{{{ root }}}}/h', content: x}}\n"
+        );
+        let ran = lab.apply(&playbook).expect(Outcome::Done);
+        assert_eq!(ran.recap("a").changed, 0, "{}", ran.story());
+        assert_nothing_is_left(&lab);
+    }
+}
+
+#[test]
+fn what_is_forgotten_for_one_task_stays_for_another_that_is_under_way() {
+    let lab = Lab::new(&["a"]);
+    // The second task is sent before the first one's `changed_when` is judged.
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: '{{ root }}/a', content: x}
+      changed_when: false
+      notify: h
+    - copy: {dest: '{{ root }}/b', content: x}
+      notify: h
+    - fail: {msg: the end}
+  handlers:
+    - name: h
+      copy: {dest: '{{ root }}/h', content: x}
+";
+    lab.apply(playbook).expect(Outcome::Failed);
+    let left = lab.warnings_of_an_empty_play();
+    assert!(left.iter().any(|warning| warning.contains("`h`")), "{left:?}");
+}
+
+/// Found by random plays: it had been sent ahead, and was forgotten with what was dropped.
+#[test]
+fn a_handler_behind_one_that_failed_runs_at_the_next_flush() {
+    for second in ["copy: {dest: '{{ root }}/h', content: x}", "debug: {msg: x}"] {
+        let lab = Lab::new(&["a"]);
+        let playbook = format!(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - block:
+        - copy: {{dest: '{{{{ root }}}}/a', content: x}}
+          notify: [h1, h2]
+        - meta: flush_handlers
+      rescue:
+        - debug: {{msg: rescued}}
+  handlers:
+    - name: h1
+      file: {{path: '{{{{ root }}}}/nowhere/x', state: touch}}
+    - name: h2
+      {second}
+"
+        );
+        let ran = lab.apply(&playbook).expect(Outcome::Done);
+        assert!(ran.story().contains("h2"), "{}", ran.story());
+        // The one that failed is still due.
+        let left = lab.warnings_of_an_empty_play();
+        assert!(left.len() == 1 && left[0].contains("`h1`"), "{left:?}");
+    }
+}

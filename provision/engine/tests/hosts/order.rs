@@ -364,7 +364,12 @@ fn shown(ran: &Ran) -> Vec<(String, String, Option<String>, Status)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        failure_persistence: None,
+        // A run that hangs takes twenty seconds to be noticed, and so does each smaller one.
+        max_shrink_time: 120_000,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn sending_ahead_and_strict_order_are_the_same(

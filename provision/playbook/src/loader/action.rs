@@ -242,6 +242,9 @@ impl Loader {
     }
 
     fn module_of_action(&mut self, name: &str, span: Span) -> Option<&'static ModuleSpec> {
+        if is_template(name) {
+            return Some(&modules::TEMPLATED);
+        }
         let module = modules::find(name);
         if module.is_none() {
             self.unknown_module(name, span);

@@ -225,6 +225,11 @@ pub static UNAVAILABLE: ModuleSpec = ModuleSpec {
     ..ModuleSpec::new("_unavailable", &[], "can't be run here")
 };
 
+/// Stands for the module of an `action` whose name is a template: the run finds it for each host.
+/// What it does can be observed by all, as far as is known.
+pub static TEMPLATED: ModuleSpec =
+    ModuleSpec { open: true, ..ModuleSpec::new("_templated", &[], "known at run time") };
+
 /// All modules.
 pub fn all() -> impl Iterator<Item = &'static ModuleSpec> {
     controller::MODULES.iter().chain(files::MODULES).chain(system::MODULES)

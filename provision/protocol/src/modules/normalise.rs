@@ -19,7 +19,7 @@ pub enum ArgumentError {
         suggestion: Option<&'static str>,
     },
     /// A parameter is missing.
-    #[error("module `{module}` needs the parameter `{name}`")]
+    #[error("missing required arguments: {name}")]
     Missing {
         /// Module.
         module: &'static str,
@@ -39,7 +39,7 @@ pub enum ArgumentError {
         given: String,
     },
     /// A value is not among the choices.
-    #[error("parameter `{name}` of `{module}` takes one of {}, not `{given}`", choices.join(", "))]
+    #[error("value of {name} must be one of: {}, got: {given}", choices.join(", "))]
     Choice {
         /// Module.
         module: &'static str,
@@ -51,7 +51,7 @@ pub enum ArgumentError {
         given: String,
     },
     /// Two parameters that exclude each other.
-    #[error("parameters {} of `{module}` exclude each other", names.join(", "))]
+    #[error("parameters are mutually exclusive: {}", names.join("|"))]
     Exclusive {
         /// Module.
         module: &'static str,
@@ -59,7 +59,7 @@ pub enum ArgumentError {
         names: &'static [&'static str],
     },
     /// None of a group.
-    #[error("module `{module}` needs one of the parameters {}", names.join(", "))]
+    #[error("one of the following is required: {}", names.join(", "))]
     OneOf {
         /// Module.
         module: &'static str,

@@ -472,7 +472,6 @@ impl Run<'_> {
     /// All variables of the scope by name: `vars`.
     pub(crate) fn all_names(&self) -> Vec<String> {
         let mut names = self.scope.names();
-        names.sort();
         names.retain(|name| !matches!(self.scope.lookup(name), Found::Undefined));
         names
     }

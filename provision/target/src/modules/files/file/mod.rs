@@ -16,6 +16,7 @@ use crate::disk::attributes::{FileArguments, Id, Wanted};
 use crate::disk::texts::AttributeChange;
 use crate::disk::{describe, paths};
 use crate::module::{Context, Failure, Outcome, arguments};
+use crate::names;
 
 #[derive(Debug, Deserialize)]
 struct FileModuleArguments {
@@ -131,7 +132,10 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
         change: AttributeChange::default(),
         warnings: Vec::new(),
     };
-    job.warn_about_unknown_names(&file_arguments);
+    if context.check {
+        job.warn_about_unknown_names(&file_arguments);
+    }
+    let warnings = job.warnings.clone();
     let outcome = match state.as_str() {
         "absent" => job.absent(context),
         "directory" => job.directory(context),
@@ -140,21 +144,35 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
         "link" => job.link(context),
         "touch" => job.touch(context),
         other => Err(Failure::new(format!("unknown state {other}"))),
-    }?;
-    Ok(job.finish(outcome))
+    };
+    match outcome {
+        Ok(outcome) => Ok(job.finish(outcome)),
+        Err(failure) if warnings.is_empty() => Err(failure),
+        Err(failure) => Err(failure.with("warnings", warnings)),
+    }
 }
 
 impl Job {
     fn warn_about_unknown_names(&mut self, given: &FileArguments) {
-        for (id, kind, name) in
-            [(self.wanted.owner, "user", &given.owner), (self.wanted.group, "group", &given.group)]
-        {
-            if id == Some(Id::NotYet) {
-                self.warnings.push(format!(
-                    "failed to look up {kind} {}. Create {kind} up to this point in real play",
-                    name.as_deref().unwrap_or_default()
-                ));
+        let by_id = |id: &str| id.parse::<u32>().ok();
+        let user = given.owner.as_deref().map(|name| match by_id(name) {
+            Some(id) => (matches!(names::user_by_id(id), Ok(None)), format!("user with uid {id}")),
+            None => (self.wanted.owner == Some(Id::NotYet), format!("user {name}")),
+        });
+        let group = given.group.as_deref().map(|name| match by_id(name) {
+            Some(id) => {
+                (matches!(names::group_by_id(id), Ok(None)), format!("group with gid {id}"))
             }
+            None => (self.wanted.group == Some(Id::NotYet), format!("group {name}")),
+        });
+        for (kind, (_, what)) in
+            [("user", user), ("group", group)].into_iter().filter_map(|(kind, found)| {
+                found.filter(|(is_missing, _)| *is_missing).map(|found| (kind, found))
+            })
+        {
+            self.warnings.push(format!(
+                "failed to look up {what}. Create {kind} up to this point in real play"
+            ));
         }
     }
 

@@ -42,7 +42,9 @@ pub fn package(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         Some(name) => name,
     };
     if manager != "apt" {
-        return Err(Failure::new(format!("the package manager {manager} is not supported")));
+        return Err(Failure::new(format!(
+            "Could not find a matching action for the \"{manager}\" package manager."
+        )));
     }
     let Some(spec) = modules::find("apt") else { return apt(&given, context) };
     // `package` takes any parameter of the real manager, so they were not checked yet.
@@ -51,4 +53,18 @@ pub fn package(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         Failure::new(errors.join("; "))
     })?;
     apt(&given, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::modules::system::testing::context;
+
+    #[test]
+    fn an_unknown_manager_is_named() {
+        let failure = context().call(package, json!({"name": "x", "use": "lola"})).unwrap_err();
+        assert!(failure.message.contains("matching action for the \"lola\""), "{failure:?}");
+    }
 }
