@@ -31,6 +31,9 @@ pub async fn apply(arguments: Apply) -> Exit {
         Colour::Always => anstream::ColorChoice::Always.write_global(),
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
+    if arguments.reach.inventory.is_empty() {
+        return no_inventory();
+    }
     let request = match request(&arguments) {
         Ok(request) => request,
         Err((message, hint)) => {
@@ -58,6 +61,7 @@ pub async fn apply(arguments: Apply) -> Exit {
         client: client(&arguments.reach),
         strict_order: arguments.strict_order,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
+        exclusive: true,
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
     };
     let (stop, interrupts) = mpsc::unbounded_channel();
@@ -155,7 +159,15 @@ fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        texts: std::collections::BTreeMap::new(),
     })
+}
+
+/// Nothing says which hosts.
+pub fn no_inventory() -> Exit {
+    let hint = "-i inventories/lab, or a list of hosts with a comma: -i web1,";
+    paint::error("no inventory is given", Some(hint));
+    Exit::Usage
 }
 
 /// Everything that is wrong, before anything was touched.

@@ -1,8 +1,9 @@
 //! The user's files, as the pure crates see them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use provision_playbook::files::{FileKind, Files};
+use provision_playbook::files::{FileKind, Files, MapFiles};
 
 /// Largest text file that is read, in bytes: a slip such as `vars_files: /dev/zero` ends with an
 /// error.
@@ -42,5 +43,38 @@ impl Files for Disk {
             .collect();
         paths.sort();
         paths
+    }
+}
+
+/// The real file system with some files laid over it that exist in memory only.
+#[derive(Debug, Clone, Default)]
+pub struct Overlay {
+    texts: MapFiles,
+}
+
+impl Overlay {
+    /// These files over the real ones.
+    #[must_use]
+    pub fn new(texts: &BTreeMap<PathBuf, String>) -> Self {
+        Overlay { texts: MapFiles::new(texts.clone()) }
+    }
+
+    fn has(&self, path: &Path) -> bool {
+        self.texts.kind(path) == Some(FileKind::File)
+    }
+}
+
+impl Files for Overlay {
+    fn kind(&self, path: &Path) -> Option<FileKind> {
+        if self.has(path) { Some(FileKind::File) } else { Disk.kind(path) }
+    }
+
+    fn read(&self, path: &Path) -> Result<String, String> {
+        if self.has(path) { self.texts.read(path) } else { Disk.read(path) }
+    }
+
+    /// Files in memory are found by name only: nobody's listing shows them.
+    fn list(&self, folder: &Path) -> Vec<PathBuf> {
+        Disk.list(folder)
     }
 }

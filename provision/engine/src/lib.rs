@@ -17,6 +17,7 @@ pub mod password;
 pub mod play;
 pub mod prepare;
 pub mod reach;
+pub mod release;
 pub mod report;
 pub mod run;
 pub mod session;

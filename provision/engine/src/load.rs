@@ -1,5 +1,6 @@
 //! Everything that is read before the first connection: inventory, playbooks, variables.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -11,7 +12,7 @@ use provision_playbook::{Dialect, KnownNames, LoadOptions, Loader};
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
-use crate::disk::Disk;
+use crate::disk::Overlay;
 use crate::outside::Outside;
 use crate::reach::Reaches;
 use crate::variables::{HostVariables, Layer, Layers, Learned, View};
@@ -32,6 +33,9 @@ pub struct LoadRequest {
     pub roles_path: Vec<PathBuf>,
     /// Settings that variables can see.
     pub settings: Settings,
+    /// Files that exist in memory only and win over those on disk, by path: plays that the program
+    /// makes for itself.
+    pub texts: BTreeMap<PathBuf, String>,
 }
 
 impl LoadRequest {
@@ -45,6 +49,7 @@ impl LoadRequest {
             dialect,
             roles_path: Vec::new(),
             settings: Settings::default(),
+            texts: BTreeMap::new(),
         }
     }
 }
@@ -79,7 +84,7 @@ pub struct LoadFailure {
 /// # Errors
 /// Everything that is wrong, at once. Nothing has been touched.
 pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
-    let files = Arc::new(Disk);
+    let files = Arc::new(Overlay::new(&request.texts));
     let options = LoadOptions {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),
@@ -141,7 +146,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
 
 fn world(
     request: &LoadRequest,
-    files: Arc<Disk>,
+    files: Arc<Overlay>,
     inventory: &Inventory,
     extra: &Arc<Mapping>,
 ) -> World {

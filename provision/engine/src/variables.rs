@@ -215,6 +215,15 @@ impl Learned {
         });
     }
 
+    /// What was registered or set under a name, if no call is in flight that will set it.
+    #[must_use]
+    pub fn registered(&self, name: &str) -> Option<Value> {
+        match self.set_value(name) {
+            Found::Slot(Slot::Data(value)) => Some(value),
+            _ => None,
+        }
+    }
+
     fn set_value(&self, name: &str) -> Found {
         self.read(|state| match state.pending.get(name) {
             Some(token) => Found::Pending(*token),

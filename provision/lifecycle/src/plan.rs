@@ -19,7 +19,9 @@ pub struct ReleasePlan {
     pub format: u32,
     /// Component.
     pub component: String,
-    /// Inventories, as they were given.
+    /// Folder of the playbooks.
+    pub playbooks: String,
+    /// Inventories.
     pub inventories: Vec<String>,
     /// When it was made, in seconds since the epoch.
     pub made_at_s: u64,

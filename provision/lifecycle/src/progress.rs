@@ -150,6 +150,12 @@ impl Progress {
         }
     }
 
+    /// A run takes over what another one remembers: nobody has looked meanwhile.
+    pub fn goes_on_again(&mut self, now_ms: u64) {
+        self.steady.clear();
+        self.since_ms = now_ms;
+    }
+
     /// The operator says to go on.
     pub fn go_on(&mut self, now_ms: u64) {
         self.pauses += 1;
