@@ -9,6 +9,7 @@ mod paint;
 mod printer;
 mod prompt;
 mod recap;
+mod release;
 mod trust;
 
 use clap::Parser;
@@ -40,7 +41,14 @@ fn main() -> ExitCode {
     };
     let exit = runtime.block_on(async {
         match arguments.command {
-            Command::Apply(apply) => apply::apply(*apply).await,
+            Command::Apply(apply) => match &apply.plan {
+                Some(plan) => release::run_plan(plan, &apply).await,
+                None => apply::apply(*apply).await,
+            },
+            Command::Status(status) => release::status(*status).await,
+            Command::Upgrade(upgrade) => release::upgrade(*upgrade).await,
+            Command::Rollback(rollback) => release::rollback(*rollback).await,
+            Command::Resume(resume) => release::resume(*resume).await,
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::ExitCodes => {
                 print!("{}", exit::table());

@@ -16,6 +16,9 @@ use crate::prompt;
 
 /// Shows the keys of hosts and adds those that are not known.
 pub async fn trust(arguments: Trust) -> Exit {
+    if arguments.reach.inventory.is_empty() {
+        return apply::no_inventory();
+    }
     let request = LoadRequest {
         inventories: arguments.reach.inventory.clone(),
         extra_variables: arguments.reach.extra_vars.clone(),
