@@ -1,10 +1,13 @@
 //! `provision apply`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::{Style, render_all};
+use provision_engine::channel::Network;
 use provision_engine::connection::ConnectionDefaults;
+use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
 use provision_engine::report::Sink;
 use provision_engine::run::{RunOptions, run};
@@ -18,6 +21,7 @@ use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::ndjson::Ndjson;
 use crate::paint;
+use crate::passwords;
 use crate::printer::{Printer, Verbosity};
 use crate::prompt;
 
@@ -34,7 +38,11 @@ pub async fn apply(arguments: Apply) -> Exit {
     if arguments.reach.inventory.is_empty() {
         return no_inventory();
     }
-    let request = match request(&arguments) {
+    let keyring = match passwords::vault(&arguments.passwords) {
+        Ok(vault) => Arc::new(Keyring::new(vault)),
+        Err(failure) => return failure.show(),
+    };
+    let request = match request(&arguments, keyring) {
         Ok(request) => request,
         Err((message, hint)) => {
             paint::error(&message, hint.as_deref());
@@ -49,6 +57,13 @@ pub async fn apply(arguments: Apply) -> Exit {
     {
         return list(&arguments, &loaded);
     }
+    if !provision_engine::helper::is_embedded() {
+        paint::error(
+            "this `provision` was built without the helper that it runs on hosts",
+            Some("build it with `cargo xtask build`"),
+        );
+        return Exit::Environment;
+    }
     let connection = match connection(&arguments.reach, arguments.ask_become_pass) {
         Ok(connection) => connection,
         Err(message) => {
@@ -56,9 +71,16 @@ pub async fn apply(arguments: Apply) -> Exit {
             return Exit::Usage;
         }
     };
+    let dial = match Network::new(client(&arguments.reach)) {
+        Ok(network) => Arc::new(network),
+        Err(message) => {
+            paint::error(&message, None);
+            return Exit::Environment;
+        }
+    };
     let options = RunOptions {
         connection,
-        client: client(&arguments.reach),
+        dial,
         strict_order: arguments.strict_order,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
         exclusive: true,
@@ -74,13 +96,7 @@ pub async fn apply(arguments: Apply) -> Exit {
         }
     });
     let sink = sink(&arguments);
-    let summary = match run(loaded, options, sink, interrupts).await {
-        Ok(summary) => summary,
-        Err(message) => {
-            paint::error(&message, None);
-            return Exit::Environment;
-        }
-    };
+    let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
     match Exit::from(summary.outcome) {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
@@ -102,7 +118,7 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
 
 type Refusal = (String, Option<String>);
 
-fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
+fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refusal> {
     let playbooks = if arguments.playbooks.is_empty() {
         vec![PathBuf::from(DEFAULT_PLAYBOOK)]
     } else {
@@ -159,6 +175,7 @@ fn request(arguments: &Apply) -> Result<LoadRequest, Refusal> {
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        keyring,
         texts: std::collections::BTreeMap::new(),
     })
 }
@@ -208,7 +225,7 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
 /// How the SSH client is set up.
 pub fn client(reach: &Reach) -> ClientOptions {
     ClientOptions {
-        prompter: Some(std::sync::Arc::new(TerminalPrompter)),
+        prompter: Some(Arc::new(TerminalPrompter)),
         connect_limit: reach.forks.max(1),
         ..ClientOptions::default()
     }

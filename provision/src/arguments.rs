@@ -36,6 +36,9 @@ pub enum Command {
     Resume(Box<Resume>),
     /// Show the keys of hosts and add them to known_hosts
     Trust(Box<Trust>),
+    /// Encrypt and decrypt files and values with Ansible Vault
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Show the exit codes and what they mean
     ExitCodes,
 }
@@ -107,6 +110,83 @@ pub struct Reach {
     pub forks: usize,
 }
 
+/// Where vault passwords come from. They are read from files, programs or the terminal, never from
+/// arguments.
+#[derive(Debug, Clone, Default, Args)]
+pub struct VaultPasswords {
+    /// File with the vault password, or a program that prints it; may be repeated
+    /// [also: ANSIBLE_VAULT_PASSWORD_FILE]
+    #[arg(long, visible_alias = "vault-pass-file", value_name = "FILE")]
+    pub vault_password_file: Vec<String>,
+    /// Vault password with a label; SOURCE is a file, a program or `prompt`; may be repeated
+    #[arg(long, value_name = "[LABEL@]SOURCE")]
+    pub vault_id: Vec<String>,
+    /// Ask for the vault password
+    #[arg(long, visible_alias = "ask-vault-password")]
+    pub ask_vault_pass: bool,
+}
+
+/// Encrypt and decrypt files and values with Ansible Vault.
+#[derive(Debug, Clone, Subcommand)]
+pub enum VaultCommand {
+    /// Encrypt files in place
+    Encrypt(Encrypt),
+    /// Decrypt files in place
+    Decrypt(VaultFiles),
+    /// Print what encrypted files hold
+    View(VaultFiles),
+    /// Encrypt files with another password, in place
+    Rekey(Rekey),
+    /// Encrypt a value from stdin as YAML to paste into a file of variables
+    EncryptString(EncryptString),
+}
+
+/// Files and the passwords for them.
+#[derive(Debug, Clone, Args)]
+pub struct VaultFiles {
+    /// Files
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+}
+
+/// Encrypt files in place.
+#[derive(Debug, Clone, Args)]
+pub struct Encrypt {
+    #[command(flatten)]
+    pub files: VaultFiles,
+    /// Label of the password to encrypt with, if several are given
+    #[arg(long, value_name = "LABEL")]
+    pub encrypt_vault_id: Option<String>,
+}
+
+/// Encrypt files with another password, in place.
+#[derive(Debug, Clone, Args)]
+pub struct Rekey {
+    #[command(flatten)]
+    pub files: VaultFiles,
+    /// File with the new password, or a program that prints it
+    #[arg(long, value_name = "FILE", conflicts_with = "new_vault_id")]
+    pub new_vault_password_file: Option<String>,
+    /// New password with a label [default: ask for the new password]
+    #[arg(long, value_name = "[LABEL@]SOURCE")]
+    pub new_vault_id: Option<String>,
+}
+
+/// Encrypt a value from stdin as YAML to paste into a file of variables.
+#[derive(Debug, Clone, Args)]
+pub struct EncryptString {
+    /// Name of the variable
+    #[arg(short, long, value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+    /// Label of the password to encrypt with, if several are given
+    #[arg(long, value_name = "LABEL")]
+    pub encrypt_vault_id: Option<String>,
+}
+
 /// Run playbooks.
 #[derive(Debug, Clone, Args)]
 pub struct Apply {
@@ -115,6 +195,8 @@ pub struct Apply {
     pub playbooks: Vec<PathBuf>,
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
     /// Run exactly this release plan, made with `upgrade --plan-out`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["playbooks", "check", "tags", "limit"])]
     pub plan: Option<PathBuf>,
@@ -188,6 +270,8 @@ pub struct Trust {
     pub hosts: Vec<String>,
     #[command(flatten)]
     pub reach: Reach,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
     /// Do not ask: the fingerprints were compared elsewhere
     #[arg(short, long)]
     pub yes: bool,
@@ -219,6 +303,8 @@ pub struct OfReleases {
     /// Show the tasks of each step, too
     #[arg(short, action = ArgAction::Count)]
     pub verbose: u8,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
 }
 
 /// Show releases, roles and health of components.

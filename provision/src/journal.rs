@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use provision_engine::event::Event;
-use provision_engine::report::Sink;
+use provision_engine::report::{Sink, TaskTitle};
 
 /// Runs whose journals are kept; older ones are deleted when a new run begins.
 const KEPT_RUNS: usize = 200;
@@ -50,6 +50,10 @@ impl Journal {
 }
 
 impl Sink for Journal {
+    fn awaiting(&mut self, title: &TaskTitle) {
+        self.next.awaiting(title);
+    }
+
     fn event(&mut self, event: &Event) {
         if let Err(error) = self.write(event) {
             self.log = None;

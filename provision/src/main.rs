@@ -4,13 +4,16 @@ mod apply;
 mod arguments;
 mod exit;
 mod journal;
+mod live;
 mod ndjson;
 mod paint;
+mod passwords;
 mod printer;
 mod prompt;
 mod recap;
 mod release;
 mod trust;
+mod vault;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
             Command::Rollback(rollback) => release::rollback(*rollback).await,
             Command::Resume(resume) => release::resume(*resume).await,
             Command::Trust(trust) => trust::trust(*trust).await,
+            Command::Vault(command) => vault::vault(command),
             Command::ExitCodes => {
                 print!("{}", exit::table());
                 Exit::Done

@@ -39,19 +39,17 @@ fn is_bidirectional(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Everything said so far is visible.
-pub fn flush() {
-    use std::io::Write;
-    // A reader that went away is noticed where text is printed.
-    let _ = std::io::stdout().flush();
-}
-
 /// An error for the operator.
 pub fn error(message: &str, hint: Option<&str>) {
     anstream::eprintln!("{} {}", styled(BAD, "error:"), harmless(message));
     if let Some(hint) = hint {
         anstream::eprintln!("{} {}", styled(STRONG, "hint:"), harmless(hint));
     }
+}
+
+/// Something that the operator should know.
+pub fn note(message: &str) {
+    anstream::eprintln!("{}", harmless(message));
 }
 
 #[cfg(test)]

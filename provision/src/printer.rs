@@ -4,11 +4,12 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 use provision_engine::event::{Event, HostResult, Status};
-use provision_engine::report::Sink;
+use provision_engine::report::{Sink, TaskTitle};
 use provision_protocol::Diff;
 use similar::TextDiff;
 
-use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
+use crate::live::Live;
+use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
 use crate::recap;
 
 /// How much to say.
@@ -25,16 +26,32 @@ pub struct Verbosity {
 /// Prints events.
 pub struct Printer {
     verbosity: Verbosity,
+    out: Box<dyn Write + Send>,
+    errors: Box<dyn Write + Send>,
     live: Option<Live>,
+    /// Hosts of the running play, in its order.
+    hosts: Vec<String>,
     task: Option<OpenTask>,
+    /// What everything waits for before a task has a result, and since when.
+    awaited: Option<(String, Instant)>,
     failures: Vec<recap::Failure>,
     check: bool,
+    /// Columns of the names of tasks.
+    name_columns: usize,
 }
+
+/// Columns beside the names of tasks: indentation and counts.
+const COUNTS_COLUMNS: usize = 34;
+/// Names of tasks take at least and at most this many columns.
+const NAME_COLUMNS: (usize, usize) = (40, 72);
+/// And this many where nobody says how wide the output is.
+const PLAIN_NAME_COLUMNS: usize = 62;
 
 /// The task whose results are coming in.
 struct OpenTask {
     number: u64,
     title: String,
+    module: String,
     place: String,
     hosts: usize,
     begun: Instant,
@@ -42,36 +59,33 @@ struct OpenTask {
     items: Vec<HostResult>,
 }
 
-/// One line at the bottom of a terminal that shows what is going on.
-struct Live {
-    shown: bool,
-}
-
-impl Live {
-    fn clear(&mut self) {
-        if self.shown {
-            eprint!("\r\x1b[2K");
-            self.shown = false;
-        }
-    }
-
-    fn show(&mut self, text: &str) {
-        let width = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
-        let text: String = text.chars().take(width.saturating_sub(1)).collect();
-        eprint!("\r\x1b[2K{text}");
-        let _ = std::io::stderr().flush();
-        self.shown = true;
-    }
-}
-
 impl Printer {
-    /// A printer; the live line appears only where standard error is a terminal.
+    /// A printer on standard output; the live line appears only where that is a terminal.
     pub fn new(verbosity: Verbosity) -> Self {
-        let live = std::io::stderr().is_terminal() && std::io::stdout().is_terminal();
+        let is_terminal = std::io::stdout().is_terminal();
+        let live = std::io::stderr().is_terminal() && is_terminal;
+        let name_columns = match crossterm::terminal::size() {
+            Ok((columns, _)) if is_terminal => usize::from(columns)
+                .saturating_sub(COUNTS_COLUMNS)
+                .clamp(NAME_COLUMNS.0, NAME_COLUMNS.1),
+            _ => PLAIN_NAME_COLUMNS,
+        };
+        let (out, errors) = (Box::new(anstream::stdout()), Box::new(anstream::stderr()));
+        let live = live.then(Live::start);
+        Printer { live, name_columns, ..Printer::on(verbosity, out, errors) }
+    }
+
+    /// A printer without a live line.
+    fn on(verbosity: Verbosity, out: Box<dyn Write + Send>, errors: Box<dyn Write + Send>) -> Self {
         Printer {
             verbosity,
-            live: live.then_some(Live { shown: false }),
+            out,
+            errors,
+            live: None,
+            name_columns: PLAIN_NAME_COLUMNS,
+            hosts: Vec::new(),
             task: None,
+            awaited: None,
             failures: Vec::new(),
             check: false,
         }
@@ -81,29 +95,50 @@ impl Printer {
         if let Some(live) = &mut self.live {
             live.clear();
         }
-        anstream::println!("{text}");
+        // Whoever closes our output early has seen enough; the run goes on.
+        let _ = writeln!(self.out, "{text}");
     }
 
+    /// The live line: the running task, and who is awaited.
     fn progress(&mut self) {
-        let (Some(live), Some(task)) = (&mut self.live, &self.task) else { return };
-        let waiting = task.hosts.saturating_sub(task.results.len());
-        let seconds = task.begun.elapsed().as_secs();
-        live.show(&format!(
-            "  … {}  {} of {} hosts, {waiting} to go, {seconds} s",
-            task.title,
-            task.results.len(),
-            task.hosts
-        ));
+        let Some(live) = &mut self.live else { return };
+        match (&self.task, &self.awaited) {
+            (Some(task), _) => {
+                let is_open =
+                    |host: &&String| task.results.iter().all(|result| result.host != **host);
+                let open: Vec<&str> =
+                    self.hosts.iter().filter(is_open).map(String::as_str).collect();
+                let rest = match open.split_at_checked(AWAITED_HOSTS) {
+                    Some((first, more)) if !more.is_empty() => {
+                        format!("{} and {} more", first.join(", "), more.len())
+                    }
+                    _ => open.join(", "),
+                };
+                let done = task.results.len();
+                let text = format!("{}  {done} of {}, waiting for {rest}", task.title, task.hosts);
+                live.show(&text, task.begun);
+            }
+            (None, Some((text, begun))) => live.show(text, *begun),
+            (None, None) => live.clear(),
+        }
     }
 
     fn close_task(&mut self) {
-        let Some(task) = self.task.take() else { return };
+        let Some(mut task) = self.task.take() else { return };
+        // Results arrive in any order; people look for a host where it stands in the play.
+        let place = |result: &HostResult| {
+            self.hosts.iter().position(|host| *host == result.host).unwrap_or(usize::MAX)
+        };
+        task.results.sort_by_key(place);
+        task.items.sort_by_key(place);
         let worst = task.results.iter().map(|result| result.status).max();
         let notable = worst.is_some_and(|worst| worst >= Status::Failed);
         if self.verbosity.quiet && !notable {
             return;
         }
-        self.say(&format!("  {:<48} {}", shorten(&task.title, 48), counts(&task.results)));
+        let columns = self.name_columns;
+        let name = shorten(&task.title, columns);
+        self.say(&format!("  {name:<columns$} {}", counts(&task.results)));
         if self.verbosity.level > 0 {
             self.say(&styled(FAINT, &format!("    at {}", task.place)));
         }
@@ -139,7 +174,12 @@ impl Printer {
             }
             for (text, results) in groups {
                 let hosts: Vec<&str> = results.iter().map(|result| result.host.as_str()).collect();
-                let all = results.len() == task.results.len() && results.len() > 3;
+                let all = results.len() == task.results.len() && results.len() == task.hosts;
+                if all && text.is_empty() {
+                    // The counts say it already.
+                    continue;
+                }
+                let all = all && results.len() > 3;
                 let hosts =
                     if all { format!("all {} hosts", results.len()) } else { hosts.join(", ") };
                 let (style, word) = word(status);
@@ -171,8 +211,9 @@ impl Printer {
         for result in task.items.iter().chain(&task.results) {
             let label = result.item.as_ref().map(|item| format!(" ({})", harmless(item)));
             let label = label.unwrap_or_default();
-            let is_debug = task.title_module_is_debug(result);
-            if let (true, Some(message)) = (is_debug, &result.message) {
+            let is_shown = task.module == "debug" && result.status == Status::Ok;
+            let is_shown = is_shown && (result.item.is_some() || task.items.is_empty());
+            if let (true, Some(message)) = (is_shown, &result.message) {
                 let message = harmless(message);
                 let mut text = message.lines();
                 let first = text.next().unwrap_or_default();
@@ -227,15 +268,13 @@ impl Printer {
     }
 }
 
-impl OpenTask {
-    fn title_module_is_debug(&self, result: &HostResult) -> bool {
-        // Only `debug` (and `set_stats`) results carry a message while nothing is wrong and
-        // nothing was done by the host.
-        result.duration_us == 0
-            && matches!(result.status, Status::Ok)
-            && result.message.is_some()
-            && (result.item.is_some() || self.items.is_empty())
-    }
+/// Hosts that the live line names.
+const AWAITED_HOSTS: usize = 3;
+
+fn title_of(is_handler: bool, role: Option<&str>, name: &str) -> String {
+    let role = role.map(|role| format!("{role} : ")).unwrap_or_default();
+    let kind = if is_handler { "handler " } else { "" };
+    harmless(&format!("{kind}{role}{name}"))
 }
 
 /// Lines of a message that are shown; the journal has all of it.
@@ -324,11 +363,28 @@ fn unified(diff: &Diff) -> String {
 }
 
 impl Sink for Printer {
+    fn awaiting(&mut self, title: &TaskTitle) {
+        let title = title_of(title.handler, title.role.as_deref(), &title.name);
+        self.awaited = Some((title, Instant::now()));
+        self.progress();
+    }
+
     fn event(&mut self, event: &Event) {
+        self.take(event);
+        self.progress();
+        let _ = self.out.flush();
+    }
+}
+
+impl Printer {
+    fn take(&mut self, event: &Event) {
         match event {
             Event::RunStarted { check, .. } => self.check = *check,
             Event::PlayStarted { name, place, hosts, batch } => {
                 self.close_task();
+                self.hosts.clone_from(hosts);
+                let count = hosts.len();
+                self.awaited = Some((format!("connecting to {count} hosts"), Instant::now()));
                 if self.verbosity.quiet {
                     return;
                 }
@@ -337,12 +393,15 @@ impl Sink for Printer {
                     (number, count) => format!(", batch {number} of {count}"),
                 };
                 let mode = if self.check { ", check mode" } else { "" };
-                let count = hosts.len();
+                let count = match hosts.len() {
+                    1 => "1 host".to_owned(),
+                    count => format!("{count} hosts"),
+                };
                 let line = format!(
                     "\n{} {}  {}",
                     styled(STRONG, "PLAY"),
                     styled(STRONG, &harmless(name)),
-                    styled(FAINT, &format!("({count} hosts{batch}{mode}; {place})"))
+                    styled(FAINT, &format!("({count}{batch}{mode}; {place})"))
                 );
                 self.say(&line);
             }
@@ -356,20 +415,19 @@ impl Sink for Printer {
                     self.say(&styled(FAINT, &line));
                 }
             }
-            Event::TaskStarted { task, name, role, place, handler, hosts, .. } => {
+            Event::TaskStarted { task, name, role, module, place, handler, hosts } => {
                 self.close_task();
-                let role = role.as_ref().map(|role| format!("{role} : ")).unwrap_or_default();
-                let kind = if *handler { "handler " } else { "" };
+                self.awaited = None;
                 self.task = Some(OpenTask {
                     number: *task,
-                    title: harmless(&format!("{kind}{role}{name}")),
+                    title: title_of(*handler, role.as_deref(), name),
+                    module: module.clone(),
                     place: place.clone(),
                     hosts: *hosts,
                     begun: Instant::now(),
                     results: Vec::new(),
                     items: Vec::new(),
                 });
-                self.progress();
             }
             Event::ItemResult(result) => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
@@ -380,7 +438,6 @@ impl Sink for Printer {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
                     task.results.push((**result).clone());
                 }
-                self.progress();
             }
             Event::TaskFinished { task } => {
                 if self.task.as_ref().is_some_and(|open| open.number == *task) {
@@ -392,7 +449,8 @@ impl Sink for Printer {
                     live.clear();
                 }
                 let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
-                anstream::eprintln!("{} {host}{}", styled(CHANGED, "warning:"), harmless(message));
+                let label = styled(CHANGED, "warning:");
+                let _ = writeln!(self.errors, "{label} {host}{}", harmless(message));
             }
             Event::HostUnreachable { host, message, hint } => {
                 let line =
@@ -410,13 +468,13 @@ impl Sink for Printer {
             }
             Event::RunFinished { recap: counts, duration_ms, outcome } => {
                 self.close_task();
-                if let Some(live) = &mut self.live {
-                    live.clear();
-                }
+                self.awaited = None;
                 let text = recap::text(counts, &self.failures, *duration_ms, *outcome, self.check);
                 self.say(&text);
             }
         }
-        paint::flush();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,9 +27,13 @@ pub fn text(
 ) -> String {
     let mut lines = vec![String::new(), styled(STRONG, "RECAP")];
     let width = hosts.iter().map(|host| host.host.len()).max().unwrap_or(0);
+    let mut all = HostRecap::default();
     for host in hosts {
-        lines.push(row(host, width, check));
+        all.skipped += host.skipped;
+        all.rescued += host.rescued;
+        all.ignored += host.ignored;
     }
+    lines.extend(hosts.iter().map(|host| row(host, &all, width, check)));
     if !failures.is_empty() {
         lines.push(String::new());
         lines.push(styled(BAD, "FAILURES"));
@@ -41,9 +45,12 @@ pub fn text(
     let verb = if check { "would change" } else { "changed" };
     lines.push(String::new());
     lines.push(format!(
-        "{} in {seconds}: {} hosts, {changed} {verb}{slowest}",
+        "{} in {seconds}: {}, {changed} {verb}{slowest}",
         verdict(outcome),
-        hosts.len()
+        match hosts.len() {
+            1 => "1 host".to_owned(),
+            count => format!("{count} hosts"),
+        }
     ));
     if let Some(hint) = next_step(outcome, failures) {
         lines.push(format!("{} {hint}", styled(STRONG, "hint:")));
@@ -51,11 +58,13 @@ pub fn text(
     lines.join("\n")
 }
 
-fn row(host: &HostRecap, width: usize, check: bool) -> String {
+fn row(host: &HostRecap, all: &HostRecap, width: usize, check: bool) -> String {
     let cell = |style, word: &str, count: u64| {
         let text = format!("{word}={count}");
-        let text = format!("{text:<13}");
-        if count > 0 { styled(style, &text) } else { styled(FAINT, &text) }
+        // Padding stands outside of the style, where the end of the line can be trimmed.
+        let padding = " ".repeat(13_usize.saturating_sub(text.len()));
+        let text = if count > 0 { styled(style, &text) } else { styled(FAINT, &text) };
+        format!("{text}{padding}")
     };
     let name = format!("{:<width$}", host.host);
     let bad = host.failed > 0 || host.unreachable > 0;
@@ -70,10 +79,15 @@ fn row(host: &HostRecap, width: usize, check: bool) -> String {
         cell(CHANGED, changed, host.changed),
         cell(BAD, "unreachable", host.unreachable),
         cell(BAD, "failed", host.failed),
-        cell(FAINT, "skipped", host.skipped),
-        cell(CHANGED, "rescued", host.rescued),
-        cell(CHANGED, "ignored", host.ignored),
     ];
+    let rare = [
+        (FAINT, "skipped", host.skipped, all.skipped),
+        (CHANGED, "rescued", host.rescued, all.rescued),
+        (CHANGED, "ignored", host.ignored, all.ignored),
+    ];
+    // A column of zeros only makes lines too long for a terminal.
+    let rare = rare.into_iter().filter(|(.., sum)| *sum > 0);
+    cells.extend(rare.map(|(style, word, count, _)| cell(style, word, count)));
     cells.insert(0, format!("  {name} :"));
     cells.join(" ").trim_end().to_owned()
 }

@@ -1,9 +1,11 @@
 //! `provision trust`: look at the keys of hosts, then store them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use provision_engine::channel::Endpoint;
 use provision_engine::connection::{self, ConnectionDefaults};
+use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, load};
 use provision_playbook::Dialect;
 use provision_ssh::{Client, HostName, KnownHosts, NameStorage, Verdict};
@@ -12,6 +14,7 @@ use crate::apply;
 use crate::arguments::Trust;
 use crate::exit::Exit;
 use crate::paint;
+use crate::passwords;
 use crate::prompt;
 
 /// Shows the keys of hosts and adds those that are not known.
@@ -19,7 +22,12 @@ pub async fn trust(arguments: Trust) -> Exit {
     if arguments.reach.inventory.is_empty() {
         return apply::no_inventory();
     }
+    let keyring = match passwords::vault(&arguments.passwords) {
+        Ok(vault) => Arc::new(Keyring::new(vault)),
+        Err(failure) => return failure.show(),
+    };
     let request = LoadRequest {
+        keyring,
         inventories: arguments.reach.inventory.clone(),
         extra_variables: arguments.reach.extra_vars.clone(),
         ..LoadRequest::new(Dialect::Classic)

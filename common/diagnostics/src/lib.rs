@@ -59,24 +59,43 @@ impl Span {
 }
 
 /// One loaded text with the name that users know it by.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Source {
     /// Path as the user would type it, or a description such as `<extra vars>`.
     pub name: String,
     /// The whole text.
     pub text: Arc<str>,
     line_starts: Vec<u32>,
+    /// Whether the text came out of an encrypted file: its places are shown, its text never.
+    secret: bool,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Source");
+        shown.field("name", &self.name);
+        if !self.secret {
+            shown.field("text", &self.text);
+        }
+        shown.finish_non_exhaustive()
+    }
 }
 
 impl Source {
-    fn new(name: String, text: Arc<str>) -> Self {
+    /// Whether the text came out of an encrypted file and must not be shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.secret
+    }
+
+    fn new(name: String, text: Arc<str>, secret: bool) -> Self {
         let mut line_starts = vec![0];
         for (offset, byte) in text.bytes().enumerate() {
             if byte == b'\n' {
                 line_starts.push(u32::try_from(offset + 1).unwrap_or(u32::MAX));
             }
         }
-        Source { name, text, line_starts }
+        Source { name, text, line_starts, secret }
     }
 
     /// Line and column (both from 1, the column in characters) of a byte offset.
@@ -99,8 +118,17 @@ pub struct Sources {
 impl Sources {
     /// Adds a text and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+        self.push(Source::new(name.into(), text.into(), false))
+    }
+
+    /// Adds a text that came out of an encrypted file: diagnostics show its places only.
+    pub fn add_secret(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
+        self.push(Source::new(name.into(), text.into(), true))
+    }
+
+    fn push(&mut self, source: Source) -> SourceId {
         let id = SourceId(u32::try_from(self.files.len()).unwrap_or(u32::MAX));
-        self.files.push(Source::new(name.into(), text.into()));
+        self.files.push(source);
         id
     }
 
@@ -116,6 +144,18 @@ impl Sources {
         self.get(span.source)
             .and_then(|source| source.text.get(span.start as usize..span.end as usize))
             .unwrap_or("")
+    }
+
+    /// The span, widened to whole characters and cut at the end of its text: parsers count one byte
+    /// for a character that they don't expect.
+    #[must_use]
+    pub fn whole(&self, span: Span) -> Span {
+        let Some(source) = self.get(span.source) else { return span };
+        let text = &source.text;
+        let (start, end) = (span.start as usize, span.end as usize);
+        let start = text.floor_char_boundary(start);
+        let end = text.ceil_char_boundary(end).max(start);
+        Span::new(span.source, start, end)
     }
 
     /// `file:line:column` of the start of a span.

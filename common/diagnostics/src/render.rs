@@ -2,7 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-use crate::{Diagnostic, Label, Severity, SourceId, Sources};
+use crate::{Diagnostic, Label, Severity, Source, SourceId, Sources};
 
 /// Whether the text may carry terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +66,9 @@ fn snippets<'a>(
         .into_iter()
         .filter_map(|(id, labels)| sources.get(id).map(|source| (source, labels)))
         .map(|(source, labels)| {
+            if source.is_secret() {
+                return hidden(source, labels);
+            }
             let length = source.text.len();
             Snippet::source(&*source.text).path(source.name.as_str()).annotations(
                 labels.into_iter().map(|(kind, label)| {
@@ -76,6 +79,26 @@ fn snippets<'a>(
             )
         })
         .collect()
+}
+
+/// What is shown instead of each line of a text that came out of an encrypted file.
+const HIDDEN_LINE: &str = "(encrypted)";
+
+/// The places of labels in a secret text: its lines are there, what stands in them is not.
+fn hidden<'a>(
+    source: &'a Source,
+    labels: Vec<(AnnotationKind, &'a Label)>,
+) -> Snippet<'a, annotate_snippets::Annotation<'a>> {
+    let lines = source.text.split('\n').count();
+    let text = vec![HIDDEN_LINE; lines].join("\n");
+    Snippet::source(text).path(source.name.as_str()).annotations(labels.into_iter().map(
+        |(kind, label)| {
+            let (line, _) = source.line_column(label.span.start);
+            let before = usize::try_from(line).unwrap_or(1).saturating_sub(1).min(lines - 1);
+            let start = before * (HIDDEN_LINE.len() + 1);
+            kind.span(start..start + HIDDEN_LINE.len()).label(label.text.as_str())
+        },
+    ))
 }
 
 /// The nearest character boundary at or before `offset`.
@@ -106,6 +129,20 @@ mod tests {
              --> site.yml:2:3\n  |\n2 |   taks: []\n  |   ^^^^ unknown keyword\n  |\n  \
              = note: a play has tasks, roles, handlers\n  = hint: did you mean `tasks`?"
         );
+    }
+
+    #[test]
+    fn texts_of_encrypted_files_are_never_shown() {
+        let mut sources = Sources::default();
+        let id = sources.add_secret("vault.yml", "a: 1\npassword: hunter2\n");
+        let found = Diagnostic::error("x", "y").at(Span::new(id, 15, 22), "z");
+        assert_eq!(
+            render(&found, &sources, Style::Plain),
+            "error[x]: y\n --> vault.yml:2:1\n  |\n2 | (encrypted)\n  | ^^^^^^^^^^^ z"
+        );
+        assert!(!format!("{sources:?}").contains("hunter2"));
+        let beyond = Diagnostic::error("x", "y").at(Span::new(id, 90, 99), "z");
+        assert!(render(&beyond, &sources, Style::Plain).contains("(encrypted)"));
     }
 
     #[test]

@@ -6,5 +6,5 @@
 mod log;
 mod replacement;
 
-pub use log::{Log, LogError, Opened, read};
+pub use log::{Log, LogError, Opened, read, whole_records};
 pub use replacement::{Replacement, sync_directory, write};

@@ -82,7 +82,7 @@ impl Log {
             .map_err(failed)?;
         let mut bytes = Vec::new();
         (&mut file).take(LOG_LIMIT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-        let Ok((records, whole)) = parse(&bytes, format) else {
+        let Some((records, whole)) = whole_records(&bytes, format) else {
             return Err(other_format(path, format, &bytes));
         };
         let mut log = Log { path: path.to_owned(), format: format.to_owned(), file, length: whole };
@@ -161,9 +161,9 @@ pub fn read(path: &Path, format: &str) -> Result<Vec<Vec<u8>>, LogError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(LOG_LIMIT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-    match parse(&bytes, format) {
-        Ok((records, _)) => Ok(records),
-        Err(OtherFormat) => Err(other_format(path, format, &bytes)),
+    match whole_records(&bytes, format) {
+        Some((records, _)) => Ok(records),
+        None => Err(other_format(path, format, &bytes)),
     }
 }
 
@@ -187,19 +187,18 @@ fn line(payload: &[u8]) -> Result<Vec<u8>, LogError> {
     Ok(line)
 }
 
-/// The format line is another one.
-struct OtherFormat;
-
-/// Whole records and the bytes they take. A file that ends inside the format line is empty.
-fn parse(bytes: &[u8], format: &str) -> Result<(Vec<Vec<u8>>, u64), OtherFormat> {
+/// Whole records in the bytes of a log, and how many bytes they take with the format line. A file
+/// that ends inside the format line is empty; `None`: it has another format line.
+#[must_use]
+pub fn whole_records(bytes: &[u8], format: &str) -> Option<(Vec<Vec<u8>>, u64)> {
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let first = lines.next().unwrap_or_default();
     let Some(first) = first.strip_suffix(b"\n") else {
         let torn = format.as_bytes().starts_with(first);
-        return if torn { Ok((Vec::new(), 0)) } else { Err(OtherFormat) };
+        return torn.then(|| (Vec::new(), 0));
     };
     if first != format.as_bytes() {
-        return Err(OtherFormat);
+        return None;
     }
     let mut whole = first.len() + 1;
     let mut records = Vec::new();
@@ -208,7 +207,7 @@ fn parse(bytes: &[u8], format: &str) -> Result<(Vec<Vec<u8>>, u64), OtherFormat>
         records.push(record.to_vec());
         whole += line.len();
     }
-    Ok((records, whole as u64))
+    Some((records, whole as u64))
 }
 
 fn record(line: &[u8]) -> Option<&[u8]> {
@@ -291,8 +290,8 @@ mod tests {
             let mut with_format = FORMAT.as_bytes().to_vec();
             with_format.push(b'\n');
             with_format.extend_from_slice(&bytes);
-            let _ = parse(&with_format, FORMAT);
-            let _ = parse(&bytes, FORMAT);
+            let _ = whole_records(&with_format, FORMAT);
+            let _ = whole_records(&bytes, FORMAT);
         }
     }
 }

@@ -149,6 +149,19 @@ impl Node {
         self.tag.as_deref() == Some("!unsafe")
     }
 
+    /// Whether its text is encrypted with Ansible Vault (`!vault`, `!vault-encrypted`).
+    #[must_use]
+    pub fn is_vault(&self) -> bool {
+        matches!(self.tag.as_deref(), Some("!vault" | "!vault-encrypted"))
+            && self.as_str().is_some()
+    }
+
+    /// Whether no template is ever looked for in it: `!unsafe`, and what a vault holds.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        self.is_unsafe() || self.is_vault()
+    }
+
     /// What a user would call it: `a list`, `a mapping`, `text`…
     #[must_use]
     pub fn kind(&self) -> &'static str {

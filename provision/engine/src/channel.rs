@@ -1,15 +1,19 @@
 //! The way to a helper: over SSH, or a process on this machine. Uploads the helper if need be.
 
+use std::any::Any;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::Stdio;
 
 use provision_protocol::FrameReader;
 use provision_protocol::bootstrap::{self, Answer, Installation, Packing, Role};
-use provision_ssh::{Client, ConnectOptions, Destination, ErrorKind, Secret, SshError};
+use provision_ssh::{
+    Client, ClientOptions, ConnectOptions, Destination, ErrorKind, Secret, SshError,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 
-use crate::helper;
+use crate::helper::{self, Helper};
 
 /// How to reach a host.
 #[derive(Debug, Clone)]
@@ -59,14 +63,21 @@ pub struct Channel {
 /// Keeps a connection open and collects what the other side says on its error stream.
 pub struct Keeper {
     errors: tokio::task::JoinHandle<String>,
-    _ssh: Option<(provision_ssh::Session, provision_ssh::Exit)>,
-    _local: Option<tokio::process::Child>,
+    _connection: Box<dyn Any + Send>,
 }
 
 /// Bytes of a helper's error stream that are kept for messages.
 const ERROR_TEXT_BYTES: u64 = 4 << 10;
 
 impl Keeper {
+    /// Collects `errors`; the connection ends when this is dropped, and `connection` with it.
+    pub fn new(
+        errors: impl AsyncRead + Send + Unpin + 'static,
+        connection: impl Any + Send,
+    ) -> Self {
+        Keeper { errors: collect(errors), _connection: Box::new(connection) }
+    }
+
     /// What the helper or the host's shell said last, as a suffix for a message.
     pub async fn last_words(&mut self) -> String {
         let wait = std::time::Duration::from_millis(300);
@@ -89,7 +100,78 @@ fn collect(errors: impl AsyncRead + Send + Unpin + 'static) -> tokio::task::Join
     })
 }
 
-type Trouble = (String, Option<String>);
+/// What went wrong, and what to do about it.
+pub type Trouble = (String, Option<String>);
+
+/// Both directions of a connection to the shell of a host.
+pub struct Link {
+    /// To the host.
+    pub input: Box<dyn AsyncWrite + Send + Unpin>,
+    /// From the host.
+    pub output: Box<dyn AsyncRead + Send + Unpin>,
+    /// Keeps the connection.
+    pub keeper: Keeper,
+}
+
+/// A [`Link`] that is on its way.
+pub type Dialing<'a> = Pin<Box<dyn Future<Output = Result<Link, Trouble>> + Send + 'a>>;
+
+/// Starts a command line at an endpoint. What is behind it speaks as
+/// [`provision_protocol::bootstrap`] says.
+pub trait Dial: Send + Sync {
+    /// The program that is uploaded to hosts that lack it.
+    ///
+    /// # Errors
+    /// When there is none.
+    fn helper(&self) -> Result<Helper, Trouble>;
+
+    /// Connects and starts the command line.
+    fn dial<'a>(&'a self, endpoint: &'a Endpoint, command: &'a str) -> Dialing<'a>;
+}
+
+/// The real way: SSH, or a shell on this machine.
+pub struct Network {
+    client: Client,
+}
+
+impl Network {
+    /// With an SSH client of these options.
+    ///
+    /// # Errors
+    /// When the SSH client can't be set up.
+    pub fn new(options: ClientOptions) -> Result<Self, String> {
+        let client = Client::new(options).map_err(|error| error.to_string())?;
+        Ok(Network { client })
+    }
+}
+
+impl Dial for Network {
+    fn helper(&self) -> Result<Helper, Trouble> {
+        helper::embedded().copied().ok_or_else(|| {
+            (
+                "this `provision` was built without its helper".to_owned(),
+                Some("build it with `cargo xtask build`".to_owned()),
+            )
+        })
+    }
+
+    fn dial<'a>(&'a self, endpoint: &'a Endpoint, command: &'a str) -> Dialing<'a> {
+        Box::pin(async move {
+            match endpoint {
+                Endpoint::Ssh { destination, options, .. } => {
+                    let failed = |error| explain(&error);
+                    let session =
+                        self.client.connect(destination, options).await.map_err(failed)?;
+                    let process = session.exec(command).await.map_err(failed)?;
+                    let keeper = Keeper::new(process.stderr, (session, process.exit));
+                    let (input, output) = (Box::new(process.stdin), Box::new(process.stdout));
+                    Ok(Link { input, output, keeper })
+                }
+                Endpoint::Local { .. } => local(command),
+            }
+        })
+    }
+}
 
 fn explain(error: &SshError) -> Trouble {
     let mut text = error.to_string();
@@ -114,16 +196,11 @@ fn explain(error: &SshError) -> Trouble {
 /// # Errors
 /// What went wrong and what to do about it.
 pub async fn open(
-    client: &Client,
+    dial: &dyn Dial,
     endpoint: &Endpoint,
     hello: Vec<u8>,
 ) -> Result<Channel, Trouble> {
-    let helper = helper::embedded().ok_or_else(|| {
-        (
-            "this `provision` was built without its helper".to_owned(),
-            Some("build it with `cargo xtask build`".to_owned()),
-        )
-    })?;
+    let helper = dial.helper()?;
     let installation = Installation {
         sha256: helper.sha256.to_owned(),
         packed_bytes: helper.compressed.len() as u64,
@@ -131,29 +208,11 @@ pub async fn open(
         early_bytes: hello.len() as u64,
         role: Role::Serve,
     };
-    let command = installation.command();
-    let (input, output, keeper) = match endpoint {
-        Endpoint::Ssh { destination, options, .. } => {
-            let session =
-                client.connect(destination, options).await.map_err(|error| explain(&error))?;
-            let process = session.exec(&command).await.map_err(|error| explain(&error))?;
-            let keeper = Keeper {
-                errors: collect(process.stderr),
-                _ssh: Some((session, process.exit)),
-                _local: None,
-            };
-            let input: Box<dyn AsyncWrite + Send + Unpin> = Box::new(process.stdin);
-            let output: Box<dyn AsyncRead + Send + Unpin> = Box::new(process.stdout);
-            (input, output, keeper)
-        }
-        Endpoint::Local { .. } => local(&command)?,
-    };
-    greet(input, output, keeper, helper, hello).await
+    let link = dial.dial(endpoint, &installation.command()).await?;
+    greet(link, helper, hello).await
 }
 
-type Ends = (Box<dyn AsyncWrite + Send + Unpin>, Box<dyn AsyncRead + Send + Unpin>, Keeper);
-
-fn local(command: &str) -> Result<Ends, Trouble> {
+fn local(command: &str) -> Result<Link, Trouble> {
     let failed = |error: std::io::Error| (format!("failed to start /bin/sh: {error}"), None);
     let mut child = Command::new("/bin/sh")
         .args(["-c", command])
@@ -167,18 +226,13 @@ fn local(command: &str) -> Result<Ends, Trouble> {
     let input = child.stdin.take().ok_or_else(missing)?;
     let output = child.stdout.take().ok_or_else(missing)?;
     let errors = child.stderr.take().ok_or_else(missing)?;
-    let keeper = Keeper { errors: collect(errors), _ssh: None, _local: Some(child) };
-    Ok((Box::new(input), Box::new(output), keeper))
+    let keeper = Keeper::new(errors, child);
+    Ok(Link { input: Box::new(input), output: Box::new(output), keeper })
 }
 
 /// Sends the greeting; uploads the helper when the host asks for it.
-async fn greet(
-    mut input: Box<dyn AsyncWrite + Send + Unpin>,
-    mut output: Box<dyn AsyncRead + Send + Unpin>,
-    mut keeper: Keeper,
-    helper: &helper::Helper,
-    hello: Vec<u8>,
-) -> Result<Channel, Trouble> {
+async fn greet(link: Link, helper: Helper, hello: Vec<u8>) -> Result<Channel, Trouble> {
+    let Link { mut input, mut output, mut keeper } = link;
     let broken = |error: std::io::Error| (format!("the connection broke: {error}"), None);
     input.write_all(&hello).await.map_err(broken)?;
     input.flush().await.map_err(broken)?;

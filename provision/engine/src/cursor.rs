@@ -220,6 +220,18 @@ impl Cursor {
         })
     }
 
+    /// Whether the current entry is a handler itself, not something that a handler included.
+    #[must_use]
+    pub fn is_at_handler(&self) -> bool {
+        self.frames.last().is_some_and(|frame| matches!(frame.items, Items::Handlers(_)))
+    }
+
+    /// Whether handlers are being run.
+    #[must_use]
+    pub fn is_in_flush(&self) -> bool {
+        self.frames.iter().any(|frame| matches!(frame.items, Items::Handlers(_)))
+    }
+
     /// Goes down into blocks and up out of finished lists until something is to be done; does
     /// not move past it.
     pub fn find_next(&mut self) -> Next {
@@ -237,8 +249,7 @@ impl Cursor {
                     return Next::Task { position, task: handler.task.clone(), handler: true };
                 }
                 Some(Entry::Item(Item::Task(task))) => {
-                    let handler =
-                        self.frames.iter().any(|frame| matches!(frame.items, Items::Handlers(_)));
+                    let handler = self.is_in_flush();
                     return Next::Task { position, task: task.clone(), handler };
                 }
                 Some(Entry::Item(Item::Flush)) => return Next::Flush { position },

@@ -2,25 +2,100 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use provision_playbook::files::{FileKind, Files, MapFiles};
+use provision_vault::{Opened, VaultError};
+
+use crate::keyring::Keyring;
 
 /// Largest text file that is read, in bytes: a slip such as `vars_files: /dev/zero` ends with an
 /// error.
 const TEXT_LIMIT_BYTES: u64 = 64 << 20;
 
-/// The real file system, read only.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Disk;
+/// Bytes that tell whether a file is encrypted.
+const HEADER_BYTES: usize = provision_vault::HEADER.len();
+
+/// The real file system, read only, with the passwords for encrypted files.
+#[derive(Debug, Clone, Default)]
+pub struct Disk {
+    keyring: Arc<Keyring>,
+    /// Files that exist in memory only; nobody's listing shows them.
+    texts: MapFiles,
+}
+
+impl Disk {
+    /// Files that are opened with these passwords.
+    #[must_use]
+    pub fn new(keyring: Arc<Keyring>) -> Self {
+        Disk { keyring, texts: MapFiles::default() }
+    }
+
+    /// The same below files that exist in memory only: plays that the program makes for itself.
+    #[must_use]
+    pub fn below(self, texts: &BTreeMap<PathBuf, String>) -> Self {
+        Disk { texts: MapFiles::new(texts.clone()), ..self }
+    }
+
+    /// The passwords, and the secrets that are known.
+    #[must_use]
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// The text of a file as it is meant: decrypted if it is encrypted. What a template file holds
+    /// is no secret by itself.
+    ///
+    /// # Errors
+    /// When it can't be read or decrypted, or isn't UTF-8.
+    pub fn read_plain(&self, path: &Path) -> Result<String, String> {
+        let text = self.read(path)?;
+        if !provision_vault::is_encrypted(text.as_bytes()) {
+            return Ok(text);
+        }
+        let opened =
+            self.keyring.open(text.as_bytes()).map_err(|error| decryption_failed(path, &error))?;
+        let plain = opened.expose_text();
+        plain.map(str::to_owned).ok_or_else(|| format!("{} holds no UTF-8 text", path.display()))
+    }
+
+    /// The content of an encrypted file; `None` if it is not encrypted.
+    ///
+    /// # Errors
+    /// When it can't be read or decrypted.
+    pub fn decrypted(&self, path: &Path) -> Result<Option<Opened>, String> {
+        if !self.is_encrypted(path) {
+            return Ok(None);
+        }
+        let size = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        if size > provision_vault::TEXT_LIMIT_BYTES as u64 {
+            return Err(decryption_failed(path, &VaultError::TooLarge));
+        }
+        let text = std::fs::read(path)
+            .map_err(|error| format!("failed to read {}: {error}", path.display()))?;
+        let opened = self.keyring.open_content(&text);
+        opened.map(Some).map_err(|error| decryption_failed(path, &error))
+    }
+}
+
+fn decryption_failed(path: &Path, error: &VaultError) -> String {
+    format!("failed to decrypt {}: {error}", path.display())
+}
 
 impl Files for Disk {
     fn kind(&self, path: &Path) -> Option<FileKind> {
+        if self.texts.kind(path) == Some(FileKind::File) {
+            return Some(FileKind::File);
+        }
         let metadata = std::fs::metadata(path).ok()?;
         Some(if metadata.is_dir() { FileKind::Folder } else { FileKind::File })
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
         use std::io::Read;
+        if self.texts.kind(path) == Some(FileKind::File) {
+            return self.texts.read(path);
+        }
         let failed = |error: std::io::Error| format!("failed to read {}: {error}", path.display());
         let file = std::fs::File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();
@@ -44,37 +119,19 @@ impl Files for Disk {
         paths.sort();
         paths
     }
-}
 
-/// The real file system with some files laid over it that exist in memory only.
-#[derive(Debug, Clone, Default)]
-pub struct Overlay {
-    texts: MapFiles,
-}
-
-impl Overlay {
-    /// These files over the real ones.
-    #[must_use]
-    pub fn new(texts: &BTreeMap<PathBuf, String>) -> Self {
-        Overlay { texts: MapFiles::new(texts.clone()) }
+    fn open_vault(&self, text: &str) -> Result<Opened, VaultError> {
+        self.keyring.open(text.as_bytes())
     }
 
-    fn has(&self, path: &Path) -> bool {
-        self.texts.kind(path) == Some(FileKind::File)
-    }
-}
-
-impl Files for Overlay {
-    fn kind(&self, path: &Path) -> Option<FileKind> {
-        if self.has(path) { Some(FileKind::File) } else { Disk.kind(path) }
+    fn is_encrypted(&self, path: &Path) -> bool {
+        use std::io::Read;
+        let mut first = [0; HEADER_BYTES];
+        let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
+        read.is_ok() && provision_vault::is_encrypted(&first)
     }
 
-    fn read(&self, path: &Path) -> Result<String, String> {
-        if self.has(path) { self.texts.read(path) } else { Disk.read(path) }
-    }
-
-    /// Files in memory are found by name only: nobody's listing shows them.
-    fn list(&self, folder: &Path) -> Vec<PathBuf> {
-        Disk.list(folder)
+    fn keep_secret(&self, value: &str) {
+        self.keyring.known().keep(value);
     }
 }

@@ -11,6 +11,12 @@ pub struct Helper {
 
 include!(concat!(env!("OUT_DIR"), "/helper.rs"));
 
+/// Whether this build can work on hosts.
+#[must_use]
+pub fn is_embedded() -> bool {
+    EMBEDDED.is_some()
+}
+
 /// The helper for x86_64 Linux, if this build carries one.
 #[must_use]
 pub fn embedded() -> Option<&'static Helper> {

@@ -1,6 +1,6 @@
 //! Everything that is read before the first connection: inventory, playbooks, variables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -12,7 +12,8 @@ use provision_playbook::{Dialect, KnownNames, LoadOptions, Loader};
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
-use crate::disk::Overlay;
+use crate::disk::Disk;
+use crate::keyring::Keyring;
 use crate::outside::Outside;
 use crate::reach::Reaches;
 use crate::variables::{HostVariables, Layer, Layers, Learned, View};
@@ -33,6 +34,8 @@ pub struct LoadRequest {
     pub roles_path: Vec<PathBuf>,
     /// Settings that variables can see.
     pub settings: Settings,
+    /// Passwords for encrypted files and values.
+    pub keyring: Arc<Keyring>,
     /// Files that exist in memory only and win over those on disk, by path: plays that the program
     /// makes for itself.
     pub texts: BTreeMap<PathBuf, String>,
@@ -49,6 +52,7 @@ impl LoadRequest {
             dialect,
             roles_path: Vec::new(),
             settings: Settings::default(),
+            keyring: Arc::default(),
             texts: BTreeMap::new(),
         }
     }
@@ -68,6 +72,8 @@ pub struct Loaded {
     pub reaches: Reaches,
     /// Things to know.
     pub warnings: Vec<Diagnostic>,
+    /// Encrypted values that are opened before the run begins.
+    pub(crate) sealed: Vec<String>,
 }
 
 /// Why nothing can begin: everything that is wrong.
@@ -84,7 +90,7 @@ pub struct LoadFailure {
 /// # Errors
 /// Everything that is wrong, at once. Nothing has been touched.
 pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
-    let files = Arc::new(Overlay::new(&request.texts));
+    let files = Arc::new(Disk::new(request.keyring.clone()).below(&request.texts));
     let options = LoadOptions {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),
@@ -125,28 +131,36 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         found.extend(loader.undefined(&playbook, &known));
         playbooks.push(playbook);
     }
+    let sealed = crate::sealed::survey(&request.keyring, &extra, &inventory, &playbooks);
+    found.extend(sealed.warning);
     let world = Arc::new(world(request, files, &inventory, &extra));
     let mut reaches = Reaches::default();
     define(&mut reaches, &inventory, &playbooks, &extra);
+    let mut selected = BTreeSet::new();
     for playbook in &playbooks {
         for play in &playbook.plays {
-            if let Err(diagnostic) = hosts_of(&world, &inventory, play) {
-                found.push(*diagnostic);
+            match hosts_of(&world, &inventory, play) {
+                Ok(hosts) => selected.extend(hosts),
+                Err(diagnostic) => found.push(*diagnostic),
             }
         }
     }
+    // Without a playbook (`trust`) any host may be meant.
+    let any = request.playbooks.is_empty();
+    found.extend(inventory.sealed(|host| any || selected.contains(host)));
     let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.into_iter().partition(Diagnostic::is_error);
     if !errors.is_empty() {
         let diagnostics = errors.into_iter().chain(warnings).collect();
         return Err(Box::new(LoadFailure { diagnostics, sources: loader.sources().clone() }));
     }
-    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings })
+    let sealed = sealed.values;
+    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, sealed })
 }
 
 fn world(
     request: &LoadRequest,
-    files: Arc<Overlay>,
+    files: Arc<Disk>,
     inventory: &Inventory,
     extra: &Arc<Mapping>,
 ) -> World {
@@ -187,7 +201,7 @@ fn world(
 
 /// Names that the inventory or the command line defines for any host.
 fn known_names(inventory: &Inventory, extra: &Mapping) -> KnownNames {
-    let mut names = std::collections::BTreeSet::new();
+    let mut names = BTreeSet::new();
     let mut add = |mapping: &Mapping| {
         names.extend(mapping.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)));
     };
@@ -195,7 +209,9 @@ fn known_names(inventory: &Inventory, extra: &Mapping) -> KnownNames {
     for host in inventory.hosts() {
         inventory.host_variables(&host.name).iter().for_each(|layer| add(&layer.variables));
     }
-    KnownNames { names, open: false }
+    // What an encrypted file defines that can't be opened is not known.
+    let open = !inventory.sealed(|_| false).is_empty();
+    KnownNames { names, open }
 }
 
 fn define(

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
+use provision_playbook::files::Files;
 use provision_template::{Slot, Value};
 
 use crate::outside::Outside;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use provision_playbook::files::FileKind;
+use provision_playbook::files::{FileKind, Files};
 use provision_template::{
     LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, TemplateOptions, Value,
 };
@@ -103,7 +103,19 @@ impl Outside {
     fn read(&self, subfolder: &str, name: &str) -> Result<String, OutsideError> {
         let path = find(&self.view, subfolder, name)
             .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
-        self.view.world.files.read(&path).map_err(OutsideError::Failed)
+        self.view.world.files.read_plain(&path).map_err(OutsideError::Failed)
+    }
+
+    /// The text of a file that a lookup gives as a value: if it was encrypted it is a secret.
+    fn content(&self, name: &str) -> Result<String, OutsideError> {
+        let path = find(&self.view, "files", name)
+            .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
+        let files = &self.view.world.files;
+        let Some(opened) = files.decrypted(&path).map_err(OutsideError::Failed)? else {
+            return files.read(&path).map_err(OutsideError::Failed);
+        };
+        let plain = opened.expose_text().map(str::to_owned);
+        plain.ok_or_else(|| OutsideError::Failed(format!("{} holds no UTF-8 text", path.display())))
     }
 
     fn each_text(
@@ -125,7 +137,7 @@ impl Outside {
         };
         let (left, right) = (flag("lstrip", false), flag("rstrip", true));
         Self::each_text(request, |name| {
-            let mut content = self.read("files", name)?;
+            let mut content = self.content(name)?;
             if left {
                 content = content.trim_start().to_owned();
             }
@@ -371,6 +383,7 @@ impl provision_template::Outside for Outside {
                 Ok(lines)
             }
             "template" => self.rendered(request),
+            "unvault" => Self::each_text(request, |name| self.content(name)),
             "password" => self.password(request),
             "inventory_hostnames" => self.hosts(request),
             _ => Err(OutsideError::UnknownLookup),
@@ -391,7 +404,7 @@ impl provision_template::Outside for Outside {
                 Err(_) => return Ok(None),
             },
         };
-        let text = files.read(&path).map_err(OutsideError::Failed)?;
+        let text = files.read_plain(&path).map_err(OutsideError::Failed)?;
         Ok(Some(LoadedTemplate { name: path.display().to_string(), text: text.into(), span: None }))
     }
 
@@ -404,7 +417,26 @@ impl provision_template::Outside for Outside {
             PathQuestion::Directory => path.is_dir(),
             PathQuestion::Link => path.is_symlink(),
             PathQuestion::Mount => is_mount(&path),
+            PathQuestion::Vaulted => {
+                if !path.is_file() {
+                    let message = format!("Cannot test if the file {} is a vault", path.display());
+                    return Err(OutsideError::Failed(message));
+                }
+                self.view.world.files.is_encrypted(&path)
+            }
         })
+    }
+
+    fn unvault(&self, text: &str) -> Result<String, OutsideError> {
+        self.view.world.files.keyring().open_value(text).map_err(OutsideError::Failed)
+    }
+
+    fn is_from_vault(&self, text: &str) -> bool {
+        self.view.world.files.keyring().is_from_value(text)
+    }
+
+    fn keep_secret(&self, text: &str) {
+        self.view.world.files.keep_secret(text);
     }
 
     fn real_path(&self, path: &str) -> Result<String, OutsideError> {

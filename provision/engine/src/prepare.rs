@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use provision_playbook::files::FileKind;
+use provision_playbook::files::{FileKind, Files};
 use provision_protocol::modules::{ModuleSpec, Runs};
 use provision_protocol::{ContentReference, Object, TreeEntry};
 use provision_template::{TemplateOptions, Value};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
+use crate::disk::Disk;
 use crate::evaluate::{Evaluator, Stop};
 use crate::outside;
 
@@ -101,7 +102,7 @@ fn base_name(path: &Path) -> String {
 fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
     let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
     let path = locate(evaluator, "templates", &source)?;
-    let text = evaluator.view.world.files.read(&path).map_err(Stop::failed)?;
+    let text = evaluator.view.world.files.read_plain(&path).map_err(Stop::failed)?;
     let mut options = TemplateOptions::default();
     let take = |name: &str, into: &mut String, arguments: &mut Object| {
         if let Some(Json::String(value)) = arguments.shift_remove(name) {
@@ -204,11 +205,12 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
     };
     let path = locate(evaluator, "files", &source)?;
     prepared.arguments.shift_remove("src");
+    let vault = take_vault(evaluator, prepared);
     if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
-        return copy_tree(prepared, &path, source.ends_with('/'));
+        return copy_tree(prepared, &path, source.ends_with('/'), vault);
     }
     name_source(prepared, &path)?;
-    let content = file_content(&path)?;
+    let content = file_content(&path, vault)?;
     attach(prepared, content);
     Ok(())
 }
@@ -233,7 +235,19 @@ fn python_json(value: &Json) -> String {
     }
 }
 
-fn file_content(path: &Path) -> Result<Content, Stop> {
+/// What opens encrypted files, unless the task says `decrypt: false`.
+fn take_vault<'a>(evaluator: &'a Evaluator<'_>, prepared: &mut Prepared) -> Option<&'a Disk> {
+    let decrypt = flag(&prepared.arguments, "decrypt").unwrap_or(true);
+    prepared.arguments.shift_remove("decrypt");
+    decrypt.then(|| evaluator.view.world.files.as_ref())
+}
+
+fn file_content(path: &Path, vault: Option<&Disk>) -> Result<Content, Stop> {
+    if let Some(disk) = vault
+        && let Some(opened) = disk.decrypted(path).map_err(Stop::failed)?
+    {
+        return Ok(crate::contents::of_bytes(opened.expose().to_vec()));
+    }
     let failed =
         |error: std::io::Error| Stop::failed(format!("failed to read {}: {error}", path.display()));
     let mut file = std::fs::File::open(path).map_err(failed)?;
@@ -257,10 +271,15 @@ const IN_MEMORY_BYTES: u64 = 256 << 10;
 /// instead of reading the controller's disk.
 const TREE_ENTRIES: usize = 100_000;
 
-fn copy_tree(prepared: &mut Prepared, folder: &Path, contents_only: bool) -> Result<(), Stop> {
+fn copy_tree(
+    prepared: &mut Prepared,
+    folder: &Path,
+    contents_only: bool,
+    vault: Option<&Disk>,
+) -> Result<(), Stop> {
     let mut entries = Vec::new();
     let prefix = if contents_only { PathBuf::new() } else { PathBuf::from(base_name(folder)) };
-    walk(folder, &prefix, &mut entries, &mut prepared.contents)?;
+    walk(folder, &prefix, &mut entries, &mut prepared.contents, vault)?;
     if !contents_only {
         entries.insert(0, tree_entry(&prefix, "directory", 0o755));
     }
@@ -285,6 +304,7 @@ fn walk(
     prefix: &Path,
     entries: &mut Vec<TreeEntry>,
     contents: &mut Vec<Content>,
+    vault: Option<&Disk>,
 ) -> Result<(), Stop> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |error: std::io::Error| {
@@ -310,9 +330,9 @@ fn walk(
         let mode = metadata.permissions().mode() & 0o7777;
         if metadata.is_dir() {
             entries.push(tree_entry(&relative, "directory", mode));
-            walk(&path, &relative, entries, contents)?;
+            walk(&path, &relative, entries, contents, vault)?;
         } else {
-            let content = file_content(&path)?;
+            let content = file_content(&path, vault)?;
             let mut entry = tree_entry(&relative, "file", mode);
             entry.content = Some(content.reference.clone());
             entries.push(entry);
@@ -330,7 +350,8 @@ fn assemble(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
     let folder = locate(evaluator, "files", &source)?;
     prepared.arguments.shift_remove("src");
-    copy_tree(prepared, &folder, true)
+    let vault = take_vault(evaluator, prepared);
+    copy_tree(prepared, &folder, true, vault)
 }
 
 fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
@@ -340,7 +361,8 @@ fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop
         return Err(Stop::failed("script needs the path of a local script"));
     };
     let path = locate(evaluator, "files", name)?;
-    let content = file_content(&path)?;
+    let vault = take_vault(evaluator, prepared);
+    let content = file_content(&path, vault)?;
     attach(prepared, content);
     Ok(())
 }
@@ -360,7 +382,8 @@ fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result
     prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
     prepared.arguments.insert("_source".into(), path.display().to_string().into());
     prepared.arguments.shift_remove("src");
-    let content = file_content(&path)?;
+    let vault = take_vault(evaluator, prepared);
+    let content = file_content(&path, vault)?;
     attach(prepared, content);
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use provision_plan::{Flow, Scope};
+use provision_playbook::files::Files;
 use provision_playbook::model::{Task, TaskId};
 use provision_protocol::modules::{ModuleScope, Runs};
 use provision_template::TextKind;
@@ -71,6 +72,7 @@ const QUIET_LOOKUPS: &[&str] = &[
     "subelements",
     "template",
     "together",
+    "unvault",
 ];
 
 impl Reaches {
@@ -155,7 +157,11 @@ impl Reaches {
                 .repeat
                 .as_ref()
                 .is_some_and(|repeat| repeat.pause.is_some() || !repeat.break_when.is_empty());
-        let alone = delegated || once || (module.runs == Runs::OnController && world_module);
+        // Where a failure ends the play, all hosts begin the task before any of them can fail.
+        // Another session than the host's doesn't know of the host's failures, nor the other way.
+        let elsewhere = delegated || task.context.innermost(|d| d.connection.as_ref()).is_some();
+        let alone =
+            elsewhere || once || fatal || (module.runs == Runs::OnController && world_module);
         let flow = match (alone, judged) {
             (true, _) => Flow::Alone,
             (false, true) => Flow::Judged,
@@ -222,7 +228,7 @@ impl Reaches {
     }
 
     fn template_reaches(&mut self, world: &World, path: &Path) -> bool {
-        let Ok(text) = world.files.read(path) else { return true };
+        let Ok(text) = world.files.read_plain(path) else { return true };
         let reach = world.engine.names_in(&text, TextKind::File);
         self.reach_reaches(world, &reach) || !reach.includes.is_empty() || reach.dynamic_includes
     }

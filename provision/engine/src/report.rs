@@ -1,15 +1,21 @@
 //! Puts results into task order: hosts run ahead, people read one task after the other.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use provision_plan::Position;
 
 use crate::event::{Event, HostRecap, HostResult, Status};
+use crate::redact::KnownSecrets;
 
 /// Takes events; called from one thread, in order.
 pub trait Sink: Send {
     /// One event.
     fn event(&mut self, event: &Event);
+
+    /// The task that everything waits for, before its first result: for live views, not for
+    /// records, because what is skipped silently is announced, too.
+    fn awaiting(&mut self, _title: &TaskTitle) {}
 }
 
 /// What is known of a task before its results.
@@ -41,14 +47,37 @@ pub struct Report {
     sink: Box<dyn Sink>,
     rows: BTreeMap<Position, Row>,
     next_number: u64,
+    awaited: Option<Position>,
     recap: BTreeMap<String, HostRecap>,
 }
 
+/// Takes known secrets out of every event before anybody gets it.
+struct Redacting {
+    known: Arc<KnownSecrets>,
+    next: Box<dyn Sink>,
+}
+
+impl Sink for Redacting {
+    fn event(&mut self, event: &Event) {
+        match self.known.event(event) {
+            Some(clean) => self.next.event(&clean),
+            None => self.next.event(event),
+        }
+    }
+
+    fn awaiting(&mut self, title: &TaskTitle) {
+        let clean = TaskTitle { name: self.known.text(&title.name), ..title.clone() };
+        self.next.awaiting(&clean);
+    }
+}
+
 impl Report {
-    /// A report that tells `sink`.
+    /// A report that tells `sink` everything but what is secret.
     #[must_use]
-    pub fn new(sink: Box<dyn Sink>) -> Self {
-        Report { sink, rows: BTreeMap::new(), next_number: 0, recap: BTreeMap::new() }
+    pub fn new(sink: Box<dyn Sink>, known: Arc<KnownSecrets>) -> Self {
+        let sink = Box::new(Redacting { known, next: sink });
+        let recap = BTreeMap::new();
+        Report { sink, rows: BTreeMap::new(), next_number: 0, awaited: None, recap }
     }
 
     /// Passes on an event that has no place among tasks.
@@ -68,6 +97,7 @@ impl Report {
             number: None,
             waiting: Vec::new(),
         });
+        self.show_first();
     }
 
     /// A result at an announced position; `item` for one loop item.
@@ -99,6 +129,10 @@ impl Report {
     /// Results of the first open task are shown at once.
     fn show_first(&mut self) {
         if let Some(mut entry) = self.rows.first_entry() {
+            if entry.get().number.is_none() && self.awaited.as_ref() != Some(entry.key()) {
+                self.awaited = Some(entry.key().clone());
+                self.sink.awaiting(&entry.get().title);
+            }
             show(self.sink.as_mut(), &mut self.next_number, entry.get_mut());
         }
     }
@@ -163,5 +197,36 @@ fn show(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) {
         result.task = number;
         let result = Box::new(result);
         sink.event(&if item { Event::ItemResult(result) } else { Event::Result(result) });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::{Report, Sink};
+    use crate::event::Event;
+    use crate::redact::{KnownSecrets, MARKER};
+
+    /// Remembers what it was told.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<Event>>>);
+
+    impl Sink for Told {
+        fn event(&mut self, event: &Event) {
+            self.0.lock().expect("one thread").push(event.clone());
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_what_is_secret() {
+        let (told, known) = (Told::default(), Arc::new(KnownSecrets::default()));
+        let mut report = Report::new(Box::new(told.clone()), known.clone());
+        report.warn(None, "it is hunter2");
+        known.keep("hunter2");
+        report.warn(None, "it is hunter2");
+        let warning = |text: &str| Event::Warning { host: None, message: format!("it is {text}") };
+        let told = told.0.lock().expect("one thread").clone();
+        assert_eq!(told, [warning("hunter2"), warning(MARKER)]);
     }
 }

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use diagnostics::{Style, render};
+use provision_playbook::files::Files;
 use provision_playbook::inventory::Inventory;
 use provision_playbook::model::{Arguments, Item, Play, Playbook, Prompt, Task, TaskId};
 use provision_protocol::modules;
-use provision_ssh::ClientOptions;
 use tokio::sync::mpsc;
 use yaml::{Node, NodeValue};
 
+use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
 use crate::event::{EVENT_FORMAT, Event, HostRecap, Outcome};
 use crate::load::{Loaded, hosts_of};
@@ -27,8 +28,8 @@ use crate::world::{PlayState, World};
 pub struct RunOptions {
     /// Connections.
     pub connection: ConnectionDefaults,
-    /// SSH client.
-    pub client: ClientOptions,
+    /// How to connect: [`crate::channel::Network`].
+    pub dial: Arc<dyn Dial>,
     /// One task at a time, nothing sent ahead.
     pub strict_order: bool,
     /// How long to wait for another run's lock on a host.
@@ -54,23 +55,20 @@ pub struct Summary {
 }
 
 /// Carries out what was loaded.
-///
-/// # Errors
-/// When the SSH client can't be set up; nothing was touched then.
 pub async fn run(
     loaded: Loaded,
     options: RunOptions,
     sink: Box<dyn Sink>,
     interrupts: mpsc::UnboundedReceiver<()>,
-) -> Result<Summary, String> {
-    let (mut run, playbooks, ask) = Run::begin(loaded, options, sink, interrupts)?;
+) -> Summary {
+    let (mut run, playbooks, ask) = Run::begin(loaded, options, sink, interrupts);
     for play in playbooks.iter().flat_map(|playbook| &playbook.plays) {
         if run.shared.interrupts > 0 || run.shared.stopped_by_limit {
             break;
         }
         run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
     }
-    Ok(run.finish().await)
+    run.finish().await
 }
 
 /// A run that is going on: plays are played on demand, sessions stay open between them.
@@ -87,32 +85,29 @@ type Begun = (Run, Vec<Playbook>, Option<Box<AskOperator>>);
 
 impl Run {
     /// Begins a run of what was loaded; no host is contacted yet.
-    ///
-    /// # Errors
-    /// When the SSH client can't be set up.
+    #[must_use]
     pub fn begin(
         loaded: Loaded,
         options: RunOptions,
         sink: Box<dyn Sink>,
         interrupts: mpsc::UnboundedReceiver<()>,
-    ) -> Result<Begun, String> {
+    ) -> Begun {
         let begun = Instant::now();
         let name = run_name();
         let (sender, arrivals) = mpsc::unbounded_channel();
         forward(interrupts, sender.clone());
-        let client =
-            provision_ssh::Client::new(options.client).map_err(|error| error.to_string())?;
         let world = loaded.world.clone();
         let defaults = options.connection.clone();
         let settings = SessionSettings {
-            client,
+            dial: options.dial,
             run: name.clone(),
             controller: controller(),
             lock_wait_ms: options.lock_wait_ms,
             exclusive: options.exclusive,
             endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
         };
-        let mut report = Report::new(sink);
+        crate::sealed::open_ahead(loaded.world.files.keyring(), &loaded.sealed);
+        let mut report = Report::new(sink, loaded.world.files.keyring().known());
         let hosts = all_hosts(&loaded);
         report.event(&Event::RunStarted {
             format: EVENT_FORMAT,
@@ -144,7 +139,7 @@ impl Run {
             stopped_by_limit: false,
         };
         let run = Run { shared, inventory: loaded.inventory, name, hosts, begun };
-        Ok((run, loaded.playbooks, options.prompt))
+        (run, loaded.playbooks, options.prompt)
     }
 
     /// Name of the run.
@@ -173,6 +168,7 @@ impl Run {
         play: &Arc<Play>,
         hosts: &[String],
         variables: Layer,
+        left: LeftHandlers,
     ) -> BTreeMap<String, HostEnd> {
         self.look_at_sessions();
         for host in hosts {
@@ -199,7 +195,13 @@ impl Run {
         layers.push(Arc::new(variables));
         let play = Arc::new(with_facts(play));
         let state = PlayState::new(play, name, batch.clone(), batch, layers);
-        PlayRun::new(&mut self.shared, Arc::new(state)).run().await;
+        let run = PlayRun::new(&mut self.shared, Arc::new(state));
+        match left {
+            LeftHandlers::Run => run,
+            LeftHandlers::Leave => run.leaving_handlers(),
+        }
+        .run()
+        .await;
         let end = |host: &String| {
             let end =
                 match (self.shared.unreachable.contains(host), self.shared.failed.contains(host)) {
@@ -255,6 +257,15 @@ impl Run {
     pub async fn finish(self) -> Summary {
         finish(self.shared, self.name, &self.hosts, self.begun).await
     }
+}
+
+/// What becomes of handlers that an earlier run left notified on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftHandlers {
+    /// They run at the first flush point.
+    Run,
+    /// They stay notified, for a play that is about them.
+    Leave,
 }
 
 /// How a play ended on a host.

@@ -14,7 +14,7 @@ use provision_protocol::{
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
-use crate::channel::{self, Channel, Endpoint};
+use crate::channel::{self, Channel, Dial, Endpoint};
 use crate::contents::{Ledger, Writer};
 use crate::play::Arrival;
 use crate::prepare::Content;
@@ -78,8 +78,8 @@ pub enum SessionEvent {
 
 /// What all sessions of a run share.
 pub struct SessionSettings {
-    /// SSH.
-    pub client: provision_ssh::Client,
+    /// Connects.
+    pub dial: Arc<dyn Dial>,
     /// Name of the run.
     pub run: String,
     /// Who runs it, for others who find the host locked.
@@ -156,6 +156,8 @@ impl Pool {
             arrivals: self.arrivals.clone(),
             outstanding: BTreeMap::new(),
             ledger: Ledger::default(),
+            failure: None,
+            cancelled: false,
         };
         self.tasks.spawn(session.run(inbox));
         let handle = Handle {
@@ -241,6 +243,9 @@ struct Session {
     arrivals: mpsc::UnboundedSender<Arrival>,
     outstanding: BTreeMap<u64, (Call, Vec<Content>)>,
     ledger: Ledger,
+    /// The failure behind which the helper drops calls: generation and task.
+    failure: Option<(u32, u64)>,
+    cancelled: bool,
 }
 
 /// Why a conversation ended.
@@ -289,7 +294,7 @@ impl Session {
 
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
         let begun = Instant::now();
-        let mut conversation = match self.begin(begun).await {
+        let conversation = match self.begin(begun).await {
             Ok((conversation, hello, uploaded_bytes)) => {
                 let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
                 let boot = hello.boot_id.clone();
@@ -302,19 +307,22 @@ impl Session {
                 return;
             }
         };
+        let (mut talk, boot_id) = conversation;
         let mut reconnected = false;
         loop {
-            let (message, hint) = match self.converse(&mut conversation.0, &mut inbox).await {
+            let (message, hint) = match self.converse(&mut talk, &mut inbox).await {
                 Ending::Done => return,
                 Ending::Refused { message, hint } => (message, hint),
                 Ending::Broken(reason) if reconnected => (reason, None),
                 Ending::Broken(reason) => {
                     reconnected = true;
                     self.tell(SessionEvent::Warning(format!("{reason}; connecting again")));
+                    // The other helper must see the end, or it keeps the lock for ever.
+                    drop(talk);
                     match self.begin(Instant::now()).await {
-                        Ok((next, hello, _)) if hello.boot_id == conversation.1 => {
-                            conversation.0 = next;
-                            match self.catch_up(&mut conversation.0, &hello) {
+                        Ok((next, hello, _)) if hello.boot_id == boot_id => {
+                            talk = next;
+                            match self.catch_up(&mut talk, &hello) {
                                 Ok(()) => continue,
                                 Err(message) => (message, None),
                             }
@@ -346,7 +354,7 @@ impl Session {
         };
         let hello = Frame::message(&hello).map_err(|error| (error.to_string(), None))?;
         let Channel { input, output, reader, keeper, uploaded_bytes } =
-            channel::open(&self.settings.client, &self.endpoint, hello.encode()).await?;
+            channel::open(self.settings.dial.as_ref(), &self.endpoint, hello.encode()).await?;
         let mut conversation = Conversation {
             writer: Writer::start(input),
             output,
@@ -384,15 +392,12 @@ impl Session {
         }
     }
 
-    /// After a reconnection: results that were kept, then what the helper has not seen.
+    /// After a reconnection: results that were kept, then what the helper has not seen. The new
+    /// helper knows nothing of failures that the old one has told.
     fn catch_up(&mut self, talk: &mut Conversation, hello: &HostHello) -> Result<(), String> {
-        let mut failed: Option<(u32, u64)> = None;
         for result in &hello.kept_results {
             if let Some((call, _)) = self.outstanding.remove(&result.id) {
-                let bad = result.result.get("failed").and_then(serde_json::Value::as_bool);
-                if bad == Some(true) && !call.ignore_failure {
-                    failed = Some((call.generation, call.task));
-                }
+                self.note_failure(&call, result);
                 self.tell(SessionEvent::Result(Box::new(result.clone())));
             }
         }
@@ -400,11 +405,9 @@ impl Session {
         let calls: Vec<u64> = self.outstanding.keys().copied().collect();
         for id in calls {
             let Some((call, contents)) = self.outstanding.get(&id).cloned() else { continue };
-            let dropped = failed.is_some_and(|(generation, task)| {
-                call.generation == generation && call.task > task
-            });
-            if dropped {
+            if self.is_dropped(&call) {
                 self.outstanding.remove(&id);
+                self.ledger.forget(id);
                 self.tell(SessionEvent::Dropped(id));
             } else if id <= started {
                 return Err(format!(
@@ -416,6 +419,40 @@ impl Session {
             }
         }
         Ok(())
+    }
+
+    /// Remembers a failure as the helper does: it drops later tasks of the same generation.
+    fn note_failure(&mut self, call: &Call, result: &CallResult) {
+        let failed = result.result.get("failed").and_then(serde_json::Value::as_bool);
+        if failed != Some(true) || call.ignore_failure {
+            return;
+        }
+        self.failure = Some(match self.failure {
+            Some((generation, task)) if generation == call.generation => {
+                (generation, task.min(call.task))
+            }
+            _ => (call.generation, call.task),
+        });
+    }
+
+    /// Whether the helper must drop a call.
+    fn is_dropped(&self, call: &Call) -> bool {
+        self.cancelled
+            || self
+                .failure
+                .is_some_and(|(generation, task)| call.generation == generation && call.task > task)
+    }
+
+    /// Takes a call off the list, if it is the one whose turn it is: calls run in order, so
+    /// whoever answers out of turn isn't our helper any more.
+    fn end_call(&mut self, id: u64) -> Result<Call, Ending> {
+        match self.outstanding.first_entry() {
+            Some(entry) if *entry.key() == id => {
+                self.ledger.forget(id);
+                Ok(entry.remove().0)
+            }
+            _ => Err(refused(format!("the helper answered out of turn (call {id})"))),
+        }
     }
 
     fn put(&mut self, talk: &mut Conversation, call: &Call, contents: &[Content]) {
@@ -441,7 +478,10 @@ impl Session {
                         self.put(talk, &call, &contents);
                         self.outstanding.insert(call.id, (*call, contents));
                     }
-                    Some(Order::Cancel) => talk.writer.message(&ToHost::Cancel),
+                    Some(Order::Cancel) => {
+                        self.cancelled = true;
+                        talk.writer.message(&ToHost::Cancel);
+                    }
                     None => {
                         closing = true;
                         talk.writer.message(&ToHost::Bye);
@@ -456,8 +496,7 @@ impl Session {
                             }
                         }
                         Err(error) => {
-                            let message = format!("the helper talks nonsense: {error}");
-                            return Ending::Refused { message, hint: None };
+                            return refused(format!("the helper talks nonsense: {error}"));
                         }
                     },
                     Ok(Some(Frame::Content { .. })) => {}
@@ -476,16 +515,18 @@ impl Session {
     fn take(&mut self, talk: &mut Conversation, message: FromHost) -> Option<Ending> {
         match message {
             FromHost::Started { id } => self.tell(SessionEvent::Started(id)),
-            FromHost::Result(result) => {
-                self.outstanding.remove(&result.id);
-                self.ledger.forget(result.id);
-                self.tell(SessionEvent::Result(result));
-            }
-            FromHost::Dropped { id } => {
-                self.outstanding.remove(&id);
-                self.ledger.forget(id);
-                self.tell(SessionEvent::Dropped(id));
-            }
+            FromHost::Result(result) => match self.end_call(result.id) {
+                Ok(call) => {
+                    self.note_failure(&call, &result);
+                    self.tell(SessionEvent::Result(result));
+                }
+                Err(ending) => return Some(ending),
+            },
+            FromHost::Dropped { id } => match self.end_call(id) {
+                Ok(call) if self.is_dropped(&call) => self.tell(SessionEvent::Dropped(id)),
+                Ok(_) => return Some(refused(format!("the helper dropped call {id}, unasked"))),
+                Err(ending) => return Some(ending),
+            },
             FromHost::NeedContent { id, sha256 } => match self.ledger.grant(id, &sha256) {
                 Ok(content) => talk.writer.content(content),
                 Err(reason) => {
@@ -502,11 +543,15 @@ impl Session {
                 talk.writer.message(&ToHost::Password { request, password });
             }
             FromHost::Warning { text } => self.tell(SessionEvent::Warning(text)),
-            FromHost::Fatal { message } => return Some(Ending::Refused { message, hint: None }),
+            FromHost::Fatal { message } => return Some(refused(message)),
             FromHost::Hello(_) | FromHost::Locked { .. } => {}
         }
         None
     }
+}
+
+fn refused(message: String) -> Ending {
+    Ending::Refused { message, hint: None }
 }
 
 fn age(since_s: u64) -> String {

@@ -131,6 +131,12 @@ struct LearnedState {
     pending_facts: Option<u64>,
 }
 
+impl LearnedState {
+    fn facts_to_come(&self, judged: Option<u64>) -> Option<u64> {
+        self.pending_facts.filter(|token| judged.is_none_or(|judged| *token < judged))
+    }
+}
+
 impl Learned {
     fn read<T>(&self, read: impl FnOnce(&LearnedState) -> T) -> T {
         read(&self.state.read().unwrap_or_else(PoisonError::into_inner))
@@ -218,14 +224,16 @@ impl Learned {
     /// What was registered or set under a name, if no call is in flight that will set it.
     #[must_use]
     pub fn registered(&self, name: &str) -> Option<Value> {
-        match self.set_value(name) {
+        match self.set_value(name, None) {
             Found::Slot(Slot::Data(value)) => Some(value),
             _ => None,
         }
     }
 
-    fn set_value(&self, name: &str) -> Found {
-        self.read(|state| match state.pending.get(name) {
+    /// With `judged`, as that step sees it: nothing before it is in flight any more.
+    fn set_value(&self, name: &str, judged: Option<u64>) -> Found {
+        let is_earlier = |token: &&u64| judged.is_none_or(|judged| **token < judged);
+        self.read(|state| match state.pending.get(name).filter(is_earlier) {
             Some(token) => Found::Pending(*token),
             None => match state.set.get(name) {
                 Some(value) => Found::Slot(Slot::Data(value.clone())),
@@ -238,9 +246,9 @@ impl Learned {
         self.read(|state| state.included.get(name).cloned())
     }
 
-    fn fact(&self, name: &str) -> Found {
+    fn fact(&self, name: &str, judged: Option<u64>) -> Found {
         self.read(|state| {
-            if let Some(token) = state.pending_facts
+            if let Some(token) = state.facts_to_come(judged)
                 && !magic::is_reserved(name)
             {
                 return Found::Pending(token);
@@ -253,8 +261,8 @@ impl Learned {
     }
 
     /// `ansible_facts`.
-    fn all_facts(&self) -> Found {
-        self.read(|state| match state.pending_facts {
+    fn all_facts(&self, judged: Option<u64>) -> Found {
+        self.read(|state| match state.facts_to_come(judged) {
             Some(token) => Found::Pending(token),
             None => Found::Slot(Slot::Data(dictionary(
                 state.facts.iter().map(|(name, value)| (&**name, value.clone())),
@@ -310,6 +318,8 @@ pub struct View {
     pub local: Layer,
     /// Folder of the task file, for relative paths.
     pub folder: Option<std::path::PathBuf>,
+    /// The step whose result is judged: what later steps will set is not seen.
+    pub judged: Option<u64>,
 }
 
 impl View {
@@ -324,6 +334,7 @@ impl View {
             includes: Vec::new(),
             local: Layer::default(),
             folder: None,
+            judged: None,
         }
     }
 
@@ -351,7 +362,7 @@ impl View {
         if let Some(slot) = self.include_variable(name) {
             return Found::Slot(slot);
         }
-        match self.host.learned.set_value(name) {
+        match self.host.learned.set_value(name, self.judged) {
             Found::Undefined => {}
             found => return found,
         }
@@ -438,13 +449,13 @@ impl Scope for View {
             return Found::Slot(slot.clone());
         }
         if name == "ansible_facts" {
-            return self.host.learned.all_facts();
+            return self.host.learned.all_facts(self.judged);
         }
         match self.above_facts(name) {
             Found::Undefined => {}
             found => return found,
         }
-        match self.host.learned.fact(name) {
+        match self.host.learned.fact(name, self.judged) {
             // A name that nobody would call a fact can't be one that is still to come, unless it
             // is defined nowhere else.
             Found::Pending(_) if !name.starts_with("ansible_") => {}
@@ -454,7 +465,7 @@ impl Scope for View {
         if let Some(slot) = self.host.inventory(name).or_else(|| self.role_default(name)) {
             return Found::Slot(slot);
         }
-        self.host.learned.fact(name)
+        self.host.learned.fact(name, self.judged)
     }
 
     fn names(&self) -> Vec<String> {

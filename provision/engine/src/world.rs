@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use indexmap::IndexMap;
-use provision_playbook::files::Files;
 use provision_playbook::model::{Play, RoleUse};
 use provision_template::{Engine, Slot};
 
@@ -16,7 +15,7 @@ pub struct World {
     /// Templates.
     pub engine: Engine,
     /// The user's files.
-    pub files: Arc<dyn Files + Send + Sync>,
+    pub files: Arc<crate::disk::Disk>,
     /// Layers made from mappings.
     pub layers: Layers,
     /// `--extra-vars`.

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use provision_vault::{Opened, Vault, VaultError};
+
 use crate::paths::normal;
 
 /// What kind of thing is at a path.
@@ -28,12 +30,31 @@ pub trait Files {
 
     /// Paths of the entries of a folder, sorted by name; empty if it can't be read.
     fn list(&self, folder: &Path) -> Vec<PathBuf>;
+
+    /// Opens an encrypted text with the passwords of the run.
+    ///
+    /// # Errors
+    /// When none fits, or the text is damaged. There are no passwords unless somebody has some.
+    fn open_vault(&self, text: &str) -> Result<Opened, VaultError> {
+        Vault::default().open(text.as_bytes())
+    }
+
+    /// Whether a file is encrypted with Ansible Vault, judged by its beginning.
+    fn is_encrypted(&self, path: &Path) -> bool {
+        self.read(path).is_ok_and(|text| provision_vault::is_encrypted(text.as_bytes()))
+    }
+
+    /// A value that came out of an encrypted file: who shows things must hide it.
+    fn keep_secret(&self, value: &str) {
+        let _ = value;
+    }
 }
 
 /// Files in memory: tests, fuzzing, and whoever has the texts already.
 #[derive(Debug, Clone, Default)]
 pub struct MapFiles {
     texts: BTreeMap<PathBuf, String>,
+    vault: Vault,
 }
 
 impl MapFiles {
@@ -41,7 +62,13 @@ impl MapFiles {
     #[must_use]
     pub fn new(texts: BTreeMap<PathBuf, String>) -> Self {
         let texts = texts.into_iter().map(|(path, text)| (normal(&path), text)).collect();
-        MapFiles { texts }
+        MapFiles { texts, vault: Vault::default() }
+    }
+
+    /// The same files, with passwords for those that are encrypted.
+    #[must_use]
+    pub fn with_vault(self, vault: Vault) -> Self {
+        MapFiles { vault, ..self }
     }
 }
 
@@ -70,5 +97,9 @@ impl Files for MapFiles {
             .collect();
         entries.dedup();
         entries
+    }
+
+    fn open_vault(&self, text: &str) -> Result<Opened, VaultError> {
+        self.vault.open(text.as_bytes())
     }
 }

@@ -16,8 +16,10 @@ pub mod reach;
 mod select;
 mod templating;
 mod unsupported;
+mod vault;
 
 pub use check::KnownNames;
 pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
 pub use select::selected;
 pub use templating::{Dialect, Reach, TextKind};
+pub use vault::SECRET_FILE_BYTES;

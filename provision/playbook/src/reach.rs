@@ -170,7 +170,7 @@ impl Loader {
     }
 
     fn reach_node(&mut self, node: &Node, kind: TextKind, walk: &mut Walk<'_>) {
-        if node.is_unsafe() {
+        if node.is_data() {
             return;
         }
         match &node.value {

@@ -115,12 +115,14 @@ pub(crate) fn is_template(text: &str) -> bool {
     provision_template::text_has_template(text)
 }
 
-/// Whether a value holds a template anywhere, keys of mappings included.
+/// Whether a value holds a template or an encrypted text anywhere, keys of mappings included.
 pub(crate) fn holds_template(node: &Node) -> bool {
     if node.is_unsafe() {
         return false;
     }
     match &node.value {
+        // What it holds is known only when it is opened.
+        yaml::NodeValue::String(_) if node.is_vault() => true,
         yaml::NodeValue::String(text) => is_template(text),
         yaml::NodeValue::Sequence(items) => items.iter().any(holds_template),
         yaml::NodeValue::Mapping(mapping) => {

@@ -14,7 +14,8 @@ pub mod modules;
 
 pub use frame::{Frame, FrameError, FrameReader, write_frame};
 pub use message::{
-    Async, Become, Call, CallResult, ContentReference, Diff, FromHost, HostHello, ToHost, TreeEntry,
+    Async, Become, Call, CallResult, ContentReference, Diff, FromHost, HostHello, REMEMBER, ToHost,
+    TreeEntry,
 };
 
 /// Version of the protocol. Both ends refuse another one; since the controller carries the

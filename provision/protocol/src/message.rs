@@ -86,6 +86,35 @@ pub struct Call {
     pub completes: Vec<String>,
 }
 
+/// Name of the call that runs nothing: it only has the host remember and forget handlers.
+pub const REMEMBER: &str = "_remember";
+
+impl Call {
+    /// A call that runs nothing, whose handlers are remembered (`notify`) or forgotten
+    /// (`completes`). No failure drops it.
+    #[must_use]
+    pub fn remembering(notify: Vec<String>, completes: Vec<String>) -> Self {
+        Call {
+            id: 0,
+            task: 0,
+            generation: 0,
+            ignore_failure: true,
+            module: REMEMBER.to_owned(),
+            arguments: Object::new(),
+            r#become: None,
+            environment: BTreeMap::new(),
+            check: false,
+            diff: false,
+            no_log: false,
+            timeout_s: None,
+            asynchronous: None,
+            contents: Vec::new(),
+            notify,
+            completes,
+        }
+    }
+}
+
 /// Another identity to run as.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -635,7 +635,6 @@ impl Watcher for Screen {
                 anstream::println!("    {}", styled(FAINT, &format!("waiting: {text}")));
             }
         }
-        paint::flush();
         Ok(())
     }
 

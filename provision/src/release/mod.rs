@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use provision_engine::channel::Network;
 use provision_engine::event::Event;
+use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
 use provision_engine::release::{PrepareFailure, Prepared, Releases, prepare};
 use provision_engine::report::Sink;
@@ -24,6 +26,7 @@ use crate::arguments::{
 };
 use crate::exit::Exit;
 use crate::paint;
+use crate::passwords;
 use crate::printer::{Printer, Verbosity};
 
 /// Shows releases, roles and health.
@@ -61,6 +64,7 @@ pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
         output: arguments.output,
         color: arguments.color,
         verbose: arguments.verbose,
+        passwords: arguments.passwords.clone(),
     };
     change::saved(plan, of).await
 }
@@ -103,7 +107,12 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
         paint::error(&message, Some("name the folder: --playbooks FOLDER"));
         return Err(Exit::InvalidInput);
     }
+    let keyring = match passwords::vault(&of.passwords) {
+        Ok(vault) => Arc::new(Keyring::new(vault)),
+        Err(failure) => return Err(failure.show()),
+    };
     let request = LoadRequest {
+        keyring,
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {
@@ -137,13 +146,24 @@ fn begin(
     changes: bool,
     stop: &Arc<AtomicBool>,
 ) -> Result<Releases, Exit> {
+    if !provision_engine::helper::is_embedded() {
+        paint::error(
+            "this `provision` was built without the helper that it runs on hosts",
+            Some("build it with `cargo xtask build`"),
+        );
+        return Err(Exit::Environment);
+    }
     let connection = apply::connection(&of.reach, of.ask_become_pass).map_err(|message| {
         paint::error(&message, None);
         Exit::Usage
     })?;
+    let network = Network::new(apply::client(&of.reach)).map_err(|message| {
+        paint::error(&message, None);
+        Exit::Environment
+    })?;
     let options = RunOptions {
         connection,
-        client: apply::client(&of.reach),
+        dial: Arc::new(network),
         strict_order: false,
         lock_wait_ms: of.lock_wait.saturating_mul(1000),
         exclusive: changes,
@@ -162,10 +182,7 @@ fn begin(
             }
         }
     });
-    Releases::begin(prepared, options, sink(of), interrupts).map_err(|message| {
-        paint::error(&message, None);
-        Exit::Environment
-    })
+    Ok(Releases::begin(prepared, options, sink(of), interrupts))
 }
 
 /// Tasks are shown on request only; warnings always.

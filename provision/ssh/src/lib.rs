@@ -9,31 +9,53 @@
 //! # Ok(()) }
 //! ```
 //!
+//! Without the feature `client` nothing connects: only the formats of OpenSSH's files remain.
+//!
 //! No type of russh is visible outside. Text that comes from hosts is stripped of control
 //! characters before it gets into an error.
 
+#![cfg_attr(
+    not(feature = "client"),
+    allow(dead_code, unused_imports, reason = "much of it is for those who connect")
+)]
+
+#[cfg(feature = "client")]
 mod auth;
+#[cfg(feature = "client")]
 mod client;
+#[cfg(feature = "client")]
 mod deadline;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host_key;
+#[cfg(feature = "client")]
 mod keys;
 mod known_hosts;
+#[cfg(feature = "client")]
 mod link;
 mod local;
 mod options;
 mod pattern;
+#[cfg(feature = "client")]
 mod pipe;
+#[cfg(feature = "client")]
 mod process;
 mod resolve;
 mod secret;
+#[cfg(feature = "client")]
 mod session;
 mod ssh_config;
+#[cfg(feature = "client")]
 mod tcp;
+#[cfg(feature = "client")]
 mod transport;
+#[cfg(feature = "client")]
 mod trust;
+#[cfg(feature = "client")]
 mod verify;
 
+#[cfg(feature = "client")]
 pub use client::Client;
 pub use error::{Attempt, AuthenticationFailure, ErrorKind, SshError, UnknownHostKey};
 pub use host_key::HostKey;
@@ -41,17 +63,20 @@ pub use known_hosts::{
     HostName, HostPatterns, KnownHosts, KnownHostsLine, KnownHostsText, KnownKey, Location,
     MalformedLine, Marker, NameStorage, Verdict, parse_known_hosts,
 };
+#[cfg(feature = "client")]
 pub use link::Negotiated;
 pub use options::{
     ClientOptions, ConnectOptions, Destination, HostKeyPolicy, Prompter, TerminalPrompter,
 };
+#[cfg(feature = "client")]
 pub use process::{CollectedOutput, Exit, ExitStatus, Output, Process, Stdin};
 pub use secret::Secret;
+#[cfg(feature = "client")]
 pub use session::{Session, SessionDescription};
 pub use ssh_config::{ConfigLine, IgnoredSetting, SshConfigText, parse_ssh_config};
 
 /// Connections are made and used in spawned tasks.
-#[cfg(test)]
+#[cfg(all(test, feature = "client"))]
 mod tests {
     use super::{Client, ConnectOptions, Destination, Process, Session};
 

@@ -4,6 +4,7 @@
 //! `ssh_config`, which wins over the defaults.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -81,8 +82,21 @@ impl FromStr for Destination {
         if host.is_empty() || host.starts_with('-') || host.contains(is_forbidden_in_host) {
             return Err(invalid("the host name is empty or has forbidden characters"));
         }
+        // What comes after `%` is the zone of a link-local address.
+        let address = host.split('%').next().unwrap_or(host);
+        if host.contains(':') && address.parse::<Ipv6Addr>().is_err() {
+            return Err(invalid("what has colons and is no IPv6 address is no host"));
+        }
+        if user.as_deref().is_some_and(|user| user.contains(is_forbidden_in_user)) {
+            return Err(invalid("the user has forbidden characters"));
+        }
         Ok(Self { host: host.to_owned(), port, user })
     }
+}
+
+/// Characters that no user name contains: `ssh://a` would be another user when it is read again.
+fn is_forbidden_in_user(character: char) -> bool {
+    character.is_control() || character == '/'
 }
 
 /// Characters that no host name or address contains and that would confuse `known_hosts`.
@@ -216,7 +230,19 @@ impl Prompter for TerminalPrompter {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::Destination;
+
+    proptest! {
+        #[test]
+        fn what_is_shown_means_the_same(text in "(ssh://)?([-a@/]{0,4}@)?[\\[\\]:a1]{0,5}(:22)?") {
+            if let Ok(destination) = text.parse::<Destination>() {
+                let shown = destination.to_string();
+                prop_assert_eq!(shown.parse::<Destination>().ok(), Some(destination), "{}", shown);
+            }
+        }
+    }
 
     #[test]
     fn destinations_parse_and_print() {
@@ -230,6 +256,10 @@ mod tests {
         assert_eq!(v6.to_string(), "[fe80::1]:22");
         assert_eq!("fe80::1".parse::<Destination>().unwrap().port, None);
         assert_eq!("ssh://a@b".parse::<Destination>().unwrap(), "a@b".parse().unwrap());
+        // Neither a name nor an address; shown again it would be a host and a port.
+        assert!("[a:22]".parse::<Destination>().is_err());
+        // Shown again, the user would be another one.
+        assert!("ssh://ssh://a@b".parse::<Destination>().is_err());
         for bad in ["", "@h", "h:0", "h:x", "-oProxyCommand=x", "[::1", "a b", "a,b", "[::1]x"] {
             assert!(bad.parse::<Destination>().is_err(), "{bad}");
         }

@@ -156,8 +156,11 @@ fn a_program_that_arrives_broken_is_not_installed() {
     let mut channel = Channel::open("sh", &installation.command(), home.path());
     channel.write(&hello());
     assert!(matches!(channel.answer(), Answer::Absent { .. }));
-    channel.write(&packed);
-    assert_eq!(channel.answer(), Answer::Incomplete);
+    // The other side stops reading where it notices: in the middle.
+    match channel.process.stdin.as_mut().unwrap().write_all(&packed) {
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe),
+        Ok(()) => assert_eq!(channel.answer(), Answer::Incomplete),
+    }
     let (code, said) = channel.end();
     assert_eq!(code, 71, "{said}");
     let folder = home.path().join(".cache/provision");

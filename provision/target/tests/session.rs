@@ -195,21 +195,24 @@ fn a_lost_connection_keeps_results() {
         call(id, "file", json!({ "path": files.path().join(name), "state": "touch" }))
     };
     helper.call(touch(1, "a"));
-    // Waits for a content that never comes.
+    helper.call(Call { no_log: true, ..touch(2, "b") });
+    // Waits for a content that never comes: the connection fails, not the call.
     let bytes = b"never".to_vec();
-    helper.call(Call { no_log: true, ..copy(2, &files.path().join("b"), &bytes) });
-    helper.call(touch(3, "c"));
+    helper.call(copy(3, &files.path().join("c"), &bytes));
+    helper.call(touch(4, "d"));
     while !matches!(helper.hear(), FromHost::NeedContent { .. }) {}
     helper.close();
     assert_eq!(helper.end(), 69);
-    let (helper, hello) = Helper::greeted(state.path(), "r");
+    let (mut helper, hello) = Helper::greeted(state.path(), "r");
     assert_eq!(hello.last_started, Some(2));
     let kept: Vec<u64> = hello.kept_results.iter().map(|result| result.id).collect();
     assert_eq!(kept, [1, 2]);
     assert_eq!(hello.kept_results[0].result["dest"], json!(files.path().join("a")));
-    assert!(is_failed(&hello.kept_results[1].result));
+    assert_eq!(hello.kept_results[1].result.get("changed"), Some(&json!(true)));
     assert!(!hello.kept_results[1].result.contains_key("dest"));
-    assert!(!files.path().join("c").exists());
+    assert!(!files.path().join("d").exists());
+    helper.content(&bytes);
+    assert_eq!(helper.run(copy(3, &files.path().join("c"), &bytes))["changed"], json!(true));
     helper.bye();
     let (_, hello) = Helper::greeted(state.path(), "r");
     assert!(hello.kept_results.is_empty());

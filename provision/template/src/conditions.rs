@@ -37,7 +37,7 @@ pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<bool> {
             if text.trim().is_empty() {
                 return if run.is_strict() { Err(empty(node)) } else { Ok(true) };
             }
-            if node.is_unsafe() {
+            if node.is_data() {
                 return Err(unsafe_condition());
             }
             evaluate_text(run, text).map_err(|error| placed(error, text, Some(node.span)))
@@ -96,12 +96,12 @@ fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
     match whole(text) {
         Some(inner) => {
             let value = bare(run, inner)?;
-            decide_rendered(run, inner.trim(), value)
+            decide_rendered(run, Some(inner.trim()), value)
         }
         None if text.contains("{%") || text.contains("{#") => {
             let value = run.scalar(text, None)?;
             let value = run.force(value)?;
-            decide_rendered(run, "", value)
+            decide_rendered(run, None, value)
         }
         None => {
             let expression = inlined(text);
@@ -118,8 +118,8 @@ fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
     }
 }
 
-/// The verdict of what a template rendered to.
-fn decide_rendered(run: &mut Run<'_>, name: &str, value: Value) -> Outcome<bool> {
+/// The verdict of what a template rendered to; `name` is what the whole template is, if it is one.
+fn decide_rendered(run: &mut Run<'_>, name: Option<&str>, value: Value) -> Outcome<bool> {
     let Some(text) = value.as_str() else {
         return decide(run, &value);
     };
@@ -130,8 +130,8 @@ fn decide_rendered(run: &mut Run<'_>, name: &str, value: Value) -> Outcome<bool>
         return decide(run, &literal);
     }
     // Only text that the user wrote is evaluated again.
-    match run.scope.lookup(name) {
-        Found::Slot(Slot::Template(node)) if node.as_str().is_some() && !node.is_unsafe() => {
+    match name.map(|name| run.scope.lookup(name)) {
+        Some(Found::Slot(Slot::Template(node))) if node.as_str().is_some() && !node.is_data() => {
             let text = text.to_owned();
             evaluate_text(run, &text)
         }

@@ -307,7 +307,7 @@ impl Engine {
 
 /// Calls a function with every text of a node that may be a template.
 fn each_text(node: &Node, action: &mut impl FnMut(&str, Span)) {
-    if node.is_unsafe() {
+    if node.is_data() {
         return;
     }
     match &node.value {

@@ -159,11 +159,11 @@ impl TemplateError {
         let mut diagnostic = Diagnostic::error(code, self.message());
         let Some(fault) = self.fault() else { return diagnostic };
         let place = fault.spot.as_ref().and_then(|spot| spot.locate(sources)).or(fault.span);
-        if let Some(span) = place {
+        if let Some(span) = place.map(|span| sources.whole(span)) {
             diagnostic = diagnostic.at(span, label);
         }
         for trail in &fault.trail {
-            diagnostic = match trail.span {
+            diagnostic = match trail.span.map(|span| sources.whole(span)) {
                 Some(span) => diagnostic.also(span, format!("while evaluating `{}`", trail.name)),
                 None => diagnostic.note(format!("while evaluating variable `{}`", trail.name)),
             };

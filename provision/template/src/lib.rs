@@ -20,7 +20,10 @@
 //! | `password_hash` | SHA-256 and SHA-512 only |
 //! | a condition that is a template around text from facts or results | an error; never evaluated |
 //! | text in playbook `{{ }}` with an escaped quote (`'\''`) | parsed; Ansible fails |
-//! | filters and tests of other collections, `vault`, `unvault` | unknown |
+//! | filters and tests of other collections | unknown |
+//! | what a `!vault` value holds | plain text: `is string` holds, `type_debug` says `str`, `to_yaml` writes the text |
+//! | `x is vault_encrypted` | also for copies of such a value, and for vault texts |
+//! | `vault(wrap_object=true)` | an error |
 //! | `line_statement_prefix` and `line_comment_prefix` in a `#jinja2:` line | an error |
 //! | conditions with `{{ }}` inside (classic dialect) | values are put in, never run as code |
 
@@ -65,13 +68,16 @@ pub fn text_has_template(text: &str) -> bool {
         || text.starts_with("#jinja2:")
 }
 
-/// Whether any text in a node may be a template.
+/// Whether any text in a node may be a template, or must be decrypted: its value is not what is
+/// written.
 #[must_use]
 pub fn has_template(node: &Node) -> bool {
     if node.is_unsafe() {
         return false;
     }
     match &node.value {
+        // What it holds is known only when it is opened.
+        NodeValue::String(_) if node.is_vault() => true,
         NodeValue::String(text) => text_has_template(text),
         NodeValue::Sequence(items) => items.iter().any(has_template),
         NodeValue::Mapping(mapping) => mapping.iter().any(|(_, value)| has_template(value)),

@@ -46,8 +46,12 @@ pub(crate) fn compile_template(
         block: (&options.block_start_string, &options.block_end_string),
         comment: (&options.comment_start_string, &options.comment_end_string),
     };
-    let prepared = prepare_template(original, base, delimiters, backslashes);
+    // First of all: the search for an empty delimiter would not come forward.
+    if delimiters.all().iter().any(|delimiter| delimiter.is_empty()) {
+        return Err(TemplateError::syntax("a delimiter of the template is empty", None));
+    }
     let config = syntax_config(options)?;
+    let prepared = prepare_template(original, base, delimiters, backslashes);
     let tree = parse(&prepared.text, "template", config)
         .map_err(|error| syntax_error(&error, &prepared))?;
     let mut lowering = Lowering::new(&prepared, &options.newline_sequence);
@@ -93,7 +97,11 @@ fn syntax_config(options: &TemplateOptions) -> Outcome<SyntaxConfig> {
 
 fn syntax_error(error: &minijinja::Error, prepared: &Prepared) -> TemplateError {
     let range = error.range().map(|range| {
-        prepared.origin(crate::convert::offset(range.start), crate::convert::offset(range.end))
+        // minijinja counts one byte for a character that it does not expect.
+        let length = prepared.text.len();
+        let end = (range.end..=length).find(|at| prepared.text.is_char_boundary(*at));
+        let end = end.unwrap_or(length);
+        prepared.origin(crate::convert::offset(range.start), crate::convert::offset(end))
     });
     let detail = error.detail().unwrap_or("the syntax is wrong");
     TemplateError::syntax(format!("template error while templating string: {detail}"), range)

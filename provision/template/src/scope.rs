@@ -82,6 +82,8 @@ pub enum PathQuestion {
     Link,
     /// Whether something is mounted there.
     Mount,
+    /// Whether it is a file that is encrypted with Ansible Vault.
+    Vaulted,
 }
 
 /// A template that another one includes, imports or extends.
@@ -144,6 +146,26 @@ pub trait Outside {
     ) -> Result<Option<LoadedTemplate>, OutsideError> {
         let _ = (name, parent);
         Err(OutsideError::Unavailable("templates cannot be loaded here"))
+    }
+
+    /// The text that a `!vault` value holds.
+    ///
+    /// # Errors
+    /// Says why it cannot be decrypted.
+    fn unvault(&self, text: &str) -> Result<String, OutsideError> {
+        let _ = text;
+        Err(OutsideError::Unavailable("vaults cannot be opened here"))
+    }
+
+    /// Whether a text is what a `!vault` value holds (the test `vault_encrypted`).
+    fn is_from_vault(&self, text: &str) -> bool {
+        let _ = text;
+        false
+    }
+
+    /// A text that must never be shown: it came out of a vault (the filter `unvault`).
+    fn keep_secret(&self, text: &str) {
+        let _ = text;
     }
 
     /// A fact about a path.

@@ -22,6 +22,14 @@ pub(crate) struct Delimiters<'a> {
     pub(crate) comment: (&'a str, &'a str),
 }
 
+impl<'a> Delimiters<'a> {
+    /// Each of them.
+    pub(crate) fn all(&self) -> [&'a str; 6] {
+        let Delimiters { variable, block, comment } = self;
+        [variable.0, variable.1, block.0, block.1, comment.0, comment.1]
+    }
+}
+
 /// What backslashes in text literals of `{{ }}` mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Backslashes {

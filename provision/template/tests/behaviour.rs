@@ -385,3 +385,43 @@ fn secrets_stay_out_of_debug_output() {
     engine.render_node(&text("{{ password }}"), &scope, &Nowhere).unwrap();
     assert!(!format!("{engine:?}").contains("s3cret"));
 }
+
+/// Asking for a name that nobody wrote would be a dependency that static analysis doesn't know.
+#[test]
+fn conditions_made_of_statements_ask_for_no_further_name() {
+    for dialect in BOTH {
+        let scope = Vars::default();
+        let condition = text("{% if true %}what is{% endif %}");
+        Engine::new(dialect).evaluate_condition(&condition, &scope, &Nowhere).unwrap_err();
+        assert_eq!(scope.reads.load(Ordering::Relaxed), 0, "{dialect:?}");
+    }
+}
+
+/// Found by fuzzing: a delimiter that cannot be read counts as empty, and the search for it never ended.
+#[test]
+fn empty_delimiters_are_refused() {
+    for header in
+        ["variable_start_string: '[", "block_end_string: ''", "comment_start_string: \"\""]
+    {
+        let node =
+            Node::string(Span::new(SourceId(0), 0, 0), format!("#jinja2: {header}\n{{{{ 1 }}}}"));
+        let engine = Engine::new(Dialect::Classic);
+        let error = engine.render_node(&node, &EmptyScope, &Nowhere).unwrap_err();
+        assert!(error.message().contains("empty"), "{header}: {error:?}");
+    }
+}
+
+/// Found by fuzzing: the place of an unexpected wide character ended inside of it.
+#[test]
+fn places_of_syntax_errors_hold_whole_characters() {
+    for text in ["{{[ q\u{616}", "{{ d | map(attribute='key')\u{70c1}\u{fffd}join}}"] {
+        let mut sources = Sources::default();
+        let span = Span::new(sources.add("text", text), 0, text.len());
+        let error = Engine::new(Dialect::Classic)
+            .render_node(&Node::string(span, text), &EmptyScope, &Nowhere)
+            .unwrap_err();
+        let label = error.diagnostic(&sources).primary.unwrap();
+        let range = label.span.start as usize..label.span.end as usize;
+        assert!(text.get(range).is_some(), "{label:?}");
+    }
+}

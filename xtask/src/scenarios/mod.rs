@@ -71,6 +71,7 @@ const fn long(
 
 const ALL: &[Scenario] = &[
     short("twice", "a second apply changes nothing", normal::twice),
+    short("handlers", "each handler runs as often as it is notified", normal::handlers),
     short("check-diff", "--check --diff shows exactly what apply does", normal::check_diff),
     short(
         "strict-order",

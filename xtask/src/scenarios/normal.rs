@@ -25,6 +25,17 @@ pub(super) fn twice(stage: &Stage) -> Result<(), Error> {
     stage.expect_everywhere(&format!("cat {}/handled", stage.place), "handled")
 }
 
+pub(super) fn handlers(stage: &Stage) -> Result<(), Error> {
+    let expected = "included 0\nincluded 1\nincluded 2\nloop 1\nloop 2\njudge\nlast\nonce";
+    for number in ["first", "second", "third"] {
+        let run = stage.run(stage.apply("handlers.yml"))?.expect_exit(&[0])?;
+        let warning = run.events.iter().find(|event| event["event"] == "warning");
+        ensure(warning.is_none(), || format!("the {number} run warned: {warning:?}"))?;
+        stage.expect_everywhere(&format!("cat {}/handled", stage.place), expected)?;
+    }
+    Ok(())
+}
+
 /// What the template makes of the defaults.
 const SERVICE_CONF: &str = "port=8080\nmember=a\nmember=b";
 

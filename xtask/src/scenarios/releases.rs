@@ -192,9 +192,11 @@ fn expect_unharmed(
     }
     ensure(written.count() > 100, || format!("only {} writes were done", written.count()))?;
     ensure(watched.fewest_up > members.len() / 2, || {
-        format!("only {} members were up at a time", watched.fewest_up)
+        format!("only {} members were up at a time: {:?}", watched.fewest_up, watched.story)
     })?;
-    ensure(watched.changes() <= 1, || format!("the leader changed: {:?}", watched.leaders))?;
+    ensure(watched.changes() <= 1, || {
+        format!("the leader changed {:?}: {:?}", watched.leaders, watched.story)
+    })?;
     ensure(written.longest_stall < STALL_LIMIT, || {
         format!("writes stood still for {:.1} s", written.longest_stall.as_secs_f64())
     })

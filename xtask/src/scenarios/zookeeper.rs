@@ -203,6 +203,8 @@ pub(super) struct Watched {
     pub(super) fewest_up: usize,
     /// Leaders, one after the other.
     pub(super) leaders: Vec<usize>,
+    /// What changed when, for the message of a promise that isn't kept.
+    pub(super) story: Vec<(Duration, Vec<State>)>,
 }
 
 /// Writes and watches until it is told to stop.
@@ -269,13 +271,17 @@ fn write(members: &[IpAddr], stop: &AtomicBool) -> Written {
 }
 
 fn watch(members: &[IpAddr], stop: &AtomicBool) -> Watched {
-    let mut watched = Watched { fewest_up: members.len(), leaders: Vec::new() };
+    let begun = Instant::now();
+    let mut watched = Watched { fewest_up: members.len(), leaders: Vec::new(), story: Vec::new() };
     while !stop.load(Ordering::Relaxed) {
         let states: Vec<State> = thread::scope(|scope| {
             let asked: Vec<_> =
                 members.iter().map(|member| scope.spawn(move || state(*member))).collect();
             asked.into_iter().map(|one| one.join().unwrap_or(State::Down)).collect()
         });
+        if watched.story.last().map(|(_, last)| last) != Some(&states) {
+            watched.story.push((begun.elapsed(), states.clone()));
+        }
         let up = states.iter().filter(|state| **state != State::Down).count();
         watched.fewest_up = watched.fewest_up.min(up);
         if let Some(leader) = states.iter().position(|state| *state == State::Leads)

@@ -4,6 +4,7 @@
 //! namespaces that take everything with them. So nothing stays behind, and what an earlier run
 //! left doesn't matter.
 
+mod fuzz;
 mod labs;
 mod licences;
 mod rust;
@@ -91,7 +92,8 @@ const ALL: &[Suite] = &[
     suite("scenarios", "provision against lab hosts", [12, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
     suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
-    suite("fuzz", "each parser for some seconds", [16, 60], rust::fuzz),
+    // Of this a first build may take 8 minutes; on two idle cores it takes a fifth of that.
+    suite("fuzz", "each parser for some seconds", [12, 45], fuzz::run),
 ];
 
 /// Programs that tests run on this machine.

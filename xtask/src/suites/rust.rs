@@ -3,18 +3,14 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use super::{Context, Found};
 use crate::build::{self, BuildArguments};
-use crate::error::{Doing, Error};
+use crate::error::Error;
 use crate::{step, workspace};
 
 /// Lines of a log that are shown when a suite fails.
 pub(super) const DETAILS_LINES: usize = 40;
-/// How long each fuzz target runs.
-const FUZZ_SECONDS: [u64; 2] = [8, 300];
-const FUZZ_BUILD_LIMIT: Duration = Duration::from_mins(14);
 
 pub(super) fn format(context: &Context) -> Result<Found, Error> {
     one(context, "format", &workspace::cargo(&["fmt", "--all", "--check"]))
@@ -59,42 +55,6 @@ pub(super) fn unit(context: &Context) -> Result<Found, Error> {
     found.failed += examples.failed;
     found.details.push_str(&examples.details);
     Ok(found)
-}
-
-/// Each target runs on its seeds for some seconds.
-pub(super) fn fuzz(context: &Context) -> Result<Found, Error> {
-    let folder = workspace::root().join("fuzz");
-    let targets = fuzz_targets(&folder)?;
-    let [short, long] = FUZZ_SECONDS;
-    let seconds = if context.is_long { long } else { short };
-    let mut found = Found::default();
-    for target in &targets {
-        let log = step::log(&format!("fuzz-{target}"));
-        let mut command = Command::new(folder.join("run.sh"));
-        command.arg(target).arg(format!("-max_total_time={seconds}"));
-        command.current_dir(&folder).env("CARGO_TARGET_DIR", workspace::target().join("fuzz"));
-        let ended = step::run(&command, &log, FUZZ_BUILD_LIMIT + Duration::from_secs(seconds))?;
-        if ended.succeeded() {
-            found.passed += 1;
-        } else {
-            found.failed += 1;
-            let tail = step::tail(&log, DETAILS_LINES);
-            found.details.push_str(&format!("{target} {}\n{tail}\n", ended.words()));
-        }
-    }
-    found.note = format!("{seconds} s each: {}", targets.join(" "));
-    Ok(found)
-}
-
-fn fuzz_targets(folder: &Path) -> Result<Vec<String>, Error> {
-    let folder = folder.join("fuzz_targets");
-    let entries = fs::read_dir(&folder).doing(|| format!("list {}", folder.display()))?;
-    let mut targets: Vec<String> = entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.strip_suffix(".rs").map(str::to_owned))
-        .collect();
-    targets.sort();
-    Ok(targets)
 }
 
 fn one(context: &Context, name: &str, command: &Command) -> Result<Found, Error> {
@@ -160,6 +120,8 @@ pub(super) fn counts_of_cargo(text: &str) -> Option<(u64, u64)> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use super::{Arrival, Owner, PlayRun};
 use crate::cursor::{AfterFailure, Cursor};
-use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
+use crate::evaluate::{Evaluator, Invocation, ItemStep, LoopItem, Plan, Stop};
 use crate::event::{HostResult, Status};
+use crate::variables::View;
 
 /// A task on its way on one host.
 #[derive(Debug, Clone)]
@@ -20,7 +21,12 @@ pub struct Flight {
     pub(crate) position: Position,
     pub(crate) token: u64,
     pub(crate) task: Arc<Task>,
-    pub(crate) handler: bool,
+    /// A handler that its one call makes the host forget.
+    pub(crate) completes: bool,
+    /// Whether a call of its own host said that it changed something.
+    pub(crate) raw_changed: bool,
+    /// Whether its host's helper drops what it was sent behind this.
+    pub(crate) dropping: bool,
     /// Cursor at the task, to go back to if it fails.
     pub(crate) cursor: Cursor,
     pub(crate) plan: Plan,
@@ -32,6 +38,15 @@ pub struct Flight {
     pub(crate) one_by_one: bool,
     /// Job that is polled.
     pub(crate) job: Option<(String, std::time::Instant)>,
+}
+
+impl Flight {
+    /// Whether a failure of this call ends what its session does for the host. The controller
+    /// goes on by itself after failures that it judges, and where the session isn't the host's.
+    pub(super) fn drops_behind(&self, invocation: &Invocation) -> bool {
+        let judged = self.task.failed_when.is_some() || self.one_by_one;
+        !self.plan.keywords.ignore_errors && !judged && super::send::is_own(invocation)
+    }
 }
 
 /// The end of a task on a host, before its effects.
@@ -93,6 +108,10 @@ impl PlayRun<'_> {
             return;
         }
         let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        if let ItemStep::Invoke(invocation) = &item.step {
+            flight.raw_changed |= super::send::is_own(invocation) && is_true(&result, "changed");
+            flight.dropping |= flight.drops_behind(invocation) && is_true(&result, "failed");
+        }
         flight.attempts += 1;
         let attempts = flight.attempts;
         let task = flight.task.clone();
@@ -155,6 +174,14 @@ impl PlayRun<'_> {
         self.hosts.get_mut(host.0)?.flights.iter_mut().find(|flight| flight.token == token)
     }
 
+    /// What a task in flight sees when its result is taken.
+    fn view_of_flight(&self, host: HostIndex, flight: &Flight) -> View {
+        let mut view = self.view(host, &flight.task);
+        view.judged = Some(flight.token);
+        view.includes = Self::include_layers(&flight.cursor);
+        view
+    }
+
     fn after(&mut self, delay: Duration, host: HostIndex, token: u64) {
         let sender = self.shared.sender.clone();
         tokio::spawn(async move {
@@ -214,10 +241,11 @@ impl PlayRun<'_> {
         if task.changed_when.is_none() && task.failed_when.is_none() && task.until.is_none() {
             return Ok(true);
         }
-        let mut view = self.view(owner.host, task);
-        if let Some(flight) = self.flight_mut(owner.host, owner.token) {
-            view.includes = Self::include_layers(&flight.cursor);
-        }
+        let flight = self.flight_mut(owner.host, owner.token).cloned();
+        let mut view = match &flight {
+            Some(flight) => self.view_of_flight(owner.host, flight),
+            None => self.view(owner.host, task),
+        };
         if let Some(item) = item {
             for (name, slot) in item.layer.iter() {
                 view.local.set(name, slot.clone());
@@ -228,7 +256,7 @@ impl PlayRun<'_> {
             seen.entry("failed").or_insert(Json::Bool(false));
             view.local.set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
         }
-        let look = |result: &Object, view: &mut crate::variables::View| {
+        let look = |result: &Object, view: &mut View| {
             if let Some((name, _)) = &task.register {
                 let mut seen = result.clone();
                 seen.entry("failed").or_insert(Json::Bool(false));
@@ -236,7 +264,7 @@ impl PlayRun<'_> {
                     .set_data(name.as_str(), provision_template::from_json(&Json::Object(seen)));
             }
         };
-        let holds = |view: &crate::variables::View, conditions: &[yaml::Node]| {
+        let holds = |view: &View, conditions: &[yaml::Node]| {
             let evaluator = Evaluator::new(task, view.clone());
             evaluator.first_false(conditions).map(|first| first.is_none()).map_err(
                 |stop| match stop {
@@ -289,7 +317,14 @@ impl PlayRun<'_> {
             Ok(_) => {}
             Err(misuse) => self.complain(Some(misuse)),
         }
-        self.apply(index, &flight.position, token, ended.clone(), Some(&flight.task));
+        let notifies = ended.notify;
+        self.apply(index, &flight.position, token, ended.clone());
+        let view = self.view_of_flight(index, &flight);
+        if notifies {
+            self.notify(index, &flight.task, view, flight.raw_changed);
+        } else if flight.raw_changed {
+            self.withdraw(index, &flight.task, view);
+        }
         self.settle_passes(index);
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
             self.share(&once, &flight.task, &ended);
@@ -316,7 +351,8 @@ impl PlayRun<'_> {
                 learned.learn(facts);
             }
             if ended.notify {
-                self.notify(*other, task);
+                let view = self.view(*other, task);
+                self.notify(*other, task, view, false);
             }
             self.passed(*other);
             self.wake(*other);
@@ -325,19 +361,23 @@ impl PlayRun<'_> {
 
     /// Passed steps that nothing can undo any more take effect.
     pub(crate) fn settle_passes(&mut self, index: HostIndex) {
+        let first = self.host(index).and_then(|host| host.flights.front());
+        let first = first.map(|flight| flight.position.clone());
+        self.settle_passes_before(index, first.as_ref());
+    }
+
+    /// Passed steps before a position take effect; all of them if there is none.
+    fn settle_passes_before(&mut self, index: HostIndex, end: Option<&Position>) {
         loop {
             let Some(host) = self.hosts.get_mut(index.0) else { return };
-            let first_flight = host.flights.front().map(|flight| flight.position.clone());
-            let ready = host
-                .passes
-                .front()
-                .is_some_and(|pass| first_flight.as_ref().is_none_or(|at| pass.position < *at));
-            if !ready {
+            let first = host.passes.front();
+            if first.is_none_or(|pass| end.is_some_and(|end| pass.position >= *end)) {
                 return;
             }
             let Some(pass) = host.passes.pop_front() else { return };
+            self.forget_handlers(index, pass.completes);
             if let Some(ended) = pass.effect {
-                self.apply(index, &pass.position, pass.token, ended, None);
+                self.apply(index, &pass.position, pass.token, ended);
             } else if let Some(host) = self.hosts.get(index.0) {
                 host.variables.learned.settle(pass.token);
             }
@@ -345,14 +385,7 @@ impl PlayRun<'_> {
     }
 
     /// Shows a result and makes its effects known.
-    fn apply(
-        &mut self,
-        index: HostIndex,
-        position: &Position,
-        token: u64,
-        ended: Ended,
-        task: Option<&Arc<Task>>,
-    ) {
+    fn apply(&mut self, index: HostIndex, position: &Position, token: u64, ended: Ended) {
         let Some(host) = self.hosts.get(index.0) else { return };
         let name = host.variables.name.clone();
         let learned = &host.variables.learned;
@@ -371,9 +404,6 @@ impl PlayRun<'_> {
                 None => learned.learn(facts),
                 Some(other) => self.shared.world.host_or_new(other).learned.learn(facts),
             }
-        }
-        if let (true, Some(task)) = (ended.notify, task) {
-            self.notify(index, task);
         }
         self.show(position, &name, ended);
     }
@@ -414,23 +444,30 @@ impl PlayRun<'_> {
             Err(misuse) => self.complain(Some(misuse)),
         }
         // Passes before it are final now; those behind it never happened.
-        self.settle_passes(index);
+        self.settle_passes_before(index, Some(&flight.position));
         let fatal = flight.plan.keywords.any_errors_fatal;
         let result = registered(&ended.result);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         for later in host.flights.drain(..) {
             host.variables.learned.settle(later.token);
         }
+        let mut ran = std::mem::take(&mut host.ran_handlers);
         for later in host.passes.drain(..) {
             host.variables.learned.settle(later.token);
+            ran.extend(later.completes);
         }
+        ran.retain(|(position, _)| *position < flight.position);
         host.ahead = None;
         host.at_end = false;
         host.cursor = flight.cursor.clone();
         let session = host.session.clone();
         self.owners.retain(|_, owner| owner.host != index);
         self.shared.pool.next_generation(&session);
-        self.apply(index, &flight.position, flight.token, ended, None);
+        if flight.dropping {
+            self.send_again(&session);
+        }
+        self.forget_handlers(index, ran);
+        self.apply(index, &flight.position, flight.token, ended);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let name = host.variables.name.clone();
         match host.cursor.fail() {

@@ -5,8 +5,12 @@ use std::sync::Arc;
 use provision_plan::{HostIndex, Position};
 use provision_playbook::model::{Handler, Task};
 
-use super::PlayRun;
+use provision_protocol::Call;
+
+use super::{Pass, PlayRun, RanHandler};
 use crate::cursor::Items;
+use crate::evaluate::Evaluator;
+use crate::variables::View;
 
 /// The name by which a handler is remembered on hosts between runs.
 fn key_of(handler: &Handler) -> String {
@@ -23,23 +27,63 @@ fn key_of(handler: &Handler) -> String {
 }
 
 impl PlayRun<'_> {
-    /// A changed result notifies the task's handlers.
-    pub(super) fn notify(&mut self, index: HostIndex, task: &Arc<Task>) {
-        let numbers = self.notified_by(index, task);
+    /// A changed result notifies the task's handlers. `recorded`: the call that changed something
+    /// has made the host remember them already.
+    pub(super) fn notify(
+        &mut self,
+        index: HostIndex,
+        task: &Arc<Task>,
+        view: View,
+        recorded: bool,
+    ) {
+        let numbers = self.notified_by(task, view);
+        if !recorded {
+            let keys = self.keys_of(&numbers);
+            self.remember(index, keys, Vec::new());
+        }
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.notified.extend(numbers);
         }
     }
 
+    /// What a host remembers because its call changed something, while the task as a whole did
+    /// not (`changed_when`), is forgotten.
+    pub(super) fn withdraw(&mut self, index: HostIndex, task: &Arc<Task>, view: View) {
+        let mut numbers = self.notified_by(task, view);
+        if let Some(host) = self.host(index) {
+            numbers.retain(|number| !host.notified.contains(number));
+        }
+        let keys = self.keys_of(&numbers);
+        self.remember(index, Vec::new(), keys);
+    }
+
+    /// Has a host remember or forget handlers, behind everything that was sent to it.
+    fn remember(&mut self, index: HostIndex, notify: Vec<String>, completes: Vec<String>) {
+        let checks = self.shared.world.settings.check;
+        let Some(host) = self.host(index) else { return };
+        if checks || (notify.is_empty() && completes.is_empty()) {
+            return;
+        }
+        let session = host.session.clone();
+        let call = Call::remembering(notify, completes);
+        self.shared.pool.send(&session, call, Vec::new());
+    }
+
+    fn keys_of(&self, numbers: &[u32]) -> Vec<String> {
+        let handlers = numbers.iter().filter_map(|number| self.handlers.get(*number as usize));
+        handlers.map(|handler| key_of(handler)).collect()
+    }
+
     /// Numbers of the handlers that a task notifies. A name means the last handler of that name;
     /// a topic means all that listen.
-    fn notified_by(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<u32> {
+    fn notified_by(&mut self, task: &Arc<Task>, view: View) -> Vec<u32> {
         if task.notify.is_empty() {
             return Vec::new();
         }
         let mut numbers = Vec::new();
-        for node in &task.notify.clone() {
-            let Ok(value) = self.evaluator(index, task).value(node) else { continue };
+        let evaluator = Evaluator::new(task, view);
+        for node in &task.notify {
+            let Ok(value) = evaluator.value(node) else { continue };
             let names: Vec<String> = match value.kind() {
                 minijinja::value::ValueKind::Seq => value
                     .try_iter()
@@ -81,11 +125,9 @@ impl PlayRun<'_> {
 
     /// Names under which the host remembers the handlers that a call may notify.
     pub(super) fn handler_keys(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<String> {
-        let numbers = self.notified_by(index, task);
-        numbers
-            .into_iter()
-            .filter_map(|number| self.handlers.get(number as usize).map(|h| key_of(h)))
-            .collect()
+        let view = self.view(index, task);
+        let numbers = self.notified_by(task, view);
+        self.keys_of(&numbers)
     }
 
     /// What the host forgets when the handler at this position has run.
@@ -100,6 +142,9 @@ impl PlayRun<'_> {
 
     /// Handlers that an earlier run left notified on this host count as notified now.
     pub(super) fn take_left_notified(&mut self, index: HostIndex) {
+        if self.leaves_handlers {
+            return;
+        }
         let Some(name) = self.host(index).map(|host| host.variables.name.clone()) else { return };
         let Some(left) = self.shared.left_notified.get_mut(&name) else { return };
         let mut taken = Vec::new();
@@ -153,14 +198,9 @@ impl PlayRun<'_> {
     /// Whether the handler at this position is (still) notified on the host.
     pub(super) fn handler_still_wanted(&self, index: HostIndex, position: &Position) -> bool {
         let Some(host) = self.host(index) else { return false };
-        let directly = host
-            .cursor
-            .frames()
-            .last()
-            .is_some_and(|frame| matches!(frame.items, Items::Handlers(_)));
         let number = position.numbers().last().copied().unwrap_or(u32::MAX);
         // Inside what a handler included, everything runs.
-        !directly || host.notified.contains(&number)
+        !host.cursor.is_at_handler() || host.notified.contains(&number)
     }
 
     /// Whether a handler that is on its way may yet notify another one.
@@ -169,11 +209,45 @@ impl PlayRun<'_> {
             .is_some_and(|host| host.flights.iter().any(|flight| !flight.task.notify.is_empty()))
     }
 
-    /// The handler at this position runs: it is not notified any more.
-    pub(super) fn handler_runs(&mut self, index: HostIndex, position: &Position) {
-        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
-        if let Some(host) = self.hosts.get_mut(index.0) {
-            host.notified.remove(&number);
+    /// If the current step is a handler, it runs and is not notified any more. `in_call`: its own
+    /// call makes the host forget it.
+    pub(super) fn handler_runs(&mut self, index: HostIndex, position: &Position, in_call: bool) {
+        let keys = self.keys_of_handler(position);
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        if !host.cursor.is_at_handler() {
+            return;
         }
+        let number = position.numbers().last().copied().unwrap_or(u32::MAX);
+        host.notified.remove(&number);
+        if !in_call {
+            host.ran_handlers.extend(keys.into_iter().map(|key| (position.clone(), key)));
+        }
+    }
+
+    /// If a flush is behind the host, what ran in it is to be forgotten when it can't fail any
+    /// more.
+    pub(super) fn end_flush(&mut self, index: HostIndex) {
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
+        let Some((last, _)) = host.ran_handlers.last() else { return };
+        if host.cursor.is_in_flush() {
+            return;
+        }
+        // Behind all handlers of the flush and everything that they included.
+        let (_, flush) = last.numbers().split_last().unwrap_or((&0, &[]));
+        let flush = flush.iter().fold(Position::root(), |position, number| position.child(*number));
+        let position = flush.child(u32::MAX);
+        let completes = std::mem::take(&mut host.ran_handlers);
+        let token = host.next_token;
+        host.next_token += 1;
+        host.passes.push_back(Pass { position, token, effect: None, completes });
+        if host.flights.is_empty() {
+            self.settle_passes(index);
+        }
+    }
+
+    /// Handlers that have run are forgotten.
+    pub(super) fn forget_handlers(&mut self, index: HostIndex, ran: Vec<RanHandler>) {
+        let keys = ran.into_iter().map(|(_, key)| key).collect();
+        self.remember(index, Vec::new(), keys);
     }
 }

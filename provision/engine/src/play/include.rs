@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError};
 use diagnostics::{Diagnostic, Style, render_all};
 use provision_plan::{HostIndex, Position};
 use provision_playbook::RoleFiles;
+use provision_playbook::files::Files;
 use provision_playbook::model::{Include, Item, Task, TaskId};
 use yaml::Node;
 
@@ -103,6 +104,9 @@ impl PlayRun<'_> {
         result.insert("skip_reason".into(), "Conditional result was False".into());
         result.insert("false_condition".into(), condition.as_str().into());
         let ended = Ended::local(Status::Skipped, result, Some(condition), task);
+        if let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) {
+            self.handler_runs(index, &ahead.position, false);
+        }
         self.pass(index, task, ended);
     }
 
@@ -113,6 +117,7 @@ impl PlayRun<'_> {
         task: &Arc<Task>,
         expansions: Vec<Expansion>,
     ) {
+        self.handler_runs(index, position, false);
         let mut result = provision_protocol::Object::new();
         result.insert("changed".into(), false.into());
         let is_role = matches!(task.include, Some(Include::Role { .. }));
@@ -130,6 +135,7 @@ impl PlayRun<'_> {
             position: position.clone(),
             token,
             effect: (!is_role).then_some(ended),
+            completes: Vec::new(),
         });
         host.cursor.enter(Items::Expansions(Arc::new(expansions)), position.clone());
         self.passed(index);

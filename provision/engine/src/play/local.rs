@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::files::FileKind;
+use provision_playbook::files::{FileKind, Files};
 use provision_playbook::model::Task;
 use provision_protocol::Object;
 use provision_protocol::modules::ModuleScope;
@@ -142,13 +142,7 @@ impl PlayRun<'_> {
             return Ok(true);
         }
         let ended = ended_of_items(task, plan, results, sets, include, facts, shown);
-        if let Some(host) = self.host(index)
-            && host.ahead.as_ref().is_some_and(|ahead| {
-                matches!(ahead.kind, super::AheadKind::Task { handler: true, .. })
-            })
-        {
-            self.handler_runs(index, position);
-        }
+        self.handler_runs(index, position, false);
         self.pass(index, task, ended);
         Ok(true)
     }

@@ -99,7 +99,13 @@ pub(crate) struct Pass {
     pub position: Position,
     pub token: u64,
     pub effect: Option<flight::Ended>,
+    /// Handlers that have run by then.
+    pub completes: Vec<RanHandler>,
 }
+
+/// A handler that has run, or is on its way, and that its own call does not make forgotten: where
+/// it stood, and its name in the host's memory.
+pub(crate) type RanHandler = (Position, String);
 
 /// A host in the play.
 pub(crate) struct HostRun {
@@ -111,6 +117,8 @@ pub(crate) struct HostRun {
     pub flights: VecDeque<Flight>,
     pub passes: VecDeque<Pass>,
     pub notified: BTreeSet<u32>,
+    /// Handlers of the current flush that the host must be told to forget.
+    pub ran_handlers: Vec<RanHandler>,
     pub roles_done: HashSet<RoleIdentity>,
     pub next_token: u64,
     pub at_end: bool,
@@ -133,6 +141,8 @@ pub struct PlayRun<'a> {
     pub(crate) ended: bool,
     /// Hosts to be looked at again.
     pub(crate) woken: Vec<HostIndex>,
+    /// Whether handlers that an earlier run left notified stay so.
+    pub(crate) leaves_handlers: bool,
 }
 
 /// Who waits for a call's result.
@@ -167,6 +177,7 @@ impl<'a> PlayRun<'a> {
                     flights: VecDeque::new(),
                     passes: VecDeque::new(),
                     notified: BTreeSet::new(),
+                    ran_handlers: Vec::new(),
                     roles_done: HashSet::new(),
                     next_token: 1,
                     at_end: false,
@@ -185,9 +196,17 @@ impl<'a> PlayRun<'a> {
             failed_hosts: 0,
             ended: false,
             woken: Vec::new(),
+            leaves_handlers: false,
             shared,
             state,
         }
+    }
+
+    /// Handlers that an earlier run left notified stay notified: this play only looks, or is about
+    /// other things.
+    #[must_use]
+    pub fn leaving_handlers(self) -> Self {
+        PlayRun { leaves_handlers: true, ..self }
     }
 
     /// Classifies everything below some items, and all handlers.
@@ -443,9 +462,11 @@ impl<'a> PlayRun<'a> {
         // Under a failure limit, every task of the play ends everywhere before the next begins.
         let limited = self.state.play.max_fail_percentage.is_some();
         let scope = if limited { Scope::World } else { class.scope };
+        // All hosts begin the task before any of them can fail.
+        let flow = if limited { Flow::Alone } else { class.flow };
         let world = scope == Scope::World || class.evaluation == Scope::World || class.once;
         self.horizon.classify(task.id, world);
-        (scope, class.evaluation, class.flow, class.once)
+        (scope, class.evaluation, flow, class.once)
     }
 
     /// Asks that a host is looked at again.

@@ -54,11 +54,20 @@ impl PlayRun<'_> {
             | ItemStep::Invoke(_)
             | ItemStep::Local { .. } => None,
         });
+        let completes = !one_by_one && !plan.looped && task.failed_when.is_none() && {
+            let calls = plan.items.iter().filter_map(|item| match &item.step {
+                ItemStep::Invoke(invocation) => Some(is_own(invocation)),
+                _ => None,
+            });
+            calls.collect::<Vec<bool>>() == [true]
+        };
         let flight = Flight {
             position: position.clone(),
             token,
             task: task.clone(),
-            handler,
+            completes: completes && handler && host.cursor.is_at_handler(),
+            raw_changed: false,
+            dropping: false,
             cursor: host.cursor.clone(),
             results: results.collect(),
             plan,
@@ -68,9 +77,7 @@ impl PlayRun<'_> {
         };
         host.flights.push_back(flight);
         host.cursor.advance();
-        if handler {
-            self.handler_runs(index, position);
-        }
+        self.handler_runs(index, position, completes);
         self.take_finished(index, token);
         self.send_items(index, token);
     }
@@ -125,6 +132,36 @@ impl PlayRun<'_> {
         }
     }
 
+    /// The helper of this session drops what other hosts have sent behind a failure of one host
+    /// (several hosts may be this machine, or have it work for them): that is sent again.
+    pub(super) fn send_again(&mut self, session: &SessionKey) {
+        let mut dropped: Vec<(u64, Owner)> = self
+            .owners
+            .iter()
+            .filter(|((key, _), _)| key == session)
+            .map(|((_, id), owner)| (*id, *owner))
+            .collect();
+        dropped.sort_by_key(|(id, _)| *id);
+        let mut number: Option<(HostIndex, u64, u64)> = None;
+        for (id, owner) in dropped {
+            self.owners.remove(&(session.clone(), id));
+            let flights = self.host(owner.host).map(|host| &host.flights);
+            let flight =
+                flights.and_then(|flights| flights.iter().find(|f| f.token == owner.token));
+            let Some(flight) = flight.cloned() else { continue };
+            let item = flight.plan.items.get(owner.item).map(|item| &item.step);
+            let Some(ItemStep::Invoke(invocation)) = item else { continue };
+            let task = match number {
+                Some((host, token, task)) if (host, token) == (owner.host, owner.token) => task,
+                _ => self.shared.pool.next_task(session),
+            };
+            number = Some((owner.host, owner.token, task));
+            let call = self.call(owner.host, &flight, invocation, task);
+            let id = self.shared.pool.send(session, call, invocation.contents.clone());
+            self.owners.insert((session.clone(), id), owner);
+        }
+    }
+
     fn session_of(
         &mut self,
         own: &SessionKey,
@@ -152,12 +189,11 @@ impl PlayRun<'_> {
     ) -> Call {
         let keywords = &flight.plan.keywords;
         let polled = flight.job.as_ref().map(|(job, _)| job.clone());
-        let judged = flight.task.failed_when.is_some() || flight.one_by_one;
-        let notify = match invocation.check {
+        let notify = match invocation.check || !is_own(invocation) {
             true => Vec::new(),
             false => self.handler_keys(index, &flight.task),
         };
-        let completes = match flight.handler && !invocation.check {
+        let completes = match flight.completes && !invocation.check {
             true => self.keys_of_handler(&flight.position),
             false => Vec::new(),
         };
@@ -165,7 +201,7 @@ impl PlayRun<'_> {
             id: 0,
             task,
             generation: 0,
-            ignore_failure: keywords.ignore_errors || judged || invocation.delegate.is_some(),
+            ignore_failure: !flight.drops_behind(invocation),
             module: invocation.module.name.to_owned(),
             arguments: invocation.arguments.clone(),
             r#become: invocation.r#become.clone(),
@@ -190,4 +226,9 @@ impl PlayRun<'_> {
         }
         call
     }
+}
+
+/// Whether a call goes to the host whose task it is: only there are its handlers remembered.
+pub(super) fn is_own(invocation: &Invocation) -> bool {
+    invocation.delegate.is_none() && !invocation.local
 }

@@ -49,13 +49,20 @@ impl PlayRun<'_> {
         let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
         let mut cursor = host.cursor.clone();
         let next = cursor.find_next();
+        if matches!(next, Next::Failed) && !host.flights.is_empty() {
+            // It leaves together with its last result, which may yet lead elsewhere.
+            return Going::Waits;
+        }
         host.cursor = cursor;
+        self.end_flush(index);
+        let Some(host) = self.hosts.get_mut(index.0) else { return Going::Waits };
         match next {
             Next::End => self.come_to_end(index),
             Next::Failed => {
-                // The failure was counted when it happened; an `always` ran since.
+                // The failure was counted when it happened; an `always` ran since. Not being in
+                // the way any more is progress for others.
                 self.drop_host(index, false);
-                Going::Waits
+                Going::On
             }
             Next::RoleEnd(role) => {
                 host.roles_done.insert(role.identity);
@@ -173,10 +180,17 @@ impl PlayRun<'_> {
             }
             AheadKind::Task { ref task, handler } => {
                 let task = task.clone();
+                // `hostvars` and `vars` can't say that a value is still to come.
+                let (_, evaluation, ..) = self.classify(&task);
+                let busy = self.host(index).is_some_and(|host| !host.flights.is_empty());
+                if evaluation == Scope::World && busy {
+                    return Going::Waits;
+                }
+                // Whether it runs, and that it runs once, depends on what is notified before it.
+                if handler && self.may_still_be_notified(index) {
+                    return Going::Waits;
+                }
                 if handler && !self.handler_still_wanted(index, &ahead.position) {
-                    if self.may_still_be_notified(index) {
-                        return Going::Waits;
-                    }
                     self.pass_silently(index);
                     return Going::On;
                 }
@@ -214,9 +228,7 @@ impl PlayRun<'_> {
             && plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. }));
         if all_skipped || plan.items.is_empty() {
             let ended = self.skip_result(task, &plan);
-            if handler {
-                self.handler_runs(index, &ahead.position);
-            }
+            self.handler_runs(index, &ahead.position, false);
             self.pass(index, task, ended);
             return Going::On;
         }
@@ -304,7 +316,8 @@ impl PlayRun<'_> {
             host.variables.learned.expect(name, token);
         }
         let shared = once.then(|| ended.clone());
-        host.passes.push_back(Pass { position, token, effect: Some(ended) });
+        let completes = Vec::new();
+        host.passes.push_back(Pass { position, token, effect: Some(ended), completes });
         host.cursor.advance();
         self.passed(index);
         if let Some(ended) = shared {
@@ -353,6 +366,7 @@ impl PlayRun<'_> {
             includes,
             local: Layer::default(),
             folder: Some(task.folder.clone()),
+            judged: None,
         }
     }
 

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 
 use crate::event::{Event, Status};
 use crate::report::Sink;
-use crate::run::{HostEnd, Run, RunOptions};
+use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
@@ -143,20 +143,18 @@ impl Sink for KeepFailures {
 
 impl Releases {
     /// Begins a run; no host is contacted yet.
-    ///
-    /// # Errors
-    /// When the SSH client can't be set up.
+    #[must_use]
     pub fn begin(
         prepared: Prepared,
         options: RunOptions,
         sink: Box<dyn Sink>,
         interrupts: mpsc::UnboundedReceiver<()>,
-    ) -> Result<Self, String> {
+    ) -> Self {
         let failures = Failures::default();
         let sink = KeepFailures { failures: failures.clone(), task: String::new(), next: sink };
-        let (run, playbooks, _) = Run::begin(prepared.loaded, options, Box::new(sink), interrupts)?;
+        let (run, playbooks, _) = Run::begin(prepared.loaded, options, Box::new(sink), interrupts);
         let plays = playbooks.into_iter().flat_map(|playbook| playbook.plays).collect();
-        Ok(Releases { run, components: prepared.components, plays, failures })
+        Releases { run, components: prepared.components, plays, failures }
     }
 
     /// Name of the run.
@@ -186,7 +184,15 @@ impl Releases {
         let Some(play) = self.plays.get(plays::number_of(component, kind)).cloned() else {
             return BTreeMap::new();
         };
-        self.run.play_on(&play, hosts, variables).await
+        // A restart that is still due belongs to the step that takes this member alone: whoever
+        // looks at all members, or stages on all, must not restart them all.
+        let left = match kind {
+            PlayKind::ObserveVoters | PlayKind::ObserveWorkers | PlayKind::Stage => {
+                LeftHandlers::Leave
+            }
+            PlayKind::Take | PlayKind::Start => LeftHandlers::Run,
+        };
+        self.run.play_on(&play, hosts, variables, left).await
     }
 
     /// Asks all members of a component.

@@ -60,9 +60,9 @@ pub enum PrepareFailure {
 /// Names of the components whose roles stand beside the playbooks.
 #[must_use]
 pub fn components(playbooks: &Path) -> Vec<String> {
-    let roles = Disk.list(&playbooks.join("roles"));
+    let roles = Disk::default().list(&playbooks.join("roles"));
     let is_component =
-        |role: &PathBuf| Disk.kind(&role.join("component.yml")) == Some(FileKind::File);
+        |role: &PathBuf| Disk::default().kind(&role.join("component.yml")) == Some(FileKind::File);
     let name = |role: PathBuf| role.file_name().map(|name| name.to_string_lossy().into_owned());
     roles.into_iter().filter(is_component).filter_map(name).collect()
 }
@@ -85,8 +85,9 @@ pub fn prepare(
     let mut definitions = Vec::new();
     for name in names {
         let path = playbooks.join("roles").join(name).join("component.yml");
-        let read =
-            Disk.read(&path).map_err(|message| vec![Diagnostic::error("component", message)]);
+        let read = Disk::default()
+            .read(&path)
+            .map_err(|message| vec![Diagnostic::error("component", message)]);
         let read =
             read.and_then(|text| read_definition(&path.display().to_string(), &text, &mut sources));
         match read {
@@ -99,7 +100,7 @@ pub fn prepare(
         return Err(PrepareFailure::Invalid(Box::new(failure)));
     }
     let (playbook, texts) = plays::texts(playbooks, &definitions);
-    let request = LoadRequest { playbooks: vec![playbook.clone()], texts, ..request.clone() };
+    let request = LoadRequest { playbooks: vec![playbook], texts, ..request.clone() };
     let loaded = load(&request).map_err(PrepareFailure::Invalid)?;
     let inventory_digest = inventory_digest(loaded.loader.sources(), playbooks);
     let components = definitions
@@ -138,15 +139,15 @@ fn role_digest(role: &Path) -> String {
         .iter()
         .map(|path| {
             let name = path.strip_prefix(role).unwrap_or(path).display().to_string();
-            (name, Disk.read(path).unwrap_or_default())
+            (name, Disk::default().read(path).unwrap_or_default())
         })
         .collect();
     digest_of(texts.iter().map(|(name, text)| (name.as_str(), text.as_bytes())))
 }
 
 fn collect(folder: &Path, depth: u32, files: &mut Vec<PathBuf>) {
-    for path in Disk.list(folder) {
-        match Disk.kind(&path) {
+    for path in Disk::default().list(folder) {
+        match Disk::default().kind(&path) {
             Some(FileKind::Folder) if depth > 0 => collect(&path, depth - 1, files),
             Some(FileKind::File) => files.push(path),
             Some(FileKind::Folder) | None => {}

@@ -11,9 +11,9 @@ use yaml::Node;
 #[derive(Debug, Clone)]
 pub(crate) struct Offsets {
     whole: Span,
-    /// For each byte of the text the byte in the source, relative to the start of the scalar;
-    /// empty if the texts could not be aligned.
-    map: Vec<usize>,
+    /// For each byte of the text where its character begins and ends in the source, relative to the
+    /// start of the scalar; empty if the texts could not be aligned.
+    map: Vec<(usize, usize)>,
 }
 
 impl Offsets {
@@ -28,18 +28,18 @@ impl Offsets {
     pub(crate) fn span(&self, start: usize, end: usize) -> Span {
         let last = end.max(start + 1) - 1;
         match (self.map.get(start), self.map.get(last)) {
-            (Some(first), Some(last)) => {
-                let length = if end > start { last + 1 - first.min(last) } else { 0 };
+            (Some((first, _)), Some((_, last))) => {
+                let length = if end > start { last.saturating_sub(*first) } else { 0 };
                 self.whole.slice(*first, length)
             }
             // The end of the text, e.g. an unexpected end of a template.
-            (Some(first), None) => self.whole.slice(*first, usize::MAX),
+            (Some((first, _)), None) => self.whole.slice(*first, usize::MAX),
             _ => self.whole,
         }
     }
 }
 
-fn align(text: &str, raw: &str) -> Option<Vec<usize>> {
+fn align(text: &str, raw: &str) -> Option<Vec<(usize, usize)>> {
     let mut map = Vec::with_capacity(text.len());
     let mut at = 0;
     if raw.starts_with(['|', '>']) {
@@ -56,14 +56,18 @@ fn align(text: &str, raw: &str) -> Option<Vec<usize>> {
             find(raw, at, character)
         };
         let place = found.unwrap_or(at);
-        for _ in 0..character.len_utf8() {
-            map.push(place);
+        let mut written = raw.get(place..)?.chars();
+        let first = written.next();
+        let mut end = place + first.map_or(0, char::len_utf8);
+        // A character written as an escape takes the one behind the backslash, too.
+        if found.is_some() && first == Some('\\') && character != '\\' {
+            end += written.next().map_or(0, char::len_utf8);
         }
-        if let Some(place) = found {
-            let written = raw.get(place..)?.chars().next();
-            // A blank written as an escape takes two bytes.
-            let escaped = written == Some('\\') && character != '\\';
-            at = place + if escaped { 2 } else { written.map_or(1, char::len_utf8) };
+        for _ in 0..character.len_utf8() {
+            map.push((place, end));
+        }
+        if found.is_some() {
+            at = end;
         }
     }
     Some(map)
@@ -106,6 +110,8 @@ mod tests {
         assert_eq!(located("|\n    one\n    two three\n", "one\ntwo three\n", "three"), "three");
         assert_eq!(located(">-\n    one\n    two three\n", "one two three", "three"), "three");
         assert_eq!(located("\"a\\\"b\\\" c\"", "a\"b\" c", "c"), "c");
+        assert_eq!(located("\"é = ü\"", "é = ü", "ü"), "ü");
+        assert_eq!(located("\"\\ä b\"", " b", "b"), "b");
         assert_eq!(located("one\n    two three", "one two three", "three"), "three");
     }
 }

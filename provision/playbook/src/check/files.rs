@@ -9,6 +9,7 @@ use crate::check::survey::{Survey, Surveyed, constant, softened};
 use crate::loader::{Loader, constant_boolean};
 use crate::model::Task;
 use crate::templating::TextKind;
+use crate::vault::{SECRET_FILE_BYTES, refused};
 
 /// A file on the controller that a task needs.
 struct Needed<'a> {
@@ -59,17 +60,44 @@ impl Loader {
             Needs::Variables if !self.is_folder(&path) => {
                 self.variables_file(&path, Some(needed.node.span));
             }
+            Needs::File if !self.is_folder(&path) && decrypts(task) => {
+                self.check_encrypted_file(&path, needed.node.span, soft);
+            }
             _ => {}
         }
     }
 }
 
 impl Loader {
+    /// Reports an encrypted file that none of the passwords opens.
+    fn check_encrypted_file(&mut self, path: &Path, asked: Span, soft: bool) {
+        if !self.files().is_encrypted(path) {
+            return;
+        }
+        // What can't be read now is reported by the task.
+        let Ok(text) = self.files().read(path) else { return };
+        let error = match self.files().open_vault(&text) {
+            Err(error) => error,
+            Ok(opened) => {
+                // Known from the beginning: a host may have it already and show it.
+                let plain = opened.expose_text().filter(|plain| plain.len() <= SECRET_FILE_BYTES);
+                plain.into_iter().for_each(|plain| self.files().keep_secret(plain));
+                return;
+            }
+        };
+        let name = path.display().to_string();
+        let source = self.sources_mut().add(name.clone(), text.as_str());
+        let span = Span::new(source, 0, text.len());
+        let diagnostic =
+            refused(&format!("`{name}`"), &text, span, &error).also(asked, "used here");
+        self.report(if soft { softened(diagnostic) } else { diagnostic });
+    }
+
     /// Reports a syntax error of a template file.
     fn check_template_file(&mut self, path: &Path, asked: Span, soft: bool) {
         let Some((text, source)) = self.template_text(path) else { return };
         let Some(fault) = self.templates().check(&text, TextKind::File) else { return };
-        let (start, end) = fault.range.unwrap_or((0, 1));
+        let (start, end) = fault.range.unwrap_or((0, 0));
         let diagnostic = Diagnostic::error("template-syntax", fault.message)
             .at(Span::new(source, start, end), "in this template")
             .also(asked, "used here")
@@ -114,6 +142,14 @@ fn needed(task: &Task) -> Option<Needed<'_>> {
     let elsewhere = name.contains("://") || name.starts_with('~') || name.starts_with('"');
     let is_text = matches!(node.value, NodeValue::String(_));
     (is_text && !elsewhere && !name.is_empty()).then_some(Needed { subfolder, name, node, kind })
+}
+
+/// Whether a task decrypts its file: yes, unless it says otherwise or only the run can tell.
+fn decrypts(task: &Task) -> bool {
+    match task.arguments.parameters.get("decrypt") {
+        None => task.arguments.splat.is_none(),
+        Some(node) => constant_boolean(Some(node)) == Some(true),
+    }
 }
 
 /// Whether a template task says what its brackets look like: only the run can read the file.

@@ -47,7 +47,7 @@ impl Loader {
         let Some(text) = expression.node.as_str().filter(|text| text.contains("{{")) else {
             return;
         };
-        if expression.node.is_unsafe() {
+        if expression.node.is_data() {
             return;
         }
         let bare = text.trim().strip_prefix("{{").and_then(|rest| rest.strip_suffix("}}"));
@@ -71,7 +71,7 @@ impl Loader {
         kind: TextKind,
         severity: impl Fn(&'static str, String) -> Diagnostic + Copy,
     ) {
-        if node.is_unsafe() || node.tag.as_deref() == Some("!vault") {
+        if node.is_data() {
             return;
         }
         match &node.value {
@@ -98,7 +98,7 @@ impl Loader {
         severity: impl Fn(&'static str, String) -> Diagnostic,
     ) {
         let Some(text) = node.as_str() else { return };
-        if node.is_unsafe() || (kind == TextKind::Template && !is_template(text)) {
+        if node.is_data() || (kind == TextKind::Template && !is_template(text)) {
             return;
         }
         let Some(fault) = self.templates().check(text, kind) else { return };

@@ -126,7 +126,7 @@ impl Loader {
     }
 
     fn check_node_names(&mut self, expression: &Expression<'_>, node: &Node, defined: &Defined) {
-        if node.is_unsafe() {
+        if node.is_data() {
             return;
         }
         match &node.value {

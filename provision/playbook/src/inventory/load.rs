@@ -9,6 +9,7 @@ use yaml::{Node, Schema};
 
 use super::{Inventory, UNGROUPED, address, ini, vars_files, yaml_format};
 use crate::files::{FileKind, Files};
+use crate::vault::{keep_secret, plain_text};
 
 /// Deepest folders of inventories: a link in a circle must end.
 const MAX_FOLDER_DEPTH: usize = 20;
@@ -50,6 +51,7 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
         sources,
         diagnostics: Vec::new(),
         file: None,
+        is_secret: false,
     };
     for argument in arguments {
         match argument {
@@ -75,6 +77,8 @@ pub(super) struct Loader<'run> {
     diagnostics: Vec<Diagnostic>,
     /// The file that is being read.
     file: Option<PathBuf>,
+    /// Whether it is encrypted.
+    is_secret: bool,
 }
 
 impl Loader<'_> {
@@ -115,7 +119,13 @@ impl Loader<'_> {
                 return self.report(Diagnostic::error("inventory-source", message));
             }
         };
-        let source = self.sources.add(shown, text.as_str());
+        let (text, source) = match plain_text(self.files, self.sources, shown, text) {
+            Ok(plain) => {
+                self.is_secret = plain.is_secret;
+                (plain.text, plain.source)
+            }
+            Err(diagnostic) => return self.report(*diagnostic),
+        };
         self.file = Some(path.to_owned());
         if text.starts_with("#!/") {
             return self.report(
@@ -159,6 +169,7 @@ impl Loader<'_> {
     fn host_list(&mut self, list: &str) {
         let source = self.sources.add("<-i>", list);
         self.file = None;
+        self.is_secret = false;
         let mut offset = 0;
         for part in list.split(',') {
             let name = part.trim();
@@ -195,6 +206,9 @@ impl Loader<'_> {
 
     /// Sets a variable; a group's priority is none.
     pub(super) fn set_variable(&mut self, name: &str, key: Node, value: Node) {
+        if self.is_secret {
+            keep_secret(self.files, &value);
+        }
         let is_group = self.inventory.groups.contains_key(name);
         if !is_group || key.as_str() != Some("ansible_group_priority") {
             return self.inventory.set_variable(name, key, value);

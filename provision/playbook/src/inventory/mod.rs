@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use diagnostics::Span;
+use diagnostics::{Diagnostic, Span};
 use indexmap::IndexMap;
 use yaml::{Mapping, Node};
 
@@ -126,6 +126,13 @@ impl Inventory {
     /// The first host of the inventory that is this machine by its name.
     fn named_localhost(&self) -> Option<&Host> {
         self.hosts.values().find(|host| is_localhost(&host.name))
+    }
+
+    /// Why encrypted `group_vars` and `host_vars` can't be used: errors where they concern one of
+    /// the hosts, otherwise warnings.
+    pub fn sealed(&self, concerns: impl Fn(&str) -> bool) -> Vec<Diagnostic> {
+        let folders = self.inventory_folders.iter().chain(&self.playbook_folders);
+        folders.flat_map(|folder| folder.sealed(self, &concerns)).collect()
     }
 
     /// A group by its name.

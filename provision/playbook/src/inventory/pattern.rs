@@ -239,6 +239,8 @@ impl Inventory {
 
 /// A name, a glob or, behind `~`, a regular expression of Python.
 enum Matcher {
+    /// Most patterns; no regular expression has to be compiled for them.
+    Name(String),
     Glob(Regex),
     Python(Box<PythonRegex>),
 }
@@ -250,12 +252,14 @@ impl Matcher {
             Some(expression) => PythonRegex::new(&format!(r"\A(?:{expression})"))
                 .ok()
                 .map(|regex| Matcher::Python(Box::new(regex))),
+            None if !pattern.contains(['*', '?', '[']) => Some(Matcher::Name(pattern.to_owned())),
             None => Regex::new(&glob(pattern)).ok().map(Matcher::Glob),
         }
     }
 
     fn is_match(&self, name: &str) -> bool {
         match self {
+            Matcher::Name(wanted) => wanted == name,
             Matcher::Glob(regex) => regex.is_match(name),
             // A search that gives up (catastrophic backtracking) matches nothing.
             Matcher::Python(regex) => regex.is_match(name).unwrap_or(false),

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Diagnostic, SourceId, Sources, Span};
+use diagnostics::{Diagnostic, Severity, SourceId, Sources};
 use yaml::{Mapping, NodeValue, Schema};
 
 use super::Inventory;
 use crate::files::{FileKind, Files};
+use crate::vault::{keep_secrets, plain_text};
 
 /// Extensions in the order in which Ansible tries them; the first that exists is the one.
 const EXTENSIONS: [&str; 4] = ["", ".yml", ".yaml", ".json"];
@@ -23,6 +24,15 @@ pub(super) struct VarsFolder {
     pub(super) base: PathBuf,
     groups: BTreeMap<String, Vec<VarsFile>>,
     hosts: BTreeMap<String, Vec<VarsFile>>,
+    /// Files that no password opens, and whose they are.
+    sealed: Vec<(Entity, Diagnostic)>,
+}
+
+/// Whose variables a file holds.
+#[derive(Debug, Clone)]
+enum Entity {
+    Group(String),
+    Host(String),
 }
 
 /// One file of variables.
@@ -36,6 +46,27 @@ impl VarsFolder {
     /// Files of a group, weakest first.
     pub(super) fn group(&self, name: &str) -> &[VarsFile] {
         self.groups.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    /// Why encrypted files can't be used: errors for those that concern one of the hosts, warnings
+    /// for the others, whose passwords Ansible doesn't ask for either.
+    pub(super) fn sealed(
+        &self,
+        inventory: &Inventory,
+        concerns: impl Fn(&str) -> bool,
+    ) -> Vec<Diagnostic> {
+        let told = self.sealed.iter().map(|(entity, diagnostic)| {
+            let is_needed = match entity {
+                Entity::Host(name) => concerns(name),
+                Entity::Group(name) => inventory.hosts_of(name).iter().any(|host| concerns(host)),
+            };
+            match is_needed {
+                true => diagnostic.clone(),
+                false => Diagnostic { severity: Severity::Warning, ..diagnostic.clone() }
+                    .note("no host of this run has these variables"),
+            }
+        });
+        told.collect()
     }
 
     /// Files of a host, weakest first.
@@ -52,7 +83,7 @@ pub fn load_playbook_vars(
     files: &dyn Files,
     sources: &mut Sources,
 ) -> Vec<Diagnostic> {
-    let mut reader = Reader { inventory, files, sources, diagnostics: Vec::new() };
+    let mut reader = Reader::new(inventory, files, sources);
     let folders = folders.iter().map(|base| Arc::new(reader.folder(base))).collect();
     let diagnostics = reader.diagnostics;
     inventory.set_playbook_folders(folders);
@@ -67,7 +98,7 @@ pub(super) fn load_folder(
     sources: &mut Sources,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> VarsFolder {
-    let mut reader = Reader { inventory, files, sources, diagnostics: Vec::new() };
+    let mut reader = Reader::new(inventory, files, sources);
     let folder = reader.folder(base);
     diagnostics.append(&mut reader.diagnostics);
     folder
@@ -78,18 +109,37 @@ struct Reader<'run> {
     files: &'run dyn Files,
     sources: &'run mut Sources,
     diagnostics: Vec<Diagnostic>,
+    /// Encrypted files of the entity being read that no password opens.
+    refused: Vec<Diagnostic>,
+    sealed: Vec<(Entity, Diagnostic)>,
+}
+
+impl<'run> Reader<'run> {
+    fn new(inventory: &'run Inventory, files: &'run dyn Files, sources: &'run mut Sources) -> Self {
+        Reader {
+            inventory,
+            files,
+            sources,
+            diagnostics: Vec::new(),
+            refused: Vec::new(),
+            sealed: Vec::new(),
+        }
+    }
 }
 
 impl Reader<'_> {
     fn folder(&mut self, base: &Path) -> VarsFolder {
+        let groups = self.entities(&base.join("group_vars"), Entity::Group, |inventory, name| {
+            inventory.group(name).is_some()
+        });
+        let hosts = self.entities(&base.join("host_vars"), Entity::Host, |inventory, name| {
+            inventory.host(name).is_some()
+        });
         VarsFolder {
             base: base.to_owned(),
-            groups: self.entities(&base.join("group_vars"), |inventory, name| {
-                inventory.group(name).is_some()
-            }),
-            hosts: self.entities(&base.join("host_vars"), |inventory, name| {
-                inventory.host(name).is_some()
-            }),
+            groups,
+            hosts,
+            sealed: std::mem::take(&mut self.sealed),
         }
     }
 
@@ -98,6 +148,7 @@ impl Reader<'_> {
     fn entities(
         &mut self,
         folder: &Path,
+        whose: impl Fn(String) -> Entity,
         exists: impl Fn(&Inventory, &str) -> bool,
     ) -> BTreeMap<String, Vec<VarsFile>> {
         if self.files.kind(folder) != Some(FileKind::Folder) {
@@ -118,6 +169,11 @@ impl Reader<'_> {
                 None => {
                     let before = self.diagnostics.len();
                     let found = self.files_at(&path, 0);
+                    for diagnostic in std::mem::take(&mut self.refused) {
+                        if exists(inventory, &entity) {
+                            self.sealed.push((whose(entity.clone()), diagnostic));
+                        }
+                    }
                     if !exists(inventory, &entity) {
                         self.diagnostics.truncate(before);
                     }
@@ -160,22 +216,22 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let source = self.sources.add(shown, text.as_str());
-        let variables = self.variables(&text, source)?;
+        let plain = match plain_text(self.files, self.sources, shown, text) {
+            Ok(plain) => plain,
+            Err(diagnostic) => {
+                self.refused.push(*diagnostic);
+                return None;
+            }
+        };
+        let variables = self.variables(&plain.text, plain.source)?;
+        if plain.is_secret {
+            keep_secrets(self.files, &variables);
+        }
         Some(VarsFile { path: Arc::new(path.to_owned()), variables: Arc::new(variables) })
     }
 
     /// The mapping of a file; an empty file has none.
     fn variables(&mut self, text: &str, source: SourceId) -> Option<Mapping> {
-        let whole = Span::new(source, 0, text.lines().next().unwrap_or("").len());
-        if text.starts_with("$ANSIBLE_VAULT;") {
-            self.diagnostics.push(
-                Diagnostic::error("vars-file", "this file of variables is encrypted")
-                    .at(whole, "encrypted with Ansible Vault")
-                    .hint("give the vault password"),
-            );
-            return None;
-        }
         let read = yaml::read(text, source, Schema::Ansible);
         self.diagnostics.extend(read.diagnostics);
         let mut documents = read.documents.into_iter();

@@ -16,7 +16,7 @@ impl Loader {
         if around.depth > DEPTH_MOST {
             self.report(
                 Diagnostic::error("too-deep", "blocks and imports are nested too deeply")
-                    .at(list.span.slice(0, 1), format!("over {DEPTH_MOST} levels")),
+                    .at(list.span.slice(0, 0), format!("over {DEPTH_MOST} levels")),
             );
             return items;
         }

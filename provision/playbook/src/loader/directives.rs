@@ -156,7 +156,8 @@ impl Loader {
     }
 
     fn check_choice(&mut self, node: &Node, name: &str, known: &[&str], note: &str) {
-        let Some(given) = node.as_str().filter(|text| !is_template(text)) else { return };
+        let constant = |text: &&str| !is_template(text) && !node.is_vault();
+        let Some(given) = node.as_str().filter(constant) else { return };
         if known.contains(&given) {
             return;
         }

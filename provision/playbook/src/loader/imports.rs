@@ -9,7 +9,7 @@ use yaml::{Mapping, Node};
 use crate::loader::action::Action;
 use crate::loader::directives::constant_boolean;
 use crate::loader::roles::RoleRequest;
-use crate::loader::{IncludedRole, Loader, RoleFiles, Surroundings, present};
+use crate::loader::{IncludedRole, Loader, RoleFiles, Step, Surroundings, present};
 use crate::model::{Context, Directives, Item, Level};
 use crate::paths;
 use crate::templating::is_template;
@@ -80,7 +80,7 @@ impl Loader {
         around: &Surroundings,
         step: PathBuf,
         asked: Span,
-    ) -> Option<Vec<(PathBuf, Span)>> {
+    ) -> Option<Vec<Step>> {
         let earlier = around.trail.iter().find(|(path, _)| *path == step);
         if let Some((_, first)) = earlier {
             let chain: Vec<String> = around
@@ -90,17 +90,22 @@ impl Loader {
                 .map(|(path, _)| path.display().to_string())
                 .chain([step.display().to_string()])
                 .collect();
-            self.report(
-                Diagnostic::error("import-cycle", format!("`{}` imports itself", step.display()))
-                    .at(asked, "imported again here")
-                    .also(*first, "first imported here")
-                    .note(format!("the way round: {}", chain.join(" → ")))
-                    .hint("imports happen before the run; for recursion use `include_tasks` and `when`"),
-            );
+            let message = format!("`{}` imports itself", step.display());
+            let mut diagnostic = Diagnostic::error("import-cycle", message)
+                .at(asked, "imported again here")
+                .note(format!("the way round: {}", chain.join(" → ")))
+                .hint(
+                    "imports happen before the run; for recursion use `include_tasks` and `when`",
+                );
+            // Nobody imports the playbook of the command line.
+            if let Some(first) = first {
+                diagnostic = diagnostic.also(*first, "first imported here");
+            }
+            self.report(diagnostic);
             return None;
         }
         let mut trail = around.trail.clone();
-        trail.push((step, asked));
+        trail.push((step, Some(asked)));
         Some(trail)
     }
 

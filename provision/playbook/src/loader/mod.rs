@@ -117,6 +117,10 @@ struct PlayState {
     variables: Vec<Arc<Mapping>>,
 }
 
+/// A file or role that is being imported, and where that is asked for; nowhere for the playbook of
+/// the command line.
+type Step = (PathBuf, Option<Span>);
+
 /// Where the loader is: what new tasks inherit and where they look for files.
 #[derive(Debug, Clone)]
 struct Surroundings {
@@ -126,7 +130,7 @@ struct Surroundings {
     /// Whether these are handlers.
     handlers: bool,
     /// Files and roles being imported, outermost first, to notice one that imports itself.
-    trail: Vec<(PathBuf, Span)>,
+    trail: Vec<Step>,
     /// Blocks inside blocks.
     depth: usize,
 }
@@ -299,6 +303,10 @@ impl Loader {
     pub fn surveyed(&self) -> Vec<Arc<Task>> {
         let tasks = self.surveys.iter().flat_map(|survey| &survey.tasks);
         tasks.map(|surveyed| Arc::clone(&surveyed.task)).collect()
+    }
+
+    pub(crate) fn files(&self) -> &dyn Files {
+        self.files.as_ref()
     }
 
     pub(crate) fn templates(&self) -> Arc<Templates> {

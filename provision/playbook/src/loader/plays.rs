@@ -12,7 +12,7 @@ use crate::keywords::Places;
 use crate::loader::blocks::head;
 use crate::loader::directives::list;
 use crate::loader::read::Loaded;
-use crate::loader::{Loader, PlayState, Surroundings, present};
+use crate::loader::{Loader, PlayState, Step, Surroundings, present};
 use crate::model::{Context, Directives, Item, Level, Play, RoleUse, Strategy, overlay};
 use crate::paths;
 use crate::templating::is_template;
@@ -23,7 +23,7 @@ struct Inherited {
     vars: Mapping,
     tags: Vec<String>,
     when: Vec<Node>,
-    trail: Vec<(PathBuf, Span)>,
+    trail: Vec<Step>,
 }
 
 /// The old and new names of `import_playbook`.
@@ -37,9 +37,8 @@ const IMPORTS: [&str; 4] = [
 impl Loader {
     /// All plays of a playbook.
     pub(super) fn plays(&mut self, path: &Path) -> Vec<Arc<Play>> {
-        let start = Span::new(diagnostics::SourceId(u32::MAX), 0, 0);
         let inherited =
-            Inherited { trail: vec![(paths::normal(path), start)], ..Inherited::default() };
+            Inherited { trail: vec![(paths::normal(path), None)], ..Inherited::default() };
         self.plays_of(path, None, &inherited)
     }
 
@@ -66,7 +65,7 @@ impl Loader {
                     "not-a-list",
                     format!("a playbook is a list of plays, not {}", node.kind()),
                 )
-                .at(node.span.slice(0, 1), "the list should begin here")
+                .at(node.span.slice(0, 0), "the list should begin here")
                 .hint("begin each play with `- `: `- hosts: all`"),
             );
             return Vec::new();

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use diagnostics::{Diagnostic, SourceId, Span};
+use diagnostics::{Diagnostic, Source, SourceId, Span};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
 use crate::files::FileKind;
 use crate::loader::Loader;
 use crate::paths::normal;
+use crate::vault::{keep_secrets, plain_text};
 
 /// A file that was read.
 #[derive(Debug, Clone)]
@@ -44,15 +45,15 @@ impl Loader {
                 return Loaded::Failed;
             }
         };
-        let source = self.sources.add(path.display().to_string(), text.as_str());
-        if text.starts_with("$ANSIBLE_VAULT;") {
-            self.report(
-                Diagnostic::error("vault", "files encrypted with ansible-vault can't be read yet")
-                    .at(Span::new(source, 0, 14), "encrypted")
-                    .hint("decrypt it, or pass the secret with `-e @file` from a protected file"),
-            );
-            return Loaded::Failed;
-        }
+        let name = path.display().to_string();
+        let files = Arc::clone(&self.files);
+        let (text, source) = match plain_text(files.as_ref(), &mut self.sources, name, text) {
+            Ok(plain) => (plain.text, plain.source),
+            Err(diagnostic) => {
+                self.report(*diagnostic);
+                return Loaded::Failed;
+            }
+        };
         let read = yaml::read(&text, source, Schema::Ansible);
         let usable = read.is_usable();
         for diagnostic in read.diagnostics {
@@ -128,7 +129,7 @@ impl Loader {
                         "not-a-list",
                         format!("a file of tasks holds a list, not {}", node.kind()),
                     )
-                    .at(node.span.slice(0, 1), "the list should begin here")
+                    .at(node.span.slice(0, 0), "the list should begin here")
                     .hint("begin each task with `- `"),
                 );
                 None
@@ -142,6 +143,9 @@ impl Loader {
             Loaded::Failed | Loaded::Empty(_) => Mapping::default(),
             Loaded::Document(node) => match &node.value {
                 NodeValue::Mapping(mapping) => {
+                    if self.sources.get(node.span.source).is_some_and(Source::is_secret) {
+                        keep_secrets(self.files.as_ref(), mapping);
+                    }
                     self.check_variable_names(mapping);
                     self.check_values(mapping);
                     mapping.clone()
@@ -152,7 +156,7 @@ impl Loader {
                             "not-a-mapping",
                             format!("a file of variables holds a mapping, not {}", node.kind()),
                         )
-                        .at(node.span.slice(0, 1), "`name: value` lines should begin here"),
+                        .at(node.span.slice(0, 0), "`name: value` lines should begin here"),
                     );
                     Mapping::default()
                 }
@@ -166,10 +170,18 @@ impl Loader {
         if let Some(known) = self.template_files.get(&key) {
             return known.clone();
         }
-        let text = self.files.read(path).ok().map(|text| {
-            let text: Arc<str> = text.into();
-            (Arc::clone(&text), self.sources.add(path.display().to_string(), text))
-        });
+        let name = path.display().to_string();
+        let files = Arc::clone(&self.files);
+        let text = match files.read(path) {
+            Ok(text) => match plain_text(files.as_ref(), &mut self.sources, name, text) {
+                Ok(plain) => Some((plain.text, plain.source)),
+                Err(diagnostic) => {
+                    self.report(*diagnostic);
+                    None
+                }
+            },
+            Err(_) => None,
+        };
         self.template_files.insert(key, text.clone());
         text
     }

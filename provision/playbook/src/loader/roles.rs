@@ -10,7 +10,7 @@ use yaml::{Mapping, Node, NodeValue};
 use crate::keywords::{self, Places};
 use crate::loader::directives::constant_boolean;
 use crate::loader::read::Loaded;
-use crate::loader::{IncludedRole, Loader, RoleFiles, Surroundings, present};
+use crate::loader::{IncludedRole, Loader, RoleFiles, Step, Surroundings, present};
 use crate::model::{
     Arguments, Context, Directives, Handler, Item, Level, Role, RoleIdentity, RoleUse, Task,
 };
@@ -202,19 +202,21 @@ impl Loader {
         around: &Surroundings,
         step: PathBuf,
         request: &RoleRequest,
-    ) -> Option<Vec<(PathBuf, Span)>> {
+    ) -> Option<Vec<Step>> {
         if let Some((_, first)) = around.trail.iter().find(|(path, _)| *path == step) {
             let name = &request.name;
-            self.report(
-                Diagnostic::error("role-cycle", format!("the role `{name}` needs itself"))
-                    .at(request.span, "needed again here")
-                    .also(*first, "first needed here")
-                    .hint("remove one of the dependencies or imports that form the circle"),
-            );
+            let message = format!("the role `{name}` needs itself");
+            let mut diagnostic = Diagnostic::error("role-cycle", message)
+                .at(request.span, "needed again here")
+                .hint("remove one of the dependencies or imports that form the circle");
+            if let Some(first) = first {
+                diagnostic = diagnostic.also(*first, "first needed here");
+            }
+            self.report(diagnostic);
             return None;
         }
         let mut trail = around.trail.clone();
-        trail.push((step, request.span));
+        trail.push((step, Some(request.span)));
         Some(trail)
     }
 
@@ -450,7 +452,7 @@ impl Loader {
                     "not-a-mapping",
                     format!("a role's meta data is a mapping, not {}", node.kind()),
                 )
-                .at(node.span.slice(0, 1), "expected `galaxy_info:` or `dependencies:`"),
+                .at(node.span.slice(0, 0), "expected `galaxy_info:` or `dependencies:`"),
             );
             return Mapping::default();
         };

@@ -68,6 +68,21 @@ pub enum ArgumentError {
     },
 }
 
+impl ArgumentError {
+    /// Whether the value of this parameter is what is wrong.
+    fn is_about(&self, parameter: &str) -> bool {
+        match self {
+            ArgumentError::Type { name, .. } | ArgumentError::Choice { name, .. } => {
+                *name == parameter
+            }
+            ArgumentError::Unknown { .. }
+            | ArgumentError::Missing { .. }
+            | ArgumentError::Exclusive { .. }
+            | ArgumentError::OneOf { .. } => false,
+        }
+    }
+}
+
 /// Checks evaluated arguments and gives them canonical names and types. Null values are left
 /// out, as Ansible's default is null. Names with a leading `_` are internal and pass through.
 ///
@@ -110,7 +125,11 @@ pub fn normalise(
         }
     }
     for names in spec.required_one_of {
-        if !names.iter().any(|name| normal.contains_key(*name)) {
+        // One that was given a wrong value was given, though.
+        let is_given = |name: &&str| {
+            normal.contains_key(*name) || errors.iter().any(|error| error.is_about(name))
+        };
+        if !names.iter().any(is_given) {
             errors.push(ArgumentError::OneOf { module: spec.name, names });
         }
     }
@@ -274,4 +293,25 @@ fn shorten(text: &str) -> String {
         return text.to_owned();
     }
     text.chars().take(SHOWN_CHARACTERS).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{ArgumentError, normalise};
+    use crate::modules::find;
+
+    fn errors(module: &str, arguments: serde_json::Value) -> Vec<ArgumentError> {
+        let arguments = arguments.as_object().cloned().unwrap_or_default();
+        normalise(find(module).unwrap(), arguments).unwrap_err()
+    }
+
+    #[test]
+    fn a_wrong_value_counts_as_given() {
+        let found = errors("service", json!({"name": "x", "state": "bouncing"}));
+        assert!(matches!(found[..], [ArgumentError::Choice { name: "state", .. }]), "{found:?}");
+        let found = errors("service", json!({"name": "x"}));
+        assert!(matches!(found[..], [ArgumentError::OneOf { .. }]), "{found:?}");
+    }
 }

@@ -1,5 +1,6 @@
 //! Host keys as OpenSSH keeps them: a pure parser, a pure decision, and the files around them.
 
+#[cfg(feature = "client")]
 mod certificate;
 mod files;
 mod lookup;
@@ -7,6 +8,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+#[cfg(feature = "client")]
 pub(crate) use certificate::check_host_certificate;
 pub use files::{KnownHosts, NameStorage};
 pub use lookup::{HostName, KnownKey, Location, Verdict};

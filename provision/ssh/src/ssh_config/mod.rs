@@ -15,7 +15,7 @@ mod values;
 
 pub use evaluate::IgnoredSetting;
 pub(crate) use evaluate::{Subject, evaluate};
-pub(crate) use load::{LoadedConfig, load};
+pub(crate) use load::{Entry, LoadedConfig, load};
 pub use parse::{ConfigLine, SshConfigText, parse_ssh_config};
 pub(crate) use tokens::Tokens;
 pub(crate) use values::{AddressFamily, HostConfig};

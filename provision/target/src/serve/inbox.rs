@@ -83,6 +83,7 @@ struct State {
     intent: Option<Result<(), String>>,
     finished: bool,
     lost: Option<String>,
+    starved: bool,
 }
 
 impl Inbox {
@@ -208,6 +209,12 @@ impl Inbox {
         self.stop.load(Ordering::SeqCst)
     }
 
+    /// Whether a call failed only because a content of it could not come any more.
+    #[must_use]
+    pub fn is_starved(&self) -> bool {
+        self.lock().starved
+    }
+
     /// Whether the connection is lost.
     #[must_use]
     pub fn is_lost(&self) -> bool {
@@ -239,7 +246,8 @@ impl Inbox {
                     "the controller does not send the content {sha256}: {reason}"
                 )));
             }
-            if let Some(reason) = &state.lost {
+            if let Some(reason) = state.lost.clone() {
+                state.starved = true;
                 return Err(Failure::new(format!(
                     "the content {sha256} can't come any more: {reason}"
                 )));
@@ -250,8 +258,10 @@ impl Inbox {
             if !asked && !state.contents.is_arriving(&key) {
                 asked = true;
                 drop(state);
-                ask()?;
+                let asked = ask();
                 state = self.lock();
+                state.starved |= asked.is_err();
+                asked?;
                 continue;
             }
             state = self.wait_shortly(state);

@@ -186,6 +186,15 @@ impl Journal {
         Ok(())
     }
 
+    /// A call that had begun counts as not begun; the last one before it is given.
+    pub fn take_back(&mut self, last: Option<u64>) {
+        let record = Record::LastStarted { run: self.run.clone(), id: last };
+        // If it can't be written, the call counts as begun and its host as lost.
+        if self.note(&record).is_ok() {
+            self.started.insert(self.run.clone(), last);
+        }
+    }
+
     /// Remembers handlers, durably; returns those that weren't pending before.
     ///
     /// # Errors

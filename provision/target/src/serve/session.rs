@@ -12,7 +12,8 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::geteuid;
 use provision_protocol::frame::read_frame;
 use provision_protocol::{
-    Call, CallResult, Frame, FrameReader, FromHost, HostHello, PROTOCOL_VERSION, ToHost,
+    Call, CallResult, Frame, FrameReader, FromHost, HostHello, Object, PROTOCOL_VERSION, REMEMBER,
+    ToHost,
 };
 
 use super::channel::{self, Output};
@@ -49,13 +50,18 @@ pub struct Options {
 /// Speaks with the controller until it says good-bye or is gone.
 pub fn serve(options: Options) -> ExitCode {
     ignore_hangup();
-    let (mut input, output) = match channel::take_over() {
-        Ok(channel) => channel,
+    match channel::take_over() {
+        Ok((input, output)) => serve_on(input, output, options),
         Err(error) => {
             eprintln!("provision: failed to set up the channel: {error}");
-            return ExitCode::from(EXIT_UNUSABLE);
+            ExitCode::from(EXIT_UNUSABLE)
         }
-    };
+    }
+}
+
+/// Speaks over a channel of its own, as [`serve`] does over stdin and stdout. The engine's tests
+/// run many helpers in one process this way.
+pub fn serve_on(mut input: File, output: Output, options: Options) -> ExitCode {
     let mut reader = FrameReader::default();
     let hello = match greeting(&mut input, &mut reader) {
         Ok(Some(hello)) => hello,
@@ -241,8 +247,15 @@ impl Session<'_> {
                     self.send(&FromHost::Dropped { id: call.id });
                 }
                 Next::Call(call) => {
+                    let before = self.journal().last_started();
                     let result = self.run_call(&call, &mut descendants);
                     self.inbox.end();
+                    if is_failure(&result.result) && self.inbox.is_starved() {
+                        // The connection failed, not the call. It runs again after a
+                        // reconnection; what it has done before it needed the content is done.
+                        self.journal().take_back(before);
+                        return self.end_lost(&mut descendants);
+                    }
                     if is_failure(&result.result) {
                         failures.note(&call);
                     }
@@ -259,15 +272,18 @@ impl Session<'_> {
                     self.journal().discard_results();
                     return false;
                 }
-                Next::Lost(_) => {
-                    descendants.dismiss();
-                    if let Err(error) = self.journal().store_results() {
-                        eprintln!("provision: failed to keep results: {error}");
-                    }
-                    return true;
-                }
+                Next::Lost(_) => return self.end_lost(&mut descendants),
             }
         }
+    }
+
+    /// The connection is lost: nothing more begins, and the results are kept.
+    fn end_lost(&self, descendants: &mut Descendants) -> bool {
+        descendants.dismiss();
+        if let Err(error) = self.journal().store_results() {
+            eprintln!("provision: failed to keep results: {error}");
+        }
+        true
     }
 
     fn run_call(&self, call: &Call, descendants: &mut Descendants) -> CallResult {
@@ -299,6 +315,11 @@ impl Session<'_> {
     }
 
     fn run_here(&self, call: &Call) -> CallResult {
+        if call.module == REMEMBER {
+            let mut result = Object::new();
+            result.insert("changed".into(), (!call.notify.is_empty()).into());
+            return CallResult { id: call.id, result, duration_us: 0 };
+        }
         match &call.asynchronous {
             Some(job) if !call.check => detach::start(call, job, self.inbox, self),
             _ => execute(call, self.inbox, self),

@@ -44,15 +44,7 @@ pub(super) const CHECKS: &[CheckEntry] = &[
         }))
     }),
     check("unreachable", |_, call| flag(call, "unreachable", false)),
-    impure("vaulted_file", |run, call| {
-        let terms = [call.input.clone()];
-        let request = crate::scope::LookupRequest { name: "file", terms: &terms, options: &[] };
-        let text =
-            run.outside.lookup(&request).map_err(|error| Run::outside_error(error, "file"))?;
-        Ok(text.first().is_some_and(|text| {
-            text.as_str().is_some_and(|text| text.starts_with("$ANSIBLE_VAULT;"))
-        }))
-    }),
+    impure("vaulted_file", |run, call| path(run, call, PathQuestion::Vaulted)),
 ];
 
 /// A truth of a result; `default` where the result does not say.

@@ -92,7 +92,10 @@ pub(super) const CHECKS: &[CheckEntry] = &[
     check("uri", |_, call| uri(call, "uri")),
     check("url", |_, call| uri(call, "url")),
     check("urn", |_, call| uri(call, "urn")),
-    typed("vault_encrypted", |_, call| Ok(call.input_text().starts_with("$ANSIBLE_VAULT;"))),
+    typed("vault_encrypted", |run, call| {
+        let text = call.input_text();
+        Ok(provision_vault::is_encrypted(text.as_bytes()) || run.outside.is_from_vault(&text))
+    }),
     check("version", |_, call| compare_versions(call)),
     check("version_compare", |_, call| compare_versions(call)),
 ];

@@ -17,6 +17,7 @@ mod sequences;
 mod sets;
 mod text;
 mod time;
+mod vault;
 pub(crate) mod version;
 mod yaml;
 mod yaml_writer;
@@ -102,6 +103,7 @@ fn table() -> &'static BTreeMap<&'static str, &'static FilterEntry> {
             sets::FILTERS,
             text::FILTERS,
             time::FILTERS,
+            vault::FILTERS,
             version::FILTERS,
             yaml::FILTERS,
         ]

@@ -162,6 +162,12 @@ impl<'a> Run<'a> {
             return Ok(value_of_node(node));
         }
         match &node.value {
+            NodeValue::String(text) if node.is_vault() => {
+                // What comes out is data: Ansible never takes it for a template.
+                let opened = self.outside.unvault(text);
+                let opened = opened.map_err(|error| Run::outside_error(error, "!vault"));
+                opened.map(Value::from).map_err(|error| located(error, node.span))
+            }
             NodeValue::String(text) if crate::text_has_template(text) => {
                 self.scalar(text, Some(node.span))
             }

@@ -1,0 +1,190 @@
+//! Notified handlers run once, and what a host remembers of them is true.
+
+use provision_engine::event::Outcome;
+
+use crate::lab::Lab;
+
+/// What a host still remembers of handlers: nothing may be left over.
+fn assert_nothing_is_left(lab: &Lab) {
+    let left = lab.warnings_of_an_empty_play();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+const CHANGE: &str = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: '{{ root }}/a', content: x}
+      notify: HANDLERS
+";
+
+fn play(notify: &str, handlers: &str) -> String {
+    format!("{}  handlers:{handlers}", CHANGE.replace("HANDLERS", notify))
+}
+
+#[test]
+fn a_handler_on_the_host_is_forgotten_when_it_has_run() {
+    let lab = Lab::new(&["a"]);
+    let ran = lab
+        .apply(&play(
+            "[h]",
+            "
+    - name: h
+      copy: {dest: '{{ root }}/h', content: x}
+",
+        ))
+        .expect(Outcome::Done);
+    assert_eq!(ran.recap("a").changed, 2, "{}", ran.story());
+    assert_nothing_is_left(&lab);
+}
+
+#[test]
+fn a_skipped_handler_is_forgotten() {
+    let lab = Lab::new(&["a"]);
+    lab.apply(&play(
+        "[h]",
+        "
+    - name: h
+      copy: {dest: '{{ root }}/h', content: x}
+      when: false
+",
+    ))
+    .expect(Outcome::Done);
+    assert_nothing_is_left(&lab);
+}
+
+#[test]
+fn a_handler_on_the_controller_is_forgotten() {
+    for module in ["debug: {msg: x}", "set_fact: {x: 1}", "assert: {that: true}"] {
+        let lab = Lab::new(&["a"]);
+        let handlers = format!(
+            "
+    - name: h
+      {module}
+"
+        );
+        lab.apply(&play("[h]", &handlers)).expect(Outcome::Done);
+        assert_nothing_is_left(&lab);
+    }
+}
+
+#[test]
+fn a_handler_that_includes_tasks_is_one_handler() {
+    let lab = Lab::new(&["a"]);
+    lab.write(
+        "more.yml",
+        "
+- copy: {dest: '{{ root }}/m0', content: x}
+- copy: {dest: '{{ root }}/m1', content: x}
+- copy: {dest: '{{ root }}/m2', content: x}
+",
+    );
+    let ran = lab
+        .apply(&play(
+            "[h0, h1, h2]",
+            "
+    - name: h0
+      include_tasks: more.yml
+    - name: h1
+      copy: {dest: '{{ root }}/h1', content: x}
+    - name: h2
+      copy: {dest: '{{ root }}/h2', content: x}
+",
+        ))
+        .expect(Outcome::Done);
+    for name in ["m0", "m1", "m2", "h1", "h2"] {
+        assert_eq!(lab.host("a").text(name), "x", "{name} {}", ran.story());
+    }
+    assert_nothing_is_left(&lab);
+}
+
+#[test]
+fn a_handler_that_loops_is_forgotten_after_its_last_item() {
+    let lab = Lab::new(&["a"]);
+    let playbook = play(
+        "[h]",
+        "
+    - name: h
+      copy: {dest: '{{ root }}/{{ item }}', content: x}
+      loop: [h0, h1, h2]
+",
+    );
+    lab.apply(&playbook).expect(Outcome::Done);
+    let completes: Vec<usize> =
+        lab.host("a").calls().iter().map(|call| call.completes.len()).collect();
+    assert_eq!(completes, [0, 0, 0, 0, 1]);
+    assert_nothing_is_left(&lab);
+}
+
+/// What a host remembers is what the controller would do, whoever's call it was.
+#[test]
+fn hosts_remember_their_own_handlers_only() {
+    let handlers = "
+    - name: h
+      copy: {dest: '{{ root }}/h', content: '{{ inventory_hostname }}'}
+";
+    // Each task notifies on `a`; then the controller is as good as dead: the next task fails.
+    for (task, on_a, on_b) in [
+        (
+            "command: 'true'\n      delegate_to: b\n      when: inventory_hostname == 'a'",
+            true,
+            false,
+        ),
+        ("debug: {msg: x}\n      changed_when: inventory_hostname == 'a'", true, false),
+        ("command: 'true'\n      changed_when: inventory_hostname == 'a'", true, false),
+        ("command: 'true'\n      run_once: true", true, true),
+        ("command: 'true'\n      changed_when: false", false, false),
+        ("command: 'true'\n      failed_when: false", true, true),
+    ] {
+        let lab = Lab::new(&["a", "b"]);
+        let playbook = format!(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - {task}
+      notify: h
+    - file: {{path: '{{{{ root }}}}/nowhere/x', state: touch}}
+  handlers:{handlers}"
+        );
+        let ran = lab.apply(&playbook).expect(Outcome::Failed);
+        for host in ["a", "b"] {
+            assert_eq!(lab.host(host).text("h"), "", "{task} {}", ran.story());
+        }
+        let again = format!(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - stat: {{path: /}}
+  handlers:{handlers}"
+        );
+        let ran = lab.apply(&again).expect(Outcome::Done);
+        for (host, wanted) in [("a", on_a), ("b", on_b)] {
+            let wanted = if wanted { host } else { "" };
+            assert_eq!(lab.host(host).text("h"), wanted, "{task} {}", ran.story());
+        }
+        assert_nothing_is_left(&lab);
+    }
+}
+
+#[test]
+fn a_handler_that_fails_stays_pending_and_those_before_it_do_not() {
+    let lab = Lab::new(&["a"]);
+    let playbook = play(
+        "[first, second, third]",
+        "
+    - name: first
+      debug: {msg: x}
+    - name: second
+      file: {path: '{{ root }}/{{ item }}/x', state: touch}
+      loop: [one, two]
+    - name: third
+      copy: {dest: '{{ root }}/h', content: x}
+",
+    );
+    lab.apply(&playbook).expect(Outcome::Failed);
+    let left = lab.warnings_of_an_empty_play();
+    let names: Vec<&str> = left.iter().filter_map(|text| text.split('`').nth(1)).collect();
+    assert_eq!(names, ["second", "third"]);
+}
