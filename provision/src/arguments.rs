@@ -32,6 +32,8 @@ pub enum Command {
     Upgrade(Box<Upgrade>),
     /// Bring a component back to an earlier release
     Rollback(Box<Rollback>),
+    /// Bring a changed configuration to a component, one member at a time
+    Reconfigure(Box<Reconfigure>),
     /// Go on with an upgrade or rollback that was interrupted, killed or paused
     Resume(Box<Resume>),
     /// Show the keys of hosts and add them to known_hosts
@@ -366,6 +368,17 @@ pub struct Rollback {
     pub component: String,
     /// The release [default: the only other one that all members have]
     pub version: Option<String>,
+    #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Bring a changed configuration to a component.
+#[derive(Debug, Clone, Args)]
+pub struct Reconfigure {
+    /// Component: the name of its role
+    pub component: String,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]

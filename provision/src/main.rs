@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             Command::Status(status) => release::status(*status).await,
             Command::Upgrade(upgrade) => release::upgrade(*upgrade).await,
             Command::Rollback(rollback) => release::rollback(*rollback).await,
+            Command::Reconfigure(reconfigure) => release::reconfigure(*reconfigure).await,
             Command::Resume(resume) => release::resume(*resume).await,
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),

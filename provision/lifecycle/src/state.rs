@@ -220,7 +220,7 @@ impl Purpose {
         match self {
             Purpose::Upgrade => "upgrade",
             Purpose::Rollback => "roll back",
-            Purpose::Restart => "restart",
+            Purpose::Restart => "reconfigure",
         }
     }
 }

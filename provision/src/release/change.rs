@@ -16,7 +16,7 @@ use provision_lifecycle::{
 
 use super::journal::{self, Journal, Record, Request};
 use super::{absolute, begin, prepared, view, with_inventories};
-use crate::arguments::{Care, OfReleases, Output, Resume, Rollback, Upgrade};
+use crate::arguments::{Care, OfReleases, Output, Reconfigure, Resume, Rollback, Upgrade};
 use crate::exit::Exit;
 use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
 use crate::prompt;
@@ -45,6 +45,11 @@ pub(super) async fn rollback(arguments: &Rollback) -> Exit {
         }
     };
     let wish = Wish { purpose: Purpose::Rollback, version };
+    fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+}
+
+pub(super) async fn reconfigure(arguments: &Reconfigure) -> Exit {
+    let wish = Wish { purpose: Purpose::Restart, version: None };
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
@@ -276,9 +281,10 @@ impl Change {
             let lacks = members.iter().filter(|member| !member.releases.contains(version));
             lacks.map(|member| member.name.clone()).collect()
         };
-        let version = match given {
-            Some(version) => version,
-            None => previous(&members)?,
+        let version = match (self.request.goal.purpose, given) {
+            (Purpose::Restart, _) => return self.keep_version(&members),
+            (_, Some(version)) => version,
+            (_, None) => previous(&members)?,
         };
         let lack = lacking(&version);
         let first = members.first().map(|member| member.name.clone()).unwrap_or_default();
@@ -297,6 +303,25 @@ impl Change {
         }
         self.request.goal.version = version;
         Ok(())
+    }
+
+    /// Another configuration is no other release: each member keeps the one that it has.
+    fn keep_version(&mut self, members: &[provision_lifecycle::Member]) -> Result<(), Refusal> {
+        let component = self.request.component.clone();
+        let lacks = members.iter().find(|member| member.current.is_none());
+        let version = members.iter().filter_map(|member| member.current.clone()).max();
+        match (lacks, version) {
+            (None, Some(version)) => {
+                self.request.goal.version = version;
+                Ok(())
+            }
+            (lacks, _) => {
+                let name = lacks.map(|member| member.name.clone()).unwrap_or_default();
+                let message =
+                    format!("{component} is not installed on {name}; nothing was touched");
+                Err(refusal(message, "provision apply installs it"))
+            }
+        }
     }
 
     fn goal_members(&self) -> Vec<provision_lifecycle::Member> {
@@ -439,7 +464,9 @@ impl Change {
                     view::names(&self.request.goal.members)
                 );
             }
-            self.write_wanted();
+            if self.request.goal.purpose != Purpose::Restart {
+                self.write_wanted();
+            }
             return exit;
         }
         paint::error(&message, hint.as_deref());

@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Apply, Colour, OfReleases, Output, Reach, Resume, Rollback, Status, Upgrade,
+    Apply, Colour, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -45,6 +45,12 @@ pub async fn upgrade(arguments: Upgrade) -> Exit {
 pub async fn rollback(arguments: Rollback) -> Exit {
     paint_as(arguments.of.color);
     change::rollback(&arguments).await
+}
+
+/// The configuration as it is written now.
+pub async fn reconfigure(arguments: Reconfigure) -> Exit {
+    paint_as(arguments.of.color);
+    change::reconfigure(&arguments).await
 }
 
 /// On with what was not ended.

@@ -173,7 +173,7 @@ pub fn step(step: &Step, goal: &Goal, observed: &Observed) -> String {
                 (because, _) => because.words(),
             };
             let what = match goal.purpose {
-                Purpose::Restart => "configure, restart, prove health",
+                Purpose::Restart => "configure, restart if anything changed, prove health",
                 Purpose::Upgrade | Purpose::Rollback => "configure, switch, restart, prove health",
             };
             format!("{} ({is}): {what}", names(members))

@@ -287,3 +287,30 @@ pub(super) fn resume(stage: &Stage) -> Result<(), Error> {
     expect_unharmed("the resumed upgrade", &written, &watched, &members, run.elapsed)?;
     site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)
 }
+
+/// Another setting reaches one member after the other.
+pub(super) fn reconfigure(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage, NEW)?;
+    site.apply()?.expect_exit(&[0])?;
+    let members = site.members();
+    let clients = zookeeper::begin(&members);
+    let words = ["reconfigure", "zookeeper", "--yes", "-e", "zookeeper_tick_milliseconds=2500"];
+    let run = site.change(&words)?.expect_exit(&[0])?;
+    let (written, watched) = clients.finish()?;
+    stage.expect_everywhere("grep tickTime /etc/zookeeper/zoo.cfg", "tickTime=2500")?;
+    stage.expect_everywhere(
+        "sha256sum --check --status /run/zookeeper/started && echo same",
+        "same",
+    )?;
+    expect_unharmed("another tickTime", &written, &watched, &members, run.elapsed)?;
+    // What has not changed is not restarted.
+    let started = "systemctl show -p ExecMainStartTimestampMonotonic --value zookeeper";
+    let times = |site: &Site<'_>| -> Result<Vec<String>, Error> {
+        let hosts = site.stage.lab.hosts().iter();
+        hosts.map(|host| site.stage.ask(host, started)).collect()
+    };
+    let before = times(&site)?;
+    site.change(&words)?.expect_exit(&[0])?;
+    let after = times(&site)?;
+    ensure(before == after, || format!("members started at {before:?}, then at {after:?}"))
+}

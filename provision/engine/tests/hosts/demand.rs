@@ -36,10 +36,8 @@ fn a_play_that_only_looks_leaves_handlers_that_are_due() {
     assert!(ends[0].values().all(|end| *end == HostEnd::Failed), "{ends:?}");
 
     let restarted = |host: &str| lab.host(host).root().join("restarted").exists();
-    let (_, ran) = lab.demand(
-        LEFT,
-        &[(1, both, LeftHandlers::Leave), (2, &["a"], LeftHandlers::Run)],
-    );
+    let (_, ran) =
+        lab.demand(LEFT, &[(1, both, LeftHandlers::Leave), (2, &["a"], LeftHandlers::Run)]);
     assert!(restarted("a"), "{}", ran.story());
     assert!(!restarted("b"), "{}", ran.story());
     // It is still due there.
@@ -59,10 +57,8 @@ fn a_host_that_failed_gets_another_chance_with_other_variables() {
       when: given == 'to a b'
     - copy: {content: '{{ given }}', dest: '{{ root }}/given'}
 ";
-    let (ends, ran) = lab.demand(
-        playbook,
-        &[(0, &["a", "b"], LeftHandlers::Run), (0, &["b"], LeftHandlers::Run)],
-    );
+    let (ends, ran) = lab
+        .demand(playbook, &[(0, &["a", "b"], LeftHandlers::Run), (0, &["b"], LeftHandlers::Run)]);
     assert_eq!(ends[0]["a"], HostEnd::Failed, "{}", ran.story());
     assert_eq!(ends[1].len(), 1, "{ends:?}");
     assert_eq!(ends[1]["b"], HostEnd::Done, "{}", ran.story());
