@@ -6,7 +6,7 @@ use crate::definition::Kind;
 use crate::progress::{Failed, Outcome, Progress};
 use crate::reason::{Because, Reason, Revert, Stop};
 use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
-use crate::transition::{Verdict, judge};
+use crate::transition::{Containers, Verdict, judge};
 use crate::version::Version;
 
 /// A member is taken at most so often in a run: once, and once more if it fell back meanwhile.
@@ -137,14 +137,16 @@ impl Picture<'_> {
             }
             // What runs has written the data; a link that a broken run left has not.
             let Some(from) = member.running.as_ref().or(member.current.as_ref()) else { continue };
-            let verdict = judge(&self.rules.transitions, from, &self.goal.version);
-            if let Verdict::Refused(because) = verdict {
-                return Some(Stop::VersionRefused {
-                    member: name.clone(),
-                    from: from.clone(),
-                    to: self.goal.version.clone(),
-                    because,
-                });
+            let (member_name, from, to) = (name.clone(), from.clone(), self.goal.version.clone());
+            match judge(&self.rules.transitions, &from, &to) {
+                Verdict::Refused(because) => {
+                    return Some(Stop::VersionRefused { member: member_name, from, to, because });
+                }
+                Verdict::Allowed(Containers::Drain) if !member.containers.is_empty() => {
+                    let count = member.containers.len();
+                    return Some(Stop::ContainersRun { member: member_name, count, from, to });
+                }
+                Verdict::Allowed(Containers::Drain | Containers::Keep) => {}
             }
         }
         let voters = self.observed.voters();
@@ -183,6 +185,7 @@ impl Picture<'_> {
                 true => self.steady(member)?,
                 false => self.settled(member)?,
             }
+            self.kept_containers(member)?;
         }
         if unfinished.is_empty() {
             self.members().try_for_each(|member| self.settled(member))?;
@@ -273,6 +276,17 @@ impl Picture<'_> {
             return Err(Reason::Settling { member: member.name.clone() });
         }
         Ok(())
+    }
+
+    /// What ran on a member before its step still runs there.
+    fn kept_containers(&self, member: &Member) -> Result<(), Reason> {
+        let Some(touch) = self.progress.touch_of(&member.name) else { return Ok(()) };
+        let before = &touch.containers;
+        let lost = before.iter().filter(|id| !member.containers.contains(id)).count();
+        if lost == 0 {
+            return Ok(());
+        }
+        Err(Reason::ContainersLost { member: member.name.clone(), lost, of: before.len() })
     }
 
     fn pause(&self) -> Option<u32> {

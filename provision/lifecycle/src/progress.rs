@@ -15,6 +15,8 @@ pub struct Touch {
     pub takes: u32,
     /// The release it had before it was first taken.
     pub from: Option<Version>,
+    /// Containers that ran on it before.
+    pub containers: Vec<String>,
     /// When the last step on it ended, or began if it has not ended.
     pub at_ms: u64,
     /// Whether the last step on it ended well.
@@ -111,10 +113,13 @@ impl Progress {
     }
 
     fn touch(&mut self, member: &str, observed: &Observed, now_ms: u64) {
-        let from = observed.member(member).and_then(|member| member.current.clone());
+        let before = observed.member(member);
+        let from = before.and_then(|member| member.current.clone());
+        let containers = before.map(|member| member.containers.clone()).unwrap_or_default();
         let touch = self.touched.entry(member.to_owned()).or_insert(Touch {
             takes: 0,
             from,
+            containers,
             at_ms: now_ms,
             is_done: false,
         });

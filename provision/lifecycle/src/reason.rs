@@ -93,6 +93,15 @@ pub enum Reason {
         /// What it says of itself.
         problem: Option<String>,
     },
+    /// Containers that ran before a step do not run after it.
+    ContainersLost {
+        /// Member.
+        member: String,
+        /// How many.
+        lost: usize,
+        /// How many ran before.
+        of: usize,
+    },
     /// As many hosts as allowed are away.
     Batch {
         /// Who.
@@ -130,6 +139,9 @@ impl fmt::Display for Reason {
             Reason::NotServing { member, problem: None } => {
                 write!(f, "{member} does not serve")
             }
+            Reason::ContainersLost { member, lost, of } => {
+                write!(f, "{lost} of {of} containers that ran on {member} run no more")
+            }
             Reason::Batch { members } => {
                 write!(f, "as many hosts are away as may be: {}", members.join(", "))
             }
@@ -156,6 +168,17 @@ pub enum Stop {
         to: Version,
         /// Why not.
         because: String,
+    },
+    /// Containers run where they have to move away first.
+    ContainersRun {
+        /// Member.
+        member: String,
+        /// How many.
+        count: usize,
+        /// What it has.
+        from: Version,
+        /// What it should get.
+        to: Version,
     },
     /// A cluster of one or two has no quorum while one is away.
     TooFewMembers {
@@ -216,6 +239,10 @@ impl fmt::Display for Stop {
             Stop::UnknownMember { member } => write!(f, "{member} is no member"),
             Stop::VersionRefused { member, from, to, because } => {
                 write!(f, "{member} can't go from {from} to {to}: {because}")
+            }
+            Stop::ContainersRun { member, count, from, to } => {
+                let noun = if *count == 1 { "container runs" } else { "containers run" };
+                write!(f, "{count} {noun} on {member}; from {from} to {to} none is kept")
             }
             Stop::TooFewMembers { voters } => {
                 let noun = if *voters == 1 { "member" } else { "members" };

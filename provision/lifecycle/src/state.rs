@@ -105,6 +105,8 @@ pub struct Member {
     pub position: Option<u64>,
     /// Of a leader: how many followers are in sync.
     pub in_sync: Option<u32>,
+    /// Containers that run on it, by id, ascending.
+    pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
 }
@@ -134,6 +136,7 @@ impl Member {
             has_data: None,
             position: None,
             in_sync: None,
+            containers: Vec::new(),
             problem: None,
         }
     }

@@ -416,6 +416,7 @@ fn kind(stop: &Stop) -> &'static str {
     match stop {
         Stop::UnknownMember { .. } => "unknown member",
         Stop::VersionRefused { .. } => "version refused",
+        Stop::ContainersRun { .. } => "containers run",
         Stop::TooFewMembers { .. } => "too few members",
         Stop::WaitedTooLong { .. } => "waited too long",
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => "step failed, reverted",

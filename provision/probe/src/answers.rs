@@ -34,9 +34,15 @@ impl Answers {
     }
 
     /// The parsed body of a web service's answer, if it was a good one.
-    pub(crate) fn body(&self, question: &str) -> Option<&Value> {
+    pub(crate) fn body(&self, question: &str) -> Option<Value> {
         let status = self.get(question, "status")?.as_u64()?;
-        if status == 200 { self.get(question, "json") } else { None }
+        // Autopilot answers 429 with all it knows when some server is unhealthy.
+        if !matches!(status, 200 | 429) {
+            return None;
+        }
+        // And then it doesn't say that this is JSON.
+        let parsed = || serde_json::from_str(self.text(question, "content")?).ok();
+        self.get(question, "json").cloned().or_else(parsed)
     }
 
     pub(crate) fn exists(&self, question: &str) -> Option<bool> {

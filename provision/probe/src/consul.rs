@@ -12,7 +12,8 @@ pub(crate) fn read(answers: &Answers, duty: Duty) -> Said {
     };
     let config = |name: &str| agent.get("Config")?.get(name)?.as_str();
     let running = config("Version").and_then(|version| Version::parse(version).ok());
-    let leads = answers.body(LEADER).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
+    let leads = answers.body(LEADER);
+    let leads = leads.as_ref().and_then(Value::as_str).is_some_and(|text| !text.is_empty());
     let said = Said { running, answers: true, ..Said::default() };
     if !leads {
         let problem = Some("it knows no leader".to_owned());
@@ -21,7 +22,8 @@ pub(crate) fn read(answers: &Answers, duty: Duty) -> Said {
     if duty == Duty::Worker {
         return Said { role: Some(Role::Alone), ..said };
     }
-    let servers = answers.body(HEALTH).and_then(|health| health.get("Servers")?.as_array());
+    let health = answers.body(HEALTH);
+    let servers = health.as_ref().and_then(|health| health.get("Servers")?.as_array());
     let own = config("NodeName").and_then(|name| {
         let is_own = |server: &&Value| server.get("Name").and_then(Value::as_str) == Some(name);
         servers?.iter().find(is_own)
@@ -87,6 +89,14 @@ mod tests {
         let said = read(&answers(OWN, LEADS, &sick), Duty::Voter);
         assert!(said.answers && said.role.is_none());
         assert!(said.problem.unwrap().contains("unhealthy"));
+    }
+
+    #[test]
+    fn an_unhealthy_cluster_answers_429_without_saying_that_it_is_json() {
+        let sick = WELL.replacen("\"Healthy\":true", "\"Healthy\":false", 1);
+        let mut all = answers(OWN, LEADS, WELL);
+        all.0.insert(HEALTH.to_owned(), json!({"status": 429, "content": sick}));
+        assert_eq!(read(&all, Duty::Voter).role, Some(Role::Follower));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use provision_lifecycle::{Role, Version};
 
-use crate::questions::DOCKER;
+use crate::questions::{CONTAINERS, DOCKER};
 use crate::{Answers, Said};
 
 pub(crate) fn read(answers: &Answers) -> Said {
@@ -18,8 +18,18 @@ pub(crate) fn read(answers: &Answers) -> Said {
         running: Version::parse(version).ok(),
         role: Some(Role::Alone),
         answers: true,
+        containers: containers(answers),
         ..Said::default()
     }
+}
+
+/// Ids, one a line.
+fn containers(answers: &Answers) -> Vec<String> {
+    let text = answers.text(CONTAINERS, "stdout").unwrap_or_default();
+    let mut ids: Vec<String> = text.lines().map(str::trim).map(str::to_owned).collect();
+    ids.retain(|id| !id.is_empty());
+    ids.sort();
+    ids
 }
 
 #[cfg(test)]
@@ -29,7 +39,7 @@ mod tests {
 
     use super::read;
     use crate::Answers;
-    use crate::questions::DOCKER;
+    use crate::questions::{CONTAINERS, DOCKER};
 
     #[test]
     fn the_daemon_says_its_version() {
@@ -39,6 +49,15 @@ mod tests {
             assert_eq!(read.running.unwrap().as_str(), "26.1.5");
             assert_eq!(read.role, Some(Role::Alone));
         }
+    }
+
+    #[test]
+    fn containers_are_known_by_their_ids() {
+        let answers = [
+            (DOCKER.to_owned(), json!({"rc": 0, "stdout": "26.1.5"})),
+            (CONTAINERS.to_owned(), json!({"rc": 0, "stdout": "ffe0\n01ab\n"})),
+        ];
+        assert_eq!(read(&Answers(answers.into())).containers, ["01ab", "ffe0"]);
     }
 
     #[test]

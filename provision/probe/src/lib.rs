@@ -25,6 +25,7 @@ struct Said {
     answers: bool,
     position: Option<u64>,
     in_sync: Option<u32>,
+    containers: Vec<String>,
     problem: Option<String>,
 }
 
@@ -55,6 +56,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         has_data: answers.exists(questions::DATA),
         position: said.position,
         in_sync: said.in_sync,
+        containers: said.containers,
         problem: said.problem.map(|text| line(&text)),
         ..Member::blank(name, duty)
     }

@@ -69,6 +69,7 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
                         "headers": {header: token},
                         "timeout": ANSWER_LIMIT_SECONDS,
                         "return_content": true,
+                        "status_code": [200, 429],
                     },
                     // The token is among the arguments.
                     "no_log": true,

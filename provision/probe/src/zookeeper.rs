@@ -47,7 +47,7 @@ fn read_mntr(text: &str) -> Said {
     let problem = role.is_none().then(|| format!("its state is {state}"));
     let running = value("zk_version").and_then(read_version);
     let in_sync = value("zk_synced_followers").and_then(|number| number.parse().ok());
-    Said { running, role, answers: true, in_sync, problem, position: None }
+    Said { running, role, answers: true, in_sync, problem, ..Said::default() }
 }
 
 /// `3.9.3-c26634f34490bb0ea7a09cc51e05ede3b4e320ee, built on 2024-10-17 23:21 UTC`

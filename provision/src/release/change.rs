@@ -599,6 +599,7 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
         Stop::VersionRefused { .. } => {
             format!("the rules stand in `transitions` of {component}'s component.yml")
         }
+        Stop::ContainersRun { .. } => "move them away or stop them first".to_owned(),
         Stop::TooFewMembers { .. } => {
             "if it may be away for some seconds: --accept-outage".to_owned()
         }

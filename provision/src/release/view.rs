@@ -98,7 +98,7 @@ pub fn table(
     for member in &observed.members {
         let releases: Vec<&str> = member.releases.iter().map(Version::as_str).collect();
         let installed = if releases.is_empty() { "-".to_owned() } else { releases.join(" ") };
-        let position = member.position.map_or("-".to_owned(), |at| format!("{at:#x}"));
+        let position = member.position.map_or("-".to_owned(), position);
         rows.push([
             member.name.clone(),
             role(member).to_owned(),
@@ -127,6 +127,11 @@ pub fn table(
         });
     }
     lines.join("\n")
+}
+
+/// A zxid has its epoch in the upper half, and is written as ZooKeeper does; an index is a number.
+fn position(at: u64) -> String {
+    if at > u64::from(u32::MAX) { format!("{at:#x}") } else { at.to_string() }
 }
 
 /// What a plan begins with.

@@ -260,6 +260,7 @@ impl Cluster {
                 has_data: Some(seen.has_data),
                 position: None,
                 in_sync: None,
+                containers: Vec::new(),
                 problem: None,
             }
         });
