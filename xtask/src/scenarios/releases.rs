@@ -97,9 +97,13 @@ impl<'a> Site<'a> {
     }
 
     fn apply(&self) -> Result<Run, Error> {
+        self.apply_with(&[])
+    }
+
+    fn apply_with(&self, words: &[&str]) -> Result<Run, Error> {
         let playbook = workspace::root().join("playbooks/main.yml");
         let mut command = self.command(&["apply", &path_text(&playbook)]);
-        command.args(["--tags", "common,zookeeper", "--output", "ndjson"]);
+        command.args(["--tags", "common,zookeeper", "--output", "ndjson"]).args(words);
         self.stage.run(command)
     }
 
@@ -294,7 +298,11 @@ pub(super) fn reconfigure(stage: &Stage) -> Result<(), Error> {
     site.apply()?.expect_exit(&[0])?;
     let members = site.members();
     let clients = zookeeper::begin(&members);
-    let words = ["reconfigure", "zookeeper", "--yes", "-e", "zookeeper_tick_milliseconds=2500"];
+    let setting = "zookeeper_tick_milliseconds=2500";
+    // A play would restart all at once, and says so.
+    let refused = site.apply_with(&["-e", setting])?.expect_exit(&[10])?;
+    refused.expect_text(&["provision reconfigure zookeeper"])?;
+    let words = ["reconfigure", "zookeeper", "--yes", "-e", setting];
     let run = site.change(&words)?.expect_exit(&[0])?;
     let (written, watched) = clients.finish()?;
     stage.expect_everywhere("grep tickTime /etc/zookeeper/zoo.cfg", "tickTime=2500")?;
@@ -312,5 +320,7 @@ pub(super) fn reconfigure(stage: &Stage) -> Result<(), Error> {
     let before = times(&site)?;
     site.change(&words)?.expect_exit(&[0])?;
     let after = times(&site)?;
-    ensure(before == after, || format!("members started at {before:?}, then at {after:?}"))
+    ensure(before == after, || format!("members started at {before:?}, then at {after:?}"))?;
+    let last = site.apply_with(&["-e", setting])?.expect_exit(&[0])?;
+    last.expect_count(&stage.lab, "changed", 0)
 }
