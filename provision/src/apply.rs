@@ -176,6 +176,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
         },
         roles_path: arguments.roles_path.clone(),
         keyring,
+        force_handlers: arguments.force_handlers,
         texts: std::collections::BTreeMap::new(),
     })
 }

@@ -232,6 +232,9 @@ pub struct Apply {
     /// Whose rules playbooks follow
     #[arg(long, value_enum, default_value = "classic")]
     pub dialect: DialectName,
+    /// Run notified handlers also on hosts that failed
+    #[arg(long)]
+    pub force_handlers: bool,
     /// One task at a time on all hosts, nothing sent ahead: slow, for comparison
     #[arg(long)]
     pub strict_order: bool,

@@ -13,7 +13,7 @@ use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
 use yaml::{Node, NodeValue};
 
-use crate::outside::Outside;
+use crate::outside::{self, Outside};
 use crate::prepare::{self, Content};
 use crate::variables::{Layer, View, dictionary};
 
@@ -98,6 +98,8 @@ pub enum ItemStep {
     Failed(Box<Object>),
     /// Nothing any more: the controller did it. The result is judged like one from a host.
     Finished(Box<Object>),
+    /// What the items before it bring decides: it is evaluated when they are over.
+    Later,
 }
 
 /// A finished module call.
@@ -303,7 +305,12 @@ impl<'a> Evaluator<'a> {
             },
         };
         let mut plans = Vec::with_capacity(items.len());
+        let in_turn = crate::reach::reads_own_items(&self.view.world, self.task);
         for item in items {
+            if in_turn && !plans.is_empty() {
+                plans.push(ItemPlan { item: Some(item), step: ItemStep::Later });
+                continue;
+            }
             let inner = self.with_layer(&item.layer);
             let step = match inner.item_step(&conditions) {
                 Ok(step) => step,
@@ -317,6 +324,15 @@ impl<'a> Evaluator<'a> {
             None => self.keywords_or_default()?,
         };
         Ok(Plan { looped: true, items: plans, keywords })
+    }
+
+    /// What a [`ItemStep::Later`] item is to do, its loop variables and what the items before it
+    /// brought being in the view.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn later_step(&self) -> Result<ItemStep, Stop> {
+        self.item_step(&conditions(&self.task.context))
     }
 
     fn item_step(&self, conditions: &[&Node]) -> Result<ItemStep, Stop> {
@@ -391,18 +407,60 @@ impl<'a> Evaluator<'a> {
         let engine = &self.view.world.engine;
         let name = lookup.as_str();
         if let [term] = terms.as_slice()
+            && name.rsplit('.').next() == Some("list")
+            && term.kind() == minijinja::value::ValueKind::Map
+        {
+            return Err(Stop::failed("with_list expects a list"));
+        }
+        if let [term] = terms.as_slice()
             && name.rsplit('.').next() == Some("indexed_items")
             && term.kind() == minijinja::value::ValueKind::Map
         {
             return Err(Stop::failed("with_indexed_items expects a list"));
         }
-        let values = engine.lookup(name, terms, Vec::new(), &self.view, &self.outside)?;
+        let mut options: Vec<(Arc<str>, Value)> = Vec::new();
+        if name.rsplit('.').next() == Some("first_found") {
+            // Ansible looks where the task's module would.
+            let subfolder = match self.task.module.name {
+                "template" => "templates",
+                "include_vars" => "vars",
+                _ => "files",
+            };
+            options.push((outside::SUBFOLDER.into(), subfolder.into()));
+        }
+        let values = engine.lookup(name, terms, options, &self.view, &self.outside)?;
         Ok(values)
     }
 
     /// What a loop is over; `with_*: name` may be a bare variable, as old content writes it.
     fn loop_source(&self, repeat: &Loop) -> Result<Value, Stop> {
-        self.value(&repeat.over)
+        match repeat.lookup.as_deref().and_then(|name| name.rsplit('.').next()) {
+            // Names of files may well be made of facts that this host doesn't have.
+            Some("first_found") => self.value_or_text(&repeat.over),
+            _ => self.value(&repeat.over),
+        }
+    }
+
+    /// The value of a node, in which texts with undefined variables stay as they are written.
+    fn value_or_text(&self, node: &Node) -> Result<Value, Stop> {
+        match &node.value {
+            NodeValue::Sequence(items) => {
+                let items = items.iter().map(|item| self.value_or_text(item));
+                Ok(items.collect::<Result<Vec<Value>, Stop>>()?.into_iter().collect())
+            }
+            NodeValue::Mapping(mapping) => {
+                let mut entries = Vec::new();
+                for (key, value) in mapping.iter() {
+                    let key = provision_template::text_of(&provision_template::value_of_node(key));
+                    entries.push((key, self.value_or_text(value)?));
+                }
+                Ok(dictionary(entries))
+            }
+            _ => match self.view.world.engine.render_node(node, &self.view, &self.outside) {
+                Err(error) if error.is_undefined() => Ok(provision_template::value_of_node(node)),
+                other => Ok(other?),
+            },
+        }
     }
 
     fn step(&self) -> Result<ItemStep, Stop> {
@@ -468,13 +526,14 @@ impl<'a> Evaluator<'a> {
                 true => provision_template::text_of(&self.value(key)?),
                 false => name.to_owned(),
             };
-            if lazy.contains(&name.as_str()) {
+            let is_text = name == "var" && provision_template::has_template(node);
+            if lazy.contains(&name.as_str()) && !is_text {
                 // Conditions and expressions are evaluated by the module itself.
                 let value = provision_template::value_of_node(node);
                 raw.insert(name, provision_template::to_json(&value));
                 continue;
             }
-            let value = self.value(node)?;
+            let value = self.argument(node)?;
             if is_omit(&value) {
                 raw.remove(&name);
                 continue;
@@ -482,6 +541,18 @@ impl<'a> Evaluator<'a> {
             raw.insert(name, provision_template::to_json(&value_without_omitted(&value)));
         }
         Ok(raw)
+    }
+
+    fn argument(&self, node: &Node) -> Result<Value, Stop> {
+        let engine = &self.view.world.engine;
+        engine.render_node(node, &self.view, &self.outside).map_err(|error| match error {
+            // In Ansible's words: content looks for them.
+            TemplateError::Undefined(_) => Stop::failed(format!(
+                "The task includes an option with an undefined variable. The error was: {}",
+                error.message()
+            )),
+            other => Stop::from(other),
+        })
     }
 
     /// Arguments that are expressions, not templates.
@@ -605,6 +676,13 @@ impl<'a> Evaluator<'a> {
     #[must_use]
     pub fn outside(&self) -> &Outside {
         &self.outside
+    }
+
+    /// How often and after how many seconds a call of a loop item is repeated (`until`).
+    #[must_use]
+    pub fn attempts(&self, item: &LoopItem) -> Option<(u64, f64)> {
+        let keywords = self.with_layer(&item.layer).keywords().ok()?;
+        Some((keywords.retries, keywords.delay_s))
     }
 
     fn keywords_or_default(&self) -> Result<Keywords, Stop> {

@@ -32,6 +32,8 @@ pub struct LoadRequest {
     pub dialect: Dialect,
     /// Folders with roles.
     pub roles_path: Vec<PathBuf>,
+    /// Notified handlers also run on hosts that failed.
+    pub force_handlers: bool,
     /// Settings that variables can see.
     pub settings: Settings,
     /// Passwords for encrypted files and values.
@@ -51,6 +53,7 @@ impl LoadRequest {
             extra_variables: Vec::new(),
             dialect,
             roles_path: Vec::new(),
+            force_handlers: false,
             settings: Settings::default(),
             keyring: Arc::default(),
             texts: BTreeMap::new(),
@@ -95,6 +98,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),
         extra_variables: Arc::default(),
+        force_handlers: request.force_handlers,
     };
     let mut loader = Loader::new(files.clone(), options);
     let mut found = Vec::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use provision_playbook::files::Files;
+use provision_playbook::model::{Context, RoleUse};
 use provision_template::{Slot, Value};
 
 use crate::outside::Outside;
@@ -78,6 +79,23 @@ pub fn is_reserved(name: &str) -> bool {
         || matches!(name, "ansible_facts" | "omit" | "lookup" | "query" | "q" | "now" | "undef")
 }
 
+/// What a connection variable is when nobody sets it, as Ansible shows it to tasks.
+#[must_use]
+pub fn connection_default(view: &View, name: &str) -> Option<Value> {
+    let context = view.context.as_ref()?;
+    match name {
+        "ansible_connection" => {
+            let keyword = context.innermost(|level| level.connection.as_ref());
+            let written = keyword.and_then(yaml::Node::as_str).filter(|text| !text.contains("{{"));
+            let local = matches!(view.host.name.as_str(), "localhost" | "127.0.0.1" | "::1");
+            let default = if local { "local" } else { "ssh" };
+            Some(written.unwrap_or(default).into())
+        }
+        "ansible_host" => Some(view.host.name.as_str().into()),
+        _ => None,
+    }
+}
+
 /// The value of an engine variable, if it has one here.
 #[must_use]
 pub fn value(view: &View, name: &str) -> Option<Value> {
@@ -87,7 +105,7 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
         "group_names" => Some(group_names(view)),
         "groups" => Some(groups(view)),
         "hostvars" => Some(Value::from_object(HostVars { view: base(view) })),
-        "vars" => Some(Value::from_object(Variables { view: view.clone() })),
+        "vars" => Some(Value::from_object(Variables { view: view.clone(), of_host: false })),
         "playbook_dir" => Some(view.world.settings.playbook_folder.display().to_string().into()),
         "inventory_dir" | "inventory_file" => inventory_place(view, name),
         "ansible_check_mode" => Some(view.world.settings.check.into()),
@@ -132,14 +150,19 @@ fn play_value(view: &View, name: &str) -> Option<Value> {
             }
             Some(texts(&names))
         }
-        "ansible_role_names" | "role_names" | "ansible_dependent_role_names" => {
+        "role_names" => play_value(view, "ansible_play_role_names"),
+        // Roles that others depend on; those of the play are among them only then.
+        "ansible_dependent_role_names" | "ansible_role_names" => {
             let mut names: Vec<String> = Vec::new();
+            let mut add = |role: &Arc<RoleUse>| {
+                if !names.contains(&role.role.name) {
+                    names.push(role.role.name.clone());
+                }
+            };
             for role in play.visible_roles().iter() {
-                let all = std::iter::once(role).chain(&role.dependencies);
-                for role in all {
-                    if !names.contains(&role.role.name) {
-                        names.push(role.role.name.clone());
-                    }
+                role.dependencies.iter().for_each(&mut add);
+                if name == "ansible_role_names" {
+                    add(role);
                 }
             }
             Some(texts(&names))
@@ -154,18 +177,25 @@ fn role_value(view: &View, name: &str) -> Option<Value> {
     match name {
         "role_name" | "ansible_role_name" => Some(role.role.name.as_str().into()),
         "role_path" => Some(role.role.folder.display().to_string().into()),
+        // Roles whose tasks included or imported this one, nearest first.
         "ansible_parent_role_names" => {
-            Some(role.dependents.iter().rev().map(|role| Value::from(&*role.role.name)).collect())
+            some(parents(context).map(|role| Value::from(&*role.role.name)).collect())
         }
-        "ansible_parent_role_paths" => Some(
-            role.dependents
-                .iter()
-                .rev()
-                .map(|role| Value::from(role.role.folder.display().to_string()))
-                .collect(),
-        ),
+        "ansible_parent_role_paths" => {
+            let path = |role: &Arc<RoleUse>| Value::from(role.role.folder.display().to_string());
+            some(parents(context).map(path).collect())
+        }
         _ => None,
     }
+}
+
+/// The roles around the innermost one.
+fn parents(context: &Context) -> impl Iterator<Item = &Arc<RoleUse>> {
+    context.chain().filter_map(|context| context.role.as_ref()).skip(1)
+}
+
+fn some(values: Vec<Value>) -> Option<Value> {
+    (!values.is_empty()).then(|| values.into_iter().collect())
 }
 
 /// What other hosts may see: no task, no loop.
@@ -238,7 +268,8 @@ impl Object for HostVars {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let host = self.view.world.host(key.as_str()?)?;
-        Some(Value::from_object(Variables { view: View { host, ..self.view.clone() } }))
+        let view = View { host, ..self.view.clone() };
+        Some(Value::from_object(Variables { view, of_host: true }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -251,6 +282,8 @@ impl Object for HostVars {
 #[derive(Debug)]
 struct Variables {
     view: View,
+    /// Read through `hostvars`: names are those of the host itself, not of a play or its roles.
+    of_host: bool,
 }
 
 impl Object for Variables {
@@ -260,17 +293,22 @@ impl Object for Variables {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        match provision_template::Scope::lookup(&self.view, name) {
+        let own = match self.of_host {
+            true => View { play: None, ..self.view.clone() },
+            false => self.view.clone(),
+        };
+        let slot = match provision_template::Scope::lookup(&own, name) {
             provision_template::Found::Slot(Slot::Data(value)) => return Some(value),
-            provision_template::Found::Slot(Slot::Template(_)) => {}
+            provision_template::Found::Slot(slot) => slot,
             provision_template::Found::Undefined => return None,
             // Nobody reads other hosts' variables, or all of one's own, before everything that
             // could still change them is over: such evaluations are fenced.
             provision_template::Found::Pending(_) => return None,
-        }
+        };
+        // The template itself may use what the play defines.
         let outside = Outside::of(&self.view);
-        match self.view.world.engine.variable(name, &self.view, &outside) {
-            Ok(value) => value,
+        match self.view.world.engine.render_slot(&slot, &self.view, &outside) {
+            Ok(value) => Some(value),
             Err(error) => Some(Value::from(minijinja::Error::new(
                 minijinja::ErrorKind::InvalidOperation,
                 error.message().to_owned(),

@@ -6,7 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_playbook::files::{FileKind, Files};
 use provision_template::{
-    LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, TemplateOptions, Value,
+    LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, TemplateError, TemplateOptions,
+    Value,
 };
 
 use crate::variables::View;
@@ -16,6 +17,9 @@ use crate::variables::View;
 pub struct Outside {
     view: View,
 }
+
+/// Option by which a loop tells `first_found` where the files of its module are.
+pub const SUBFOLDER: &str = "_subfolder";
 
 /// Folders in which the files of a task are looked for, nearest first, without subfolders.
 #[must_use]
@@ -250,28 +254,27 @@ impl Outside {
                 names.push((text(&term), Vec::new()));
             }
         }
-        self.first_existing(&names, skip)
+        let subfolder =
+            Self::option(request, SUBFOLDER).map_or_else(|| "files".into(), |v| text(&v));
+        self.first_existing(&names, &subfolder, skip)
     }
 
     fn first_existing(
         &self,
         names: &[(String, Vec<String>)],
+        subfolder: &str,
         skip: bool,
     ) -> Result<Vec<Value>, OutsideError> {
         let files = &self.view.world.files;
-        let mut tried = Vec::new();
         for (name, paths) in names {
             let within: Vec<String> = match paths.is_empty() {
                 true => vec![name.clone()],
                 false => paths.iter().map(|path| format!("{path}/{name}")).collect(),
             };
             for name in within {
-                for subfolder in ["files", "templates", "vars", "tasks"] {
-                    for path in candidates(&self.view, subfolder, &name) {
-                        if files.kind(&path).is_some() {
-                            return Ok(vec![path.display().to_string().into()]);
-                        }
-                        tried.push(path);
+                for path in candidates(&self.view, subfolder, &name) {
+                    if files.kind(&path).is_some() {
+                        return Ok(vec![path.display().to_string().into()]);
                     }
                 }
             }
@@ -288,6 +291,20 @@ impl Outside {
 
     fn rendered(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
         let mut rendered = Vec::new();
+        let mut options = TemplateOptions::default();
+        for (name, into) in [
+            ("variable_start_string", &mut options.variable_start_string),
+            ("variable_end_string", &mut options.variable_end_string),
+            ("comment_start_string", &mut options.comment_start_string),
+            ("comment_end_string", &mut options.comment_end_string),
+        ] {
+            if let Some(value) = Self::option(request, name) {
+                *into = text(&value);
+            }
+        }
+        let converts = Self::option(request, "convert_data")
+            .and_then(|value| provision_template::to_boolean(&value))
+            .unwrap_or(true);
         for term in request.terms {
             let name = text(term);
             let content = self.read("templates", &name)?;
@@ -299,13 +316,18 @@ impl Outside {
                 }
             }
             let outside = Outside::of(&view);
-            let options = TemplateOptions::default();
             let result = view
                 .world
                 .engine
                 .render_file(&name, &content, None, &options, &view, &outside)
-                .map_err(|error| OutsideError::Failed(error.message().to_owned()))?;
-            rendered.push(Value::from(result));
+                .map_err(|error| match error {
+                    TemplateError::Pending(token) => OutsideError::Pending(token),
+                    other => OutsideError::Failed(other.message().to_owned()),
+                })?;
+            rendered.push(match converts {
+                true => provision_template::literal_of(&result),
+                false => Value::from(result),
+            });
         }
         Ok(rendered)
     }

@@ -1,12 +1,14 @@
 //! Local files and templates of a task become contents that the host may ask for.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_playbook::files::{FileKind, Files};
 use provision_protocol::modules::{ModuleSpec, Runs};
 use provision_protocol::{ContentReference, Object, TreeEntry};
-use provision_template::{TemplateOptions, Value};
+use provision_template::{Now, TemplateOptions, Value};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 
@@ -63,6 +65,7 @@ pub fn prepare(
         "copy" => copy(evaluator, &mut prepared)?,
         "assemble" => assemble(evaluator, &mut prepared)?,
         "script" => script(evaluator, &mut prepared)?,
+        "uri" => uri(evaluator, &mut prepared)?,
         _ => from_controller(evaluator, &mut prepared)?,
     }
     Ok(prepared)
@@ -88,11 +91,12 @@ fn attach_bytes(prepared: &mut Prepared, bytes: Vec<u8>) {
 }
 
 fn attach(prepared: &mut Prepared, content: Content) {
-    let reference = serde_json::json!({
-        "sha256": content.reference.sha256, "size": content.reference.size
-    });
-    prepared.arguments.insert("_content".into(), reference);
+    prepared.arguments.insert("_content".into(), reference_of(&content));
     prepared.contents.push(content);
+}
+
+fn reference_of(content: &Content) -> Json {
+    serde_json::json!({ "sha256": content.reference.sha256, "size": content.reference.size })
 }
 
 fn base_name(path: &Path) -> String {
@@ -128,7 +132,8 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
         arguments.shift_remove(name);
     }
     let mut view = evaluator.view.clone();
-    for (name, value) in template_variables(&path, &source) {
+    let destination = argument(arguments, "dest").unwrap_or_default();
+    for (name, value) in template_variables(&path, &source, destination)? {
         view.local.set_data(name, value);
     }
     let name = path.display().to_string();
@@ -146,21 +151,43 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
 }
 
 /// Variables that Ansible gives to templates.
-fn template_variables(path: &Path, source: &str) -> Vec<(&'static str, Value)> {
+fn template_variables(
+    path: &Path,
+    source: &str,
+    destination: &str,
+) -> Result<Vec<(&'static str, Value)>, Stop> {
     let full = path.display().to_string();
-    vec![
+    let data =
+        path.metadata().map_err(|error| Stop::failed(format!("failed to read {full}: {error}")))?;
+    let moment = |time: SystemTime| {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        provision_template::moment(Now {
+            unix_seconds: i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            microseconds: since.subsec_micros(),
+            offset_seconds: 0,
+        })
+    };
+    Ok(vec![
         ("ansible_managed", "Ansible managed".into()),
         ("template_host", host_name().into()),
-        ("template_uid", std::env::var("USER").unwrap_or_else(|_| "root".into()).into()),
-        ("template_path", full.clone().into()),
+        ("template_uid", owner_name(data.uid()).into()),
+        ("template_path", source.into()),
         ("template_fullpath", full.into()),
-        ("template_destpath", Value::from(())),
-        ("template_run_date", Value::from("")),
-        ("source", source.into()),
-    ]
-    .into_iter()
-    .filter(|(name, _)| *name != "source")
-    .collect()
+        ("template_destpath", destination.into()),
+        ("template_mtime", moment(data.modified().unwrap_or(UNIX_EPOCH))?),
+        ("template_run_date", moment(SystemTime::now())?),
+    ])
+}
+
+/// The user of this id on the controller, or the id.
+fn owner_name(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    });
+    name.unwrap_or_else(|| uid.to_string())
 }
 
 fn host_name() -> String {
@@ -367,6 +394,43 @@ fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop
     Ok(())
 }
 
+/// The body is a local file, or has local files as fields.
+fn uri(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    if flag(&prepared.arguments, "remote_src") == Some(true) {
+        return Ok(());
+    }
+    if prepared.arguments.contains_key("src") {
+        return from_controller(evaluator, prepared);
+    }
+    if argument(&prepared.arguments, "body_format") != Some("form-multipart") {
+        return Ok(());
+    }
+    let Some(body) = prepared.arguments.get_mut("body") else { return Ok(()) };
+    let mut read = |name: &str| file_content(&locate(evaluator, "files", name)?, None);
+    prepared.contents = multipart_files(body, &mut read)?;
+    Ok(())
+}
+
+/// Fields that name a file get its content.
+fn multipart_files(
+    body: &mut Json,
+    read: &mut dyn FnMut(&str) -> Result<Content, Stop>,
+) -> Result<Vec<Content>, Stop> {
+    let mut contents = Vec::new();
+    let Some(fields) = body.as_object_mut() else { return Ok(contents) };
+    for field in fields.values_mut().filter_map(Json::as_object_mut) {
+        let has_content = field.get("content").is_some_and(|content| *content != "");
+        let name = field.get("filename").and_then(Json::as_str).unwrap_or_default();
+        if has_content || name.is_empty() {
+            continue;
+        }
+        let content = read(name)?;
+        field.insert("_content".into(), reference_of(&content));
+        contents.push(content);
+    }
+    Ok(contents)
+}
+
 /// `unarchive` and other modules whose `src` is a local file unless `remote_src`.
 fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
     let remote = flag(&prepared.arguments, "remote_src") == Some(true)
@@ -386,4 +450,33 @@ fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result
     let content = file_content(&path, vault)?;
     attach(prepared, content);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn fields_of_a_form_bring_their_files() {
+        let mut body = json!({
+            "text": "plain",
+            "file": {"filename": "a.txt"},
+            "inline": {"filename": "b.txt", "content": "b"},
+        });
+        let mut asked = Vec::new();
+        let mut read = |name: &str| {
+            asked.push(name.to_owned());
+            let reference = ContentReference { sha256: "d".to_owned(), size: 3 };
+            Ok(Content { reference, source: ContentSource::Bytes(Arc::from(*b"abc")) })
+        };
+        let contents = multipart_files(&mut body, &mut read).unwrap_or_default();
+        assert_eq!((asked, contents.len()), (vec!["a.txt".to_owned()], 1));
+        let expected = json!({"filename": "a.txt", "_content": {"sha256": "d", "size": 3}});
+        assert_eq!(body["file"], expected);
+        assert_eq!(body["inline"], json!({"filename": "b.txt", "content": "b"}));
+        let none = multipart_files(&mut json!("text"), &mut |_| Err(Stop::failed("no"))).is_ok();
+        assert!(none);
+    }
 }

@@ -150,9 +150,11 @@ impl Reaches {
         };
         let evaluation =
             if self.evaluates_others(world, task) { Scope::World } else { Scope::Host };
+        let in_turn = reads_own_items(world, task);
         let judged = task.failed_when.is_some()
             || task.until.is_some()
             || task.asynchronous.is_some()
+            || in_turn
             || task
                 .repeat
                 .as_ref()
@@ -160,8 +162,11 @@ impl Reaches {
         // Where a failure ends the play, all hosts begin the task before any of them can fail.
         // Another session than the host's doesn't know of the host's failures, nor the other way.
         let elsewhere = delegated || task.context.innermost(|d| d.connection.as_ref()).is_some();
-        let alone =
-            elsewhere || once || fatal || (module.runs == Runs::OnController && world_module);
+        let on_controller = module.runs == Runs::OnController;
+        // Items that are evaluated one after the other may all be skipped: the task is over at once
+        // then, so nothing may be in flight before it.
+        let skips_late = in_turn && !on_controller;
+        let alone = elsewhere || once || fatal || skips_late || (on_controller && world_module);
         let flow = match (alone, judged) {
             (true, _) => Flow::Alone,
             (false, true) => Flow::Judged,
@@ -268,6 +273,35 @@ impl Reaches {
         self.known.insert(name.to_owned(), reaches);
         reaches
     }
+}
+
+/// Whether an item of a task's loop may read what the items before it brought: `set_fact` that adds
+/// to a list, a condition on the registered result.
+#[must_use]
+pub fn reads_own_items(world: &World, task: &Task) -> bool {
+    if task.repeat.is_none() {
+        return false;
+    }
+    if task.module.name == "set_fact" {
+        return true;
+    }
+    let Some((register, _)) = &task.register else { return false };
+    let mentions = |node: &Node, kind: TextKind| {
+        let reach = world.engine.names_in_node(node, kind);
+        reach.dynamic || reach.names.contains(register)
+    };
+    let mut levels = task.context.chain().map(|context| &context.directives);
+    levels.any(|d| {
+        let templates = d.environment.iter().chain(&d.delegate_to).chain(&d.become_user);
+        d.when.iter().any(|node| mentions(node, TextKind::Condition))
+            || templates.into_iter().any(|node| mentions(node, TextKind::Template))
+            || d.vars.iter().flat_map(|vars| vars.iter()).any(|(_, value)| {
+                provision_template::has_template(value) && mentions(value, TextKind::Template)
+            })
+    }) || task.arguments.splat.iter().any(|node| mentions(node, TextKind::Template))
+        || task.arguments.parameters.iter().any(|(_, value)| {
+            provision_template::has_template(value) && mentions(value, TextKind::Template)
+        })
 }
 
 fn is_quiet(lookup: &str) -> bool {

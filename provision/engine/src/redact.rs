@@ -116,7 +116,10 @@ fn clean_result(finder: &AhoCorasick, result: &mut HostResult) {
     result.item.iter_mut().for_each(|item| clean_text(finder, item));
     result.message.iter_mut().for_each(|message| clean_text(finder, message));
     clean_object(finder, &mut result.result);
-    for Diff { before, after, before_header, after_header } in &mut result.diff {
+    for diff in &mut result.diff {
+        let Diff { before, after, before_header, after_header, attributes } = diff;
+        let attributes = attributes.iter_mut().flat_map(|attributes| attributes.iter_mut());
+        attributes.for_each(|object| clean_object(finder, object));
         clean_text(finder, before);
         clean_text(finder, after);
         before_header.iter_mut().for_each(|header| clean_text(finder, header));
@@ -319,6 +322,7 @@ mod tests {
                 after: "hunter2\n".into(),
                 before_header: Some("hunter2".into()),
                 after_header: None,
+                attributes: None,
             }],
             duration_us: 1,
         };

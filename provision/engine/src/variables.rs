@@ -465,7 +465,11 @@ impl Scope for View {
         if let Some(slot) = self.host.inventory(name).or_else(|| self.role_default(name)) {
             return Found::Slot(slot);
         }
-        self.host.learned.fact(name, self.judged)
+        match self.host.learned.fact(name, self.judged) {
+            Found::Undefined => magic::connection_default(self, name)
+                .map_or(Found::Undefined, |value| Found::Slot(Slot::Data(value))),
+            found => found,
+        }
     }
 
     fn names(&self) -> Vec<String> {

@@ -55,8 +55,6 @@ pub struct Play {
     pub included_when: Vec<Node>,
     /// `strategy`.
     pub strategy: Strategy,
-    /// `force_handlers`.
-    pub force_handlers: Option<Node>,
     /// What runs: pre_tasks, flush, roles, tasks, flush, post_tasks, flush. Flushes are items.
     pub items: Vec<Item>,
     /// All handlers in definition order (the play's after its roles', as Ansible orders them).

@@ -421,3 +421,85 @@ fn listings_show_selected_tasks() {
     assert_eq!((all[0].title.as_str(), all[0].tags.join(",").as_str()), ("one", "a,b"));
     assert_eq!(list::tags_of(play, &["never".into(), "a".into()], &[]), ["a", "b", "never"]);
 }
+
+/// The items of the only play, and the texts of what was found.
+fn lenient(text: &str) -> (Vec<String>, Vec<(String, bool)>) {
+    let mut loader = loader(&[("site.yml", text)]);
+    let (playbook, found) = loader.playbook(Path::new("site.yml"));
+    fn tasks(items: &[Item], names: &mut Vec<String>) {
+        for item in items {
+            match item {
+                Item::Task(task) => names.push(task.module.name.to_owned()),
+                Item::Block(block) => tasks(&block.items, names),
+                Item::Flush | Item::RoleEnd(_) => {}
+            }
+        }
+    }
+    let mut names = Vec::new();
+    playbook.plays.iter().for_each(|play| tasks(&play.items, &mut names));
+    (names, found.iter().map(|one| (one.code.to_string(), one.is_error())).collect())
+}
+
+#[test]
+fn a_module_of_another_system_is_an_error_only_where_it_is_reached() {
+    let play = |task: &str| format!("- hosts: all\n  tasks:\n    - dnf: name=x\n{task}");
+    let warning = [("unsupported-module".to_owned(), false)];
+    let error = [("unsupported-module".to_owned(), true)];
+    let conditional = lenient(&play("      when: ansible_pkg_mgr == 'dnf'\n"));
+    assert_eq!(conditional, (vec!["_unavailable".to_owned()], warning.to_vec()));
+    assert_eq!(lenient(&play("      ignore_errors: true\n")).1, warning);
+    assert_eq!(lenient(&play("")), (Vec::new(), error.to_vec()));
+    assert_eq!(lenient(&play("      ignore_errors: false\n")).1, error);
+    // A slip of the pen is an error also under a condition.
+    let slip = "- hosts: all\n  tasks:\n    - nosuchthing: name=x\n      when: a is defined\n";
+    assert_eq!(lenient(slip).1, [("unknown-module".to_owned(), true)]);
+}
+
+#[test]
+fn mistakes_whose_failure_is_expected_are_warnings() {
+    let wrong = "file: { path: /x, statt: touch }";
+    let plain = format!("- hosts: all\n  tasks:\n    - {wrong}\n");
+    assert_eq!(lenient(&plain).1, [("unknown-parameter".to_owned(), true)]);
+    let ignored = format!("- hosts: all\n  tasks:\n    - {wrong}\n      ignore_errors: true\n");
+    assert_eq!(lenient(&ignored).1, [("unknown-parameter".to_owned(), false)]);
+    let rescued = format!(
+        "- hosts: all\n  tasks:\n    - block:\n        - {wrong}\n      rescue:\n        - {wrong}\n"
+    );
+    let found = lenient(&rescued).1;
+    assert_eq!(found.iter().filter(|(_, is_error)| *is_error).count(), 1, "the rescue's own");
+    assert_eq!(found.len(), 2);
+}
+
+#[test]
+fn forced_handlers_are_flushed_whatever_happens() {
+    let play = |keyword: &str| {
+        format!(
+            "- hosts: all\n{keyword}  tasks:\n    - ping:\n      notify: h\n  handlers:\n    \
+             - name: h\n      ping:\n"
+        )
+    };
+    let shape = |playbook: &Playbook| -> Vec<String> {
+        let items = playbook.plays.iter().flat_map(|play| &play.items);
+        let shape = items.map(|item| match item {
+            Item::Block(block) => match block.always.as_slice() {
+                [Item::Flush] => format!("{} tasks, then a flush always", block.items.len()),
+                _ => "block".to_owned(),
+            },
+            Item::Flush => "flush".to_owned(),
+            Item::Task(_) => "task".to_owned(),
+            Item::RoleEnd(_) => "end".to_owned(),
+        });
+        shape.collect()
+    };
+    let forced = ["0 tasks, then a flush always", "1 tasks, then a flush always"];
+    let (_, playbook) = load(&[("site.yml", &play("  force_handlers: true\n"))]);
+    assert_eq!(shape(&playbook), [forced[0], forced[1], forced[0]]);
+    let (_, playbook) = load(&[("site.yml", &play(""))]);
+    assert_eq!(shape(&playbook), ["flush", "task", "flush", "flush"]);
+    let mut loader = loader(&[("site.yml", &play(""))]);
+    loader.options_mut().force_handlers = true;
+    let (playbook, _) = loader.playbook(Path::new("site.yml"));
+    assert_eq!(shape(&playbook), [forced[0], forced[1], forced[0]]);
+    let (_, found) = lenient(&play("  force_handlers: \"{{ x }}\"\n"));
+    assert_eq!(found, [("static-keyword".to_owned(), true)]);
+}

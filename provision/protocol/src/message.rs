@@ -265,4 +265,7 @@ pub struct Diff {
     /// Text after.
     #[serde(default)]
     pub after: String,
+    /// The same as mappings, if it is about attributes: results hold these.
+    #[serde(skip)]
+    pub attributes: Option<Box<[Object; 2]>>,
 }

@@ -87,6 +87,7 @@ fn events() -> Vec<Event> {
         after_header: Some("/etc/x".into()),
         before: "port=1\n".into(),
         after: "port=2\n".into(),
+        attributes: None,
     };
     let changed = |host: &str| {
         let diff = vec![diff.clone()];

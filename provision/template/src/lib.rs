@@ -85,6 +85,21 @@ pub fn has_template(node: &Node) -> bool {
     }
 }
 
+/// The value of a text that looks like a list, a mapping or a boolean, as the result of a template
+/// gets it in the classic dialect.
+#[must_use]
+pub fn literal_of(text: &str) -> Value {
+    run::literal(text.to_owned())
+}
+
+/// A date and time, as `now()` returns it.
+///
+/// # Errors
+/// When it is out of range.
+pub fn moment(at: Now) -> Result<Value, TemplateError> {
+    time::Moment::from_clock(at, false).map(Value::from_object)
+}
+
 /// A value without the items and entries that are `omit`, all the way down.
 #[must_use]
 pub fn value_without_omitted(value: &Value) -> Value {

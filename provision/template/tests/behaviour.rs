@@ -425,3 +425,64 @@ fn places_of_syntax_errors_hold_whole_characters() {
         assert!(text.get(range).is_some(), "{label:?}");
     }
 }
+
+/// Lookups read one file, `people.csv`.
+struct Table;
+
+impl Outside for Table {
+    fn lookup(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        match request.terms.first().and_then(Value::as_str) {
+            Some("people.csv") => Ok(vec![Value::from("Smith,Jane\n\"Lee, Jr\",Ann\n")]),
+            _ => Err(OutsideError::Failed("no such file".into())),
+        }
+    }
+}
+
+#[test]
+fn lookups_say_what_is_wrong_in_ansible_s_words() {
+    let scope = Vars::default().data("users", from_users());
+    let said = |expression: &str| {
+        let engine = Engine::new(Dialect::Classic);
+        match engine.evaluate_expression(expression, None, &scope, &Table) {
+            Ok(value) => text_of(&value),
+            Err(error) => format!("error: {}", error.message()),
+        }
+    };
+    let cases = [
+        ("lookup('csvfile', 'Smith', file='people.csv', delimiter=',')", "Jane"),
+        ("lookup('csvfile', '\"Lee, Jr\" file=people.csv delimiter=,')", "[]"),
+        ("lookup('csvfile', 'Nobody file=people.csv delimiter=, col=2, default=x')", "x"),
+        ("lookup('csvfile', 'file=people.csv')", "error: Search key is required"),
+        ("lookup('csvfile', file='people.csv')", "error: Search key is required"),
+        ("lookup('csvfile', 'a file=people.csv other=1')", "error: other is not a valid option"),
+        ("lookup('csvfile', 'a', file='none.csv')", "error: csvfile: No such file or directory"),
+        ("lookup('sequence', 'start=A end=3')", "error: Invalid type for start"),
+        ("lookup('sequence', '1-4/C')", "error: Invalid type for stride"),
+        ("lookup('sequence', 'end=3 junk=\"a b\"')", "error: unrecognized arguments"),
+        ("lookup('varnames', 5)", "error: Invalid setting identifier"),
+        ("lookup('varnames', '*')", "error: Unable to use \"*\" as a search parameter: nothing to"),
+        ("lookup('subelements', 9001, 'groups')", "error: subelements lookup expects a dictionary"),
+        ("lookup('subelements', users, 'db.name')", "error: the key name should point to a list"),
+        ("lookup('subelements', users, 'keys.x')", "error: the key keys should point to a dict"),
+        ("lookup('subelements', users, 'db.x')", "error: could not find 'x' key in iterated item"),
+        ("lookup('subelements', users, 'keys', 'x')", "error: subelements lookup expects a list"),
+        ("lookup('subelements', {'skipped': true}, 'keys')", "[]"),
+        (
+            "lookup('subelements', users, 'keys', wantlist=true) | map('last') | list",
+            "['k1', 'k2']",
+        ),
+        ("lookup('subelements', users, 'none', {'skip_missing': true})", "[]"),
+        ("'%r' | format(nothing) is search('^AnsibleUndefined')", "True"),
+        ("'%s' | format(nothing)", "error: 'nothing' is undefined"),
+    ];
+    for (expression, expected) in cases {
+        let found = said(expression);
+        assert!(found.starts_with(expected), "{expression}: {found}");
+    }
+}
+
+fn from_users() -> Value {
+    provision_template::from_json(&serde_json::json!([
+        {"name": "ann", "keys": ["k1", "k2"], "db": {"name": "x"}},
+    ]))
+}

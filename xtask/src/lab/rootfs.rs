@@ -32,8 +32,9 @@ const PACKAGES: &[&str] = &[
     "procps",
     "curl",
 ];
-/// For the *reference engine* (ansible-core) in comparisons; a layer of its own.
-const PYTHON_PACKAGES: &[&str] = &["python3", "python3-apt"];
+/// For the *reference engine* (ansible-core) in comparisons, and what its tests expect of a host,
+/// as the images of ansible-test have it; a layer of its own.
+const PYTHON_PACKAGES: &[&str] = &["python3", "python3-apt", "acl", "file"];
 
 /// Runs inside the new root file system. The users are those of the inventories: `admin` has to
 /// give a password to sudo, `deploy` hasn't.

@@ -123,15 +123,23 @@ impl PlayRun<'_> {
             Ok(false) => {
                 let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
                 let keywords = &flight.plan.keywords;
+                let common = (keywords.retries, keywords.delay_s);
+                let (retries, delay_s) = item
+                    .item
+                    .as_ref()
+                    .and_then(|item| self.evaluator(owner.host, &task).attempts(item))
+                    .unwrap_or(common);
                 let repeatable = matches!(item.step, ItemStep::Invoke(_));
-                if repeatable && attempts <= keywords.retries {
-                    let delay = Duration::from_secs_f64(keywords.delay_s.clamp(0.0, 86_400.0));
+                if repeatable && attempts <= retries {
+                    let delay = Duration::from_secs_f64(delay_s.clamp(0.0, 86_400.0));
                     self.after(delay, owner.host, owner.token);
                     return;
                 }
-                // Attempts are exhausted.
-                result.insert("failed".into(), true.into());
-                result.insert("attempts".into(), keywords.retries.into());
+                // Attempts are exhausted; `failed_when` has the last word.
+                if !result.contains_key("failed_when_result") {
+                    result.insert("failed".into(), true.into());
+                }
+                result.insert("attempts".into(), retries.into());
             }
             Err(failure) => {
                 let message = failure.get("msg").cloned();
@@ -182,7 +190,7 @@ impl PlayRun<'_> {
         view
     }
 
-    fn after(&mut self, delay: Duration, host: HostIndex, token: u64) {
+    pub(super) fn after(&mut self, delay: Duration, host: HostIndex, token: u64) {
         let sender = self.shared.sender.clone();
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
@@ -297,7 +305,7 @@ impl PlayRun<'_> {
     }
 
     /// All items have results: the task ends on this host.
-    fn complete(&mut self, index: HostIndex, token: u64) {
+    pub(super) fn complete(&mut self, index: HostIndex, token: u64) {
         let Some(flight) = self.flight_mut(index, token).cloned() else { return };
         let ended = self.end_of(&flight);
         let failed = matches!(ended.status, Status::Failed);
@@ -519,8 +527,11 @@ impl PlayRun<'_> {
             .collect();
         let duration_us = results.iter().map(|(_, duration_us)| duration_us).sum();
         let mut diff = Vec::new();
-        for (result, _) in &mut results {
-            diff.extend(diffs(result));
+        for (item, (result, _)) in flight.plan.items.iter().zip(&mut results) {
+            // Some modules always say what they change; it is shown to who asked.
+            if matches!(&item.step, ItemStep::Invoke(invocation) if invocation.diff) {
+                diff.extend(diffs(result));
+            }
             if result.get("diff").is_some_and(|diff| !keywords.no_log && diff.is_null()) {
                 result.shift_remove("diff");
             }
@@ -583,7 +594,7 @@ fn hide(ended: &mut Ended) {
 }
 
 /// A result as `register` keeps it.
-fn registered(result: &Object) -> Value {
+pub(super) fn registered(result: &Object) -> Value {
     let mut result = result.clone();
     result.entry("failed").or_insert(Json::Bool(false));
     result.shift_remove("_censored");
@@ -608,12 +619,23 @@ fn message_of(result: &Object) -> Option<String> {
 
 fn diffs(result: &Object) -> Vec<Diff> {
     match result.get("diff") {
-        Some(Json::Array(items)) => {
-            items.iter().filter_map(|item| serde_json::from_value(item.clone()).ok()).collect()
-        }
-        Some(item @ Json::Object(_)) => serde_json::from_value(item.clone()).into_iter().collect(),
-        _ => Vec::new(),
+        Some(Json::Array(items)) => items.iter().filter_map(diff_of).collect(),
+        Some(item) => diff_of(item).into_iter().collect(),
+        None => Vec::new(),
     }
+}
+
+/// A difference as people read it: attributes are text, too.
+fn diff_of(item: &Json) -> Option<Diff> {
+    let mut item = item.as_object()?.clone();
+    for side in ["before", "after"] {
+        if let Some(Json::Object(attributes)) = item.get(side) {
+            let sorted: std::collections::BTreeMap<_, _> = attributes.iter().collect();
+            let text = serde_json::to_string_pretty(&sorted).unwrap_or_default() + "\n";
+            item.insert(side.into(), text.into());
+        }
+    }
+    serde_json::from_value(Json::Object(item)).ok()
 }
 
 type ItemResults = Vec<(Status, String, Object, u64)>;

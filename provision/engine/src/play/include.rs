@@ -120,21 +120,18 @@ impl PlayRun<'_> {
         self.handler_runs(index, position, false);
         let mut result = provision_protocol::Object::new();
         result.insert("changed".into(), false.into());
-        let is_role = matches!(task.include, Some(Include::Role { .. }));
         let ended = Ended::local(Status::Ok, result, None, task);
-        // Ansible counts each included file as a task that went well, a role as none.
+        // Ansible counts each included file or role as a task that went well.
         let more = u64::try_from(expansions.len().saturating_sub(1)).unwrap_or(0);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
-        if !is_role {
-            self.shared.report.recap_of(&host.variables.name).ok += more;
-        }
+        self.shared.report.recap_of(&host.variables.name).ok += more;
         host.ahead = None;
         let token = host.next_token;
         host.next_token += 1;
         host.passes.push_back(super::Pass {
             position: position.clone(),
             token,
-            effect: (!is_role).then_some(ended),
+            effect: Some(ended),
             completes: Vec::new(),
         });
         host.cursor.enter(Items::Expansions(Arc::new(expansions)), position.clone());

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::files::{FileKind, Files};
 use provision_playbook::model::Task;
 use provision_protocol::Object;
 use provision_protocol::modules::ModuleScope;
@@ -25,16 +24,16 @@ type Effects = (Vec<(String, Value)>, Option<Layer>, Vec<(Option<String>, Object
 
 /// What a controller module did for one item.
 #[derive(Debug, Default)]
-struct Done {
-    result: Object,
+pub(super) struct Done {
+    pub(super) result: Object,
     sets: Vec<(String, Value)>,
-    include: Option<Layer>,
+    pub(super) include: Option<Layer>,
     facts: Option<Object>,
     shown: Option<String>,
 }
 
 impl Done {
-    fn with(name: &str, value: impl Into<Json>) -> Self {
+    pub(super) fn with(name: &str, value: impl Into<Json>) -> Self {
         let mut done = Done::default();
         done.result.insert(name.to_owned(), value.into());
         done
@@ -76,10 +75,12 @@ impl PlayRun<'_> {
         plan: &Plan,
     ) -> Result<bool, Stop> {
         let idle = self.host(index).is_some_and(|host| host.flights.is_empty());
+        let pause = self.pause_of(index, task);
         let acts = task.module.scope == ModuleScope::World
             || matches!(task.module.name, "meta" | "include_vars")
             || self.shared.reaches.classify(&self.shared.world, task).once
-            || task.until.is_some();
+            || task.until.is_some()
+            || !pause.is_zero();
         if acts && !(idle && self.dispatcher.may_send(index).is_go()) {
             return Ok(false);
         }
@@ -91,10 +92,17 @@ impl PlayRun<'_> {
         let mut include: Option<Layer> = None;
         let mut facts = Vec::new();
         let mut shown = None;
-        let pause = self.pause_of(index, task);
-        for (number, item) in plan.items.iter().enumerate() {
+        let mut plan = plan.clone();
+        for (number, item) in plan.items.iter_mut().enumerate() {
             if number > 0 {
                 std::thread::sleep(pause);
+            }
+            if matches!(item.step, ItemStep::Later) {
+                item.step = match self.later_step(index, task, item.item.as_ref(), &sets) {
+                    Ok(step) => step,
+                    Err(Stop::Pending(token)) => return Err(Stop::Pending(token)),
+                    Err(Stop::Failed(result)) => ItemStep::Failed(result),
+                };
             }
             match &item.step {
                 ItemStep::Local { arguments } => {
@@ -119,16 +127,13 @@ impl PlayRun<'_> {
                 ItemStep::Failed(result) | ItemStep::Finished(result) => {
                     results.push(Some(((**result).clone(), 0)));
                 }
-                ItemStep::Skip { condition } => {
-                    let mut result = Object::new();
-                    result.insert("changed".into(), false.into());
-                    result.insert("skipped".into(), true.into());
-                    result.insert("false_condition".into(), condition.as_str().into());
-                    results.push(Some((result, 0)));
+                ItemStep::Skip { .. } => {
+                    results.push(Some((super::step::skipped(&item.step), 0)));
                 }
-                ItemStep::Invoke(_) => {}
+                ItemStep::Invoke(_) | ItemStep::Later => {}
             }
         }
+        let plan = &plan;
         let failed = results
             .iter()
             .flatten()
@@ -145,6 +150,24 @@ impl PlayRun<'_> {
         self.handler_runs(index, position, false);
         self.pass(index, task, ended);
         Ok(true)
+    }
+
+    /// What an item is to do that reads what the items before it set.
+    fn later_step(
+        &self,
+        index: HostIndex,
+        task: &Arc<Task>,
+        item: Option<&LoopItem>,
+        sets: &[(String, Value)],
+    ) -> Result<ItemStep, Stop> {
+        let mut view = self.view(index, task);
+        for (name, value) in sets {
+            view.local.set_data(name.as_str(), value.clone());
+        }
+        for (name, slot) in item.iter().flat_map(|item| item.layer.iter()) {
+            view.local.set(name, slot.clone());
+        }
+        Evaluator::new(task, view).later_step()
     }
 
     /// `loop_control.pause`. Everything waits, as with the module `pause`.
@@ -221,10 +244,17 @@ impl PlayRun<'_> {
             )),
             "set_fact" => Ok(set_fact(arguments)),
             "set_stats" => Ok(Done::with("ansible_stats", Json::Object(arguments.clone()))),
-            "include_vars" => self.include_vars(&evaluator, arguments),
+            "include_vars" => {
+                self.include_vars(&evaluator, arguments).map_err(super::include_vars::with_message)
+            }
             "add_host" => self.add_host(index, arguments),
             "group_by" => self.group_by(index, arguments),
             "pause" => Ok(pause(arguments)),
+            "_unavailable" => Err(Stop::failed(format!(
+                "the module `{}` can't be run with these arguments, or not at all; the warnings \
+                 at the beginning say more",
+                task.module_written
+            ))),
             other => Err(Stop::failed(format!(
                 "module `{other}` can't be used here; it is resolved when the playbook is loaded"
             ))),
@@ -287,89 +317,23 @@ impl PlayRun<'_> {
         Ok(true)
     }
 
-    fn include_vars(
-        &mut self,
-        evaluator: &Evaluator<'_>,
-        arguments: &Object,
-    ) -> Result<Done, Stop> {
-        let mut files: Vec<PathBuf> = Vec::new();
-        if let Some(folder) = text(arguments, "dir") {
-            let folder = self.vars_folder(evaluator, &folder)?;
-            collect_files(evaluator, &folder, arguments, 1, &mut files)?;
-        } else {
-            let name = text(arguments, "file").unwrap_or_default();
-            let path = crate::outside::find(&evaluator.view, "vars", &name)
-                .map_err(|tried| Stop::failed(crate::outside::not_found(&name, &tried)))?;
-            files.push(path);
-        }
-        let loader = self.shared.loader.clone();
-        let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut layer = Layer::default();
-        let mut names: Vec<Json> = Vec::new();
-        let mut shown = Object::new();
-        let hashed = text(arguments, "hash_behaviour").as_deref() == Some("merge");
-        for path in files {
-            let mapping = loader.variables(&path).map_err(|diagnostics| {
-                Stop::failed(diagnostics::render_all(
-                    &diagnostics,
-                    loader.sources(),
-                    diagnostics::Style::Plain,
-                ))
-            })?;
-            self.shared.reaches.define(&mapping);
-            names.push(path.display().to_string().into());
-            for (name, slot) in Layer::of_mapping(&mapping).iter() {
-                layer.set(name, slot.clone());
-            }
-            for (key, value) in mapping.iter() {
-                let Some(key) = key.as_str() else { continue };
-                let value = provision_template::to_json(&provision_template::value_of_node(value));
-                match (shown.get_mut(key), value) {
-                    (Some(Json::Object(known)), Json::Object(more)) if hashed => known.extend(more),
-                    (_, value) => {
-                        shown.insert(key.to_owned(), value);
-                    }
-                }
-            }
-        }
-        let mut done = Done::with("ansible_included_var_files", names);
-        if let Some(name) = text(arguments, "name") {
-            let mut wrapped = Layer::default();
-            let entries = layer.iter().map(|(name, slot)| (name.to_owned(), slot.clone()));
-            wrapped.set(name.as_str(), wrap(entries.collect(), evaluator));
-            layer = wrapped;
-            let mut outer = Object::new();
-            outer.insert(name, Json::Object(shown));
-            shown = outer;
-        }
-        done.result.insert("_facts_shown".into(), Json::Null);
-        done.result.shift_remove("_facts_shown");
-        done.result.insert("changed".into(), false.into());
-        done.include = Some(layer);
-        done.result.insert("ansible_facts".into(), Json::Object(Object::new()));
-        done.result.insert("ansible_facts".into(), Json::Object(shown));
-        Ok(done)
-    }
-
-    fn vars_folder(&self, evaluator: &Evaluator<'_>, name: &str) -> Result<PathBuf, Stop> {
-        let tried = crate::outside::candidates(&evaluator.view, "vars", name);
-        let files = &self.shared.world.files;
-        tried
-            .iter()
-            .find(|path| files.kind(path) == Some(FileKind::Folder))
-            .cloned()
-            .ok_or_else(|| Stop::failed(format!("{name} directory does not exist")))
-    }
-
     fn add_host(&mut self, _index: HostIndex, arguments: &Object) -> Result<Done, Stop> {
-        let Some(name) = text(arguments, "name") else {
+        let Some(written) = text(arguments, "name") else {
             return Err(Stop::failed("name, host or hostname needs to be provided"));
         };
+        let (name, port) = provision_playbook::inventory::host_and_port(&written);
+        let name = name.to_owned();
+        let mut vars: Object = arguments
+            .iter()
+            .filter(|(key, _)| !matches!(key.as_str(), "name" | "groups"))
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect();
+        if let Some(port) = port {
+            vars.insert("ansible_ssh_port".into(), port.into());
+        }
         let mut layer = Layer::default();
-        for (key, value) in arguments {
-            if !matches!(key.as_str(), "name" | "groups") {
-                layer.set_data(key.as_str(), provision_template::from_json(value));
-            }
+        for (key, value) in &vars {
+            layer.set_data(key.as_str(), provision_template::from_json(value));
         }
         let world = self.shared.world.clone();
         let mut changed = false;
@@ -401,11 +365,6 @@ impl PlayRun<'_> {
             .collect();
         changed |= world.add_to_groups(&name, &groups);
         let mut done = Done::with("changed", changed);
-        let vars: Object = arguments
-            .iter()
-            .filter(|(key, _)| !matches!(key.as_str(), "name" | "groups"))
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect();
         done.result.insert(
             "add_host".into(),
             serde_json::json!({"host_name": name, "groups": groups, "host_vars": vars}),
@@ -432,29 +391,12 @@ fn same(known: Option<&provision_template::Slot>, new: &provision_template::Slot
     }
 }
 
-fn text(arguments: &Object, name: &str) -> Option<String> {
+pub(super) fn text(arguments: &Object, name: &str) -> Option<String> {
     arguments.get(name).and_then(|value| match value {
         Json::String(text) => Some(text.clone()),
         Json::Null => None,
         other => Some(provision_template::text_of(&provision_template::from_json(other))),
     })
-}
-
-/// Variables under one name: the values evaluated now, as nobody else can be asked later.
-fn wrap(
-    entries: Vec<(String, provision_template::Slot)>,
-    evaluator: &Evaluator<'_>,
-) -> provision_template::Slot {
-    let values = entries.into_iter().map(|(name, slot)| {
-        let value = evaluator
-            .view
-            .world
-            .engine
-            .render_slot(&slot, &evaluator.view, evaluator.outside())
-            .unwrap_or_default();
-        (name, value)
-    });
-    provision_template::Slot::Data(crate::variables::dictionary(values))
 }
 
 fn debug(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
@@ -579,76 +521,6 @@ fn pause(arguments: &Object) -> Done {
     done
 }
 
-fn collect_files(
-    evaluator: &Evaluator<'_>,
-    folder: &Path,
-    arguments: &Object,
-    depth: u64,
-    files: &mut Vec<PathBuf>,
-) -> Result<(), Stop> {
-    let limit = arguments.get("depth").and_then(Json::as_u64).unwrap_or(0);
-    let list = |name: &str| -> Vec<String> {
-        arguments
-            .get(name)
-            .and_then(Json::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|item| item.as_str().map(str::to_owned))
-            .collect()
-    };
-    let mut extensions = list("extensions");
-    if extensions.is_empty() {
-        extensions = ["yaml", "yml", "json"].map(str::to_owned).to_vec();
-    }
-    let matching = text(arguments, "files_matching");
-    let regex = match &matching {
-        Some(pattern) => Some(
-            fancy_regex::Regex::new(pattern)
-                .map_err(|error| Stop::failed(format!("invalid files_matching: {error}")))?,
-        ),
-        None => None,
-    };
-    let ignored = list("ignore_files");
-    let lenient =
-        arguments.get("ignore_unknown_extensions").and_then(Json::as_bool).unwrap_or(false);
-    let mut folders = Vec::new();
-    for path in evaluator.view.world.files.list(folder) {
-        let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        let name = name.unwrap_or_default();
-        if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
-            folders.push(path);
-            continue;
-        }
-        let ignored = ignored.iter().any(|pattern| {
-            fancy_regex::Regex::new(&format!("{pattern}$"))
-                .is_ok_and(|regex| regex.is_match(&name).unwrap_or(false))
-        });
-        let wanted = regex.as_ref().is_none_or(|regex| regex.is_match(&name).unwrap_or(false));
-        if ignored || !wanted {
-            continue;
-        }
-        let extension = path.extension().map(|ext| ext.to_string_lossy().into_owned());
-        let known = extension.is_some_and(|extension| extensions.contains(&extension));
-        match (known, lenient) {
-            (true, _) => files.push(path),
-            (false, true) => {}
-            (false, false) => {
-                return Err(Stop::failed(format!(
-                    "{} does not have a valid extension: {}",
-                    path.display(),
-                    extensions.join(", ")
-                )));
-            }
-        }
-    }
-    if limit == 0 || depth < limit {
-        for folder in folders {
-            collect_files(evaluator, &folder, arguments, depth + 1, files)?;
-        }
-    }
-    Ok(())
-}
-
 fn ended_of_items(
     task: &Task,
     plan: &Plan,
@@ -672,14 +544,19 @@ fn ended_of_items(
             items.push((status, label, result.clone(), 0));
             list.push(Json::Object(result));
         }
+        let all_skipped = items.iter().all(|(status, ..)| *status == Status::Skipped);
         joined.insert("changed".into(), false.into());
-        joined.insert("msg".into(), "All items completed".into());
+        let message = if all_skipped { "All items skipped" } else { "All items completed" };
+        if all_skipped {
+            joined.insert("skipped".into(), true.into());
+        }
+        joined.insert("msg".into(), message.into());
         joined.insert("results".into(), list.into());
         joined
     } else {
         results.into_iter().flatten().next().map(|(result, _)| result).unwrap_or_default()
     };
-    let skipped = !plan.looped && result.get("skipped").and_then(Json::as_bool) == Some(true);
+    let skipped = result.get("skipped").and_then(Json::as_bool) == Some(true);
     let status = if skipped { Status::Skipped } else { Status::Ok };
     let mut ended = Ended::local(status, result, shown, task);
     ended.items = items;
@@ -731,6 +608,11 @@ pub(super) fn store_fetched(arguments: &Object, mut result: Object, host: &str) 
             fail(&mut result, format!("failed to store {}: {error}", path.display()));
             return result;
         }
+    }
+    // What came is what the host has: the connection proves its contents.
+    for (name, remote) in [("checksum", "remote_checksum"), ("md5sum", "remote_md5sum")] {
+        let value = result.get(name).cloned().unwrap_or_default();
+        result.insert(remote.into(), value);
     }
     result.insert("changed".into(), (!same).into());
     result.insert("dest".into(), path.display().to_string().into());

@@ -7,6 +7,7 @@
 mod flight;
 mod handlers;
 mod include;
+mod include_vars;
 mod local;
 mod send;
 mod step;

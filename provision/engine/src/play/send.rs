@@ -1,6 +1,7 @@
 //! From a plan to calls on sessions.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use provision_plan::{HostIndex, Position};
 use provision_playbook::model::Task;
@@ -8,8 +9,12 @@ use provision_protocol::{Async, Call, Object};
 
 use super::flight::Flight;
 use super::{Owner, PlayRun};
-use crate::evaluate::{Invocation, ItemStep, Plan};
+use crate::evaluate::{Evaluator, Invocation, ItemStep, Plan, Stop};
 use crate::session::SessionKey;
+
+/// How long an item waits before it is evaluated again, when a value of an earlier task that it
+/// reads is still on its way.
+const PENDING_ITEM_DELAY: Duration = Duration::from_millis(20);
 
 impl PlayRun<'_> {
     /// Sends a task. The dispatcher agreed.
@@ -36,22 +41,17 @@ impl PlayRun<'_> {
         }
         let one_by_one = task.until.is_some()
             || task.asynchronous.is_some()
+            || plan.items.iter().any(|item| matches!(item.step, ItemStep::Later))
             || task
                 .repeat
                 .as_ref()
                 .is_some_and(|repeat| repeat.pause.is_some() || !repeat.break_when.is_empty());
         let results = plan.items.iter().map(|item| match &item.step {
-            ItemStep::Skip { condition } => {
-                let mut result = Object::new();
-                result.insert("changed".into(), false.into());
-                result.insert("skipped".into(), true.into());
-                result.insert("skip_reason".into(), "Conditional result was False".into());
-                result.insert("false_condition".into(), condition.as_str().into());
-                Some((result, 0))
-            }
+            ItemStep::Skip { .. } => Some((super::step::skipped(&item.step), 0)),
             ItemStep::Failed(_)
             | ItemStep::Finished(_)
             | ItemStep::Invoke(_)
+            | ItemStep::Later
             | ItemStep::Local { .. } => None,
         });
         let completes = !one_by_one && !plan.looped && task.failed_when.is_none() && {
@@ -92,13 +92,72 @@ impl PlayRun<'_> {
             match plan.step {
                 ItemStep::Finished(result) => self.arrived(owner, *result, 0),
                 ItemStep::Failed(result) => self.record(owner, *result, 0),
-                ItemStep::Skip { .. } | ItemStep::Invoke(_) | ItemStep::Local { .. } => {}
+                ItemStep::Skip { .. }
+                | ItemStep::Invoke(_)
+                | ItemStep::Later
+                | ItemStep::Local { .. } => {}
+            }
+        }
+    }
+
+    /// Evaluates the next item if it waited for those before it; false if it has to wait further.
+    fn evaluate_later(&mut self, index: HostIndex, token: u64) -> bool {
+        loop {
+            let host = self.host(index);
+            let flight = host.and_then(|host| host.flights.iter().find(|f| f.token == token));
+            let Some(flight) = flight.cloned() else { return false };
+            let Some(number) = flight.results.iter().position(Option::is_none) else {
+                self.complete(index, token);
+                return false;
+            };
+            let plan = flight.plan.items.get(number);
+            let Some(plan) = plan.filter(|plan| matches!(plan.step, ItemStep::Later)) else {
+                return true;
+            };
+            let mut view = self.view(index, &flight.task);
+            view.includes = Self::include_layers(&flight.cursor);
+            for (name, slot) in plan.item.iter().flat_map(|item| item.layer.iter()) {
+                view.local.set(name, slot.clone());
+            }
+            let before = number.checked_sub(1).and_then(|before| flight.results.get(before));
+            if let (Some((name, _)), Some(Some((result, _)))) = (&flight.task.register, before) {
+                view.local.set_data(name.as_str(), super::flight::registered(result));
+            }
+            let (step, result) = match Evaluator::new(&flight.task, view).later_step() {
+                Ok(step @ ItemStep::Skip { .. }) => {
+                    let result = super::step::skipped(&step);
+                    (step, Some((result, 0)))
+                }
+                Ok(step) => (step, None),
+                Err(Stop::Failed(result)) => (ItemStep::Failed(result.clone()), Some((*result, 0))),
+                Err(Stop::Pending(_)) => {
+                    self.after(PENDING_ITEM_DELAY, index, token);
+                    return false;
+                }
+            };
+            let Some(host) = self.hosts.get_mut(index.0) else { return false };
+            let flight = host.flights.iter_mut().find(|flight| flight.token == token);
+            let Some(flight) = flight else { return false };
+            if let Some(plan) = flight.plan.items.get_mut(number) {
+                plan.step = step;
+            }
+            if let Some(slot) = flight.results.get_mut(number) {
+                *slot = result;
             }
         }
     }
 
     /// Sends what a flight has to send now: all its items, or the next one.
     pub(super) fn send_items(&mut self, index: HostIndex, token: u64) {
+        let waits = |flight: &Flight| {
+            flight.plan.items.iter().any(|item| matches!(item.step, ItemStep::Later))
+        };
+        let flight = self
+            .host(index)
+            .and_then(|host| host.flights.iter().find(|flight| flight.token == token));
+        if flight.is_some_and(waits) && !self.evaluate_later(index, token) {
+            return;
+        }
         let Some(host) = self.host(index) else { return };
         let Some(flight) = host.flights.iter().find(|flight| flight.token == token) else { return };
         let flight = flight.clone();

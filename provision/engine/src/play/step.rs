@@ -442,7 +442,7 @@ impl PlayRun<'_> {
     }
 }
 
-fn skipped(step: &ItemStep) -> provision_protocol::Object {
+pub(super) fn skipped(step: &ItemStep) -> provision_protocol::Object {
     let mut result = provision_protocol::Object::new();
     result.insert("changed".into(), false.into());
     result.insert("skipped".into(), true.into());

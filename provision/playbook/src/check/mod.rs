@@ -8,5 +8,5 @@ pub(crate) mod survey;
 mod templates;
 mod undefined;
 
-pub(crate) use survey::Survey;
+pub(crate) use survey::{Survey, softened};
 pub use undefined::KnownNames;

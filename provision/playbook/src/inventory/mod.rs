@@ -164,3 +164,12 @@ fn store(mapping: &mut Mapping, key: Node, value: Node) {
         None => mapping.entries.push((key, value)),
     }
 }
+
+/// The name and the port in a text that names one host, such as `[::1]:2222`.
+#[must_use]
+pub fn host_and_port(text: &str) -> (&str, Option<u32>) {
+    match address::parse(text) {
+        Some(address) => (address.name, address.port),
+        None => (text, None),
+    }
+}

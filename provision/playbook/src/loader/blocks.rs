@@ -71,11 +71,14 @@ impl Loader {
         self.check_keywords(mapping, Places::BLOCK, |_| false);
         self.check_block(mapping);
         let inside = self.inside_block(mapping, around);
-        let mut section = |name: &str| match present(mapping, name) {
-            Some(list) => self.items(list, &inside),
+        let rescued = inside.rescued || present(mapping, "rescue").is_some();
+        let tried = Surroundings { rescued, ..inside.clone() };
+        let mut section = |name: &str, around: &Surroundings| match present(mapping, name) {
+            Some(list) => self.items(list, around),
             None => Vec::new(),
         };
-        let (items, rescue, always) = (section("block"), section("rescue"), section("always"));
+        let items = section("block", &tried);
+        let (rescue, always) = (section("rescue", &inside), section("always", &inside));
         Some(Arc::new(Block {
             context: Arc::clone(&inside.context),
             name: present(mapping, "name").cloned(),

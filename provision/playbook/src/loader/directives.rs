@@ -199,7 +199,10 @@ impl Loader {
                     .at(key.span, "a group")
                     .hint("name the modules one by one"),
                 );
-            } else if provision_protocol::modules::find(name).is_none() {
+            } else if provision_protocol::modules::find(name).is_none()
+                // Nobody here uses the defaults of a module for other systems.
+                && !crate::unsupported::is_of_ansible(name)
+            {
                 self.unknown_module(name, key.span);
             }
         }

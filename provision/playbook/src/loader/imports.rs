@@ -60,6 +60,7 @@ impl Loader {
             trail,
             depth: around.depth + 1,
             handlers: around.handlers,
+            rescued: around.rescued,
         };
         match self.list_file(path, Some(asked)) {
             Some(list) => self.items(&list, &inside),
@@ -220,6 +221,7 @@ impl Loader {
             handlers: false,
             trail: Vec::new(),
             depth: 0,
+            rescued: false,
         };
         let request = RoleRequest {
             name: name.to_owned(),

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use yaml::{Mapping, Node};
 
-use crate::check::{KnownNames, Survey};
+use crate::check::{KnownNames, Survey, softened};
 use crate::files::{Files, MapFiles};
 use crate::model::{
     Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, Task, TaskId,
@@ -42,6 +42,8 @@ pub struct LoadOptions {
     pub roles_path: Vec<PathBuf>,
     /// Variables from the command line: static imports may use them in file names.
     pub extra_variables: Arc<Mapping>,
+    /// Notified handlers also run on hosts that failed, whatever plays say (`--force-handlers`).
+    pub force_handlers: bool,
 }
 
 impl Default for LoadOptions {
@@ -50,6 +52,7 @@ impl Default for LoadOptions {
             dialect: Dialect::Classic,
             roles_path: Vec::new(),
             extra_variables: Arc::default(),
+            force_handlers: false,
         }
     }
 }
@@ -133,6 +136,8 @@ struct Surroundings {
     trail: Vec<Step>,
     /// Blocks inside blocks.
     depth: usize,
+    /// Whether a rescue section takes failures.
+    rescued: bool,
 }
 
 /// How deep imports, roles and blocks may nest: far above what people write, low enough for
@@ -343,6 +348,28 @@ impl Loader {
         }
     }
 
+    /// Loads something that may fail without harm: its errors are warnings.
+    pub(crate) fn leniently<T>(&mut self, lenient: bool, load: impl FnOnce(&mut Loader) -> T) -> T {
+        let before = self.reported.len();
+        let loaded = load(self);
+        if lenient {
+            for diagnostic in self.reported.iter_mut().skip(before) {
+                *diagnostic = softened(diagnostic.clone());
+            }
+        }
+        loaded
+    }
+
+    /// What was said about this place is a warning.
+    fn soften_at(&mut self, span: Span) {
+        let here = |diagnostic: &Diagnostic| {
+            diagnostic.primary.as_ref().is_some_and(|label| label.span == span)
+        };
+        for diagnostic in self.reported.iter_mut().filter(|diagnostic| here(diagnostic)) {
+            *diagnostic = softened(diagnostic.clone());
+        }
+    }
+
     pub(crate) fn take_reported(&mut self) -> Vec<Diagnostic> {
         self.entries = 0;
         let mut reported = std::mem::take(&mut self.reported);
@@ -405,6 +432,7 @@ impl Loader {
             handlers: listing == Listing::Handlers,
             trail: Vec::new(),
             depth: 0,
+            rescued: false,
         };
         match self.list_file(path, None) {
             Some(list) => self.items(&list, &around),

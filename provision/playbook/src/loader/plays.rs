@@ -10,10 +10,10 @@ use yaml::{Mapping, Node};
 use crate::arguments::split;
 use crate::keywords::Places;
 use crate::loader::blocks::head;
-use crate::loader::directives::list;
+use crate::loader::directives::{constant_boolean, list};
 use crate::loader::read::Loaded;
 use crate::loader::{Loader, PlayState, Step, Surroundings, present};
-use crate::model::{Context, Directives, Item, Level, Play, RoleUse, Strategy, overlay};
+use crate::model::{Block, Context, Directives, Item, Level, Play, RoleUse, Strategy, overlay};
 use crate::paths;
 use crate::templating::is_template;
 
@@ -171,6 +171,7 @@ impl Loader {
             handlers: false,
             trail: Vec::new(),
             depth: 0,
+            rescued: false,
         }
     }
 
@@ -189,7 +190,7 @@ impl Loader {
         self.read_vars_files(&vars_files, folder, &context);
         let around = Surroundings { context: Arc::clone(&context), ..outside };
         let inside = self.inside_play(&around, inherited);
-        let sections = self.sections(mapping, &around, &inside);
+        let sections = self.sections(mapping, head(node, mapping), &around, &inside);
         let get = |name: &str| present(mapping, name).cloned();
         let hosts = self.hosts(node, mapping);
         let state = std::mem::take(&mut self.play);
@@ -209,7 +210,6 @@ impl Loader {
             order: self.order(mapping),
             included_when: inherited.when.clone(),
             strategy: self.strategy(mapping),
-            force_handlers: get("force_handlers"),
             items: sections.items,
             handlers: sections.handlers.into_iter().chain(state.imported_handlers).collect(),
             roles: sections.roles.into_iter().chain(state.public_roles).collect(),
@@ -253,6 +253,7 @@ impl Loader {
     fn sections(
         &mut self,
         mapping: &Mapping,
+        span: Span,
         around: &Surroundings,
         inside: &Surroundings,
     ) -> Sections {
@@ -269,22 +270,47 @@ impl Loader {
         let tasks = section("tasks");
         let mut roles = Vec::new();
         let mut handlers = Vec::new();
-        let mut items = pre_tasks;
-        items.push(Item::Flush);
+        let forced = self.force_handlers(mapping);
+        let mut items = Vec::new();
+        let mut add = |section: Vec<Item>| match forced {
+            true => items.push(flushed_always(section, span, around)),
+            false => {
+                items.extend(section);
+                items.push(Item::Flush);
+            }
+        };
+        add(pre_tasks);
+        let mut main = Vec::new();
         let entries = present(mapping, "roles").and_then(Node::as_sequence).unwrap_or_default();
         for entry in entries {
             if let Some(role) = self.role_entry(entry, &[], None, inside) {
-                items.extend(role.items);
+                main.extend(role.items);
                 handlers.extend(role.handlers);
                 roles.push(role.role_use);
             }
         }
-        items.extend(tasks);
-        items.push(Item::Flush);
-        items.extend(post_tasks);
-        items.push(Item::Flush);
+        main.extend(tasks);
+        add(main);
+        add(post_tasks);
         handlers.extend(own_handlers);
         Sections { items, handlers, roles }
+    }
+
+    /// Whether failed hosts run their notified handlers, too.
+    fn force_handlers(&mut self, mapping: &Mapping) -> bool {
+        let node = present(mapping, "force_handlers");
+        let own = constant_boolean(node);
+        if let (Some(node), None) = (node, own) {
+            self.report(
+                Diagnostic::error(
+                    "static-keyword",
+                    "`force_handlers` decides how a play is loaded: it can't be a template",
+                )
+                .at(node.span, "must be known before the run")
+                .hint("write `true` or `false`, or use `--force-handlers`"),
+            );
+        }
+        self.options.force_handlers || own == Some(true)
     }
 
     /// Contents of `vars_files` whose names are known: static imports may use them.
@@ -405,4 +431,17 @@ struct Sections {
     items: Vec<Item>,
     handlers: Vec<Arc<crate::model::Handler>>,
     roles: Vec<Arc<RoleUse>>,
+}
+
+/// A section whose handlers run whatever becomes of it: the flush is the `always` of a block
+/// around it, as in Ansible.
+fn flushed_always(items: Vec<Item>, span: Span, around: &Surroundings) -> Item {
+    Item::Block(Arc::new(Block {
+        context: Arc::clone(&around.context),
+        name: None,
+        span,
+        items,
+        rescue: Vec::new(),
+        always: vec![Item::Flush],
+    }))
 }

@@ -173,6 +173,7 @@ impl Loader {
                 handlers: false,
                 trail: trail.clone(),
                 depth: around.depth + 1,
+                rescued: around.rescued,
             }
         };
         let mut dependents = request.dependents.clone();

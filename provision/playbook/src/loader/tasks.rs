@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use diagnostics::Diagnostic;
+use provision_protocol::modules;
 use yaml::{Mapping, Node};
 
 use crate::keywords::{LOST_ON_IMPORTS, ON_INCLUDES, Places};
@@ -10,9 +11,17 @@ use crate::loader::action::{Action, is_task_key};
 use crate::loader::blocks::head;
 use crate::loader::directives::{conditions, list};
 use crate::loader::{Loader, Surroundings, present};
-use crate::model::{Context, Directives, Include, Item, Level, Loop, Task};
+use crate::model::{Arguments, Context, Directives, Include, Item, Level, Loop, Task};
 use crate::names::is_identifier;
 use crate::templating::is_template;
+use crate::unsupported;
+
+/// Whether a failure of a task is expected: ignored, or taken by a rescue section.
+fn may_fail(mapping: &Mapping, around: &Surroundings) -> bool {
+    let own = present(mapping, "ignore_errors");
+    let ignored = own.or_else(|| around.context.innermost(|level| level.ignore_errors.as_ref()));
+    around.rescued || ignored.is_some_and(|node| node.as_bool() != Some(false))
+}
 
 impl Loader {
     /// What a task becomes: itself, or the tasks it imports.
@@ -25,7 +34,9 @@ impl Loader {
         let place = if around.handlers { Places::HANDLER } else { Places::TASK };
         // Keys that are no keywords are the business of `action`.
         self.check_keywords(mapping, place, |key| !is_task_key(key) || key.starts_with("with_"));
-        let Some(action) = self.action(mapping, head(node, mapping)) else {
+        let may_fail = may_fail(mapping, around);
+        let action = self.leniently(may_fail, |loader| loader.action(mapping, head(node, mapping)));
+        let Some(action) = action.or_else(|| self.unavailable(mapping, around, may_fail)) else {
             self.lose(mapping, around);
             return Vec::new();
         };
@@ -107,9 +118,43 @@ impl Loader {
             self.listens.insert(task.id, list(mapping, "listen").unwrap_or_default());
         }
         self.check_meta(&task, around);
-        self.check_arguments(&task);
-        self.check_templates(&task);
+        self.leniently(may_fail(mapping, around), |loader| {
+            loader.check_arguments(&task);
+            loader.check_templates(&task);
+        });
         Some(Arc::new(task))
+    }
+
+    /// What stands for a call that can't be made, in a task that may never come to it: content
+    /// for several systems names the modules of all of them.
+    fn unavailable(
+        &mut self,
+        mapping: &Mapping,
+        around: &Surroundings,
+        may_fail: bool,
+    ) -> Option<Action> {
+        let (key, _) = mapping.iter().find(|(key, _)| {
+            key.as_str().is_some_and(|name| !is_task_key(name) && !name.starts_with("include"))
+        })?;
+        let written = key.as_str()?;
+        let foreign = modules::find(written).is_none() && unsupported::is_of_ansible(written);
+        let conditional = present(mapping, "when").is_some()
+            || around.context.chain().any(|level| !level.directives.when.is_empty());
+        if !(may_fail || foreign && conditional) {
+            return None;
+        }
+        let module = &modules::UNAVAILABLE;
+        self.soften_at(key.span);
+        let arguments = Arguments::default();
+        let written = written.to_owned();
+        Some(Action {
+            module,
+            written,
+            span: key.span,
+            arguments,
+            local: false,
+            old_include: false,
+        })
     }
 
     /// `end_role` makes sense inside a role only, and never in a handler.

@@ -4,7 +4,7 @@
 //!
 //! | argument | of | is |
 //! |---|---|---|
-//! | `_content` | `copy`, `template`, `unarchive` | the file as a [`crate::ContentReference`] |
+//! | `_content` | `copy`, `template`, `unarchive`, `uri` | the file as a [`crate::ContentReference`] |
 //! | `_tree` | `copy`, `assemble` | the entries of a directory, a list of [`crate::TreeEntry`] |
 //! | `_original_basename` | `copy`, `template`, `unarchive` | name in a `dest` that is a directory |
 //! | `_source` | `copy`, `template` | the controller's path, for `src` and diffs |

@@ -216,6 +216,15 @@ pub const FILE_COMMON: &[Parameter] = &[
 const PREFIXES: &[&str] =
     &["ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general."];
 
+/// Stands for a module that this program doesn't have, in a task that may never need it: one under
+/// a condition, or one whose failure is expected. A task that gets to it fails.
+pub static UNAVAILABLE: ModuleSpec = ModuleSpec {
+    runs: Runs::OnController,
+    scope: ModuleScope::Host,
+    open: true,
+    ..ModuleSpec::new("_unavailable", &[], "can't be run here")
+};
+
 /// All modules.
 pub fn all() -> impl Iterator<Item = &'static ModuleSpec> {
     controller::MODULES.iter().chain(files::MODULES).chain(system::MODULES)

@@ -9,7 +9,7 @@ use crate::Object;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ArgumentError {
     /// No such parameter.
-    #[error("module `{module}` has no parameter `{name}`")]
+    #[error("Unsupported parameters for ({module}) module: {name}")]
     Unknown {
         /// Module.
         module: &'static str,

@@ -239,7 +239,7 @@ impl Wanted {
         if flags.is_empty() {
             return Ok(false);
         }
-        let present = file_flags(path, context).map(|(_, flags)| flags).unwrap_or_default();
+        let present = flags_of(path, context).unwrap_or_default();
         let has = |flag: char| present.contains(flag);
         let right = match operator {
             "+" => flags.chars().all(has),
@@ -271,6 +271,14 @@ impl Wanted {
         }
         Ok(true)
     }
+}
+
+/// Flags by `lsattr`, on file systems without versions, too.
+fn flags_of(path: &Path, context: &Context<'_>) -> Option<String> {
+    let run = Run::tool("lsattr").ok()?.parsable().argument("-d").argument("--").argument(path);
+    let ended = run.run(context).ok().filter(|ended| ended.succeeded())?;
+    let text = ended.stdout_text();
+    Some(text.split_whitespace().next()?.replace('-', ""))
 }
 
 /// Version and flags by `lsattr`, if that is there and the file system has them.

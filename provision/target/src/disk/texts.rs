@@ -70,7 +70,13 @@ pub fn change(path: &Path, before: Side, after: Side) -> Diff {
         (_, Side::Binary) => skipped("the new content is not text"),
         (Side::Long, _) | (_, Side::Long) => skipped("the content is longer than 100 KiB"),
     };
-    Diff { before_header: Some(name.clone()), after_header: Some(name), before, after }
+    Diff {
+        before_header: Some(name.clone()),
+        after_header: Some(name),
+        before,
+        after,
+        attributes: None,
+    }
 }
 
 fn skipped(reason: &str) -> (String, String) {
@@ -101,6 +107,7 @@ impl AttributeChange {
             after_header: None,
             before: sorted_json(&self.before),
             after: sorted_json(&self.after),
+            attributes: Some(Box::new([self.before.clone(), self.after.clone()])),
         }
     }
 }

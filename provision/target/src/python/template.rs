@@ -30,63 +30,16 @@ impl Template {
                 literal.push(*character);
                 continue;
             }
-            let Some(escaped) = characters.get(at).copied() else {
-                return Err("bad escape (end of pattern)".to_owned());
-            };
-            at += 1;
-            let rest = characters.get(at..).unwrap_or_default();
-            let group = match escaped {
-                'g' => {
-                    let (group, length) = named_group(rest, pattern)?;
-                    at += length;
-                    group
+            let (escape, length) = escape(characters.get(at..).unwrap_or_default(), pattern)?;
+            at += length;
+            match escape {
+                Escape::Text(text) => literal.push_str(&text),
+                Escape::Group(group) if group < pattern.groups() => {
+                    parts.push(Part::Text(std::mem::take(&mut literal)));
+                    parts.push(Part::Group(group));
                 }
-                '0' => {
-                    let length = octal_length(rest).min(2);
-                    literal.push(octal(rest, length));
-                    at += length;
-                    continue;
-                }
-                '1'..='9' => {
-                    if ('1'..='3').contains(&escaped) && octal_length(rest) >= 2 {
-                        let digits = characters.get(at - 1..at + 2).unwrap_or_default();
-                        literal.push(octal(digits, 3));
-                        at += 2;
-                        continue;
-                    }
-                    let second = rest.first().and_then(|digit| digit.to_digit(10));
-                    let first = escaped.to_digit(10).unwrap_or_default();
-                    let number = match second {
-                        Some(second) => {
-                            at += 1;
-                            first * 10 + second
-                        }
-                        None => first,
-                    };
-                    usize::try_from(number).unwrap_or(usize::MAX)
-                }
-                'n' | 't' | 'r' | 'f' | 'v' | 'a' | 'b' => {
-                    literal.push(control(escaped));
-                    continue;
-                }
-                letter if letter.is_ascii_alphabetic() => {
-                    return Err(format!("bad escape \\{letter}"));
-                }
-                '\\' => {
-                    literal.push('\\');
-                    continue;
-                }
-                other => {
-                    literal.push('\\');
-                    literal.push(other);
-                    continue;
-                }
-            };
-            if group >= pattern.groups() {
-                return Err(format!("invalid group reference {group}"));
+                Escape::Group(group) => return Err(format!("invalid group reference {group}")),
             }
-            parts.push(Part::Text(std::mem::take(&mut literal)));
-            parts.push(Part::Group(group));
         }
         parts.push(Part::Text(literal));
         Ok(Template { parts })
@@ -101,6 +54,43 @@ impl Template {
             }
         }
     }
+}
+
+enum Escape {
+    Text(String),
+    Group(usize),
+}
+
+/// Behind a backslash: what it means and how many characters it takes.
+fn escape(rest: &[char], pattern: &Pattern) -> Result<(Escape, usize), String> {
+    let Some((first, behind)) = rest.split_first() else {
+        return Err("bad escape (end of pattern)".to_owned());
+    };
+    let text = |character: char| Escape::Text(character.to_string());
+    Ok(match *first {
+        'g' => {
+            let (group, length) = named_group(behind, pattern)?;
+            (Escape::Group(group), length + 1)
+        }
+        '0' => {
+            let length = octal_length(behind).min(2);
+            (text(octal(behind, length)), length + 1)
+        }
+        '1'..='3' if octal_length(behind) >= 2 => (text(octal(rest, 3)), 3),
+        digit @ '1'..='9' => {
+            let second = behind.first().and_then(|digit| digit.to_digit(10));
+            let first = digit.to_digit(10).unwrap_or_default();
+            let (number, length) = match second {
+                Some(second) => (first * 10 + second, 2),
+                None => (first, 1),
+            };
+            (Escape::Group(usize::try_from(number).unwrap_or(usize::MAX)), length)
+        }
+        letter @ ('n' | 't' | 'r' | 'f' | 'v' | 'a' | 'b') => (text(control(letter)), 1),
+        letter if letter.is_ascii_alphabetic() => return Err(format!("bad escape \\{letter}")),
+        '\\' => (text('\\'), 1),
+        other => (Escape::Text(format!("\\{other}")), 1),
+    })
 }
 
 /// Behind `\g`: the group and the characters its name takes.

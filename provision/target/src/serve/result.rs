@@ -1,6 +1,6 @@
 //! From what a module returned to what the controller gets.
 
-use provision_protocol::{Call, CallResult, Object};
+use provision_protocol::{Call, CallResult, Diff, Object};
 use serde_json::Value;
 
 use crate::module::{Failure, Outcome};
@@ -82,6 +82,23 @@ fn truthy(value: &Value) -> bool {
     }
 }
 
+/// A difference as results hold it.
+fn shown(diff: &Diff) -> Value {
+    let mut shown = serde_json::to_value(diff).unwrap_or_default();
+    if let (Some([before, after]), Value::Object(shown)) = (diff.attributes.as_deref(), &mut shown)
+    {
+        shown.insert("before".into(), before.clone().into());
+        shown.insert("after".into(), after.clone().into());
+    }
+    shown
+}
+
+/// Modules whose `diff` is a list, as Ansible's are; that of others is one mapping.
+const LISTS_OF_DIFFS: &[&str] = &["blockinfile", "copy", "lineinfile", "template"];
+
+/// Modules that say what they change without being asked.
+const ALWAYS_WITH_DIFF: &[&str] = &["file", "known_hosts"];
+
 fn success(call: &Call, outcome: Outcome) -> Object {
     let mut object = outcome.values;
     object.insert("changed".into(), outcome.changed.into());
@@ -89,9 +106,14 @@ fn success(call: &Call, outcome: Outcome) -> Object {
         object.insert("skipped".into(), true.into());
         object.entry("msg").or_insert(reason.into());
     }
-    if call.diff && !outcome.diff.is_empty() {
-        let diffs = serde_json::to_value(&outcome.diff).unwrap_or_default();
-        object.insert("diff".into(), diffs);
+    let shows = call.diff || ALWAYS_WITH_DIFF.contains(&call.module.as_str());
+    if shows && !outcome.diff.is_empty() {
+        let mut diffs = outcome.diff.iter();
+        let diff = match (diffs.next(), diffs.next()) {
+            (Some(only), None) if !LISTS_OF_DIFFS.contains(&call.module.as_str()) => shown(only),
+            _ => outcome.diff.iter().map(shown).collect(),
+        };
+        object.insert("diff".into(), diff);
     }
     object
 }
@@ -127,4 +149,29 @@ fn stopped(ended: Result<Outcome, Failure>, stop: Stop) -> Object {
         None => message,
     };
     failed(Failure { message, values })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::disk::texts::AttributeChange;
+    use crate::serve::link::tests::call;
+
+    #[test]
+    fn differences_have_the_form_of_ansible_s() {
+        let mut change = AttributeChange::default();
+        change.note("mode", "0644", "0600");
+        let outcome = || Outcome { diff: vec![change.diff()], ..Outcome::new(true) };
+        let diff_of = |module: &str, diff: bool| {
+            let call = Call { diff, ..call(1, module) };
+            success(&call, outcome()).get("diff").cloned()
+        };
+        let mapping = json!({"before": {"mode": "0644"}, "after": {"mode": "0600"}});
+        assert_eq!(diff_of("replace", true), Some(mapping.clone()));
+        assert_eq!(diff_of("lineinfile", true), Some(json!([mapping])));
+        assert_eq!(diff_of("replace", false), None);
+        assert_eq!(diff_of("file", false), Some(mapping));
+    }
 }

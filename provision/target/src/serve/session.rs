@@ -25,6 +25,7 @@ use super::lock::{Holder, Lock, try_lock};
 use super::order::Failures;
 use super::result::{failure_result, is_change, is_failure};
 use super::{detach, state};
+use crate::identity;
 use crate::module::Failure;
 use crate::names;
 
@@ -210,6 +211,7 @@ impl Session<'_> {
             journal_failed: AtomicBool::new(false),
         };
         session.introduce(warnings);
+        identity::tidy();
         let lost = session.work();
         drop(lock);
         if lost { ExitCode::from(EXIT_LOST) } else { ExitCode::SUCCESS }

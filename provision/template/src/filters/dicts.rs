@@ -198,7 +198,7 @@ fn rekey_on_member(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 }
 
 /// Pairs of each item and each element of the list that a path in it leads to.
-pub(crate) fn subelements(value: &Value, path: &Value, skip_missing: bool) -> Outcome<Vec<Value>> {
+fn subelements(value: &Value, path: &Value, skip_missing: bool) -> Outcome<Vec<Value>> {
     let items: Vec<Value> = if is_dict(value) {
         pairs_of(value).into_iter().map(|(_, value)| value).collect()
     } else if is_list(value) {

@@ -30,7 +30,6 @@ use minijinja::Value;
 use crate::error::Outcome;
 use crate::run::{Call, Run};
 
-pub(crate) use dicts::subelements;
 pub(crate) use misc::url_parts;
 pub(crate) use random::PythonRandom;
 pub(crate) use sequences::flatten_into;

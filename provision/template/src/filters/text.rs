@@ -2,12 +2,14 @@
 
 use minijinja::Value;
 
-use super::{FilterEntry, pure};
+use super::{FilterEntry, lenient, pure};
 use crate::convert::signed;
 use crate::error::{Outcome, TemplateError};
 use crate::methods::text::{capitalize, split_text};
 use crate::run::{Call, Run};
-use crate::value::{View, iterate, list_value, pairs_of, text_of, view};
+use crate::value::{
+    View, is_undefined, iterate, list_value, pairs_of, text_of, undefined_error, view,
+};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("capitalize", |_, call| Ok(Value::from(capitalize(&call.input_text())))),
@@ -15,7 +17,7 @@ pub(super) const FILTERS: &[FilterEntry] = &[
     pure("e", escape),
     pure("escape", escape),
     pure("forceescape", escape),
-    pure("format", format),
+    lenient("format", format),
     pure("indent", indent),
     pure("lower", |_, call| Ok(Value::from(call.input_text().to_lowercase()))),
     pure("replace", replace),
@@ -69,6 +71,15 @@ fn escape(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 }
 
 fn format(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
+    let values = call.args.iter().chain(call.named.iter().map(|(_, value)| value));
+    let missing = std::iter::once(&call.input).chain(values).find(|value| is_undefined(value));
+    if let Some(missing) = missing {
+        // Python's repr of an undefined value is no error.
+        let others = call.input_text().replace("%%", "").replace("%r", "");
+        if is_undefined(&call.input) || others.contains('%') {
+            return Err(undefined_error(missing));
+        }
+    }
     let argument = if call.named.is_empty() {
         crate::value::tuple_value(call.args.clone())
     } else {
@@ -359,7 +370,7 @@ fn xml_attributes(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let space = call.flag(0, "autospace", true);
     let parts: Vec<String> = pairs_of(&call.input)
         .iter()
-        .filter(|(_, value)| !value.is_none() && !crate::value::is_undefined(value))
+        .filter(|(_, value)| !value.is_none() && !is_undefined(value))
         .map(|(key, value)| format!("{}=\"{}\"", escaped(&text_of(key)), escaped(&text_of(value))))
         .collect();
     let text = parts.join(" ");

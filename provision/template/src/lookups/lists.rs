@@ -7,7 +7,8 @@ use crate::error::{Outcome, TemplateError};
 use crate::filters;
 use crate::run::Run;
 use crate::value::{
-    dict_of, is_dict, is_list, is_true, iterate, list_value, pairs_of, repr_of, tuple_value,
+    View, dict_get, dict_of, is_dict, is_list, is_true, iterate, list_value, pairs_of, text_of,
+    tuple_value, view,
 };
 
 /// `with_items`: one level of lists is dissolved.
@@ -96,48 +97,92 @@ pub(super) fn subelements(terms: &[Value]) -> Outcome<Vec<Value>> {
         [only] if is_list(only) => iterate(only)?,
         _ => terms.to_vec(),
     };
-    let [what, path, flags @ ..] = terms.as_slice() else {
-        return Err(TemplateError::failed(
-            "subelements lookup expects a list of two or three items",
-        ));
+    let wrong = |reason: &str| {
+        Err(TemplateError::failed(format!(
+            "subelements lookup expects a list of two or three items, {reason}"
+        )))
     };
-    let skip = flags.first().and_then(|flags| crate::value::dict_get(flags, "skip_missing"));
+    let (what, path, flags) = match terms.as_slice() {
+        [what, path] => (what, path, None),
+        [what, path, flags] => (what, path, Some(flags)),
+        _ => return wrong(""),
+    };
+    let path = match path.as_str() {
+        Some(path) if !matches!(view(what), View::Bool(_)) => path,
+        _ => return wrong("first a dict or a list, second a string pointing to the subkey"),
+    };
+    if flags.is_some_and(|flags| !is_dict(flags)) {
+        return wrong("the optional third item must be a dict with flags ('skip_missing',)");
+    }
+    let skip = flags.and_then(|flags| dict_get(flags, "skip_missing"));
     let skip = skip.is_some_and(|skip| is_true(&skip));
-    // Items that were skipped in an earlier loop have no elements.
-    let kept: Vec<Value> = if is_dict(what) {
+    let was_skipped = |item: &Value| dict_get(item, "skipped").is_some_and(|it| is_true(&it));
+    let items: Vec<Value> = if is_dict(what) {
+        // A registered result of a task that was skipped has no elements.
+        if was_skipped(what) {
+            return Ok(Vec::new());
+        }
         pairs_of(what).into_iter().map(|(_, value)| value).collect()
     } else if is_list(what) {
         iterate(what)?
     } else {
-        return Err(TemplateError::failed(format!(
-            "first a dict or a list, second a string pointing to the subkey, got {}",
-            repr_of(what)
-        )));
+        vec![what.clone()]
     };
-    let kept = kept.into_iter().filter(|item| {
-        !crate::value::dict_get(item, "skipped").is_some_and(|skipped| is_true(&skipped))
-    });
-    let keys: Vec<Value> = if is_list(path) {
-        iterate(path)?
-    } else {
-        crate::value::text_of(path).split('.').map(Value::from).collect()
-    };
-    let pairs = filters::subelements(&list_value(kept.collect()), path, skip)?;
-    let mut out = Vec::with_capacity(pairs.len());
-    for pair in pairs {
-        if let [item, element] = iterate(&pair)?.as_slice() {
-            out.push(tuple_value(vec![without_path(item, &keys), element.clone()]));
+    let keys: Vec<&str> = path.split('.').collect();
+    let mut out = Vec::new();
+    for item in items {
+        if !is_dict(&item) {
+            return Err(TemplateError::failed(format!(
+                "subelements lookup expects a dictionary, got '{}'",
+                text_of(&item)
+            )));
         }
+        if was_skipped(&item) {
+            continue;
+        }
+        let Some(list) = sublist(&item, &keys, skip)? else { continue };
+        let rest = without_path(&item, &keys);
+        out.extend(list.into_iter().map(|element| tuple_value(vec![rest.clone(), element])));
     }
     Ok(out)
 }
 
+/// The list that the path leads to; nothing if a key is missing and that is all right.
+fn sublist(item: &Value, keys: &[&str], skip: bool) -> Outcome<Option<Vec<Value>>> {
+    let mut at = item.clone();
+    for (number, key) in keys.iter().enumerate() {
+        let Some(value) = dict_get(&at, key) else {
+            if skip {
+                return Ok(None);
+            }
+            return Err(TemplateError::failed(format!(
+                "could not find '{key}' key in iterated item '{}'",
+                text_of(&at)
+            )));
+        };
+        let is_last = number + 1 == keys.len();
+        if if is_last { is_list(&value) } else { is_dict(&value) } {
+            at = value;
+            continue;
+        }
+        if skip && !is_last {
+            return Ok(None);
+        }
+        let kind = if is_last { "list" } else { "dictionary" };
+        return Err(TemplateError::failed(format!(
+            "the key {key} should point to a {kind}, got '{}'",
+            text_of(&value)
+        )));
+    }
+    iterate(&at).map(Some)
+}
+
 /// The item without the list that the path leads to: the lookup takes it out.
-fn without_path(item: &Value, keys: &[Value]) -> Value {
+fn without_path(item: &Value, keys: &[&str]) -> Value {
     let Some((key, rest)) = keys.split_first() else { return item.clone() };
     let pairs = pairs_of(item).into_iter();
     let kept = pairs.filter_map(|(known, value)| {
-        if !crate::value::equal(&known, key) {
+        if known.as_str() != Some(*key) {
             return Some((known, value));
         }
         (!rest.is_empty()).then(|| (known, without_path(&value, rest)))

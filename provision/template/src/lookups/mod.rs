@@ -147,9 +147,21 @@ fn variable_names(run: &mut Run<'_>, terms: &[Value]) -> Outcome<Vec<Value>> {
     let names = run.all_names();
     let mut out = Vec::new();
     for term in terms {
-        let pattern = text_of(term);
-        let regex =
-            crate::filters::regex::compile(&pattern, crate::filters::regex::Flags::default())?;
+        let Some(pattern) = term.as_str() else {
+            return Err(TemplateError::failed(format!(
+                "Invalid setting identifier, \"{}\" is not a string, it is a {}",
+                text_of(term),
+                crate::value::type_name(term)
+            )));
+        };
+        let flags = crate::filters::regex::Flags::default();
+        let regex = crate::filters::regex::compile(pattern, flags).map_err(|error| {
+            // Python's words for what people get wrong most.
+            let nothing = pattern.starts_with(['*', '+', '?']);
+            let reason = if nothing { "nothing to repeat at position 0" } else { error.message() };
+            let text = format!("Unable to use \"{pattern}\" as a search parameter: {reason}");
+            TemplateError::failed(text)
+        })?;
         for name in &names {
             if regex.is_match(name).map_err(|error| crate::filters::regex::too_long(&error))? {
                 out.push(Value::from(name.as_str()));
@@ -182,6 +194,36 @@ pub(super) fn parsed_pairs(text: &str) -> Vec<(String, String)> {
             (key.to_owned(), value.to_owned())
         })
         .collect()
+}
+
+/// A text as Ansible splits arguments: `key=value` words, quotes taken off, and the other words.
+pub(super) fn split_pairs(text: &str) -> (Vec<(String, String)>, Option<String>) {
+    let (mut words, mut word, mut quote) = (Vec::new(), String::new(), None);
+    for character in text.chars() {
+        match (character, quote) {
+            (blank, None) if blank.is_whitespace() => words.push(std::mem::take(&mut word)),
+            _ => word.push(character),
+        }
+        quote = match (character, quote) {
+            ('"' | '\'', None) => Some(character),
+            (end, Some(begin)) if end == begin => None,
+            (_, quote) => quote,
+        };
+    }
+    words.push(word);
+    let (mut pairs, mut rest) = (Vec::new(), Vec::new());
+    for word in words.into_iter().filter(|word| !word.is_empty()) {
+        match word.split_once('=').filter(|(key, _)| !key.is_empty() && !key.ends_with('\\')) {
+            Some((key, value)) => pairs.push((key.to_owned(), unquoted(value).to_owned())),
+            None => rest.push(word),
+        }
+    }
+    (pairs, (!rest.is_empty()).then(|| rest.join(" ")))
+}
+
+fn unquoted(text: &str) -> &str {
+    let inner = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    inner('"').or_else(|| inner('\'')).unwrap_or(text)
 }
 
 /// Pairs of a dictionary with text keys.

@@ -2,7 +2,7 @@
 
 use minijinja::Value;
 
-use super::{named_pairs, parsed_pairs};
+use super::{named_pairs, split_pairs};
 use crate::error::{Outcome, TemplateError};
 use crate::limits::MAX_RANGE_ITEMS;
 use crate::program::Name;
@@ -34,7 +34,7 @@ pub(super) fn sequence(terms: &[Value], options: &[(Name, Value)]) -> Outcome<Ve
         } else {
             let text = text_of(term);
             if !parsed.shortcut(&text)? {
-                for (name, value) in parsed_pairs(&text) {
+                for (name, value) in split_pairs(&text).0 {
                     parsed.set(&name, &value)?;
                 }
             }
@@ -44,7 +44,7 @@ pub(super) fn sequence(terms: &[Value], options: &[(Name, Value)]) -> Outcome<Ve
     Ok(out)
 }
 
-fn number(text: &str) -> Outcome<i64> {
+fn number(name: &str, text: &str) -> Outcome<i64> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
@@ -59,18 +59,18 @@ fn number(text: &str) -> Outcome<i64> {
     } else {
         lower.parse()
     };
-    parsed
-        .map(|number| if negative { -number } else { number })
-        .map_err(|_| TemplateError::failed(format!("can't parse {text} as integer")))
+    parsed.map(|number| if negative { -number } else { number }).map_err(|_| {
+        TemplateError::failed(format!("Invalid type for {name} of sequence: {text} is no integer"))
+    })
 }
 
 impl Sequence {
     fn set(&mut self, name: &str, value: &str) -> Outcome<()> {
         match name {
-            "start" => self.start = number(value)?,
-            "end" => self.end = Some(number(value)?),
-            "count" => self.count = Some(number(value)?),
-            "stride" => self.stride = number(value)?,
+            "start" => self.start = number(name, value)?,
+            "end" => self.end = Some(number(name, value)?),
+            "count" => self.count = Some(number(name, value)?),
+            "stride" => self.stride = number(name, value)?,
             "format" => self.format = value.to_owned(),
             other => {
                 return Err(TemplateError::failed(format!(
@@ -102,11 +102,11 @@ impl Sequence {
             return Ok(false);
         }
         if let Some(start) = start {
-            self.start = number(start)?;
+            self.start = number("start", start)?;
         }
-        self.end = Some(number(end)?);
+        self.end = Some(number("end", end)?);
         if let Some(stride) = stride {
-            self.stride = number(stride)?;
+            self.stride = number("stride", stride)?;
         }
         if let Some(format) = format.filter(|format| !format.is_empty()) {
             self.format = format.to_owned();

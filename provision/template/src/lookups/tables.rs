@@ -2,7 +2,7 @@
 
 use minijinja::Value;
 
-use super::{option, parsed_pairs};
+use super::{option, parsed_pairs, split_pairs};
 use crate::error::{Outcome, TemplateError};
 use crate::filters::regex::{Flags, compile, too_long};
 use crate::program::Name;
@@ -115,6 +115,8 @@ fn ini_entries(text: &str, wanted: &str, properties: bool) -> Vec<(String, Strin
     entries
 }
 
+const CSV_OPTIONS: &[&str] = &["col", "default", "delimiter", "encoding", "file", "keycol"];
+
 /// `lookup('csvfile', key, file=, delimiter=, col=, keycol=, default=)`
 pub(super) fn csvfile(
     run: &Run<'_>,
@@ -122,10 +124,18 @@ pub(super) fn csvfile(
     named: &[(Name, Value)],
 ) -> Outcome<Vec<Value>> {
     let mut out = Vec::new();
+    if terms.is_empty() {
+        return Err(TemplateError::failed("Search key is required but was not found"));
+    }
     for term in terms {
-        let term = text_of(term);
-        let options = Options { named, inline: parsed_pairs(&term) };
-        let key = term.split_whitespace().find(|word| !word.contains('=')).unwrap_or("").to_owned();
+        let (inline, key) = split_pairs(&text_of(term));
+        let Some(key) = key else {
+            return Err(TemplateError::failed("Search key is required but was not found"));
+        };
+        if let Some((name, _)) = inline.iter().find(|(name, _)| !CSV_OPTIONS.contains(&&**name)) {
+            return Err(TemplateError::failed(format!("{name} is not a valid option")));
+        }
+        let options = Options { named, inline };
         let delimiter = match options.text("delimiter", "TAB").as_str() {
             "TAB" | "\\t" | "" => '\t',
             text => text.chars().next().unwrap_or('\t'),
@@ -136,12 +146,23 @@ pub(super) fn csvfile(
                 TemplateError::failed(format!("csvfile: '{name}' must be a number, not {text}"))
             })
         };
-        let (column, key_column) = (column("col", "1")?, column("keycol", "0")?);
-        let text = file_text(run, &options.text("file", "ansible.csv"))?;
+        let key_column = column("keycol", "0")?;
+        let name = options.text("file", "ansible.csv");
+        let text = file_text(run, &name).map_err(|error| match error {
+            TemplateError::Pending(_) => error,
+            _ => TemplateError::failed(format!(
+                "csvfile: No such file or directory: '{name}' ({})",
+                error.message()
+            )),
+        })?;
         let row = csv_rows(&text, delimiter)
             .into_iter()
             .find(|row| row.get(key_column).is_some_and(|cell| *cell == key));
-        match row.and_then(|row| row.get(column).cloned()) {
+        let cell = match row {
+            Some(row) => row.get(column("col", "1")?).cloned(),
+            None => None,
+        };
+        match cell {
             Some(cell) => out.push(Value::from(cell)),
             None => {
                 let default = options.text("default", "");

@@ -21,7 +21,7 @@ pub(crate) use calls::Call;
 pub(crate) use frame::Frame;
 pub(crate) use loops::LoopVar;
 pub(crate) use objects::{Cycler, Global, GlobalKind, Joiner, Macro, Module, Namespace};
-pub(crate) use output::Out;
+pub(crate) use output::{Out, literal};
 pub(crate) use variables::Lazy;
 
 use crate::engine::Engine;

@@ -90,7 +90,8 @@ fn looks_literal(text: &str) -> bool {
     text.starts_with(['{', '[']) || text == "True" || text == "False"
 }
 
-fn literal(text: String) -> Value {
+/// A text that looks like a value becomes one.
+pub(crate) fn literal(text: String) -> Value {
     if looks_literal(&text)
         && let Some(value) = parse_literal(&text)
     {

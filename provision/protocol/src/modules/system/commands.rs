@@ -14,14 +14,21 @@ const CONDITIONS: &[Parameter] = &[
 
 const PROCESS: &[Parameter] = &[
     Parameter::new("argv", Kind::TextList, "command line as a list of words"),
-    Parameter::new("expand_argument_vars", Kind::Boolean, "replace $NAME and ~ in words"),
     Parameter::new("stdin", Kind::Text, "what it reads from standard input"),
     Parameter::new("stdin_add_newline", Kind::Boolean, "end standard input with a newline"),
     Parameter::new("strip_empty_ends", Kind::Boolean, "remove empty lines at the ends of output"),
 ];
 
+/// A shell does that by itself.
+const EXPAND: &[Parameter] =
+    &[Parameter::new("expand_argument_vars", Kind::Boolean, "replace $NAME and ~ in words")];
+
 pub(super) const COMMAND: ModuleSpec = skips(free_form(
-    ModuleSpec::new("command", &[LINE, CONDITIONS, PROCESS], "runs a program without a shell"),
+    ModuleSpec::new(
+        "command",
+        &[LINE, CONDITIONS, PROCESS, EXPAND],
+        "runs a program without a shell",
+    ),
     "cmd",
 ));
 

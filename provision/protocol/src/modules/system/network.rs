@@ -1,7 +1,7 @@
 //! Entries: network.
 
 use super::super::FILE_COMMON;
-use super::{Kind, ModuleSpec, Parameter, exclusive, skips};
+use super::{Kind, ModuleSpec, Parameter, exclusive, prepared, skips};
 
 const HTTP: &[Parameter] = &[
     Parameter::new("url", Kind::Text, "address").required(),
@@ -39,7 +39,7 @@ pub(super) const GET_URL: ModuleSpec = ModuleSpec::new(
 );
 
 pub(super) const URI: ModuleSpec =
-    skips(exclusive(
+    prepared(skips(exclusive(
         ModuleSpec::new(
             "uri",
             &[
@@ -70,7 +70,7 @@ pub(super) const URI: ModuleSpec =
             "talks to a web service",
         ),
         &[&["body", "src"]],
-    ));
+    )));
 
 pub(super) const EXCHANGE: ModuleSpec = ModuleSpec::new(
     "exchange",

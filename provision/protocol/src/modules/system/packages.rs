@@ -59,7 +59,7 @@ pub(super) const PACKAGE: ModuleSpec = open(ModuleSpec::new(
     "package",
     &[&[
         Parameter::new("name", Kind::TextList, "packages").required(),
-        Parameter::new("state", Kind::Text, "what to reach").required(),
+        Parameter::new("state", Kind::Text, "what to reach (default present)"),
         Parameter::new("use", Kind::Text, "package manager; `auto` finds it"),
     ]],
     "manages packages with the host's package manager",

@@ -85,6 +85,11 @@ impl Edit {
         })
     }
 
+    /// The file takes the place of a link instead of going where the link points to.
+    pub fn replace_link(&mut self) {
+        self.real.clone_from(&self.path);
+    }
+
     /// Writes the new content if it differs, and sets the attributes.
     ///
     /// # Errors

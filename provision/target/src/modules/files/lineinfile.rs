@@ -58,7 +58,14 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
     } else if given.line.is_none() {
         return Err(Failure::new("line is required with state=present"));
     }
-    let edit = Edit::open(object, absent || given.create, context)?;
+    let edit = Edit::open(object, absent || given.create, context).map_err(|failure| {
+        // The words of this module differ from those of its siblings.
+        let message = match failure.message.strip_prefix("Path ") {
+            Some(rest) if rest.ends_with("does not exist !") => format!("Destination {rest}"),
+            _ => failure.message.clone(),
+        };
+        Failure { message, ..failure }
+    })?;
     if absent && edit.original.is_none() {
         return Ok(Outcome::new(false).with("msg", "file not present"));
     }

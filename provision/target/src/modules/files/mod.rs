@@ -7,6 +7,7 @@ mod copy;
 mod edit;
 mod file;
 mod find;
+mod ini_file;
 mod lineinfile;
 mod links;
 mod replace;
@@ -28,6 +29,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("fetch", slurp::fetch),
         ("file", file::run),
         ("find", find::run),
+        ("ini_file", ini_file::run),
         ("lineinfile", lineinfile::run),
         ("replace", replace::run),
         ("slurp", slurp::run),

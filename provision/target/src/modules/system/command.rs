@@ -64,7 +64,10 @@ pub fn command(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         _ => return Err(nothing_given()),
     };
     let ignored = given.executable.take().map(|executable| {
-        format!("the parameter `executable` means nothing to `command`; not using {executable}")
+        format!(
+            "As of Ansible 2.4, the parameter 'executable' is no longer supported with the \
+             'command' module. Not using '{executable}'."
+        )
     });
     let mut ended = execute(&given, line, context);
     if let Some(warning) = ignored {
@@ -374,7 +377,11 @@ struct PingArguments {
 pub fn ping(given: &Object, _context: &mut Context<'_>) -> Result<Outcome, Failure> {
     let given: PingArguments = arguments(given)?;
     match given.data.as_deref() {
-        Some("crash") => Err(Failure::new("boom")),
+        // As an exception of a Python module looks to the caller.
+        Some("crash") => Err(Failure::new("MODULE FAILURE: Exception: boom")
+            .with("module_stdout", "")
+            .with("module_stderr", "Exception: boom\n")
+            .with("rc", 1)),
         data => Ok(Outcome::new(false).with("ping", data.unwrap_or("pong"))),
     }
 }

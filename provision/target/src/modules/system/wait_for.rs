@@ -9,7 +9,6 @@ use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fancy_regex::Regex;
 use provision_protocol::Object;
 use serde::Deserialize;
 use serde_json::Value;
@@ -18,6 +17,7 @@ use super::http::{dial, resolve};
 use super::wait::pause;
 use super::words::Environment;
 use crate::module::{Context, Failure, Outcome, arguments};
+use crate::python::{self, Options, Pattern};
 
 /// How long to wait at most, if the call doesn't say, in seconds.
 const TIMEOUT_S: u64 = 300;
@@ -69,11 +69,11 @@ enum Target {
     /// Only time.
     Time,
     /// A port is open, and perhaps says something.
-    Open(Option<Regex>),
+    Open(Option<Search>),
     /// A port is closed.
     Closed,
     /// A file is there, and perhaps holds something.
-    Present(PathBuf, Option<Regex>),
+    Present(PathBuf, Option<Search>),
     /// A file is gone.
     Absent(PathBuf),
     /// Nobody is connected to a port.
@@ -147,10 +147,7 @@ fn target(given: &WaitForArguments, host: &str, context: &Context<'_>) -> Result
         return wrong("exclude_hosts should only be with state=drained".to_owned());
     }
     let regex = match &given.search_regex {
-        Some(text) => match Regex::new(&format!("(?m){text}")) {
-            Ok(regex) => Some(regex),
-            Err(error) => return wrong(format!("Invalid regular expression: {error}")),
-        },
+        Some(text) => Some(Search::new(text)?),
         None => None,
     };
     Ok(match (state, path, given.port) {
@@ -201,7 +198,7 @@ impl Place<'_> {
                 (Ok(_), None) => done(true),
                 (Ok(_), Some(regex)) => {
                     // A file that can't be read now may be readable later.
-                    text_of(path).ok().and_then(|text| search(regex, &text))
+                    text_of(path).ok().and_then(|text| regex.find(&text))
                 }
                 (Err(error), _) if error.kind() == ErrorKind::NotFound => None,
                 (Err(error), _) => {
@@ -247,7 +244,7 @@ impl Place<'_> {
     fn listen(
         &self,
         mut stream: &TcpStream,
-        regex: &Regex,
+        regex: &Search,
         context: &Context<'_>,
     ) -> Result<Option<Match>, Failure> {
         let mut bytes: Vec<u8> = Vec::new();
@@ -271,7 +268,7 @@ impl Place<'_> {
                 Err(_) => break,
             };
             bytes.extend_from_slice(piece.get(..count).unwrap_or_default());
-            if let Some(found) = search(regex, &String::from_utf8_lossy(&bytes)) {
+            if let Some(found) = regex.find(&python::decode(&bytes)) {
                 let _ = stream.shutdown(Shutdown::Both);
                 return Ok(Some(found));
             }
@@ -291,21 +288,38 @@ fn text_of(path: &Path) -> io::Result<String> {
     }
     let mut bytes = Vec::new();
     file.take(SEARCH_LIMIT_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(python::decode(&bytes))
 }
 
-/// What the expression finds; an expression that is too expensive finds nothing.
-fn search(regex: &Regex, text: &str) -> Option<Match> {
-    let captures = regex.captures(text).ok().flatten()?;
-    let value =
-        |index: usize| captures.get(index).map_or(Value::Null, |found| found.as_str().into());
-    let groups = (1..captures.len()).map(value).collect();
-    let names = regex
-        .capture_names()
-        .enumerate()
-        .filter_map(|(index, name)| Some((name?.to_owned(), value(index))))
-        .collect();
-    Some(Match { groups, names })
+/// A regular expression of Python that is looked for.
+struct Search {
+    pattern: Pattern,
+    names: Vec<String>,
+}
+
+impl Search {
+    fn new(text: &str) -> Result<Self, Failure> {
+        let options = Options { multi_line: true, ..Options::default() };
+        let pattern = Pattern::new(text, options).map_err(|failure| {
+            Failure::new(format!("Invalid regular expression: {}", failure.message))
+                .with("elapsed", 0)
+        })?;
+        let pieces = text.split("(?P<").skip(1);
+        let names = pieces.filter_map(|piece| Some(piece.split_once('>')?.0.to_owned()));
+        let names = names.filter(|name| pattern.group_named(name).is_some()).collect();
+        Ok(Search { pattern, names })
+    }
+
+    /// What the expression finds; one that is too expensive finds nothing.
+    fn find(&self, text: &str) -> Option<Match> {
+        let found = self.pattern.search(text).ok().flatten()?;
+        let value = |group: usize| found.group(group).map_or(Value::Null, Value::from);
+        let named = |name: &String| self.pattern.group_named(name).map_or(Value::Null, value);
+        Some(Match {
+            groups: (1..self.pattern.groups()).map(value).collect(),
+            names: self.names.iter().map(|name| (name.clone(), named(name))).collect(),
+        })
+    }
 }
 
 /// Connections to a port of this host.

@@ -109,6 +109,9 @@ fn put(
         placed.diff.push(diff);
     }
     if context.check {
+        if let Source::File(path) = source {
+            placed.summary = digest::summary(path).ok();
+        }
         return Ok(placed);
     }
     let (backup, summary) = replace(source, &placed.dest, settings, context)?;
@@ -132,7 +135,7 @@ fn replace(
         Source::Content(_) => None,
     };
     if let Some(data) = &source_data
-        && paths::exists(dest)
+        && (is_link || paths::exists(dest))
     {
         // A file on the host brings its own bits when it replaces another one.
         let bits = data.mode() & PERMISSION_BITS;

@@ -38,15 +38,18 @@ pub(super) fn copy(
     if paths::real_path(&target).starts_with(paths::real_path(&tree.root)) {
         return Err(Failure::new(format!("{} can't be copied into itself", tree.root.display())));
     }
+    // The result is about what is copied if the destination was there already.
+    let named = if paths::is_directory(dest) { target.clone() } else { dest.to_owned() };
     let mut changed = make_folders(&paths::parent(&target), settings, context)?;
     changed |= copy_folder(tree, &tree.root, &target, settings, context, 0)?;
     let top = Wanted { mode: settings.wanted.mode.clone(), ..Wanted::default() };
     if paths::exists(&target) {
         changed |= top.apply(&paths::real_path(dest), context, &mut Default::default())?;
     }
-    let mut outcome =
-        Outcome::new(changed).with("dest", paths::text(dest)).with("src", paths::text(&tree.root));
-    describe::add_path_information(&mut outcome.values, dest);
+    let mut outcome = Outcome::new(changed)
+        .with("dest", paths::text(&named))
+        .with("src", paths::text(&tree.root));
+    describe::add_path_information(&mut outcome.values, &named);
     Ok(outcome)
 }
 

@@ -141,7 +141,7 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
         "touch" => job.touch(context),
         other => Err(Failure::new(format!("unknown state {other}"))),
     }?;
-    Ok(job.finish(outcome, context))
+    Ok(job.finish(outcome))
 }
 
 impl Job {
@@ -167,7 +167,7 @@ impl Job {
         }
     }
 
-    fn finish(self, mut outcome: Outcome, context: &Context<'_>) -> Outcome {
+    fn finish(self, mut outcome: Outcome) -> Outcome {
         let described = ["path", "dest"]
             .iter()
             .find_map(|name| outcome.values.get(*name)?.as_str())
@@ -175,7 +175,7 @@ impl Job {
         if let Some(path) = described {
             describe::add_path_information(&mut outcome.values, &path);
         }
-        if context.diff && (outcome.changed || !self.change.before.is_empty()) {
+        if outcome.changed || !self.change.before.is_empty() {
             outcome.diff.push(self.change.diff());
         }
         if !self.warnings.is_empty() {

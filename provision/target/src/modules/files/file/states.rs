@@ -26,7 +26,7 @@ impl Job {
             return Ok(outcome);
         }
         self.note_states(present, "absent");
-        if present == State::Directory && context.diff {
+        if present == State::Directory {
             self.note_content();
         }
         if context.check {
@@ -101,9 +101,6 @@ impl Job {
             State::Absent => {
                 if !context.check {
                     self.make_directories(context)?;
-                }
-                if context.check {
-                    outcome.values.insert("state".into(), "directory".into());
                 }
                 return Ok(outcome);
             }

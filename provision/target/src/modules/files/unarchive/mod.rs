@@ -323,5 +323,11 @@ fn listing(dest: &Path, names: &[String]) -> Diff {
         after.push_str("[and more]\n");
     }
     let header = Some(format!("{} (entries that differ)", dest.display()));
-    Diff { before_header: header.clone(), after_header: header, before: String::new(), after }
+    Diff {
+        before_header: header.clone(),
+        after_header: header,
+        before: String::new(),
+        after,
+        attributes: None,
+    }
 }

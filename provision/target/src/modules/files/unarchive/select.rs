@@ -10,6 +10,30 @@ use crate::modules::system::wildcard::Wildcard;
 /// Folders inside folders in one name.
 const DEPTH_LIMIT: usize = 256;
 
+/// Options that ask for what happens anyway.
+const WITHOUT_EFFECT: &[&str] = &[
+    "--overwrite",
+    "--no-overwrite-dir",
+    "--overwrite-dir",
+    "-v",
+    "--verbose",
+    "-z",
+    "-j",
+    "-J",
+    "-a",
+    "--gzip",
+    "--bzip2",
+    "--xz",
+    "--zstd",
+    "--auto-compress",
+    "--keep-directory-symlink",
+    "--warning",
+    "--delay-directory-restore",
+    "--no-selinux",
+    "--no-acls",
+    "--no-xattrs",
+];
+
 /// Include, exclude and the options of tar that are understood.
 #[derive(Debug, Default)]
 pub(super) struct Selection {
@@ -56,63 +80,51 @@ impl Selection {
             .collect::<Vec<String>>()
             .into_iter();
         while let Some(word) = words.next() {
-            let (name, value) = match word.split_once('=') {
-                Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-                None => (word.clone(), None),
-            };
-            let mut value = || value.clone().or_else(|| words.next());
-            let refused =
-                || Failure::new(format!("extra_opts: the option {word} is not understood here"));
-            match (name.as_str(), format) {
-                ("--strip-components" | "--strip", _) => {
-                    let count = value().and_then(|count| count.parse().ok());
-                    selection.strip = count.ok_or_else(refused)?;
-                }
-                ("--exclude", _) => {
-                    let pattern = value().ok_or_else(refused)?;
-                    selection.exclude_all([pattern.as_str()].into_iter());
-                }
-                ("-j", Format::Zip) => selection.junk_folders = true,
-                ("-o" | "-q" | "-qq" | "-u", Format::Zip) => {}
-                ("-n", Format::Zip) => selection.keep_old = true,
-                ("--no-same-owner" | "-o", _) => selection.same_owner = Some(false),
-                ("--same-owner", _) => selection.same_owner = Some(true),
-                ("--numeric-owner", _) => selection.numeric_owner = true,
-                ("-p" | "--preserve-permissions" | "--same-permissions", _) => {
-                    selection.same_mode = Some(true);
-                }
-                ("--no-same-permissions", _) => selection.same_mode = Some(false),
-                ("-m" | "--touch", _) => selection.touch = true,
-                ("-k" | "--keep-old-files" | "--skip-old-files", _) => selection.keep_old = true,
-                ("-P" | "--absolute-names", _) => selection.any_target = true,
-                ("--wildcards", _) => selection.wildcards = true,
-                (
-                    "--overwrite"
-                    | "--no-overwrite-dir"
-                    | "--overwrite-dir"
-                    | "-v"
-                    | "--verbose"
-                    | "-z"
-                    | "-j"
-                    | "-J"
-                    | "-a"
-                    | "--gzip"
-                    | "--bzip2"
-                    | "--xz"
-                    | "--zstd"
-                    | "--auto-compress"
-                    | "--keep-directory-symlink"
-                    | "--warning"
-                    | "--delay-directory-restore"
-                    | "--no-selinux"
-                    | "--no-acls"
-                    | "--no-xattrs",
-                    _,
-                ) => {}
-                _ => return Err(refused()),
-            }
+            selection.option(&word, format, &mut words)?;
         }
         Ok(selection)
+    }
+
+    /// One word of `extra_opts`; its value may be the next one.
+    fn option(
+        &mut self,
+        word: &str,
+        format: Format,
+        rest: &mut dyn Iterator<Item = String>,
+    ) -> Result<(), Failure> {
+        let refused =
+            || Failure::new(format!("extra_opts: the option {word} is not understood here"));
+        let (name, value) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (word, None),
+        };
+        let mut value = || value.clone().or_else(|| rest.next()).ok_or_else(refused);
+        match (name, format) {
+            ("--strip-components" | "--strip", _) => {
+                self.strip = value()?.parse().map_err(|_| refused())?;
+            }
+            ("--exclude", _) => {
+                let pattern = value()?;
+                self.exclude_all([pattern.as_str()].into_iter());
+            }
+            ("-j", Format::Zip) => self.junk_folders = true,
+            ("-o" | "-q" | "-qq" | "-u", Format::Zip) => {}
+            ("-n", Format::Zip) => self.keep_old = true,
+            ("--no-same-owner" | "-o", _) => self.same_owner = Some(false),
+            ("--same-owner", _) => self.same_owner = Some(true),
+            ("--numeric-owner", _) => self.numeric_owner = true,
+            ("-p" | "--preserve-permissions" | "--same-permissions", _) => {
+                self.same_mode = Some(true);
+            }
+            ("--no-same-permissions", _) => self.same_mode = Some(false),
+            ("-m" | "--touch", _) => self.touch = true,
+            ("-k" | "--keep-old-files" | "--skip-old-files", _) => self.keep_old = true,
+            ("-P" | "--absolute-names", _) => self.any_target = true,
+            ("--wildcards", _) => self.wildcards = true,
+            (other, _) if WITHOUT_EFFECT.contains(&other) => {}
+            _ => return Err(refused()),
+        }
+        Ok(())
     }
 
     fn exclude_all<'a>(&mut self, patterns: impl Iterator<Item = &'a str>) {

@@ -56,14 +56,63 @@ fn parse(text: &str, path: &Path) -> Result<Value, String> {
     if let Ok(value) = serde_json::from_str(text) {
         return Ok(value);
     }
-    parse_ini(text).map(Value::Object).ok_or_else(|| {
-        format!("error loading facts as JSON or ini - please check content: {}", path.display())
-    })
+    let shown = path.display();
+    let sections = parse_ini(text).ok_or_else(|| {
+        format!("error loading facts as JSON or ini - please check content: {shown}")
+    })?;
+    let mut facts = Object::new();
+    for (name, options) in sections {
+        let mut values = Object::new();
+        for (option, value) in &options {
+            let value = interpolated(value, &options, 0).ok_or_else(|| {
+                format!(
+                    "error loading facts as ini - please check content: {shown} (bad `%` in \
+                     {name}.{option})"
+                )
+            })?;
+            values.insert(option.clone(), value.into());
+        }
+        facts.insert(name, Value::Object(values));
+    }
+    Ok(Value::Object(facts))
 }
+
+/// How deep values may refer to others, as Python's `configparser` limits it.
+const INTERPOLATION_DEPTH: usize = 10;
+
+/// Longest value that references may make, in bytes.
+const VALUE_LIMIT_BYTES: usize = 1 << 20;
+
+/// A value with `%(option)s` filled in and `%%` as one sign.
+fn interpolated(value: &str, options: &[(String, String)], depth: usize) -> Option<String> {
+    let mut result = String::new();
+    let mut rest = value;
+    while let Some((before, after)) = rest.split_once('%') {
+        result.push_str(before);
+        if let Some(after) = after.strip_prefix('%') {
+            result.push('%');
+            rest = after;
+            continue;
+        }
+        let (name, after) = after.strip_prefix('(')?.split_once(")s")?;
+        let name = name.to_lowercase();
+        let (_, other) = options.iter().rev().find(|(option, _)| *option == name)?;
+        if depth >= INTERPOLATION_DEPTH || result.len() > VALUE_LIMIT_BYTES {
+            return None;
+        }
+        result.push_str(&interpolated(other, options, depth + 1)?);
+        rest = after;
+    }
+    result.push_str(rest);
+    (result.len() <= VALUE_LIMIT_BYTES).then_some(result)
+}
+
+/// Name and options.
+type Section = (String, Vec<(String, String)>);
 
 /// A file as Python's `ConfigParser` reads it: sections of options, `[DEFAULT]` for all of them,
 /// names in lower case, indented lines continue a value.
-fn parse_ini(text: &str) -> Option<Object> {
+fn parse_ini(text: &str) -> Option<Vec<Section>> {
     let mut defaults: Vec<(String, String)> = Vec::new();
     let mut sections: Vec<(String, Vec<(String, String)>)> = Vec::new();
     let mut in_defaults = false;
@@ -100,19 +149,10 @@ fn parse_ini(text: &str) -> Option<Object> {
             sections.last_mut()?.1.push(option);
         }
     }
-    let facts = sections
-        .into_iter()
-        .map(|(name, options)| {
-            let values: Object = defaults
-                .iter()
-                .cloned()
-                .chain(options)
-                .map(|(name, value)| (name, value.replace("%%", "%").into()))
-                .collect();
-            (name, Value::Object(values))
-        })
-        .collect();
-    Some(facts)
+    let sections = sections.into_iter();
+    Some(
+        sections.map(|(name, own)| (name, defaults.iter().cloned().chain(own).collect())).collect(),
+    )
 }
 
 #[cfg(test)]
@@ -125,15 +165,26 @@ mod tests {
     #[test]
     fn ini_files() {
         let text = "# about\n[DEFAULT]\na = 1\n[One]\nKey: v1\n  v2\nb=x=y\n[two]\n";
-        let facts = parse_ini(text).unwrap();
+        let facts = parse(text, Path::new("x.fact")).unwrap();
         assert_eq!(
-            Value::Object(facts),
+            facts,
             json!({"One": {"a": "1", "key": "v1\nv2", "b": "x=y"}, "two": {"a": "1"}})
         );
         assert_eq!(parse_ini("a = 1\n"), None);
         assert_eq!(parse_ini("[a]\nnothing\n"), None);
         assert_eq!(parse_ini("[a]\n[a]\n"), None);
-        assert_eq!(parse_ini(""), Some(Object::new()));
+        assert_eq!(parse_ini(""), Some(Vec::new()));
+    }
+
+    #[test]
+    fn options_refer_to_others() {
+        let value = |text: &str| parse(text, Path::new("x.fact")).map(|facts| facts["a"].clone());
+        let facts = value("[DEFAULT]\nhost = h\n[a]\nurl = %(host)s:%(Port)s 5%%\nport = 1\n");
+        assert_eq!(facts.unwrap(), json!({"host": "h", "url": "h:1 5%", "port": "1"}));
+        for bad in ["x = a % b", "x = %(y)s", "x = %(x)s", "x = %(y", "x = %"] {
+            let problem = value(&format!("[a]\n{bad}\n")).unwrap_err();
+            assert!(problem.starts_with("error loading facts as ini"), "{bad}: {problem}");
+        }
     }
 
     #[test]

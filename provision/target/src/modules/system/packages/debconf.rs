@@ -29,7 +29,9 @@ pub fn debconf(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
     let before = answers(&shown.stdout_text());
     let (question, kind, value) = match (&given.question, &given.vtype, &given.value) {
         (None, None, None) => return Ok(Outcome::new(false).with("current", before)),
-        (Some(question), Some(kind), Some(value)) => (question, kind.as_str(), text(value)),
+        (Some(question), Some(kind), Some(value)) => {
+            (question, kind.as_str(), text(value, kind == "multiselect")?)
+        }
         _ => {
             return Err(Failure::new(
                 "when supplying a question you must supply a valid vtype and value",
@@ -46,7 +48,10 @@ pub fn debconf(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         (Some(present), "boolean") => present.to_lowercase() == value,
         // debconf-show hides passwords.
         (Some(_), "password") => password(&given.name, question, context)?.as_ref() == Some(&value),
-        (Some(present), "multiselect") => items(present) == items(&value),
+        // The order of a list means nothing; a text is meant as it is.
+        (Some(present), "multiselect") if matches!(given.value, Some(Value::Array(_))) => {
+            items(present) == items(&value)
+        }
         (Some(present), _) => *present == value,
     };
     let mut outcome = Outcome::new(!is_same);
@@ -77,14 +82,21 @@ pub fn debconf(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         .with("previous", previous))
 }
 
-fn text(value: &Value) -> String {
+/// The answer as debconf stores it; the chosen ones of several in order.
+fn text(value: &Value, is_choice: bool) -> Result<String, Failure> {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => Ok(text.clone()),
         Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(text).collect();
-            items.join(", ")
+            let texts: Option<Vec<&str>> = items.iter().map(Value::as_str).collect();
+            let mut texts = texts.ok_or_else(|| {
+                Failure::new(format!("Invalid value provided for 'multiselect': {value}"))
+            })?;
+            if is_choice {
+                texts.sort_unstable();
+            }
+            Ok(texts.join(", "))
         }
-        other => other.to_string(),
+        other => Ok(other.to_string()),
     }
 }
 
@@ -134,6 +146,7 @@ mod tests {
         assert_eq!(answers["locales/default"], "en_US: x");
         assert_eq!(answers.len(), 2);
         assert_eq!(items("b, a"), ["a", "b"]);
-        assert_eq!(text(&serde_json::json!(["a", 1])), "a, 1");
+        assert_eq!(text(&serde_json::json!(["b", "a"]), true).unwrap(), "a, b");
+        assert!(text(&serde_json::json!(["a", 1]), true).is_err());
     }
 }

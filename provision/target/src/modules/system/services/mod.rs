@@ -25,6 +25,13 @@ struct ServiceArguments {
     runlevel: Option<String>,
     arguments: Option<String>,
     r#use: Option<String>,
+    #[serde(default)]
+    daemon_reload: bool,
+    #[serde(default)]
+    daemon_reexec: bool,
+    scope: Option<String>,
+    #[serde(default)]
+    no_block: bool,
 }
 
 /// `service`: manages a service with whatever manages services here.
@@ -55,6 +62,10 @@ pub fn service(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         name: Some(given.name),
         state: given.state,
         enabled: given.enabled,
+        daemon_reload: given.daemon_reload,
+        daemon_reexec: given.daemon_reexec,
+        scope: given.scope,
+        no_block: given.no_block,
         ..systemd::SystemdArguments::default()
     };
     let outcome = systemd::manage(&unit, context)?;

@@ -252,6 +252,7 @@ fn diff(name: &str, before: &str, after: &str) -> Diff {
         after_header: Some(name.to_owned()),
         before: before.to_owned(),
         after: after.to_owned(),
+        attributes: None,
     }
 }
 

@@ -14,9 +14,13 @@ use super::super::words::Environment;
 use super::{read, replace};
 use crate::disk::attributes::Wanted;
 use crate::disk::mode::Mode;
+use crate::disk::texts::{self, Side};
 use crate::module::{Context, Failure, Outcome, arguments};
 
 const PATH: &str = "~/.ssh/known_hosts";
+
+/// Beginning of a hashed name.
+const HASH_MARK: &str = "|1|";
 
 /// Block size of SHA-1, in bytes.
 const BLOCK_BYTES: usize = 64;
@@ -76,6 +80,11 @@ pub fn known_hosts(given: &Object, context: &mut Context<'_>) -> Result<Outcome,
         let wanted = Wanted { mode, ..Wanted::default() };
         replace(&path, &before, &after, &wanted, false, &mut outcome, context)?;
     }
+    if outcome.diff.is_empty() {
+        // This module says what it changes even if nobody asks, or nothing changes.
+        let (old, new) = (Side::of(before.as_bytes()), Side::of(after.as_bytes()));
+        outcome.diff.push(texts::change(&path, old, new));
+    }
     Ok(outcome)
 }
 
@@ -93,7 +102,12 @@ fn edited(
         Some(new) => {
             let is_same = |entry: &Entry<'_>| entry.is_same_key(new);
             let mut own = lines.iter().filter_map(|line| of_host(line, &given.name));
-            if present && own.any(|entry| is_same(&entry)) {
+            // A name that is there in clear is another statement than its hash.
+            let is_written = |entry: &Entry<'_>| match given.hash_host {
+                true => entry.hosts.starts_with(HASH_MARK),
+                false => entry.hosts == new.hosts,
+            };
+            if present && own.any(|entry| is_same(&entry) && is_written(&entry)) {
                 return Ok(text.to_owned());
             }
             // Another key of the same type is replaced; marked lines are other statements.
@@ -154,7 +168,7 @@ impl<'a> Entry<'a> {
 
     /// Whether the line is about a host (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT).
     fn names(&self, host: &str) -> bool {
-        if let Some(hash) = self.hosts.strip_prefix("|1|") {
+        if let Some(hash) = self.hosts.strip_prefix(HASH_MARK) {
             return is_hash_of(hash, host);
         }
         let mut is_named = false;
@@ -252,6 +266,13 @@ mod tests {
         hashed["hash_host"] = json!(true);
         assert!(bench.call(known_hosts, hashed.clone()).unwrap().changed);
         assert!(!bench.call(known_hosts, hashed).unwrap().changed);
+        // A name in clear is replaced by its hash.
+        let mut hidden = given("h ssh-ed25519 BBB");
+        hidden["hash_host"] = json!(true);
+        let outcome = bench.call(known_hosts, hidden.clone()).unwrap();
+        assert!(outcome.changed && outcome.diff[0].before.starts_with("h ssh-ed25519"));
+        let outcome = bench.call(known_hosts, hidden).unwrap();
+        assert!(!outcome.changed && outcome.diff[0].before == outcome.diff[0].after);
         let mut one = given("h ssh-rsa CCC");
         one["state"] = json!("absent");
         assert!(bench.call(known_hosts, one.clone()).unwrap().changed);

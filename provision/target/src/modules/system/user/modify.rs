@@ -22,7 +22,9 @@ pub(super) fn modify(
     context: &mut Context<'_>,
     progress: &mut Progress,
 ) -> Result<(), Failure> {
-    let shadow = Shadow::of(&given.name).unwrap_or_default();
+    let shadow = Shadow::of(&given.name);
+    let has_shadow = shadow.is_some();
+    let shadow = shadow.unwrap_or_default();
     let mut options: Vec<String> = identity(given, user, progress)?;
     let groups = groups(given)?;
     if let Some(groups) = &groups {
@@ -41,7 +43,7 @@ pub(super) fn modify(
             options.extend(["-G".to_owned(), list.join(",")]);
         }
     }
-    let expiry = expiry(given, &shadow, progress)?;
+    let expiry = expiry(given, &shadow, has_shadow, progress)?;
     if let (Some(day), false) = (expiry, given.local) {
         options.extend(["-e".to_owned(), day.map_or_else(String::new, date)]);
     }
@@ -144,11 +146,13 @@ fn group_change(
 fn expiry(
     given: &UserArguments,
     shadow: &Shadow,
+    has_shadow: bool,
     progress: &mut Progress,
 ) -> Result<Option<Option<i64>>, Failure> {
     let Some(wanted) = given.expiry_day()? else { return Ok(None) };
     let now = shadow.expires.filter(|day| *day >= 0);
-    if wanted == now {
+    // That an account without a line of its own never expires has yet to be written down.
+    if wanted == now && (has_shadow || wanted.is_some()) {
         return Ok(None);
     }
     progress.change.note("expires", now.map(date), wanted.map(date));
