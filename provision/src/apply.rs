@@ -35,6 +35,9 @@ pub async fn apply(arguments: Apply) -> Exit {
         Colour::Always => anstream::ColorChoice::Always.write_global(),
         Colour::Never => anstream::ColorChoice::Never.write_global(),
     }
+    if arguments.reach.inventory.is_empty() {
+        return no_inventory();
+    }
     let keyring = match passwords::vault(&arguments.passwords) {
         Ok(vault) => Arc::new(Keyring::new(vault)),
         Err(failure) => return failure.show(),
@@ -80,6 +83,7 @@ pub async fn apply(arguments: Apply) -> Exit {
         dial,
         strict_order: arguments.strict_order,
         lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
+        exclusive: true,
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
     };
     let (stop, interrupts) = mpsc::unbounded_channel();
@@ -173,7 +177,15 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
         roles_path: arguments.roles_path.clone(),
         keyring,
         force_handlers: arguments.force_handlers,
+        texts: std::collections::BTreeMap::new(),
     })
+}
+
+/// Nothing says which hosts.
+pub fn no_inventory() -> Exit {
+    let hint = "-i inventories/lab, or a list of hosts with a comma: -i web1,";
+    paint::error("no inventory is given", Some(hint));
+    Exit::Usage
 }
 
 /// Everything that is wrong, before anything was touched.

@@ -11,7 +11,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision apply -i inventories/lab                 run playbooks/main.yml\n  \
     provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
     provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
-    provision trust -i hosts.ini web1                  look at host keys, then trust them")]
+    provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
+    provision status -i inventories/lab                releases, roles and health\n  \
+    provision upgrade zookeeper 3.9.3 -i inventories/lab    show the plan, ask, run it\n  \
+    provision rollback zookeeper -i inventories/lab    back to the release before")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -23,6 +26,16 @@ pub struct Arguments {
 pub enum Command {
     /// Run playbooks
     Apply(Box<Apply>),
+    /// Show releases, roles and health of components
+    Status(Box<Status>),
+    /// Bring a component to another release without losing its quorum
+    Upgrade(Box<Upgrade>),
+    /// Bring a component back to an earlier release
+    Rollback(Box<Rollback>),
+    /// Bring a changed configuration to a component, one member at a time
+    Reconfigure(Box<Reconfigure>),
+    /// Go on with an upgrade or rollback that was interrupted, killed or paused
+    Resume(Box<Resume>),
     /// Show the keys of hosts and add them to known_hosts
     Trust(Box<Trust>),
     /// Encrypt and decrypt files and values with Ansible Vault
@@ -65,7 +78,7 @@ pub enum DialectName {
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
     /// Inventory: a file (INI, YAML), a folder, or a list of hosts `a,b,`; may be repeated
-    #[arg(short, long = "inventory", value_name = "SOURCE", required = true)]
+    #[arg(short, long = "inventory", value_name = "SOURCE")]
     pub inventory: Vec<String>,
     /// Only these hosts of the plays (a pattern)
     #[arg(short, long, value_name = "PATTERN")]
@@ -186,6 +199,9 @@ pub struct Apply {
     pub reach: Reach,
     #[command(flatten)]
     pub passwords: VaultPasswords,
+    /// Run exactly this release plan, made with `upgrade --plan-out`
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["playbooks", "check", "tags", "limit"])]
+    pub plan: Option<PathBuf>,
     /// Show what would change, change nothing
     #[arg(short = 'C', long)]
     pub check: bool,
@@ -267,4 +283,116 @@ pub struct Trust {
     /// File to add them to [default: ~/.ssh/known_hosts, or what the inventory says]
     #[arg(long, value_name = "FILE")]
     pub known_hosts: Option<PathBuf>,
+}
+
+/// What commands about releases share.
+#[derive(Debug, Clone, Args)]
+pub struct OfReleases {
+    #[command(flatten)]
+    pub reach: Reach,
+    /// Folder with `roles/`, whose component.yml files say what the components are
+    #[arg(long, value_name = "FOLDER", default_value = "playbooks")]
+    pub playbooks: PathBuf,
+    /// Ask for the password of sudo
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// Seconds to wait while another run holds a host
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub lock_wait: u64,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "human")]
+    pub output: Output,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Colour,
+    /// Show the tasks of each step, too
+    #[arg(short, action = ArgAction::Count)]
+    pub verbose: u8,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+}
+
+/// Show releases, roles and health of components.
+#[derive(Debug, Clone, Args)]
+pub struct Status {
+    /// Components [default: all that the inventory has hosts for]
+    #[arg(value_name = "COMPONENT")]
+    pub components: Vec<String>,
+    #[command(flatten)]
+    pub of: OfReleases,
+    /// Exit with 4 when something is not as the inventory wants it
+    #[arg(long)]
+    pub exit_code: bool,
+}
+
+/// How a run over releases is to be done.
+#[derive(Debug, Clone, Args)]
+pub struct Care {
+    /// Only these members (a pattern of hosts and groups)
+    #[arg(long, value_name = "PATTERN")]
+    pub hosts: Option<String>,
+    /// Write the plan to a file and do nothing; `apply --plan` runs it
+    #[arg(long, value_name = "FILE")]
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask before it begins
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Pause once after so many members
+    #[arg(long, value_name = "COUNT")]
+    pub canary: Option<u32>,
+    /// Pause each time so many members are done
+    #[arg(long, value_name = "COUNT")]
+    pub pause_after: Option<u32>,
+    /// Members without a vote that may be away at a time
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub max_unavailable: u32,
+    /// Go on although a cluster of one or two members serves nobody meanwhile
+    #[arg(long)]
+    pub accept_outage: bool,
+}
+
+/// Bring a component to another release.
+#[derive(Debug, Clone, Args)]
+pub struct Upgrade {
+    /// Component: the name of its role
+    pub component: String,
+    /// The release, as `artifacts` of the inventory names it
+    pub version: String,
+    #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Bring a component back to an earlier release.
+#[derive(Debug, Clone, Args)]
+pub struct Rollback {
+    /// Component: the name of its role
+    pub component: String,
+    /// The release [default: the only other one that all members have]
+    pub version: Option<String>,
+    #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Bring a changed configuration to a component.
+#[derive(Debug, Clone, Args)]
+pub struct Reconfigure {
+    /// Component: the name of its role
+    pub component: String,
+    #[command(flatten)]
+    pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Go on with a run over releases.
+#[derive(Debug, Clone, Args)]
+pub struct Resume {
+    /// The run [default: the last one that did not reach its end]
+    pub run: Option<String>,
+    #[command(flatten)]
+    pub of: OfReleases,
 }

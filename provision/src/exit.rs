@@ -16,6 +16,8 @@ pub enum Exit {
     WouldChange,
     /// This machine lacks something.
     Environment,
+    /// What was asked for can't be done, or was not confirmed; nothing was touched.
+    Refused,
     /// Some hosts failed.
     Failed,
     /// Some hosts were unreachable.
@@ -24,6 +26,10 @@ pub enum Exit {
     FailedAndUnreachable,
     /// `max_fail_percentage` or `any_errors_fatal` ended the run.
     StoppedByLimit,
+    /// An upgrade or rollback ended before its goal.
+    ReleaseStopped,
+    /// An upgrade or rollback waits for the operator.
+    Paused,
     /// Ctrl-C.
     Interrupted,
 }
@@ -32,12 +38,15 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Done, 0, "done: every host is as it should be"),
     (Exit::Usage, 2, "wrong arguments"),
     (Exit::InvalidInput, 3, "playbook, inventory or variables are invalid; nothing was touched"),
-    (Exit::WouldChange, 4, "with --check --exit-code: something would change"),
+    (Exit::WouldChange, 4, "with --exit-code: something would change, or is not as wanted"),
     (Exit::Environment, 5, "this machine lacks something the program needs"),
+    (Exit::Refused, 6, "the request is refused, stale or not confirmed; nothing was touched"),
     (Exit::Failed, 10, "some hosts failed"),
     (Exit::Unreachable, 11, "some hosts were unreachable"),
     (Exit::FailedAndUnreachable, 12, "some hosts failed, others were unreachable"),
     (Exit::StoppedByLimit, 13, "a failure limit (max_fail_percentage, any_errors_fatal) ended it"),
+    (Exit::ReleaseStopped, 14, "an upgrade or rollback stopped before its goal; it says why"),
+    (Exit::Paused, 15, "an upgrade or rollback is paused; `provision resume` goes on"),
     (Exit::Interrupted, 130, "interrupted by the operator"),
 ];
 

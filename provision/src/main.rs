@@ -11,6 +11,7 @@ mod passwords;
 mod printer;
 mod prompt;
 mod recap;
+mod release;
 mod trust;
 mod vault;
 
@@ -43,7 +44,15 @@ fn main() -> ExitCode {
     };
     let exit = runtime.block_on(async {
         match arguments.command {
-            Command::Apply(apply) => apply::apply(*apply).await,
+            Command::Apply(apply) => match &apply.plan {
+                Some(plan) => release::run_plan(plan, &apply).await,
+                None => apply::apply(*apply).await,
+            },
+            Command::Status(status) => release::status(*status).await,
+            Command::Upgrade(upgrade) => release::upgrade(*upgrade).await,
+            Command::Rollback(rollback) => release::rollback(*rollback).await,
+            Command::Reconfigure(reconfigure) => release::reconfigure(*reconfigure).await,
+            Command::Resume(resume) => release::resume(*resume).await,
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
             Command::ExitCodes => {

@@ -19,6 +19,9 @@ use crate::prompt;
 
 /// Shows the keys of hosts and adds those that are not known.
 pub async fn trust(arguments: Trust) -> Exit {
+    if arguments.reach.inventory.is_empty() {
+        return apply::no_inventory();
+    }
     let keyring = match passwords::vault(&arguments.passwords) {
         Ok(vault) => Arc::new(Keyring::new(vault)),
         Err(failure) => return failure.show(),

@@ -1,9 +1,10 @@
 //! The user's files, as the pure crates see them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use provision_playbook::files::{FileKind, Files};
+use provision_playbook::files::{FileKind, Files, MapFiles};
 use provision_vault::{Opened, VaultError};
 
 use crate::keyring::Keyring;
@@ -19,13 +20,21 @@ const HEADER_BYTES: usize = provision_vault::HEADER.len();
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     keyring: Arc<Keyring>,
+    /// Files that exist in memory only; nobody's listing shows them.
+    texts: MapFiles,
 }
 
 impl Disk {
     /// Files that are opened with these passwords.
     #[must_use]
     pub fn new(keyring: Arc<Keyring>) -> Self {
-        Disk { keyring }
+        Disk { keyring, texts: MapFiles::default() }
+    }
+
+    /// The same below files that exist in memory only: plays that the program makes for itself.
+    #[must_use]
+    pub fn below(self, texts: &BTreeMap<PathBuf, String>) -> Self {
+        Disk { texts: MapFiles::new(texts.clone()), ..self }
     }
 
     /// The passwords, and the secrets that are known.
@@ -75,12 +84,18 @@ fn decryption_failed(path: &Path, error: &VaultError) -> String {
 
 impl Files for Disk {
     fn kind(&self, path: &Path) -> Option<FileKind> {
+        if self.texts.kind(path) == Some(FileKind::File) {
+            return Some(FileKind::File);
+        }
         let metadata = std::fs::metadata(path).ok()?;
         Some(if metadata.is_dir() { FileKind::Folder } else { FileKind::File })
     }
 
     fn read(&self, path: &Path) -> Result<String, String> {
         use std::io::Read;
+        if self.texts.kind(path) == Some(FileKind::File) {
+            return self.texts.read(path);
+        }
         let failed = |error: std::io::Error| format!("failed to read {}: {error}", path.display());
         let file = std::fs::File::open(path).map_err(failed)?;
         let mut bytes = Vec::new();

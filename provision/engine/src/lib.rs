@@ -19,6 +19,7 @@ pub mod play;
 pub mod prepare;
 pub mod reach;
 pub mod redact;
+pub mod release;
 pub mod report;
 pub mod run;
 mod sealed;

@@ -1,6 +1,6 @@
 //! Everything that is read before the first connection: inventory, playbooks, variables.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, RwLock};
 
@@ -38,6 +38,9 @@ pub struct LoadRequest {
     pub settings: Settings,
     /// Passwords for encrypted files and values.
     pub keyring: Arc<Keyring>,
+    /// Files that exist in memory only and win over those on disk, by path: plays that the program
+    /// makes for itself.
+    pub texts: BTreeMap<PathBuf, String>,
 }
 
 impl LoadRequest {
@@ -53,6 +56,7 @@ impl LoadRequest {
             force_handlers: false,
             settings: Settings::default(),
             keyring: Arc::default(),
+            texts: BTreeMap::new(),
         }
     }
 }
@@ -89,7 +93,7 @@ pub struct LoadFailure {
 /// # Errors
 /// Everything that is wrong, at once. Nothing has been touched.
 pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
-    let files = Arc::new(Disk::new(request.keyring.clone()));
+    let files = Arc::new(Disk::new(request.keyring.clone()).below(&request.texts));
     let options = LoadOptions {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),

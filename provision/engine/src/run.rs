@@ -1,6 +1,6 @@
 //! A run: the plays of the playbooks, one after the other, batch by batch.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -8,7 +8,7 @@ use std::time::Instant;
 use diagnostics::{Style, render};
 use provision_playbook::files::Files;
 use provision_playbook::inventory::Inventory;
-use provision_playbook::model::{Arguments, Item, Play, Prompt, Task, TaskId};
+use provision_playbook::model::{Arguments, Item, Play, Playbook, Prompt, Task, TaskId};
 use provision_protocol::modules;
 use tokio::sync::mpsc;
 use yaml::{Node, NodeValue};
@@ -34,6 +34,8 @@ pub struct RunOptions {
     pub strict_order: bool,
     /// How long to wait for another run's lock on a host.
     pub lock_wait_ms: u64,
+    /// Whether this run may change hosts: it holds their locks. Without, it only looks.
+    pub exclusive: bool,
     /// Answers to `vars_prompt`; `None`: nobody to ask.
     pub prompt: Option<Box<AskOperator>>,
 }
@@ -59,60 +61,229 @@ pub async fn run(
     sink: Box<dyn Sink>,
     interrupts: mpsc::UnboundedReceiver<()>,
 ) -> Summary {
-    let begun = Instant::now();
-    let run = run_name();
-    let (sender, arrivals) = mpsc::unbounded_channel();
-    forward(interrupts, sender.clone());
-    let world = loaded.world.clone();
-    let defaults = options.connection.clone();
-    let settings = SessionSettings {
-        dial: options.dial,
-        run: run.clone(),
-        controller: controller(),
-        lock_wait_ms: options.lock_wait_ms,
-        endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
-    };
-    crate::sealed::open_ahead(loaded.world.files.keyring(), &loaded.sealed);
-    let mut report = Report::new(sink, loaded.world.files.keyring().known());
-    let hosts = all_hosts(&loaded);
-    report.event(&Event::RunStarted {
-        format: EVENT_FORMAT,
-        run: run.clone(),
-        playbooks: loaded
-            .playbooks
-            .iter()
-            .map(|playbook| playbook.path.display().to_string())
-            .collect(),
-        hosts: hosts.len(),
-        check: loaded.world.settings.check,
-    });
-    for warning in &loaded.warnings {
-        report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
+    let (mut run, playbooks, ask) = Run::begin(loaded, options, sink, interrupts);
+    for play in playbooks.iter().flat_map(|playbook| &playbook.plays) {
+        if run.shared.interrupts > 0 || run.shared.stopped_by_limit {
+            break;
+        }
+        run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
     }
-    let mut shared = Shared {
-        world: loaded.world,
-        loader: Arc::new(Mutex::new(loaded.loader)),
-        pool: Pool::new(Arc::new(settings), sender.clone()),
-        arrivals,
-        sender,
-        report,
-        reaches: loaded.reaches,
-        strict_order: options.strict_order,
-        interrupts: 0,
-        failed: BTreeSet::new(),
-        unreachable: BTreeSet::new(),
-        left_notified: HashMap::new(),
-        stopped_by_limit: false,
-    };
-    for playbook in &loaded.playbooks {
-        for play in &playbook.plays {
-            if shared.interrupts > 0 || shared.stopped_by_limit {
-                break;
+    run.finish().await
+}
+
+/// A run that is going on: plays are played on demand, sessions stay open between them.
+pub struct Run {
+    shared: Shared,
+    inventory: Inventory,
+    name: String,
+    hosts: Vec<String>,
+    begun: Instant,
+}
+
+/// A run, its playbooks, and who answers their prompts.
+type Begun = (Run, Vec<Playbook>, Option<Box<AskOperator>>);
+
+impl Run {
+    /// Begins a run of what was loaded; no host is contacted yet.
+    #[must_use]
+    pub fn begin(
+        loaded: Loaded,
+        options: RunOptions,
+        sink: Box<dyn Sink>,
+        interrupts: mpsc::UnboundedReceiver<()>,
+    ) -> Begun {
+        let begun = Instant::now();
+        let name = run_name();
+        let (sender, arrivals) = mpsc::unbounded_channel();
+        forward(interrupts, sender.clone());
+        let world = loaded.world.clone();
+        let defaults = options.connection.clone();
+        let settings = SessionSettings {
+            dial: options.dial,
+            run: name.clone(),
+            controller: controller(),
+            lock_wait_ms: options.lock_wait_ms,
+            exclusive: options.exclusive,
+            endpoint: Box::new(move |host| connection::endpoint(&world, host, &defaults)),
+        };
+        crate::sealed::open_ahead(loaded.world.files.keyring(), &loaded.sealed);
+        let mut report = Report::new(sink, loaded.world.files.keyring().known());
+        let hosts = all_hosts(&loaded);
+        report.event(&Event::RunStarted {
+            format: EVENT_FORMAT,
+            run: name.clone(),
+            playbooks: loaded
+                .playbooks
+                .iter()
+                .map(|playbook| playbook.path.display().to_string())
+                .collect(),
+            hosts: hosts.len(),
+            check: loaded.world.settings.check,
+        });
+        for warning in &loaded.warnings {
+            report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
+        }
+        let shared = Shared {
+            world: loaded.world,
+            loader: Arc::new(Mutex::new(loaded.loader)),
+            pool: Pool::new(Arc::new(settings), sender.clone()),
+            arrivals,
+            sender,
+            report,
+            reaches: loaded.reaches,
+            strict_order: options.strict_order,
+            interrupts: 0,
+            failed: BTreeSet::new(),
+            unreachable: BTreeSet::new(),
+            left_notified: HashMap::new(),
+            stopped_by_limit: false,
+        };
+        let run = Run { shared, inventory: loaded.inventory, name, hosts, begun };
+        (run, loaded.playbooks, options.prompt)
+    }
+
+    /// Name of the run.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the run knows.
+    #[must_use]
+    pub fn world(&self) -> &Arc<World> {
+        &self.shared.world
+    }
+
+    /// Whether the operator asked to end.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.shared.interrupts > 0
+    }
+
+    /// Plays a play on these hosts of its pattern, whatever became of them before: one that failed
+    /// is given another chance, one that was lost is connected again. `variables` win over those
+    /// of the inventory, the play and the roles.
+    pub async fn play_on(
+        &mut self,
+        play: &Arc<Play>,
+        hosts: &[String],
+        variables: Layer,
+        left: LeftHandlers,
+    ) -> BTreeMap<String, HostEnd> {
+        self.look_at_sessions();
+        for host in hosts {
+            self.shared.failed.remove(host);
+            self.shared.unreachable.remove(host);
+            let variables = self.shared.world.host_or_new(host);
+            let key = self.shared.pool.key_of(&variables);
+            self.shared.pool.forget_lost(&key);
+        }
+        let localhost = self.shared.world.host_or_new("localhost");
+        let name = play_name(&self.shared.world, play, &localhost);
+        let place = place_of(&self.shared, play);
+        let batch = hosts.to_vec();
+        self.shared.report.event(&Event::PlayStarted {
+            name: name.clone(),
+            place,
+            hosts: batch.clone(),
+            batch: (1, 1),
+        });
+        let mut layers: Vec<Arc<Layer>> = Vec::new();
+        if let Some(vars) = &play.context.directives.vars {
+            layers.push(self.shared.world.layers.of(vars));
+        }
+        layers.push(Arc::new(variables));
+        let play = Arc::new(with_facts(play));
+        let state = PlayState::new(play, name, batch.clone(), batch, layers);
+        let run = PlayRun::new(&mut self.shared, Arc::new(state));
+        match left {
+            LeftHandlers::Run => run,
+            LeftHandlers::Leave => run.leaving_handlers(),
+        }
+        .run()
+        .await;
+        let end = |host: &String| {
+            let end =
+                match (self.shared.unreachable.contains(host), self.shared.failed.contains(host)) {
+                    (true, _) => HostEnd::Unreachable,
+                    (false, true) => HostEnd::Failed,
+                    (false, false) if self.shared.interrupts > 0 => HostEnd::Interrupted,
+                    (false, false) => HostEnd::Done,
+                };
+            (host.clone(), end)
+        };
+        hosts.iter().map(end).collect()
+    }
+
+    /// What sessions told while nothing was played, most of all that they are lost.
+    fn look_at_sessions(&mut self) {
+        while let Ok(arrival) = self.shared.arrivals.try_recv() {
+            match arrival {
+                Arrival::Session(key, event) => self.shared.pool.note(&key, &event),
+                Arrival::Interrupt => self.shared.interrupts += 1,
+                Arrival::Timer { .. } => {}
             }
-            run_play(&mut shared, &loaded.inventory, play, options.prompt.as_deref()).await;
         }
     }
-    finish(shared, run, &hosts, begun).await
+
+    /// Waits; an interrupt of the operator ends it early.
+    pub async fn pause(&mut self, duration: std::time::Duration) {
+        let over = tokio::time::sleep(duration);
+        tokio::pin!(over);
+        loop {
+            tokio::select! {
+                () = &mut over => return,
+                arrival = self.shared.arrivals.recv() => match arrival {
+                    Some(Arrival::Session(key, event)) => self.shared.pool.note(&key, &event),
+                    Some(Arrival::Timer { .. }) => {}
+                    Some(Arrival::Interrupt) => {
+                        self.shared.interrupts += 1;
+                        return;
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// The value that a task registered on a host.
+    #[must_use]
+    pub fn registered(&self, host: &str, name: &str) -> Option<serde_json::Value> {
+        let value = self.shared.world.host(host)?.learned.registered(name)?;
+        Some(provision_template::to_json(&value))
+    }
+
+    /// Says goodbye to all hosts and sums up.
+    pub async fn finish(self) -> Summary {
+        finish(self.shared, self.name, &self.hosts, self.begun).await
+    }
+}
+
+/// What becomes of handlers that an earlier run left notified on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LeftHandlers {
+    /// They run at the first flush point.
+    Run,
+    /// They stay notified, for a play that is about them.
+    Leave,
+}
+
+/// How a play ended on a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostEnd {
+    /// All its tasks ended well.
+    Done,
+    /// One failed; the event of its result says why.
+    Failed,
+    /// The host was lost.
+    Unreachable,
+    /// The operator asked to end: some tasks may not have run.
+    Interrupted,
+}
+
+fn place_of(shared: &Shared, play: &Play) -> String {
+    let loader = shared.loader.lock().unwrap_or_else(PoisonError::into_inner);
+    loader.sources().place(play.span).to_string()
 }
 
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
@@ -203,10 +374,7 @@ async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, 
     order(&mut hosts, play);
     let localhost = shared.world.host_or_new("localhost");
     let name = play_name(&shared.world, play, &localhost);
-    let place = {
-        let loader = shared.loader.lock().unwrap_or_else(PoisonError::into_inner);
-        loader.sources().place(play.span).to_string()
-    };
+    let place = place_of(shared, play);
     if hosts.is_empty() {
         shared.report.event(&Event::PlayStarted { name, place, hosts, batch: (1, 1) });
         shared.report.warn(None, "no hosts matched");

@@ -86,6 +86,8 @@ pub struct SessionSettings {
     pub controller: String,
     /// How long to wait for another run's lock.
     pub lock_wait_ms: u64,
+    /// Whether this run may change hosts.
+    pub exclusive: bool,
     /// Turns a host's variables into the way to it.
     pub endpoint: Box<FindEndpoint>,
 }
@@ -178,6 +180,13 @@ impl Pool {
                 SessionEvent::Lost { message, .. } => handle.lost = Some(message.clone()),
                 _ => {}
             }
+        }
+    }
+
+    /// Forgets a session that was lost, so that it can be opened again.
+    pub fn forget_lost(&mut self, key: &SessionKey) {
+        if self.sessions.get(key).is_some_and(|handle| handle.lost.is_some()) {
+            self.sessions.remove(key);
         }
     }
 
@@ -341,7 +350,7 @@ impl Session {
             run: self.settings.run.clone(),
             controller: self.settings.controller.clone(),
             lock_wait_ms: self.settings.lock_wait_ms,
-            exclusive: true,
+            exclusive: self.settings.exclusive,
         };
         let hello = Frame::message(&hello).map_err(|error| (error.to_string(), None))?;
         let Channel { input, output, reader, keeper, uploaded_bytes } =

@@ -221,6 +221,15 @@ impl Learned {
         });
     }
 
+    /// What was registered or set under a name, if no call is in flight that will set it.
+    #[must_use]
+    pub fn registered(&self, name: &str) -> Option<Value> {
+        match self.set_value(name, None) {
+            Found::Slot(Slot::Data(value)) => Some(value),
+            _ => None,
+        }
+    }
+
     /// With `judged`, as that step sees it: nothing before it is in flight any more.
     fn set_value(&self, name: &str, judged: Option<u64>) -> Found {
         let is_earlier = |token: &&u64| judged.is_none_or(|judged| **token < judged);

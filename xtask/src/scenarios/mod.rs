@@ -7,7 +7,9 @@
 mod faults;
 mod login;
 mod normal;
+mod releases;
 mod stage;
+mod zookeeper;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,6 +95,11 @@ const ALL: &[Scenario] = &[
     short("lost-connection", "a task outlives its connection", faults::lost_connection),
     short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
+    short("upgrade", "another release under a writing client, and back", releases::upgrade),
+    short("release-plan", "a saved plan is run as it is, or is stale", releases::release_plan),
+    short("bad-release", "a release that does not start is taken back", releases::bad_release),
+    short("reconfigure", "another setting under a writing client", releases::reconfigure),
+    short("resume", "an upgrade goes on after kill -9", releases::resume),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("partition", "a short cut in the network is waited out", faults::partition),
     long(

@@ -151,6 +151,9 @@ impl PlayRun<'_> {
 
     /// Handlers that an earlier run left notified on this host count as notified now.
     pub(super) fn take_left_notified(&mut self, index: HostIndex) {
+        if self.leaves_handlers {
+            return;
+        }
         let Some(name) = self.host(index).map(|host| host.variables.name.clone()) else { return };
         let Some(left) = self.shared.left_notified.get_mut(&name) else { return };
         let mut taken = Vec::new();

@@ -144,6 +144,8 @@ pub struct PlayRun<'a> {
     pub(crate) ended: bool,
     /// Hosts to be looked at again.
     pub(crate) woken: Vec<HostIndex>,
+    /// Whether handlers that an earlier run left notified stay so.
+    pub(crate) leaves_handlers: bool,
 }
 
 /// Who waits for a call's result.
@@ -198,9 +200,17 @@ impl<'a> PlayRun<'a> {
             failed_hosts: 0,
             ended: false,
             woken: Vec::new(),
+            leaves_handlers: false,
             shared,
             state,
         }
+    }
+
+    /// Handlers that an earlier run left notified stay notified: this play only looks, or is about
+    /// other things.
+    #[must_use]
+    pub fn leaving_handlers(self) -> Self {
+        PlayRun { leaves_handlers: true, ..self }
     }
 
     /// Classifies everything below some items, and all handlers.

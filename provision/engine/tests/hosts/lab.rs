@@ -1,5 +1,6 @@
 //! A project on the controller and its hosts; runs playbooks.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -9,9 +10,10 @@ use diagnostics::{Style, render_all};
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::event::{Event, HostRecap, Outcome};
 use provision_engine::keyring::Keyring;
-use provision_engine::load::{LoadRequest, load};
+use provision_engine::load::{LoadRequest, Loaded, load};
 use provision_engine::report::Sink;
-use provision_engine::run::{RunOptions, Summary, run};
+use provision_engine::run::{HostEnd, LeftHandlers, Run, RunOptions, Summary, run};
+use provision_engine::variables::Layer;
 use provision_playbook::Dialect;
 use provision_vault::{Password, Vault};
 use tempfile::TempDir;
@@ -96,9 +98,7 @@ impl Lab {
         provision_vault::seal(text.as_bytes(), &password, None, &salt).unwrap()
     }
 
-    /// Runs a playbook; `None` if the controller was killed. The operator interrupts after these
-    /// times.
-    pub fn try_apply(&self, playbook: &str, interrupts: &[Duration]) -> Option<Ran> {
+    fn load(&self, playbook: &str) -> Loaded {
         let playbook = self.write("play.yml", playbook);
         let inventory = self.folder.path().join("inventory");
         let mut request = LoadRequest::new(Dialect::Classic);
@@ -109,17 +109,58 @@ impl Lab {
         request.settings.playbook_folder = self.folder.path().to_path_buf();
         request.settings.inventory_sources.push(inventory);
         request.settings.forks = 5;
-        let loaded = load(&request).unwrap_or_else(|failure| {
+        load(&request).unwrap_or_else(|failure| {
             panic!("{}", render_all(&failure.diagnostics, &failure.sources, Style::Plain))
-        });
-        let kill = Arc::new(Notify::new());
-        let options = RunOptions {
+        })
+    }
+
+    fn options(&self, kill: &Arc<Notify>) -> RunOptions {
+        RunOptions {
             connection: ConnectionDefaults::default(),
             dial: Arc::new(Wire { machines: self.machines.clone(), kill: kill.clone() }),
             strict_order: self.strict_order,
             lock_wait_ms: 10_000,
+            exclusive: true,
             prompt: None,
-        };
+        }
+    }
+
+    /// Plays plays of a playbook on demand, in one run: number, hosts, and what becomes of
+    /// handlers that an earlier run left. How each ended, by host.
+    pub fn demand(
+        &self,
+        playbook: &str,
+        plays: &[(usize, &[&str], LeftHandlers)],
+    ) -> (Vec<BTreeMap<String, HostEnd>>, Ran) {
+        let (loaded, options) = (self.load(playbook), self.options(&Arc::default()));
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let sink = Box::new(Recorder(events.clone()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (ends, summary) = runtime.block_on(async {
+            let (_operator, asked) = mpsc::unbounded_channel();
+            let (mut run, playbooks, _) = Run::begin(loaded, options, sink, asked);
+            let mut ends = Vec::new();
+            for (number, hosts, left) in plays {
+                let play = playbooks[0].plays[*number].clone();
+                let hosts: Vec<String> = hosts.iter().map(|host| (*host).to_owned()).collect();
+                let mut variables = Layer::default();
+                variables.set_data("given", format!("to {}", hosts.join(" ")).into());
+                ends.push(run.play_on(&play, &hosts, variables, *left).await);
+            }
+            (ends, run.finish().await)
+        });
+        drop(runtime);
+        self.machines.iter().for_each(|machine| machine.settle());
+        let events = std::mem::take(&mut *events.lock().unwrap());
+        (ends, Ran { summary, events })
+    }
+
+    /// Runs a playbook; `None` if the controller was killed. The operator interrupts after these
+    /// times.
+    pub fn try_apply(&self, playbook: &str, interrupts: &[Duration]) -> Option<Ran> {
+        let loaded = self.load(playbook);
+        let kill = Arc::new(Notify::new());
+        let options = self.options(&kill);
         let events = Arc::new(Mutex::new(Vec::new()));
         let sink = Box::new(Recorder(events.clone()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -136,7 +177,7 @@ impl Lab {
                 biased;
                 () = kill.notified() => None,
                 summary = run(loaded, options, sink, asked) => Some(summary),
-                () = tokio::time::sleep(PATIENCE) => panic!("the run hangs:\n{}\n{:?}", fs::read_to_string(request.playbooks.first().unwrap()).unwrap(), events.lock().unwrap()),
+                () = tokio::time::sleep(PATIENCE) => panic!("the run hangs:\n{playbook}\n{:?}", events.lock().unwrap()),
             }
         });
         // Everything of the controller dies with its runtime; the helpers see closed channels.

@@ -15,6 +15,7 @@
 
 mod contents;
 mod data;
+mod demand;
 mod handlers;
 mod killed;
 mod lab;

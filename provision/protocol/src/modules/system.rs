@@ -59,6 +59,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     settings::CRON,
     packages::DEBCONF,
     packages::DPKG_SELECTIONS,
+    network::EXCHANGE,
     network::GET_URL,
     facts::GETENT,
     accounts::GROUP,

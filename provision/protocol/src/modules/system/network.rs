@@ -72,6 +72,17 @@ pub(super) const URI: ModuleSpec =
         &[&["body", "src"]],
     )));
 
+pub(super) const EXCHANGE: ModuleSpec = ModuleSpec::new(
+    "exchange",
+    &[&[
+        Parameter::new("port", Kind::Integer, "port").required(),
+        Parameter::new("address", Kind::Text, "an address of the host itself (default 127.0.0.1)"),
+        Parameter::new("send", Kind::Text, "text to send"),
+        Parameter::new("timeout", Kind::Integer, "limit of the whole exchange, in seconds"),
+    ]],
+    "sends a text to a port of the host itself and returns what it answers",
+);
+
 pub(super) const WAIT_FOR: ModuleSpec = skips(exclusive(
     ModuleSpec::new(
         "wait_for",

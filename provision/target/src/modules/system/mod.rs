@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod clock;
 mod command;
+mod exchange;
 mod facts;
 mod group;
 mod http;
@@ -34,6 +35,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("cron", settings::cron),
         ("debconf", packages::debconf),
         ("dpkg_selections", packages::dpkg_selections),
+        ("exchange", exchange::exchange),
         ("get_url", http::get_url),
         ("getent", settings::getent),
         ("group", group::group),

@@ -1,0 +1,108 @@
+//! What a run will do if nothing happens: for the plan that an operator reads before saying yes.
+
+use std::collections::BTreeMap;
+
+use crate::decide::{Decision, Step, next_step};
+use crate::progress::{Outcome, Progress};
+use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
+use crate::version::Version;
+
+/// Steps of the longest forecast; a decision that went in circles would end here.
+const STEPS_LIMIT: usize = 4096;
+
+/// The steps, and how it ends: with `Done`, or with what stops or holds it.
+#[must_use]
+pub fn forecast(
+    rules: &Rules,
+    goal: &Goal,
+    options: &Options,
+    observed: &Observed,
+) -> (Vec<Step>, Decision) {
+    let mut observed = observed.clone();
+    let mut progress = Progress::begin(0);
+    let mut now_ms = 0;
+    progress.observe(&observed, now_ms);
+    now_ms += rules.settle_ms;
+    let mut steps = Vec::new();
+    loop {
+        let decision = next_step(rules, goal, options, &observed, &progress, now_ms);
+        match decision {
+            Decision::Run(step) if steps.len() < STEPS_LIMIT => {
+                progress.began(&step, &observed, now_ms);
+                apply(&step, goal, &mut observed);
+                let outcomes: BTreeMap<String, Outcome> =
+                    step.members().iter().map(|name| (name.clone(), Outcome::Done)).collect();
+                progress.ended(&step, &outcomes, now_ms);
+                progress.observe(&observed, now_ms);
+                steps.push(step);
+            }
+            Decision::Pause { .. } => progress.go_on(now_ms),
+            Decision::Run(_) | Decision::Wait { .. } | Decision::Done | Decision::Stop(_) => {
+                return (steps, decision);
+            }
+        }
+        now_ms += rules.settle_ms;
+    }
+}
+
+/// The step as if all went well.
+fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
+    match step {
+        Step::Stage { members } => change(observed, members, |member| {
+            member.releases.push(goal.version.clone());
+        }),
+        Step::Start { members } => {
+            change(observed, members, |member| put(member, &goal.version, Role::Follower));
+            let first = members.iter().take(1).cloned().collect::<Vec<_>>();
+            change(observed, &first, |member| put(member, &goal.version, Role::Leader));
+        }
+        Step::Take { members, .. } => {
+            let led = observed.leader().is_some_and(|leader| members.contains(&leader.name));
+            let alone = observed.voters() == 1;
+            change(observed, members, |member| {
+                let role = match member.role() {
+                    Some(Role::Observer) => Role::Observer,
+                    Some(Role::Alone) => Role::Alone,
+                    _ if member.duty == Duty::Worker || alone => Role::Alone,
+                    _ => Role::Follower,
+                };
+                match goal.purpose {
+                    Purpose::Restart => member.process = Process::Serving(role),
+                    Purpose::Upgrade | Purpose::Rollback => put(member, &goal.version, role),
+                }
+            });
+            if led && !alone {
+                succeed(observed, members);
+            }
+        }
+        Step::Revert { member, to } => {
+            change(observed, std::slice::from_ref(member), |member| {
+                put(member, to, Role::Follower);
+            });
+        }
+    }
+}
+
+/// Another one leads.
+fn succeed(observed: &mut Observed, left: &[String]) {
+    let next = observed
+        .members
+        .iter_mut()
+        .find(|member| member.role() == Some(Role::Follower) && !left.contains(&member.name));
+    if let Some(next) = next {
+        next.process = Process::Serving(Role::Leader);
+    }
+}
+
+fn change(observed: &mut Observed, names: &[String], mut change: impl FnMut(&mut Member)) {
+    observed.members.iter_mut().filter(|m| names.contains(&m.name)).for_each(&mut change);
+}
+
+fn put(member: &mut Member, version: &Version, role: Role) {
+    member.current = Some(version.clone());
+    member.running = Some(version.clone());
+    member.files = Files::Current;
+    member.has_data = Some(true);
+    member.in_sync = None;
+    member.process = Process::Serving(role);
+}

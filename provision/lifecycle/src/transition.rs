@@ -1,0 +1,160 @@
+//! Which version may follow which: the first rule that fits decides, and what fits none is
+//! refused.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::version::Version;
+
+/// One side of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pattern {
+    /// Every version.
+    Any,
+    /// The same minor version as the other side.
+    SameMinor,
+    /// A newer minor version than the other side.
+    NewerMinor,
+    /// An older minor version than the other side.
+    OlderMinor,
+    /// This minor version.
+    Minor(u64, u64),
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "any" => Pattern::Any,
+            "same-minor" => Pattern::SameMinor,
+            "newer-minor" => Pattern::NewerMinor,
+            "older-minor" => Pattern::OlderMinor,
+            _ => {
+                let (major, minor) = text.split_once('.')?;
+                Pattern::Minor(major.parse().ok()?, minor.parse().ok()?)
+            }
+        })
+    }
+
+    fn fits(self, this: &Version, other: &Version) -> bool {
+        let (this, other) = (this.minor(), other.minor());
+        match self {
+            Pattern::Any => true,
+            Pattern::SameMinor => this == other,
+            Pattern::NewerMinor => this > other,
+            Pattern::OlderMinor => this < other,
+            Pattern::Minor(major, minor) => this == (major, minor),
+        }
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Any => f.write_str("any"),
+            Pattern::SameMinor => f.write_str("same-minor"),
+            Pattern::NewerMinor => f.write_str("newer-minor"),
+            Pattern::OlderMinor => f.write_str("older-minor"),
+            Pattern::Minor(major, minor) => write!(f, "{major}.{minor}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Pattern::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(
+                "expected a minor version such as \"3.9\", any, same-minor, newer-minor or \
+                 older-minor",
+            )
+        })
+    }
+}
+
+/// What becomes of containers while their daemon changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Containers {
+    /// They run on.
+    #[default]
+    Keep,
+    /// Nothing is promised: they have to move away first.
+    Drain,
+}
+
+/// One rule.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Transition {
+    /// What is there.
+    pub from: Pattern,
+    /// What shall be there.
+    pub to: Pattern,
+    /// Whether it may be.
+    pub allow: bool,
+    /// Why not.
+    pub reason: Option<String>,
+    /// What becomes of containers.
+    #[serde(default)]
+    pub containers: Containers,
+}
+
+/// What the rules say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be.
+    Allowed(Containers),
+    /// It may not be, and why.
+    Refused(String),
+}
+
+/// What the rules say of a change.
+#[must_use]
+pub fn judge(rules: &[Transition], from: &Version, to: &Version) -> Verdict {
+    if from == to {
+        return Verdict::Allowed(Containers::Keep);
+    }
+    let rule = rules.iter().find(|rule| rule.from.fits(from, to) && rule.to.fits(to, from));
+    match rule {
+        Some(rule) if rule.allow => Verdict::Allowed(rule.containers),
+        Some(rule) => {
+            let reason = rule.reason.clone().unwrap_or_default();
+            Verdict::Refused(reason.trim().to_owned())
+        }
+        None => Verdict::Refused("no rule of component.yml allows it".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Containers, Pattern, Transition, Verdict, judge};
+    use crate::version::Version;
+
+    fn rule(from: &str, to: &str, allow: bool, reason: Option<&str>) -> Transition {
+        Transition {
+            from: Pattern::parse(from).unwrap(),
+            to: Pattern::parse(to).unwrap(),
+            allow,
+            reason: reason.map(str::to_owned),
+            containers: Containers::Keep,
+        }
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rules = [
+            rule("same-minor", "same-minor", true, None),
+            rule("3.8", "3.9", true, None),
+            rule("newer-minor", "older-minor", false, Some("data")),
+        ];
+        let ask =
+            |from, to| judge(&rules, &Version::parse(from).unwrap(), &Version::parse(to).unwrap());
+        assert_eq!(ask("3.9.6", "3.9.3"), Verdict::Allowed(Containers::Keep));
+        assert_eq!(ask("3.8.0", "3.9.3"), Verdict::Allowed(Containers::Keep));
+        assert_eq!(ask("3.9.3", "3.8.0"), Verdict::Refused("data".to_owned()));
+        assert!(
+            matches!(ask("3.7.1", "3.9.3"), Verdict::Refused(reason) if reason.contains("no rule"))
+        );
+        assert_eq!(ask("9.9.9", "9.9.9"), Verdict::Allowed(Containers::Keep));
+    }
+}

@@ -1,0 +1,58 @@
+//! The definitions of our own roles are good ones, and say what they are meant to say.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use diagnostics::{Sources, Style, render_all};
+use provision_lifecycle::{
+    Containers, Definition, Kind, Transition, Verdict, Version, judge, read_definition,
+};
+
+fn read(name: &str, text: &str) -> Definition {
+    let mut sources = Sources::default();
+    match read_definition(name, text, &mut sources) {
+        Ok(definition) => definition,
+        Err(found) => panic!("{}", render_all(&found, &sources, Style::Plain)),
+    }
+}
+
+fn ask(definition: &Definition, from: &str, to: &str) -> Verdict {
+    let rules: Vec<Transition> =
+        definition.transitions.iter().map(|rule| rule.value.clone()).collect();
+    judge(&rules, &Version::parse(from).unwrap(), &Version::parse(to).unwrap())
+}
+
+fn refusal(definition: &Definition, from: &str, to: &str) -> String {
+    match ask(definition, from, to) {
+        Verdict::Refused(reason) => reason,
+        Verdict::Allowed(_) => panic!("{from} to {to} is allowed"),
+    }
+}
+
+#[test]
+fn zookeeper() {
+    let text = include_str!("../../../playbooks/roles/zookeeper/component.yml");
+    let definition = read("zookeeper", text);
+    assert_eq!(definition.kind.value, Kind::Quorum);
+    let allowed = Verdict::Allowed(Containers::Keep);
+    for (from, to) in [("3.8.0", "3.9.3"), ("3.9.3", "3.8.0"), ("3.9.6", "3.9.3")] {
+        assert_eq!(ask(&definition, from, to), allowed, "{from} to {to}");
+    }
+    assert!(refusal(&definition, "3.9.3", "3.4.13").contains("container and TTL nodes"));
+    assert!(refusal(&definition, "3.4.13", "3.9.3").contains("no snapshot yet"));
+    assert!(refusal(&definition, "3.6.0", "3.9.3").contains("not tried"));
+}
+
+#[test]
+fn consul() {
+    let definition = read("consul", include_str!("../../../playbooks/roles/consul/component.yml"));
+    assert_eq!(definition.followers.as_ref().unwrap().value, "consul_agents");
+    assert_eq!(ask(&definition, "1.8.7", "1.8.19"), Verdict::Allowed(Containers::Keep));
+    assert!(refusal(&definition, "1.9.0", "1.8.7").contains("log of raft"));
+}
+
+#[test]
+fn docker() {
+    let definition = read("docker", include_str!("../../../playbooks/roles/docker/component.yml"));
+    assert_eq!(definition.kind.value, Kind::Daemon);
+    assert_eq!(ask(&definition, "20.10.24", "26.1.5"), Verdict::Allowed(Containers::Drain));
+    assert!(refusal(&definition, "26.1.5", "20.10.24").contains("data of a newer one"));
+}

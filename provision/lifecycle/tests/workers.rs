@@ -1,0 +1,123 @@
+//! Members without a vote: batches, drained hosts, containers that must be kept, pauses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use provision_lifecycle::{
+    Containers, Decision, Duty, Files, Goal, Kind, Member, Observed, Options, Outcome, Pattern,
+    Process, Progress, Purpose, Reason, Role, Rules, Step, Stop, Transition, Version, forecast,
+    next_step,
+};
+
+const SETTLE_MS: u64 = 2000;
+
+fn version(text: &str) -> Version {
+    Version::parse(text).unwrap()
+}
+
+fn rules(containers: Containers) -> Rules {
+    Rules {
+        kind: Kind::Daemon,
+        settle_ms: SETTLE_MS,
+        deadline_ms: 60_000,
+        transitions: vec![Transition {
+            from: Pattern::Any,
+            to: Pattern::Any,
+            allow: true,
+            reason: None,
+            containers,
+        }],
+    }
+}
+
+fn cluster(count: usize) -> Observed {
+    let member = |index| Member {
+        releases: vec![version("1.0.0"), version("1.1.0")],
+        current: Some(version("1.0.0")),
+        running: Some(version("1.0.0")),
+        process: Process::Serving(Role::Alone),
+        files: Files::Current,
+        ..Member::blank(&format!("w{index}"), Duty::Worker)
+    };
+    Observed { members: (0..count).map(member).collect() }
+}
+
+fn goal(observed: &Observed) -> Goal {
+    Goal {
+        purpose: Purpose::Upgrade,
+        version: version("1.1.0"),
+        members: observed.members.iter().map(|member| member.name.clone()).collect(),
+    }
+}
+
+fn taken(steps: &[Step]) -> Vec<usize> {
+    steps.iter().map(|step| step.members().len()).collect()
+}
+
+#[test]
+fn as_many_at_a_time_as_may_be_away() {
+    let observed = cluster(5);
+    let rules = rules(Containers::Keep);
+    for (max_unavailable, sizes) in
+        [(1, vec![1, 1, 1, 1, 1]), (2, vec![2, 2, 1]), (9, vec![5]), (0, vec![1, 1, 1, 1, 1])]
+    {
+        let options = Options { max_unavailable, ..Options::default() };
+        let (steps, end) = forecast(&rules, &goal(&observed), &options, &observed);
+        assert_eq!(end, Decision::Done);
+        assert_eq!(taken(&steps), sizes);
+    }
+}
+
+#[test]
+fn hosts_with_containers_are_refused_where_none_is_kept() {
+    let mut observed = cluster(2);
+    observed.members[1].containers = vec!["01ab".into()];
+    let options = Options::default();
+    let (steps, end) = forecast(&rules(Containers::Drain), &goal(&observed), &options, &observed);
+    assert_eq!(steps, []);
+    assert!(matches!(
+        end,
+        Decision::Stop(Stop::ContainersRun { ref member, count: 1, .. }) if member == "w1"
+    ));
+    let (_, end) = forecast(&rules(Containers::Keep), &goal(&observed), &options, &observed);
+    assert_eq!(end, Decision::Done);
+}
+
+/// The state after the first host was taken and ended well.
+fn after_the_first(options: &Options, containers_after: &[&str]) -> Decision {
+    let rules = rules(Containers::Keep);
+    let mut observed = cluster(3);
+    observed.members[0].containers = vec!["01ab".into(), "ffe0".into()];
+    let goal = goal(&observed);
+    let mut progress = Progress::begin(0);
+    progress.observe(&observed, 0);
+    let first = next_step(&rules, &goal, options, &observed, &progress, SETTLE_MS);
+    let Decision::Run(step) = first else { panic!("{first:?}") };
+    assert_eq!(step.members(), ["w0"]);
+    progress.began(&step, &observed, SETTLE_MS);
+    let outcomes = BTreeMap::from([("w0".to_owned(), Outcome::Done)]);
+    progress.ended(&step, &outcomes, SETTLE_MS);
+    let first = &mut observed.members[0];
+    first.current = Some(version("1.1.0"));
+    first.running = Some(version("1.1.0"));
+    first.containers = containers_after.iter().map(|id| (*id).to_owned()).collect();
+    progress.observe(&observed, SETTLE_MS);
+    next_step(&rules, &goal, options, &observed, &progress, 2 * SETTLE_MS)
+}
+
+#[test]
+fn a_lost_container_holds_the_run() {
+    let options = Options::default();
+    let kept = after_the_first(&options, &["01ab", "ffe0", "new"]);
+    assert!(matches!(kept, Decision::Run(_)), "{kept:?}");
+    let lost = after_the_first(&options, &["ffe0"]);
+    let Decision::Wait { reason, .. } = lost else { panic!("{lost:?}") };
+    let expected = Reason::ContainersLost { member: "w0".into(), lost: 1, of: 2 };
+    assert_eq!(reason, expected);
+}
+
+#[test]
+fn a_canary_pauses_once_it_has_settled() {
+    let options = Options { canary: Some(1), ..Options::default() };
+    assert_eq!(after_the_first(&options, &["01ab", "ffe0"]), Decision::Pause { done: 1 });
+}

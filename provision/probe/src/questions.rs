@@ -1,0 +1,92 @@
+//! The questions, as tasks. They are JSON, which is YAML; their values are templates with the
+//! member's variables, evaluated by the engine like those of any task.
+
+use provision_lifecycle::{Definition, Duty, Format};
+use serde_json::{Value, json};
+
+/// Names under which results are registered.
+pub(crate) const RELEASES: &str = "probe_releases";
+pub(crate) const CURRENT: &str = "probe_current";
+pub(crate) const DATA: &str = "probe_data";
+pub(crate) const FILES: &str = "probe_files";
+pub(crate) const MNTR: &str = "probe_mntr";
+pub(crate) const SRVR: &str = "probe_srvr";
+pub(crate) const SELF: &str = "probe_self";
+pub(crate) const LEADER: &str = "probe_leader";
+pub(crate) const HEALTH: &str = "probe_health";
+pub(crate) const DOCKER: &str = "probe_docker";
+pub(crate) const CONTAINERS: &str = "probe_containers";
+
+/// Longest time for one answer, in seconds: a member that needs longer doesn't serve.
+const ANSWER_LIMIT_SECONDS: u64 = 5;
+
+/// The tasks that ask a member, and the names that their results are registered under.
+#[must_use]
+pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'static str>) {
+    let mut asked = vec![
+        (RELEASES, json!({"find": {"paths": definition.release.folder, "file_type": "directory"}})),
+        (CURRENT, json!({"stat": {"path": definition.release.current, "get_checksum": false}})),
+    ];
+    if let Some(quorum) = &definition.quorum {
+        asked.push((DATA, json!({"stat": {"path": quorum.has_data, "get_checksum": false}})));
+    }
+    let command = &definition.probe.started_with_current_files;
+    asked.push((FILES, json!({"command": {"argv": command}})));
+    asked.extend(of_format(definition, duty));
+    let names = asked.iter().map(|(name, _)| *name).collect();
+    let tasks = asked.into_iter().map(|(name, task)| finished(name, task)).collect();
+    (tasks, names)
+}
+
+/// What is common to all: a question that can't be asked is an answer as well.
+fn finished(name: &str, mut task: Value) -> Value {
+    if let Some(task) = task.as_object_mut() {
+        task.insert("name".into(), name.replace('_', " ").into());
+        task.insert("register".into(), name.into());
+        task.insert("ignore_errors".into(), true.into());
+        task.insert("check_mode".into(), false.into());
+        task.insert("changed_when".into(), false.into());
+    }
+    task
+}
+
+fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> {
+    let probe = &definition.probe;
+    match probe.format.value {
+        Format::ZookeeperMntr => {
+            let port = probe.exchange.as_ref().map_or("", |exchange| exchange.port.0.as_str());
+            let ask = |word: &str| json!({"exchange": {"port": port, "send": word, "timeout": ANSWER_LIMIT_SECONDS}});
+            vec![(MNTR, ask("mntr")), (SRVR, ask("srvr"))]
+        }
+        Format::ConsulApi => {
+            let ask = |path: &str| {
+                let (url, header, token) = probe.http.as_ref().map_or(("", "", ""), |http| {
+                    (http.url.as_str(), http.header.as_str(), http.token.value.as_str())
+                });
+                json!({
+                    "uri": {
+                        "url": format!("{url}/{path}"),
+                        "headers": {header: token},
+                        "timeout": ANSWER_LIMIT_SECONDS,
+                        "return_content": true,
+                        "status_code": [200, 429],
+                    },
+                    // The token is among the arguments.
+                    "no_log": true,
+                })
+            };
+            let mut asked = vec![(SELF, ask("agent/self")), (LEADER, ask("status/leader"))];
+            if duty == Duty::Voter {
+                asked.push((HEALTH, ask("operator/autopilot/health")));
+            }
+            asked
+        }
+        Format::DockerCommand => {
+            let program = probe.program.as_deref().unwrap_or_default();
+            let format = "{% raw %}{{ .Server.Version }}{% endraw %}";
+            let version = json!({"command": {"argv": [program, "version", "--format", format]}});
+            let containers = json!({"command": {"argv": [program, "ps", "--quiet", "--no-trunc"]}});
+            vec![(DOCKER, version), (CONTAINERS, containers)]
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! `provision status`, `upgrade`, `rollback`, `resume` and `apply --plan`.
+
+mod change;
+mod journal;
+mod status;
+mod view;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use provision_engine::channel::Network;
+use provision_engine::event::Event;
+use provision_engine::keyring::Keyring;
+use provision_engine::load::LoadRequest;
+use provision_engine::release::{PrepareFailure, Prepared, Releases, prepare};
+use provision_engine::report::Sink;
+use provision_engine::run::RunOptions;
+use provision_engine::world::Settings;
+use provision_playbook::Dialect;
+use tokio::sync::mpsc;
+
+use crate::apply;
+use crate::arguments::{
+    Apply, Colour, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
+};
+use crate::exit::Exit;
+use crate::paint;
+use crate::passwords;
+use crate::printer::{Printer, Verbosity};
+
+/// Shows releases, roles and health.
+pub async fn status(arguments: Status) -> Exit {
+    paint_as(arguments.of.color);
+    status::status(&arguments).await
+}
+
+/// To another release.
+pub async fn upgrade(arguments: Upgrade) -> Exit {
+    paint_as(arguments.of.color);
+    change::upgrade(&arguments).await
+}
+
+/// Back to an earlier one.
+pub async fn rollback(arguments: Rollback) -> Exit {
+    paint_as(arguments.of.color);
+    change::rollback(&arguments).await
+}
+
+/// The configuration as it is written now.
+pub async fn reconfigure(arguments: Reconfigure) -> Exit {
+    paint_as(arguments.of.color);
+    change::reconfigure(&arguments).await
+}
+
+/// On with what was not ended.
+pub async fn resume(arguments: Resume) -> Exit {
+    paint_as(arguments.of.color);
+    change::resume(&arguments).await
+}
+
+/// Runs a saved plan.
+pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
+    paint_as(arguments.color);
+    let of = OfReleases {
+        reach: arguments.reach.clone(),
+        playbooks: PathBuf::from("playbooks"),
+        ask_become_pass: arguments.ask_become_pass,
+        lock_wait: arguments.lock_wait,
+        output: arguments.output,
+        color: arguments.color,
+        verbose: arguments.verbose,
+        passwords: arguments.passwords.clone(),
+    };
+    change::saved(plan, of).await
+}
+
+fn paint_as(colour: Colour) {
+    match colour {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+/// Absolute where it is a file: a run may be resumed from another folder.
+fn absolute(source: &str) -> String {
+    match std::path::absolute(source) {
+        Ok(path) if path.exists() => path.display().to_string(),
+        _ => source.to_owned(),
+    }
+}
+
+/// Reads everything; tells what is wrong.
+fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
+    let reach = &of.reach;
+    if reach.inventory.is_empty() {
+        return Err(apply::no_inventory());
+    }
+    for source in &reach.inventory {
+        if !source.contains(',') && !Path::new(source).exists() {
+            paint::error(&format!("inventory {source} does not exist"), None);
+            return Err(Exit::InvalidInput);
+        }
+    }
+    if reach.extra_vars.iter().any(|text| text.contains("releases")) {
+        let hint = "the wanted version stands in the inventory, and upgrade rewrites it there";
+        paint::error("-e can't set `releases` here", Some(hint));
+        return Err(Exit::Usage);
+    }
+    if !of.playbooks.join("roles").is_dir() {
+        let message = format!("{} has no roles/", of.playbooks.display());
+        paint::error(&message, Some("name the folder: --playbooks FOLDER"));
+        return Err(Exit::InvalidInput);
+    }
+    let keyring = match passwords::vault(&of.passwords) {
+        Ok(vault) => Arc::new(Keyring::new(vault)),
+        Err(failure) => return Err(failure.show()),
+    };
+    let request = LoadRequest {
+        keyring,
+        inventories: reach.inventory.clone(),
+        extra_variables: reach.extra_vars.clone(),
+        settings: Settings {
+            forks: reach.forks,
+            playbook_folder: std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone()),
+            inventory_sources: reach.inventory.iter().map(PathBuf::from).collect(),
+            ..Settings::default()
+        },
+        ..LoadRequest::new(Dialect::Classic)
+    };
+    prepare(&request, &of.playbooks, components).map_err(|failure| match failure {
+        PrepareFailure::Invalid(failure) => apply::refuse(&failure),
+        PrepareFailure::Unknown { name, known } => {
+            let closest = diagnostics::closest(&name, known.iter().map(String::as_str));
+            let hint = match closest {
+                Some(closest) => format!("did you mean {closest}?"),
+                None => format!("there are {}", known.join(", ")),
+            };
+            let message = format!("{} has no component {name}", of.playbooks.display());
+            paint::error(&message, Some(&hint));
+            Exit::InvalidInput
+        }
+    })
+}
+
+/// Begins a run over what was prepared. `stop` is set by the first Ctrl-C, the second ends it at
+/// once.
+fn begin(
+    of: &OfReleases,
+    prepared: Prepared,
+    changes: bool,
+    stop: &Arc<AtomicBool>,
+) -> Result<Releases, Exit> {
+    if !provision_engine::helper::is_embedded() {
+        paint::error(
+            "this `provision` was built without the helper that it runs on hosts",
+            Some("build it with `cargo xtask build`"),
+        );
+        return Err(Exit::Environment);
+    }
+    let connection = apply::connection(&of.reach, of.ask_become_pass).map_err(|message| {
+        paint::error(&message, None);
+        Exit::Usage
+    })?;
+    let network = Network::new(apply::client(&of.reach)).map_err(|message| {
+        paint::error(&message, None);
+        Exit::Environment
+    })?;
+    let options = RunOptions {
+        connection,
+        dial: Arc::new(network),
+        strict_order: false,
+        lock_wait_ms: of.lock_wait.saturating_mul(1000),
+        exclusive: changes,
+        prompt: None,
+    };
+    let (interrupt, interrupts) = mpsc::unbounded_channel();
+    let stop = stop.clone();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if !changes || stop.swap(true, Ordering::Relaxed) {
+                if interrupt.send(()).is_err() {
+                    return;
+                }
+            } else {
+                eprintln!("\nfinishing the running step; press Ctrl-C again to stop at once");
+            }
+        }
+    });
+    Ok(Releases::begin(prepared, options, sink(of), interrupts))
+}
+
+/// Tasks are shown on request only; warnings always.
+fn sink(of: &OfReleases) -> Box<dyn Sink> {
+    match (of.verbose, of.output) {
+        (0, _) | (_, Output::Ndjson) => Box::new(Warnings),
+        (level, Output::Human) => {
+            Box::new(Printer::new(Verbosity { level: level - 1, quiet: false, diff: false }))
+        }
+    }
+}
+
+/// Shows warnings and nothing else.
+struct Warnings;
+
+impl Sink for Warnings {
+    fn event(&mut self, event: &Event) {
+        if let Event::Warning { host, message } = event {
+            let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
+            let text = paint::harmless(&format!("{host}{message}"));
+            anstream::eprintln!("{} {text}", paint::styled(paint::CHANGED, "warning:"));
+        }
+    }
+}
+
+/// The reach of a stored run: its inventories, and what this command line says about connections.
+fn with_inventories(reach: &Reach, inventories: &[String]) -> Reach {
+    let inventory = match reach.inventory.is_empty() {
+        true => inventories.to_vec(),
+        false => reach.inventory.clone(),
+    };
+    Reach { inventory, ..reach.clone() }
+}

@@ -1,0 +1,291 @@
+//! How releases are shown: members, plans, steps. Only text is made here.
+
+use std::collections::BTreeMap;
+
+use provision_lifecycle::{
+    Because, Duty, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach, Role,
+    Step, Version,
+};
+
+use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
+
+/// `zk1, zk2, zk3`, or how many there are.
+pub fn names(members: &[String]) -> String {
+    const SHOWN: usize = 6;
+    match members.len() {
+        0..=SHOWN => members.join(", "),
+        count => {
+            let shown = members.iter().take(SHOWN - 1).cloned().collect::<Vec<_>>().join(", ");
+            format!("{shown} and {} more", count - (SHOWN - 1))
+        }
+    }
+}
+
+/// A duration for people.
+pub fn seconds(duration_ms: u64) -> String {
+    format!("{}.{} s", duration_ms / 1000, duration_ms % 1000 / 100)
+}
+
+fn role(member: &Member) -> &'static str {
+    match (member.duty, member.process) {
+        (_, Process::Dead | Process::Looking) => "-",
+        (Duty::Worker, Process::Serving(_)) => "member",
+        (Duty::Voter, Process::Serving(role)) => role.word(),
+    }
+}
+
+fn version(version: Option<&Version>) -> &str {
+    version.map_or("-", Version::as_str)
+}
+
+/// In a word, and in which style.
+fn health(member: &Member) -> (anstyle::Style, String) {
+    if let Reach::Unreachable { reason } = &member.reach {
+        return (BAD, format!("unreachable: {}", harmless(reason)));
+    }
+    let problem = member.problem.as_deref().map(|text| format!(": {}", harmless(text)));
+    let problem = problem.unwrap_or_default();
+    match member.process {
+        Process::Dead => (BAD, format!("down{problem}")),
+        Process::Looking => (BAD, format!("not serving{problem}")),
+        Process::Serving(_) => (GOOD, "serves".to_owned()),
+    }
+}
+
+/// What is not as the inventory wants it.
+pub fn drift(member: &Member, wanted: &Version) -> Option<String> {
+    if !member.is_reachable() {
+        return None;
+    }
+    let is_wanted = |version: &Option<Version>| version.as_ref() == Some(wanted);
+    if !is_wanted(&member.current) {
+        return Some(match &member.current {
+            Some(current) => format!("has {current}"),
+            None => "not installed".to_owned(),
+        });
+    }
+    match (&member.running, member.files) {
+        (Some(running), _) if running != wanted => Some(format!("runs {running}, restart due")),
+        (Some(_), Files::Changed) => Some("files have changed, restart due".to_owned()),
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// A component's members as a table.
+pub fn table(
+    component: &str,
+    kind: Kind,
+    observed: &Observed,
+    wanted: Result<&Version, &str>,
+) -> String {
+    let mut head = match wanted {
+        Ok(wanted) => format!("{}  wanted {wanted}", styled(STRONG, component)),
+        Err(error) => format!("{}  {}", styled(STRONG, component), styled(BAD, error)),
+    };
+    if kind == Kind::Quorum {
+        let voters = observed.members.iter().filter(|member| member.is_voter());
+        let serving = voters.filter(|member| member.role().is_some()).count();
+        let (all, quorum) = (observed.voters(), observed.quorum());
+        let text = format!("{serving} of {all} voters serve, {quorum} must");
+        let style = if serving >= quorum { GOOD } else { BAD };
+        head.push_str(&format!("; {}", styled(style, &text)));
+        match observed.leader() {
+            Some(leader) => head.push_str(&format!("; {} leads", leader.name)),
+            None => head.push_str(&format!("; {}", styled(BAD, "nobody leads"))),
+        }
+    }
+    let mut rows = vec![["HOST", "ROLE", "RUNS", "POSITION", "INSTALLED"].map(str::to_owned)];
+    for member in &observed.members {
+        let releases: Vec<&str> = member.releases.iter().map(Version::as_str).collect();
+        let installed = if releases.is_empty() { "-".to_owned() } else { releases.join(" ") };
+        let position = member.position.map_or("-".to_owned(), position);
+        rows.push([
+            member.name.clone(),
+            role(member).to_owned(),
+            version(member.running.as_ref()).to_owned(),
+            position,
+            installed,
+        ]);
+    }
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..5).map(width).collect();
+    let mut lines = vec![head];
+    for (number, row) in rows.iter().enumerate() {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells = cells.join("  ");
+        lines.push(match number.checked_sub(1).and_then(|number| observed.members.get(number)) {
+            None => styled(FAINT, &format!("  {cells}  HEALTH")),
+            Some(member) => {
+                let (style, text) = health(member);
+                let drift = wanted.ok().and_then(|wanted| drift(member, wanted));
+                let drift = drift.map(|text| format!("; {}", styled(CHANGED, &text)));
+                format!("  {cells}  {}{}", styled(style, &text), drift.unwrap_or_default())
+            }
+        });
+    }
+    lines.join("\n")
+}
+
+/// A zxid has its epoch in the upper half, and is written as ZooKeeper does; an index is a number.
+fn position(at: u64) -> String {
+    if at > u64::from(u32::MAX) { format!("{at:#x}") } else { at.to_string() }
+}
+
+/// What a plan begins with.
+pub fn heading(component: &str, goal: &Goal, observed: &Observed) -> String {
+    let mut from: Vec<&str> = observed
+        .members
+        .iter()
+        .filter(|member| goal.members.contains(&member.name))
+        .filter_map(|member| member.running.as_ref().or(member.current.as_ref()))
+        .map(Version::as_str)
+        .filter(|version| *version != goal.version.as_str())
+        .collect();
+    from.sort_unstable();
+    from.dedup();
+    let change = match (goal.purpose, from.is_empty()) {
+        (Purpose::Restart, _) => String::new(),
+        (_, true) => format!(" {}", goal.version),
+        (_, false) => format!(" {} → {}", from.join(", "), goal.version),
+    };
+    let (voters, quorum) = (observed.voters(), observed.quorum());
+    let votes = match voters {
+        0 => String::new(),
+        _ => format!(" ({voters} voters, {quorum} must be up)"),
+    };
+    format!(
+        "{} {component}{change} on {}{votes}",
+        styled(STRONG, goal.purpose.word()),
+        names(&goal.members)
+    )
+}
+
+/// A step in words.
+pub fn step(step: &Step, goal: &Goal, observed: &Observed) -> String {
+    match step {
+        Step::Stage { members } => format!("stage {} on {}", goal.version, names(members)),
+        Step::Start { members } => {
+            format!("start {} together: the cluster has no data yet", names(members))
+        }
+        Step::Take { members, because } => {
+            let role = |name: &String| observed.member(name).and_then(Member::role);
+            let is = match (because, members.first().and_then(role)) {
+                (Because::Leader, _) => "leader, so last",
+                (_, Some(Role::Leader)) => "leader",
+                (because, _) => because.words(),
+            };
+            let what = match goal.purpose {
+                Purpose::Restart => "configure, restart if anything changed, prove health",
+                Purpose::Upgrade | Purpose::Rollback => "configure, switch, restart, prove health",
+            };
+            format!("{} ({is}): {what}", names(members))
+        }
+        Step::Revert { member, to } => format!("{member}: back to {to}"),
+    }
+}
+
+/// The numbered steps of a plan.
+pub fn plan(steps: &[Step], goal: &Goal, observed: &Observed) -> String {
+    let mut lines = Vec::new();
+    for (number, one) in steps.iter().enumerate() {
+        lines.push(format!("  {}. {}", number + 1, step(one, goal, observed)));
+    }
+    lines.join("\n")
+}
+
+/// How a step went.
+pub fn outcome(outcomes: &BTreeMap<String, Outcome>, duration_ms: u64) -> String {
+    let bad: Vec<String> = outcomes
+        .iter()
+        .filter_map(|(name, outcome)| match outcome {
+            Outcome::Done => None,
+            Outcome::Failed { error } => {
+                Some(format!("{} {name}: {}", styled(BAD, "failed"), harmless(error)))
+            }
+            Outcome::Lost { error } => {
+                Some(format!("{} {name}: {}", styled(BAD, "lost"), harmless(error)))
+            }
+        })
+        .collect();
+    match bad.is_empty() {
+        true => format!("{} in {}", styled(GOOD, "done"), seconds(duration_ms)),
+        false => bad.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use provision_lifecycle::Duty;
+
+    use super::*;
+
+    fn member(name: &str, runs: &str, process: Process) -> Member {
+        let version = Some(Version::parse(runs).unwrap());
+        Member {
+            current: version.clone(),
+            running: version.clone(),
+            releases: version.into_iter().collect(),
+            process,
+            files: Files::Current,
+            ..Member::blank(name, Duty::Voter)
+        }
+    }
+
+    fn plain(text: &str) -> String {
+        anstream::adapter::strip_str(text).to_string()
+    }
+
+    #[test]
+    fn a_table_says_who_leads_and_what_is_wrong() {
+        let mut down = member("zk3", "3.8.0", Process::Dead);
+        (down.running, down.problem) = (None, Some("connection refused\u{1b}[2J".into()));
+        let observed = Observed {
+            members: vec![
+                member("zk1", "3.8.0", Process::Serving(Role::Follower)),
+                member("zk2", "3.9.3", Process::Serving(Role::Leader)),
+                down,
+            ],
+        };
+        let wanted = Version::parse("3.9.3").unwrap();
+        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted)));
+        assert_eq!(
+            text,
+            "zookeeper  wanted 3.9.3; 2 of 3 voters serve, 2 must; zk2 leads\n  \
+             HOST  ROLE      RUNS   POSITION  INSTALLED  HEALTH\n  \
+             zk1   follower  3.8.0  -         3.8.0      serves; has 3.8.0\n  \
+             zk2   leader    3.9.3  -         3.9.3      serves\n  \
+             zk3   -         -      -         3.8.0      down: connection refused\\u{1b}[2J; has 3.8.0"
+        );
+    }
+
+    #[test]
+    fn a_plan_reads_like_sentences() {
+        let observed = Observed {
+            members: vec![
+                member("zk1", "3.8.0", Process::Serving(Role::Follower)),
+                member("zk2", "3.8.0", Process::Serving(Role::Leader)),
+            ],
+        };
+        let goal = Goal {
+            purpose: Purpose::Upgrade,
+            version: Version::parse("3.9.3").unwrap(),
+            members: vec!["zk1".into(), "zk2".into()],
+        };
+        let steps = [
+            Step::Stage { members: goal.members.clone() },
+            Step::Take { members: vec!["zk1".into()], because: Because::Follower },
+            Step::Take { members: vec!["zk2".into()], because: Because::Leader },
+        ];
+        let heading = plain(&heading("zookeeper", &goal, &observed));
+        assert_eq!(heading, "upgrade zookeeper 3.8.0 → 3.9.3 on zk1, zk2 (2 voters, 2 must be up)");
+        assert_eq!(
+            plan(&steps, &goal, &observed),
+            "  1. stage 3.9.3 on zk1, zk2\n  \
+             2. zk1 (follower): configure, switch, restart, prove health\n  \
+             3. zk2 (leader, so last): configure, switch, restart, prove health"
+        );
+    }
+}
