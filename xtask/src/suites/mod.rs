@@ -89,7 +89,7 @@ const ALL: &[Suite] = &[
     suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
     suite("unit", "all tests of the workspace", [15, 60], rust::unit),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
-    suite("scenarios", "provision against lab hosts", [12, 60], labs::scenarios),
+    suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
     suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
     // Of this a first build may take 8 minutes; on two idle cores it takes a fifth of that.
