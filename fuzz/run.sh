@@ -4,6 +4,8 @@
 # SANITIZER=address adds AddressSanitizer: slower, but a stack overflow leaves its input behind.
 set -eu
 cd "$(dirname "$0")"
+# The versions of the workspace; cargo adds the fuzzing engine.
+[ Cargo.lock -nt ../Cargo.lock ] || cp ../Cargo.lock Cargo.lock
 host=$(rustc -vV | sed -n 's/^host: //p')
 folder=${CARGO_TARGET_DIR:-$PWD/target}
 # The flags of cargo-fuzz; with --target they apply to the target's code only, not to build scripts.

@@ -16,7 +16,7 @@ use provision_playbook::Dialect;
 use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
 use tokio::sync::mpsc;
 
-use crate::arguments::{Apply, Colour, DialectName, Output, Reach};
+use crate::arguments::{Apply, DialectName, Output, Reach};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::ndjson::Ndjson;
@@ -30,11 +30,7 @@ const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
 
 /// Runs playbooks.
 pub async fn apply(arguments: Apply) -> Exit {
-    match arguments.color {
-        Colour::Auto => {}
-        Colour::Always => anstream::ColorChoice::Always.write_global(),
-        Colour::Never => anstream::ColorChoice::Never.write_global(),
-    }
+    paint::choose(arguments.color);
     if arguments.reach.inventory.is_empty() {
         return no_inventory();
     }
@@ -57,35 +53,15 @@ pub async fn apply(arguments: Apply) -> Exit {
     {
         return list(&arguments, &loaded);
     }
-    if !provision_engine::helper::is_embedded() {
-        paint::error(
-            "this `provision` was built without the helper that it runs on hosts",
-            Some("build it with `cargo xtask build`"),
-        );
-        return Exit::Environment;
-    }
-    let connection = match connection(&arguments.reach, arguments.ask_become_pass) {
-        Ok(connection) => connection,
-        Err(message) => {
-            paint::error(&message, None);
-            return Exit::Usage;
-        }
-    };
-    let dial = match Network::new(client(&arguments.reach)) {
-        Ok(network) => Arc::new(network),
-        Err(message) => {
-            paint::error(&message, None);
-            return Exit::Environment;
-        }
-    };
-    let options = RunOptions {
-        connection,
-        dial,
-        strict_order: arguments.strict_order,
-        lock_wait_ms: arguments.lock_wait.saturating_mul(1000),
-        exclusive: true,
-        prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
-    };
+    let options =
+        match options(&arguments.reach, arguments.ask_become_pass, arguments.lock_wait, true) {
+            Ok(options) => RunOptions {
+                strict_order: arguments.strict_order,
+                prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
+                ..options
+            },
+            Err(exit) => return exit,
+        };
     let (stop, interrupts) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while tokio::signal::ctrl_c().await.is_ok() {
@@ -116,6 +92,15 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
     Box::new(Journal::new(provision_engine::channel::state_folder().join("runs"), shown))
 }
 
+/// What to do about a name that is no file.
+pub const LIST_HINT: &str = "a list of hosts needs a comma: -i web1,";
+
+/// The first source that is neither there nor a list of hosts.
+pub fn missing_inventory(reach: &Reach) -> Option<&str> {
+    let is_missing = |source: &&String| !source.contains(',') && !Path::new(source).exists();
+    reach.inventory.iter().find(is_missing).map(String::as_str)
+}
+
 type Refusal = (String, Option<String>);
 
 fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refusal> {
@@ -133,13 +118,8 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             return Err((format!("playbook {} does not exist", path.display()), Some(hint.into())));
         }
     }
-    for source in &arguments.reach.inventory {
-        if !source.contains(',') && !Path::new(source).exists() {
-            return Err((
-                format!("inventory {source} does not exist"),
-                Some("a list of hosts needs a comma: -i web1,".to_owned()),
-            ));
-        }
+    if let Some(source) = missing_inventory(&arguments.reach) {
+        return Err((format!("inventory {source} does not exist"), Some(LIST_HINT.to_owned())));
     }
     let mut extra = Vec::new();
     if arguments.r#become {
@@ -197,6 +177,39 @@ pub fn refuse(failure: &LoadFailure) -> Exit {
     let noun = if errors == 1 { "error" } else { "errors" };
     anstream::eprintln!("\n{errors} {noun}; no host was contacted");
     Exit::InvalidInput
+}
+
+/// How a run is carried out, as far as the command line says; the operator is told what is in the
+/// way.
+pub fn options(
+    reach: &Reach,
+    ask_become_pass: bool,
+    lock_wait_s: u64,
+    exclusive: bool,
+) -> Result<RunOptions, Exit> {
+    if !provision_engine::helper::is_embedded() {
+        paint::error(
+            "this `provision` was built without the helper that it runs on hosts",
+            Some("build it with `cargo xtask build`"),
+        );
+        return Err(Exit::Environment);
+    }
+    let connection = connection(reach, ask_become_pass).map_err(|message| {
+        paint::error(&message, None);
+        Exit::Usage
+    })?;
+    let network = Network::new(client(reach)).map_err(|message| {
+        paint::error(&message, None);
+        Exit::Environment
+    })?;
+    Ok(RunOptions {
+        connection,
+        dial: Arc::new(network),
+        strict_order: false,
+        lock_wait_ms: lock_wait_s.saturating_mul(1000),
+        exclusive,
+        prompt: None,
+    })
 }
 
 /// What the command line says about connections.

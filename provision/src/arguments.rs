@@ -11,6 +11,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision apply -i inventories/lab                 run playbooks/main.yml\n  \
     provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
     provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
+    provision run zookeeper -i inventories/lab -- uptime   one command on many hosts\n  \
     provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
     provision status -i inventories/lab                releases, roles and health\n  \
     provision upgrade zookeeper 3.9.3 -i inventories/lab    show the plan, ask, run it\n  \
@@ -36,6 +37,11 @@ pub enum Command {
     Reconfigure(Box<Reconfigure>),
     /// Go on with an upgrade or rollback that was interrupted, killed or paused
     Resume(Box<Resume>),
+    /// Run a command on hosts; what they say alike is told once
+    Run(Box<RunCommand>),
+    /// Show earlier runs, from the journals on this machine
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Show the keys of hosts and add them to known_hosts
     Trust(Box<Trust>),
     /// Encrypt and decrypt files and values with Ansible Vault
@@ -265,6 +271,74 @@ pub struct Apply {
     /// Say only what failed, and the recap
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
+}
+
+/// What to show of earlier runs.
+#[derive(Debug, Clone, Subcommand)]
+pub enum RunsCommand {
+    /// A line a run, the youngest first
+    List {
+        /// How many
+        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 20)]
+        count: usize,
+    },
+    /// Show a run as it was shown when it ran
+    Show {
+        /// Its name, or the beginning of it [default: the youngest]
+        #[arg(value_name = "RUN")]
+        run: Option<String>,
+        /// How to show it
+        #[arg(short, long, value_enum, default_value = "human")]
+        output: Output,
+        /// Say more: results of tasks
+        #[arg(short, action = ArgAction::Count)]
+        verbose: u8,
+        /// Show changes of files
+        #[arg(short = 'D', long)]
+        diff: bool,
+    },
+}
+
+/// Run a command on hosts.
+#[derive(Debug, Clone, Args)]
+pub struct RunCommand {
+    /// Which hosts
+    #[arg(value_name = "PATTERN")]
+    pub pattern: String,
+    /// The command and its arguments, as they are: no shell and no templates
+    #[arg(value_name = "COMMAND", last = true, required = true)]
+    pub command: Vec<String>,
+    #[command(flatten)]
+    pub reach: Reach,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+    /// Let /bin/sh run it: pipes, redirections, variables
+    #[arg(long)]
+    pub shell: bool,
+    /// Become another user
+    #[arg(short = 'b', long = "become")]
+    pub r#become: bool,
+    /// User to become
+    #[arg(long, value_name = "NAME")]
+    pub become_user: Option<String>,
+    /// Ask for the password of sudo
+    #[arg(short = 'K', long)]
+    pub ask_become_pass: bool,
+    /// End the command after this many seconds
+    #[arg(long, value_name = "SECONDS")]
+    pub command_timeout: Option<u64>,
+    /// Don't wait for runs that hold a host: for commands that only look
+    #[arg(long)]
+    pub no_lock: bool,
+    /// Seconds to wait while another run holds a host
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub lock_wait: u64,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value = "human")]
+    pub output: Output,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Colour,
 }
 
 /// Show the keys of hosts and add them to known_hosts.

@@ -9,7 +9,7 @@ use provision_engine::report::{Sink, TaskTitle};
 const KEPT_RUNS: usize = 200;
 
 /// Format name inside of journal files.
-const FORMAT: &str = "provision-run-1";
+pub const FORMAT: &str = "provision-run-1";
 
 /// Writes events to a checksummed file, then passes them on.
 pub struct Journal {

@@ -2,6 +2,7 @@
 
 mod apply;
 mod arguments;
+mod command;
 mod exit;
 mod journal;
 mod live;
@@ -12,6 +13,7 @@ mod printer;
 mod prompt;
 mod recap;
 mod release;
+mod runs;
 mod trust;
 mod vault;
 
@@ -53,6 +55,8 @@ fn main() -> ExitCode {
             Command::Rollback(rollback) => release::rollback(*rollback).await,
             Command::Reconfigure(reconfigure) => release::reconfigure(*reconfigure).await,
             Command::Resume(resume) => release::resume(*resume).await,
+            Command::Run(run) => command::run_command(*run).await,
+            Command::Runs(command) => runs::runs(&command),
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
             Command::ExitCodes => {

@@ -2,6 +2,8 @@
 
 use anstyle::{AnsiColor, Style};
 
+use crate::arguments::Colour;
+
 /// Something went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
 /// Something changed.
@@ -37,6 +39,25 @@ pub fn harmless(text: &str) -> String {
 /// Characters that reorder text: they can make output say something else than it does.
 fn is_bidirectional(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// Colours as the operator wants them.
+pub fn choose(colour: Colour) {
+    match colour {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+}
+
+/// Something the operator should know.
+pub fn warning(host: Option<&str>, message: &str) {
+    let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
+    anstream::eprintln!(
+        "{} {}",
+        styled(CHANGED, "warning:"),
+        harmless(&format!("{host}{message}"))
+    );
 }
 
 /// An error for the operator.

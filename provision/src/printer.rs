@@ -75,6 +75,11 @@ impl Printer {
         Printer { live, name_columns, ..Printer::on(verbosity, out, errors) }
     }
 
+    /// A printer on standard output of what is over already.
+    pub fn plain(verbosity: Verbosity) -> Self {
+        Printer { live: None, ..Printer::new(verbosity) }
+    }
+
     /// A printer without a live line.
     fn on(verbosity: Verbosity, out: Box<dyn Write + Send>, errors: Box<dyn Write + Send>) -> Self {
         Printer {

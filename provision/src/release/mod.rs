@@ -9,20 +9,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use provision_engine::channel::Network;
 use provision_engine::event::Event;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
 use provision_engine::release::{PrepareFailure, Prepared, Releases, prepare};
 use provision_engine::report::Sink;
-use provision_engine::run::RunOptions;
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Apply, Colour, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
+    Apply, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -31,37 +29,37 @@ use crate::printer::{Printer, Verbosity};
 
 /// Shows releases, roles and health.
 pub async fn status(arguments: Status) -> Exit {
-    paint_as(arguments.of.color);
+    paint::choose(arguments.of.color);
     status::status(&arguments).await
 }
 
 /// To another release.
 pub async fn upgrade(arguments: Upgrade) -> Exit {
-    paint_as(arguments.of.color);
+    paint::choose(arguments.of.color);
     change::upgrade(&arguments).await
 }
 
 /// Back to an earlier one.
 pub async fn rollback(arguments: Rollback) -> Exit {
-    paint_as(arguments.of.color);
+    paint::choose(arguments.of.color);
     change::rollback(&arguments).await
 }
 
 /// The configuration as it is written now.
 pub async fn reconfigure(arguments: Reconfigure) -> Exit {
-    paint_as(arguments.of.color);
+    paint::choose(arguments.of.color);
     change::reconfigure(&arguments).await
 }
 
 /// On with what was not ended.
 pub async fn resume(arguments: Resume) -> Exit {
-    paint_as(arguments.of.color);
+    paint::choose(arguments.of.color);
     change::resume(&arguments).await
 }
 
 /// Runs a saved plan.
 pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
-    paint_as(arguments.color);
+    paint::choose(arguments.color);
     let of = OfReleases {
         reach: arguments.reach.clone(),
         playbooks: PathBuf::from("playbooks"),
@@ -73,14 +71,6 @@ pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
         passwords: arguments.passwords.clone(),
     };
     change::saved(plan, of).await
-}
-
-fn paint_as(colour: Colour) {
-    match colour {
-        Colour::Auto => {}
-        Colour::Always => anstream::ColorChoice::Always.write_global(),
-        Colour::Never => anstream::ColorChoice::Never.write_global(),
-    }
 }
 
 /// Absolute where it is a file: a run may be resumed from another folder.
@@ -97,11 +87,9 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
     }
-    for source in &reach.inventory {
-        if !source.contains(',') && !Path::new(source).exists() {
-            paint::error(&format!("inventory {source} does not exist"), None);
-            return Err(Exit::InvalidInput);
-        }
+    if let Some(source) = apply::missing_inventory(reach) {
+        paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
+        return Err(Exit::InvalidInput);
     }
     if reach.extra_vars.iter().any(|text| text.contains("releases")) {
         let hint = "the wanted version stands in the inventory, and upgrade rewrites it there";
@@ -152,29 +140,7 @@ fn begin(
     changes: bool,
     stop: &Arc<AtomicBool>,
 ) -> Result<Releases, Exit> {
-    if !provision_engine::helper::is_embedded() {
-        paint::error(
-            "this `provision` was built without the helper that it runs on hosts",
-            Some("build it with `cargo xtask build`"),
-        );
-        return Err(Exit::Environment);
-    }
-    let connection = apply::connection(&of.reach, of.ask_become_pass).map_err(|message| {
-        paint::error(&message, None);
-        Exit::Usage
-    })?;
-    let network = Network::new(apply::client(&of.reach)).map_err(|message| {
-        paint::error(&message, None);
-        Exit::Environment
-    })?;
-    let options = RunOptions {
-        connection,
-        dial: Arc::new(network),
-        strict_order: false,
-        lock_wait_ms: of.lock_wait.saturating_mul(1000),
-        exclusive: changes,
-        prompt: None,
-    };
+    let options = apply::options(&of.reach, of.ask_become_pass, of.lock_wait, changes)?;
     let (interrupt, interrupts) = mpsc::unbounded_channel();
     let stop = stop.clone();
     tokio::spawn(async move {
@@ -207,9 +173,7 @@ struct Warnings;
 impl Sink for Warnings {
     fn event(&mut self, event: &Event) {
         if let Event::Warning { host, message } = event {
-            let host = host.as_ref().map(|host| format!("{host}: ")).unwrap_or_default();
-            let text = paint::harmless(&format!("{host}{message}"));
-            anstream::eprintln!("{} {text}", paint::styled(paint::CHANGED, "warning:"));
+            paint::warning(host.as_deref(), message);
         }
     }
 }

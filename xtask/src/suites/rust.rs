@@ -9,6 +9,10 @@ use crate::build::{self, BuildArguments};
 use crate::error::Error;
 use crate::{step, workspace};
 
+/// The seed of random tests.
+const SEED: &str = "20161128";
+/// How many cases each random test tries with --long.
+const LONG_CASES: &str = "3000";
 /// Lines of a log that are shown when a suite fails.
 pub(super) const DETAILS_LINES: usize = 40;
 
@@ -32,17 +36,31 @@ pub(super) fn build(_context: &Context) -> Result<Found, Error> {
     Ok(Found::one(build::describe(&built)))
 }
 
+/// Random tests try the same cases each time, so that a failure comes from a change and not from
+/// luck; with --long, new cases and many of them. Who sets proptest's variables decides.
+fn settle_random_tests(command: &mut Command, is_long: bool) {
+    let (name, value) = match is_long {
+        true => ("PROPTEST_CASES", LONG_CASES),
+        false => ("PROPTEST_RNG_SEED", SEED),
+    };
+    if std::env::var_os(name).is_none() {
+        command.env(name, value);
+    }
+}
+
 /// With nextest where it is installed: it runs the tests of several programs at once.
 pub(super) fn unit(context: &Context) -> Result<Found, Error> {
     let has_nextest = Command::new("cargo-nextest").arg("--version").output().is_ok();
     if !has_nextest {
         let log = step::log("unit");
-        let command = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
+        let mut command = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
+        settle_random_tests(&mut command, context.is_long);
         let ended = step::run(&command, &log, context.limit)?;
         return Ok(judge(&ended, &log, counts_of_cargo));
     }
     let log = step::log("unit");
     let mut command = workspace::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
+    settle_random_tests(&mut command, context.is_long);
     command.args(["--status-level=fail", "--final-status-level=fail", "--color=never"]);
     command.arg("--hide-progress-bar");
     let ended = step::run(&command, &log, context.limit)?;
