@@ -68,7 +68,7 @@ pub async fn apply(arguments: Apply) -> Exit {
             if stop.send(()).is_err() {
                 return;
             }
-            eprintln!("\nfinishing the running step; press Ctrl-C again to stop at once");
+            tell!("\nfinishing the running step; press Ctrl-C again to stop at once");
         }
     });
     let sink = sink(&arguments);
@@ -172,10 +172,10 @@ pub fn no_inventory() -> Exit {
 pub fn refuse(failure: &LoadFailure) -> Exit {
     use std::io::IsTerminal;
     let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
-    anstream::eprintln!("{}", render_all(&failure.diagnostics, &failure.sources, style));
+    tell!("{}", render_all(&failure.diagnostics, &failure.sources, style));
     let errors = failure.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let noun = if errors == 1 { "error" } else { "errors" };
-    anstream::eprintln!("\n{errors} {noun}; no host was contacted");
+    tell!("\n{errors} {noun}; no host was contacted");
     Exit::InvalidInput
 }
 
@@ -251,32 +251,32 @@ fn list(arguments: &Apply, loaded: &Loaded) -> Exit {
     let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     if !loaded.warnings.is_empty() {
         let sources = loaded.loader.sources();
-        anstream::eprintln!("{}\n", render_all(&loaded.warnings, sources, style));
+        tell!("{}\n", render_all(&loaded.warnings, sources, style));
     }
     for play in loaded.playbooks.iter().flat_map(|playbook| &playbook.plays) {
         let name = play.name.as_ref().unwrap_or(&play.hosts);
-        println!("play: {}", name.as_str().unwrap_or("(unnamed)"));
+        say!("play: {}", name.as_str().unwrap_or("(unnamed)"));
         if arguments.list_hosts {
             let hosts = hosts_of(&loaded.world, &loaded.inventory, play).unwrap_or_default();
-            println!("  hosts ({}):", hosts.len());
-            hosts.iter().for_each(|host| println!("    {host}"));
+            say!("  hosts ({}):", hosts.len());
+            hosts.iter().for_each(|host| say!("    {host}"));
         }
         if arguments.list_tasks {
-            println!("  tasks:");
+            say!("  tasks:");
             for task in
                 provision_playbook::list::tasks_of(play, &arguments.tags, &arguments.skip_tags)
             {
-                println!("    {}  [{}]", task.title, task.tags.join(", "));
+                say!("    {}  [{}]", task.title, task.tags.join(", "));
             }
         }
         if arguments.list_tags {
             let tags =
                 provision_playbook::list::tags_of(play, &arguments.tags, &arguments.skip_tags);
-            println!("  tags: {}", tags.join(", "));
+            say!("  tags: {}", tags.join(", "));
         }
     }
     if arguments.syntax_check {
-        println!("everything that can be checked without a connection is right");
+        say!("everything that can be checked without a connection is right");
     }
     Exit::Done
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use provision_engine::event::{Event, HostResult, Outcome};
 use provision_engine::keyring::Keyring;
-use provision_engine::load::{LoadRequest, load};
+use provision_engine::load::{LoadRequest, hosts_of, load};
 use provision_engine::report::Sink;
 use provision_engine::run::run;
 use provision_engine::world::Settings;
@@ -45,6 +45,18 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
         Ok(loaded) => loaded,
         Err(failure) => return apply::refuse(&failure),
     };
+    let plays = loaded.playbooks.iter().flat_map(|playbook| &playbook.plays);
+    let mut hosts =
+        plays.flat_map(|play| hosts_of(&loaded.world, &loaded.inventory, play).unwrap_or_default());
+    if hosts.next().is_none() {
+        let mut names = loaded.world.host_names();
+        names.extend(loaded.world.groups().keys().cloned());
+        let closest = diagnostics::closest(&arguments.pattern, names.iter().map(String::as_str));
+        let hint = closest.map(|name| format!("did you mean `{name}`?"));
+        let message = format!("no host of the inventory matches `{}`", arguments.pattern);
+        paint::error(&message, hint.as_deref());
+        return Exit::InvalidInput;
+    }
     let options = apply::options(
         &arguments.reach,
         arguments.ask_become_pass,
@@ -61,7 +73,7 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
             if stop.send(()).is_err() {
                 return;
             }
-            eprintln!("\nwaiting for the commands; press Ctrl-C again to stop them");
+            tell!("\nwaiting for the commands; press Ctrl-C again to stop them");
         }
     });
     let sink: Box<dyn Sink> = match arguments.output {
@@ -121,6 +133,9 @@ fn playbook(arguments: &RunCommand) -> String {
     )
 }
 
+/// The module's message about a command that ended badly.
+const NOTHING_MORE: &str = "non-zero return code";
+
 /// What a host had to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Answer {
@@ -138,13 +153,18 @@ impl Answer {
             harmless(text.trim_end())
         };
         let code = result.result.get("rc").and_then(Value::as_i64);
-        let message = || harmless(result.message.as_deref().unwrap_or("it failed"));
-        Answer {
-            end: code.map_or_else(message, |code| format!("exit {code}")),
-            is_good: code == Some(0),
-            output: text("stdout"),
-            errors: text("stderr"),
-        }
+        let message = harmless(result.message.as_deref().unwrap_or("it failed"));
+        let (output, errors) = (text("stdout"), text("stderr"));
+        let is_silent = output.is_empty() && errors.is_empty();
+        let end = match code {
+            None => message,
+            // It never began: the module says why.
+            Some(code) if code != 0 && is_silent && message != NOTHING_MORE => {
+                format!("exit {code}: {message}")
+            }
+            Some(code) => format!("exit {code}"),
+        };
+        Answer { end, is_good: code == Some(0), output, errors }
     }
 }
 

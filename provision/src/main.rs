@@ -1,5 +1,9 @@
 //! `[ui]` Arguments, terminal output and reports of `provision`.
 
+// First: the others use its macros.
+#[macro_use]
+mod paint;
+
 mod apply;
 mod arguments;
 mod command;
@@ -7,7 +11,6 @@ mod exit;
 mod journal;
 mod live;
 mod ndjson;
-mod paint;
 mod passwords;
 mod printer;
 mod prompt;
@@ -60,7 +63,7 @@ fn main() -> ExitCode {
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
             Command::ExitCodes => {
-                print!("{}", exit::table());
+                say!("{}", exit::table().trim_end());
                 Exit::Done
             }
         }

@@ -1,8 +1,32 @@
 //! Text on a terminal: colour as decoration only, and nothing from hosts that could steer it.
 
+use std::fmt::Arguments;
+use std::io::Write;
+
 use anstyle::{AnsiColor, Style};
 
 use crate::arguments::Colour;
+
+/// A line on standard output, like `println!`. Who closes it early has seen enough: a run must not
+/// end in its middle because of that.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::paint::say(format_args!($($text)*)) };
+}
+
+/// A line on standard error, likewise.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::paint::tell(format_args!($($text)*)) };
+}
+
+/// See the macro.
+pub fn say(text: Arguments<'_>) {
+    let _ = writeln!(anstream::stdout(), "{text}");
+}
+
+/// See the macro.
+pub fn tell(text: Arguments<'_>) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
 
 /// Something went well.
 pub const GOOD: Style = AnsiColor::Green.on_default();
@@ -53,24 +77,20 @@ pub fn choose(colour: Colour) {
 /// Something the operator should know.
 pub fn warning(host: Option<&str>, message: &str) {
     let host = host.map(|host| format!("{host}: ")).unwrap_or_default();
-    anstream::eprintln!(
-        "{} {}",
-        styled(CHANGED, "warning:"),
-        harmless(&format!("{host}{message}"))
-    );
+    tell!("{} {}", styled(CHANGED, "warning:"), harmless(&format!("{host}{message}")));
 }
 
 /// An error for the operator.
 pub fn error(message: &str, hint: Option<&str>) {
-    anstream::eprintln!("{} {}", styled(BAD, "error:"), harmless(message));
+    tell!("{} {}", styled(BAD, "error:"), harmless(message));
     if let Some(hint) = hint {
-        anstream::eprintln!("{} {}", styled(STRONG, "hint:"), harmless(hint));
+        tell!("{} {}", styled(STRONG, "hint:"), harmless(hint));
     }
 }
 
 /// Something that the operator should know.
 pub fn note(message: &str) {
-    anstream::eprintln!("{}", harmless(message));
+    tell!("{}", harmless(message));
 }
 
 #[cfg(test)]

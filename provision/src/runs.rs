@@ -61,18 +61,18 @@ fn find(folder: &Path, run: Option<&str>) -> Option<PathBuf> {
 fn list(folder: &Path, count: usize) -> Exit {
     let paths = journals(folder);
     if paths.is_empty() {
-        println!("no run has left a journal in {}", folder.display());
+        say!("no run has left a journal in {}", folder.display());
         return Exit::Done;
     }
-    println!("{:<18} {:>9}  {:>5}  {:<34} PLAYBOOKS", "RUN", "BEGUN", "HOSTS", "END");
+    say!("{:<18} {:>9}  {:>5}  {:<34} PLAYBOOKS", "RUN", "BEGUN", "HOSTS", "END");
     for path in paths.iter().take(count) {
         match read(path) {
-            Ok(events) => println!("{}", row(&events, now_s())),
+            Ok(events) => say!("{}", row(&events, now_s())),
             Err(error) => paint::error(&error, None),
         }
     }
     if paths.len() > count {
-        println!("… and {} older ones (-n shows more)", paths.len() - count);
+        say!("… and {} older ones (-n shows more)", paths.len() - count);
     }
     Exit::Done
 }

@@ -101,7 +101,7 @@ async fn trust_one(
     let known = KnownHosts::load(std::slice::from_ref(&file))
         .map_err(|(path, error)| Problem::Refused(format!("{}: {error}", path.display())))?;
     let mut unknown = Vec::new();
-    println!("{} ({})", host.name, destination);
+    say!("{} ({})", host.name, destination);
     for key in keys {
         let state = match known.verdict(&name, &key) {
             Verdict::Known(_) => "known",
@@ -119,7 +119,7 @@ async fn trust_one(
                 )));
             }
         };
-        println!("  {:<20} {}  {state}", key.algorithm(), key.fingerprint());
+        say!("  {:<20} {}  {state}", key.algorithm(), key.fingerprint());
     }
     if unknown.is_empty() {
         return Ok(());

@@ -99,7 +99,7 @@ fn encrypt_string(arguments: &EncryptString) -> Result<(), Failure> {
         return Err(Failure::new("there is nothing on stdin to encrypt", Some(hint)));
     }
     let text = sealed(&bytes, &password, &label)?;
-    println!("{}", inline(arguments.name.as_deref(), &text));
+    say!("{}", inline(arguments.name.as_deref(), &text));
     if bytes.ends_with(b"\n") {
         paint::note("the value ends with a newline, which belongs to it; `printf %s` writes none");
     }

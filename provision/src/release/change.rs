@@ -193,7 +193,7 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
     if arguments.of.output == Output::Human {
         let at = past.step.as_ref().map(|step| view::names(step.members()));
         let at = at.map(|at| format!(", which was at {at}")).unwrap_or_default();
-        anstream::println!("going on with run {}{at}", past.run);
+        say!("going on with run {}{at}", past.run);
     }
     let (goal, options) = (past.request.goal.clone(), past.request.options);
     let mut change = match look(&of, prepared, goal, options).await {
@@ -358,12 +358,12 @@ impl Change {
             return;
         }
         let (goal, observed) = (&self.request.goal, &self.observed);
-        anstream::println!("{}", view::heading(&self.request.component, goal, observed));
+        say!("{}", view::heading(&self.request.component, goal, observed));
         if steps.is_empty() {
-            anstream::println!("nothing to do: all of them have it and serve");
+            say!("nothing to do: all of them have it and serve");
             return;
         }
-        anstream::println!("{}", view::plan(steps, goal, observed));
+        say!("{}", view::plan(steps, goal, observed));
         let note = match self.request.plan {
             Some(_) => "exactly these steps; a failing one is reverted and ends the run",
             None => {
@@ -371,7 +371,7 @@ impl Change {
                  the run"
             }
         };
-        anstream::println!("{}", styled(FAINT, note));
+        say!("{}", styled(FAINT, note));
     }
 
     fn save_plan(&self, path: &Path, steps: Vec<Step>) -> Exit {
@@ -390,8 +390,8 @@ impl Change {
         };
         match durable::write(path, plan.to_text().as_bytes(), 0o644) {
             Ok(()) => {
-                anstream::println!("written to {}; nothing was touched", path.display());
-                anstream::println!("run it: provision apply --plan {}", path.display());
+                say!("written to {}; nothing was touched", path.display());
+                say!("run it: provision apply --plan {}", path.display());
                 Exit::Done
             }
             Err(error) => {
@@ -457,7 +457,7 @@ impl Change {
         if exit == Exit::Done {
             let time = view::seconds(duration_ms);
             if self.is_human() {
-                anstream::println!(
+                say!(
                     "{} in {time}: {component} {} on {}",
                     styled(GOOD, "done"),
                     self.request.goal.version,
@@ -474,7 +474,7 @@ impl Change {
             let observed = self.releases.observe(ONE).await;
             let wanted = &self.request.goal.version;
             let kind = self.component.definition.kind.value;
-            anstream::println!("{}", view::table(component, kind, &observed, Ok(wanted)));
+            say!("{}", view::table(component, kind, &observed, Ok(wanted)));
         }
         exit
     }
@@ -483,7 +483,7 @@ impl Change {
     fn write_wanted(&self) {
         let goal = &self.request.goal;
         let all = self.component.members.len();
-        let say = |text: String| anstream::eprintln!("{} {text}", styled(CHANGED, "warning:"));
+        let say = |text: String| tell!("{} {text}", styled(CHANGED, "warning:"));
         let rewrite = match &self.rewrite {
             Ok(rewrite) => rewrite,
             Err(error) => {
@@ -505,9 +505,9 @@ impl Change {
         }
         match durable::write(&rewrite.path, text.as_bytes(), 0o644) {
             Ok(()) if self.is_human() => {
-                anstream::println!("{path}:");
+                say!("{path}:");
                 for line in changed_lines(&rewrite.before, &text) {
-                    anstream::println!("{line}");
+                    say!("{line}");
                 }
             }
             Ok(()) => {}
@@ -636,7 +636,7 @@ impl Screen {
 
     fn print(&self, record: &Record) {
         if self.output == Output::Ndjson {
-            println!("{}", serde_json::to_string(record).unwrap_or_default());
+            say!("{}", serde_json::to_string(record).unwrap_or_default());
         }
     }
 }
@@ -651,16 +651,16 @@ impl Watcher for Screen {
             Happening::StepBegins { step, observed, .. } => {
                 self.number += 1;
                 let text = view::step(step, &self.request.goal, observed);
-                anstream::println!("{} {text}", styled(STRONG, &format!("[{}]", self.number)));
+                say!("{} {text}", styled(STRONG, &format!("[{}]", self.number)));
             }
             Happening::StepEnded { outcomes, duration_ms, .. } => {
-                anstream::println!("    {}", view::outcome(outcomes, *duration_ms));
+                say!("    {}", view::outcome(outcomes, *duration_ms));
             }
             // Settling is what follows every step.
             Happening::Waits { reason: provision_lifecycle::Reason::Settling { .. } } => {}
             Happening::Waits { reason } => {
                 let text = harmless(&reason.to_string());
-                anstream::println!("    {}", styled(FAINT, &format!("waiting: {text}")));
+                say!("    {}", styled(FAINT, &format!("waiting: {text}")));
             }
         }
         Ok(())

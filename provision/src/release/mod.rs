@@ -150,7 +150,7 @@ fn begin(
                     return;
                 }
             } else {
-                eprintln!("\nfinishing the running step; press Ctrl-C again to stop at once");
+                tell!("\nfinishing the running step; press Ctrl-C again to stop at once");
             }
         }
     });

@@ -76,17 +76,17 @@ pub async fn status(arguments: &Status) -> Exit {
         match arguments.of.output {
             Output::Human => {
                 if number > 0 {
-                    anstream::println!();
+                    say!("");
                 }
                 let wanted = wanted.as_ref().map_err(String::as_str);
-                anstream::println!("{}", view::table(name, kind, &observed, wanted));
+                say!("{}", view::table(name, kind, &observed, wanted));
             }
             Output::Ndjson => {
                 let wanted = wanted.as_ref().ok();
                 let observed = &observed;
                 let line =
                     Line { format: STATUS_FORMAT, component: name, kind, wanted, observed, drift };
-                println!("{}", serde_json::to_string(&line).unwrap_or_default());
+                say!("{}", serde_json::to_string(&line).unwrap_or_default());
             }
         }
     }
