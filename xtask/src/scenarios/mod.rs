@@ -7,6 +7,7 @@
 mod faults;
 mod login;
 mod normal;
+mod own_roles;
 mod releases;
 mod stage;
 mod zookeeper;
@@ -100,7 +101,9 @@ const ALL: &[Scenario] = &[
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
+    short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
+    long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
     long("partition", "a short cut in the network is waited out", faults::partition),
     long(
         "kill-anywhere",

@@ -1,6 +1,7 @@
 //! `[io]` Scenarios in which nothing breaks.
 
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use super::stage::{Stage, ensure};
@@ -92,6 +93,24 @@ pub(super) fn strict_order(stage: &Stage) -> Result<(), Error> {
     let same = |results: &[Vec<String>]| results.windows(2).all(|two| two.first() == two.last());
     ensure(same(&recaps), || format!("the recaps differ: {recaps:#?}"))?;
     ensure(same(&trees), || format!("the files differ: {trees:#?}"))
+}
+
+pub(super) fn batch_command(stage: &Stage) -> Result<(), Error> {
+    let run = |words: &[&str]| {
+        let mut command = Command::new(&stage.provision);
+        command.args(["run", "all", "-i"]).arg(stage.lab.directory().inventory());
+        command.args(words);
+        stage.settle(&mut command);
+        stage.run(command)
+    };
+    let told = run(&["-b", "--", "id", "-un"])?.expect_exit(&[0])?;
+    ensure(told.said.contains("h1, h2, h3  exit 0\n  root\n"), || told.said.clone())?;
+    // No shell and no template on the way.
+    let told = run(&["--", "echo", "$HOME", "{{ x }}"])?.expect_exit(&[0])?;
+    ensure(told.said.contains("\n  $HOME {{ x }}\n"), || told.said.clone())?;
+    let told = run(&["--shell", "--", "[ $(hostname) != h2 ]"])?.expect_exit(&[10])?;
+    let expected = "h1, h3  exit 0\nh2  exit 1\n";
+    ensure(told.said.contains(expected), || told.said.clone())
 }
 
 pub(super) fn static_errors(stage: &Stage) -> Result<(), Error> {
