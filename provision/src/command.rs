@@ -120,7 +120,10 @@ fn playbook(arguments: &RunCommand) -> String {
         }
         false => {
             let words = arguments.command.iter().map(|word| format!("!unsafe {}", text(word)));
-            format!("command: {{argv: [{}]}}", words.collect::<Vec<_>>().join(", "))
+            format!(
+                "command: {{expand_argument_vars: false, argv: [{}]}}",
+                words.collect::<Vec<_>>().join(", ")
+            )
         }
     };
     let timeout = match arguments.command_timeout {
@@ -296,7 +299,7 @@ mod tests {
     #[test]
     fn words_are_data() {
         let given = arguments(&["all", "-i", "h,", "--", "docker", "--format", "{{.Names}}\n\"x"]);
-        let expected = "command: {argv: [!unsafe \"docker\", !unsafe \"--format\", \
+        let expected = "argv: [!unsafe \"docker\", !unsafe \"--format\", \
                         !unsafe \"{{.Names}}\\n\\\"x\"]}";
         assert!(playbook(&given).contains(expected), "{}", playbook(&given));
         let loaded = load(&request(&given, Arc::default()));

@@ -92,7 +92,7 @@ const ALL: &[Suite] = &[
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
     suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
-    // Of this a first build may take 8 minutes; on two idle cores it takes a fifth of that.
+    // Of this a first build may take 8 minutes; on two idle cores it takes a minute and a half.
     suite("fuzz", "each parser for some seconds", [12, 45], fuzz::run),
 ];
 
