@@ -265,7 +265,10 @@ async fn pump_output(
         tokio::select! {
             _ = &mut no_interest => PumpEnd::NoInterest,
             _ = closing.wait_for(|closing| *closing) => {
-                PumpEnd::Broken(link.lost("the session was closed by us"))
+                // A connection that ended by itself is closed by us afterwards.
+                let reason = link.ended();
+                let reason = reason.as_deref().unwrap_or("the session was closed by us");
+                PumpEnd::Broken(link.lost(reason))
             }
         }
     };

@@ -211,13 +211,12 @@ pub(crate) fn check(engine: &Engine, text: &str) -> Outcome<Option<TemplateError
 
 /// The expression that a condition is evaluated as, for static analysis.
 pub(crate) fn expression_of(text: &str) -> Option<String> {
-    if text.contains("{%") || text.contains("{#") {
-        return None;
+    // In the order in which evaluation looks: `{%` may stand in a literal of the expression.
+    match whole(text) {
+        Some(inner) => Some(inner.trim().to_owned()),
+        None if text.contains("{%") || text.contains("{#") => None,
+        None => Some(inlined(text).trim().to_owned()),
     }
-    Some(match whole(text) {
-        Some(inner) => inner.trim().to_owned(),
-        None => inlined(text).trim().to_owned(),
-    })
 }
 
 #[cfg(test)]

@@ -510,3 +510,14 @@ fn names_keep_the_order_of_their_definition() {
     let value = engine.evaluate_expression(expression, None, &Ordered, &Nowhere).unwrap();
     assert_eq!(text_of(&value), "b_1,a_1");
 }
+
+/// Found by fuzzing: a statement's delimiter inside of a text literal hid what a condition reads.
+#[test]
+fn conditions_announce_what_they_read_beside_literals_with_delimiters() {
+    for dialect in BOTH {
+        let engine = Engine::new(dialect);
+        let condition = text("{{ d == '{% include' or e == '{#' }}");
+        let reach = engine.names_in_node(&condition, TextKind::Condition);
+        assert!(reach.names.contains("d") && reach.names.contains("e"), "{dialect:?} {reach:?}");
+    }
+}
