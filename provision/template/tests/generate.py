@@ -16,8 +16,8 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PYTHONS = {
-    "classic": os.environ.get("PYTHON_218", "/work/t/venv-template/bin/python"),
-    "strict": os.environ.get("PYTHON_219", "/work/t/venv-template219/bin/python"),
+    "classic": os.environ["PYTHON_218"],
+    "strict": os.environ["PYTHON_219"],
 }
 
 WORKER = r'''
