@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """Makes tests/fixtures/*.json: what the real ansible-core does with each case.
 
-    python3 tests/generate.py            # in provision/template
-    PYTHON_218=... PYTHON_219=... python3 tests/generate.py
+    PYTHON_218=... PYTHON_219=... python3 tests/generate.py      # in provision/template
 
 The cases stand in tests/cases/*.yml: {vars: {...}, cases: [text or {template|condition|file: text,
 vars: {...}}]}. Each is given to ansible-core 2.18.19 and 2.19.14 in a virtual environment with
