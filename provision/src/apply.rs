@@ -62,15 +62,7 @@ pub async fn apply(arguments: Apply) -> Exit {
             },
             Err(exit) => return exit,
         };
-    let (stop, interrupts) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if stop.send(()).is_err() {
-                return;
-            }
-            tell!("\nfinishing the running step; press Ctrl-C again to stop at once");
-        }
-    });
+    let interrupts = interrupts("finishing the running step; press Ctrl-C again to stop at once");
     let sink = sink(&arguments);
     let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
@@ -78,6 +70,31 @@ pub async fn apply(arguments: Apply) -> Exit {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
         exit => exit,
     }
+}
+
+/// Tells a run of each Ctrl-C, and the operator what that does.
+pub fn interrupts(what_it_does: &'static str) -> mpsc::UnboundedReceiver<()> {
+    let (stop, interrupts) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while tokio::signal::ctrl_c().await.is_ok() {
+            if stop.send(()).is_err() {
+                return;
+            }
+            tell!("\n{what_it_does}");
+        }
+    });
+    interrupts
+}
+
+/// Extra variables of a command line, those of its flags first.
+pub fn extra_variables(reach: &Reach, becomes: bool, user: Option<&str>) -> Vec<String> {
+    let mut extra = Vec::new();
+    if becomes {
+        extra.push("ansible_become=true".to_owned());
+    }
+    extra.extend(user.map(|user| format!("ansible_become_user={user}")));
+    extra.extend(reach.extra_vars.iter().cloned());
+    extra
 }
 
 fn sink(arguments: &Apply) -> Box<dyn Sink> {
@@ -121,14 +138,8 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
     if let Some(source) = missing_inventory(&arguments.reach) {
         return Err((format!("inventory {source} does not exist"), Some(LIST_HINT.to_owned())));
     }
-    let mut extra = Vec::new();
-    if arguments.r#become {
-        extra.push("ansible_become=true".to_owned());
-    }
-    if let Some(user) = &arguments.become_user {
-        extra.push(format!("ansible_become_user={user}"));
-    }
-    extra.extend(arguments.reach.extra_vars.iter().cloned());
+    let user = arguments.become_user.as_deref();
+    let extra = extra_variables(&arguments.reach, arguments.r#become, user);
     let folder = playbooks
         .first()
         .and_then(|path| path.parent())

@@ -14,7 +14,6 @@ use provision_engine::run::run;
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use serde_json::Value;
-use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{Output, RunCommand};
@@ -67,15 +66,7 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
         Ok(options) => options,
         Err(exit) => return exit,
     };
-    let (stop, interrupts) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
-            if stop.send(()).is_err() {
-                return;
-            }
-            tell!("\nwaiting for the commands; press Ctrl-C again to stop them");
-        }
-    });
+    let interrupts = apply::interrupts("waiting for the commands; press Ctrl-C again to stop them");
     let sink: Box<dyn Sink> = match arguments.output {
         Output::Ndjson => Box::new(Ndjson::new(std::io::stdout())),
         Output::Human => Box::new(Folded::new()),
@@ -85,20 +76,13 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
 
 fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
     let path = PathBuf::from(PLAYBOOK);
-    let mut extra = Vec::new();
-    if arguments.r#become {
-        extra.push("ansible_become=true".to_owned());
-    }
-    if let Some(user) = &arguments.become_user {
-        extra.push(format!("ansible_become_user={user}"));
-    }
-    extra.extend(arguments.reach.extra_vars.iter().cloned());
+    let user = arguments.become_user.as_deref();
     LoadRequest {
         keyring,
         texts: BTreeMap::from([(path.clone(), playbook(arguments))]),
         playbooks: vec![path],
         inventories: arguments.reach.inventory.clone(),
-        extra_variables: extra,
+        extra_variables: apply::extra_variables(&arguments.reach, arguments.r#become, user),
         settings: Settings {
             forks: arguments.reach.forks,
             playbook_folder: std::path::absolute(".").unwrap_or_default(),

@@ -67,8 +67,8 @@ impl Sink for Journal {
     }
 }
 
-/// Deletes the oldest journals; names ascend with time.
-fn forget_old(folder: &Path) {
+/// The journals in a folder, the oldest first: names ascend with time.
+pub fn journals(folder: &Path) -> Vec<PathBuf> {
     let mut names: Vec<PathBuf> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
@@ -77,6 +77,12 @@ fn forget_old(folder: &Path) {
         .filter(|path| path.extension().is_some_and(|extension| extension == "journal"))
         .collect();
     names.sort();
+    names
+}
+
+/// Deletes the oldest journals.
+fn forget_old(folder: &Path) {
+    let names = journals(folder);
     let surplus = names.len().saturating_sub(KEPT_RUNS - 1);
     for path in names.into_iter().take(surplus) {
         // One that can't be deleted stays; nothing depends on it.

@@ -32,16 +32,9 @@ pub fn runs(command: &RunsCommand) -> Exit {
     }
 }
 
-/// The journals, the youngest first: names ascend with time.
+/// The journals, the youngest first.
 fn journals(folder: &Path) -> Vec<PathBuf> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "journal"))
-        .collect();
-    paths.sort();
+    let mut paths = journal::journals(folder);
     paths.reverse();
     paths
 }
