@@ -55,7 +55,10 @@ pub fn run(arguments: DemoArguments) -> Result<ExitCode, Error> {
     let name = lab::name_of_environment();
     let provision = timeline.of("build", || match &arguments.provision {
         Some(program) => Ok(program.clone()),
-        None => Ok(build::build(BuildArguments::default())?.provision),
+        None => {
+            eprintln!("a first build takes some minutes; what cargo says is in target/xtask-logs");
+            Ok(build::build(BuildArguments::default())?.provision)
+        }
     })?;
     let provision = provision.canonicalize().doing(|| format!("find {}", provision.display()))?;
     let lab = timeline.of("boot five hosts", || {
