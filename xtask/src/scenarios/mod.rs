@@ -8,6 +8,7 @@ mod faults;
 mod login;
 mod normal;
 mod own_roles;
+mod plays;
 mod releases;
 mod stage;
 mod zookeeper;
@@ -106,6 +107,7 @@ const ALL: &[Scenario] = &[
         "systemd reads its files again if and only if one changed",
         normal::unit_files,
     ),
+    short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
