@@ -9,6 +9,36 @@ const DAY_S: i64 = 24 * HOUR_S;
 /// `None`: it isn't one, it is negative, infinite, not a number, or too large.
 pub(crate) fn scaled(text: &[u8], scale_ns: u64) -> Option<u64> {
     let text = text.trim_ascii();
+    plain(text, scale_ns).or_else(|| written_otherwise(text, scale_ns))
+}
+
+/// The usual case, quickly: up to 19 digits and a point, nothing to be cut off.
+fn plain(text: &[u8], scale_ns: u64) -> Option<u64> {
+    const MOST_DIGITS: usize = 19;
+    let (mut value, mut point) = (0_u64, None);
+    if text.is_empty() || text.len() > MOST_DIGITS {
+        return None;
+    }
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() && text.len() > 1 => point = Some(index),
+            _ => return None,
+        }
+    }
+    let places = point.map_or(0, |point| text.len() - point - 1);
+    let mut scale = scale_ns;
+    for _ in 0..places {
+        if !scale.is_multiple_of(10) {
+            return None;
+        }
+        scale /= 10;
+    }
+    value.checked_mul(scale)
+}
+
+/// Exponents, digits below a nanosecond, and what is no number.
+fn written_otherwise(text: &[u8], scale_ns: u64) -> Option<u64> {
     let text = text.strip_prefix(b"+").unwrap_or(text);
     let (mantissa, exponent) = match memchr::memchr2(b'e', b'E', text) {
         Some(at) => (text.get(..at)?, small(text.get(at + 1..)?)?),
@@ -20,14 +50,6 @@ pub(crate) fn scaled(text: &[u8], scale_ns: u64) -> Option<u64> {
     };
     if whole.is_empty() && fraction.is_empty() {
         return None;
-    }
-    if exponent == 0 && fraction.len() <= 9 && scale_ns == SECOND_NS {
-        // Most times are seconds with up to nine digits behind the point.
-        let mut part = digits(fraction)?;
-        for _ in fraction.len()..9 {
-            part *= 10;
-        }
-        return digits(whole)?.checked_mul(SECOND_NS)?.checked_add(part);
     }
     let mut value: u128 = 0;
     // 10^-24 of a second is below any effect; what follows is checked and dropped.
@@ -256,6 +278,15 @@ mod tests {
             let text = format!("{}.{:06}", ns / 1_000_000, ns % 1_000_000);
             prop_assert_eq!(scaled(text.as_bytes(), 1_000_000), Some(ns));
             prop_assert_eq!(scaled(ns.to_string().as_bytes(), 1), Some(ns));
+        }
+
+        /// Both ways to read a number give the same.
+        #[test]
+        fn the_quick_way_is_right(text in "[0-9]{0,10}[.]?[0-9]{0,10}", scale in 0..4_usize) {
+            let scale = [1, 1_000, 1_000_000, SECOND_NS][scale];
+            if let Some(quick) = plain(text.as_bytes(), scale) {
+                prop_assert_eq!(Some(quick), written_otherwise(text.as_bytes(), scale));
+            }
         }
 
         #[test]
