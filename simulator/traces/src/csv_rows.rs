@@ -3,6 +3,7 @@
 use csv::ByteRecord;
 
 use crate::error::{Fault, TraceError};
+use crate::names::{Name, Names, NoNumber};
 use crate::number;
 use crate::row::{Class, Request, Trace};
 
@@ -206,14 +207,14 @@ impl Layout {
         }
         let command = match self.command {
             Some(index) => name(row, index, &mut trace.commands)?,
-            None => trace.commands.number("request"),
+            // The only name there is.
+            None => trace.commands.number("request").unwrap_or(Name(0)),
         };
         let tenant = match self.tenant {
-            Some(index) if !field(row, index).is_empty() => name(row, index, &mut trace.tenants)?,
+            Some(index) if !field(row, index).is_empty() => {
+                Some(name(row, index, &mut trace.tenants)?)
+            }
             _ => None,
-        };
-        let Some(command) = command else {
-            return Err(TraceError::whole(Fault::TooManyNames, line_of(row), &text_of(row)));
         };
         let class = self.class.map(|index| class(row, index)).transpose()?.flatten();
         let mut size_bytes = None;
@@ -260,17 +261,14 @@ fn time(
     value.ok_or_else(|| at(row, index, Fault::BadField { what, expected }))
 }
 
-fn name(
-    row: &ByteRecord,
-    index: usize,
-    names: &mut crate::Names,
-) -> Result<Option<crate::Name>, TraceError> {
-    let bad = |_| {
-        let expected = "UTF-8";
-        at(row, index, Fault::BadField { what: "name", expected })
-    };
-    let text = std::str::from_utf8(field(row, index)).map_err(bad)?;
-    Ok(names.number(text))
+fn name(row: &ByteRecord, index: usize, names: &mut Names) -> Result<Name, TraceError> {
+    names.number_of(field(row, index)).map_err(|reason| {
+        let fault = match reason {
+            NoNumber::NotText => Fault::BadField { what: "name", expected: "UTF-8" },
+            NoNumber::TooMany => Fault::TooManyNames,
+        };
+        at(row, index, fault)
+    })
 }
 
 fn class(row: &ByteRecord, index: usize) -> Result<Option<Class>, TraceError> {

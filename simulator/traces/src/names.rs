@@ -1,8 +1,8 @@
 //! Names of commands and tenants: stored once, numbered in the order in which they come.
 
-use std::hash::BuildHasherDefault;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
-use indexmap::IndexSet;
+use indexmap::{Equivalent, IndexSet};
 use rustc_hash::FxHasher;
 
 /// The number of a name in its [`Names`].
@@ -12,24 +12,66 @@ pub struct Name(pub u32);
 /// Names by number and numbers by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
-    set: IndexSet<Box<str>, BuildHasherDefault<FxHasher>>,
+    set: IndexSet<Text, BuildHasherDefault<FxHasher>>,
+}
+
+/// A stored name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Text(Box<str>);
+
+/// A name that is looked for: whether it is UTF-8 matters only when it is new.
+struct Bytes<'a>(&'a [u8]);
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0.as_bytes());
+    }
+}
+
+impl Hash for Bytes<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write(self.0);
+    }
+}
+
+impl Equivalent<Text> for Bytes<'_> {
+    fn equivalent(&self, stored: &Text) -> bool {
+        self.0 == stored.0.as_bytes()
+    }
+}
+
+/// Why a name gets no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoNumber {
+    /// It isn't UTF-8.
+    NotText,
+    /// There are four billion names.
+    TooMany,
 }
 
 impl Names {
     /// The number of a name, a new one if it comes for the first time. `None`: there are more than
     /// four billion.
     pub fn number(&mut self, name: &str) -> Option<Name> {
-        let index = match self.set.get_index_of(name) {
+        self.number_of(name.as_bytes()).ok()
+    }
+
+    /// The same for bytes.
+    pub(crate) fn number_of(&mut self, name: &[u8]) -> Result<Name, NoNumber> {
+        let index = match self.set.get_index_of(&Bytes(name)) {
             Some(index) => index,
-            None => self.set.insert_full(name.into()).0,
+            None => {
+                let name = std::str::from_utf8(name).map_err(|_| NoNumber::NotText)?;
+                self.set.insert_full(Text(name.into())).0
+            }
         };
-        u32::try_from(index).ok().map(Name)
+        u32::try_from(index).map(Name).map_err(|_| NoNumber::TooMany)
     }
 
     /// The name with this number.
     #[must_use]
     pub fn get(&self, name: Name) -> Option<&str> {
-        self.set.get_index(usize::try_from(name.0).ok()?).map(|name| &**name)
+        self.set.get_index(usize::try_from(name.0).ok()?).map(|name| &*name.0)
     }
 
     /// How many there are.
@@ -46,6 +88,6 @@ impl Names {
 
     /// All, in the order of their numbers.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.set.iter().map(|name| &**name)
+        self.set.iter().map(|name| &*name.0)
     }
 }
