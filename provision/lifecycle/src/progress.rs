@@ -155,9 +155,13 @@ impl Progress {
         }
     }
 
-    /// A run takes over what another one remembers: nobody has looked meanwhile.
+    /// A run takes over what another one remembers. Nobody has looked meanwhile, and the step that
+    /// the other one was in may not have been begun at all: attempts are counted anew.
     pub fn goes_on_again(&mut self, now_ms: u64) {
         self.steady.clear();
+        self.staged.clear();
+        self.touched.values_mut().for_each(|touch| touch.takes = 0);
+        self.formed = false;
         self.since_ms = now_ms;
     }
 

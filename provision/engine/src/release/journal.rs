@@ -25,6 +25,9 @@ pub enum Record {
         format: u32,
         /// Its name.
         run: String,
+        /// The run that it goes on with.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        after: Option<String>,
         /// What it is for.
         request: Request,
         /// What it knows at its beginning.
@@ -72,8 +75,16 @@ pub struct Past {
     pub progress: Progress,
     /// How it ended, if it did.
     pub end: Option<String>,
-    /// Whether a step was begun and not ended.
+    /// The step that was begun and not ended.
     pub step: Option<Step>,
+    /// How many steps were ended, reverts not counted.
+    pub ended: usize,
+    /// The run that it went on with.
+    pub after: Option<String>,
+    /// When it began, in milliseconds since the epoch.
+    pub begun_ms: u64,
+    /// A later run for the same component, after which there is nothing to go on with.
+    pub replaced_by: Option<String>,
 }
 
 /// An open journal.
@@ -141,22 +152,60 @@ impl Journals {
             if !is_name || !path.is_file() {
                 return Err(format!("there is no journal of a run {run}"));
             }
-            return read(&path);
+            let past = read(&path)?;
+            let known = self.all().into_iter().find(|known| known.run == past.run);
+            return Ok(known.unwrap_or(past));
         }
-        let mut paths = journals(&self.folder);
-        paths.reverse();
-        let mut pasts = paths.iter().filter_map(|path| read(path).ok());
-        pasts.find(Past::is_open).ok_or_else(|| "every run has reached its end".to_owned())
+        let last = self.all().into_iter().rfind(Past::is_open);
+        last.ok_or_else(|| "every run has reached its end".to_owned())
+    }
+
+    /// The last run for a component, if it did not reach its end.
+    #[must_use]
+    pub fn unfinished(&self, component: &str, inventories: &[String]) -> Option<Past> {
+        self.all().into_iter().rfind(|past| {
+            let is_same = past.request.is_about(component, inventories);
+            is_same && past.is_open()
+        })
+    }
+
+    /// All runs that can be read, in the order in which they began.
+    fn all(&self) -> Vec<Past> {
+        let mut pasts: Vec<Past> =
+            journals(&self.folder).iter().filter_map(|path| read(path).ok()).collect();
+        pasts.sort_by(|one, other| (one.begun_ms, &one.run).cmp(&(other.begun_ms, &other.run)));
+        // Who would go on with an old run after a later one would undo that one.
+        for number in 0..pasts.len() {
+            let (earlier, rest) = pasts.split_at_mut(number);
+            let Some(later) = rest.first() else { continue };
+            let (component, inventories) = (&later.request.component, &later.request.inventories);
+            for past in earlier.iter_mut().filter(|past| past.replaced_by.is_none()) {
+                let is_named = later.after.as_ref() == Some(&past.run);
+                if is_named || past.request.is_about(component, inventories) {
+                    past.replaced_by = Some(later.run.clone());
+                }
+            }
+        }
+        pasts
+    }
+}
+
+impl Request {
+    /// Whether it is about members of this component that these inventories name, too.
+    fn is_about(&self, component: &str, inventories: &[String]) -> bool {
+        let is_shared = |inventory: &String| inventories.contains(inventory);
+        self.component == component && self.inventories.iter().any(is_shared)
     }
 }
 
 impl Record {
     /// The first record of a run.
     #[must_use]
-    pub fn begun(run: &str, request: &Request, progress: &Progress) -> Self {
+    pub fn begun(run: &str, after: Option<&str>, request: &Request, progress: &Progress) -> Self {
         Record::Begun {
             format: RECORDS,
             run: run.to_owned(),
+            after: after.map(str::to_owned),
             request: request.clone(),
             progress: progress.clone(),
         }
@@ -179,7 +228,8 @@ impl Past {
     /// Whether there is something to go on with.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(self.end.as_deref(), None | Some("paused" | "interrupted"))
+        let is_over = !matches!(self.end.as_deref(), None | Some("paused" | "interrupted"));
+        !is_over && self.replaced_by.is_none()
     }
 }
 
@@ -193,8 +243,18 @@ fn read(path: &Path) -> Result<Past, String> {
             (Record::Begun { format, .. }, _) if format != RECORDS => {
                 return Err(format!("{} was written by another provision", path.display()));
             }
-            (Record::Begun { run, request, progress, .. }, past) => {
-                *past = Some(Past { run, request, progress, end: None, step: None });
+            (Record::Begun { run, after, request, progress, .. }, past) => {
+                *past = Some(Past {
+                    run,
+                    request,
+                    begun_ms: progress.since_ms(),
+                    progress,
+                    end: None,
+                    step: None,
+                    ended: 0,
+                    after,
+                    replaced_by: None,
+                });
             }
             (Record::Happens { happening }, Some(past)) => past.take(happening),
             (Record::Ended { how, .. }, Some(past)) => past.end = Some(how),
@@ -211,8 +271,9 @@ impl Past {
                 self.step = Some(step);
                 self.progress = progress;
             }
-            Happening::StepEnded { progress, .. } => {
+            Happening::StepEnded { step, progress, .. } => {
                 self.step = None;
+                self.ended += usize::from(!matches!(step, Step::Revert { .. }));
                 self.progress = progress;
             }
             Happening::Waits { .. } => {}
@@ -274,7 +335,7 @@ mod tests {
         let mut progress = Progress::begin(5);
         let journals = Journals::new(folder.path().to_path_buf());
         let mut journal = journals.begin("a-1").unwrap();
-        journal.write(&Record::begun("a-1", &request(), &progress)).unwrap();
+        journal.write(&Record::begun("a-1", None, &request(), &progress)).unwrap();
         progress.began(&take(), &observed, 7);
         let happening =
             Happening::StepBegins { step: take(), observed, progress: progress.clone() };
@@ -285,14 +346,55 @@ mod tests {
         assert_eq!((past.request, past.progress), (request(), progress));
     }
 
+    fn begin(journals: &Journals, run: &str, request: &Request, after: Option<&str>) -> Journal {
+        let at_ms = run.bytes().next_back().map_or(0, u64::from);
+        let mut journal = journals.begin(run).unwrap();
+        let progress = Progress::begin(at_ms);
+        journal.write(&Record::begun(run, after, request, &progress)).unwrap();
+        journal
+    }
+
+    #[test]
+    fn nobody_goes_on_with_a_run_after_a_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = Journals::new(folder.path().to_path_buf());
+        let other = Request { component: "consul".into(), ..request() };
+        let elsewhere = Request { inventories: vec!["/j".into()], ..request() };
+        // Names don't tell the order within a second.
+        begin(&journals, "a-1", &elsewhere, None);
+        begin(&journals, "c-2", &other, None);
+        begin(&journals, "b-3", &request(), None);
+        assert_eq!(journals.find(None).unwrap().run, "b-3");
+        let mut later = begin(&journals, "b-4", &request(), None);
+        later.write(&Record::Ended { how: "done".into(), message: String::new() }).unwrap();
+        let found = |run| journals.find(Some(run)).unwrap();
+        assert_eq!(found("b-3").replaced_by.as_deref(), Some("b-4"));
+        assert!(!found("b-3").is_open() && found("c-2").is_open() && found("a-1").is_open());
+        assert_eq!(journals.find(None).unwrap().run, "c-2");
+        assert!(journals.unfinished("zookeeper", &["/i".into()]).is_none());
+        assert_eq!(journals.unfinished("zookeeper", &["/j".into()]).unwrap().run, "a-1");
+    }
+
+    #[test]
+    fn a_run_that_is_gone_on_with_is_over_before_its_journal_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = Journals::new(folder.path().to_path_buf());
+        begin(&journals, "a-1", &request(), None);
+        let moved = Request { inventories: vec!["/moved".into()], ..request() };
+        let mut later = begin(&journals, "a-2", &moved, Some("a-1"));
+        assert_eq!(journals.find(None).unwrap().run, "a-2");
+        later.write(&Record::Ended { how: "done".into(), message: String::new() }).unwrap();
+        assert!(journals.find(None).is_err());
+    }
+
     #[test]
     fn a_run_that_ended_is_not_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
         let journals = Journals::new(folder.path().to_path_buf());
         for (run, how) in [("a-1", "paused"), ("a-2", "done"), ("a-3", "stopped")] {
             let progress = Progress::begin(0);
-            let mut journal = journals.begin(run).unwrap();
-            journal.write(&Record::begun(run, &request(), &progress)).unwrap();
+            let of_its_own = Request { inventories: vec![run.into()], ..request() };
+            let mut journal = begin(&journals, run, &of_its_own, None);
             let outcomes = BTreeMap::from([("zk1".to_owned(), Outcome::Done)]);
             let happening =
                 Happening::StepEnded { step: take(), outcomes, duration_ms: 1, progress };
