@@ -194,7 +194,10 @@ impl Picture<'_> {
                 true => self.steady(member)?,
                 false => self.settled(member)?,
             }
-            self.kept_containers(member)?;
+            // A daemon that is down says of none that it runs.
+            if member.role().is_some() {
+                self.kept_containers(member)?;
+            }
         }
         if unfinished.is_empty() {
             self.members().try_for_each(|member| self.settled(member))?;

@@ -95,6 +95,10 @@ impl Progress {
     /// A step is about to be done. To be stored before it is.
     pub fn began(&mut self, step: &Step, observed: &Observed, now_ms: u64) {
         self.since_ms = now_ms;
+        // The next one is only taken when what ran on the others was seen to run still: what ends
+        // later ends by itself.
+        let others = |(name, _): &(&String, &mut Touch)| !step.members().contains(name);
+        self.touched.iter_mut().filter(others).for_each(|(_, touch)| touch.containers.clear());
         match step {
             Step::Stage { members } => {
                 for member in members {
