@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Progress, Purpose,
-    ReleasePlan, Step, Stop, Version, forecast,
+    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress, Purpose,
+    ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
-use super::journal::{Past, Request};
 use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
 
 /// The only component of a run that changes one.

@@ -3,89 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_lifecycle::{Goal, Options, Progress, Step};
-use serde::{Deserialize, Serialize};
-
-use super::Happening;
+use provision_lifecycle::{Past, Record};
 
 /// Format name inside of journal files.
 const FORMAT: &str = "provision-release-1";
-/// Version of the records, in the first of each run.
-const RECORDS: u32 = 1;
 /// Journals that are kept; the oldest are deleted when a new run begins.
 const KEPT_JOURNALS: usize = 200;
-
-/// One record; also one line of `--output ndjson`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "record", rename_all = "snake_case")]
-pub enum Record {
-    /// A run begins.
-    Begun {
-        /// Version of the records.
-        format: u32,
-        /// Its name.
-        run: String,
-        /// The run that it goes on with.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        after: Option<String>,
-        /// What it is for.
-        request: Request,
-        /// What it knows at its beginning.
-        progress: Progress,
-    },
-    /// Something happens.
-    Happens {
-        /// What.
-        happening: Happening,
-    },
-    /// The run is over.
-    Ended {
-        /// How: `done`, `stopped`, `paused`, `interrupted`, `resumed`, `refused`.
-        how: String,
-        /// In words.
-        message: String,
-    },
-}
-
-/// What a run is for: all that is needed to begin it again.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Request {
-    /// Component.
-    pub component: String,
-    /// Folder of the playbooks, absolute.
-    pub playbooks: PathBuf,
-    /// Inventories, absolute where they are files.
-    pub inventories: Vec<String>,
-    /// What is wanted.
-    pub goal: Goal,
-    /// How careful.
-    pub options: Options,
-    /// Steps of a plan that must be kept to.
-    pub plan: Option<Vec<Step>>,
-}
-
-/// A run as its journal tells it.
-#[derive(Debug, Clone)]
-pub struct Past {
-    /// Its name.
-    pub run: String,
-    /// What it was for.
-    pub request: Request,
-    /// What it knew last.
-    pub progress: Progress,
-    /// How it ended, if it did.
-    pub end: Option<String>,
-    /// The step that was begun and not ended.
-    pub step: Option<Step>,
-    /// How many steps were ended, reverts not counted.
-    pub ended: usize,
-    /// The run that it went on with.
-    pub after: Option<String>,
-    /// When it began, in milliseconds since the epoch.
-    pub begun_ms: u64,
-    /// A later run for the same component, after which there is nothing to go on with.
-    pub replaced_by: Option<String>,
-}
 
 /// An open journal.
 #[derive(Debug)]
@@ -190,28 +113,6 @@ impl Journals {
     }
 }
 
-impl Request {
-    /// Whether it is about members of this component that these inventories name, too.
-    fn is_about(&self, component: &str, inventories: &[String]) -> bool {
-        let is_shared = |inventory: &String| inventories.contains(inventory);
-        self.component == component && self.inventories.iter().any(is_shared)
-    }
-}
-
-impl Record {
-    /// The first record of a run.
-    #[must_use]
-    pub fn begun(run: &str, after: Option<&str>, request: &Request, progress: &Progress) -> Self {
-        Record::Begun {
-            format: RECORDS,
-            run: run.to_owned(),
-            after: after.map(str::to_owned),
-            request: request.clone(),
-            progress: progress.clone(),
-        }
-    }
-}
-
 impl Journal {
     /// Stores a record; when this returns it is on disk.
     ///
@@ -224,61 +125,9 @@ impl Journal {
     }
 }
 
-impl Past {
-    /// Whether there is something to go on with.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        let is_over = !matches!(self.end.as_deref(), None | Some("paused" | "interrupted"));
-        !is_over && self.replaced_by.is_none()
-    }
-}
-
 fn read(path: &Path) -> Result<Past, String> {
     let records = durable::read(path, FORMAT).map_err(|error| error.to_string())?;
-    let mut past: Option<Past> = None;
-    for bytes in records {
-        let record: Record = serde_json::from_slice(&bytes)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        match (record, &mut past) {
-            (Record::Begun { format, .. }, _) if format != RECORDS => {
-                return Err(format!("{} was written by another provision", path.display()));
-            }
-            (Record::Begun { run, after, request, progress, .. }, past) => {
-                *past = Some(Past {
-                    run,
-                    request,
-                    begun_ms: progress.since_ms(),
-                    progress,
-                    end: None,
-                    step: None,
-                    ended: 0,
-                    after,
-                    replaced_by: None,
-                });
-            }
-            (Record::Happens { happening }, Some(past)) => past.take(happening),
-            (Record::Ended { how, .. }, Some(past)) => past.end = Some(how),
-            (Record::Happens { .. } | Record::Ended { .. }, None) => {}
-        }
-    }
-    past.ok_or_else(|| format!("{} holds no run", path.display()))
-}
-
-impl Past {
-    fn take(&mut self, happening: Happening) {
-        match happening {
-            Happening::StepBegins { step, progress, .. } => {
-                self.step = Some(step);
-                self.progress = progress;
-            }
-            Happening::StepEnded { step, progress, .. } => {
-                self.step = None;
-                self.ended += usize::from(!matches!(step, Step::Revert { .. }));
-                self.progress = progress;
-            }
-            Happening::Waits { .. } => {}
-        }
-    }
+    Past::of(&records).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Names ascend with time.
@@ -305,7 +154,10 @@ fn forget_old(folder: &Path) {
 mod tests {
     use std::collections::BTreeMap;
 
-    use provision_lifecycle::{Because, Observed, Outcome, Purpose, Version};
+    use provision_lifecycle::{
+        Because, Goal, Happening, Observed, Options, Outcome, Progress, Purpose, Request, Step,
+        Version,
+    };
 
     use super::*;
 

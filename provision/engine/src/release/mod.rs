@@ -20,9 +20,9 @@ use provision_lifecycle::{
     Decision, Definition, Duty, Goal, Member, Observed, Options, Outcome, Progress, Purpose,
     Reason, Rules, Step, Stop, Version, next_step,
 };
+pub use provision_lifecycle::{Happening, Past, Record, Request};
 use provision_playbook::model::Play;
 use provision_probe::{Answers, read_member};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Status};
@@ -30,7 +30,7 @@ use crate::report::Sink;
 use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
 pub use change::{Change, Ground, Refusal, chosen, names};
-pub use journal::{Journal, Journals, Past, Record, Request};
+pub use journal::{Journal, Journals};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
@@ -45,37 +45,6 @@ const HEALTH_SECONDS: u64 = 60;
 
 /// Length of a SHA-256 in hexadecimal digits.
 const DIGEST_CHARACTERS: usize = 64;
-
-/// What a run tells while it goes on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "happening", rename_all = "snake_case")]
-pub enum Happening {
-    /// A step begins. It is stored before anything of it is done.
-    StepBegins {
-        /// Which.
-        step: Step,
-        /// What was observed right before.
-        observed: Observed,
-        /// What the run remembers, this step included.
-        progress: Progress,
-    },
-    /// A step is over.
-    StepEnded {
-        /// Which.
-        step: Step,
-        /// How it went, by member.
-        outcomes: BTreeMap<String, Outcome>,
-        /// How long it took.
-        duration_ms: u64,
-        /// What the run remembers.
-        progress: Progress,
-    },
-    /// The cluster is waited for.
-    Waits {
-        /// Why.
-        reason: Reason,
-    },
-}
 
 /// Listens to a run, stores what it does, answers its questions.
 pub trait Watcher {

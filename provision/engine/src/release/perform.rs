@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use provision_lifecycle::{Purpose, Step};
+use provision_lifecycle::{Happening, Purpose, Record, Step};
 
 use super::change::{Change, names};
-use super::journal::{Journal, Journals, Record};
-use super::{End, Happening, Task, Watcher};
+use super::journal::{Journal, Journals};
+use super::{End, Task, Watcher};
 
 /// The only component of a run that changes one.
 const ONE: usize = 0;
