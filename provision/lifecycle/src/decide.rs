@@ -11,8 +11,8 @@ use crate::version::Version;
 
 /// A member is taken at most so often in a run: once, and once more if it fell back meanwhile.
 const TAKES_LIMIT: u32 = 2;
-/// A release is staged on a member at most so often in a run.
-const STAGES_LIMIT: u32 = 1;
+/// A release is staged on a member at most so often in a run: once more if its host was lost.
+const STAGES_LIMIT: u32 = 2;
 
 /// One step. How it is done is the business of the component's role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,15 @@ impl Step {
                 members
             }
             Step::Revert { member, .. } => std::slice::from_ref(member),
+        }
+    }
+
+    /// Whether the same would be done to the same members, for whatever reason.
+    #[must_use]
+    pub fn is_same_work(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Take { members, .. }, Step::Take { members: others, .. }) => members == others,
+            _ => self == other,
         }
     }
 }
@@ -185,7 +194,10 @@ impl Picture<'_> {
                 true => self.steady(member)?,
                 false => self.settled(member)?,
             }
-            self.kept_containers(member)?;
+            // A daemon that is down says of none that it runs.
+            if member.role().is_some() {
+                self.kept_containers(member)?;
+            }
         }
         if unfinished.is_empty() {
             self.members().try_for_each(|member| self.settled(member))?;
@@ -228,10 +240,8 @@ impl Picture<'_> {
             .collect();
         let again = lacking.iter().find(|m| self.progress.stages(&m.name) >= STAGES_LIMIT);
         if let Some(member) = again {
-            return Some(Decision::Stop(Stop::NotTaking {
-                member: member.name.clone(),
-                running: member.running.clone(),
-            }));
+            let version = self.goal.version.clone();
+            return Some(Decision::Stop(Stop::NotStaged { member: member.name.clone(), version }));
         }
         let members: Vec<String> = lacking.iter().map(|member| member.name.clone()).collect();
         (!members.is_empty()).then_some(Decision::Run(Step::Stage { members }))

@@ -22,6 +22,7 @@
 mod decide;
 mod definition;
 mod forecast;
+mod journal;
 mod plan;
 mod progress;
 mod reason;
@@ -35,6 +36,7 @@ pub use definition::{
     Text, read_definition,
 };
 pub use forecast::forecast;
+pub use journal::{Happening, JournalError, Past, Record, Request};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};

@@ -95,6 +95,10 @@ impl Progress {
     /// A step is about to be done. To be stored before it is.
     pub fn began(&mut self, step: &Step, observed: &Observed, now_ms: u64) {
         self.since_ms = now_ms;
+        // The next one is only taken when what ran on the others was seen to run still: what ends
+        // later ends by itself.
+        let others = |(name, _): &(&String, &mut Touch)| !step.members().contains(name);
+        self.touched.iter_mut().filter(others).for_each(|(_, touch)| touch.containers.clear());
         match step {
             Step::Stage { members } => {
                 for member in members {
@@ -155,9 +159,13 @@ impl Progress {
         }
     }
 
-    /// A run takes over what another one remembers: nobody has looked meanwhile.
+    /// A run takes over what another one remembers. Nobody has looked meanwhile, and the step that
+    /// the other one was in may not have been begun at all: attempts are counted anew.
     pub fn goes_on_again(&mut self, now_ms: u64) {
         self.steady.clear();
+        self.staged.clear();
+        self.touched.values_mut().for_each(|touch| touch.takes = 0);
+        self.formed = false;
         self.since_ms = now_ms;
     }
 

@@ -199,6 +199,13 @@ pub enum Stop {
         /// Whether the member is as it was before.
         revert: Revert,
     },
+    /// A release was staged on a member, and is not there.
+    NotStaged {
+        /// Member.
+        member: String,
+        /// The release.
+        version: Version,
+    },
     /// A member was taken, all went well, and it is not at the goal.
     NotTaking {
         /// Member.
@@ -259,6 +266,9 @@ impl fmt::Display for Stop {
                     }
                     Revert::Failed { error } => write!(f, "going back failed, too: {error}"),
                 }
+            }
+            Stop::NotStaged { member, version } => {
+                write!(f, "{version} was staged on {member} and is not there")
             }
             Stop::NotTaking { member, running: Some(running) } => {
                 write!(f, "{member} was taken and still runs {running}")

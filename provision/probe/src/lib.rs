@@ -48,7 +48,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         None => Files::Unknown,
     };
     Member {
-        releases: answers.folders(questions::RELEASES),
+        releases: answers.releases(questions::RELEASES),
         current: answers.link(questions::CURRENT).and_then(|link| version_of_path(&link)),
         running: said.running,
         process,
@@ -100,11 +100,14 @@ mod tests {
         let mntr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.mntr");
         let srvr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.srvr");
         let folder = "/opt/zookeeper/releases";
-        let found = |version: &str| json!({"path": format!("{folder}/{version}")});
+        let found = |version: &str| json!({"path": format!("{folder}/{version}/.release")});
         let answers = [
             (
                 "probe_releases",
-                json!({"files": [found("3.9.3"), found(".staging-1"), found("3.8.0")]}),
+                json!({"files": [
+                    found("3.9.3"), found(".staging-1"), found("3.8.0"), found("3.8.1/conf"),
+                    json!({"path": format!("{folder}/3.7.0")}),
+                ]}),
             ),
             ("probe_current", json!({"stat": {"lnk_target": format!("{folder}/3.8.0")}})),
             ("probe_data", json!({"stat": {"exists": true}})),

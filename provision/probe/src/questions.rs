@@ -17,6 +17,9 @@ pub(crate) const HEALTH: &str = "probe_health";
 pub(crate) const DOCKER: &str = "probe_docker";
 pub(crate) const CONTAINERS: &str = "probe_containers";
 
+/// The file of a release that says what it was made from.
+pub(crate) const RELEASE_MARK: &str = ".release";
+
 /// Longest time for one answer, in seconds: a member that needs longer doesn't serve.
 const ANSWER_LIMIT_SECONDS: u64 = 5;
 
@@ -24,7 +27,14 @@ const ANSWER_LIMIT_SECONDS: u64 = 5;
 #[must_use]
 pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'static str>) {
     let mut asked = vec![
-        (RELEASES, json!({"find": {"paths": definition.release.folder, "file_type": "directory"}})),
+        // A release is whole when its mark is there; the role `release` writes it last.
+        (
+            RELEASES,
+            json!({"find": {
+                "paths": definition.release.folder, "patterns": RELEASE_MARK, "hidden": true,
+                "file_type": "file", "recurse": true, "depth": 2,
+            }}),
+        ),
         (CURRENT, json!({"stat": {"path": definition.release.current, "get_checksum": false}})),
     ];
     if let Some(quorum) = &definition.quorum {

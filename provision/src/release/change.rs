@@ -147,7 +147,10 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
         }
     };
     if !past.is_open() {
-        let how = past.end.as_deref().unwrap_or("ended");
+        let how = match (&past.replaced_by, &past.end) {
+            (Some(later), _) => format!("run {later} came after it"),
+            (None, end) => end.clone().unwrap_or_else(|| "ended".to_owned()),
+        };
         let message = format!("run {} is over: {how}", past.run);
         let hint = "begin a new one with upgrade or rollback";
         return refuse(&Refusal::new(message, hint), Exit::Refused);

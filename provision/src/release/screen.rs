@@ -116,6 +116,7 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
             "find out why, then run it again: the same member is met first".to_owned()
         }
         Stop::StepFailed { .. } => "mend that member first, then run it again".to_owned(),
+        Stop::NotStaged { .. } => "look at the disk of that host, then run it again".to_owned(),
         Stop::WaitedTooLong { .. } | Stop::NotTaking { .. } | Stop::NotFormed => {
             "look at the member's own log, then run it again".to_owned()
         }

@@ -4,6 +4,8 @@
 //! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
 //! next.
 
+mod consul;
+mod docker;
 mod faults;
 mod login;
 mod normal;
@@ -108,6 +110,12 @@ const ALL: &[Scenario] = &[
         normal::unit_files,
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
+    short("docker-kept", "other daemons and back, containers run on", docker::kept),
+    short(
+        "consul-rolling",
+        "another setting of Consul under a client that writes",
+        consul::rolling,
+    ),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Progress, Purpose,
-    ReleasePlan, Step, Stop, Version, forecast,
+    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress, Purpose,
+    ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
-use super::journal::{Past, Request};
 use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
 
 /// The only component of a run that changes one.
@@ -115,6 +114,7 @@ pub struct Change {
     /// What it remembers.
     pub progress: Progress,
     pub(super) rewrite: Result<Rewrite, String>,
+    pub(super) first_may_be_done: bool,
 }
 
 impl Change {
@@ -139,7 +139,17 @@ impl Change {
         let name = component.definition.name.value.clone();
         let request =
             Request { component: name, playbooks, inventories, goal, options, plan: None };
-        Change { releases, component, request, made_from, observed, progress, rewrite }
+        let first_may_be_done = false;
+        Change {
+            releases,
+            component,
+            request,
+            made_from,
+            observed,
+            progress,
+            rewrite,
+            first_may_be_done,
+        }
     }
 
     /// Goes on with what an earlier run remembers.
@@ -149,6 +159,10 @@ impl Change {
         if past.end.as_deref() == Some("paused") {
             self.progress.go_on(now_ms());
         }
+        // Of a plan, what is left.
+        let left = |plan: &Vec<Step>| plan.get(past.ended..).unwrap_or_default().to_vec();
+        self.request.plan = past.request.plan.as_ref().map(left);
+        self.first_may_be_done = past.step.is_some();
     }
 
     /// Looks at the members once more.
@@ -190,6 +204,16 @@ impl Change {
                 ),
                 format!("`artifacts.{component}` of the inventory has {}", known.join(", ")),
             ));
+        }
+        let lacks_digest =
+            lack.iter().find(|member| !self.releases.has_digest(ONE, member, &version));
+        if let Some(member) = lacks_digest {
+            let message = format!(
+                "{component} {version} can't be installed on {member}: its artifact has no sha256; \
+                 nothing was touched"
+            );
+            let hint = format!("what was downloaded is compared with artifacts.{component}");
+            return Err(Refusal::new(message, format!("{hint}.\"{version}\".sha256")));
         }
         self.request.goal.version = version;
         Ok(())

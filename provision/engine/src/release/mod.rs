@@ -20,9 +20,9 @@ use provision_lifecycle::{
     Decision, Definition, Duty, Goal, Member, Observed, Options, Outcome, Progress, Purpose,
     Reason, Rules, Step, Stop, Version, next_step,
 };
+pub use provision_lifecycle::{Happening, Past, Record, Request};
 use provision_playbook::model::Play;
 use provision_probe::{Answers, read_member};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Status};
@@ -30,7 +30,7 @@ use crate::report::Sink;
 use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
 pub use change::{Change, Ground, Refusal, chosen, names};
-pub use journal::{Journal, Journals, Past, Record, Request};
+pub use journal::{Journal, Journals};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
@@ -43,36 +43,8 @@ const WAIT_MORE_SECONDS: u64 = 30;
 /// Where the role doesn't say how long health may take.
 const HEALTH_SECONDS: u64 = 60;
 
-/// What a run tells while it goes on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "happening", rename_all = "snake_case")]
-pub enum Happening {
-    /// A step begins. It is stored before anything of it is done.
-    StepBegins {
-        /// Which.
-        step: Step,
-        /// What was observed right before.
-        observed: Observed,
-        /// What the run remembers, this step included.
-        progress: Progress,
-    },
-    /// A step is over.
-    StepEnded {
-        /// Which.
-        step: Step,
-        /// How it went, by member.
-        outcomes: BTreeMap<String, Outcome>,
-        /// How long it took.
-        duration_ms: u64,
-        /// What the run remembers.
-        progress: Progress,
-    },
-    /// The cluster is waited for.
-    Waits {
-        /// Why.
-        reason: Reason,
-    },
-}
+/// Length of a SHA-256 in hexadecimal digits.
+const DIGEST_CHARACTERS: usize = 64;
 
 /// Listens to a run, stores what it does, answers its questions.
 pub trait Watcher {
@@ -297,11 +269,14 @@ impl Releases {
                 Decision::Run(step) => {
                     waited_for = None;
                     if let (Some(plan), false) = (task.plan, matches!(step, Step::Revert { .. })) {
-                        let planned = plan.get(done_of_plan);
-                        if planned != Some(&step) {
-                            return End::Deviates { planned: planned.cloned(), now: step };
-                        }
-                        done_of_plan += 1;
+                        let left = plan.get(done_of_plan..).unwrap_or_default();
+                        let may_be_done = usize::from(task.first_may_be_done && done_of_plan == 0);
+                        let is_meant = |planned: &Step| planned.is_same_work(&step);
+                        let next = left.iter().take(1 + may_be_done).position(is_meant);
+                        let Some(next) = next else {
+                            return End::Deviates { planned: left.first().cloned(), now: step };
+                        };
+                        done_of_plan += next + 1;
                     }
                     if let Err(error) = self.step(task, step, observed, progress, watcher).await {
                         return End::NotStored(error);
@@ -425,6 +400,19 @@ impl Releases {
         Version::parse(text).map_err(|error| error.to_string())
     }
 
+    /// Whether the inventory knows the digest of an artifact, as a member sees it.
+    #[must_use]
+    pub fn has_digest(&self, component: usize, member: &str, version: &Version) -> bool {
+        let Some(found) = self.components.get(component) else { return false };
+        let host = self.run.world().host_or_new(member);
+        let known = wanted::variable(self.run.world(), &host, "artifacts").ok();
+        let of_component = known.as_ref().and_then(|all| all.get(&found.definition.name.value));
+        let artifact = of_component.and_then(|versions| versions.get(version.as_str()));
+        let digest = artifact.and_then(|artifact| artifact.get("sha256")?.as_str());
+        let is_hex = |digest: &str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digest.is_some_and(|digest| digest.len() == DIGEST_CHARACTERS && is_hex(digest))
+    }
+
     /// Versions of which the inventory knows where to get them, as a member sees it.
     #[must_use]
     pub fn artifacts(&self, component: usize, member: &str) -> Vec<Version> {
@@ -453,6 +441,8 @@ pub struct Task<'a> {
     pub options: &'a Options,
     /// The steps of a plan that must be kept to.
     pub plan: Option<&'a [Step]>,
+    /// Whether the first of them may have been done by a run that was killed in it.
+    pub first_may_be_done: bool,
     /// Set when the operator asks to end after the running step.
     pub stop: &'a AtomicBool,
 }

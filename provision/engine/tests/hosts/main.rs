@@ -16,6 +16,8 @@
 mod contents;
 mod data;
 mod demand;
+mod ensemble;
+mod faults;
 mod handlers;
 mod killed;
 mod lab;
@@ -25,4 +27,6 @@ mod machine;
 mod mischief;
 mod order;
 mod relay;
+mod releases;
 mod secrets;
+mod site;
