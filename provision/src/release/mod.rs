@@ -1,7 +1,7 @@
 //! `provision status`, `upgrade`, `rollback`, `resume` and `apply --plan`.
 
 mod change;
-mod journal;
+mod screen;
 mod status;
 mod view;
 

@@ -2,24 +2,13 @@
 
 use std::collections::BTreeMap;
 
+pub use provision_engine::release::names;
 use provision_lifecycle::{
     Because, Duty, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach, Role,
     Step, Version,
 };
 
 use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
-
-/// `zk1, zk2, zk3`, or how many there are.
-pub fn names(members: &[String]) -> String {
-    const SHOWN: usize = 6;
-    match members.len() {
-        0..=SHOWN => members.join(", "),
-        count => {
-            let shown = members.iter().take(SHOWN - 1).cloned().collect::<Vec<_>>().join(", ");
-            format!("{shown} and {} more", count - (SHOWN - 1))
-        }
-    }
-}
 
 /// A duration for people.
 pub fn seconds(duration_ms: u64) -> String {

@@ -102,6 +102,11 @@ const ALL: &[Scenario] = &[
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
+    short(
+        "unit-files",
+        "systemd reads its files again if and only if one changed",
+        normal::unit_files,
+    ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),

@@ -4,6 +4,9 @@
 //! role. Here the two meet: each decision follows a fresh observation, and a step is stored before
 //! it is begun.
 
+mod change;
+mod journal;
+mod perform;
 mod plays;
 mod prepare;
 mod wanted;
@@ -26,6 +29,9 @@ use crate::event::{Event, Status};
 use crate::report::Sink;
 use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
+pub use change::{Change, Ground, Refusal, chosen, names};
+pub use journal::{Journal, Journals, Past, Record, Request};
+pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
 pub use wanted::{Rewrite, WantedError, find_wanted};

@@ -3,9 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_engine::release::Happening;
 use provision_lifecycle::{Goal, Options, Progress, Step};
 use serde::{Deserialize, Serialize};
+
+use super::Happening;
 
 /// Format name inside of journal files.
 const FORMAT: &str = "provision-release-1";
@@ -76,45 +77,97 @@ pub struct Past {
 }
 
 /// An open journal.
+#[derive(Debug)]
 pub struct Journal {
     log: durable::Log,
 }
 
-fn folder() -> PathBuf {
-    provision_engine::channel::state_folder().join("releases")
+/// The journals of this user on this machine.
+#[derive(Debug, Clone)]
+pub struct Journals {
+    folder: PathBuf,
 }
 
-fn path_of(folder: &Path, run: &str) -> PathBuf {
-    folder.join(format!("{run}.journal"))
+impl Default for Journals {
+    fn default() -> Self {
+        Journals::new(crate::channel::state_folder().join("releases"))
+    }
 }
 
-impl Journal {
-    /// A new journal.
-    pub fn begin(run: &str, request: &Request, progress: &Progress) -> Result<Self, String> {
-        Self::begin_in(&folder(), run, request, progress)
+impl Journals {
+    /// Journals in this folder.
+    #[must_use]
+    pub fn new(folder: PathBuf) -> Self {
+        Journals { folder }
     }
 
-    fn begin_in(
-        folder: &Path,
-        run: &str,
-        request: &Request,
-        progress: &Progress,
-    ) -> Result<Self, String> {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| format!("{}: {error}", folder.display()))?;
-        forget_old(folder);
-        let opened = durable::Log::open(&path_of(folder, run), FORMAT);
-        let mut journal = Journal { log: opened.map_err(|error| error.to_string())?.log };
-        journal.write(&Record::Begun {
+    fn path_of(&self, run: &str) -> PathBuf {
+        self.folder.join(format!("{run}.journal"))
+    }
+
+    fn open(&self, run: &str) -> Result<Journal, String> {
+        let opened = durable::Log::open(&self.path_of(run), FORMAT);
+        Ok(Journal { log: opened.map_err(|error| error.to_string())?.log })
+    }
+
+    /// A new journal. Its first record is yet to be written.
+    ///
+    /// # Errors
+    /// When there can be none.
+    pub fn begin(&self, run: &str) -> Result<Journal, String> {
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        forget_old(&self.folder);
+        self.open(run)
+    }
+
+    /// Notes in the journal of a run that another one goes on with it.
+    ///
+    /// # Errors
+    /// When that can't be stored.
+    pub fn hand_over(&self, run: &str, to: &str) -> Result<(), String> {
+        let message = format!("run {to} goes on");
+        self.open(run)?.write(&Record::Ended { how: "resumed".to_owned(), message })
+    }
+
+    /// The run of this name, or the last that did not reach its end.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn find(&self, run: Option<&str>) -> Result<Past, String> {
+        if let Some(run) = run {
+            let is_name = run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+            let path = self.path_of(run);
+            if !is_name || !path.is_file() {
+                return Err(format!("there is no journal of a run {run}"));
+            }
+            return read(&path);
+        }
+        let mut paths = journals(&self.folder);
+        paths.reverse();
+        let mut pasts = paths.iter().filter_map(|path| read(path).ok());
+        pasts.find(Past::is_open).ok_or_else(|| "every run has reached its end".to_owned())
+    }
+}
+
+impl Record {
+    /// The first record of a run.
+    #[must_use]
+    pub fn begun(run: &str, request: &Request, progress: &Progress) -> Self {
+        Record::Begun {
             format: RECORDS,
             run: run.to_owned(),
             request: request.clone(),
             progress: progress.clone(),
-        })?;
-        Ok(journal)
+        }
     }
+}
 
+impl Journal {
     /// Stores a record; when this returns it is on disk.
+    ///
+    /// # Errors
+    /// When it isn't.
     pub fn write(&mut self, record: &Record) -> Result<(), String> {
         let bytes = serde_json::to_vec(record).map_err(|error| error.to_string())?;
         self.log.append(&bytes).map_err(|error| error.to_string())?;
@@ -122,36 +175,9 @@ impl Journal {
     }
 }
 
-/// Notes in the journal of a run that another one goes on with it.
-pub fn hand_over(run: &str, to: &str) -> Result<(), String> {
-    let opened = durable::Log::open(&path_of(&folder(), run), FORMAT);
-    let mut journal = Journal { log: opened.map_err(|error| error.to_string())?.log };
-    let message = format!("run {to} goes on");
-    journal.write(&Record::Ended { how: "resumed".to_owned(), message })
-}
-
-/// The run of this name, or the last that did not reach its end.
-pub fn find(run: Option<&str>) -> Result<Past, String> {
-    find_in(&folder(), run)
-}
-
-fn find_in(folder: &Path, run: Option<&str>) -> Result<Past, String> {
-    if let Some(run) = run {
-        let is_name = run.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        let path = path_of(folder, run);
-        if !is_name || !path.is_file() {
-            return Err(format!("there is no journal of a run {run}"));
-        }
-        return read(&path);
-    }
-    let mut paths = journals(folder);
-    paths.reverse();
-    let mut pasts = paths.iter().filter_map(|path| read(path).ok());
-    pasts.find(Past::is_open).ok_or_else(|| "every run has reached its end".to_owned())
-}
-
 impl Past {
     /// Whether there is something to go on with.
+    #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(self.end.as_deref(), None | Some("paused" | "interrupted"))
     }
@@ -246,13 +272,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let observed = Observed { members: Vec::new() };
         let mut progress = Progress::begin(5);
-        let mut journal = Journal::begin_in(folder.path(), "a-1", &request(), &progress).unwrap();
+        let journals = Journals::new(folder.path().to_path_buf());
+        let mut journal = journals.begin("a-1").unwrap();
+        journal.write(&Record::begun("a-1", &request(), &progress)).unwrap();
         progress.began(&take(), &observed, 7);
         let happening =
             Happening::StepBegins { step: take(), observed, progress: progress.clone() };
         journal.write(&Record::Happens { happening }).unwrap();
         drop(journal);
-        let past = find_in(folder.path(), None).unwrap();
+        let past = journals.find(None).unwrap();
         assert_eq!((past.run.as_str(), past.step), ("a-1", Some(take())));
         assert_eq!((past.request, past.progress), (request(), progress));
     }
@@ -260,18 +288,20 @@ mod tests {
     #[test]
     fn a_run_that_ended_is_not_gone_on_with() {
         let folder = tempfile::tempdir().unwrap();
+        let journals = Journals::new(folder.path().to_path_buf());
         for (run, how) in [("a-1", "paused"), ("a-2", "done"), ("a-3", "stopped")] {
             let progress = Progress::begin(0);
-            let mut journal = Journal::begin_in(folder.path(), run, &request(), &progress).unwrap();
+            let mut journal = journals.begin(run).unwrap();
+            journal.write(&Record::begun(run, &request(), &progress)).unwrap();
             let outcomes = BTreeMap::from([("zk1".to_owned(), Outcome::Done)]);
             let happening =
                 Happening::StepEnded { step: take(), outcomes, duration_ms: 1, progress };
             journal.write(&Record::Happens { happening }).unwrap();
             journal.write(&Record::Ended { how: how.into(), message: String::new() }).unwrap();
         }
-        assert_eq!(find_in(folder.path(), None).unwrap().run, "a-1");
-        assert!(!find_in(folder.path(), Some("a-3")).unwrap().is_open());
-        assert!(find_in(folder.path(), Some("../a-3")).is_err());
-        assert!(find_in(folder.path(), Some("b")).is_err());
+        assert_eq!(journals.find(None).unwrap().run, "a-1");
+        assert!(!journals.find(Some("a-3")).unwrap().is_open());
+        assert!(journals.find(Some("../a-3")).is_err());
+        assert!(journals.find(Some("b")).is_err());
     }
 }
