@@ -5,6 +5,7 @@
 //! next.
 
 mod faults;
+mod generic;
 mod login;
 mod normal;
 mod own_roles;
@@ -108,6 +109,7 @@ const ALL: &[Scenario] = &[
         normal::unit_files,
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
+    short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
