@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn a_service_runs_on_its_group_or_on_the_one_of_its_name() {
         let found = read(&json!({"web": {"group": "front"}, "jobs": {}})).unwrap();
-        let expected = [("jobs", "jobs"), ("web", "front")];
+        let expected = [("web", "front"), ("jobs", "jobs")];
         assert_eq!(found, expected.map(|(name, group)| (name.to_owned(), group.to_owned())));
         assert_eq!(read(&json!({})).unwrap(), []);
     }
