@@ -24,6 +24,7 @@ use crate::paint;
 use crate::passwords;
 use crate::printer::{Printer, Verbosity};
 use crate::prompt;
+use crate::release;
 
 /// The playbook that runs when none is named.
 const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
@@ -45,6 +46,7 @@ pub async fn apply(arguments: Apply) -> Exit {
             return Exit::InvalidInput;
         }
     };
+    let folder = request.settings.playbook_folder.clone();
     let loaded = match load(&request) {
         Ok(loaded) => loaded,
         Err(failure) => return refuse(&failure),
@@ -66,10 +68,29 @@ pub async fn apply(arguments: Apply) -> Exit {
     let sink = sink(&arguments);
     let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
-    match Exit::from(summary.outcome) {
+    let exit = restart_due(Exit::from(summary.outcome), &arguments, &folder, summary.restarts_due);
+    match exit.await {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
         exit => exit,
     }
+}
+
+/// Lets the planner restart what the roles left to it, if the plays came out well.
+async fn restart_due(
+    exit: Exit,
+    arguments: &Apply,
+    folder: &Path,
+    components: Vec<String>,
+) -> Exit {
+    if exit == Exit::Done {
+        return release::restart_due(arguments, folder, components).await;
+    }
+    for component in components {
+        let hint = format!("`provision reconfigure {component}` does it, one at a time");
+        let message = format!("members of {component} are still to be restarted");
+        paint::error(&message, Some(&hint));
+    }
+    exit
 }
 
 /// Tells a run of each Ctrl-C, and the operator what that does.
@@ -157,6 +178,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             limit: arguments.reach.limit.clone(),
             tags: arguments.tags.clone(),
             skip_tags: arguments.skip_tags.clone(),
+            rolls_restarts: !arguments.check,
         },
         playbooks,
         inventories: arguments.reach.inventory.clone(),

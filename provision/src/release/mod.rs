@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Apply, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
+    Apply, Care, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -60,17 +60,41 @@ pub async fn resume(arguments: Resume) -> Exit {
 /// Runs a saved plan.
 pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
     paint::choose(arguments.color);
-    let of = OfReleases {
+    change::saved(plan, of_apply(arguments, PathBuf::from("playbooks"))).await
+}
+
+/// Restarts the members that roles of `apply` left to the planner, one component after another.
+pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<String>) -> Exit {
+    for component in components {
+        let of = of_apply(arguments, folder.to_owned());
+        let care = Care {
+            hosts: of.reach.limit.clone(),
+            plan_out: None,
+            yes: true,
+            canary: None,
+            pause_after: None,
+            max_unavailable: 1,
+            accept_outage: false,
+        };
+        let exit = change::reconfigure(&Reconfigure { component, care, of }).await;
+        if exit != Exit::Done {
+            return exit;
+        }
+    }
+    Exit::Done
+}
+
+fn of_apply(arguments: &Apply, playbooks: PathBuf) -> OfReleases {
+    OfReleases {
         reach: arguments.reach.clone(),
-        playbooks: PathBuf::from("playbooks"),
+        playbooks,
         ask_become_pass: arguments.ask_become_pass,
         lock_wait: arguments.lock_wait,
         output: arguments.output,
         color: arguments.color,
         verbose: arguments.verbose,
         passwords: arguments.passwords.clone(),
-    };
-    change::saved(plan, of).await
+    }
 }
 
 /// Absolute where it is a file: a run may be resumed from another folder.
