@@ -32,8 +32,8 @@ mod version;
 
 pub use decide::{Decision, Step, next_step};
 pub use definition::{
-    DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, Probe, Quorum, Release,
-    Text, read_definition,
+    DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
+    Quorum, Release, Text, read_definition,
 };
 pub use forecast::forecast;
 pub use journal::{Happening, JournalError, Past, Record, Request};
