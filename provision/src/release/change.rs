@@ -15,8 +15,10 @@ use provision_lifecycle::{
 };
 
 use super::journal::{self, Journal, Record, Request};
-use super::{absolute, begin, prepared, view, with_inventories};
-use crate::arguments::{Care, OfReleases, Output, Reconfigure, Resume, Rollback, Upgrade};
+use super::{absolute, begin, members, prepared, view, with_inventories};
+use crate::arguments::{
+    Add, Care, OfReleases, Output, Reconfigure, Remove, Resume, Rollback, Upgrade,
+};
 use crate::exit::Exit;
 use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
 use crate::prompt;
@@ -32,7 +34,7 @@ pub(super) async fn upgrade(arguments: &Upgrade) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Upgrade, version: Some(version) };
+    let wish = Wish::new(Purpose::Upgrade, Some(version));
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
@@ -44,28 +46,53 @@ pub(super) async fn rollback(arguments: &Rollback) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Rollback, version };
+    let wish = Wish::new(Purpose::Rollback, version);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
 pub(super) async fn reconfigure(arguments: &Reconfigure) -> Exit {
-    let wish = Wish { purpose: Purpose::Restart, version: None };
+    let wish = Wish::new(Purpose::Restart, None);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+}
+
+pub(super) async fn add(arguments: &Add) -> Exit {
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, ..Wish::new(Purpose::Join, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), false);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
+}
+
+pub(super) async fn remove(arguments: &Remove) -> Exit {
+    let (drain, purge) = (arguments.drain, arguments.purge);
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, drain, purge, ..Wish::new(Purpose::Leave, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), arguments.accept_outage);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
 }
 
 /// What the operator asks for.
 struct Wish {
     purpose: Purpose,
     version: Option<Version>,
+    /// The hosts that are meant, by their names.
+    hosts: Option<Vec<String>>,
+    drain: bool,
+    purge: bool,
+}
+
+impl Wish {
+    fn new(purpose: Purpose, version: Option<Version>) -> Self {
+        Wish { purpose, version, hosts: None, drain: false, purge: false }
+    }
 }
 
 /// A refusal: what and why, and what to do instead.
-struct Refusal {
+pub(super) struct Refusal {
     message: String,
     hint: Option<String>,
 }
 
-fn refusal(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
+pub(super) fn refusal(message: impl Into<String>, hint: impl Into<String>) -> Refusal {
     Refusal { message: message.into(), hint: Some(hint.into()) }
 }
 
@@ -87,7 +114,11 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let members = match chosen(&prepared, component, care.hosts.as_deref()) {
+    let chosen = match &wish.hosts {
+        Some(hosts) => members::chosen(&prepared, component, hosts),
+        None => chosen(&prepared, component, care.hosts.as_deref()),
+    };
+    let members = match chosen {
         Ok(members) => members,
         Err(refusal) => return refuse(&refusal, Exit::InvalidInput),
     };
@@ -96,6 +127,8 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         pause_after: care.pause_after,
         max_unavailable: care.max_unavailable,
         accept_outage: care.accept_outage,
+        drain: wish.drain,
+        purge: wish.purge,
     };
     // The version is known for sure only when the members were asked.
     let version = wish.version.clone();
@@ -283,6 +316,13 @@ impl Change {
         };
         let version = match (self.request.goal.purpose, given) {
             (Purpose::Restart, _) => return self.keep_version(&members),
+            (Purpose::Join, _) => self.version_to_join()?,
+            // Whatever they have goes.
+            (Purpose::Leave, _) => {
+                let has = members.iter().find_map(|member| member.current.clone());
+                self.request.goal.version = has.unwrap_or(self.request.goal.version.clone());
+                return Ok(());
+            }
             (_, Some(version)) => version,
             (_, None) => previous(&members)?,
         };
@@ -305,11 +345,26 @@ impl Change {
         Ok(())
     }
 
+    /// Who joins gets what the others run.
+    fn version_to_join(&self) -> Result<Version, Refusal> {
+        let first = self.request.goal.members.first().cloned().unwrap_or_default();
+        let wanted = self.releases.wanted(ONE, &first).map_err(|error| {
+            refusal(format!("{error}; nothing was touched"), "see inventories/example.yml")
+        })?;
+        members::all_run(&self.request.component, &wanted, &self.observed)?;
+        Ok(wanted)
+    }
+
     /// Another configuration is no other release: each member keeps the one that it has.
     fn keep_version(&mut self, members: &[provision_lifecycle::Member]) -> Result<(), Refusal> {
         let component = self.request.component.clone();
         let lacks = members.iter().find(|member| member.current.is_none());
         let version = members.iter().filter_map(|member| member.current.clone()).max();
+        if let Some(member) = members.iter().find(|member| member.is_outside) {
+            let stop = Stop::NotJoined { member: member.name.clone() };
+            let hint = hint_of(&stop, &component).unwrap_or_default();
+            return Err(refusal(format!("refused: {stop}; nothing was touched"), hint));
+        }
         match (lacks, version) {
             (None, Some(version)) => {
                 self.request.goal.version = version;
@@ -360,11 +415,14 @@ impl Change {
         let (goal, observed) = (&self.request.goal, &self.observed);
         say!("{}", view::heading(&self.request.component, goal, observed));
         if steps.is_empty() {
-            say!("nothing to do: all of them have it and serve");
+            say!("{}", view::nothing_to_do(goal.purpose));
             return;
         }
         say!("{}", view::plan(steps, goal, observed));
         let note = match self.request.plan {
+            _ if matches!(goal.purpose, Purpose::Join | Purpose::Leave) => {
+                "all members are looked at again before every step; a failing one ends the run"
+            }
             Some(_) => "exactly these steps; a failing one is reverted and ends the run",
             None => {
                 "the order is computed again before every step; a failing one is reverted and ends \
@@ -458,14 +516,19 @@ impl Change {
             let time = view::seconds(duration_ms);
             if self.is_human() {
                 say!(
-                    "{} in {time}: {component} {} on {}",
+                    "{} in {time}: {}",
                     styled(GOOD, "done"),
-                    self.request.goal.version,
-                    view::names(&self.request.goal.members)
+                    view::done(component, &self.request.goal)
                 );
             }
-            if self.request.goal.purpose != Purpose::Restart {
-                self.write_wanted();
+            match self.request.goal.purpose {
+                Purpose::Upgrade | Purpose::Rollback => self.write_wanted(),
+                Purpose::Leave if self.is_human() => {
+                    let group = self.component.definition.group.value.as_str();
+                    let hosts = &self.request.goal.members;
+                    say!("{}", members::advice(&self.request.inventories, group, hosts));
+                }
+                Purpose::Restart | Purpose::Join | Purpose::Leave => {}
             }
             return exit;
         }
@@ -606,10 +669,22 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => {
             "find out why, then run it again: the same member is met first".to_owned()
         }
+        Stop::StepFailed { revert: Revert::Kept, .. } => {
+            "find out why, then run it again: it goes on from there".to_owned()
+        }
         Stop::StepFailed { .. } => "mend that member first, then run it again".to_owned(),
         Stop::WaitedTooLong { .. } | Stop::NotTaking { .. } | Stop::NotFormed => {
             "look at the member's own log, then run it again".to_owned()
         }
+        Stop::NoCluster => "provision apply forms one of all hosts of the group".to_owned(),
+        Stop::NotJoined { member } => {
+            format!("provision add {component} {member}, or leave it out: --hosts 'all:!{member}'")
+        }
+        Stop::TooFewLeft { left: 0 } => "a cluster ends with its last host".to_owned(),
+        Stop::TooFewLeft { .. } => {
+            "add others first, or if that is meant: --accept-outage".to_owned()
+        }
+        Stop::ContainersLeft { .. } => "move them away, or stop them with --drain".to_owned(),
         Stop::UnknownMember { .. } => return None,
     })
 }
