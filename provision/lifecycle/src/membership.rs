@@ -144,6 +144,10 @@ impl Picture<'_> {
             return self.install(&unfinished);
         }
         self.members().try_for_each(|member| self.settled(member))?;
+        // Consul's autopilot may know it a little later than raft does.
+        if let Some(member) = self.members().find(|m| m.role() == Some(Role::Observer)) {
+            return Err(Reason::NoVoteYet { member: member.name.clone() });
+        }
         self.all_know()?;
         Ok(Decision::Done)
     }

@@ -524,9 +524,14 @@ impl Change {
             match self.request.goal.purpose {
                 Purpose::Upgrade | Purpose::Rollback => self.write_wanted(),
                 Purpose::Leave if self.is_human() => {
-                    let group = self.component.definition.group.value.as_str();
+                    let definition = &self.component.definition;
+                    let followers = definition.followers.as_ref();
+                    let groups: Vec<&str> = std::iter::once(&definition.group)
+                        .chain(followers)
+                        .map(|group| group.value.as_str())
+                        .collect();
                     let hosts = &self.request.goal.members;
-                    say!("{}", members::advice(&self.request.inventories, group, hosts));
+                    say!("{}", members::advice(&self.request.inventories, &groups, hosts));
                 }
                 Purpose::Restart | Purpose::Join | Purpose::Leave => {}
             }

@@ -84,20 +84,21 @@ pub(super) fn all_run(
 
 /// Which lines of the inventory name hosts that have left. They are never deleted here: who else
 /// reads them is not known.
-pub(super) fn advice(inventories: &[String], group: &str, hosts: &[String]) -> String {
+pub(super) fn advice(inventories: &[String], groups: &[&str], hosts: &[String]) -> String {
     let mut files = Vec::new();
     inventories.iter().for_each(|source| collect(Path::new(source), &mut files));
     let mut lines = Vec::new();
     for path in files {
         let Ok(text) = std::fs::read_to_string(&path) else { continue };
-        for (number, line) in lines_of(&text, group, hosts) {
+        for (number, line) in lines_of(&text, groups, hosts) {
             lines.push(format!("  {}:{number}: {}", path.display(), line.trim()));
         }
     }
-    let them = if hosts.len() == 1 { "it" } else { "them" };
+    let noun = if groups.len() == 1 { "group" } else { "groups" };
     let mut text = format!(
-        "take {them} out of the group {group} now, or the next apply stops at {}",
-        view::names(hosts)
+        "take {} out of the {noun} {} now: apply does not know who has left",
+        view::names(hosts),
+        groups.join(" and ")
     );
     if lines.is_empty() {
         return text;
@@ -129,8 +130,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     paths.iter().filter(|path| !holds_variables(path)).for_each(|path| collect(path, files));
 }
 
-/// Lines that name one of the hosts: in the group itself, or anywhere if it is not named there.
-fn lines_of<'a>(text: &'a str, group: &str, hosts: &[String]) -> Vec<(usize, &'a str)> {
+/// Lines that name one of the hosts: in the groups themselves, or anywhere if not there.
+fn lines_of<'a>(text: &'a str, groups: &[&str], hosts: &[String]) -> Vec<(usize, &'a str)> {
     let names = |line: &str| {
         let word = line.trim().trim_start_matches("- ");
         let word = word.split([' ', '\t', ':', '=', '#']).next().unwrap_or_default();
@@ -146,10 +147,10 @@ fn lines_of<'a>(text: &'a str, group: &str, hosts: &[String]) -> Vec<(usize, &'a
         }
         if let Some(head) = trimmed.strip_prefix('[') {
             section = head.split([']', ':']).next().unwrap_or_default().to_owned();
-        } else if trimmed.strip_suffix(':') == Some(group) {
+        } else if trimmed.strip_suffix(':').is_some_and(|key| groups.contains(&key)) {
             depth = Some(indent);
         } else if names(line) {
-            found.push((number + 1, line, section == group || depth.is_some()));
+            found.push((number + 1, line, groups.contains(&section.as_str()) || depth.is_some()));
         }
     }
     let is_there = found.iter().any(|(_, _, is_in_group)| *is_in_group);
@@ -165,11 +166,11 @@ mod tests {
     fn the_line_in_the_group_is_found() {
         let hosts = ["zk5".to_owned()];
         let ini = "zk5 ansible_host=192.0.2.5\n[zookeeper]\nzk1\nzk5\n[consul_servers]\nzk5\n";
-        assert_eq!(lines_of(ini, "zookeeper", &hosts), [(4, "zk5")]);
-        assert_eq!(lines_of(ini, "docker", &hosts).len(), 3);
+        assert_eq!(lines_of(ini, &["zookeeper"], &hosts), [(4, "zk5")]);
+        assert_eq!(lines_of(ini, &["docker"], &hosts).len(), 3);
         let yaml = "all:\n  children:\n    zookeeper:\n      hosts:\n        zk1:\n        zk5: {a: 1}\n    \
                     other:\n      hosts:\n        zk5:\n";
-        assert_eq!(lines_of(yaml, "zookeeper", &hosts), [(6, "        zk5: {a: 1}")]);
-        assert!(lines_of("[zookeeper]\nzk51\n", "zookeeper", &hosts).is_empty());
+        assert_eq!(lines_of(yaml, &["zookeeper"], &hosts), [(6, "        zk5: {a: 1}")]);
+        assert!(lines_of("[zookeeper]\nzk51\n", &["zookeeper"], &hosts).is_empty());
     }
 }

@@ -6,6 +6,7 @@
 
 mod faults;
 mod login;
+mod members;
 mod normal;
 mod own_roles;
 mod releases;
@@ -101,6 +102,7 @@ const ALL: &[Scenario] = &[
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
+    short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

@@ -14,7 +14,7 @@ use crate::lab::names::Host;
 use crate::workspace;
 
 const OLD: &str = "3.8.0";
-const NEW: &str = "3.9.3";
+pub(super) const NEW: &str = "3.9.3";
 const FORGET: &str = "systemctl stop zookeeper 2>/dev/null; \
                       rm -rf /var/lib/zookeeper /opt/zookeeper /run/zookeeper; true";
 /// The goal is ten seconds; a busy machine is given the double.
@@ -23,13 +23,13 @@ const ROLLBACK_LIMIT: Duration = Duration::from_secs(20);
 const STALL_LIMIT: Duration = Duration::from_secs(15);
 
 /// The site of a scenario: the demo's inventory with this lab's hosts.
-struct Site<'a> {
+pub(super) struct Site<'a> {
     stage: &'a Stage,
-    inventory: PathBuf,
+    pub(super) inventory: PathBuf,
 }
 
 impl<'a> Site<'a> {
-    fn new(stage: &'a Stage, wanted: &str) -> Result<Self, Error> {
+    pub(super) fn new(stage: &'a Stage, wanted: &str) -> Result<Self, Error> {
         let inventory = stage.folder.join("inventory");
         let variables = inventory.join("group_vars/all");
         fs::create_dir_all(&variables).doing(|| format!("create {}", variables.display()))?;
@@ -86,17 +86,17 @@ impl<'a> Site<'a> {
     }
 
     /// `provision` with something about releases.
-    fn change(&self, words: &[&str]) -> Result<Run, Error> {
+    pub(super) fn change(&self, words: &[&str]) -> Result<Run, Error> {
         self.stage.run(self.changing(words))
     }
 
-    fn changing(&self, words: &[&str]) -> Command {
+    pub(super) fn changing(&self, words: &[&str]) -> Command {
         let mut command = self.command(words);
         command.arg("--playbooks").arg(workspace::root().join("playbooks"));
         command
     }
 
-    fn apply(&self) -> Result<Run, Error> {
+    pub(super) fn apply(&self) -> Result<Run, Error> {
         self.apply_with(&[])
     }
 
@@ -173,7 +173,7 @@ pub(super) fn upgrade(stage: &Stage) -> Result<(), Error> {
     site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)
 }
 
-fn expect_unharmed(
+pub(super) fn expect_unharmed(
     what: &str,
     written: &zookeeper::Written,
     watched: &zookeeper::Watched,
