@@ -190,6 +190,13 @@ impl Partial {
         self.file.write_all(bytes)
     }
 
+    /// Leaves it for the next time, if there is anything to go on with.
+    pub fn leave(self) {
+        if self.length().is_ok_and(|length| length == 0) {
+            self.discard();
+        }
+    }
+
     /// Removes it.
     pub fn discard(self) {
         // What can't be removed is not used either: its digest is checked.

@@ -33,5 +33,13 @@ gpg --export rsa@example.org >rsa.gpg
 for name in rsa ed sub old revoked; do echo "$name $(print "$name@example.org")"; done >fingerprints
 minisign -G -W -f -p minisign.pub -s "$home/minisign.key" >/dev/null
 minisign -S -s "$home/minisign.key" -m data -x data.minisig -t 'file:data version:1' -c 'untrusted comment: a test' >/dev/null
+# A release: signed itself, and its list of digests.
+mkdir -p "$home/tool-1.1/bin"
+printf '#!/bin/sh\necho tool\n' >"$home/tool-1.1/bin/tool"
+tar --create --directory "$home" --format ustar --owner 0 --group 0 --mtime @0 tool-1.1 | gzip -n >tool-1.1.tar.gz
+sha256sum tool-1.1.tar.gz >SHA256SUMS
+gpg --local-user sub@example.org --armor --output tool-1.1.tar.gz.asc --detach-sign tool-1.1.tar.gz
+gpg --local-user rsa@example.org --output SHA256SUMS.sig --detach-sign SHA256SUMS
+minisign -S -s "$home/minisign.key" -m tool-1.1.tar.gz -x tool-1.1.tar.gz.minisig -t 'tool 1.1' >/dev/null
 minisign -S -l -s "$home/minisign.key" -m data -x legacy.minisig >/dev/null
 minisign -G -W -f -p other.pub -s "$home/other.key" >/dev/null

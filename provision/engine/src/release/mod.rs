@@ -28,7 +28,7 @@ use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
-pub use wanted::{Rewrite, WantedError, find_wanted};
+pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
