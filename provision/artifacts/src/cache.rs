@@ -207,6 +207,7 @@ impl Partial {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use sha2::{Digest, Sha256};
 
     use super::*;
@@ -232,6 +233,39 @@ mod tests {
         fs::write(&path, b"archivE").unwrap();
         let damaged = cache.look(&digest).unwrap();
         assert!(matches!(damaged, Look::Damaged { size: 7, .. }), "{damaged:?}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// A flipped bit, a cut, something appended, other bytes of the same length.
+        #[test]
+        fn any_change_is_noticed(
+            bytes in proptest::collection::vec(any::<u8>(), 1..2000),
+            place in any::<prop::sample::Index>(),
+            bit in 0_u32..8,
+            how in 0_usize..4,
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let cache = Cache::new(folder.path());
+            let digest = hex::encode(Sha256::digest(&bytes));
+            let place = place.index(bytes.len());
+            let mut other = bytes.clone();
+            match how {
+                0 => other[place] ^= 1 << bit,
+                1 => other.truncate(place),
+                2 => other.insert(place, 0),
+                _ => other = vec![bytes[0].wrapping_add(1); bytes.len()],
+            }
+            let path = cache.path(&digest);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, &bytes).unwrap();
+            prop_assert_eq!(cache.look(&digest).unwrap(), Look::Whole(bytes.len() as u64));
+            fs::write(&path, &other).unwrap();
+            let expected =
+                Look::Damaged { sha256: hex::encode(Sha256::digest(&other)), size: other.len() as u64 };
+            prop_assert_eq!(cache.look(&digest).unwrap(), expected);
+        }
     }
 
     #[test]
