@@ -52,6 +52,9 @@ pub enum Command {
     /// Encrypt and decrypt files and values with Ansible Vault
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Archives of releases: add them to the lock, fetch, verify and mirror them
+    #[command(subcommand)]
+    Artifacts(crate::artifacts::arguments::ArtifactsCommand),
     /// Show the exit codes and what they mean
     ExitCodes,
 }

@@ -6,6 +6,7 @@ mod paint;
 
 mod apply;
 mod arguments;
+mod artifacts;
 mod command;
 mod exit;
 mod journal;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             Command::Runs(command) => runs::runs(&command),
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
+            Command::Artifacts(command) => artifacts::artifacts(command).await,
             Command::ExitCodes => {
                 say!("{}", exit::table().trim_end());
                 Exit::Done

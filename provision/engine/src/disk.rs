@@ -7,6 +7,7 @@ use std::sync::Arc;
 use provision_playbook::files::{FileKind, Files, MapFiles};
 use provision_vault::{Opened, VaultError};
 
+use crate::digest::KnownDigests;
 use crate::keyring::Keyring;
 
 /// Largest text file that is read, in bytes: a slip such as `vars_files: /dev/zero` ends with an
@@ -22,13 +23,14 @@ pub struct Disk {
     keyring: Arc<Keyring>,
     /// Files that exist in memory only; nobody's listing shows them.
     texts: MapFiles,
+    digests: Arc<KnownDigests>,
 }
 
 impl Disk {
     /// Files that are opened with these passwords.
     #[must_use]
     pub fn new(keyring: Arc<Keyring>) -> Self {
-        Disk { keyring, texts: MapFiles::default() }
+        Disk { keyring, ..Disk::default() }
     }
 
     /// The same below files that exist in memory only: plays that the program makes for itself.
@@ -41,6 +43,12 @@ impl Disk {
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Digests of large files.
+    #[must_use]
+    pub fn digests(&self) -> &KnownDigests {
+        &self.digests
     }
 
     /// The text of a file as it is meant: decrypted if it is encrypted. What a template file holds

@@ -35,8 +35,8 @@ pub use change::{Change, Ground, Refusal, chosen, names};
 pub use journal::{Journal, Journals};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
-pub use prepare::{Component, PrepareFailure, Prepared, prepare};
-pub use wanted::{Rewrite, WantedError, find_wanted};
+pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
+pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
