@@ -113,9 +113,9 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
 pub const LIST_HINT: &str = "a list of hosts needs a comma: -i web1,";
 
 /// The first source that is neither there nor a list of hosts.
-pub fn missing_inventory(reach: &Reach) -> Option<&str> {
+pub fn missing_inventory(sources: &[String]) -> Option<&str> {
     let is_missing = |source: &&String| !source.contains(',') && !Path::new(source).exists();
-    reach.inventory.iter().find(is_missing).map(String::as_str)
+    sources.iter().find(is_missing).map(String::as_str)
 }
 
 type Refusal = (String, Option<String>);
@@ -135,7 +135,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             return Err((format!("playbook {} does not exist", path.display()), Some(hint.into())));
         }
     }
-    if let Some(source) = missing_inventory(&arguments.reach) {
+    if let Some(source) = missing_inventory(&arguments.reach.inventory) {
         return Err((format!("inventory {source} does not exist"), Some(LIST_HINT.to_owned())));
     }
     let user = arguments.become_user.as_deref();

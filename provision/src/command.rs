@@ -32,7 +32,7 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
     if arguments.reach.inventory.is_empty() {
         return apply::no_inventory();
     }
-    if let Some(source) = apply::missing_inventory(&arguments.reach) {
+    if let Some(source) = apply::missing_inventory(&arguments.reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Exit::InvalidInput;
     }

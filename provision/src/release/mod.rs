@@ -87,7 +87,7 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
     }
-    if let Some(source) = apply::missing_inventory(reach) {
+    if let Some(source) = apply::missing_inventory(&reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Err(Exit::InvalidInput);
     }
