@@ -108,6 +108,14 @@ impl Inventory {
         self.put_host(group, name, Some(span));
     }
 
+    /// Adds a host that is in no group yet, unless it exists.
+    pub(super) fn add_bare_host(&mut self, name: &str, span: Span) {
+        if !self.hosts.contains_key(name) {
+            let host = Host::new(name, Some(span));
+            self.hosts.insert(Arc::clone(&host.name), host);
+        }
+    }
+
     /// Makes a host that exists a member of a group that exists; `span` says where that stands.
     pub(super) fn put_host(&mut self, group: &str, host: &str, span: Option<Span>) -> bool {
         let (Some(group), Some(host)) = (self.groups.get_mut(group), self.hosts.get_mut(host))

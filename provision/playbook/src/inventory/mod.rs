@@ -15,6 +15,7 @@ use indexmap::IndexMap;
 use yaml::{Mapping, Node};
 
 mod address;
+mod consul;
 mod explain;
 mod export;
 mod graph;
