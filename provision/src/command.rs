@@ -79,6 +79,7 @@ fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
     let user = arguments.become_user.as_deref();
     LoadRequest {
         keyring,
+        discovery: apply::discovery(true, &arguments.reach),
         texts: BTreeMap::from([(path.clone(), playbook(arguments))]),
         playbooks: vec![path],
         inventories: arguments.reach.inventory.clone(),

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use diagnostics::{Diagnostic, Style, render_all};
+use provision_engine::discovery::{Discovery, Purpose};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, Loaded, load};
 use provision_engine::world::Settings;
@@ -35,6 +36,7 @@ pub fn inventory(arguments: &ShowInventory) -> Exit {
     };
     let request = LoadRequest {
         keyring: Arc::clone(&keyring),
+        discovery: Arc::new(Discovery::new(Purpose::Look, &apply::snapshot_folder())),
         inventories: arguments.inventory.clone(),
         extra_variables: arguments.extra_vars.clone(),
         settings: Settings { limit: arguments.limit.clone(), ..Settings::default() },

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use diagnostics::Span;
+use provision_discovery::is_listing;
 use provision_engine::load::Loaded;
 use provision_engine::redact::{KnownSecrets, MARKER};
 use provision_playbook::inventory::{ALL, Named, Origin};
@@ -87,7 +88,14 @@ impl Shown<'_> {
     fn place(&self, span: Span) -> String {
         let sources = self.loaded.loader.sources();
         let place = sources.place(span);
-        harmless(&format!("{}:{}", place.file, place.line))
+        match is_listing(&place.file) {
+            // The line is ours, and says more than its number.
+            true => {
+                let origin = place.file.strip_suffix("/catalog").unwrap_or(&place.file);
+                harmless(&format!("{origin}: {}", sources.text(span)))
+            }
+            false => harmless(&format!("{}:{}", place.file, place.line)),
+        }
     }
 
     fn origin(&self, origin: &Origin) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use provision_engine::discovery::{Discovery, Snapshot};
 use provision_engine::release::{
     Component, End, Happening, Prepared, Releases, Rewrite, Task, Watcher, find_wanted, now_ms,
 };
@@ -16,6 +17,7 @@ use provision_lifecycle::{
 
 use super::journal::{self, Journal, Record, Request};
 use super::{absolute, begin, prepared, view, with_inventories};
+use crate::apply;
 use crate::arguments::{Care, OfReleases, Output, Reconfigure, Resume, Rollback, Upgrade};
 use crate::exit::Exit;
 use crate::paint::{self, BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
@@ -79,11 +81,14 @@ struct Change {
     progress: Progress,
     stop: Arc<AtomicBool>,
     rewrite: Result<Rewrite, String>,
+    /// What Consul said when this was planned: it isn't asked again.
+    snapshots: Vec<Snapshot>,
     output: Output,
 }
 
 async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exit {
-    let prepared = match prepared(of, &[component.to_owned()]) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(of, &[component.to_owned()], discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -148,7 +153,8 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
     };
     let reach = with_inventories(&of.reach, &plan.inventories);
     let of = OfReleases { reach, playbooks: plan.playbooks.clone().into(), ..of };
-    let prepared = match prepared(&of, std::slice::from_ref(&plan.component)) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(&of, std::slice::from_ref(&plan.component), discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -186,7 +192,17 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
         playbooks: past.request.playbooks.clone(),
         ..of.clone()
     };
-    let prepared = match prepared(&of, std::slice::from_ref(&past.request.component)) {
+    // The cluster that is being restarted may be the one that knows the hosts.
+    let discovery = match journal::frozen(&past) {
+        Ok(Some(snapshots)) => Arc::new(Discovery::frozen(snapshots)),
+        Ok(None) => apply::discovery(true, &of.reach),
+        Err(message) => {
+            let hint = "begin a new run with upgrade or rollback";
+            return refuse(&refusal(message, hint), Exit::Refused);
+        }
+    };
+    let component = std::slice::from_ref(&past.request.component);
+    let prepared = match prepared(&of, component, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -246,6 +262,7 @@ async fn look(
     let rewrite = find_wanted(sources, &name);
     let rewrite = rewrite.map_err(|error| error.to_string());
     let inventory = prepared.inventory_digest.clone();
+    let snapshots = prepared.loaded.discovery.taken();
     let stop = Arc::new(AtomicBool::new(false));
     let mut releases = begin(of, prepared, true, &stop)?;
     let observed = releases.observe(ONE).await;
@@ -258,7 +275,15 @@ async fn look(
         observed: MadeFrom::observed_digest(&observed),
     };
     let inventories = of.reach.inventory.iter().map(|source| absolute(source)).collect();
-    let request = Request { component: name, playbooks, inventories, goal, options, plan: None };
+    let request = Request {
+        component: name,
+        playbooks,
+        inventories,
+        goal,
+        options,
+        plan: None,
+        frozen: None,
+    };
     let output = of.output;
     Ok(Change {
         releases,
@@ -269,6 +294,7 @@ async fn look(
         progress,
         stop,
         rewrite,
+        snapshots,
         output,
     })
 }
@@ -404,7 +430,11 @@ impl Change {
     /// Runs to the goal, or to where it can't go on.
     async fn run(mut self, after: Option<&str>) -> Exit {
         let run = self.releases.name().to_owned();
-        let journal = Journal::begin(&run, &self.request, &self.progress);
+        let frozen = journal::freeze(&run, &self.snapshots);
+        let journal = frozen.and_then(|frozen| {
+            self.request.frozen = frozen;
+            Journal::begin(&run, &self.request, &self.progress)
+        });
         let journal = journal.and_then(|journal| match after {
             Some(before) => journal::hand_over(before, &run).map(|()| journal),
             None => Ok(journal),

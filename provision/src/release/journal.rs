@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use provision_engine::digest;
+use provision_engine::discovery::Snapshot;
 use provision_engine::release::Happening;
 use provision_lifecycle::{Goal, Options, Progress, Step};
 use serde::{Deserialize, Serialize};
@@ -58,6 +60,9 @@ pub struct Request {
     pub options: Options,
     /// Steps of a plan that must be kept to.
     pub plan: Option<Vec<Step>>,
+    /// Digest of what Consul said of the hosts, which is kept beside the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
 }
 
 /// A run as its journal tells it.
@@ -86,6 +91,46 @@ fn folder() -> PathBuf {
 
 fn path_of(folder: &Path, run: &str) -> PathBuf {
     folder.join(format!("{run}.journal"))
+}
+
+/// Where a run keeps the inventory that it was planned with.
+fn inventory_of(folder: &Path, run: &str) -> PathBuf {
+    folder.join(format!("{run}.inventory.json"))
+}
+
+/// Keeps what Consul said beside the journal of a run; the digest of it, if there is any.
+pub fn freeze(run: &str, snapshots: &[Snapshot]) -> Result<Option<String>, String> {
+    freeze_in(&folder(), run, snapshots)
+}
+
+fn freeze_in(folder: &Path, run: &str, snapshots: &[Snapshot]) -> Result<Option<String>, String> {
+    if snapshots.is_empty() {
+        return Ok(None);
+    }
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let text = serde_json::to_vec(snapshots).map_err(|error| error.to_string())?;
+    let path = inventory_of(folder, run);
+    durable::write(&path, &text, 0o600).map_err(|error| error.to_string())?;
+    Ok(Some(digest::of_bytes(&text)))
+}
+
+/// What Consul said when a run was planned; nothing if it was not asked.
+pub fn frozen(past: &Past) -> Result<Option<Vec<Snapshot>>, String> {
+    frozen_in(&folder(), past)
+}
+
+fn frozen_in(folder: &Path, past: &Past) -> Result<Option<Vec<Snapshot>>, String> {
+    let Some(expected) = &past.request.frozen else { return Ok(None) };
+    let path = inventory_of(folder, &past.run);
+    let shown = path.display();
+    let text = std::fs::read(&path).map_err(|error| format!("failed to read {shown}: {error}"))?;
+    if digest::of_bytes(&text) != *expected {
+        return Err(format!("{shown} is not the inventory that run {} was planned with", past.run));
+    }
+    let snapshots: Vec<Snapshot> =
+        serde_json::from_slice(&text).map_err(|error| format!("{shown}: {error}"))?;
+    let check = |one: Snapshot| one.check(&shown.to_string()).map_err(|error| error.to_string());
+    snapshots.into_iter().map(check).collect::<Result<_, _>>().map(Some)
 }
 
 impl Journal {
@@ -210,6 +255,7 @@ fn forget_old(folder: &Path) {
     let surplus = paths.len().saturating_sub(KEPT_JOURNALS - 1);
     for path in paths.into_iter().take(surplus) {
         // One that can't be deleted stays; nothing depends on it.
+        let _ = std::fs::remove_file(path.with_extension("inventory.json"));
         let _ = std::fs::remove_file(path);
     }
 }
@@ -234,6 +280,7 @@ mod tests {
             },
             options: Options::default(),
             plan: None,
+            frozen: None,
         }
     }
 
@@ -255,6 +302,35 @@ mod tests {
         let past = find_in(folder.path(), None).unwrap();
         assert_eq!((past.run.as_str(), past.step), ("a-1", Some(take())));
         assert_eq!((past.request, past.progress), (request(), progress));
+    }
+
+    #[test]
+    fn a_run_keeps_the_inventory_that_it_was_planned_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let catalog = provision_discovery::Catalog::default();
+        let head = serde_json::from_str(r#"{"is_filtered": false}"#).unwrap();
+        let snapshot = Snapshot::new("s".into(), "consul://a".into(), 7, head, catalog);
+        assert_eq!(freeze_in(folder.path(), "a-0", &[]), Ok(None));
+        let frozen = freeze_in(folder.path(), "a-1", std::slice::from_ref(&snapshot)).unwrap();
+        let request = Request { frozen, ..request() };
+        Journal::begin_in(folder.path(), "a-1", &request, &Progress::begin(0)).unwrap();
+        let past = find_in(folder.path(), None).unwrap();
+        assert_eq!(frozen_in(folder.path(), &past), Ok(Some(vec![snapshot])));
+        // Neither another file nor none may take its place.
+        let path = inventory_of(folder.path(), "a-1");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(frozen_in(folder.path(), &past).unwrap_err().contains("is not the inventory"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(frozen_in(folder.path(), &past).unwrap_err().contains("failed to read"));
+    }
+
+    /// Journals from before there were inventories from Consul are read as ever.
+    #[test]
+    fn an_older_journal_asks_nobody_for_an_inventory() {
+        let mut value = serde_json::to_value(request()).unwrap();
+        assert_eq!(value.get("frozen"), None);
+        value.as_object_mut().unwrap().remove("frozen");
+        assert_eq!(serde_json::from_value::<Request>(value).unwrap(), request());
     }
 
     #[test]

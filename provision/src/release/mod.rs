@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use provision_engine::discovery::Discovery;
 use provision_engine::event::Event;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
@@ -82,7 +83,11 @@ fn absolute(source: &str) -> String {
 }
 
 /// Reads everything; tells what is wrong.
-fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
+fn prepared(
+    of: &OfReleases,
+    components: &[String],
+    discovery: Arc<Discovery>,
+) -> Result<Prepared, Exit> {
     let reach = &of.reach;
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
@@ -107,6 +112,7 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     };
     let request = LoadRequest {
         keyring,
+        discovery,
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {

@@ -8,6 +8,7 @@ use provision_lifecycle::{Kind, Observed, Version};
 use serde::Serialize;
 
 use super::{begin, prepared, view};
+use crate::apply;
 use crate::arguments::{Output, Status};
 use crate::exit::Exit;
 use crate::paint;
@@ -38,7 +39,8 @@ pub async fn status(arguments: &Status) -> Exit {
         true => components(&arguments.of.playbooks),
         false => arguments.components.clone(),
     };
-    let prepared = match prepared(&arguments.of, &names) {
+    let discovery = apply::discovery(false, &arguments.of.reach);
+    let prepared = match prepared(&arguments.of, &names, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

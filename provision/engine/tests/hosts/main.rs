@@ -13,9 +13,12 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod consul;
 mod contents;
 mod data;
 mod demand;
+#[path = "../../../../common/consul/client/tests/fake/mod.rs"]
+mod fake;
 mod handlers;
 mod killed;
 mod lab;
