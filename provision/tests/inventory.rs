@@ -83,3 +83,25 @@ fn a_question_without_an_answer_is_refused() {
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
 }
+
+/// The committed examples, whose secrets anybody can open.
+#[test]
+fn the_examples_are_whole() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let password = ["--vault-password-file", "inventories/example-vault-password"];
+    for (name, hosts) in [("small", 6), ("large", 1005)] {
+        let source = format!("inventories/{name}");
+        let shown =
+            provision(&root, &[&["inventory", "-i", &source, "--list"], &password[..]].concat());
+        assert!(shown.status.success(), "{}", text(&shown.stderr));
+        assert_eq!(text(&shown.stderr), "");
+        let list: serde_json::Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let variables = list["_meta"]["hostvars"].as_object().unwrap();
+        assert_eq!(variables.len(), hosts);
+        for (host, known) in variables {
+            assert!(known["rack"].is_string(), "{host}");
+            assert!(known["consul_gossip_key"].is_string(), "{host}");
+        }
+        assert!(!text(&shown.stdout).contains("00000000-0000-4000"), "a secret is shown");
+    }
+}
