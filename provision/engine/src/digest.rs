@@ -10,6 +10,12 @@ use std::sync::{Mutex, PoisonError};
 use provision_protocol::ContentReference;
 use sha2::{Digest, Sha256};
 
+/// Digest of some bytes, in hexadecimal.
+#[must_use]
+pub fn of_bytes(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
+
 /// Digest and size of a file, read in pieces.
 ///
 /// # Errors

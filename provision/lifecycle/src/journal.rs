@@ -91,6 +91,9 @@ pub struct Request {
     pub options: Options,
     /// Steps of a plan that must be kept to.
     pub plan: Option<Vec<Step>>,
+    /// Digest of what Consul said of the hosts, which is kept beside the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
 }
 
 /// A run as its journal tells it.

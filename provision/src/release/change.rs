@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use provision_engine::discovery::{Discovery, Snapshot};
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
@@ -12,6 +13,7 @@ use provision_lifecycle::{Goal, Options, Purpose, ReleasePlan, Step, Version};
 
 use super::screen::{self, Screen, refuse};
 use super::{absolute, begin, members, prepared, view, with_inventories};
+use crate::apply;
 use crate::arguments::{
     Add, Care, OfReleases, Output, Reconfigure, Remove, Resume, Rollback, Upgrade,
 };
@@ -79,15 +81,21 @@ impl Wish {
     }
 }
 
+/// What is in the way if a journal can't be kept.
+const NO_JOURNAL: &str = "a run without a journal can't be resumed: make room for it";
+
 /// A change and how it is watched.
 struct Begun {
     change: Change,
     stop: Arc<AtomicBool>,
+    /// What Consul said when this was planned: it isn't asked again.
+    snapshots: Vec<Snapshot>,
     output: Output,
 }
 
 async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exit {
-    let prepared = match prepared(of, &[component.to_owned()]) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(of, &[component.to_owned()], discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -153,7 +161,8 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
     };
     let reach = with_inventories(&of.reach, &plan.inventories);
     let of = OfReleases { reach, playbooks: plan.playbooks.clone().into(), ..of };
-    let prepared = match prepared(&of, std::slice::from_ref(&plan.component)) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(&of, std::slice::from_ref(&plan.component), discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -194,7 +203,17 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
         playbooks: past.request.playbooks.clone(),
         ..of.clone()
     };
-    let prepared = match prepared(&of, std::slice::from_ref(&past.request.component)) {
+    // The cluster that is being restarted may be the one that knows the hosts.
+    let discovery = match Journals::default().frozen(&past) {
+        Ok(Some(snapshots)) => Arc::new(Discovery::frozen(snapshots)),
+        Ok(None) => apply::discovery(true, &of.reach),
+        Err(message) => {
+            let hint = "begin a new run with upgrade or rollback";
+            return refuse(&Refusal::new(message, hint), Exit::Refused);
+        }
+    };
+    let component = std::slice::from_ref(&past.request.component);
+    let prepared = match prepared(&of, component, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -223,12 +242,13 @@ async fn look(
         Ok(ground) => ground,
         Err(refusal) => return Err(refuse(&refusal, Exit::InvalidInput)),
     };
+    let snapshots = prepared.loaded.discovery.taken();
     let stop = Arc::new(AtomicBool::new(false));
     let releases = begin(of, prepared, true, &stop)?;
     let playbooks = std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone());
     let inventories = of.reach.inventory.iter().map(|source| absolute(source)).collect();
     let change = Change::look(releases, ground, playbooks, inventories, goal, options).await;
-    Ok(Begun { change, stop, output: of.output })
+    Ok(Begun { change, stop, snapshots, output: of.output })
 }
 
 impl Begun {
@@ -263,6 +283,13 @@ impl Begun {
     async fn run(mut self, after: Option<&str>) -> Exit {
         let mut screen = Screen::new(&self.change.request, self.output);
         let journals = Journals::default();
+        match journals.freeze(self.change.run_name(), &self.snapshots) {
+            Ok(frozen) => self.change.request.frozen = frozen,
+            Err(error) => {
+                let refusal = Refusal::new(format!("{error}; nothing was touched"), NO_JOURNAL);
+                return self.give_up(refusal).await;
+            }
+        }
         let performed = self.change.perform(&journals, after, &self.stop, &mut screen).await;
         let exit = match performed {
             Ok(performed) => self.conclude(&performed).await,

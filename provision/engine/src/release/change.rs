@@ -137,8 +137,15 @@ impl Change {
             observed: MadeFrom::observed_digest(&observed),
         };
         let name = component.definition.name.value.clone();
-        let request =
-            Request { component: name, playbooks, inventories, goal, options, plan: None };
+        let request = Request {
+            component: name,
+            playbooks,
+            inventories,
+            goal,
+            options,
+            plan: None,
+            frozen: None,
+        };
         let first_may_be_done = false;
         Change {
             releases,
