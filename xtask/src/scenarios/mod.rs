@@ -110,12 +110,13 @@ const ALL: &[Scenario] = &[
         normal::unit_files,
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
-    short("docker-kept", "other daemons and back, containers run on", docker::kept),
-    short(
-        "consul-rolling",
-        "another setting of Consul under a client that writes",
-        consul::rolling,
+    long(
+        "kill-release",
+        "kill -9 at each kind of step of an upgrade, each followed by resume",
+        releases::kill_anywhere,
     ),
+    long("docker-kept", "other daemons and back, containers run on", docker::kept),
+    long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
