@@ -73,6 +73,9 @@ pub struct Release {
     pub folder: String,
     /// The link to the release in use.
     pub current: String,
+    /// The key in `artifacts`, where several components are made from one archive; else the
+    /// component's name.
+    pub artifact: Option<String>,
 }
 
 /// How to ask a member, on its own host.
@@ -86,6 +89,10 @@ pub struct Probe {
     pub http: Option<Http>,
     /// The program to ask.
     pub program: Option<String>,
+    /// A command that ends with 0 if the member is well: a template of its arguments.
+    pub command: Option<String>,
+    /// The file with the version of the release that the running process was started from.
+    pub running: Option<String>,
     /// Ends with 0 if the running process was started with the files that are on disk.
     pub started_with_current_files: Vec<String>,
 }
@@ -100,6 +107,8 @@ pub enum Format {
     ConsulApi,
     /// The command line client of Docker.
     DockerCommand,
+    /// systemd, and a command that tells health.
+    UnitCommand,
 }
 
 /// A port of the member's host that answers questions.
@@ -192,6 +201,34 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// What stands for the name in a definition that is shared by many components.
+pub const NAME_PLACEHOLDER: &str = "{{ component_name }}";
+
+impl Definition {
+    /// Whether this is the definition of many: the inventory names them.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.name.value == NAME_PLACEHOLDER
+    }
+
+    /// The definition of one of many. What else it says of the name is a template that knows it.
+    #[must_use]
+    pub fn of_one(&self, name: &str, group: &str) -> Self {
+        let mut one = self.clone();
+        name.clone_into(&mut one.name.value);
+        group.clone_into(&mut one.group.value);
+        one.release.wanted.value = format!("releases.{name}");
+        one.unit = one.unit.replace(NAME_PLACEHOLDER, name);
+        one
+    }
+
+    /// The key of its archives in `artifacts`.
+    #[must_use]
+    pub fn artifact(&self) -> &str {
+        self.release.artifact.as_deref().unwrap_or(&self.name.value)
+    }
+}
+
 /// Reads a definition.
 ///
 /// # Errors
@@ -247,6 +284,8 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
         Format::ZookeeperMntr => probe.exchange.is_none().then_some("exchange"),
         Format::ConsulApi => probe.http.is_none().then_some("http"),
         Format::DockerCommand => probe.program.is_none().then_some("program"),
+        Format::UnitCommand if probe.command.is_none() => Some("command"),
+        Format::UnitCommand => probe.running.is_none().then_some("running"),
     };
     if let Some(lacks) = lacks {
         wrong(

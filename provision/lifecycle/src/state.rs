@@ -109,6 +109,9 @@ pub struct Member {
     pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
+    /// The rack of its host, as the inventory says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
 }
 
 impl Member {
@@ -138,6 +141,7 @@ impl Member {
             in_sync: None,
             containers: Vec::new(),
             problem: None,
+            rack: None,
         }
     }
 

@@ -59,3 +59,16 @@ fn docker() {
     assert_eq!(ask(&definition, "20.10.23", "26.1.5"), Verdict::Allowed(Containers::Drain));
     assert!(refusal(&definition, "26.1.4", "20.10.24").contains("data of a newer one"));
 }
+
+#[test]
+fn a_service() {
+    let text = include_str!("../../../playbooks/roles/service/component.yml");
+    let shared = read("service", text);
+    assert!(shared.is_shared());
+    let one = shared.of_one("web", "front");
+    assert!(!one.is_shared());
+    assert_eq!((one.name.value.as_str(), one.group.value.as_str()), ("web", "front"));
+    assert_eq!((one.unit.as_str(), one.artifact()), ("web.service", "web"));
+    assert_eq!(one.release.wanted.value, "releases.web");
+    assert_eq!(ask(&one, "2.0.0", "1.0.0"), Verdict::Allowed(Containers::Keep));
+}

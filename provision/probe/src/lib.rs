@@ -9,6 +9,7 @@ mod answers;
 mod consul;
 mod docker;
 mod questions;
+mod unit;
 mod zookeeper;
 
 pub use answers::Answers;
@@ -36,6 +37,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         Format::ZookeeperMntr => zookeeper::read(answers),
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
+        Format::UnitCommand => unit::read(answers),
     };
     let process = match (said.role, said.answers) {
         (Some(role), _) => Process::Serving(role),

@@ -16,6 +16,9 @@ pub(crate) const LEADER: &str = "probe_leader";
 pub(crate) const HEALTH: &str = "probe_health";
 pub(crate) const DOCKER: &str = "probe_docker";
 pub(crate) const CONTAINERS: &str = "probe_containers";
+pub(crate) const UNIT: &str = "probe_unit";
+pub(crate) const RUNNING: &str = "probe_running";
+pub(crate) const COMMAND: &str = "probe_command";
 
 /// The file of a release that says what it was made from.
 pub(crate) const RELEASE_MARK: &str = ".release";
@@ -97,6 +100,15 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
             let version = json!({"command": {"argv": [program, "version", "--format", format]}});
             let containers = json!({"command": {"argv": [program, "ps", "--quiet", "--no-trunc"]}});
             vec![(DOCKER, version), (CONTAINERS, containers)]
+        }
+        Format::UnitCommand => {
+            let running = probe.running.as_deref().unwrap_or_default();
+            let ask = |argv: &[&str]| json!({"command": {"argv": argv}});
+            vec![
+                (UNIT, ask(&["systemctl", "is-active", &definition.unit])),
+                (RUNNING, ask(&["cat", running])),
+                (COMMAND, json!({"command": {"argv": probe.command}})),
+            ]
         }
     }
 }

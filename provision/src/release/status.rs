@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use provision_engine::release::components;
 use provision_lifecycle::{Kind, Observed, Version};
 use serde::Serialize;
 
@@ -34,11 +33,7 @@ struct Drift {
 
 /// Asks all members and shows what they say.
 pub async fn status(arguments: &Status) -> Exit {
-    let names = match arguments.components.is_empty() {
-        true => components(&arguments.of.playbooks),
-        false => arguments.components.clone(),
-    };
-    let prepared = match prepared(&arguments.of, &names) {
+    let prepared = match prepared(&arguments.of, &arguments.components) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

@@ -86,7 +86,7 @@ impl<'a> Site<'a> {
     }
 
     /// `provision` with something about releases.
-    fn change(&self, words: &[&str]) -> Result<Run, Error> {
+    pub(super) fn change(&self, words: &[&str]) -> Result<Run, Error> {
         self.stage.run(self.changing(words))
     }
 

@@ -9,6 +9,7 @@ mod journal;
 mod perform;
 mod plays;
 mod prepare;
+mod services;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -33,7 +34,7 @@ pub use change::{Change, Ground, Refusal, chosen, names};
 pub use journal::{Journal, Journals};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
-pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
+pub use prepare::{Component, PrepareFailure, Prepared, prepare};
 pub use wanted::{Rewrite, WantedError, find_wanted};
 
 /// How often a cluster is looked at while it is waited for.
@@ -193,6 +194,7 @@ impl Releases {
             }
             _ => Member::unreachable(name, *duty, &self.failure_of(name)),
         };
+        let member = |known: &(String, Duty)| Member { rack: self.rack(&known.0), ..member(known) };
         Observed { members: found.members.iter().map(member).collect() }
     }
 
@@ -201,6 +203,15 @@ impl Releases {
             |question: &&str| Some(((*question).to_owned(), self.run.registered(name, question)?));
         let answers = plays::registered(definition, duty).iter().filter_map(answer).collect();
         read_member(definition, name, duty, &Answers(answers))
+    }
+
+    /// The variable `rack` of a host, if it has one.
+    fn rack(&self, host: &str) -> Option<String> {
+        let host = self.run.world().host_or_new(host);
+        match wanted::variable(self.run.world(), &host, "rack").ok()? {
+            serde_json::Value::String(rack) => Some(rack),
+            other => Some(other.to_string()),
+        }
     }
 
     fn failure_of(&self, host: &str) -> String {
@@ -419,7 +430,7 @@ impl Releases {
         let Some(found) = self.components.get(component) else { return Vec::new() };
         let host = self.run.world().host_or_new(member);
         let known = wanted::variable(self.run.world(), &host, "artifacts").ok();
-        let of_component = known.as_ref().and_then(|all| all.get(&found.definition.name.value));
+        let of_component = known.as_ref().and_then(|all| all.get(found.definition.artifact()));
         let versions = of_component.and_then(serde_json::Value::as_object);
         let mut versions: Vec<Version> = versions
             .into_iter()

@@ -262,6 +262,7 @@ impl Cluster {
                 in_sync: None,
                 containers: Vec::new(),
                 problem: None,
+                rack: None,
             }
         });
         Observed { members: members.collect() }
