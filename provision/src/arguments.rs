@@ -15,7 +15,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
     provision status -i inventories/lab                releases, roles and health\n  \
     provision upgrade zookeeper 3.9.3 -i inventories/lab    show the plan, ask, run it\n  \
-    provision rollback zookeeper -i inventories/lab    back to the release before")]
+    provision rollback zookeeper -i inventories/lab    back to the release before\n  \
+    provision add zookeeper zk4 zk5 -i inventories/lab     hosts join the ensemble")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -35,7 +36,11 @@ pub enum Command {
     Rollback(Box<Rollback>),
     /// Bring a changed configuration to a component, one member at a time
     Reconfigure(Box<Reconfigure>),
-    /// Go on with an upgrade or rollback that was interrupted, killed or paused
+    /// Let hosts of the inventory join a component's cluster, one at a time
+    Add(Box<Add>),
+    /// Let members leave a component's cluster, and remove the component from them
+    Remove(Box<Remove>),
+    /// Go on with a run over releases or members that was interrupted, killed or paused
     Resume(Box<Resume>),
     /// Run a command on hosts; what they say alike is told once
     Run(Box<RunCommand>),
@@ -458,6 +463,51 @@ pub struct Reconfigure {
     pub component: String,
     #[command(flatten)]
     pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Let hosts join a component's cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Add {
+    /// Component: the name of its role
+    pub component: String,
+    /// Hosts; the component's group of the inventory has them already
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// Write the plan to a file and do nothing; `apply --plan` runs it
+    #[arg(long, value_name = "FILE")]
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask before it begins
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Let members leave a component's cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Remove {
+    /// Component: the name of its role
+    pub component: String,
+    /// Hosts; they stay in the inventory until they have left
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// Stop containers that run on them
+    #[arg(long)]
+    pub drain: bool,
+    /// Delete their data, too
+    #[arg(long)]
+    pub purge: bool,
+    /// Go on although the members that stay bear no failure
+    #[arg(long)]
+    pub accept_outage: bool,
+    /// Write the plan to a file and do nothing; `apply --plan` runs it
+    #[arg(long, value_name = "FILE")]
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask before it begins
+    #[arg(short, long)]
+    pub yes: bool,
     #[command(flatten)]
     pub of: OfReleases,
 }

@@ -56,6 +56,8 @@ fn main() -> ExitCode {
             Command::Status(status) => release::status(*status).await,
             Command::Upgrade(upgrade) => release::upgrade(*upgrade).await,
             Command::Rollback(rollback) => release::rollback(*rollback).await,
+            Command::Add(add) => release::add(*add).await,
+            Command::Remove(remove) => release::remove(*remove).await,
             Command::Reconfigure(reconfigure) => release::reconfigure(*reconfigure).await,
             Command::Resume(resume) => release::resume(*resume).await,
             Command::Run(run) => command::run_command(*run).await,

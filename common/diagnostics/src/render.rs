@@ -71,13 +71,13 @@ fn snippets<'a>(
             }
             let length = source.text.len();
             let snippet = Snippet::source(&*source.text).path(source.name.as_str());
-            snippet.line_start(source.first_line as usize).annotations(
-                labels.into_iter().map(|(kind, label)| {
+            snippet.line_start(source.first_line as usize).annotations(labels.into_iter().map(
+                |(kind, label)| {
                     let start = floor(&source.text, (label.span.start as usize).min(length));
                     let end = floor(&source.text, (label.span.end as usize).min(length));
                     kind.span(start..end.max(start)).label(label.text.as_str())
-                }),
-            )
+                },
+            ))
         })
         .collect()
 }

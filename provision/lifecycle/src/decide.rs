@@ -10,7 +10,7 @@ use crate::transition::{Containers, Verdict, judge};
 use crate::version::Version;
 
 /// A member is taken at most so often in a run: once, and once more if it fell back meanwhile.
-const TAKES_LIMIT: u32 = 2;
+pub(crate) const TAKES_LIMIT: u32 = 2;
 /// A release is staged on a member at most so often in a run: once more if its host was lost.
 const STAGES_LIMIT: u32 = 2;
 
@@ -42,6 +42,28 @@ pub enum Step {
         /// To which.
         to: Version,
     },
+    /// Start hosts that have no vote yet.
+    Install {
+        /// Who: one, unless they never get a vote.
+        members: Vec<String>,
+    },
+    /// Give a host that runs its vote.
+    Join {
+        /// Who.
+        member: String,
+    },
+    /// Take the vote from a member; one without a vote says goodbye.
+    Leave {
+        /// Who.
+        member: String,
+        /// Where it is asked for.
+        via: String,
+    },
+    /// Stop a host that has no vote, and remove what is installed.
+    Retire {
+        /// Who.
+        member: String,
+    },
 }
 
 impl Step {
@@ -49,10 +71,14 @@ impl Step {
     #[must_use]
     pub fn members(&self) -> &[String] {
         match self {
-            Step::Stage { members } | Step::Start { members } | Step::Take { members, .. } => {
-                members
-            }
-            Step::Revert { member, .. } => std::slice::from_ref(member),
+            Step::Stage { members }
+            | Step::Start { members }
+            | Step::Take { members, .. }
+            | Step::Install { members } => members,
+            Step::Revert { member, .. }
+            | Step::Join { member }
+            | Step::Leave { member, .. }
+            | Step::Retire { member } => std::slice::from_ref(member),
         }
     }
 
@@ -100,6 +126,10 @@ pub fn next_step(
     now_ms: u64,
 ) -> Decision {
     let picture = Picture { rules, goal, options, observed, progress, now_ms };
+    let changes_members = matches!(goal.purpose, Purpose::Join | Purpose::Leave);
+    if let (true, Some(failed)) = (changes_members, progress.failed().first()) {
+        return Picture::membership_failed(failed);
+    }
     if let Some(failed) = progress.failed().iter().find(|failed| failed.reverted.is_none()) {
         return picture.go_back(failed);
     }
@@ -109,7 +139,11 @@ pub fn next_step(
     if let Some(stop) = picture.impossible() {
         return Decision::Stop(stop);
     }
-    match picture.go_on() {
+    let next = match changes_members {
+        true => picture.change_members(),
+        false => picture.go_on(),
+    };
+    match next {
         Ok(decision) => decision,
         Err(reason) => {
             picture.wait(reason, |waited_for| Decision::Stop(Stop::WaitedTooLong { waited_for }))
@@ -117,12 +151,12 @@ pub fn next_step(
     }
 }
 
-struct Picture<'a> {
-    rules: &'a Rules,
-    goal: &'a Goal,
-    options: &'a Options,
-    observed: &'a Observed,
-    progress: &'a Progress,
+pub(crate) struct Picture<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) goal: &'a Goal,
+    pub(crate) options: &'a Options,
+    pub(crate) observed: &'a Observed,
+    pub(crate) progress: &'a Progress,
     now_ms: u64,
 }
 
@@ -137,6 +171,12 @@ impl Picture<'_> {
 
     /// What no waiting mends.
     fn impossible(&self) -> Option<Stop> {
+        if matches!(self.goal.purpose, Purpose::Join | Purpose::Leave) {
+            return self.membership_impossible();
+        }
+        if let Some(member) = self.members().find(|member| member.is_outside) {
+            return Some(Stop::NotJoined { member: member.name.clone() });
+        }
         for name in &self.goal.members {
             let Some(member) = self.observed.member(name) else {
                 return Some(Stop::UnknownMember { member: name.clone() });
@@ -167,11 +207,11 @@ impl Picture<'_> {
     }
 
     /// The members of the goal, in the order of the inventory.
-    fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.observed.members.iter().filter(|member| self.goal.members.contains(&member.name))
     }
 
-    fn is_quorum(&self) -> bool {
+    pub(crate) fn is_quorum(&self) -> bool {
         self.rules.kind == Kind::Quorum
     }
 
@@ -225,12 +265,12 @@ impl Picture<'_> {
         self.goal.purpose == Purpose::Restart || member.current.as_ref() == Some(&self.goal.version)
     }
 
-    fn was_touched(&self, member: &Member) -> bool {
+    pub(crate) fn was_touched(&self, member: &Member) -> bool {
         self.progress.touch_of(&member.name).is_some()
     }
 
     /// Everything that needs the release gets it first: nothing that runs is touched by that.
-    fn stage(&self, unfinished: &[&Member]) -> Option<Decision> {
+    pub(crate) fn stage(&self, unfinished: &[&Member]) -> Option<Decision> {
         if self.goal.purpose == Purpose::Restart {
             return None;
         }
@@ -270,7 +310,7 @@ impl Picture<'_> {
     }
 
     /// Serves, and has for long enough.
-    fn settled(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn settled(&self, member: &Member) -> Result<(), Reason> {
         if !member.is_reachable() {
             return Err(unreachable(member));
         }
@@ -281,7 +321,7 @@ impl Picture<'_> {
         self.steady(member)
     }
 
-    fn steady(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn steady(&self, member: &Member) -> Result<(), Reason> {
         if self.progress.steady_ms(&member.name, self.now_ms) < self.rules.settle_ms {
             return Err(Reason::Settling { member: member.name.clone() });
         }
@@ -392,7 +432,7 @@ impl Picture<'_> {
     }
 
     /// Whether the cluster keeps its quorum without this voter.
-    fn may_be_taken(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn may_be_taken(&self, member: &Member) -> Result<(), Reason> {
         if !self.is_quorum() {
             return Ok(());
         }
@@ -402,12 +442,12 @@ impl Picture<'_> {
         }
     }
 
-    fn others<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = &'a Member> {
+    pub(crate) fn others<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = &'a Member> {
         let is_other = |other: &&Member| other.is_voter() && other.name != member.name;
         self.observed.members.iter().filter(is_other)
     }
 
-    fn others_serving(&self, member: &Member) -> usize {
+    pub(crate) fn others_serving(&self, member: &Member) -> usize {
         self.others(member).filter(|other| self.settled(other).is_ok()).count()
     }
 
@@ -456,7 +496,7 @@ impl Picture<'_> {
     }
 
     /// One leads, and its followers have caught up.
-    fn in_order(&self) -> Result<(), Reason> {
+    pub(crate) fn in_order(&self) -> Result<(), Reason> {
         let leaders: Vec<&Member> = self.observed.leaders().collect();
         let leader = match leaders.as_slice() {
             [] => return Err(Reason::NoLeader),
@@ -542,7 +582,7 @@ impl Picture<'_> {
     }
 }
 
-fn unreachable(member: &Member) -> Reason {
+pub(crate) fn unreachable(member: &Member) -> Reason {
     let error = match &member.reach {
         crate::state::Reach::Unreachable { reason } => reason.clone(),
         crate::state::Reach::Reachable => String::new(),
@@ -550,6 +590,6 @@ fn unreachable(member: &Member) -> Reason {
     Reason::Unreachable { member: member.name.clone(), error }
 }
 
-fn impossible(because: &str) -> Revert {
+pub(crate) fn impossible(because: &str) -> Revert {
     Revert::Impossible { because: because.to_owned() }
 }

@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use yaml::{Schema, Spanned};
 
+use crate::roster::Members;
 use crate::transition::{Pattern, Transition};
 
 /// Version of the format of `component.yml`.
@@ -42,6 +43,8 @@ pub struct Definition {
     pub probe: Probe,
     /// How members depend on each other.
     pub quorum: Option<Quorum>,
+    /// How hosts join and leave; without it they can't.
+    pub members: Option<Members>,
     /// When a member is well.
     pub health: Health,
     /// Ports, by what they are for.

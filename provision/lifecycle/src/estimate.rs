@@ -35,6 +35,10 @@ fn kind(step: &Step, purpose: Purpose) -> Kind {
         Step::Start { .. } => ("start", is_restart),
         Step::Take { .. } => ("take", is_restart),
         Step::Revert { .. } => ("revert", is_restart),
+        Step::Install { .. } => ("install", is_restart),
+        Step::Join { .. } => ("join", is_restart),
+        Step::Leave { .. } => ("leave", is_restart),
+        Step::Retire { .. } => ("retire", is_restart),
     }
 }
 

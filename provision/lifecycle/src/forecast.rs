@@ -1,9 +1,10 @@
 //! What a run will do if nothing happens: for the plan that an operator reads before saying yes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{Decision, Step, next_step};
 use crate::progress::{Outcome, Progress};
+use crate::roster::Joins;
 use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
 use crate::version::Version;
 
@@ -29,7 +30,7 @@ pub fn forecast(
         match decision {
             Decision::Run(step) if steps.len() < STEPS_LIMIT => {
                 progress.began(&step, &observed, now_ms);
-                apply(&step, goal, &mut observed);
+                apply(&step, rules, goal, &mut observed);
                 let outcomes: BTreeMap<String, Outcome> =
                     step.members().iter().map(|name| (name.clone(), Outcome::Done)).collect();
                 progress.ended(&step, &outcomes, now_ms);
@@ -46,7 +47,7 @@ pub fn forecast(
 }
 
 /// The step as if all went well.
-fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
+fn apply(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
     match step {
         Step::Stage { members } => change(observed, members, |member| {
             member.releases.push(goal.version.clone());
@@ -68,18 +69,71 @@ fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
                 };
                 match goal.purpose {
                     Purpose::Restart => member.process = Process::Serving(role),
-                    Purpose::Upgrade | Purpose::Rollback => put(member, &goal.version, role),
+                    _ => put(member, &goal.version, role),
                 }
             });
             if led && !alone {
                 succeed(observed, members);
             }
         }
+        Step::Install { .. } | Step::Join { .. } | Step::Leave { .. } | Step::Retire { .. } => {
+            apply_membership(step, rules, goal, observed);
+        }
         Step::Revert { member, to } => {
             change(observed, std::slice::from_ref(member), |member| {
                 put(member, to, Role::Follower);
             });
         }
+    }
+}
+
+fn apply_membership(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
+    let set_roster = |observed: &mut Observed, change: &dyn Fn(&mut BTreeSet<String>)| {
+        let mut roster = observed.roster().cloned().unwrap_or_default();
+        change(&mut roster);
+        for member in observed.members.iter_mut().filter(|member| member.roster.is_some()) {
+            member.roster = Some(roster.clone());
+        }
+        *observed = observed.clone().with_known_members();
+    };
+    // How many follow is another number from now on, and all goes well.
+    observed.members.iter_mut().for_each(|member| member.in_sync = None);
+    match step {
+        Step::Install { members } => {
+            let roster = observed.roster().cloned();
+            change(observed, members, |member| {
+                let role = match member.duty {
+                    Duty::Voter => Role::Follower,
+                    Duty::Worker => Role::Alone,
+                };
+                put(member, &goal.version, role);
+                member.roster.clone_from(&roster);
+            });
+            if rules.members.joins == Joins::ByItself {
+                set_roster(observed, &|roster| roster.extend(members.iter().cloned()));
+            }
+        }
+        Step::Join { member } => set_roster(observed, &|roster| {
+            roster.insert(member.clone());
+        }),
+        Step::Leave { member, .. } => {
+            let led = observed.leader().is_some_and(|leader| leader.name == *member);
+            set_roster(observed, &|roster| {
+                roster.remove(member);
+            });
+            if led {
+                let gone = [member.clone()];
+                succeed(observed, &gone);
+                change(observed, &gone, |member| {
+                    member.process = Process::Serving(Role::Follower);
+                });
+            }
+        }
+        Step::Retire { member } => change(observed, std::slice::from_ref(member), |member| {
+            let (name, duty, is_outside) = (member.name.clone(), member.duty, member.is_outside);
+            *member = Member { is_outside, ..Member::blank(&name, duty) };
+        }),
+        Step::Stage { .. } | Step::Start { .. } | Step::Take { .. } | Step::Revert { .. } => {}
     }
 }
 

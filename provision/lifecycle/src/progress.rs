@@ -61,6 +61,12 @@ pub struct Progress {
     touched: BTreeMap<String, Touch>,
     /// Members that were staged.
     staged: BTreeMap<String, u32>,
+    /// Members whose vote was asked for, or taken.
+    #[serde(default)]
+    asked: BTreeMap<String, u32>,
+    /// Members that were stopped and removed.
+    #[serde(default)]
+    retired: BTreeMap<String, u32>,
     /// Steps that failed.
     failed: Vec<Failed>,
     /// Whether all were started together.
@@ -109,10 +115,14 @@ impl Progress {
                 self.formed = true;
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
-            Step::Take { members, .. } => {
+            Step::Take { members, .. } | Step::Install { members } => {
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Revert { member, .. } => self.touch(member, observed, now_ms),
+            Step::Join { member } | Step::Leave { member, .. } => {
+                *self.asked.entry(member.clone()).or_default() += 1;
+            }
+            Step::Retire { member } => *self.retired.entry(member.clone()).or_default() += 1,
         }
     }
 
@@ -206,6 +216,14 @@ impl Progress {
 
     pub(crate) fn formed(&self) -> bool {
         self.formed
+    }
+
+    pub(crate) fn asked(&self, member: &str) -> u32 {
+        self.asked.get(member).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn retired(&self, member: &str) -> u32 {
+        self.retired.get(member).copied().unwrap_or(0)
     }
 
     pub(crate) fn stages(&self, member: &str) -> u32 {

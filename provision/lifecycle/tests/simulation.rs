@@ -121,6 +121,7 @@ impl Simulation {
                     rule("older-minor", "newer-minor", true),
                     rule("any", "any", back),
                 ],
+                members: provision_lifecycle::MemberRules::default(),
             },
             goal: Goal { purpose, version: versions[1].clone(), members },
             options: Options { canary: random.chance(200).then_some(1), ..Options::default() },
@@ -258,9 +259,10 @@ impl Simulation {
             Step::Stage { .. } => None,
             Step::Start { .. } | Step::Take { .. } => match self.goal.purpose {
                 Purpose::Restart => None,
-                Purpose::Upgrade | Purpose::Rollback => Some(1),
+                _ => Some(1),
             },
             Step::Revert { to, .. } => Some(usize::from(*to == self.goal.version)),
+            other => return Err(format!("{other:?} is no step of an upgrade")),
         };
         let is_stage = matches!(running.step, Step::Stage { .. });
         let is_start = matches!(running.step, Step::Start { .. });
@@ -425,5 +427,9 @@ fn kind(stop: &Stop) -> &'static str {
         Stop::NotStaged { .. } => "not staged",
         Stop::NotTaking { .. } => "not taking",
         Stop::NotFormed => "not formed",
+        Stop::NoCluster
+        | Stop::NotJoined { .. }
+        | Stop::TooFewLeft { .. }
+        | Stop::ContainersLeft { .. } => "not about an upgrade",
     }
 }

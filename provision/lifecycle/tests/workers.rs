@@ -27,6 +27,7 @@ fn rules(containers: Containers) -> Rules {
             reason: None,
             containers,
         }],
+        members: provision_lifecycle::MemberRules::default(),
     }
 }
 

@@ -31,6 +31,11 @@ impl Answers {
         failed.then(|| self.text(question, "msg").unwrap_or("it failed").to_owned())
     }
 
+    /// What the role itself says.
+    pub(crate) fn told(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
+    }
+
     pub(crate) fn exit_code(&self, question: &str) -> Option<i64> {
         self.get(question, "rc")?.as_i64()
     }

@@ -13,7 +13,9 @@ mod unit;
 mod zookeeper;
 
 pub use answers::Answers;
-pub use questions::questions;
+pub use questions::{NAMES, questions};
+
+use std::collections::BTreeSet;
 
 use provision_lifecycle::{Definition, Duty, Files, Format, Member, Process, Role, Version};
 
@@ -27,6 +29,7 @@ struct Said {
     position: Option<u64>,
     in_sync: Option<u32>,
     containers: Vec<String>,
+    roster: Option<BTreeSet<String>>,
     problem: Option<String>,
 }
 
@@ -34,7 +37,7 @@ struct Said {
 #[must_use]
 pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &Answers) -> Member {
     let said = match definition.probe.format.value {
-        Format::ZookeeperMntr => zookeeper::read(answers),
+        Format::ZookeeperMntr => zookeeper::read(answers, name),
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
         Format::UnitCommand => unit::read(answers),
@@ -59,6 +62,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         position: said.position,
         in_sync: said.in_sync,
         containers: said.containers,
+        roster: said.roster.filter(|_| said.role.is_some()),
         problem: said.problem.map(|text| line(&text)),
         ..Member::blank(name, duty)
     }

@@ -11,6 +11,10 @@ pub(crate) const DATA: &str = "probe_data";
 pub(crate) const FILES: &str = "probe_files";
 pub(crate) const MNTR: &str = "probe_mntr";
 pub(crate) const SRVR: &str = "probe_srvr";
+pub(crate) const CONF: &str = "probe_conf";
+pub(crate) const RAFT: &str = "probe_raft";
+/// `HOST=ID` of all hosts that the inventory knows: told by the role, not by the member.
+pub const NAMES: &str = "probe_names";
 pub(crate) const SELF: &str = "probe_self";
 pub(crate) const LEADER: &str = "probe_leader";
 pub(crate) const HEALTH: &str = "probe_health";
@@ -69,7 +73,7 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
         Format::ZookeeperMntr => {
             let port = probe.exchange.as_ref().map_or("", |exchange| exchange.port.0.as_str());
             let ask = |word: &str| json!({"exchange": {"port": port, "send": word, "timeout": ANSWER_LIMIT_SECONDS}});
-            vec![(MNTR, ask("mntr")), (SRVR, ask("srvr"))]
+            vec![(MNTR, ask("mntr")), (SRVR, ask("srvr")), (CONF, ask("conf"))]
         }
         Format::ConsulApi => {
             let ask = |path: &str| {
@@ -91,6 +95,7 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
             let mut asked = vec![(SELF, ask("agent/self")), (LEADER, ask("status/leader"))];
             if duty == Duty::Voter {
                 asked.push((HEALTH, ask("operator/autopilot/health")));
+                asked.push((RAFT, ask("operator/raft/configuration")));
             }
             asked
         }

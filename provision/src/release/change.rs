@@ -11,8 +11,10 @@ use provision_engine::release::{
 use provision_lifecycle::{Goal, Options, Purpose, ReleasePlan, Step, Version};
 
 use super::screen::{self, Screen, refuse};
-use super::{absolute, begin, prepared, view, with_inventories};
-use crate::arguments::{Care, OfReleases, Output, Reconfigure, Resume, Rollback, Upgrade};
+use super::{absolute, begin, members, prepared, view, with_inventories};
+use crate::arguments::{
+    Add, Care, OfReleases, Output, Reconfigure, Remove, Resume, Rollback, Upgrade,
+};
 use crate::exit::Exit;
 use crate::paint;
 use crate::prompt;
@@ -25,7 +27,7 @@ pub(super) async fn upgrade(arguments: &Upgrade) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Upgrade, version: Some(version) };
+    let wish = Wish::new(Purpose::Upgrade, Some(version));
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
@@ -37,19 +39,44 @@ pub(super) async fn rollback(arguments: &Rollback) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Rollback, version };
+    let wish = Wish::new(Purpose::Rollback, version);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
 pub(super) async fn reconfigure(arguments: &Reconfigure) -> Exit {
-    let wish = Wish { purpose: Purpose::Restart, version: None };
+    let wish = Wish::new(Purpose::Restart, None);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+}
+
+pub(super) async fn add(arguments: &Add) -> Exit {
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, ..Wish::new(Purpose::Join, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), false);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
+}
+
+pub(super) async fn remove(arguments: &Remove) -> Exit {
+    let (drain, purge) = (arguments.drain, arguments.purge);
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, drain, purge, ..Wish::new(Purpose::Leave, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), arguments.accept_outage);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
 }
 
 /// What the operator asks for.
 struct Wish {
     purpose: Purpose,
     version: Option<Version>,
+    /// The hosts that are meant, by their names.
+    hosts: Option<Vec<String>>,
+    drain: bool,
+    purge: bool,
+}
+
+impl Wish {
+    fn new(purpose: Purpose, version: Option<Version>) -> Self {
+        Wish { purpose, version, hosts: None, drain: false, purge: false }
+    }
 }
 
 /// A change and how it is watched.
@@ -64,7 +91,11 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let members = match chosen(&prepared, component, care.hosts.as_deref()) {
+    let chosen = match &wish.hosts {
+        Some(hosts) => members::chosen(&prepared, component, hosts),
+        None => chosen(&prepared, component, care.hosts.as_deref()),
+    };
+    let members = match chosen {
         Ok(members) => members,
         Err(refusal) => return refuse(&refusal, Exit::InvalidInput),
     };
@@ -73,6 +104,8 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         pause_after: care.pause_after,
         max_unavailable: care.max_unavailable,
         accept_outage: care.accept_outage,
+        drain: wish.drain,
+        purge: wish.purge,
     };
     // The version is known for sure only when the members were asked.
     let version = wish.version.clone();
@@ -243,6 +276,17 @@ impl Begun {
         exit
     }
 
+    /// Which lines of the inventory name who has left.
+    fn show_advice(&self) {
+        let (definition, request) = (&self.change.component.definition, &self.change.request);
+        let groups: Vec<&str> = std::iter::once(&definition.group)
+            .chain(&definition.followers)
+            .map(|group| group.value.as_str())
+            .collect();
+        let hosts = &request.goal.members;
+        say!("{}", members::advice(&request.inventories, &groups, hosts));
+    }
+
     async fn conclude(&mut self, performed: &Performed) -> Exit {
         if let Some(error) = &performed.not_stored {
             paint::error(&format!("failed to write the journal: {error}"), None);
@@ -253,6 +297,9 @@ impl Begun {
                 screen::show_done(&self.change.request, performed.duration_ms);
             }
             screen::show_wanted(&performed.wanted, is_human);
+            if is_human && self.change.request.goal.purpose == Purpose::Leave {
+                self.show_advice();
+            }
             return Exit::Done;
         }
         let (hint, exit) = screen::verdict(&performed.end, &self.change);

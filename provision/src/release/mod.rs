@@ -1,6 +1,7 @@
-//! `provision status`, `upgrade`, `rollback`, `resume` and `apply --plan`.
+//! `provision status`, `upgrade`, `rollback`, `add`, `remove`, `resume` and `apply --plan`.
 
 mod change;
+mod members;
 mod screen;
 mod status;
 mod view;
@@ -20,7 +21,8 @@ use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Apply, Care, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
+    Add, Apply, Care, OfReleases, Output, Reach, Reconfigure, Remove, Resume, Rollback, Status,
+    Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -49,6 +51,18 @@ pub async fn rollback(arguments: Rollback) -> Exit {
 pub async fn reconfigure(arguments: Reconfigure) -> Exit {
     paint::choose(arguments.of.color);
     change::reconfigure(&arguments).await
+}
+
+/// Hosts join.
+pub async fn add(arguments: Add) -> Exit {
+    paint::choose(arguments.of.color);
+    change::add(&arguments).await
+}
+
+/// Members leave.
+pub async fn remove(arguments: Remove) -> Exit {
+    paint::choose(arguments.of.color);
+    change::remove(&arguments).await
 }
 
 /// On with what was not ended.

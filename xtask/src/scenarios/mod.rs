@@ -9,6 +9,7 @@ mod docker;
 mod faults;
 mod generic;
 mod login;
+mod members;
 mod normal;
 mod own_roles;
 mod plays;
@@ -119,6 +120,7 @@ const ALL: &[Scenario] = &[
     long("docker-kept", "other daemons and back, containers run on", docker::kept),
     long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
+    short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

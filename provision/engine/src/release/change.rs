@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress, Purpose,
-    ReleasePlan, Request, Step, Stop, Version, forecast,
+    Decision, Duty, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress,
+    Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
 use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
@@ -187,6 +187,13 @@ impl Change {
         };
         let version = match (self.request.goal.purpose, given) {
             (Purpose::Restart, _) => return self.keep_version(&members),
+            (Purpose::Join, _) => self.version_to_join()?,
+            // Whatever they have goes.
+            (Purpose::Leave, _) => {
+                let has = members.iter().find_map(|member| member.current.clone());
+                self.request.goal.version = has.unwrap_or(self.request.goal.version.clone());
+                return Ok(());
+            }
             (_, Some(version)) => version,
             (_, None) => previous(&members)?,
         };
@@ -219,11 +226,42 @@ impl Change {
         Ok(())
     }
 
+    /// Who joins gets what the others run: a cluster that is between two releases is brought to one
+    /// of them first.
+    fn version_to_join(&self) -> Result<Version, Refusal> {
+        let component = &self.request.component;
+        let first = self.request.goal.members.first().cloned().unwrap_or_default();
+        let wanted = self.releases.wanted(ONE, &first).map_err(|error| {
+            Refusal::new(format!("{error}; nothing was touched"), "see inventories/example.yml")
+        })?;
+        let belongs = |member: &&Member| member.duty == Duty::Voter && !member.is_outside;
+        let members = self.observed.members.iter().filter(belongs);
+        let mut running = members.filter_map(|member| Some((member, member.running.as_ref()?)));
+        let Some((member, runs)) = running.find(|(_, runs)| **runs != wanted) else {
+            return Ok(wanted);
+        };
+        Err(Refusal::new(
+            format!(
+                "{} runs {component} {runs}, and the inventory wants {wanted}; nothing was touched",
+                member.name
+            ),
+            format!("finish that first: provision upgrade {component} {wanted}"),
+        ))
+    }
+
     /// Another configuration is no other release: each member keeps the one that it has.
     fn keep_version(&mut self, members: &[Member]) -> Result<(), Refusal> {
         let component = self.request.component.clone();
         let lacks = members.iter().find(|member| member.current.is_none());
         let version = members.iter().filter_map(|member| member.current.clone()).max();
+        if let Some(member) = members.iter().find(|member| member.is_outside) {
+            let stop = Stop::NotJoined { member: member.name.clone() };
+            return Err(Refusal {
+                message: format!("refused: {stop}; nothing was touched"),
+                hint: None,
+                stop: Some(Box::new(stop)),
+            });
+        }
         match (lacks, version) {
             (None, Some(version)) => {
                 self.request.goal.version = version;

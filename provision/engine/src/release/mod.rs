@@ -6,6 +6,7 @@
 
 mod change;
 mod journal;
+mod members;
 mod perform;
 mod plays;
 mod prepare;
@@ -169,7 +170,11 @@ impl Releases {
             PlayKind::ObserveVoters | PlayKind::ObserveWorkers | PlayKind::Stage => {
                 LeftHandlers::Leave
             }
-            PlayKind::Take | PlayKind::Start => LeftHandlers::Run,
+            PlayKind::Take
+            | PlayKind::Start
+            | PlayKind::Join
+            | PlayKind::Leave
+            | PlayKind::Retire => LeftHandlers::Run,
         };
         self.run.play_on(&play, hosts, variables, left).await
     }
@@ -195,7 +200,7 @@ impl Releases {
             _ => Member::unreachable(name, *duty, &self.failure_of(name)),
         };
         let member = |known: &(String, Duty)| Member { rack: self.rack(&known.0), ..member(known) };
-        Observed { members: found.members.iter().map(member).collect() }
+        Observed { members: found.members.iter().map(member).collect() }.with_known_members()
     }
 
     fn member(&self, definition: &Definition, name: &str, duty: Duty) -> Member {
@@ -239,6 +244,7 @@ impl Releases {
                 .iter()
                 .map(|rule| rule.value.clone())
                 .collect(),
+            members: members::rules(&found.definition),
         })
     }
 
@@ -333,17 +339,19 @@ impl Releases {
         let kind = match step {
             Step::Stage { .. } => PlayKind::Stage,
             Step::Start { .. } => PlayKind::Start,
-            Step::Take { .. } | Step::Revert { .. } => PlayKind::Take,
+            Step::Take { .. } | Step::Revert { .. } | Step::Install { .. } => PlayKind::Take,
+            Step::Join { .. } => PlayKind::Join,
+            Step::Leave { .. } => PlayKind::Leave,
+            Step::Retire { .. } => PlayKind::Retire,
         };
+        let places = members::places(step);
         let mut by_version: Vec<(Version, Vec<String>)> = Vec::new();
-        for name in step.members() {
+        for (name, _) in &places {
             let current = observed.member(name).and_then(|member| member.current.clone());
             let version = match (step, task.goal.purpose, current) {
                 (Step::Revert { to, .. }, ..) => to.clone(),
                 (_, Purpose::Restart, Some(current)) => current,
-                (_, Purpose::Restart | Purpose::Upgrade | Purpose::Rollback, _) => {
-                    task.goal.version.clone()
-                }
+                (..) => task.goal.version.clone(),
             };
             match by_version.iter_mut().find(|(known, _)| *known == version) {
                 Some((_, names)) => names.push(name.clone()),
@@ -353,7 +361,10 @@ impl Releases {
         let mut outcomes = BTreeMap::new();
         for (version, names) in by_version {
             let variables = match self.wanting(task.component, &version, &names) {
-                Ok(variables) => variables,
+                Ok(mut variables) => {
+                    members::tell(&mut variables, step, task.options, observed);
+                    variables
+                }
                 Err(error) => {
                     let failed =
                         |name: &String| (name.clone(), Outcome::Failed { error: error.clone() });
@@ -369,7 +380,8 @@ impl Releases {
                     HostEnd::Unreachable => Outcome::Lost { error: self.failure_of(&name) },
                     HostEnd::Interrupted => Outcome::Lost { error: "interrupted".to_owned() },
                 };
-                (name, outcome)
+                let about = places.iter().find(|(place, _)| *place == name);
+                (about.map_or(name, |(_, member)| member.clone()), outcome)
             }));
         }
         outcomes

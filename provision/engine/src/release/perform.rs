@@ -175,7 +175,7 @@ impl Change {
     /// The inventory wants what is there now; unless only a part of the members has it.
     fn write_wanted(&self) -> Wanted {
         let goal = &self.request.goal;
-        if goal.purpose == Purpose::Restart {
+        if matches!(goal.purpose, Purpose::Restart | Purpose::Join | Purpose::Leave) {
             return Wanted::Kept;
         }
         let found = self.rewrite.as_ref().map_err(Clone::clone);
