@@ -404,7 +404,8 @@ impl Picture<'_> {
         }
     }
 
-    /// As many as may be away, those that are away already included.
+    /// As many as may be away, those that are away already included; of one rack, so that what goes
+    /// wrong with all of them is away in one rack only.
     fn take_workers(&self, next: &[&Member]) -> Result<Decision, Reason> {
         let limit = usize::try_from(self.options.max_unavailable.max(1)).unwrap_or(usize::MAX);
         let is_away = |member: &Member| self.settled(member).is_err();
@@ -418,7 +419,10 @@ impl Picture<'_> {
         let (away, well): (Vec<&Member>, Vec<&Member>) =
             next.iter().partition(|member| is_away(member));
         let room = limit.saturating_sub(others_away.len());
-        let chosen: Vec<&Member> = away.into_iter().chain(well).take(room).collect();
+        let ordered: Vec<&Member> = away.into_iter().chain(well).collect();
+        let rack = ordered.first().and_then(|first| first.rack.clone());
+        let of_rack = ordered.into_iter().filter(|member| member.rack == rack);
+        let chosen: Vec<&Member> = of_rack.take(room).collect();
         let Some(first) = chosen.first() else {
             let members = others_away.iter().map(|member| member.name.clone()).collect();
             return Err(Reason::Batch { members });

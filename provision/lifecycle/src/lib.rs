@@ -23,6 +23,7 @@
 
 mod decide;
 mod definition;
+mod estimate;
 mod forecast;
 mod journal;
 mod membership;
@@ -39,6 +40,7 @@ pub use definition::{
     DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
     Quorum, Release, Text, read_definition,
 };
+pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;
 pub use journal::{Happening, JournalError, Past, Record, Request};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};

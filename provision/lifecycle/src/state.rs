@@ -112,6 +112,9 @@ pub struct Member {
     pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
+    /// The rack of its host, as the inventory says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rack: Option<String>,
     /// Who has a vote, as far as this member knows: hosts of the inventory by their names.
     #[serde(default)]
     pub roster: Option<BTreeSet<String>>,
@@ -147,6 +150,7 @@ impl Member {
             in_sync: None,
             containers: Vec::new(),
             problem: None,
+            rack: None,
             roster: None,
             is_outside: false,
         }

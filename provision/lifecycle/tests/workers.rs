@@ -107,6 +107,21 @@ fn after_the_first(options: &Options, containers_after: &[&str]) -> Decision {
 }
 
 #[test]
+fn a_batch_is_of_one_rack() {
+    let mut observed = cluster(6);
+    for (member, rack) in observed.members.iter_mut().zip(["a", "b", "a", "b", "b"]) {
+        member.rack = Some(rack.to_owned());
+    }
+    let options = Options { max_unavailable: 2, ..Options::default() };
+    let rules = rules(Containers::Keep);
+    let (steps, end) = forecast(&rules, &goal(&observed), &options, &observed);
+    assert_eq!(end, Decision::Done);
+    let batches: Vec<&[String]> = steps.iter().map(Step::members).collect();
+    // Those of which nobody knows a rack are one for themselves.
+    assert_eq!(batches, [vec!["w0", "w2"], vec!["w1", "w3"], vec!["w4"], vec!["w5"]]);
+}
+
+#[test]
 fn a_lost_container_holds_the_run() {
     let options = Options::default();
     let kept = after_the_first(&options, &["01ab", "ffe0", "new"]);

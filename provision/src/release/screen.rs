@@ -1,7 +1,7 @@
 //! What a change of releases shows: its plan, its steps as they go on, and how it ended.
 
 use provision_engine::release::{
-    Change, End, Happening, Listener, Record, Refusal, Request, Wanted,
+    Change, End, Happening, Journals, Listener, Record, Refusal, Request, Wanted,
 };
 use provision_lifecycle::{Purpose, Reason, Revert, Step, Stop};
 
@@ -43,6 +43,10 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
         }
     };
     say!("{}", styled(FAINT, note));
+    let durations = Journals::default().durations(&request.component, &request.inventories);
+    if let Some(estimate) = durations.estimate(steps, request.goal.purpose) {
+        say!("{}", styled(FAINT, &view::estimate(&estimate)));
+    }
 }
 
 /// The goal is reached.

@@ -113,12 +113,13 @@ const ALL: &[Scenario] = &[
         normal::unit_files,
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
-    short("docker-kept", "other daemons and back, containers run on", docker::kept),
-    short(
-        "consul-rolling",
-        "another setting of Consul under a client that writes",
-        consul::rolling,
+    long(
+        "kill-release",
+        "kill -9 at each kind of step of an upgrade, each followed by resume",
+        releases::kill_anywhere,
     ),
+    long("docker-kept", "other daemons and back, containers run on", docker::kept),
+    long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),

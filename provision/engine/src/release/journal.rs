@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_lifecycle::{Past, Record};
+use provision_lifecycle::{Durations, Past, Record};
 
 use crate::digest;
 use crate::discovery::Snapshot;
@@ -127,6 +127,23 @@ impl Journals {
         }
         let last = self.all().into_iter().rfind(Past::is_open);
         last.ok_or_else(|| "every run has reached its end".to_owned())
+    }
+
+    /// How long steps took in earlier runs for a component.
+    #[must_use]
+    pub fn durations(&self, component: &str, inventories: &[String]) -> Durations {
+        let mut durations = Durations::default();
+        for path in journals(&self.folder) {
+            let records = durable::read(&path, FORMAT).unwrap_or_default();
+            let is_about =
+                Past::of(&records).is_ok_and(|past| past.request.is_about(component, inventories));
+            if is_about {
+                let records: Vec<Record> =
+                    records.iter().filter_map(|bytes| serde_json::from_slice(bytes).ok()).collect();
+                durations.learn(&records);
+            }
+        }
+        durations
     }
 
     /// The last run for a component, if it did not reach its end.

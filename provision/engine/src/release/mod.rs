@@ -199,6 +199,7 @@ impl Releases {
             }
             _ => Member::unreachable(name, *duty, &self.failure_of(name)),
         };
+        let member = |known: &(String, Duty)| Member { rack: self.rack(&known.0), ..member(known) };
         Observed { members: found.members.iter().map(member).collect() }.with_known_members()
     }
 
@@ -207,6 +208,15 @@ impl Releases {
             |question: &&str| Some(((*question).to_owned(), self.run.registered(name, question)?));
         let answers = plays::registered(definition, duty).iter().filter_map(answer).collect();
         read_member(definition, name, duty, &Answers(answers))
+    }
+
+    /// The variable `rack` of a host, if it has one.
+    fn rack(&self, host: &str) -> Option<String> {
+        let host = self.run.world().host_or_new(host);
+        match wanted::variable(self.run.world(), &host, "rack").ok()? {
+            serde_json::Value::String(rack) => Some(rack),
+            other => Some(other.to_string()),
+        }
     }
 
     fn failure_of(&self, host: &str) -> String {

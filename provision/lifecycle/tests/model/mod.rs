@@ -310,6 +310,7 @@ impl Cluster {
                 in_sync: None,
                 containers: Vec::new(),
                 problem: None,
+                rack: None,
                 roster: serves.then(|| names.collect::<BTreeSet<String>>()),
                 is_outside: false,
             }
