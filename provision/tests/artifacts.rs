@@ -188,6 +188,10 @@ fn what_is_not_what_upstream_says_gets_no_entry() {
         7,
         &["0 bytes"],
     );
+    let page = site.serve("/page", b"<html>moved</html>");
+    let key = signatures("KEYS");
+    let signed = ["add", "tool", "1.1", &url, "--key", &key, "--signature", &page];
+    site.expect(&signed, 7, &["neither OpenPGP nor minisign", ".asc or .sig"]);
     // Whatever came is gone again, and no lock was made.
     assert_eq!(site.lock(), "");
     let left = site.path(".cache/provision/artifacts/partial").read_dir().unwrap();

@@ -31,13 +31,37 @@ enum Source {
     File(PathBuf),
 }
 
-/// What upstream says of it.
+/// What upstream says of it. It is asked before the archive is downloaded: what is missing here need
+/// not be waited for.
+#[derive(Default)]
+struct Upstream {
+    digests: Vec<Published>,
+    signature: Option<Signature>,
+}
+
+/// A digest that it must have.
+struct Published {
+    algorithm: Algorithm,
+    digest: String,
+    /// Who says so, for people.
+    place: String,
+    /// The list that it stands in, which may be what is signed.
+    list: Option<Vec<u8>>,
+}
+
+/// A signature and the keys that may have made it.
+struct Signature {
+    place: String,
+    bytes: Vec<u8>,
+    key_file: PathBuf,
+    keys: Vec<u8>,
+}
+
+/// What was found to be true.
 #[derive(Default)]
 struct Said {
     /// How it was proved, for people.
     proofs: Vec<String>,
-    /// Lists of digests that upstream may have signed instead of the archive.
-    lists: Vec<Vec<u8>>,
     signature: Option<Verified>,
 }
 
@@ -51,10 +75,11 @@ pub fn add(arguments: &Add) -> Result<(), Failure> {
     let cache = super::cache(&arguments.place)?;
     let downloader = downloader()?;
     check_signed_before(arguments, &located.lock)?;
+    let upstream = ask_upstream(&source, arguments, &downloader)?;
 
     let partial = bring(&source, arguments, &cache, &downloader)?;
     let found = digests::of_file(partial.path()).map_err(|error| unusable_cache(&error))?;
-    match examine(&source, arguments, &located.lock, &partial, &found, &downloader) {
+    match examine(&source, arguments, &located.lock, &partial, &found, &upstream) {
         Ok((entry, said)) => {
             cache.keep(partial, &found.sha256).map_err(|error| unusable_cache(&error))?;
             tell_about(arguments, &entry, &said);
@@ -185,11 +210,11 @@ fn examine(
     lock: &Lock,
     partial: &Partial,
     found: &Digests,
-    downloader: &Downloader,
+    upstream: &Upstream,
 ) -> Result<(Entry, Said), Failure> {
     let mut said = Said::default();
-    check_published(source, arguments, found, downloader, &mut said)?;
-    check_signature(arguments, partial, downloader, &mut said)?;
+    check_published(arguments, found, upstream, &mut said)?;
+    check_signature(partial, upstream, &mut said)?;
     let contents = archive::inspect(partial.path()).map_err(|error| {
         Failure::artifact(format!("{} can't be a release: {error}", arguments.source))
             .hint("an archive of a release is a tar with one folder, and nothing leads out of it")
@@ -233,42 +258,65 @@ fn small(given: &str, downloader: &Downloader) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-fn check_published(
+fn ask_upstream(
     source: &Source,
     arguments: &Add,
-    found: &Digests,
     downloader: &Downloader,
-    said: &mut Said,
-) -> Result<(), Failure> {
-    let both = [
-        (Algorithm::Sha256, &arguments.sha256, &found.sha256),
-        (Algorithm::Sha512, &arguments.sha512, &found.sha512),
-    ];
-    for (algorithm, given, found) in both {
+) -> Result<Upstream, Failure> {
+    let mut upstream = Upstream::default();
+    let both = [(Algorithm::Sha256, &arguments.sha256), (Algorithm::Sha512, &arguments.sha512)];
+    for (algorithm, given) in both {
         let Some(given) = given else { continue };
-        let (expected, place) = match published::digest(given, algorithm) {
-            Some(digest) => (digest, "the command line".to_owned()),
+        let published = match published::digest(given, algorithm) {
+            Some(digest) => {
+                Published { algorithm, digest, place: "the command line".to_owned(), list: None }
+            }
             None => {
-                let bytes = small(given, downloader)?;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
+                let list = small(given, downloader)?;
+                let text = String::from_utf8_lossy(&list);
                 let digest = published::find(&text, file_name(source), algorithm)
                     .map_err(|error| not_published(given, &error))?;
-                said.lists.push(bytes);
-                (digest, given.clone())
+                Published { algorithm, digest, place: given.clone(), list: Some(list) }
             }
         };
-        if expected != *found {
-            let name = algorithm.name();
+        upstream.digests.push(published);
+    }
+    if let (Some(place), Some(key_file)) = (&arguments.signature, &arguments.key) {
+        let keys = signature::read_keys(key_file).map_err(|error| {
+            let message = format!("failed to read {}: {error}", key_file.display());
+            Failure::new(Exit::InvalidInput, message)
+        })?;
+        let bytes = small(place, downloader)?;
+        if signature::kind_of(&bytes).is_none() {
+            return Err(bad_signature(place, key_file, &SignatureError::Unknown));
+        }
+        let (place, key_file) = (place.clone(), key_file.clone());
+        upstream.signature = Some(Signature { place, bytes, key_file, keys });
+    }
+    Ok(upstream)
+}
+
+fn check_published(
+    arguments: &Add,
+    found: &Digests,
+    upstream: &Upstream,
+    said: &mut Said,
+) -> Result<(), Failure> {
+    for Published { algorithm, digest, place, .. } in &upstream.digests {
+        let (name, found) = match algorithm {
+            Algorithm::Sha256 => (algorithm.name(), &found.sha256),
+            Algorithm::Sha512 => (algorithm.name(), &found.sha512),
+        };
+        if digest != found {
             let message = format!(
                 "{} is not what upstream published: its {name} is\n  {found}\nand {place} says\n  \
-                 {expected}",
+                 {digest}",
                 arguments.source
             );
-            return Err(
-                Failure::artifact(message).hint("nothing was kept; ask upstream before you go on")
-            );
+            let hint = "nothing was kept; ask upstream before you go on";
+            return Err(Failure::artifact(message).hint(hint));
         }
-        said.proofs.push(format!("{} as {place} says", algorithm.name()));
+        said.proofs.push(format!("{name} as {place} says"));
     }
     Ok(())
 }
@@ -295,30 +343,23 @@ fn file_name(source: &Source) -> &str {
     }
 }
 
-fn check_signature(
-    arguments: &Add,
-    partial: &Partial,
-    downloader: &Downloader,
-    said: &mut Said,
-) -> Result<(), Failure> {
-    let (Some(given), Some(key)) = (&arguments.signature, &arguments.key) else { return Ok(()) };
-    let keys = signature::read_keys(key).map_err(|error| {
-        Failure::new(Exit::InvalidInput, format!("failed to read {}: {error}", key.display()))
-    })?;
-    let bytes = small(given, downloader)?;
-    let mut outcome = signature::verify(&bytes, &keys, partial.path());
+fn check_signature(partial: &Partial, upstream: &Upstream, said: &mut Said) -> Result<(), Failure> {
+    let Some(Signature { place, bytes, key_file, keys }) = &upstream.signature else {
+        return Ok(());
+    };
+    let mut outcome = signature::verify(bytes, keys, partial.path());
     let mut what = "the archive";
     if matches!(outcome, Err(SignatureError::Bad)) {
-        // Some upstreams sign the list of digests; a digest in it was compared already.
-        for list in &said.lists {
-            let of_list = verify_bytes(&bytes, &keys, list);
+        // Some upstreams sign the list of digests; the digest in it was compared already.
+        for list in upstream.digests.iter().filter_map(|published| published.list.as_ref()) {
+            let of_list = verify_bytes(bytes, keys, list);
             if of_list.is_ok() {
                 (outcome, what) = (of_list, "the list of digests");
                 break;
             }
         }
     }
-    let verified = outcome.map_err(|error| bad_signature(given, key, &error))?;
+    let verified = outcome.map_err(|error| bad_signature(place, key_file, &error))?;
     let name = if verified.name.is_empty() { "?" } else { &verified.name };
     let signer = &verified.signer;
     said.proofs.push(format!("{} signature of {what} by {} ({name})", signer.kind, signer.key));
