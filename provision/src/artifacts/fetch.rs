@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use provision_artifacts::cache::{Cache, Look};
 use provision_artifacts::download::{Downloader, Wanted};
@@ -21,6 +21,9 @@ pub const LIMIT_BYTES: u64 = 8 << 30;
 
 /// Downloads at a time, at most: servers of upstreams refuse more from one address.
 const PARALLEL_LIMIT: usize = 16;
+
+/// Pieces come faster than anybody reads.
+const REDRAW: Duration = Duration::from_millis(100);
 
 /// A client, or why there is none.
 pub fn downloader() -> Result<Downloader, Failure> {
@@ -165,6 +168,7 @@ impl Job<'_> {
 pub struct Bar {
     live: Option<Live>,
     since: Instant,
+    drawn: Option<Instant>,
     /// Name, bytes that are there, bytes that there will be.
     going: Vec<(String, u64, Option<u64>)>,
 }
@@ -172,7 +176,7 @@ pub struct Bar {
 impl Default for Bar {
     fn default() -> Self {
         let live = std::io::stderr().is_terminal().then(Live::start);
-        Bar { live, since: Instant::now(), going: Vec::new() }
+        Bar { live, since: Instant::now(), drawn: None, going: Vec::new() }
     }
 }
 
@@ -183,7 +187,9 @@ impl Bar {
             Some(known) => *known = (name.to_owned(), there, total),
             None => self.going.push((name.to_owned(), there, total)),
         }
-        self.draw();
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+            self.draw();
+        }
     }
 
     /// A download is over.
@@ -202,6 +208,7 @@ impl Bar {
             None => format!("{name} {}", size(*there)),
         };
         let parts: Vec<String> = self.going.iter().map(part).collect();
+        self.drawn = Some(Instant::now());
         live.show(&parts.join(", "), self.since);
     }
 }
