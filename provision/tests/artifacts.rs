@@ -313,6 +313,15 @@ fn signatures_are_checked_and_pinned() {
     );
     site.expect(&["add", "tool", "1.1", "one.tar.gz"], 6, &["tool 1.0 was signed", "--unsigned"]);
     site.expect(&["add", "tool", "1.1", "one.tar.gz", "--unsigned"], 0, &["+     \"1.1\":"]);
+    // Signed again, by somebody else.
+    let archive = signatures("tool-1.1.tar.gz");
+    let (signature, key) = (signatures("tool-1.1.tar.gz.minisig"), signatures("minisign.pub"));
+    let add = ["add", "tool", "1.2", &archive, "--signature", &signature, "--key", &key];
+    site.expect(
+        &add,
+        0,
+        &["another key than before: 1.0 was signed by AAAA", "name the version 1.2"],
+    );
 }
 
 #[test]
@@ -389,6 +398,27 @@ fn a_wanted_release_needs_an_entry() {
     site.expect(&["verify"], 3, &["names no artifacts", "artifacts add"]);
     site.expect(&["add", "tool", "1.0", "one.tar.gz"], 0, &[]);
     site.expect(&["verify"], 7, &["tool 1.1 is wanted and has no entry"]);
+}
+
+#[test]
+fn a_lock_may_be_any_file() {
+    let site = Site::new();
+    std::fs::write(site.path("one.tar.gz"), archive("tool-1.1", "a")).unwrap();
+    // Encrypted files are not looked into, and need no password.
+    site.write("inventory/group_vars/all/secrets.yml", "$ANSIBLE_VAULT;1.1;AES256\n6161\n");
+    site.expect(&["add", "tool", "1.1", "one.tar.gz"], 0, &[]);
+    let lock = ["--lock", "other/lock.yml", "--cache", "other/cache"];
+    let with = |words: &[&'static str]| [words, &lock].concat();
+    site.expect(&with(&["add", "tool", "1.1", "one.tar.gz"]), 0, &["other/lock.yml:"]);
+    site.expect(&with(&["fetch"]), 0, &["in the cache"]);
+    assert!(site.path("other/cache/sha256").is_dir());
+    // What the inventory wants stands in files that can't be opened.
+    site.expect(&with(&["verify"]), 3, &["secrets.yml", "vault"]);
+    std::fs::remove_file(site.path("inventory/group_vars/all/secrets.yml")).unwrap();
+    site.expect(&with(&["verify"]), 0, &["whole"]);
+    // A host may want another release than all.
+    site.write("inventory/host_vars/h1.yml", "releases: {tool: \"2.0\"}\n");
+    site.expect(&with(&["verify"]), 7, &["tool 2.0 is wanted and has no entry"]);
 }
 
 #[test]
