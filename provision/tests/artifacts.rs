@@ -31,11 +31,24 @@ impl Site {
                 let mut stream = stream.unwrap();
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let first = lines.next().unwrap().unwrap();
-                lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                let headers: Vec<String> =
+                    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                let start = headers.iter().find_map(|line| {
+                    let line = line.to_ascii_lowercase();
+                    line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
+                });
                 let path = first.split(' ').nth(1).unwrap().to_owned();
                 let found = served.lock().unwrap().get(&path).cloned();
-                let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
-                let body = found.unwrap_or_default();
+                let status = match (&found, start) {
+                    (None, _) => "404 Not Found".to_owned(),
+                    (Some(_), None) => "200 OK".to_owned(),
+                    (Some(all), Some(start)) => {
+                        let (last, size) = (all.len() - 1, all.len());
+                        let head = "206 Partial Content\r\nContent-Range: bytes";
+                        format!("{head} {start}-{last}/{size}")
+                    }
+                };
+                let body = found.unwrap_or_default().split_off(start.unwrap_or(0));
                 let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
                 let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
                 let _ = stream.write_all(&body);
@@ -353,6 +366,15 @@ fn the_cache_is_read_again_and_mended() {
         site.expect(&["verify"], 0, &["whole"]);
     }
     site.expect(&["fetch", "tool", "1.1"], 0, &["in the cache"]);
+    // Half of a download is continued; if that half is wrong, it begins anew.
+    let partial = site.path(".cache/provision/artifacts/partial").join(&digest);
+    for half in [bytes[..50].to_vec(), vec![0; 50]] {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&partial, half).unwrap();
+        site.expect(&["fetch"], 0, &["tool 1.1: fetched"]);
+        site.expect(&["verify"], 0, &["whole"]);
+        assert!(!partial.exists());
+    }
     site.expect(&["fetch", "tool", "9"], 3, &["the lock has no tool 9", "it has tool 1.1"]);
     // Upstream has something else now, of the same length and of another one.
     std::fs::remove_file(&path).unwrap();

@@ -144,20 +144,30 @@ impl Job<'_> {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.bar.advance(name, there, total);
         };
-        let fetched = self.downloader.fetch(&wanted, &mut partial, &mut progress);
-        if let Err(error) = fetched {
-            partial.leave();
-            return Err(format!("{url}: {error}"));
-        }
-        let (found, bytes) = digests::sha256_of_file(partial.path()).map_err(unreadable)?;
-        if found != entry.sha256 {
-            partial.discard();
-            return Err(format!(
-                "{url} has another archive than the lock says: its digest is {found}, and not {}; \
-                 nothing of it was kept",
-                entry.sha256
-            ));
-        }
+        let mut continued = partial.length().map_err(unreadable)? > 0;
+        let bytes = loop {
+            let fetched = self.downloader.fetch(&wanted, &mut partial, &mut progress);
+            if let Err(error) = fetched {
+                partial.leave();
+                return Err(format!("{url}: {error}"));
+            }
+            let (found, bytes) = digests::sha256_of_file(partial.path()).map_err(unreadable)?;
+            if found == entry.sha256 {
+                break bytes;
+            }
+            if !continued {
+                partial.discard();
+                return Err(format!(
+                    "{url} has another archive than the lock says: its digest is {found}, and not \
+                     {}; nothing of it was kept",
+                    entry.sha256
+                ));
+            }
+            // What was there from an earlier run may be what is wrong, for instance after a loss
+            // of power.
+            continued = false;
+            partial.restart(None).map_err(unreadable)?;
+        };
         self.cache.keep(partial, &entry.sha256).map_err(unreadable)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(format!("{} {} in {seconds:.1} s", styled(GOOD, "fetched"), size(bytes)))
