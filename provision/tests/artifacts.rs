@@ -31,11 +31,24 @@ impl Site {
                 let mut stream = stream.unwrap();
                 let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
                 let first = lines.next().unwrap().unwrap();
-                lines.map_while(Result::ok).take_while(|line| !line.is_empty()).for_each(drop);
+                let headers: Vec<String> =
+                    lines.map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+                let start = headers.iter().find_map(|line| {
+                    let line = line.to_ascii_lowercase();
+                    line.strip_prefix("range: bytes=")?.strip_suffix('-')?.parse::<usize>().ok()
+                });
                 let path = first.split(' ').nth(1).unwrap().to_owned();
                 let found = served.lock().unwrap().get(&path).cloned();
-                let status = if found.is_some() { "200 OK" } else { "404 Not Found" };
-                let body = found.unwrap_or_default();
+                let status = match (&found, start) {
+                    (None, _) => "404 Not Found".to_owned(),
+                    (Some(_), None) => "200 OK".to_owned(),
+                    (Some(all), Some(start)) => {
+                        let (last, size) = (all.len() - 1, all.len());
+                        let head = "206 Partial Content\r\nContent-Range: bytes";
+                        format!("{head} {start}-{last}/{size}")
+                    }
+                };
+                let body = found.unwrap_or_default().split_off(start.unwrap_or(0));
                 let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n", body.len());
                 let _ = stream.write_all(format!("{head}Connection: close\r\n\r\n").as_bytes());
                 let _ = stream.write_all(&body);
@@ -188,6 +201,10 @@ fn what_is_not_what_upstream_says_gets_no_entry() {
         7,
         &["0 bytes"],
     );
+    let page = site.serve("/page", b"<html>moved</html>");
+    let key = signatures("KEYS");
+    let signed = ["add", "tool", "1.1", &url, "--key", &key, "--signature", &page];
+    site.expect(&signed, 7, &["neither OpenPGP nor minisign", ".asc or .sig"]);
     // Whatever came is gone again, and no lock was made.
     assert_eq!(site.lock(), "");
     let left = site.path(".cache/provision/artifacts/partial").read_dir().unwrap();
@@ -309,6 +326,15 @@ fn signatures_are_checked_and_pinned() {
     );
     site.expect(&["add", "tool", "1.1", "one.tar.gz"], 6, &["tool 1.0 was signed", "--unsigned"]);
     site.expect(&["add", "tool", "1.1", "one.tar.gz", "--unsigned"], 0, &["+     \"1.1\":"]);
+    // Signed again, by somebody else.
+    let archive = signatures("tool-1.1.tar.gz");
+    let (signature, key) = (signatures("tool-1.1.tar.gz.minisig"), signatures("minisign.pub"));
+    let add = ["add", "tool", "1.2", &archive, "--signature", &signature, "--key", &key];
+    site.expect(
+        &add,
+        0,
+        &["another key than before: 1.0 was signed by AAAA", "name the version 1.2"],
+    );
 }
 
 #[test]
@@ -340,6 +366,15 @@ fn the_cache_is_read_again_and_mended() {
         site.expect(&["verify"], 0, &["whole"]);
     }
     site.expect(&["fetch", "tool", "1.1"], 0, &["in the cache"]);
+    // Half of a download is continued; if that half is wrong, it begins anew.
+    let partial = site.path(".cache/provision/artifacts/partial").join(&digest);
+    for half in [bytes[..50].to_vec(), vec![0; 50]] {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::write(&partial, half).unwrap();
+        site.expect(&["fetch"], 0, &["tool 1.1: fetched"]);
+        site.expect(&["verify"], 0, &["whole"]);
+        assert!(!partial.exists());
+    }
     site.expect(&["fetch", "tool", "9"], 3, &["the lock has no tool 9", "it has tool 1.1"]);
     // Upstream has something else now, of the same length and of another one.
     std::fs::remove_file(&path).unwrap();
@@ -385,6 +420,27 @@ fn a_wanted_release_needs_an_entry() {
     site.expect(&["verify"], 3, &["names no artifacts", "artifacts add"]);
     site.expect(&["add", "tool", "1.0", "one.tar.gz"], 0, &[]);
     site.expect(&["verify"], 7, &["tool 1.1 is wanted and has no entry"]);
+}
+
+#[test]
+fn a_lock_may_be_any_file() {
+    let site = Site::new();
+    std::fs::write(site.path("one.tar.gz"), archive("tool-1.1", "a")).unwrap();
+    // Encrypted files are not looked into, and need no password.
+    site.write("inventory/group_vars/all/secrets.yml", "$ANSIBLE_VAULT;1.1;AES256\n6161\n");
+    site.expect(&["add", "tool", "1.1", "one.tar.gz"], 0, &[]);
+    let lock = ["--lock", "other/lock.yml", "--cache", "other/cache"];
+    let with = |words: &[&'static str]| [words, &lock].concat();
+    site.expect(&with(&["add", "tool", "1.1", "one.tar.gz"]), 0, &["other/lock.yml:"]);
+    site.expect(&with(&["fetch"]), 0, &["in the cache"]);
+    assert!(site.path("other/cache/sha256").is_dir());
+    // What the inventory wants stands in files that can't be opened.
+    site.expect(&with(&["verify"]), 3, &["secrets.yml", "vault"]);
+    std::fs::remove_file(site.path("inventory/group_vars/all/secrets.yml")).unwrap();
+    site.expect(&with(&["verify"]), 0, &["whole"]);
+    // A host may want another release than all.
+    site.write("inventory/host_vars/h1.yml", "releases: {tool: \"2.0\"}\n");
+    site.expect(&with(&["verify"]), 7, &["tool 2.0 is wanted and has no entry"]);
 }
 
 #[test]

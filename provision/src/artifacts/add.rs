@@ -3,7 +3,7 @@
 //! Nothing is written before the archive is here, is what upstream says it is, and can be a release.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_artifacts::archive::{self, Contents};
@@ -11,34 +11,20 @@ use provision_artifacts::cache::{Cache, Partial};
 use provision_artifacts::digests::{self, Digests};
 use provision_artifacts::download::{DownloadError, Downloader, Wanted};
 use provision_artifacts::lock::{self, Entry, Lock};
-use provision_artifacts::published::{self, Algorithm, NotPublished};
-use provision_artifacts::signature::{self, SignatureError, Verified};
 use sha2::{Digest, Sha256};
 use similar::{ChangeTag, TextDiff};
 
 use super::arguments::Add;
 use super::fetch::{Bar, downloader};
+use super::upstream::{self, Said, Upstream, check_published, check_signature, refused};
 use super::{Failure, place, size};
 use crate::exit::Exit;
 use crate::paint::{self, BAD, FAINT, GOOD, styled};
 
-/// Largest signature or list of digests, in bytes.
-const SMALL_LIMIT_BYTES: u64 = 4 << 20;
-
 /// Where the archive comes from.
-enum Source {
+pub enum Source {
     Url(String),
     File(PathBuf),
-}
-
-/// What upstream says of it.
-#[derive(Default)]
-struct Said {
-    /// How it was proved, for people.
-    proofs: Vec<String>,
-    /// Lists of digests that upstream may have signed instead of the archive.
-    lists: Vec<Vec<u8>>,
-    signature: Option<Verified>,
 }
 
 /// Adds an entry.
@@ -51,10 +37,11 @@ pub fn add(arguments: &Add) -> Result<(), Failure> {
     let cache = super::cache(&arguments.place)?;
     let downloader = downloader()?;
     check_signed_before(arguments, &located.lock)?;
+    let upstream = upstream::ask(&source, arguments, &downloader)?;
 
     let partial = bring(&source, arguments, &cache, &downloader)?;
     let found = digests::of_file(partial.path()).map_err(|error| unusable_cache(&error))?;
-    match examine(&source, arguments, &located.lock, &partial, &found, &downloader) {
+    match examine(&source, arguments, &located.lock, &partial, &found, &upstream) {
         Ok((entry, said)) => {
             cache.keep(partial, &found.sha256).map_err(|error| unusable_cache(&error))?;
             tell_about(arguments, &entry, &said);
@@ -163,21 +150,6 @@ fn bring(
     }
 }
 
-fn refused(what: &str, error: &DownloadError) -> Failure {
-    let failure = Failure::artifact(format!("{what}: {error}"));
-    match error {
-        DownloadError::TooLarge { .. } => failure.hint("--max-size MIB allows more"),
-        DownloadError::Status { status: 404, .. } => {
-            failure.hint("look at the address in a browser; upstreams move old releases")
-        }
-        DownloadError::Connection(_) => failure.hint("again, it goes on where it stopped"),
-        DownloadError::Disk(_) => Failure { exit: Exit::Environment, ..failure },
-        DownloadError::Status { .. } | DownloadError::Size { .. } | DownloadError::Refused(_) => {
-            failure
-        }
-    }
-}
-
 /// Everything that must hold before there is an entry.
 fn examine(
     source: &Source,
@@ -185,11 +157,11 @@ fn examine(
     lock: &Lock,
     partial: &Partial,
     found: &Digests,
-    downloader: &Downloader,
+    upstream: &Upstream,
 ) -> Result<(Entry, Said), Failure> {
     let mut said = Said::default();
-    check_published(source, arguments, found, downloader, &mut said)?;
-    check_signature(arguments, partial, downloader, &mut said)?;
+    check_published(arguments, found, upstream, &mut said)?;
+    check_signature(partial, upstream, &mut said)?;
     let contents = archive::inspect(partial.path()).map_err(|error| {
         Failure::artifact(format!("{} can't be a release: {error}", arguments.source))
             .hint("an archive of a release is a tar with one folder, and nothing leads out of it")
@@ -215,145 +187,6 @@ fn entry(source: &Source, found: &Digests, contents: Contents, said: &Said) -> E
         root: contents.root,
         signature: said.signature.as_ref().map(|verified| verified.signer.clone()),
         added: Some(rfc3339(seconds)),
-    }
-}
-
-/// A file, or what an address has.
-fn small(given: &str, downloader: &Downloader) -> Result<Vec<u8>, Failure> {
-    if given.contains("://") {
-        lock::check_url(given).map_err(|message| Failure::new(Exit::Usage, message))?;
-        return downloader.small(given, SMALL_LIMIT_BYTES).map_err(|error| refused(given, &error));
-    }
-    let failed = |error: std::io::Error| {
-        Failure::new(Exit::InvalidInput, format!("failed to read {given}: {error}"))
-    };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(given).map_err(failed)?;
-    file.take(SMALL_LIMIT_BYTES).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
-}
-
-fn check_published(
-    source: &Source,
-    arguments: &Add,
-    found: &Digests,
-    downloader: &Downloader,
-    said: &mut Said,
-) -> Result<(), Failure> {
-    let both = [
-        (Algorithm::Sha256, &arguments.sha256, &found.sha256),
-        (Algorithm::Sha512, &arguments.sha512, &found.sha512),
-    ];
-    for (algorithm, given, found) in both {
-        let Some(given) = given else { continue };
-        let (expected, place) = match published::digest(given, algorithm) {
-            Some(digest) => (digest, "the command line".to_owned()),
-            None => {
-                let bytes = small(given, downloader)?;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let digest = published::find(&text, file_name(source), algorithm)
-                    .map_err(|error| not_published(given, &error))?;
-                said.lists.push(bytes);
-                (digest, given.clone())
-            }
-        };
-        if expected != *found {
-            let name = algorithm.name();
-            let message = format!(
-                "{} is not what upstream published: its {name} is\n  {found}\nand {place} says\n  \
-                 {expected}",
-                arguments.source
-            );
-            return Err(
-                Failure::artifact(message).hint("nothing was kept; ask upstream before you go on")
-            );
-        }
-        said.proofs.push(format!("{} as {place} says", algorithm.name()));
-    }
-    Ok(())
-}
-
-fn not_published(given: &str, error: &NotPublished) -> Failure {
-    let failure = Failure::artifact(format!("{given} can't be used: {error}"));
-    match error {
-        NotPublished::OtherFiles { known, .. } => {
-            let names: Vec<&str> = known.iter().take(5).map(String::as_str).collect();
-            failure.hint(format!("it has digests of {}", names.join(", ")))
-        }
-        NotPublished::Ambiguous { .. } | NotPublished::Nothing { .. } => failure,
-    }
-}
-
-/// The last part of the address, without a query.
-fn file_name(source: &Source) -> &str {
-    match source {
-        Source::Url(url) => {
-            let path = url.split(['?', '#']).next().unwrap_or(url);
-            path.rsplit('/').next().unwrap_or(path)
-        }
-        Source::File(path) => path.file_name().and_then(|name| name.to_str()).unwrap_or_default(),
-    }
-}
-
-fn check_signature(
-    arguments: &Add,
-    partial: &Partial,
-    downloader: &Downloader,
-    said: &mut Said,
-) -> Result<(), Failure> {
-    let (Some(given), Some(key)) = (&arguments.signature, &arguments.key) else { return Ok(()) };
-    let keys = signature::read_keys(key).map_err(|error| {
-        Failure::new(Exit::InvalidInput, format!("failed to read {}: {error}", key.display()))
-    })?;
-    let bytes = small(given, downloader)?;
-    let mut outcome = signature::verify(&bytes, &keys, partial.path());
-    let mut what = "the archive";
-    if matches!(outcome, Err(SignatureError::Bad)) {
-        // Some upstreams sign the list of digests; a digest in it was compared already.
-        for list in &said.lists {
-            let of_list = verify_bytes(&bytes, &keys, list);
-            if of_list.is_ok() {
-                (outcome, what) = (of_list, "the list of digests");
-                break;
-            }
-        }
-    }
-    let verified = outcome.map_err(|error| bad_signature(given, key, &error))?;
-    let name = if verified.name.is_empty() { "?" } else { &verified.name };
-    let signer = &verified.signer;
-    said.proofs.push(format!("{} signature of {what} by {} ({name})", signer.kind, signer.key));
-    if let Some(warning) = &verified.warning {
-        paint::warning(None, warning);
-    }
-    said.signature = Some(verified);
-    Ok(())
-}
-
-fn verify_bytes(signature: &[u8], keys: &[u8], bytes: &[u8]) -> Result<Verified, SignatureError> {
-    let folder = tempfile::tempdir()?;
-    let path = folder.path().join("list");
-    std::fs::write(&path, bytes)?;
-    signature::verify(signature, keys, &path)
-}
-
-fn bad_signature(given: &str, key: &Path, error: &SignatureError) -> Failure {
-    let mut message = format!("{given}: {error}");
-    if let SignatureError::Io(cause) = error {
-        message = format!("{given}: failed to check it: {cause}");
-    }
-    let failure = Failure::artifact(message);
-    match error {
-        SignatureError::NoGpgv => Failure { exit: Exit::Environment, ..failure }.hint(
-            "install it (Debian: apt install gpgv), or give --sha512 from a source you trust",
-        ),
-        SignatureError::OtherKey { .. } => failure.hint(format!(
-            "find out whose key it is; if it is upstream's, put it into {}",
-            key.display()
-        )),
-        SignatureError::Bad => failure.hint("nothing was kept; ask upstream before you go on"),
-        SignatureError::Unknown => failure
-            .hint("a detached signature is wanted: .asc or .sig (OpenPGP), .minisig (minisign)"),
-        _ => failure,
     }
 }
 

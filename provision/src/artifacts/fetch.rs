@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::IsTerminal;
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use provision_artifacts::cache::{Cache, Look};
 use provision_artifacts::download::{Downloader, Wanted};
@@ -21,6 +21,9 @@ pub const LIMIT_BYTES: u64 = 8 << 30;
 
 /// Downloads at a time, at most: servers of upstreams refuse more from one address.
 const PARALLEL_LIMIT: usize = 16;
+
+/// Pieces come faster than anybody reads.
+const REDRAW: Duration = Duration::from_millis(100);
 
 /// A client, or why there is none.
 pub fn downloader() -> Result<Downloader, Failure> {
@@ -141,20 +144,30 @@ impl Job<'_> {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             state.bar.advance(name, there, total);
         };
-        let fetched = self.downloader.fetch(&wanted, &mut partial, &mut progress);
-        if let Err(error) = fetched {
-            partial.leave();
-            return Err(format!("{url}: {error}"));
-        }
-        let (found, bytes) = digests::sha256_of_file(partial.path()).map_err(unreadable)?;
-        if found != entry.sha256 {
-            partial.discard();
-            return Err(format!(
-                "{url} has another archive than the lock says: its digest is {found}, and not {}; \
-                 nothing of it was kept",
-                entry.sha256
-            ));
-        }
+        let mut continued = partial.length().map_err(unreadable)? > 0;
+        let bytes = loop {
+            let fetched = self.downloader.fetch(&wanted, &mut partial, &mut progress);
+            if let Err(error) = fetched {
+                partial.leave();
+                return Err(format!("{url}: {error}"));
+            }
+            let (found, bytes) = digests::sha256_of_file(partial.path()).map_err(unreadable)?;
+            if found == entry.sha256 {
+                break bytes;
+            }
+            if !continued {
+                partial.discard();
+                return Err(format!(
+                    "{url} has another archive than the lock says: its digest is {found}, and not \
+                     {}; nothing of it was kept",
+                    entry.sha256
+                ));
+            }
+            // What was there from an earlier run may be what is wrong, for instance after a loss
+            // of power.
+            continued = false;
+            partial.restart(None).map_err(unreadable)?;
+        };
         self.cache.keep(partial, &entry.sha256).map_err(unreadable)?;
         let seconds = start.elapsed().as_secs_f64();
         Ok(format!("{} {} in {seconds:.1} s", styled(GOOD, "fetched"), size(bytes)))
@@ -165,6 +178,7 @@ impl Job<'_> {
 pub struct Bar {
     live: Option<Live>,
     since: Instant,
+    drawn: Option<Instant>,
     /// Name, bytes that are there, bytes that there will be.
     going: Vec<(String, u64, Option<u64>)>,
 }
@@ -172,7 +186,7 @@ pub struct Bar {
 impl Default for Bar {
     fn default() -> Self {
         let live = std::io::stderr().is_terminal().then(Live::start);
-        Bar { live, since: Instant::now(), going: Vec::new() }
+        Bar { live, since: Instant::now(), drawn: None, going: Vec::new() }
     }
 }
 
@@ -183,7 +197,9 @@ impl Bar {
             Some(known) => *known = (name.to_owned(), there, total),
             None => self.going.push((name.to_owned(), there, total)),
         }
-        self.draw();
+        if self.drawn.is_none_or(|drawn| drawn.elapsed() >= REDRAW) {
+            self.draw();
+        }
     }
 
     /// A download is over.
@@ -202,6 +218,7 @@ impl Bar {
             None => format!("{name} {}", size(*there)),
         };
         let parts: Vec<String> = self.going.iter().map(part).collect();
+        self.drawn = Some(Instant::now());
         live.show(&parts.join(", "), self.since);
     }
 }

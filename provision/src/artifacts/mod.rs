@@ -6,6 +6,7 @@ mod add;
 mod fetch;
 mod place;
 mod show;
+mod upstream;
 
 use provision_artifacts::cache::Cache;
 

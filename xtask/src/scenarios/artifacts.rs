@@ -191,7 +191,7 @@ fn from_a_mirror(site: &Site<'_>, artifact: &Artifact, older: &Artifact) -> Resu
     write()?;
     let served = folder.join("sha256").join(&artifact.sha256);
     let url = serve(&folder, site.stage)?;
-    let setting = format!("artifact_mirror={url}");
+    let setting = format!("artifact_mirror={url}/");
     let from_mirror = ["-e", setting.as_str()];
     site.on_hosts(FORGET)?;
     let genuine = fs::read(&served).doing(|| "read the mirror".to_owned())?;
