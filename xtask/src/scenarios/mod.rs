@@ -4,6 +4,7 @@
 //! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
 //! next.
 
+mod consul;
 mod faults;
 mod login;
 mod normal;
@@ -101,6 +102,7 @@ const ALL: &[Scenario] = &[
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
+    short("consul-inventory", "hosts from Consul, also while it is down", consul::inventory),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
