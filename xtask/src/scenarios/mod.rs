@@ -5,6 +5,7 @@
 //! next.
 
 mod artifacts;
+mod catalog;
 mod consul;
 mod docker;
 mod faults;
@@ -123,6 +124,7 @@ const ALL: &[Scenario] = &[
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
+    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use consul::{
-    Answer, Consistency, ConsulError, Head, KvPair, Options, RawAnswer, Request, Subject, decode,
+    Answer, ConsulError, Head, KvPair, Options, RawAnswer, Request, Subject, Watch, decode,
+    request_timeout_ms,
 };
 use serde::de::DeserializeOwned;
 use ureq::Agent;
@@ -99,7 +100,6 @@ impl Client {
             .max_redirects(0)
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.timeout)))
-            .timeout_global(Some(settings.timeout))
             .user_agent("corral")
             .build();
         Ok(Client { agent: config.new_agent(), settings, first: AtomicUsize::new(0) })
@@ -140,36 +140,59 @@ impl Client {
     where
         T: DeserializeOwned + Default,
     {
-        let options = self.options();
-        self.ask_with(&Request::new(subject, &options), options.consistency)
+        self.ask_with(subject, &self.options(), self.settings.timeout)
+    }
+
+    /// Waits until there is something newer than what `watch` has seen, at most about `wait_ms`; whether
+    /// the answer may be new. The first call answers at once. `random` spreads the waits of several
+    /// clients.
+    ///
+    /// # Errors
+    /// When nobody answers, or the answer is a refusal; the watch stays where it was.
+    pub fn await_change<T>(
+        &self,
+        subject: Subject,
+        watch: &mut Watch,
+        wait_ms: u64,
+        random: u64,
+    ) -> Result<(Answer<T>, bool), ClientError>
+    where
+        T: DeserializeOwned + Default,
+    {
+        let index = watch.index();
+        let wait_ms = index.map(|_| Watch::wait_ms(wait_ms, random));
+        let options = Options { index, wait_ms, ..self.options() };
+        let longest = Duration::from_millis(request_timeout_ms(wait_ms.unwrap_or(0)));
+        let answer = self.ask_with(subject, &options, longest.max(self.settings.timeout))?;
+        let is_new = watch.take(answer.head.index);
+        Ok((answer, is_new))
     }
 
     /// Asks one endpoint after the other, the last one that answered first.
-    ///
-    /// # Errors
-    /// When nobody answers, or the answer is a refusal.
-    pub fn ask_with<T>(
+    fn ask_with<T>(
         &self,
-        request: &Request,
-        consistency: Consistency,
+        subject: Subject,
+        options: &Options,
+        timeout: Duration,
     ) -> Result<Answer<T>, ClientError>
     where
         T: DeserializeOwned + Default,
     {
+        let request = Request::new(subject, options);
         let count = self.settings.endpoints.len();
         let first = self.first.load(Ordering::Relaxed);
         let mut attempts = Vec::new();
         let mut refusal = None;
         for number in (0..count).map(|step| (first + step) % count) {
             let Some(endpoint) = self.settings.endpoints.get(number) else { continue };
-            let raw = match self.fetch(endpoint, &request.target) {
+            let raw = match self.fetch(endpoint, &request.target, timeout) {
                 Ok(raw) => raw,
                 Err(reason) => {
                     attempts.push(Attempt { endpoint: endpoint.to_string(), reason });
                     continue;
                 }
             };
-            match decode(&request.subject, consistency, &raw) {
+            match decode(&request.subject, options.consistency, &raw) {
                 Ok(answer) => {
                     self.first.store(number, Ordering::Relaxed);
                     return Ok(answer);
@@ -181,8 +204,14 @@ impl Client {
         Err(refusal.map_or(ClientError::Unreachable(attempts), ClientError::Answer))
     }
 
-    fn fetch(&self, endpoint: &Endpoint, target: &str) -> Result<RawAnswer, String> {
-        let mut request = self.agent.get(format!("{endpoint}{target}"));
+    fn fetch(
+        &self,
+        endpoint: &Endpoint,
+        target: &str,
+        timeout: Duration,
+    ) -> Result<RawAnswer, String> {
+        let request = self.agent.get(format!("{endpoint}{target}"));
+        let mut request = request.config().timeout_global(Some(timeout)).build();
         if let Some(token) = &self.settings.token {
             request = request.header("X-Consul-Token", token.expose());
         }

@@ -5,7 +5,7 @@ mod fake;
 
 use std::time::Duration;
 
-use consul::{Answer, Consistency, Node, Subject};
+use consul::{Answer, Consistency, Node, Subject, Watch};
 use consul_client::{Client, ClientError, Endpoint, Settings, TlsFiles, Token};
 use fake::{Asked, Fake, Reply, closed};
 
@@ -72,6 +72,38 @@ fn a_refusal_is_final_and_an_outage_is_not() {
     );
     let leaderless = Fake::new(|_| Reply::status(500, "No cluster leader"));
     assert!(nodes(&client(&[leaderless.url()])).unwrap_err().is_outage());
+}
+
+#[test]
+fn a_watcher_asks_for_what_is_newer_and_begins_anew_when_time_runs_back() {
+    let indices = std::sync::Mutex::new(vec![3, 7, 7, 9].into_iter());
+    let consul = Fake::new(move |_| {
+        let index = indices.lock().unwrap().next().unwrap_or(1);
+        // Longer than an ordinary answer may take.
+        let delay = Duration::from_millis(if index == 7 { 900 } else { 0 });
+        let headers = vec![("X-Consul-Index", index.to_string())];
+        Reply { headers, delay, ..Reply::ok(NODES) }
+    });
+    let client = client(&[consul.url()]);
+    let mut watch = Watch::default();
+    let mut news = Vec::new();
+    for _ in 0..5 {
+        let (answer, is_new) =
+            client.await_change::<Vec<Node>>(Subject::Nodes, &mut watch, 8_000, 0).unwrap();
+        assert_eq!(answer.value.len(), 1);
+        news.push(is_new);
+    }
+    assert_eq!(news, [true, true, false, true, true]);
+    assert_eq!(watch.index(), None);
+    let asked: Vec<String> = consul.asked().into_iter().map(|asked| asked.target).collect();
+    let expected = [
+        "",
+        "?index=3&wait=8000ms",
+        "?index=7&wait=8000ms",
+        "?index=7&wait=8000ms",
+        "?index=9&wait=8000ms",
+    ];
+    assert_eq!(asked, expected.map(|query| format!("/v1/catalog/nodes{query}")));
 }
 
 #[test]
