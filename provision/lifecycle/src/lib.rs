@@ -19,6 +19,7 @@
 //! `tests/simulation.rs` runs random fault schedules against it, `tests/agreement.rs` compares it
 //! with a checker that is written another way, on all states of small clusters.
 
+mod agent;
 mod decide;
 mod definition;
 mod forecast;
@@ -29,6 +30,7 @@ mod state;
 mod transition;
 mod version;
 
+pub use agent::{Change, Description, classify};
 pub use decide::{Decision, Step, next_step};
 pub use definition::{
     DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
@@ -39,7 +41,8 @@ pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};
 pub use state::{
-    Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Reach, Role, Rules,
+    Clients, Duty, Files, Goal, Hold, Member, Objection, Observed, Options, Process, Purpose,
+    Reach, Role, Rules,
 };
 pub use transition::{Containers, Pattern, Transition, Verdict, judge};
 pub use version::{BadVersion, Version};

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::Clients;
 use crate::version::Version;
 
 /// Why a member is taken now.
@@ -102,6 +103,15 @@ pub enum Reason {
         /// How many ran before.
         of: usize,
     },
+    /// Who depended on the cluster before does no more.
+    ClientsMissing {
+        /// Who says so.
+        leader: String,
+        /// Who does.
+        now: Clients,
+        /// Who did.
+        before: Clients,
+    },
     /// As many hosts as allowed are away.
     Batch {
         /// Who.
@@ -142,6 +152,14 @@ impl fmt::Display for Reason {
             Reason::ContainersLost { member, lost, of } => {
                 write!(f, "{lost} of {of} containers that ran on {member} run no more")
             }
+            Reason::ClientsMissing { leader, now, before } => {
+                let (agents, frameworks) = (now.agents, now.frameworks);
+                write!(
+                    f,
+                    "{leader} has {agents} of {} agents and {frameworks} of {} frameworks back",
+                    before.agents, before.frameworks
+                )
+            }
             Reason::Batch { members } => {
                 write!(f, "as many hosts are away as may be: {}", members.join(", "))
             }
@@ -179,6 +197,13 @@ pub enum Stop {
         from: Version,
         /// What it should get.
         to: Version,
+    },
+    /// A member must not be restarted as things are.
+    Objection {
+        /// Member.
+        member: String,
+        /// Why.
+        because: String,
     },
     /// A cluster of one or two has no quorum while one is away.
     TooFewMembers {
@@ -243,6 +268,9 @@ impl fmt::Display for Stop {
             Stop::ContainersRun { member, count, from, to } => {
                 let noun = if *count == 1 { "container runs" } else { "containers run" };
                 write!(f, "{count} {noun} on {member}; from {from} to {to} none is kept")
+            }
+            Stop::Objection { member, because } => {
+                write!(f, "{member} must not be restarted: {because}")
             }
             Stop::TooFewMembers { voters } => {
                 let noun = if *voters == 1 { "member" } else { "members" };

@@ -80,6 +80,33 @@ pub enum Files {
     Unknown,
 }
 
+/// What keeps a member from an older release: it would not start with what is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The first minor version that can start with it.
+    pub since: (u64, u64),
+    /// What it is, and how to get rid of it.
+    pub because: String,
+}
+
+/// Why a member must not be restarted as things are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objection {
+    /// What would happen, and what to do.
+    pub because: String,
+    /// Whether the operator may want it nevertheless: an outage, but one that ends.
+    pub may_be_accepted: bool,
+}
+
+/// Who depends on a cluster, as its leader says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Agents that are registered and active.
+    pub agents: u64,
+    /// Frameworks that are.
+    pub frameworks: u64,
+}
+
 /// One member as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -109,6 +136,15 @@ pub struct Member {
     pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
+    /// Of a leader: who depends on it.
+    #[serde(default)]
+    pub clients: Option<Clients>,
+    /// What keeps it from older releases.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// Why it must not be restarted as things are.
+    #[serde(default)]
+    pub objections: Vec<Objection>,
 }
 
 impl Member {
@@ -138,6 +174,9 @@ impl Member {
             in_sync: None,
             containers: Vec::new(),
             problem: None,
+            clients: None,
+            holds: Vec::new(),
+            objections: Vec::new(),
         }
     }
 
@@ -248,7 +287,7 @@ pub struct Options {
     pub pause_after: Option<u32>,
     /// How many members without a vote may be away at a time.
     pub max_unavailable: u32,
-    /// Go on although a cluster of one or two members has no quorum meanwhile.
+    /// Go on although a cluster of one or two members has no quorum meanwhile, or tasks end.
     pub accept_outage: bool,
 }
 

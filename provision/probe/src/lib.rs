@@ -8,6 +8,8 @@
 mod answers;
 mod consul;
 mod docker;
+mod mesos_agent;
+mod mesos_master;
 mod questions;
 mod unit;
 mod zookeeper;
@@ -15,7 +17,9 @@ mod zookeeper;
 pub use answers::Answers;
 pub use questions::questions;
 
-use provision_lifecycle::{Definition, Duty, Files, Format, Member, Process, Role, Version};
+use provision_lifecycle::{
+    Clients, Definition, Duty, Files, Format, Hold, Member, Objection, Process, Role, Version,
+};
 
 /// What the process itself says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,6 +32,9 @@ struct Said {
     in_sync: Option<u32>,
     containers: Vec<String>,
     problem: Option<String>,
+    clients: Option<Clients>,
+    holds: Vec<Hold>,
+    objections: Vec<Objection>,
 }
 
 /// A member from its answers.
@@ -38,6 +45,8 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
         Format::UnitCommand => unit::read(answers),
+        Format::MesosMaster => mesos_master::read(answers),
+        Format::MesosAgent => mesos_agent::read(answers),
     };
     let process = match (said.role, said.answers) {
         (Some(role), _) => Process::Serving(role),
@@ -60,6 +69,9 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         in_sync: said.in_sync,
         containers: said.containers,
         problem: said.problem.map(|text| line(&text)),
+        clients: said.clients,
+        holds: said.holds,
+        objections: said.objections,
         ..Member::blank(name, duty)
     }
 }

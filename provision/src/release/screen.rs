@@ -119,7 +119,7 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
         Stop::WaitedTooLong { .. } | Stop::NotTaking { .. } | Stop::NotFormed => {
             "look at the member's own log, then run it again".to_owned()
         }
-        Stop::UnknownMember { .. } => return None,
+        Stop::UnknownMember { .. } | Stop::Objection { .. } => return None,
     })
 }
 

@@ -258,10 +258,7 @@ impl Cluster {
                 process: seen.process,
                 files: if seen.fresh { Files::Current } else { Files::Changed },
                 has_data: Some(seen.has_data),
-                position: None,
-                in_sync: None,
-                containers: Vec::new(),
-                problem: None,
+                ..Member::blank("", Duty::Voter)
             }
         });
         Observed { members: members.collect() }
