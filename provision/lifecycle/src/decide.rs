@@ -407,7 +407,11 @@ impl Picture<'_> {
         let (away, well): (Vec<&Member>, Vec<&Member>) =
             next.iter().partition(|member| is_away(member));
         let room = limit.saturating_sub(others_away.len());
-        let chosen: Vec<&Member> = away.into_iter().chain(well).take(room).collect();
+        // A batch stays within one rack: then it takes away no more than a rack that fails does.
+        let mut ordered = away.into_iter().chain(well).peekable();
+        let rack = ordered.peek().and_then(|first| first.rack.clone());
+        let is_near = |member: &&Member| member.rack == rack;
+        let chosen: Vec<&Member> = ordered.filter(is_near).take(room).collect();
         let Some(first) = chosen.first() else {
             let members = others_away.iter().map(|member| member.name.clone()).collect();
             return Err(Reason::Batch { members });

@@ -136,6 +136,9 @@ pub struct Member {
     pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
+    /// The rack or zone that it would fail with.
+    #[serde(default)]
+    pub rack: Option<String>,
     /// Of a leader: who depends on it.
     #[serde(default)]
     pub clients: Option<Clients>,
@@ -174,6 +177,7 @@ impl Member {
             in_sync: None,
             containers: Vec::new(),
             problem: None,
+            rack: None,
             clients: None,
             holds: Vec::new(),
             objections: Vec::new(),

@@ -69,6 +69,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         in_sync: said.in_sync,
         containers: said.containers,
         problem: said.problem.map(|text| line(&text)),
+        rack: answers.wanted(questions::WANTED, "rack").filter(|rack| !rack.is_empty()),
         clients: said.clients,
         holds: said.holds,
         objections: said.objections,

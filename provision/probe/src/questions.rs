@@ -43,6 +43,9 @@ pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'stat
     let command = &definition.probe.started_with_current_files;
     asked.push((FILES, json!({"command": {"argv": command}})));
     asked.extend(of_format(definition, duty));
+    if !definition.probe.wanted.is_empty() {
+        asked.push((WANTED, json!({"debug": {"msg": definition.probe.wanted}})));
+    }
     let names = asked.iter().map(|(name, _)| *name).collect();
     let tasks = asked.into_iter().map(|(name, task)| finished(name, task)).collect();
     (tasks, names)
@@ -92,7 +95,6 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
                 (FLAGS, ask("flags")),
                 (AGENTS, ask("master/slaves")),
                 (QUOTA, ask("master/quota")),
-                (WANTED, json!({"debug": {"msg": probe.wanted}})),
             ]
         }
         Format::MesosAgent => {
@@ -102,7 +104,6 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
                 (STATE, ask("state")),
                 (METRICS, ask("metrics/snapshot")),
                 (RUNNING, json!({"command": {"argv": ["cat", running]}})),
-                (WANTED, json!({"debug": {"msg": probe.wanted}})),
             ]
         }
         Format::UnitCommand => {
