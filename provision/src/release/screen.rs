@@ -134,7 +134,7 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
             "add others first, or if that is meant: --accept-outage".to_owned()
         }
         Stop::ContainersLeft { .. } => "move them away, or stop them with --drain".to_owned(),
-        Stop::UnknownMember { .. } => return None,
+        Stop::UnknownMember { .. } | Stop::Objection { .. } => return None,
     })
 }
 

@@ -161,7 +161,9 @@ impl Releases {
         hosts: &[String],
         variables: Layer,
     ) -> BTreeMap<String, HostEnd> {
-        let Some(play) = self.plays.get(plays::number_of(component, kind)).cloned() else {
+        let number = self.components.get(component).map(|found| found.number);
+        let number = number.map(|number| plays::number_of(number, kind));
+        let Some(play) = number.and_then(|number| self.plays.get(number)).cloned() else {
             return BTreeMap::new();
         };
         // A restart that is still due belongs to the step that takes this member alone: whoever
