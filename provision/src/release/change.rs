@@ -518,7 +518,7 @@ impl Change {
                 say!(
                     "{} in {time}: {}",
                     styled(GOOD, "done"),
-                    view::done(component, &self.request.goal)
+                    view::done(component, &self.request.goal, self.observed.voters() > 0)
                 );
             }
             match self.request.goal.purpose {

@@ -212,13 +212,15 @@ pub fn nothing_to_do(purpose: Purpose) -> &'static str {
 }
 
 /// What is reached.
-pub fn done(component: &str, goal: &Goal) -> String {
+pub fn done(component: &str, goal: &Goal, is_cluster: bool) -> String {
     let members = names(&goal.members);
     let verb = if goal.members.len() == 1 { "belongs" } else { "belong" };
     match goal.purpose {
-        Purpose::Join => format!("{members} {verb} to {component} {}", goal.version),
+        Purpose::Join if is_cluster => {
+            format!("{members} {verb} to {component} {}", goal.version)
+        }
         Purpose::Leave => format!("{component} is gone from {members}"),
-        Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
+        Purpose::Join | Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
             format!("{component} {} on {members}", goal.version)
         }
     }
