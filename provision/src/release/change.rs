@@ -532,6 +532,8 @@ impl Change {
                         .collect();
                     let hosts = &self.request.goal.members;
                     say!("{}", members::advice(&self.request.inventories, &groups, hosts));
+                    let observed = self.releases.observe(ONE).await;
+                    members::warn_of_the_unseen(component, &observed, hosts);
                 }
                 Purpose::Restart | Purpose::Join | Purpose::Leave => {}
             }
