@@ -275,6 +275,13 @@ impl Picture<'_> {
     fn leave_one(&self, member: &Member) -> Result<Decision, Reason> {
         if member.is_outside {
             self.all_know_but(Some(member))?;
+            let says_goodbye = self.rules.members.leaves == Leaves::ByItself
+                && member.role().is_some()
+                && self.progress.asked(&member.name) == 0;
+            if says_goodbye {
+                let name = member.name.clone();
+                return Ok(Decision::Run(Step::Leave { member: name.clone(), via: name }));
+            }
             return self.retire(member);
         }
         self.all_know()?;

@@ -90,6 +90,31 @@ fn a_host_joins_in_three_steps() {
 }
 
 #[test]
+fn where_votes_come_by_themselves_nobody_asks() {
+    let mut itself = rules(Kind::Quorum, false);
+    itself.members = MemberRules::default();
+    let decide =
+        |observed: &Observed, goal: &Goal| forecast(&itself, goal, &Options::default(), observed);
+    let mut observed = cluster(3);
+    let join = goal(Purpose::Join, &["new"]);
+    let new = names(&["new"]);
+    let (steps, end) = decide(&observed, &join);
+    assert_eq!(steps, [Step::Stage { members: new.clone() }, Step::Install { members: new }]);
+    assert_eq!(end, Decision::Done);
+    // It runs already, and its vote is on the way; or it goes before it has come.
+    let roster = observed.members[0].roster.clone();
+    observed.members[3] = Member { roster, ..running("new", Duty::Voter, Role::Observer) };
+    let observed = observed.with_known_members();
+    assert_eq!(decide(&observed, &join), (vec![], Decision::Done));
+    let name = || "new".to_owned();
+    let (steps, _) = decide(&observed, &goal(Purpose::Leave, &["new"]));
+    assert_eq!(
+        steps,
+        [Step::Leave { member: name(), via: name() }, Step::Retire { member: name() }]
+    );
+}
+
+#[test]
 fn followers_leave_first_and_the_leader_last() {
     let leaving = goal(Purpose::Leave, &["m0", "m3"]);
     let (steps, end) = ask(&cluster(5), &leaving, Options::default());

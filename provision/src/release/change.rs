@@ -415,7 +415,7 @@ impl Change {
         let (goal, observed) = (&self.request.goal, &self.observed);
         say!("{}", view::heading(&self.request.component, goal, observed));
         if steps.is_empty() {
-            say!("{}", view::nothing_to_do(goal.purpose));
+            say!("{}", view::nothing_to_do(goal, observed));
             return;
         }
         say!("{}", view::plan(steps, goal, observed));

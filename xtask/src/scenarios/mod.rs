@@ -103,6 +103,7 @@ const ALL: &[Scenario] = &[
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
