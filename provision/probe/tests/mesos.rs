@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use provision_lifecycle::{
-    Decision, Definition, Duty, Goal, Observed, Options, Outcome, Progress, Purpose, Reason, Rules,
-    Step, Stop, Version, next_step, read_definition,
+    Decision, Definition, Duty, Goal, MemberRules, Observed, Options, Outcome, Progress, Purpose,
+    Reason, Rules, Step, Stop, Version, next_step, read_definition,
 };
 use provision_probe::{Answers, questions, read_member};
 use serde_json::{Value, json};
@@ -52,6 +52,7 @@ fn rules(definition: &Definition) -> Rules {
         settle_ms: definition.health.settle_seconds.value * 1000,
         deadline_ms: DEADLINE_MS,
         transitions: definition.transitions.iter().map(|rule| rule.value.clone()).collect(),
+        members: MemberRules::default(),
     }
 }
 

@@ -304,7 +304,8 @@ impl Begun {
     }
 
     /// Which lines of the inventory name who has left.
-    fn show_advice(&self) {
+    async fn show_advice(&mut self) {
+        let observed = self.change.observe().await;
         let (definition, request) = (&self.change.component.definition, &self.change.request);
         let groups: Vec<&str> = std::iter::once(&definition.group)
             .chain(&definition.followers)
@@ -312,6 +313,7 @@ impl Begun {
             .collect();
         let hosts = &request.goal.members;
         say!("{}", members::advice(&request.inventories, &groups, hosts));
+        members::warn_of_the_unseen(&request.component, &observed, hosts);
     }
 
     async fn conclude(&mut self, performed: &Performed) -> Exit {
@@ -321,11 +323,11 @@ impl Begun {
         let is_human = self.output == Output::Human;
         if matches!(performed.end, End::Done) {
             if is_human {
-                screen::show_done(&self.change.request, performed.duration_ms);
+                screen::show_done(&self.change, performed.duration_ms);
             }
             screen::show_wanted(&performed.wanted, is_human);
             if is_human && self.change.request.goal.purpose == Purpose::Leave {
-                self.show_advice();
+                self.show_advice().await;
             }
             return Exit::Done;
         }

@@ -125,6 +125,7 @@ const ALL: &[Scenario] = &[
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
     short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
