@@ -1,0 +1,302 @@
+//! The targets of one app in the fast engine. First come, first served: when a request joins, the
+//! beginning and the end of its work are known, so a target is no list of requests but
+//!
+//! - the times at which its instances become free, ascending (Kiefer and Wolfowitz 1955; with one
+//!   instance: Lindley's recursion), and
+//! - a ring of the times at which waiting requests begin, which is the queue: those that are past
+//!   have left it. They are dropped when somebody looks, so targets that nobody looks at cost
+//!   nothing.
+//!
+//! The beginning of a waiting request carries its class in the lowest bit. The rows can't say which
+//! classes are at work, because the time of an instance is that of the last request it will take;
+//! the one rule that asks (`counts: in_system` with `classes: apart`) is answered from counters
+//! that the engine keeps with its wheel of ends.
+
+use policy::queue::{Classes, Counts};
+use policy::{Class, Nanoseconds, Queue, Targets, Time, Waiting};
+
+/// The targets of one app.
+#[derive(Debug)]
+pub(crate) struct Line {
+    count: u32,
+    instances: usize,
+    now: u64,
+    /// When instances become free: a row of `instances` times for each target.
+    free: Vec<u64>,
+    /// When waiting requests begin, as stamps.
+    starts: Rings,
+    /// Requests of each class at each target, if a rule asks.
+    present: Vec<[u32; 2]>,
+}
+
+/// Whether the rules ask for the classes of requests at work.
+pub(crate) fn asks_for_present(rules: &Queue) -> bool {
+    rules.counts == Counts::InSystem && rules.classes == Classes::Apart
+}
+
+/// Nothing ends after this, 146 years after the beginning: a stamp has 63 bits for its time.
+const LAST: u64 = 1 << 62;
+
+/// A time with the class of a request.
+#[inline]
+const fn stamp(time: u64, class: Class) -> u64 {
+    (time << 1) | class.index() as u64
+}
+
+/// The last stamp of an instant.
+#[inline]
+const fn last_stamp(time: u64) -> u64 {
+    (time << 1) | 1
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "targets are below `count`, rows and rings are cut for it; lengths are below 2^32"
+)]
+impl Line {
+    /// Idle targets with so many instances each.
+    pub(crate) fn new(count: u32, instances: u32, rules: &Queue) -> Self {
+        let instances = instances.max(1) as usize;
+        let counted = if asks_for_present(rules) { count as usize } else { 0 };
+        Line {
+            count,
+            instances,
+            now: 0,
+            free: vec![0; count as usize * instances],
+            starts: Rings::new(count as usize),
+            present: vec![[0; 2]; counted],
+        }
+    }
+
+    /// Lets time pass: what is at or before `now` is over.
+    #[inline]
+    pub(crate) const fn pass(&mut self, now: Time) {
+        self.now = now.0;
+    }
+
+    #[inline]
+    fn row(&self, target: u32) -> &[u64] {
+        let begin = target as usize * self.instances;
+        &self.free[begin..begin + self.instances]
+    }
+
+    /// How many instances work.
+    #[inline]
+    fn running(&self, target: u32) -> u32 {
+        let row = self.row(target);
+        if row[0] > self.now {
+            return row.len() as u32;
+        }
+        (row.len() - row.partition_point(|free| *free <= self.now)) as u32
+    }
+
+    /// What the rules of the queue count for a request of this class.
+    #[inline]
+    pub(crate) fn standing(&mut self, target: u32, class: Class, rules: &Queue) -> Waiting {
+        let idle = self.row(target)[0] <= self.now;
+        if rules.bound(class) == Queue::UNLIMITED {
+            return Waiting { counted: 0, idle };
+        }
+        let ring = target as usize;
+        self.starts.drop_until(ring, last_stamp(self.now));
+        let (waiting, running) = match (rules.counts, rules.classes) {
+            // Only the sum is asked for.
+            (Counts::Waiting, Classes::Together) => ([self.starts.length(ring), 0], [0; 2]),
+            (Counts::InSystem, Classes::Together) => {
+                ([self.starts.length(ring), 0], [self.running(target), 0])
+            }
+            (Counts::Waiting, Classes::Apart) => (self.starts.by_class(ring), [0; 2]),
+            // Likewise.
+            (Counts::InSystem, Classes::Apart) => (self.present[ring], [0; 2]),
+        };
+        Waiting { counted: rules.counted(class, waiting, running), idle }
+    }
+
+    /// Takes a request in: when its work begins and ends.
+    #[inline]
+    pub(crate) fn join(&mut self, target: u32, class: Class, service: Nanoseconds) -> (Time, Time) {
+        let begin = target as usize * self.instances;
+        let row = &mut self.free[begin..begin + self.instances];
+        let start = row[0].max(self.now);
+        let end = start.saturating_add(service.0).min(LAST);
+        replace_first(row, end);
+        if start > self.now {
+            self.starts.push(target as usize, stamp(start, class));
+        }
+        if let Some(present) = self.present.get_mut(target as usize) {
+            present[class.index()] += 1;
+        }
+        (Time(start), Time(end))
+    }
+
+    /// A request of this class has left; to be told only if [`asks_for_present`].
+    #[inline]
+    pub(crate) fn leave(&mut self, target: u32, class: Class) {
+        if let Some(present) = self.present.get_mut(target as usize) {
+            present[class.index()] -= 1;
+        }
+    }
+}
+
+impl Targets for Line {
+    #[inline]
+    fn count(&self) -> u32 {
+        self.count
+    }
+
+    #[inline]
+    fn load(&mut self, target: u32) -> u32 {
+        self.starts.drop_until(target as usize, last_stamp(self.now));
+        self.starts.length(target as usize) + self.running(target)
+    }
+}
+
+/// Replaces the first entry of an ascending row and keeps it ascending.
+#[inline]
+#[expect(clippy::indexing_slicing, reason = "places are below the length of the row")]
+fn replace_first(row: &mut [u64], value: u64) {
+    let last = row.len() - 1;
+    for place in 0..last {
+        let next = row[place + 1];
+        if next >= value {
+            row[place] = value;
+            return;
+        }
+        row[place] = next;
+    }
+    row[last] = value;
+}
+
+/// A ring of ascending numbers for each target, all of the same capacity.
+#[derive(Debug)]
+struct Rings {
+    capacity: usize,
+    slots: Vec<u64>,
+    ends: Vec<Ends>,
+}
+
+/// Where a ring begins, and how much it holds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ends {
+    head: u32,
+    length: u32,
+}
+
+/// Rings begin with this capacity; a power of two.
+const FIRST_CAPACITY: usize = 8;
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "targets are below the number of rings, places are masked"
+)]
+impl Rings {
+    fn new(count: usize) -> Self {
+        Rings {
+            capacity: FIRST_CAPACITY,
+            slots: vec![0; count * FIRST_CAPACITY],
+            ends: vec![Ends::default(); count],
+        }
+    }
+
+    #[inline]
+    fn length(&self, ring: usize) -> u32 {
+        self.ends[ring].length
+    }
+
+    #[inline]
+    fn place(&self, ring: usize, head: u32, number: u32) -> usize {
+        ring * self.capacity + (head.wrapping_add(number) as usize & (self.capacity - 1))
+    }
+
+    /// Drops what is at most `limit`.
+    #[inline]
+    fn drop_until(&mut self, ring: usize, limit: u64) {
+        let Ends { mut head, mut length } = self.ends[ring];
+        while length > 0 && self.slots[self.place(ring, head, 0)] <= limit {
+            head = head.wrapping_add(1);
+            length -= 1;
+        }
+        self.ends[ring] = Ends { head, length };
+    }
+
+    #[inline]
+    fn push(&mut self, ring: usize, value: u64) {
+        if self.ends[ring].length as usize == self.capacity {
+            self.grow();
+        }
+        let Ends { head, length } = self.ends[ring];
+        let place = self.place(ring, head, length);
+        self.slots[place] = value;
+        self.ends[ring].length = length + 1;
+    }
+
+    fn iterate(&self, ring: usize) -> impl Iterator<Item = &u64> {
+        let Ends { head, length } = self.ends[ring];
+        (0..length).map(move |number| &self.slots[self.place(ring, head, number)])
+    }
+
+    /// How many entries are of each class.
+    fn by_class(&self, ring: usize) -> [u32; 2] {
+        let mut counts = [0, 0];
+        for stamp in self.iterate(ring) {
+            counts[(stamp & 1) as usize] += 1;
+        }
+        counts
+    }
+
+    /// Twice the capacity for all rings, each beginning at its first place.
+    #[cold]
+    fn grow(&mut self) {
+        let mut slots = Vec::with_capacity(self.slots.len() * 2);
+        for ring in 0..self.ends.len() {
+            let begin = slots.len();
+            slots.extend(self.iterate(ring));
+            slots.resize(begin + self.capacity * 2, 0);
+        }
+        for ends in &mut self.ends {
+            ends.head = 0;
+        }
+        self.slots = slots;
+        self.capacity *= 2;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn rows_stay_sorted(row in proptest::collection::vec(0u64..50, 1..40), value in 0u64..60) {
+            let mut row = row;
+            row.sort_unstable();
+            let mut wanted = row.clone();
+            wanted[0] = value;
+            wanted.sort_unstable();
+            replace_first(&mut row, value);
+            prop_assert_eq!(row, wanted);
+        }
+
+        #[test]
+        fn rings_are_queues(steps in proptest::collection::vec((0usize..3, 1u64..5, 0u64..5), 0..200)) {
+            let mut rings = Rings::new(3);
+            let mut queues = vec![Vec::<u64>::new(); 3];
+            let mut last = 0;
+            for (ring, more, dropped) in steps {
+                last += more;
+                rings.push(ring, last);
+                queues[ring].push(last);
+                let limit = last.saturating_sub(20) + dropped;
+                rings.drop_until(ring, limit);
+                queues[ring].retain(|value| *value > limit);
+                for (ring, queue) in queues.iter().enumerate() {
+                    prop_assert_eq!(rings.iterate(ring).copied().collect::<Vec<_>>(), queue.clone());
+                    prop_assert_eq!(rings.length(ring) as usize, queue.len());
+                }
+            }
+        }
+    }
+}
