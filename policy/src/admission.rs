@@ -105,7 +105,7 @@ pub struct Candidate {
 ///
 /// # Errors
 /// The first rule that refuses it, in the order of [`Refusal`]; nothing is counted then.
-#[inline]
+#[inline(always)]
 pub fn admit(
     rules: &Admission,
     accounts: Accounts<'_>,
@@ -131,14 +131,14 @@ pub fn admit(
 }
 
 /// Gives back what an admitted request held; called once, when it is over.
-#[inline]
+#[inline(always)]
 pub fn release(accounts: Accounts<'_>) {
     *accounts.accepted = accounts.accepted.saturating_sub(1);
     accounts.user.in_flight = accounts.user.in_flight.saturating_sub(1);
     accounts.cmd.in_flight = accounts.cmd.in_flight.saturating_sub(1);
 }
 
-#[inline]
+#[inline(always)]
 fn within(
     limits: &Limits,
     account: &Account,
@@ -155,7 +155,7 @@ fn within(
     Ok(())
 }
 
-#[inline]
+#[inline(always)]
 fn count(limits: Option<&Limits>, account: &mut Account, now: Time) {
     account.in_flight = account.in_flight.saturating_add(1);
     if let Some(rate) = limits.and_then(|limits| limits.rate) {

@@ -77,7 +77,7 @@ pub trait Targets {
     }
 
     /// Whether one more request at `left` would be less for its weight than at `right`.
-    #[inline]
+    #[inline(always)]
     fn is_less_loaded(&mut self, left: u32, right: u32) -> bool {
         let left_load = u64::from(self.load(left)) + 1;
         let right_load = u64::from(self.load(right)) + 1;
@@ -88,7 +88,7 @@ pub trait Targets {
 
 /// The target that takes the request; none if there is none. `turn` counts the requests of a round
 /// robin and belongs to the caller.
-#[inline]
+#[inline(always)]
 pub fn pick<T: Targets>(rule: Balance, targets: &mut T, turn: &mut u64, draw: Draw) -> Option<u32> {
     let count = targets.count();
     match (rule, count) {
@@ -104,7 +104,7 @@ pub fn pick<T: Targets>(rule: Balance, targets: &mut T, turn: &mut u64, draw: Dr
 }
 
 /// Of two different targets the less loaded one, of equals the first drawn.
-#[inline]
+#[inline(always)]
 fn better_of_two<T: Targets>(targets: &mut T, count: u32, draw: Draw) -> u32 {
     let (low, high) = halves(draw.word(0));
     let first = below(low, count);

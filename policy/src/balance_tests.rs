@@ -162,7 +162,10 @@ proptest! {
     }
 
     #[test]
-    fn drawn_targets_differ(ranks in proptest::collection::vec(any::<u32>(), 1..9), count in 8u32..40) {
+    fn drawn_targets_differ(
+        ranks in proptest::collection::vec(any::<u32>(), 1..9),
+        count in 8u32..40,
+    ) {
         let mut sorted = [u32::MAX; 8];
         let mut left: Vec<u32> = (0..count).collect();
         for rank in ranks {

@@ -11,6 +11,7 @@
 
 pub mod admission;
 pub mod balance;
+pub mod config;
 pub mod queue;
 pub mod random;
 pub mod refusal;
@@ -41,6 +42,7 @@ impl Class {
     pub const ALL: [Class; 2] = [Class::Free, Class::Paid];
 
     /// Its place in [`Class::ALL`].
+    #[inline]
     #[must_use]
     pub const fn index(self) -> usize {
         match self {

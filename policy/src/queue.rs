@@ -85,7 +85,7 @@ impl Queue {
     };
 
     /// The bound of a class.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn bound(&self, class: Class) -> u32 {
         match class {
@@ -96,7 +96,7 @@ impl Queue {
 
     /// How many of the requests at a target count against the bound of `class`; both tables are in
     /// the order of [`Class::ALL`].
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn counted(&self, class: Class, waiting: [u32; 2], running: [u32; 2]) -> u32 {
         let [free, paid] = match self.counts {
@@ -117,7 +117,7 @@ impl Queue {
 ///
 /// # Errors
 /// [`Refusal::QueueFull`].
-#[inline]
+#[inline(always)]
 pub const fn enqueue(rules: &Queue, class: Class, at: Waiting) -> Result<(), Refusal> {
     let starts = at.idle && matches!(rules.counts, Counts::Waiting);
     let bound = rules.bound(class);

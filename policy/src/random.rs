@@ -41,14 +41,14 @@ impl Words {
     }
 
     /// The word at a position.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn at(self, position: u64) -> u64 {
         mix(self.key.wrapping_add(position.wrapping_add(1).wrapping_mul(GAMMA)))
     }
 
     /// The words of one request.
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn of(self, request: u64) -> Draw {
         Draw { words: self, first: request.wrapping_mul(Draw::WORDS) }
@@ -67,7 +67,7 @@ impl Draw {
     pub const WORDS: u64 = 4;
 
     /// One of them; the index is taken modulo [`Draw::WORDS`].
-    #[inline]
+    #[inline(always)]
     #[must_use]
     pub const fn word(self, index: u64) -> u64 {
         self.words.at(self.first.wrapping_add(index % Self::WORDS))
@@ -76,7 +76,7 @@ impl Draw {
 
 /// The finaliser of `SplitMix64`: a bijection in which each bit of the input reaches each bit of
 /// the output.
-#[inline]
+#[inline(always)]
 const fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -85,14 +85,14 @@ const fn mix(mut word: u64) -> u64 {
 
 /// A number below `bound` from half a word, by multiplication and shift (Lemire 2019). The bias is
 /// below `bound`/2³²: for 10,000 targets two in a million.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn below(half: u32, bound: u32) -> u32 {
     ((half as u64 * bound as u64) >> 32) as u32
 }
 
 /// The two halves of a word.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn halves(word: u64) -> (u32, u32) {
     #[expect(clippy::cast_possible_truncation, reason = "the halves are what is wanted")]

@@ -24,6 +24,7 @@ impl Time {
     pub const ZERO: Time = Time(0);
 
     /// How long ago `earlier` was; zero if it is in the future.
+    #[inline(always)]
     #[must_use]
     pub const fn since(self, earlier: Time) -> Nanoseconds {
         Nanoseconds(self.0.saturating_sub(earlier.0))
@@ -62,6 +63,7 @@ impl Nanoseconds {
 impl Add<Nanoseconds> for Time {
     type Output = Time;
 
+    #[inline(always)]
     fn add(self, length: Nanoseconds) -> Time {
         Time(self.0.saturating_add(length.0))
     }
@@ -70,6 +72,7 @@ impl Add<Nanoseconds> for Time {
 impl Sub<Nanoseconds> for Time {
     type Output = Time;
 
+    #[inline(always)]
     fn sub(self, length: Nanoseconds) -> Time {
         Time(self.0.saturating_sub(length.0))
     }
@@ -78,6 +81,7 @@ impl Sub<Nanoseconds> for Time {
 impl Add for Nanoseconds {
     type Output = Nanoseconds;
 
+    #[inline(always)]
     fn add(self, other: Nanoseconds) -> Nanoseconds {
         Nanoseconds(self.0.saturating_add(other.0))
     }

@@ -11,7 +11,6 @@ const CELLS: u64 = 1 << CELL_BITS;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Histogram {
     counts: Vec<u64>,
-    total: u64,
 }
 
 impl Histogram {
@@ -19,14 +18,13 @@ impl Histogram {
     pub const RELATIVE_ERROR: f64 = 0.5 / CELLS as f64;
 
     /// Counts a time.
-    #[inline]
+    #[inline(always)]
     pub fn record(&mut self, time: Nanoseconds) {
         let cell = cell(time.0);
         match self.counts.get_mut(cell) {
             Some(count) => *count += 1,
             None => self.grow(cell),
         }
-        self.total += 1;
     }
 
     #[cold]
@@ -41,8 +39,8 @@ impl Histogram {
 
     /// How many were counted.
     #[must_use]
-    pub const fn count(&self) -> u64 {
-        self.total
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
     }
 
     /// Adds what another one counted.
@@ -53,7 +51,6 @@ impl Histogram {
         for (count, more) in self.counts.iter_mut().zip(&other.counts) {
             *count += more;
         }
-        self.total += other.total;
     }
 
     /// The time that this part of all (0 to 1) doesn't exceed: the middle of the cell in which the
@@ -66,7 +63,8 @@ impl Histogram {
         reason = "a rank of a count below 2^52, bounded on both sides"
     )]
     pub fn quantile(&self, part: f64) -> Option<Nanoseconds> {
-        let rank = ((part * self.total as f64).ceil() as u64).clamp(1, self.total.max(1));
+        let total = self.count();
+        let rank = ((part * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut below = 0;
         for (cell, count) in self.counts.iter().enumerate() {
             below += count;
@@ -88,7 +86,7 @@ impl Histogram {
 }
 
 /// Values below 256 have a cell each; above, 7 bits after the leading one say a value's cell.
-#[inline]
+#[inline(always)]
 fn cell(value: u64) -> usize {
     let shift = 63 - CELL_BITS - (value | CELLS).leading_zeros();
     // The shifted value is between 128 and 255 if anything is shifted out.
@@ -153,7 +151,10 @@ mod tests {
         }
 
         #[test]
-        fn parts_add_up(values in proptest::collection::vec(any::<u64>(), 0..100), cut in 0usize..100) {
+        fn parts_add_up(
+            values in proptest::collection::vec(any::<u64>(), 0..100),
+            cut in 0usize..100,
+        ) {
             let mut whole = Histogram::default();
             let mut parts = [Histogram::default(), Histogram::default()];
             for (place, value) in values.iter().enumerate() {

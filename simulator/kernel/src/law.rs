@@ -104,6 +104,7 @@ impl Law {
 
     /// The times for many words: the same as one by one, but the law is looked at once, so that the
     /// loops are tight enough for vector code.
+    #[inline(always)]
     pub fn fill(&self, words: &[u64], times: &mut [u64]) {
         let pairs = times.iter_mut().zip(words);
         match self {
@@ -161,7 +162,7 @@ fn nanoseconds(time: Nanoseconds) -> f64 {
 }
 
 /// The largest words give the longest times: −ln(1 − u).
-#[inline]
+#[inline(always)]
 fn exponential(mean: f64, word: u64) -> u64 {
     whole(-mean * natural(open_unit(!word)))
 }

@@ -14,6 +14,7 @@ pub mod logarithm;
 pub mod normal;
 pub mod summary;
 pub mod wheel;
+pub mod wide;
 
 pub use histogram::Histogram;
 pub use interval::{Interval, Moments};

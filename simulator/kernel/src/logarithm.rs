@@ -6,7 +6,7 @@
 //! s² ≤ 0.0295 is cut after s²¹, where it is below the rounding of a double.
 
 /// A number of the open interval from 0 to 1 from the upper 52 bits of a word.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn open_unit(word: u64) -> f64 {
     const ONE: u64 = 1.0f64.to_bits();
@@ -15,7 +15,7 @@ pub const fn open_unit(word: u64) -> f64 {
 }
 
 /// The natural logarithm of a normal positive number, within 4 units in the last place.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn natural(x: f64) -> f64 {
     const ROOT_HALF: u64 = std::f64::consts::FRAC_1_SQRT_2.to_bits();
@@ -53,7 +53,7 @@ pub fn power(x: f64, exponent: f64) -> f64 {
 pub const LONGEST: f64 = (1u64 << 51) as f64;
 
 /// A non-negative number as whole nanoseconds, to the nearest; at most [`LONGEST`]. NaN is 0.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub const fn whole(x: f64) -> u64 {
     const INTEGERS: f64 = (1u64 << 52) as f64;

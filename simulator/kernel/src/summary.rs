@@ -15,7 +15,7 @@ pub struct Summary {
 
 impl Summary {
     /// Takes in a time.
-    #[inline]
+    #[inline(always)]
     pub fn record(&mut self, time: Nanoseconds) {
         self.total += u128::from(time.0);
         self.longest = self.longest.max(time);
@@ -31,7 +31,7 @@ impl Summary {
 
     /// How many times there were.
     #[must_use]
-    pub const fn count(&self) -> u64 {
+    pub fn count(&self) -> u64 {
         self.histogram.count()
     }
 

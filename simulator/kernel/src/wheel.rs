@@ -5,6 +5,8 @@
 /// A wheel. Items are small and copied.
 #[derive(Debug)]
 pub struct Wheel<T> {
+    /// A tick is 2 to the power of this in nanoseconds.
+    tick_bits: u32,
     /// The tick up to which everything has been handed out, except for a rest in its own slot.
     tick: u64,
     levels: [Level; LEVELS],
@@ -30,17 +32,21 @@ struct Level {
 }
 
 const NOTHING: u32 = u32::MAX;
-/// A tick is 2¹³ ns, about 8 µs: near the gap between arrivals of a busy platform.
-const TICK_BITS: u32 = 13;
+/// Ticks are within these powers of two: 64 ns to 67 ms.
+const TICK_BITS: (u32, u32) = (6, 26);
 const SLOT_BITS: u32 = 10;
 const SLOTS: usize = 1 << SLOT_BITS;
-/// 2¹³⁺⁴·¹⁰ ns are 104 days; later times wait in the last level and are looked at again.
+/// 2⁴⁰ ticks: with 8 µs each, 104 days. Later times wait in the last level and are looked at again.
 const LEVELS: usize = 4;
 
-impl<T: Copy> Default for Wheel<T> {
-    fn default() -> Self {
+impl<T: Copy> Wheel<T> {
+    /// An empty wheel whose ticks are about as long as the gap between two advances, in
+    /// nanoseconds: then most advances look at one slot or two. Any gap is correct.
+    #[must_use]
+    pub fn new(gap: u64) -> Self {
         let level = || Level { heads: vec![NOTHING; SLOTS], filled: [0; SLOTS / 64] };
         Wheel {
+            tick_bits: gap.max(1).ilog2().clamp(TICK_BITS.0, TICK_BITS.1),
             tick: 0,
             levels: [level(), level(), level(), level()],
             entries: Vec::new(),
@@ -89,7 +95,7 @@ impl<T: Copy> Wheel<T> {
     /// Hands out everything that ends at `now` or before.
     #[inline]
     pub fn advance(&mut self, now: u64, mut ended: impl FnMut(T)) {
-        let goal = now >> TICK_BITS;
+        let goal = now >> self.tick_bits;
         while self.tick < goal {
             self.drain(u64::MAX, &mut ended);
             self.step(goal);
@@ -100,7 +106,7 @@ impl<T: Copy> Wheel<T> {
     /// Puts an entry into the slot of its time, seen from the present tick.
     #[inline]
     fn link(&mut self, index: u32) {
-        let tick = (self.entries[index as usize].time >> TICK_BITS).max(self.tick);
+        let tick = (self.entries[index as usize].time >> self.tick_bits).max(self.tick);
         // The highest digit in which the two ticks differ is the level.
         let differs = 63 - ((tick ^ self.tick) | 1).leading_zeros();
         let level = ((differs / SLOT_BITS) as usize).min(LEVELS - 1);
@@ -212,9 +218,13 @@ mod tests {
         /// Against a sorted list, over gaps from nanoseconds to years.
         #[test]
         fn hands_out_what_a_sorted_list_does(
-            steps in proptest::collection::vec((0u64..1 << 20, 0u32..58, 0u64..1 << 20, 0u32..56), 1..300),
+            gap in 0u64..1 << 30,
+            steps in proptest::collection::vec(
+                (0u64..1 << 20, 0u32..58, 0u64..1 << 20, 0u32..56),
+                1..300,
+            ),
         ) {
-            let mut wheel = Wheel::default();
+            let mut wheel = Wheel::new(gap);
             let mut list: Vec<(u64, usize)> = Vec::new();
             let mut now = 0u64;
             for (item, (length, length_shift, gap, gap_shift)) in steps.into_iter().enumerate() {

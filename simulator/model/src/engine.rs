@@ -1,23 +1,51 @@
-//! The fast engine. Queues are first come, first served, so the end of a request is known when it is
-//! dispatched (`line.rs`): there is no heap of events. Where a rule counts what is in flight, a
+//! The fast engine. Queues are first come, first served, so the end of a request is known when it
+//! is dispatched (`line.rs`): there is no heap of events. Where a rule counts what is in flight, a
 //! wheel of ends tells it.
 
 use policy::admission::{Account, Admission, Candidate};
 use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Scope, Time, Words};
 use simulator_kernel::Wheel;
+use simulator_kernel::wide::Task;
 
 use crate::line::{Line, asks_for_present};
 use crate::model::Model;
 use crate::outcome::{Outcome, Record, Served};
+use crate::report::Report;
 use crate::workload::{Arrival, Workload};
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) {
-    let mut engine = Engine::new(model);
-    for arrival in Workload::new(model) {
-        let outcome = engine.arrive(&arrival);
-        record.record(&arrival, outcome);
+    simulator_kernel::wide::run(Whole { model, record });
+}
+
+struct Whole<'a, R> {
+    model: &'a Model,
+    record: &'a mut R,
+}
+
+impl<R: Record> Task for Whole<'_, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        let mut engine = Engine::new(self.model);
+        let mut workload = Workload::new(self.model);
+        while let Some(run) = workload.next_run() {
+            let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
+            for arrival in run.arrivals() {
+                let outcome = engine.arrive(&arrival, info);
+                self.record.record(&arrival, outcome);
+            }
+        }
     }
+}
+
+/// Runs a model and sums it up; compiled here, as one piece.
+#[must_use]
+pub fn report(model: &Model) -> Report {
+    let mut report = Report::new(model);
+    run(model, &mut report);
+    report
 }
 
 #[derive(Debug)]
@@ -26,6 +54,8 @@ struct Engine<'model> {
     lines: Vec<Line>,
     sources: Vec<SourceInfo>,
     books: Books,
+    /// Whether admission has no rules and nothing counts what is in flight.
+    is_open: bool,
     /// Requests in flight, if anything counts them.
     ends: Option<Wheel<Holder>>,
     /// Turns of round robins: for each gateway, of each app.
@@ -56,7 +86,7 @@ impl<'model> Engine<'model> {
     fn new(model: &'model Model) -> Self {
         let line = |app: &crate::App| {
             let (count, instances) = app.targets(&model.queue);
-            Line::new(count, instances, &model.queue)
+            Line::new(count, instances, &model.queue, model.balance)
         };
         let info = |source: &crate::Source| {
             let cmd = model.cmds.get(source.cmd);
@@ -75,15 +105,18 @@ impl<'model> Engine<'model> {
             lines: model.apps.iter().map(line).collect(),
             sources: model.sources.iter().map(info).collect(),
             books: Books::new(model),
-            ends: counts.then(Wheel::default),
+            is_open: model.admission == Admission::default() && !counts,
+            ends: counts.then(|| Wheel::new(model.mean_gap())),
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         }
     }
 
-    #[inline]
-    fn arrive(&mut self, arrival: &Arrival) -> Outcome {
-        let info = *self.sources.get(usize::from(arrival.source)).ok_or(Refusal::NoInstance)?;
+    #[inline(always)]
+    fn arrive(&mut self, arrival: &Arrival, info: SourceInfo) -> Outcome {
+        if self.is_open {
+            return self.dispatch(arrival, info);
+        }
         let now = arrival.at;
         self.end(now);
         let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
@@ -107,7 +140,7 @@ impl<'model> Engine<'model> {
     }
 
     /// Everything that ends by now gives back what it holds.
-    #[inline]
+    #[inline(always)]
     fn end(&mut self, now: Time) {
         let Some(ends) = &mut self.ends else { return };
         let (sources, books, lines) = (&self.sources, &mut self.books, &mut self.lines);
@@ -120,7 +153,7 @@ impl<'model> Engine<'model> {
         });
     }
 
-    #[inline]
+    #[inline(always)]
     fn dispatch(&mut self, arrival: &Arrival, info: SourceInfo) -> Outcome {
         let apps = self.lines.len();
         let line = self.lines.get_mut(info.app as usize).ok_or(Refusal::NoInstance)?;
@@ -181,7 +214,7 @@ impl Books {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     #[expect(
         clippy::indexing_slicing,
         reason = "tables are cut for all gateways, users and commands of the model"

@@ -24,4 +24,4 @@ pub mod workload;
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Outcome, Record, Served};
 pub use report::{Cell, Report};
-pub use workload::{Arrival, Workload};
+pub use workload::{Arrival, Run, Workload};

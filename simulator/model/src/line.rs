@@ -4,8 +4,8 @@
 //! - the times at which its instances become free, ascending (Kiefer and Wolfowitz 1955; with one
 //!   instance: Lindley's recursion), and
 //! - a ring of the times at which waiting requests begin, which is the queue: those that are past
-//!   have left it. They are dropped when somebody looks, so targets that nobody looks at cost
-//!   nothing.
+//!   have left it. They are dropped when somebody looks, or when a ring is full, so targets that
+//!   nobody looks at cost nothing.
 //!
 //! The beginning of a waiting request carries its class in the lowest bit. The rows can't say which
 //! classes are at work, because the time of an instance is that of the last request it will take;
@@ -13,7 +13,7 @@
 //! that the engine keeps with its wheel of ends.
 
 use policy::queue::{Classes, Counts};
-use policy::{Class, Nanoseconds, Queue, Targets, Time, Waiting};
+use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
 
 /// The targets of one app.
 #[derive(Debug)]
@@ -23,8 +23,9 @@ pub(crate) struct Line {
     now: u64,
     /// When instances become free: a row of `instances` times for each target.
     free: Vec<u64>,
-    /// When waiting requests begin, as stamps.
+    /// When waiting requests begin, as stamps; empty if nobody ever looks.
     starts: Rings,
+    keeps_starts: bool,
     /// Requests of each class at each target, if a rule asks.
     present: Vec<[u32; 2]>,
 }
@@ -38,25 +39,35 @@ pub(crate) fn asks_for_present(rules: &Queue) -> bool {
 const LAST: u64 = 1 << 62;
 
 /// A time with the class of a request.
-#[inline]
+#[inline(always)]
 const fn stamp(time: u64, class: Class) -> u64 {
     (time << 1) | class.index() as u64
 }
 
 /// The last stamp of an instant.
-#[inline]
+#[inline(always)]
 const fn last_stamp(time: u64) -> u64 {
     (time << 1) | 1
 }
 
+fn asks_for_length(rules: &Queue) -> bool {
+    Class::ALL.iter().any(|class| rules.bound(*class) != Queue::UNLIMITED)
+}
+
+fn asks_for_load(balance: Balance, count: u32) -> bool {
+    match balance {
+        Balance::Random | Balance::RoundRobin => false,
+        Balance::LeastLoaded | Balance::PowerOfChoices(_) | Balance::JoinShortestQueue => count > 1,
+    }
+}
+
 #[expect(
     clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "targets are below `count`, rows and rings are cut for it; lengths are below 2^32"
+    reason = "targets are below `count`, rows and rings are cut for it"
 )]
 impl Line {
     /// Idle targets with so many instances each.
-    pub(crate) fn new(count: u32, instances: u32, rules: &Queue) -> Self {
+    pub(crate) fn new(count: u32, instances: u32, rules: &Queue, balance: Balance) -> Self {
         let instances = instances.max(1) as usize;
         let counted = if asks_for_present(rules) { count as usize } else { 0 };
         Line {
@@ -65,34 +76,33 @@ impl Line {
             now: 0,
             free: vec![0; count as usize * instances],
             starts: Rings::new(count as usize),
+            keeps_starts: asks_for_length(rules) || asks_for_load(balance, count),
             present: vec![[0; 2]; counted],
         }
     }
 
     /// Lets time pass: what is at or before `now` is over.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn pass(&mut self, now: Time) {
         self.now = now.0;
     }
 
-    #[inline]
+    #[inline(always)]
     fn row(&self, target: u32) -> &[u64] {
         let begin = target as usize * self.instances;
         &self.free[begin..begin + self.instances]
     }
 
     /// How many instances work.
-    #[inline]
+    #[inline(always)]
     fn running(&self, target: u32) -> u32 {
         let row = self.row(target);
-        if row[0] > self.now {
-            return row.len() as u32;
-        }
-        (row.len() - row.partition_point(|free| *free <= self.now)) as u32
+        // Counting all of them is faster than searching: a few vector instructions, no branch.
+        row.iter().map(|free| u32::from(*free > self.now)).sum()
     }
 
     /// What the rules of the queue count for a request of this class.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn standing(&mut self, target: u32, class: Class, rules: &Queue) -> Waiting {
         let idle = self.row(target)[0] <= self.now;
         if rules.bound(class) == Queue::UNLIMITED {
@@ -114,15 +124,16 @@ impl Line {
     }
 
     /// Takes a request in: when its work begins and ends.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn join(&mut self, target: u32, class: Class, service: Nanoseconds) -> (Time, Time) {
         let begin = target as usize * self.instances;
         let row = &mut self.free[begin..begin + self.instances];
         let start = row[0].max(self.now);
         let end = start.saturating_add(service.0).min(LAST);
         replace_first(row, end);
-        if start > self.now {
-            self.starts.push(target as usize, stamp(start, class));
+        if self.keeps_starts && start > self.now {
+            let limit = last_stamp(self.now);
+            self.starts.push(target as usize, stamp(start, class), limit);
         }
         if let Some(present) = self.present.get_mut(target as usize) {
             present[class.index()] += 1;
@@ -131,7 +142,7 @@ impl Line {
     }
 
     /// A request of this class has left; to be told only if [`asks_for_present`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn leave(&mut self, target: u32, class: Class) {
         if let Some(present) = self.present.get_mut(target as usize) {
             present[class.index()] -= 1;
@@ -140,32 +151,32 @@ impl Line {
 }
 
 impl Targets for Line {
-    #[inline]
+    #[inline(always)]
     fn count(&self) -> u32 {
         self.count
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&mut self, target: u32) -> u32 {
         self.starts.drop_until(target as usize, last_stamp(self.now));
         self.starts.length(target as usize) + self.running(target)
     }
 }
 
-/// Replaces the first entry of an ascending row and keeps it ascending.
-#[inline]
-#[expect(clippy::indexing_slicing, reason = "places are below the length of the row")]
+/// Replaces the first entry of an ascending row by one that isn't smaller, and keeps it ascending:
+/// without the first, each place takes the median of its old value, its right neighbour's and the
+/// new one. No branch depends on the values, and no place on another's result.
+#[inline(always)]
 fn replace_first(row: &mut [u64], value: u64) {
-    let last = row.len() - 1;
-    for place in 0..last {
-        let next = row[place + 1];
-        if next >= value {
-            row[place] = value;
-            return;
+    let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
+    for pair in cells.windows(2) {
+        if let [left, right] = pair {
+            left.set(left.get().max(right.get().min(value)));
         }
-        row[place] = next;
     }
-    row[last] = value;
+    if let Some(last) = cells.last() {
+        last.set(last.get().max(value));
+    }
 }
 
 /// A ring of ascending numbers for each target, all of the same capacity.
@@ -199,18 +210,18 @@ impl Rings {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn length(&self, ring: usize) -> u32 {
         self.ends[ring].length
     }
 
-    #[inline]
+    #[inline(always)]
     fn place(&self, ring: usize, head: u32, number: u32) -> usize {
         ring * self.capacity + (head.wrapping_add(number) as usize & (self.capacity - 1))
     }
 
     /// Drops what is at most `limit`.
-    #[inline]
+    #[inline(always)]
     fn drop_until(&mut self, ring: usize, limit: u64) {
         let Ends { mut head, mut length } = self.ends[ring];
         while length > 0 && self.slots[self.place(ring, head, 0)] <= limit {
@@ -220,10 +231,14 @@ impl Rings {
         self.ends[ring] = Ends { head, length };
     }
 
-    #[inline]
-    fn push(&mut self, ring: usize, value: u64) {
+    /// Takes in a value; what is at most `limit` may be dropped.
+    #[inline(always)]
+    fn push(&mut self, ring: usize, value: u64, limit: u64) {
         if self.ends[ring].length as usize == self.capacity {
-            self.grow();
+            self.drop_until(ring, limit);
+            if self.ends[ring].length as usize == self.capacity {
+                self.grow();
+            }
         }
         let Ends { head, length } = self.ends[ring];
         let place = self.place(ring, head, length);
@@ -274,6 +289,7 @@ mod tests {
             let mut row = row;
             row.sort_unstable();
             let mut wanted = row.clone();
+            let value = value.max(row[0]);
             wanted[0] = value;
             wanted.sort_unstable();
             replace_first(&mut row, value);
@@ -281,19 +297,22 @@ mod tests {
         }
 
         #[test]
-        fn rings_are_queues(steps in proptest::collection::vec((0usize..3, 1u64..5, 0u64..5), 0..200)) {
+        fn rings_are_queues(
+            steps in proptest::collection::vec((0usize..3, 1u64..5, 0u64..5), 0..200),
+        ) {
             let mut rings = Rings::new(3);
             let mut queues = vec![Vec::<u64>::new(); 3];
             let mut last = 0;
             for (ring, more, dropped) in steps {
                 last += more;
-                rings.push(ring, last);
+                rings.push(ring, last, 0);
                 queues[ring].push(last);
                 let limit = last.saturating_sub(20) + dropped;
                 rings.drop_until(ring, limit);
                 queues[ring].retain(|value| *value > limit);
                 for (ring, queue) in queues.iter().enumerate() {
-                    prop_assert_eq!(rings.iterate(ring).copied().collect::<Vec<_>>(), queue.clone());
+                    let seen: Vec<u64> = rings.iterate(ring).copied().collect();
+                    prop_assert_eq!(&seen, queue);
                     prop_assert_eq!(rings.length(ring) as usize, queue.len());
                 }
             }

@@ -103,6 +103,23 @@ pub enum Arrivals {
 }
 
 impl Model {
+    /// The mean time between arrivals of all sources over the whole run, in nanoseconds.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate; a cast from a double saturates"
+    )]
+    pub fn mean_gap(&self) -> u64 {
+        let duration = self.duration.0 as f64;
+        let requests = |source: &Source| match source.arrivals {
+            Arrivals::Constant { gap } | Arrivals::Poisson { gap } => duration / gap,
+            Arrivals::Burst { requests, .. } => requests as f64,
+        };
+        (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
+    }
+
     /// All users of all groups.
     #[must_use]
     pub fn users(&self) -> usize {

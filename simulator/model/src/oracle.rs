@@ -88,8 +88,8 @@ pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
         now: Time::ZERO,
         record,
     };
-    let mut workload = Workload::new(model);
-    let mut next = workload.next();
+    let mut arrivals = Workload::all(model).into_iter();
+    let mut next = arrivals.next();
     if let Some(arrival) = &next {
         oracle.events.push(Reverse((arrival.at, Event::Arrive)));
     }
@@ -100,7 +100,7 @@ pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
             Event::Arrive => {
                 let Some(arrival) = next else { continue };
                 oracle.arrive(arrival);
-                next = workload.next();
+                next = arrivals.next();
                 if let Some(arrival) = &next {
                     oracle.events.push(Reverse((arrival.at, Event::Arrive)));
                 }

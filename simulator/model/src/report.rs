@@ -64,7 +64,7 @@ impl Cell {
 
     /// How many were served.
     #[must_use]
-    pub const fn served(&self) -> u64 {
+    pub fn served(&self) -> u64 {
         self.response.count()
     }
 
@@ -139,7 +139,7 @@ impl Report {
 }
 
 impl Record for Report {
-    #[inline]
+    #[inline(always)]
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
         let Some(info) = self.sources.get(usize::from(arrival.source)) else { return };
         if let (Ok(served), Some(busy)) = (&outcome, self.busy.get_mut(info.app)) {

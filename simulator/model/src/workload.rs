@@ -7,6 +7,7 @@ use std::collections::BinaryHeap;
 use policy::random::{below, halves};
 use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::Law;
+use simulator_kernel::wide::Task;
 
 use crate::model::{Arrivals, Model, Source, Tenants};
 
@@ -46,6 +47,45 @@ pub struct Workload<'model> {
     number: u64,
 }
 
+/// Consecutive requests of one source, as columns of the same length.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Where they come from, as a place in [`Model::sources`].
+    pub source: u16,
+    /// Number of the first.
+    pub number: u64,
+    /// Key of the first; the others follow.
+    pub key: u64,
+    /// When they arrive, in nanoseconds.
+    pub at: &'a [u64],
+    /// How long the work on them takes.
+    pub service: &'a [u64],
+    /// Whose they are.
+    pub users: &'a [u32],
+    /// The gateways that they reach.
+    pub gateways: &'a [u16],
+}
+
+impl Run<'_> {
+    /// The requests one by one.
+    #[inline]
+    pub fn arrivals(&self) -> impl Iterator<Item = Arrival> {
+        let Run { source, number, key, .. } = *self;
+        let times = self.at.iter().zip(self.service);
+        let places = self.users.iter().zip(self.gateways);
+        let columns = times.zip(places).zip(0u64..);
+        columns.map(move |(((at, service), (user, gateway)), place)| Arrival {
+            number: number + place,
+            key: key + place,
+            at: Time(*at),
+            service: Nanoseconds(*service),
+            user: *user,
+            source,
+            gateway: *gateway,
+        })
+    }
+}
+
 impl<'model> Workload<'model> {
     /// The requests of a model. Sources above [`MAX_SOURCES`] are left out.
     #[must_use]
@@ -61,34 +101,39 @@ impl<'model> Workload<'model> {
         let present = others.pop().map(|Reverse((_, place))| place);
         Workload { streams, others, present, number: 0 }
     }
-}
 
-impl Iterator for Workload<'_> {
-    type Item = Arrival;
-
-    #[inline]
-    fn next(&mut self) -> Option<Arrival> {
-        let place = self.present?;
-        let stream = self.streams.get_mut(place)?;
-        let mut arrival = stream.take();
-        arrival.number = self.number;
-        self.number += 1;
-        let next = stream.next_time();
-        if self.others.is_empty() {
-            self.present = next.map(|_| place);
-        } else {
-            self.change(place, next);
+    /// All requests of a model, for those who don't count memory.
+    #[must_use]
+    pub fn all(model: &'model Model) -> Vec<Arrival> {
+        let mut workload = Workload::new(model);
+        let mut all = Vec::new();
+        while let Some(run) = workload.next_run() {
+            all.extend(run.arrivals());
         }
-        Some(arrival)
+        all
     }
-}
 
-impl Workload<'_> {
-    /// On to the stream whose arrival is next.
-    fn change(&mut self, place: usize, next: Option<u64>) {
-        let Some(next) = next else {
+    /// The next requests that come from one source without another's in between.
+    #[inline]
+    pub fn next_run(&mut self) -> Option<Run<'_>> {
+        let place = self.choose()?;
+        let stream = self.streams.get_mut(place)?;
+        let number = self.number;
+        let run = match self.others.peek() {
+            None => stream.take(number, |_| true),
+            // Of two at the same instant that of the first source comes first.
+            Some(Reverse(other)) => stream.take(number, |at| (at, place) < *other),
+        };
+        self.number += run.at.len() as u64;
+        Some(run)
+    }
+
+    /// The stream whose request is next.
+    fn choose(&mut self) -> Option<usize> {
+        let place = self.present?;
+        let Some(next) = self.streams.get_mut(place)?.next_time() else {
             self.present = self.others.pop().map(|Reverse((_, place))| place);
-            return;
+            return self.present;
         };
         let candidate = Reverse((next, place));
         // A heap of `Reverse` has the earliest on top.
@@ -98,10 +143,11 @@ impl Workload<'_> {
             self.present = Some(first.0.1);
             *first = candidate;
         }
+        self.present
     }
 }
 
-/// The requests of one source.
+/// The requests of one source, a block at a time.
 #[derive(Debug)]
 struct Stream<'model> {
     arrivals: Arrivals,
@@ -111,14 +157,21 @@ struct Stream<'model> {
     source: u16,
     end: u64,
     words: StreamWords,
-    /// Number of the first request of the block, and how many there are.
+    /// Number of the first request of the block, how many there are, and how many are taken.
     first: u64,
     filled: usize,
     taken: usize,
     /// When the last request of the block before arrives.
     last: u64,
+    columns: Box<Columns>,
+}
+
+#[derive(Debug)]
+struct Columns {
     at: [u64; BLOCK],
-    work: [u64; BLOCK],
+    service: [u64; BLOCK],
+    users: [u32; BLOCK],
+    gateways: [u16; BLOCK],
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -129,7 +182,7 @@ struct StreamWords {
     gateway: Words,
 }
 
-#[expect(clippy::indexing_slicing, reason = "places within a block are below BLOCK")]
+#[expect(clippy::indexing_slicing, reason = "places within a block are at most BLOCK")]
 impl<'model> Stream<'model> {
     fn new(model: &'model Model, number: usize, source: &Source) -> Option<Self> {
         let cmd = model.cmds.get(source.cmd)?;
@@ -137,10 +190,17 @@ impl<'model> Stream<'model> {
         let before = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
         let source_number = u16::try_from(number).ok()?;
         let words = |purpose| Words::new(model.seed, purpose, u64::from(source_number));
+        let users = Users::new(group, before);
+        let columns = Columns {
+            at: [0; BLOCK],
+            service: [0; BLOCK],
+            users: [users.first; BLOCK],
+            gateways: [0; BLOCK],
+        };
         Some(Stream {
             arrivals: source.arrivals,
             service: &cmd.service,
-            users: Users::new(group, before),
+            users,
             gateways: u32::from(model.gateways.max(1)),
             source: source_number,
             end: model.duration.0,
@@ -154,8 +214,7 @@ impl<'model> Stream<'model> {
             filled: 0,
             taken: 0,
             last: 0,
-            at: [0; BLOCK],
-            work: [0; BLOCK],
+            columns: Box::new(columns),
         })
     }
 
@@ -165,72 +224,109 @@ impl<'model> Stream<'model> {
         if self.taken == self.filled {
             self.refill();
         }
-        let next = *self.at.get(self.taken)?;
-        (self.taken < self.filled && next < self.end).then_some(next)
+        (self.taken < self.filled).then(|| self.columns.at[self.taken])
     }
 
-    /// The request that [`Stream::next_time`] spoke of.
+    /// Takes requests out of the block as long as they come early enough.
     #[inline]
-    fn take(&mut self) -> Arrival {
-        let place = self.taken.min(BLOCK - 1);
-        self.taken += 1;
-        let number = self.first + place as u64;
-        let (user_low, user_high) = halves(self.words.tenant.at(number));
-        let gateway = if self.gateways == 1 {
-            0
-        } else {
-            below(halves(self.words.gateway.at(number)).0, self.gateways)
-        };
-        Arrival {
-            number: 0,
-            key: (u64::from(self.source) << NUMBER_BITS) | number,
-            at: Time(self.at[place]),
-            service: Nanoseconds(self.work[place].max(1)),
-            user: self.users.choose(user_low, user_high),
+    fn take(&mut self, number: u64, is_early: impl Fn(u64) -> bool) -> Run<'_> {
+        let from = self.taken;
+        let late = self.columns.at[from..self.filled].iter().position(|at| !is_early(*at));
+        self.taken = late.map_or(self.filled, |late| from + late);
+        let range = from..self.taken;
+        Run {
             source: self.source,
-            gateway: u16::try_from(gateway).unwrap_or(0),
+            number,
+            key: (u64::from(self.source) << NUMBER_BITS) | (self.first + from as u64),
+            at: &self.columns.at[range.clone()],
+            service: &self.columns.service[range.clone()],
+            users: &self.columns.users[range.clone()],
+            gateways: &self.columns.gateways[range],
         }
     }
 
     #[cold]
     fn refill(&mut self) {
+        simulator_kernel::wide::run(Refill(self));
+    }
+
+    /// The next block; it is cut at the end of the run, behind which there is nothing.
+    #[inline(always)]
+    fn next_block(&mut self) {
         self.first += self.filled as u64;
-        (self.taken, self.filled) = (0, BLOCK);
+        self.taken = 0;
         let mut words = [0; BLOCK];
         fill_words(self.words.service, self.first, &mut words);
-        self.service.fill(&words, &mut self.work);
+        self.service.fill(&words, &mut self.columns.service);
+        for service in &mut self.columns.service {
+            *service = (*service).max(1);
+        }
+        let filled = self.fill_times(&mut words);
+        self.filled = self.columns.at[..filled].partition_point(|at| *at < self.end);
+        if self.users.count > 1 {
+            fill_words(self.words.tenant, self.first, &mut words);
+            for (user, word) in self.columns.users.iter_mut().zip(words) {
+                let (low, high) = halves(word);
+                *user = self.users.choose(low, high);
+            }
+        }
+        if self.gateways > 1 {
+            fill_words(self.words.gateway, self.first, &mut words);
+            for (gateway, word) in self.columns.gateways.iter_mut().zip(words) {
+                *gateway = u16::try_from(below(halves(word).0, self.gateways)).unwrap_or(0);
+            }
+        }
+    }
+
+    /// When the requests of a block arrive; how many there are.
+    #[inline(always)]
+    fn fill_times(&mut self, words: &mut [u64; BLOCK]) -> usize {
+        let at = &mut self.columns.at;
         match self.arrivals {
             Arrivals::Poisson { gap } => {
-                fill_words(self.words.arrival, self.first, &mut words);
-                Law::Exponential { mean: gap }.fill(&words, &mut self.at);
+                fill_words(self.words.arrival, self.first, words);
+                Law::Exponential { mean: gap }.fill(words, at);
                 let mut last = self.last;
-                for at in &mut self.at {
+                for at in at {
                     last = last.saturating_add(*at);
                     *at = last;
                 }
                 self.last = last;
+                BLOCK
             }
             Arrivals::Constant { gap } => {
-                for (place, at) in self.at.iter_mut().enumerate() {
+                for (place, at) in at.iter_mut().enumerate() {
                     *at = multiple(gap, self.first + place as u64 + 1);
                 }
+                BLOCK
             }
             Arrivals::Burst { at: begin, requests, over } => {
-                let left = requests.saturating_sub(self.first);
-                self.filled = usize::try_from(left).unwrap_or(BLOCK).min(BLOCK);
-                for (place, at) in self.at.iter_mut().enumerate() {
+                for (place, at) in at.iter_mut().enumerate() {
                     let number = u128::from(self.first + place as u64);
                     let after = number * u128::from(over.0) / u128::from(requests.max(1));
                     let after = u64::try_from(after).unwrap_or(u64::MAX);
                     *at = begin.0.saturating_add(after);
                 }
+                let left = requests.saturating_sub(self.first);
+                usize::try_from(left).unwrap_or(BLOCK).min(BLOCK)
             }
         }
     }
 }
 
+struct Refill<'stream, 'model>(&'stream mut Stream<'model>);
+
+impl Task for Refill<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.0.next_block();
+    }
+}
+
 /// The words of neighbouring positions; a loop that becomes vector code.
-#[inline]
+#[inline(always)]
 fn fill_words(words: Words, first: u64, block: &mut [u64; BLOCK]) {
     for (place, word) in block.iter_mut().enumerate() {
         *word = words.at(first + place as u64);

@@ -43,7 +43,7 @@ const BURST: Arrivals = Arrivals::Burst {
 #[test]
 fn requests_come_in_order_and_sources_dont_disturb_each_other() {
     let together = model(vec![source(0, POISSON), source(1, CONSTANT), source(0, BURST)]);
-    let all: Vec<Arrival> = Workload::new(&together).collect();
+    let all: Vec<Arrival> = Workload::all(&together);
     assert!(all.is_sorted_by_key(|arrival| (arrival.at, arrival.source)));
     assert!(all.iter().enumerate().all(|(place, arrival)| arrival.number == place as u64));
     for number in 0..3 {
@@ -57,7 +57,7 @@ fn requests_come_in_order_and_sources_dont_disturb_each_other() {
                     Arrivals::Burst { at: Nanoseconds(0), requests: 0, over: Nanoseconds(0) };
             }
         }
-        let alone: Vec<Arrival> = Workload::new(&alone).collect();
+        let alone: Vec<Arrival> = Workload::all(&alone);
         assert_eq!(alone.len(), kept.len());
         for (alone, kept) in alone.iter().zip(&kept) {
             assert_eq!(Arrival { number: kept.number, ..*alone }, *kept);
@@ -67,13 +67,13 @@ fn requests_come_in_order_and_sources_dont_disturb_each_other() {
 
 #[test]
 fn arrivals_are_as_declared() {
-    let count = |arrivals| Workload::new(&model(vec![source(0, arrivals)])).count();
+    let count = |arrivals| Workload::all(&model(vec![source(0, arrivals)])).len();
     // 100,000 expected, standard deviation 316.
     assert!(count(POISSON).abs_diff(100_000) < 1_265);
     assert_eq!(count(CONSTANT), 66);
     assert_eq!(count(BURST), 1000);
     let burst = model(vec![source(0, BURST)]);
-    let times: Vec<u64> = Workload::new(&burst).map(|arrival| arrival.at.0).collect();
+    let times: Vec<u64> = Workload::all(&burst).iter().map(|arrival| arrival.at.0).collect();
     assert_eq!(times[..3], [20_000_000_000, 20_001_000_000, 20_002_000_000]);
 }
 
@@ -83,7 +83,7 @@ fn users_and_gateways_take_their_shares() {
     let mut users = vec![0u32; 110];
     let mut gateways = [0u32; 3];
     let mut total = 0.0;
-    for arrival in Workload::new(&model) {
+    for arrival in Workload::all(&model) {
         users[arrival.user as usize] += 1;
         gateways[usize::from(arrival.gateway)] += 1;
         total += 1.0;

@@ -217,8 +217,8 @@ fn closed_forms_hold() {
     assert!(failures.is_empty(), "{failures:?}");
 }
 
-/// A backlog of `n` requests of the same length on c instances drains in rows of c, exactly; and the
-/// oracle says the same.
+/// A backlog of `n` requests of the same length on c instances drains in rows of c, exactly; and
+/// the oracle says the same.
 #[test]
 fn a_burst_drains_exactly() {
     #[derive(Default)]
