@@ -68,12 +68,12 @@ pub trait Targets {
 
     /// The target with the fewest requests per weight, the first of equals from `from` on.
     fn least_loaded(&mut self, from: u32) -> Option<u32> {
-        least(self, from, |targets, left, right| targets.is_less_loaded(left, right))
+        scan_least_loaded(self, from)
     }
 
     /// The target with the fewest requests, the first of equals from `from` on.
     fn shortest(&mut self, from: u32) -> Option<u32> {
-        least(self, from, |targets, left, right| targets.load(left) < targets.load(right))
+        scan_shortest(self, from)
     }
 
     /// Whether one more request at `left` would be less for its weight than at `right`.
@@ -181,6 +181,16 @@ fn round_robin<T: Targets>(targets: &T, count: u32, turn: &mut u64) -> u32 {
         }
     }
     target
+}
+
+/// What [`Targets::least_loaded`] means: a look at each target.
+pub fn scan_least_loaded<T: Targets + ?Sized>(targets: &mut T, from: u32) -> Option<u32> {
+    least(targets, from, |targets, left, right| targets.is_less_loaded(left, right))
+}
+
+/// What [`Targets::shortest`] means: a look at each target.
+pub fn scan_shortest<T: Targets + ?Sized>(targets: &mut T, from: u32) -> Option<u32> {
+    least(targets, from, |targets, left, right| targets.load(left) < targets.load(right))
 }
 
 /// The least of all targets by an order, the first of equals from `from` on.

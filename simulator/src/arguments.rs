@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::scenario::Override;
+use simulator::scenario::Override;
 
 /// Simulates the platform: the same decisions as in production, on a model of its machines.
 #[derive(Debug, Parser)]

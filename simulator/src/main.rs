@@ -10,7 +10,6 @@ mod exit;
 mod export;
 mod results;
 mod run;
-mod scenario;
 mod table;
 
 use std::process::ExitCode;

@@ -4,7 +4,7 @@ use policy::Nanoseconds;
 use simulator_kernel::Moments;
 use simulator_model::{Cell, Report};
 
-use crate::scenario::Scenario;
+use simulator::scenario::Scenario;
 
 /// Results of one `simulator run`.
 #[derive(Debug)]

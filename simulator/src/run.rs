@@ -4,12 +4,12 @@ use std::path::Path;
 
 use diagnostics::{Diagnostic, SourceId, Sources};
 use rayon::prelude::*;
+use simulator::scenario::{self, Scenario};
 use simulator_model::{Model, Report, engine};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::results::Results;
-use crate::scenario::{self, Scenario};
 use crate::{export, paint, table};
 
 /// Scenario and policy files are written by people: larger ones are something else.

@@ -7,7 +7,7 @@ use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Scope, Time, Words}
 use simulator_kernel::Wheel;
 use simulator_kernel::wide::Task;
 
-use crate::line::{Line, asks_for_present};
+use crate::line::{Line, asks_for_ends};
 use crate::model::Model;
 use crate::outcome::{Outcome, Record, Served};
 use crate::report::Report;
@@ -99,7 +99,8 @@ impl<'model> Engine<'model> {
                 usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
             }
         };
-        let counts = counts_in_flight(&model.admission) || asks_for_present(&model.queue);
+        let counts =
+            counts_in_flight(&model.admission) || asks_for_ends(&model.queue, model.balance);
         Engine {
             model,
             lines: model.apps.iter().map(line).collect(),

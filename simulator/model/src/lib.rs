@@ -14,6 +14,7 @@
 
 pub mod closed_form;
 pub mod engine;
+mod index;
 mod line;
 pub mod model;
 pub mod oracle;

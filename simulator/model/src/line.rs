@@ -12,8 +12,11 @@
 //! the one rule that asks (`counts: in_system` with `classes: apart`) is answered from counters
 //! that the engine keeps with its wheel of ends.
 
+use policy::balance::scan_shortest;
 use policy::queue::{Classes, Counts};
 use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
+
+use crate::index::Index;
 
 /// The targets of one app.
 #[derive(Debug)]
@@ -28,11 +31,26 @@ pub(crate) struct Line {
     keeps_starts: bool,
     /// Requests of each class at each target, if a rule asks.
     present: Vec<[u32; 2]>,
+    /// If a rule looks at all targets.
+    index: Option<Index>,
+}
+
+/// Whether lines must be told when requests leave.
+pub(crate) fn asks_for_ends(rules: &Queue, balance: Balance) -> bool {
+    asks_for_present(rules) || asks_for_index(balance)
 }
 
 /// Whether the rules ask for the classes of requests at work.
-pub(crate) fn asks_for_present(rules: &Queue) -> bool {
+fn asks_for_present(rules: &Queue) -> bool {
     rules.counts == Counts::InSystem && rules.classes == Classes::Apart
+}
+
+/// Whether the balancer looks at all targets.
+fn asks_for_index(balance: Balance) -> bool {
+    match balance {
+        Balance::LeastLoaded | Balance::JoinShortestQueue => true,
+        Balance::Random | Balance::RoundRobin | Balance::PowerOfChoices(_) => false,
+    }
 }
 
 /// Nothing ends after this, 146 years after the beginning: a stamp has 63 bits for its time.
@@ -56,8 +74,10 @@ fn asks_for_length(rules: &Queue) -> bool {
 
 fn asks_for_load(balance: Balance, count: u32) -> bool {
     match balance {
+        Balance::PowerOfChoices(_) => count > 1,
         Balance::Random | Balance::RoundRobin => false,
-        Balance::LeastLoaded | Balance::PowerOfChoices(_) | Balance::JoinShortestQueue => count > 1,
+        // The index knows.
+        Balance::LeastLoaded | Balance::JoinShortestQueue => false,
     }
 }
 
@@ -78,6 +98,7 @@ impl Line {
             starts: Rings::new(count as usize),
             keeps_starts: asks_for_length(rules) || asks_for_load(balance, count),
             present: vec![[0; 2]; counted],
+            index: asks_for_index(balance).then(|| Index::new(count)),
         }
     }
 
@@ -138,14 +159,20 @@ impl Line {
         if let Some(present) = self.present.get_mut(target as usize) {
             present[class.index()] += 1;
         }
+        if let Some(index) = &mut self.index {
+            index.join(target);
+        }
         (Time(start), Time(end))
     }
 
-    /// A request of this class has left; to be told only if [`asks_for_present`].
+    /// A request of this class has left; to be told if [`asks_for_ends`].
     #[inline(always)]
     pub(crate) fn leave(&mut self, target: u32, class: Class) {
         if let Some(present) = self.present.get_mut(target as usize) {
             present[class.index()] -= 1;
+        }
+        if let Some(index) = &mut self.index {
+            index.leave(target);
         }
     }
 }
@@ -158,16 +185,57 @@ impl Targets for Line {
 
     #[inline(always)]
     fn load(&mut self, target: u32) -> u32 {
+        if let Some(index) = &self.index {
+            return index.load(target);
+        }
         self.starts.drop_until(target as usize, last_stamp(self.now));
         self.starts.length(target as usize) + self.running(target)
+    }
+
+    // All weights are full, so the least loaded target is the one with the fewest requests.
+    #[inline(always)]
+    fn least_loaded(&mut self, from: u32) -> Option<u32> {
+        self.shortest(from)
+    }
+
+    #[inline(always)]
+    fn shortest(&mut self, from: u32) -> Option<u32> {
+        let known = self.index.as_ref().and_then(|index| index.least(from));
+        known.or_else(|| scan_shortest(self, from))
     }
 }
 
 /// Replaces the first entry of an ascending row by one that isn't smaller, and keeps it ascending:
-/// without the first, each place takes the median of its old value, its right neighbour's and the
-/// new one. No branch depends on the values, and no place on another's result.
+/// each place takes the median of its old value, its right neighbour's and the new one. No branch
+/// depends on the values, and no place on another's result.
 #[inline(always)]
 fn replace_first(row: &mut [u64], value: u64) {
+    match row.len() {
+        1 => row.fill(value),
+        4 => replace_first_of::<4>(row, value),
+        8 => replace_first_of::<8>(row, value),
+        16 => replace_first_of::<16>(row, value),
+        24 => replace_first_of::<24>(row, value),
+        32 => replace_first_of::<32>(row, value),
+        _ => replace_first_of_any(row, value),
+    }
+}
+
+/// The length is known, so the row stays in registers from its load to its store.
+#[inline(always)]
+fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
+    let Some(row) = row.first_chunk_mut::<LENGTH>() else { return };
+    let old = *row;
+    let mut next = [u64::MAX; LENGTH];
+    for (next, right) in next.iter_mut().zip(old.iter().skip(1)) {
+        *next = *right;
+    }
+    for ((place, old), next) in row.iter_mut().zip(old).zip(next) {
+        *place = old.max(next.min(value));
+    }
+}
+
+fn replace_first_of_any(row: &mut [u64], value: u64) {
     let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
     for pair in cells.windows(2) {
         if let [left, right] = pair {

@@ -86,7 +86,11 @@ fn balance() -> impl Strategy<Value = Balance> {
 }
 
 fn model() -> impl Strategy<Value = Model> {
-    let app = (0u32..5, 1u32..5).prop_map(|(machines, instances)| App {
+    // Some lengths of rows have code of their own; an index of targets has words of 64.
+    let machines = prop_oneof![9 => 0u32..5, 1 => 60u32..70];
+    let wide = prop_oneof![Just(8u32), Just(16), Just(24), Just(32)];
+    let instances = prop_oneof![4 => 1u32..5, 1 => wide];
+    let app = (machines, instances).prop_map(|(machines, instances)| App {
         name: "app".into(),
         machines,
         instances,
