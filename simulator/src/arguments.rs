@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use simulator::scenario::Override;
+use simulator_traces::Format;
 
 /// Simulates the platform: the same decisions as in production, on a model of its machines.
 #[derive(Debug, Parser)]
@@ -20,6 +21,8 @@ pub struct Arguments {
 pub enum Command {
     /// Run a scenario and print what became of its requests.
     Run(Run),
+    /// Tell what a request trace is like, and write a scenario that is like it.
+    Fit(Fit),
     /// Measure how fast the engine is on this machine.
     Bench(Bench),
     /// Print the table of exit codes.
@@ -48,6 +51,31 @@ pub struct Run {
     /// Folder for results.json and cells.csv; made if it isn't there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
+}
+
+/// `simulator fit`.
+#[derive(Debug, clap::Args)]
+pub struct Fit {
+    /// The trace: our CSV or packed, Azure Functions, Azure LLM, Alibaba GenAI, SWF, an access log,
+    /// SWIM.
+    pub trace: PathBuf,
+    /// Its format, if its beginning doesn't tell.
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
+    /// Sort rows that are out of order, instead of refusing them.
+    #[arg(long)]
+    pub sort: bool,
+    /// Write a scenario with the rates, service times and tenants of the trace.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let known = Format::ALL.into_iter().find(|format| format.name() == name);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
 }
 
 /// `simulator bench`.

@@ -8,6 +8,7 @@ mod arguments;
 mod bench;
 mod exit;
 mod export;
+mod fit;
 mod results;
 mod run;
 mod table;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {
             say!("{}", exit::table().trim_end());

@@ -163,8 +163,9 @@ fn mean(summary: &Summary) -> Option<Nanoseconds> {
     summary.mean().map(|mean| Nanoseconds(mean.round() as u64))
 }
 
+/// A part of a whole, in percent.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-fn part(count: u64, whole: u64) -> String {
+pub fn part(count: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { percent(count as f64 / whole as f64) }
 }
 
@@ -173,7 +174,7 @@ fn percent(part: f64) -> String {
 }
 
 /// A count with its thousands apart.
-fn grouped(count: u64) -> String {
+pub fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -186,24 +187,27 @@ fn grouped(count: u64) -> String {
 }
 
 /// Columns of text; a heading with `>` is of numbers, at the right of its column.
-struct Table {
+pub struct Table {
     headings: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    fn new(headings: &[&str]) -> Self {
+    /// A table with these headings.
+    pub fn new(headings: &[&str]) -> Self {
         Table {
             headings: headings.iter().map(|name| (*name).to_owned()).collect(),
             rows: Vec::new(),
         }
     }
 
-    fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
     }
 
-    fn text(&self) -> String {
+    /// The table as lines.
+    pub fn text(&self) -> String {
         let names: Vec<String> =
             self.headings.iter().map(|name| name.trim_start_matches('>').to_owned()).collect();
         let mut lines = vec![&names];
