@@ -110,6 +110,7 @@ const ALL: &[Scenario] = &[
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
+    short("metrics", "an exporter tells which releases are in use", generic::metrics),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
