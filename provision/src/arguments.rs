@@ -12,10 +12,12 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
     provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
     provision run zookeeper -i inventories/lab -- uptime   one command on many hosts\n  \
+    provision inventory -i inventories/lab --graph     groups and hosts\n  \
     provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
     provision status -i inventories/lab                releases, roles and health\n  \
     provision upgrade zookeeper 3.9.3 -i inventories/lab    show the plan, ask, run it\n  \
-    provision rollback zookeeper -i inventories/lab    back to the release before")]
+    provision rollback zookeeper -i inventories/lab    back to the release before\n  \
+    provision add zookeeper zk4 zk5 -i inventories/lab     hosts join the ensemble")]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -35,18 +37,27 @@ pub enum Command {
     Rollback(Box<Rollback>),
     /// Bring a changed configuration to a component, one member at a time
     Reconfigure(Box<Reconfigure>),
-    /// Go on with an upgrade or rollback that was interrupted, killed or paused
+    /// Let hosts of the inventory join a component's cluster, one at a time
+    Add(Box<Add>),
+    /// Let members leave a component's cluster, and remove the component from them
+    Remove(Box<Remove>),
+    /// Go on with a run over releases or members that was interrupted, killed or paused
     Resume(Box<Resume>),
     /// Run a command on hosts; what they say alike is told once
     Run(Box<RunCommand>),
     /// Show earlier runs, from the journals on this machine
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Show hosts, groups and variables, and where each comes from
+    Inventory(Box<ShowInventory>),
     /// Show the keys of hosts and add them to known_hosts
     Trust(Box<Trust>),
     /// Encrypt and decrypt files and values with Ansible Vault
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Archives of releases: add them to the lock, fetch, verify and mirror them
+    #[command(subcommand)]
+    Artifacts(crate::artifacts::arguments::ArtifactsCommand),
     /// Show the exit codes and what they mean
     ExitCodes,
 }
@@ -83,9 +94,13 @@ pub enum DialectName {
 /// How hosts are found and reached.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
-    /// Inventory: a file (INI, YAML), a folder, or a list of hosts `a,b,`; may be repeated
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
+    /// hosts `a,b,`; may be repeated
     #[arg(short, long = "inventory", value_name = "SOURCE")]
     pub inventory: Vec<String>,
+    /// While Consul is away: use what it said last, however long ago
+    #[arg(long)]
+    pub inventory_snapshot_ok: bool,
     /// Only these hosts of the plays (a pattern)
     #[arg(short, long, value_name = "PATTERN")]
     pub limit: Option<String>,
@@ -341,6 +356,42 @@ pub struct RunCommand {
     pub color: Colour,
 }
 
+/// Show hosts, groups and variables, and where each comes from.
+#[derive(Debug, Clone, Args)]
+#[group(id = "view", required = true, multiple = false, args = ["list", "graph", "vars", "export"])]
+pub struct ShowInventory {
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
+    /// hosts `a,b,`; may be repeated
+    #[arg(short, long = "inventory", value_name = "SOURCE")]
+    pub inventory: Vec<String>,
+    /// Hosts, groups and variables as JSON, as ansible-inventory prints them
+    #[arg(long)]
+    pub list: bool,
+    /// The tree of groups, and where each group and host was written
+    #[arg(long)]
+    pub graph: bool,
+    /// Every variable of a host, where it comes from, and what it overrides
+    #[arg(long, value_name = "HOST")]
+    pub vars: Option<String>,
+    /// Write a static inventory: .ini or .yml
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// With --export: put a part of the hosts into group `grey`: a number, or a share such as 10%
+    #[arg(long, value_name = "COUNT|SHARE", requires = "export")]
+    pub grey: Option<String>,
+    /// Only these hosts (a pattern)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Variables that win over all others: name=value, a mapping in YAML or JSON, or @FILE
+    #[arg(short, long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Colour,
+}
+
 /// Show the keys of hosts and add them to known_hosts.
 #[derive(Debug, Clone, Args)]
 pub struct Trust {
@@ -458,6 +509,51 @@ pub struct Reconfigure {
     pub component: String,
     #[command(flatten)]
     pub care: Care,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Let hosts join a component's cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Add {
+    /// Component: the name of its role
+    pub component: String,
+    /// Hosts; the component's group of the inventory has them already
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// Write the plan to a file and do nothing; `apply --plan` runs it
+    #[arg(long, value_name = "FILE")]
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask before it begins
+    #[arg(short, long)]
+    pub yes: bool,
+    #[command(flatten)]
+    pub of: OfReleases,
+}
+
+/// Let members leave a component's cluster.
+#[derive(Debug, Clone, Args)]
+pub struct Remove {
+    /// Component: the name of its role
+    pub component: String,
+    /// Hosts; they stay in the inventory until they have left
+    #[arg(value_name = "HOST", required = true)]
+    pub hosts: Vec<String>,
+    /// Stop containers that run on them
+    #[arg(long)]
+    pub drain: bool,
+    /// Delete their data, too
+    #[arg(long)]
+    pub purge: bool,
+    /// Go on although the members that stay bear no failure
+    #[arg(long)]
+    pub accept_outage: bool,
+    /// Write the plan to a file and do nothing; `apply --plan` runs it
+    #[arg(long, value_name = "FILE")]
+    pub plan_out: Option<PathBuf>,
+    /// Do not ask before it begins
+    #[arg(short, long)]
+    pub yes: bool,
     #[command(flatten)]
     pub of: OfReleases,
 }

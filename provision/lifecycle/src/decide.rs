@@ -12,9 +12,9 @@ use crate::transition::{Containers, Verdict, judge};
 use crate::version::Version;
 
 /// A member is taken at most so often in a run: once, and once more if it fell back meanwhile.
-const TAKES_LIMIT: u32 = 2;
-/// A release is staged on a member at most so often in a run.
-const STAGES_LIMIT: u32 = 1;
+pub(crate) const TAKES_LIMIT: u32 = 2;
+/// A release is staged on a member at most so often in a run: once more if its host was lost.
+const STAGES_LIMIT: u32 = 2;
 
 /// One step. How it is done is the business of the component's role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +44,28 @@ pub enum Step {
         /// To which.
         to: Version,
     },
+    /// Start hosts that have no vote yet.
+    Install {
+        /// Who: one, unless they never get a vote.
+        members: Vec<String>,
+    },
+    /// Give a host that runs its vote.
+    Join {
+        /// Who.
+        member: String,
+    },
+    /// Take the vote from a member; one without a vote says goodbye.
+    Leave {
+        /// Who.
+        member: String,
+        /// Where it is asked for.
+        via: String,
+    },
+    /// Stop a host that has no vote, and remove what is installed.
+    Retire {
+        /// Who.
+        member: String,
+    },
 }
 
 impl Step {
@@ -51,10 +73,23 @@ impl Step {
     #[must_use]
     pub fn members(&self) -> &[String] {
         match self {
-            Step::Stage { members } | Step::Start { members } | Step::Take { members, .. } => {
-                members
-            }
-            Step::Revert { member, .. } => std::slice::from_ref(member),
+            Step::Stage { members }
+            | Step::Start { members }
+            | Step::Take { members, .. }
+            | Step::Install { members } => members,
+            Step::Revert { member, .. }
+            | Step::Join { member }
+            | Step::Leave { member, .. }
+            | Step::Retire { member } => std::slice::from_ref(member),
+        }
+    }
+
+    /// Whether the same would be done to the same members, for whatever reason.
+    #[must_use]
+    pub fn is_same_work(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Take { members, .. }, Step::Take { members: others, .. }) => members == others,
+            _ => self == other,
         }
     }
 }
@@ -93,6 +128,10 @@ pub fn next_step(
     now_ms: u64,
 ) -> Decision {
     let picture = Picture { rules, goal, options, observed, progress, now_ms };
+    let changes_members = matches!(goal.purpose, Purpose::Join | Purpose::Leave);
+    if let (true, Some(failed)) = (changes_members, progress.failed().first()) {
+        return Picture::membership_failed(failed);
+    }
     if let Some(failed) = progress.failed().iter().find(|failed| failed.reverted.is_none()) {
         return picture.go_back(failed);
     }
@@ -102,7 +141,11 @@ pub fn next_step(
     if let Some(stop) = picture.impossible() {
         return Decision::Stop(stop);
     }
-    match picture.go_on() {
+    let next = match changes_members {
+        true => picture.change_members(),
+        false => picture.go_on(),
+    };
+    match next {
         Ok(decision) => decision,
         Err(reason) => {
             picture.wait(reason, |waited_for| Decision::Stop(Stop::WaitedTooLong { waited_for }))
@@ -110,12 +153,12 @@ pub fn next_step(
     }
 }
 
-struct Picture<'a> {
-    rules: &'a Rules,
-    goal: &'a Goal,
-    options: &'a Options,
-    observed: &'a Observed,
-    progress: &'a Progress,
+pub(crate) struct Picture<'a> {
+    pub(crate) rules: &'a Rules,
+    pub(crate) goal: &'a Goal,
+    pub(crate) options: &'a Options,
+    pub(crate) observed: &'a Observed,
+    pub(crate) progress: &'a Progress,
     now_ms: u64,
 }
 
@@ -130,6 +173,12 @@ impl Picture<'_> {
 
     /// What no waiting mends.
     fn impossible(&self) -> Option<Stop> {
+        if matches!(self.goal.purpose, Purpose::Join | Purpose::Leave) {
+            return self.membership_impossible();
+        }
+        if let Some(member) = self.members().find(|member| member.is_outside) {
+            return Some(Stop::NotJoined { member: member.name.clone() });
+        }
         for name in &self.goal.members {
             let Some(member) = self.observed.member(name) else {
                 return Some(Stop::UnknownMember { member: name.clone() });
@@ -184,11 +233,11 @@ impl Picture<'_> {
     }
 
     /// The members of the goal, in the order of the inventory.
-    fn members(&self) -> impl Iterator<Item = &Member> {
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Member> {
         self.observed.members.iter().filter(|member| self.goal.members.contains(&member.name))
     }
 
-    fn is_quorum(&self) -> bool {
+    pub(crate) fn is_quorum(&self) -> bool {
         self.rules.kind == Kind::Quorum
     }
 
@@ -211,7 +260,10 @@ impl Picture<'_> {
                 true => self.steady(member)?,
                 false => self.settled(member)?,
             }
-            self.kept_containers(member)?;
+            // A daemon that is down says of none that it runs.
+            if member.role().is_some() {
+                self.kept_containers(member)?;
+            }
         }
         self.kept_clients()?;
         if unfinished.is_empty() {
@@ -240,12 +292,12 @@ impl Picture<'_> {
         self.goal.purpose == Purpose::Restart || member.current.as_ref() == Some(&self.goal.version)
     }
 
-    fn was_touched(&self, member: &Member) -> bool {
+    pub(crate) fn was_touched(&self, member: &Member) -> bool {
         self.progress.touch_of(&member.name).is_some()
     }
 
     /// Everything that needs the release gets it first: nothing that runs is touched by that.
-    fn stage(&self, unfinished: &[&Member]) -> Option<Decision> {
+    pub(crate) fn stage(&self, unfinished: &[&Member]) -> Option<Decision> {
         if self.goal.purpose == Purpose::Restart {
             return None;
         }
@@ -255,10 +307,8 @@ impl Picture<'_> {
             .collect();
         let again = lacking.iter().find(|m| self.progress.stages(&m.name) >= STAGES_LIMIT);
         if let Some(member) = again {
-            return Some(Decision::Stop(Stop::NotTaking {
-                member: member.name.clone(),
-                running: member.running.clone(),
-            }));
+            let version = self.goal.version.clone();
+            return Some(Decision::Stop(Stop::NotStaged { member: member.name.clone(), version }));
         }
         let members: Vec<String> = lacking.iter().map(|member| member.name.clone()).collect();
         (!members.is_empty()).then_some(Decision::Run(Step::Stage { members }))
@@ -287,7 +337,7 @@ impl Picture<'_> {
     }
 
     /// Serves, and has for long enough.
-    fn settled(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn settled(&self, member: &Member) -> Result<(), Reason> {
         if !member.is_reachable() {
             return Err(unreachable(member));
         }
@@ -298,7 +348,7 @@ impl Picture<'_> {
         self.steady(member)
     }
 
-    fn steady(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn steady(&self, member: &Member) -> Result<(), Reason> {
         if self.progress.steady_ms(&member.name, self.now_ms) < self.rules.settle_ms {
             return Err(Reason::Settling { member: member.name.clone() });
         }
@@ -393,7 +443,8 @@ impl Picture<'_> {
         }
     }
 
-    /// As many as may be away, those that are away already included.
+    /// As many as may be away, those that are away already included; of one rack, so that what goes
+    /// wrong with all of them is away in one rack only.
     fn take_workers(&self, next: &[&Member]) -> Result<Decision, Reason> {
         let limit = usize::try_from(self.options.max_unavailable.max(1)).unwrap_or(usize::MAX);
         let is_away = |member: &Member| self.settled(member).is_err();
@@ -407,7 +458,6 @@ impl Picture<'_> {
         let (away, well): (Vec<&Member>, Vec<&Member>) =
             next.iter().partition(|member| is_away(member));
         let room = limit.saturating_sub(others_away.len());
-        // A batch stays within one rack: then it takes away no more than a rack that fails does.
         let mut ordered = away.into_iter().chain(well).peekable();
         let rack = ordered.peek().and_then(|first| first.rack.clone());
         let is_near = |member: &&Member| member.rack == rack;
@@ -421,7 +471,7 @@ impl Picture<'_> {
     }
 
     /// Whether the cluster keeps its quorum without this voter.
-    fn may_be_taken(&self, member: &Member) -> Result<(), Reason> {
+    pub(crate) fn may_be_taken(&self, member: &Member) -> Result<(), Reason> {
         if !self.is_quorum() {
             return Ok(());
         }
@@ -431,12 +481,12 @@ impl Picture<'_> {
         }
     }
 
-    fn others<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = &'a Member> {
+    pub(crate) fn others<'a>(&'a self, member: &'a Member) -> impl Iterator<Item = &'a Member> {
         let is_other = |other: &&Member| other.is_voter() && other.name != member.name;
         self.observed.members.iter().filter(is_other)
     }
 
-    fn others_serving(&self, member: &Member) -> usize {
+    pub(crate) fn others_serving(&self, member: &Member) -> usize {
         self.others(member).filter(|other| self.settled(other).is_ok()).count()
     }
 
@@ -485,7 +535,7 @@ impl Picture<'_> {
     }
 
     /// One leads, and its followers have caught up.
-    fn in_order(&self) -> Result<(), Reason> {
+    pub(crate) fn in_order(&self) -> Result<(), Reason> {
         let leaders: Vec<&Member> = self.observed.leaders().collect();
         let leader = match leaders.as_slice() {
             [] => return Err(Reason::NoLeader),
@@ -571,7 +621,7 @@ impl Picture<'_> {
     }
 }
 
-fn unreachable(member: &Member) -> Reason {
+pub(crate) fn unreachable(member: &Member) -> Reason {
     let error = match &member.reach {
         crate::state::Reach::Unreachable { reason } => reason.clone(),
         crate::state::Reach::Reachable => String::new(),
@@ -579,6 +629,6 @@ fn unreachable(member: &Member) -> Reason {
     Reason::Unreachable { member: member.name.clone(), error }
 }
 
-fn impossible(because: &str) -> Revert {
+pub(crate) fn impossible(because: &str) -> Revert {
     Revert::Impossible { because: because.to_owned() }
 }

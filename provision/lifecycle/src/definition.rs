@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use yaml::{Schema, Spanned};
 
+use crate::roster::Members;
 use crate::transition::{Pattern, Transition};
 
 /// Version of the format of `component.yml`.
@@ -42,6 +43,8 @@ pub struct Definition {
     pub probe: Probe,
     /// How members depend on each other.
     pub quorum: Option<Quorum>,
+    /// How hosts join and leave; without it they can't.
+    pub members: Option<Members>,
     /// When a member is well.
     pub health: Health,
     /// Ports, by what they are for.
@@ -94,8 +97,8 @@ pub struct Probe {
     /// A file that the unit writes when it starts: of a service the version of the release, of an
     /// agent of Mesos the environment.
     pub running: Option<String>,
-    /// What the inventory says of a member, by name, as templates: its `rack`, and what has to be
-    /// compared with what it says of itself.
+    /// What the inventory wants of a member, to be compared with what it says of itself: templates
+    /// by name.
     #[serde(default)]
     pub wanted: BTreeMap<String, String>,
     /// Ends with 0 if the running process was started with the files that are on disk.

@@ -1,9 +1,11 @@
 //! What a run will do if nothing happens: for the plan that an operator reads before saying yes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{Decision, Step, next_step};
 use crate::progress::{Outcome, Progress};
+use crate::reason::Reason;
+use crate::roster::Joins;
 use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
 use crate::version::Version;
 
@@ -23,7 +25,7 @@ pub fn forecast(
     let mut now_ms = 0;
     progress.observe(&observed, now_ms);
     now_ms += rules.settle_ms;
-    let mut steps = Vec::new();
+    let (mut steps, mut waits) = (Vec::new(), 0);
     loop {
         let decision = next_step(rules, goal, options, &observed, &progress, now_ms);
         match decision {
@@ -37,6 +39,17 @@ pub fn forecast(
                 steps.push(step);
             }
             Decision::Pause { .. } => progress.go_on(now_ms),
+            Decision::Wait { reason: Reason::NoVoteYet { member }, .. }
+                if waits < STEPS_LIMIT && rules.members.joins == Joins::ByItself =>
+            {
+                waits += 1;
+                change_roster(&mut observed, &|roster| {
+                    roster.insert(member.clone());
+                });
+                change(&mut observed, std::slice::from_ref(&member), |member| {
+                    member.process = Process::Serving(Role::Follower);
+                });
+            }
             Decision::Run(_) | Decision::Wait { .. } | Decision::Done | Decision::Stop(_) => {
                 return (steps, decision);
             }
@@ -68,12 +81,15 @@ fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
                 };
                 match goal.purpose {
                     Purpose::Restart => member.process = Process::Serving(role),
-                    Purpose::Upgrade | Purpose::Rollback => put(member, &goal.version, role),
+                    _ => put(member, &goal.version, role),
                 }
             });
             if led && !alone {
                 succeed(observed, members);
             }
+        }
+        Step::Install { .. } | Step::Join { .. } | Step::Leave { .. } | Step::Retire { .. } => {
+            apply_membership(step, goal, observed);
         }
         Step::Revert { member, to } => {
             change(observed, std::slice::from_ref(member), |member| {
@@ -81,6 +97,54 @@ fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
             });
         }
     }
+}
+
+fn apply_membership(step: &Step, goal: &Goal, observed: &mut Observed) {
+    // How many follow is another number from now on, and all goes well.
+    observed.members.iter_mut().for_each(|member| member.in_sync = None);
+    match step {
+        Step::Install { members } => {
+            let roster = observed.roster().cloned();
+            change(observed, members, |member| {
+                let role = match member.duty {
+                    Duty::Voter => Role::Follower,
+                    Duty::Worker => Role::Alone,
+                };
+                put(member, &goal.version, role);
+                member.roster.clone_from(&roster);
+            });
+        }
+        Step::Join { member } => change_roster(observed, &|roster| {
+            roster.insert(member.clone());
+        }),
+        Step::Leave { member, .. } => {
+            let led = observed.leader().is_some_and(|leader| leader.name == *member);
+            change_roster(observed, &|roster| {
+                roster.remove(member);
+            });
+            if led {
+                let gone = [member.clone()];
+                succeed(observed, &gone);
+                change(observed, &gone, |member| {
+                    member.process = Process::Serving(Role::Follower);
+                });
+            }
+        }
+        Step::Retire { member } => change(observed, std::slice::from_ref(member), |member| {
+            let (name, duty, is_outside) = (member.name.clone(), member.duty, member.is_outside);
+            *member = Member { is_outside, ..Member::blank(&name, duty) };
+        }),
+        Step::Stage { .. } | Step::Start { .. } | Step::Take { .. } | Step::Revert { .. } => {}
+    }
+}
+
+fn change_roster(observed: &mut Observed, change: &dyn Fn(&mut BTreeSet<String>)) {
+    let mut roster = observed.roster().cloned().unwrap_or_default();
+    change(&mut roster);
+    for member in observed.members.iter_mut().filter(|member| member.roster.is_some()) {
+        member.roster = Some(roster.clone());
+    }
+    *observed = observed.clone().with_known_members();
 }
 
 /// Another one leads.

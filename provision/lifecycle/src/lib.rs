@@ -11,6 +11,8 @@
 //!   settling time, are a quorum; or if it is dead anyway. A member that this run has restarted
 //!   counts only after it has served for the settling time since that step ended, so a probe that
 //!   is late by less than that can't make us count it twice.
+//! - *Members.* A host gets or loses its vote only while those that serve are a quorum of the
+//!   members before and after that, one at a time, and the next only when all that serve know it.
 //! - *Leader.* The leader is taken when every other member of the goal is finished.
 //! - *End.* Each member is taken a bounded number of times and each wait has a deadline, so a run
 //!   ends: done, or with a reason.
@@ -22,10 +24,14 @@
 mod agent;
 mod decide;
 mod definition;
+mod estimate;
 mod forecast;
+mod journal;
+mod membership;
 mod plan;
 mod progress;
 mod reason;
+mod roster;
 mod state;
 mod transition;
 mod version;
@@ -36,10 +42,13 @@ pub use definition::{
     DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
     Quorum, Release, Text, read_definition,
 };
+pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;
+pub use journal::{Happening, JournalError, Past, Record, Request};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};
+pub use roster::{Joins, Leaves, MemberRules, Members};
 pub use state::{
     Clients, Duty, Files, Goal, Hold, Member, Objection, Observed, Options, Process, Purpose,
     Reach, Role, Rules,

@@ -61,6 +61,12 @@ pub struct Progress {
     touched: BTreeMap<String, Touch>,
     /// Members that were staged.
     staged: BTreeMap<String, u32>,
+    /// Members whose vote was asked for, or taken.
+    #[serde(default)]
+    asked: BTreeMap<String, u32>,
+    /// Members that were stopped and removed.
+    #[serde(default)]
+    retired: BTreeMap<String, u32>,
     /// Steps that failed.
     failed: Vec<Failed>,
     /// Whether all were started together.
@@ -98,6 +104,10 @@ impl Progress {
     /// A step is about to be done. To be stored before it is.
     pub fn began(&mut self, step: &Step, observed: &Observed, now_ms: u64) {
         self.since_ms = now_ms;
+        // The next one is only taken when what ran on the others was seen to run still: what ends
+        // later ends by itself.
+        let others = |(name, _): &(&String, &mut Touch)| !step.members().contains(name);
+        self.touched.iter_mut().filter(others).for_each(|(_, touch)| touch.containers.clear());
         match step {
             Step::Stage { members } => {
                 for member in members {
@@ -108,13 +118,17 @@ impl Progress {
                 self.formed = true;
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
-            Step::Take { members, .. } => {
+            Step::Take { members, .. } | Step::Install { members } => {
                 if self.touched.is_empty() {
                     self.clients = observed.leader().and_then(|leader| leader.clients);
                 }
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Revert { member, .. } => self.touch(member, observed, now_ms),
+            Step::Join { member } | Step::Leave { member, .. } => {
+                *self.asked.entry(member.clone()).or_default() += 1;
+            }
+            Step::Retire { member } => *self.retired.entry(member.clone()).or_default() += 1,
         }
     }
 
@@ -161,9 +175,13 @@ impl Progress {
         }
     }
 
-    /// A run takes over what another one remembers: nobody has looked meanwhile.
+    /// A run takes over what another one remembers. Nobody has looked meanwhile, and the step that
+    /// the other one was in may not have been begun at all: attempts are counted anew.
     pub fn goes_on_again(&mut self, now_ms: u64) {
         self.steady.clear();
+        self.staged.clear();
+        self.touched.values_mut().for_each(|touch| touch.takes = 0);
+        self.formed = false;
         self.since_ms = now_ms;
     }
 
@@ -210,6 +228,14 @@ impl Progress {
 
     pub(crate) fn formed(&self) -> bool {
         self.formed
+    }
+
+    pub(crate) fn asked(&self, member: &str) -> u32 {
+        self.asked.get(member).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn retired(&self, member: &str) -> u32 {
+        self.retired.get(member).copied().unwrap_or(0)
     }
 
     pub(crate) fn stages(&self, member: &str) -> u32 {

@@ -103,6 +103,23 @@ pub enum Reason {
         /// How many ran before.
         of: usize,
     },
+    /// A member that serves does not say who belongs to the cluster.
+    MembersUnknown {
+        /// Member.
+        member: String,
+        /// What is wrong with it.
+        problem: Option<String>,
+    },
+    /// A host serves and has not got its vote.
+    NoVoteYet {
+        /// Member.
+        member: String,
+    },
+    /// A member does not know yet who has a vote.
+    OldMembers {
+        /// Member.
+        member: String,
+    },
     /// Who depended on the cluster before does no more.
     ClientsMissing {
         /// Who says so.
@@ -151,6 +168,16 @@ impl fmt::Display for Reason {
             }
             Reason::ContainersLost { member, lost, of } => {
                 write!(f, "{lost} of {of} containers that ran on {member} run no more")
+            }
+            Reason::MembersUnknown { member, problem: Some(problem) } => {
+                write!(f, "{member}: {problem}")
+            }
+            Reason::MembersUnknown { member, problem: None } => {
+                write!(f, "{member} does not say who belongs to the cluster")
+            }
+            Reason::NoVoteYet { member } => write!(f, "{member} has no vote yet"),
+            Reason::OldMembers { member } => {
+                write!(f, "{member} does not know yet who has a vote")
             }
             Reason::ClientsMissing { leader, now, before } => {
                 let (agents, frameworks) = (now.agents, now.frameworks);
@@ -224,6 +251,13 @@ pub enum Stop {
         /// Whether the member is as it was before.
         revert: Revert,
     },
+    /// A release was staged on a member, and is not there.
+    NotStaged {
+        /// Member.
+        member: String,
+        /// The release.
+        version: Version,
+    },
     /// A member was taken, all went well, and it is not at the goal.
     NotTaking {
         /// Member.
@@ -233,6 +267,25 @@ pub enum Stop {
     },
     /// The members were started together and formed no cluster.
     NotFormed,
+    /// There is no cluster that could be joined.
+    NoCluster,
+    /// A host is in the group and the cluster does not know it.
+    NotJoined {
+        /// Host.
+        member: String,
+    },
+    /// So few would be left that the cluster bears no failure, or there is none.
+    TooFewLeft {
+        /// How many.
+        left: usize,
+    },
+    /// Containers run on a host that shall leave.
+    ContainersLeft {
+        /// Host.
+        member: String,
+        /// How many.
+        count: usize,
+    },
 }
 
 /// What became of a member whose step failed.
@@ -251,6 +304,8 @@ pub enum Revert {
         /// Why.
         because: String,
     },
+    /// What was done stands: it does no harm, and the next run goes on from there.
+    Kept,
     /// Going back failed as well.
     Failed {
         /// Why.
@@ -285,8 +340,12 @@ impl fmt::Display for Stop {
                     Revert::Impossible { because } => {
                         write!(f, "{member} can't go back: {because}")
                     }
+                    Revert::Kept => f.write_str("what was done stands"),
                     Revert::Failed { error } => write!(f, "going back failed, too: {error}"),
                 }
+            }
+            Stop::NotStaged { member, version } => {
+                write!(f, "{version} was staged on {member} and is not there")
             }
             Stop::NotTaking { member, running: Some(running) } => {
                 write!(f, "{member} was taken and still runs {running}")
@@ -296,6 +355,19 @@ impl fmt::Display for Stop {
             }
             Stop::NotFormed => {
                 f.write_str("the members were started together and formed no cluster")
+            }
+            Stop::NoCluster => f.write_str("there is no running cluster to join"),
+            Stop::NotJoined { member } => {
+                write!(f, "{member} is in the group, and the cluster does not know it")
+            }
+            Stop::TooFewLeft { left: 0 } => f.write_str("no member would be left"),
+            Stop::TooFewLeft { left } => {
+                let noun = if *left == 1 { "member" } else { "members" };
+                write!(f, "{left} {noun} would be left, and they bear no failure")
+            }
+            Stop::ContainersLeft { member, count } => {
+                let noun = if *count == 1 { "container runs" } else { "containers run" };
+                write!(f, "{count} {noun} on {member}")
             }
         }
     }

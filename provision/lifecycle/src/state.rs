@@ -1,8 +1,11 @@
 //! What is known of a cluster, what is wanted of it, and the rules of its component.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::definition::Kind;
+use crate::roster::MemberRules;
 use crate::transition::Transition;
 use crate::version::Version;
 
@@ -148,6 +151,12 @@ pub struct Member {
     /// Why it must not be restarted as things are.
     #[serde(default)]
     pub objections: Vec<Objection>,
+    /// Who has a vote, as far as this member knows: hosts of the inventory by their names.
+    #[serde(default)]
+    pub roster: Option<BTreeSet<String>>,
+    /// Whether it is in the group and the cluster does not know it: it has no vote.
+    #[serde(default)]
+    pub is_outside: bool,
 }
 
 impl Member {
@@ -178,6 +187,8 @@ impl Member {
             containers: Vec::new(),
             problem: None,
             rack: None,
+            roster: None,
+            is_outside: false,
             clients: None,
             holds: Vec::new(),
             objections: Vec::new(),
@@ -202,7 +213,12 @@ impl Member {
     /// Whether it counts for the quorum: an observer says of itself that it doesn't.
     #[must_use]
     pub fn is_voter(&self) -> bool {
-        self.duty == Duty::Voter && self.role() != Some(Role::Observer)
+        self.duty == Duty::Voter && !self.is_outside && self.role() != Some(Role::Observer)
+    }
+
+    /// Whether it has no vote that it could still be asked for.
+    pub(crate) fn duty_is_over(&self) -> bool {
+        self.duty == Duty::Worker || self.is_outside
     }
 }
 
@@ -223,7 +239,8 @@ impl Observed {
     /// How many voters there are.
     #[must_use]
     pub fn voters(&self) -> usize {
-        self.members.iter().filter(|member| member.is_voter()).count()
+        let known = self.members.iter().filter(|member| member.is_voter()).count();
+        known + self.strangers().len()
     }
 
     /// How many voters are a majority.
@@ -257,6 +274,10 @@ pub enum Purpose {
     Rollback,
     /// The same release with the configuration as it is written now.
     Restart,
+    /// Hosts of the group become members.
+    Join,
+    /// Members leave, and what is installed on them goes.
+    Leave,
 }
 
 impl Purpose {
@@ -267,6 +288,8 @@ impl Purpose {
             Purpose::Upgrade => "upgrade",
             Purpose::Rollback => "roll back",
             Purpose::Restart => "reconfigure",
+            Purpose::Join => "add to",
+            Purpose::Leave => "remove from",
         }
     }
 }
@@ -293,11 +316,24 @@ pub struct Options {
     pub max_unavailable: u32,
     /// Go on although a cluster of one or two members has no quorum meanwhile, or tasks end.
     pub accept_outage: bool,
+    /// Stop containers on hosts that leave.
+    #[serde(default)]
+    pub drain: bool,
+    /// Delete the data of hosts that leave.
+    #[serde(default)]
+    pub purge: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { canary: None, pause_after: None, max_unavailable: 1, accept_outage: false }
+        Options {
+            canary: None,
+            pause_after: None,
+            max_unavailable: 1,
+            accept_outage: false,
+            drain: false,
+            purge: false,
+        }
     }
 }
 
@@ -312,4 +348,6 @@ pub struct Rules {
     pub deadline_ms: u64,
     /// Which version may follow which.
     pub transitions: Vec<Transition>,
+    /// How hosts join and leave.
+    pub members: MemberRules,
 }

@@ -117,6 +117,7 @@ fn decision(cluster: &[State]) -> Decision {
         settle_ms: SETTLE_MS,
         deadline_ms: 60_000,
         transitions: vec![allow(true)],
+        members: provision_lifecycle::MemberRules::default(),
     };
     let members: Vec<Member> = cluster.iter().enumerate().map(|(i, s)| member(i, *s)).collect();
     let goal = Goal {

@@ -53,8 +53,11 @@ fn consul() {
 fn docker() {
     let definition = read("docker", include_str!("../../../playbooks/roles/docker/component.yml"));
     assert_eq!(definition.kind.value, Kind::Daemon);
-    assert_eq!(ask(&definition, "20.10.24", "26.1.5"), Verdict::Allowed(Containers::Drain));
-    assert!(refusal(&definition, "26.1.5", "20.10.24").contains("data of a newer one"));
+    for (from, to) in [("20.10.24", "26.1.5"), ("26.1.5", "20.10.24"), ("26.1.4", "26.1.5")] {
+        assert_eq!(ask(&definition, from, to), Verdict::Allowed(Containers::Keep), "{from} {to}");
+    }
+    assert_eq!(ask(&definition, "20.10.23", "26.1.5"), Verdict::Allowed(Containers::Drain));
+    assert!(refusal(&definition, "26.1.4", "20.10.24").contains("data of a newer one"));
 }
 
 #[test]

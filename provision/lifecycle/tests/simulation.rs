@@ -121,6 +121,7 @@ impl Simulation {
                     rule("older-minor", "newer-minor", true),
                     rule("any", "any", back),
                 ],
+                members: provision_lifecycle::MemberRules::default(),
             },
             goal: Goal { purpose, version: versions[1].clone(), members },
             options: Options { canary: random.chance(200).then_some(1), ..Options::default() },
@@ -177,6 +178,7 @@ impl Simulation {
             self.progress = Progress::begin(self.now_ms());
             self.note("controller dies, its journal is lost".to_owned());
         } else {
+            self.progress.goes_on_again(self.now_ms());
             self.note("controller dies".to_owned());
         }
     }
@@ -257,9 +259,10 @@ impl Simulation {
             Step::Stage { .. } => None,
             Step::Start { .. } | Step::Take { .. } => match self.goal.purpose {
                 Purpose::Restart => None,
-                Purpose::Upgrade | Purpose::Rollback => Some(1),
+                _ => Some(1),
             },
             Step::Revert { to, .. } => Some(usize::from(*to == self.goal.version)),
+            other => return Err(format!("{other:?} is no step of an upgrade")),
         };
         let is_stage = matches!(running.step, Step::Stage { .. });
         let is_start = matches!(running.step, Step::Start { .. });
@@ -422,7 +425,12 @@ fn kind(stop: &Stop) -> &'static str {
         Stop::WaitedTooLong { .. } => "waited too long",
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => "step failed, reverted",
         Stop::StepFailed { .. } => "step failed, not reverted",
+        Stop::NotStaged { .. } => "not staged",
         Stop::NotTaking { .. } => "not taking",
         Stop::NotFormed => "not formed",
+        Stop::NoCluster
+        | Stop::NotJoined { .. }
+        | Stop::TooFewLeft { .. }
+        | Stop::ContainersLeft { .. } => "not about an upgrade",
     }
 }

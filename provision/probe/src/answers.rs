@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use provision_lifecycle::Version;
 use serde_json::Value;
 
+use crate::questions::RELEASE_MARK;
+
 /// Results by question.
 #[derive(Debug, Clone, Default)]
 pub struct Answers(pub BTreeMap<String, Value>);
@@ -27,6 +29,11 @@ impl Answers {
     pub(crate) fn error(&self, question: &str) -> Option<String> {
         let failed = self.get(question, "failed")?.as_bool()?;
         failed.then(|| self.text(question, "msg").unwrap_or("it failed").to_owned())
+    }
+
+    /// What the role itself says.
+    pub(crate) fn told(&self, name: &str) -> &str {
+        self.0.get(name).and_then(Value::as_str).unwrap_or_default()
     }
 
     pub(crate) fn exit_code(&self, question: &str) -> Option<i64> {
@@ -65,15 +72,18 @@ impl Answers {
         target.as_str().map(str::to_owned)
     }
 
-    /// Versions of the folders that were found, ascending.
-    pub(crate) fn folders(&self, question: &str) -> Vec<Version> {
+    /// Versions of the folders whose mark was found, ascending.
+    pub(crate) fn releases(&self, question: &str) -> Vec<Version> {
         let found = self.get(question, "files").and_then(Value::as_array);
         let path = |entry: &Value| entry.get("path")?.as_str().map(str::to_owned);
         let mut versions: Vec<Version> = found
             .into_iter()
             .flatten()
             .filter_map(path)
-            .filter_map(|path| crate::version_of_path(&path))
+            .filter_map(|path| {
+                let folder = path.strip_suffix(RELEASE_MARK)?.strip_suffix('/')?;
+                crate::version_of_path(folder)
+            })
             .collect();
         versions.sort();
         versions

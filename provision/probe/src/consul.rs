@@ -1,9 +1,11 @@
 //! Consul's HTTP API: `agent/self`, `status/leader`, `operator/autopilot/health`.
 
+use std::collections::BTreeSet;
+
 use provision_lifecycle::{Duty, Role, Version};
 use serde_json::Value;
 
-use crate::questions::{HEALTH, LEADER, SELF};
+use crate::questions::{HEALTH, LEADER, RAFT, SELF};
 use crate::{Answers, Said};
 
 pub(crate) fn read(answers: &Answers, duty: Duty) -> Said {
@@ -14,7 +16,8 @@ pub(crate) fn read(answers: &Answers, duty: Duty) -> Said {
     let running = config("Version").and_then(|version| Version::parse(version).ok());
     let leads = answers.body(LEADER);
     let leads = leads.as_ref().and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-    let said = Said { running, answers: true, ..Said::default() };
+    let roster = answers.body(RAFT).as_ref().and_then(read_roster);
+    let said = Said { running, answers: true, roster, ..Said::default() };
     if !leads {
         let problem = Some("it knows no leader".to_owned());
         return Said { problem, ..said };
@@ -45,6 +48,14 @@ pub(crate) fn read(answers: &Answers, duty: Duty) -> Said {
     let serf = own.get("SerfStatus").and_then(Value::as_str).unwrap_or("unknown");
     let problem = Some(format!("autopilot calls it unhealthy (serf: {serf})"));
     Said { position, problem, ..said }
+}
+
+/// Who has a vote, by names of nodes: those of the inventory.
+fn read_roster(raft: &Value) -> Option<BTreeSet<String>> {
+    let servers = raft.get("Servers")?.as_array()?;
+    let has_vote = |server: &&Value| server.get("Voter").and_then(Value::as_bool) == Some(true);
+    let names = servers.iter().filter(has_vote);
+    Some(names.filter_map(|server| server.get("Node")?.as_str().map(str::to_owned)).collect())
 }
 
 #[cfg(test)]

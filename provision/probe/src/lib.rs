@@ -15,7 +15,9 @@ mod unit;
 mod zookeeper;
 
 pub use answers::Answers;
-pub use questions::questions;
+pub use questions::{NAMES, questions};
+
+use std::collections::BTreeSet;
 
 use provision_lifecycle::{
     Clients, Definition, Duty, Files, Format, Hold, Member, Objection, Process, Role, Version,
@@ -31,6 +33,7 @@ struct Said {
     position: Option<u64>,
     in_sync: Option<u32>,
     containers: Vec<String>,
+    roster: Option<BTreeSet<String>>,
     problem: Option<String>,
     clients: Option<Clients>,
     holds: Vec<Hold>,
@@ -41,7 +44,7 @@ struct Said {
 #[must_use]
 pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &Answers) -> Member {
     let said = match definition.probe.format.value {
-        Format::ZookeeperMntr => zookeeper::read(answers),
+        Format::ZookeeperMntr => zookeeper::read(answers, name),
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
         Format::UnitCommand => unit::read(answers),
@@ -59,7 +62,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         None => Files::Unknown,
     };
     Member {
-        releases: answers.folders(questions::RELEASES),
+        releases: answers.releases(questions::RELEASES),
         current: answers.link(questions::CURRENT).and_then(|link| version_of_path(&link)),
         running: said.running,
         process,
@@ -68,8 +71,8 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         position: said.position,
         in_sync: said.in_sync,
         containers: said.containers,
+        roster: said.roster.filter(|_| said.role.is_some()),
         problem: said.problem.map(|text| line(&text)),
-        rack: answers.wanted(questions::WANTED, "rack").filter(|rack| !rack.is_empty()),
         clients: said.clients,
         holds: said.holds,
         objections: said.objections,
@@ -115,11 +118,14 @@ mod tests {
         let mntr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.mntr");
         let srvr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.srvr");
         let folder = "/opt/zookeeper/releases";
-        let found = |version: &str| json!({"path": format!("{folder}/{version}")});
+        let found = |version: &str| json!({"path": format!("{folder}/{version}/.release")});
         let answers = [
             (
                 "probe_releases",
-                json!({"files": [found("3.9.3"), found(".staging-1"), found("3.8.0")]}),
+                json!({"files": [
+                    found("3.9.3"), found(".staging-1"), found("3.8.0"), found("3.8.1/conf"),
+                    json!({"path": format!("{folder}/3.7.0")}),
+                ]}),
             ),
             ("probe_current", json!({"stat": {"lnk_target": format!("{folder}/3.8.0")}})),
             ("probe_data", json!({"stat": {"exists": true}})),

@@ -11,6 +11,10 @@ pub(crate) const DATA: &str = "probe_data";
 pub(crate) const FILES: &str = "probe_files";
 pub(crate) const MNTR: &str = "probe_mntr";
 pub(crate) const SRVR: &str = "probe_srvr";
+pub(crate) const CONF: &str = "probe_conf";
+pub(crate) const RAFT: &str = "probe_raft";
+/// `HOST=ID` of all hosts that the inventory knows: told by the role, not by the member.
+pub const NAMES: &str = "probe_names";
 pub(crate) const SELF: &str = "probe_self";
 pub(crate) const LEADER: &str = "probe_leader";
 pub(crate) const HEALTH: &str = "probe_health";
@@ -27,6 +31,9 @@ pub(crate) const AGENTS: &str = "probe_agents";
 pub(crate) const QUOTA: &str = "probe_quota";
 pub(crate) const STATE: &str = "probe_state";
 
+/// The file of a release that says what it was made from.
+pub(crate) const RELEASE_MARK: &str = ".release";
+
 /// Longest time for one answer, in seconds: a member that needs longer doesn't serve.
 const ANSWER_LIMIT_SECONDS: u64 = 5;
 
@@ -34,7 +41,14 @@ const ANSWER_LIMIT_SECONDS: u64 = 5;
 #[must_use]
 pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'static str>) {
     let mut asked = vec![
-        (RELEASES, json!({"find": {"paths": definition.release.folder, "file_type": "directory"}})),
+        // A release is whole when its mark is there; the role `release` writes it last.
+        (
+            RELEASES,
+            json!({"find": {
+                "paths": definition.release.folder, "patterns": RELEASE_MARK, "hidden": true,
+                "file_type": "file", "recurse": true, "depth": 2,
+            }}),
+        ),
         (CURRENT, json!({"stat": {"path": definition.release.current, "get_checksum": false}})),
     ];
     if let Some(quorum) = &definition.quorum {
@@ -69,13 +83,14 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
         Format::ZookeeperMntr => {
             let port = probe.exchange.as_ref().map_or("", |exchange| exchange.port.0.as_str());
             let ask = |word: &str| json!({"exchange": {"port": port, "send": word, "timeout": ANSWER_LIMIT_SECONDS}});
-            vec![(MNTR, ask("mntr")), (SRVR, ask("srvr"))]
+            vec![(MNTR, ask("mntr")), (SRVR, ask("srvr")), (CONF, ask("conf"))]
         }
         Format::ConsulApi => {
             let ask = |path: &str| http(probe, path);
             let mut asked = vec![(SELF, ask("agent/self")), (LEADER, ask("status/leader"))];
             if duty == Duty::Voter {
                 asked.push((HEALTH, ask("operator/autopilot/health")));
+                asked.push((RAFT, ask("operator/raft/configuration")));
             }
             asked
         }

@@ -5,14 +5,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use provision_engine::discovery::{Discovery, Snapshot};
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
 use provision_lifecycle::{Goal, Options, Purpose, ReleasePlan, Step, Version};
 
 use super::screen::{self, Screen, refuse};
-use super::{absolute, begin, prepared, view, with_inventories};
-use crate::arguments::{Care, OfReleases, Output, Reconfigure, Resume, Rollback, Upgrade};
+use super::{absolute, begin, members, prepared, view, with_inventories};
+use crate::apply;
+use crate::arguments::{
+    Add, Care, OfReleases, Output, Reconfigure, Remove, Resume, Rollback, Upgrade,
+};
 use crate::exit::Exit;
 use crate::paint;
 use crate::prompt;
@@ -25,7 +29,7 @@ pub(super) async fn upgrade(arguments: &Upgrade) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Upgrade, version: Some(version) };
+    let wish = Wish::new(Purpose::Upgrade, Some(version));
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
@@ -37,34 +41,69 @@ pub(super) async fn rollback(arguments: &Rollback) -> Exit {
             return Exit::Usage;
         }
     };
-    let wish = Wish { purpose: Purpose::Rollback, version };
+    let wish = Wish::new(Purpose::Rollback, version);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
 pub(super) async fn reconfigure(arguments: &Reconfigure) -> Exit {
-    let wish = Wish { purpose: Purpose::Restart, version: None };
+    let wish = Wish::new(Purpose::Restart, None);
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+}
+
+pub(super) async fn add(arguments: &Add) -> Exit {
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, ..Wish::new(Purpose::Join, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), false);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
+}
+
+pub(super) async fn remove(arguments: &Remove) -> Exit {
+    let (drain, purge) = (arguments.drain, arguments.purge);
+    let hosts = Some(arguments.hosts.clone());
+    let wish = Wish { hosts, drain, purge, ..Wish::new(Purpose::Leave, None) };
+    let care = members::care(arguments.yes, arguments.plan_out.clone(), arguments.accept_outage);
+    fresh(&arguments.component, wish, &care, &arguments.of).await
 }
 
 /// What the operator asks for.
 struct Wish {
     purpose: Purpose,
     version: Option<Version>,
+    /// The hosts that are meant, by their names.
+    hosts: Option<Vec<String>>,
+    drain: bool,
+    purge: bool,
 }
+
+impl Wish {
+    fn new(purpose: Purpose, version: Option<Version>) -> Self {
+        Wish { purpose, version, hosts: None, drain: false, purge: false }
+    }
+}
+
+/// What is in the way if a journal can't be kept.
+const NO_JOURNAL: &str = "a run without a journal can't be resumed: make room for it";
 
 /// A change and how it is watched.
 struct Begun {
     change: Change,
     stop: Arc<AtomicBool>,
+    /// What Consul said when this was planned: it isn't asked again.
+    snapshots: Vec<Snapshot>,
     output: Output,
 }
 
 async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exit {
-    let prepared = match prepared(of, &[component.to_owned()]) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(of, &[component.to_owned()], discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
-    let members = match chosen(&prepared, component, care.hosts.as_deref()) {
+    let chosen = match &wish.hosts {
+        Some(hosts) => members::chosen(&prepared, component, hosts),
+        None => chosen(&prepared, component, care.hosts.as_deref()),
+    };
+    let members = match chosen {
         Ok(members) => members,
         Err(refusal) => return refuse(&refusal, Exit::InvalidInput),
     };
@@ -73,6 +112,8 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         pause_after: care.pause_after,
         max_unavailable: care.max_unavailable,
         accept_outage: care.accept_outage,
+        drain: wish.drain,
+        purge: wish.purge,
     };
     // The version is known for sure only when the members were asked.
     let version = wish.version.clone();
@@ -120,7 +161,8 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
     };
     let reach = with_inventories(&of.reach, &plan.inventories);
     let of = OfReleases { reach, playbooks: plan.playbooks.clone().into(), ..of };
-    let prepared = match prepared(&of, std::slice::from_ref(&plan.component)) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(&of, std::slice::from_ref(&plan.component), discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -147,7 +189,10 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
         }
     };
     if !past.is_open() {
-        let how = past.end.as_deref().unwrap_or("ended");
+        let how = match (&past.replaced_by, &past.end) {
+            (Some(later), _) => format!("run {later} came after it"),
+            (None, end) => end.clone().unwrap_or_else(|| "ended".to_owned()),
+        };
         let message = format!("run {} is over: {how}", past.run);
         let hint = "begin a new one with upgrade or rollback";
         return refuse(&Refusal::new(message, hint), Exit::Refused);
@@ -158,7 +203,17 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
         playbooks: past.request.playbooks.clone(),
         ..of.clone()
     };
-    let prepared = match prepared(&of, std::slice::from_ref(&past.request.component)) {
+    // The cluster that is being restarted may be the one that knows the hosts.
+    let discovery = match Journals::default().frozen(&past) {
+        Ok(Some(snapshots)) => Arc::new(Discovery::frozen(snapshots)),
+        Ok(None) => apply::discovery(true, &of.reach),
+        Err(message) => {
+            let hint = "begin a new run with upgrade or rollback";
+            return refuse(&Refusal::new(message, hint), Exit::Refused);
+        }
+    };
+    let component = std::slice::from_ref(&past.request.component);
+    let prepared = match prepared(&of, component, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -187,12 +242,13 @@ async fn look(
         Ok(ground) => ground,
         Err(refusal) => return Err(refuse(&refusal, Exit::InvalidInput)),
     };
+    let snapshots = prepared.loaded.discovery.taken();
     let stop = Arc::new(AtomicBool::new(false));
     let releases = begin(of, prepared, true, &stop)?;
     let playbooks = std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone());
     let inventories = of.reach.inventory.iter().map(|source| absolute(source)).collect();
     let change = Change::look(releases, ground, playbooks, inventories, goal, options).await;
-    Ok(Begun { change, stop, output: of.output })
+    Ok(Begun { change, stop, snapshots, output: of.output })
 }
 
 impl Begun {
@@ -227,6 +283,13 @@ impl Begun {
     async fn run(mut self, after: Option<&str>) -> Exit {
         let mut screen = Screen::new(&self.change.request, self.output);
         let journals = Journals::default();
+        match journals.freeze(self.change.run_name(), &self.snapshots) {
+            Ok(frozen) => self.change.request.frozen = frozen,
+            Err(error) => {
+                let refusal = Refusal::new(format!("{error}; nothing was touched"), NO_JOURNAL);
+                return self.give_up(refusal).await;
+            }
+        }
         let performed = self.change.perform(&journals, after, &self.stop, &mut screen).await;
         let exit = match performed {
             Ok(performed) => self.conclude(&performed).await,
@@ -240,6 +303,19 @@ impl Begun {
         exit
     }
 
+    /// Which lines of the inventory name who has left.
+    async fn show_advice(&mut self) {
+        let observed = self.change.observe().await;
+        let (definition, request) = (&self.change.component.definition, &self.change.request);
+        let groups: Vec<&str> = std::iter::once(&definition.group)
+            .chain(&definition.followers)
+            .map(|group| group.value.as_str())
+            .collect();
+        let hosts = &request.goal.members;
+        say!("{}", members::advice(&request.inventories, &groups, hosts));
+        members::warn_of_the_unseen(&request.component, &observed, hosts);
+    }
+
     async fn conclude(&mut self, performed: &Performed) -> Exit {
         if let Some(error) = &performed.not_stored {
             paint::error(&format!("failed to write the journal: {error}"), None);
@@ -247,9 +323,12 @@ impl Begun {
         let is_human = self.output == Output::Human;
         if matches!(performed.end, End::Done) {
             if is_human {
-                screen::show_done(&self.change.request, performed.duration_ms);
+                screen::show_done(&self.change, performed.duration_ms);
             }
             screen::show_wanted(&performed.wanted, is_human);
+            if is_human && self.change.request.goal.purpose == Purpose::Leave {
+                self.show_advice().await;
+            }
             return Exit::Done;
         }
         let (hint, exit) = screen::verdict(&performed.end, &self.change);

@@ -1,6 +1,7 @@
-//! `provision status`, `upgrade`, `rollback`, `resume` and `apply --plan`.
+//! `provision status`, `upgrade`, `rollback`, `add`, `remove`, `resume` and `apply --plan`.
 
 mod change;
+mod members;
 mod screen;
 mod status;
 mod view;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use provision_engine::discovery::Discovery;
 use provision_engine::event::Event;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
@@ -20,7 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Apply, Care, OfReleases, Output, Reach, Reconfigure, Resume, Rollback, Status, Upgrade,
+    Add, Apply, Care, OfReleases, Output, Reach, Reconfigure, Remove, Resume, Rollback, Status,
+    Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -49,6 +52,18 @@ pub async fn rollback(arguments: Rollback) -> Exit {
 pub async fn reconfigure(arguments: Reconfigure) -> Exit {
     paint::choose(arguments.of.color);
     change::reconfigure(&arguments).await
+}
+
+/// Hosts join.
+pub async fn add(arguments: Add) -> Exit {
+    paint::choose(arguments.of.color);
+    change::add(&arguments).await
+}
+
+/// Members leave.
+pub async fn remove(arguments: Remove) -> Exit {
+    paint::choose(arguments.of.color);
+    change::remove(&arguments).await
 }
 
 /// On with what was not ended.
@@ -106,12 +121,16 @@ fn absolute(source: &str) -> String {
 }
 
 /// Reads everything; tells what is wrong.
-fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
+fn prepared(
+    of: &OfReleases,
+    components: &[String],
+    discovery: Arc<Discovery>,
+) -> Result<Prepared, Exit> {
     let reach = &of.reach;
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
     }
-    if let Some(source) = apply::missing_inventory(reach) {
+    if let Some(source) = apply::missing_inventory(&reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Err(Exit::InvalidInput);
     }
@@ -131,6 +150,7 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     };
     let request = LoadRequest {
         keyring,
+        discovery,
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {

@@ -1,9 +1,9 @@
 //! What a change of releases shows: its plan, its steps as they go on, and how it ended.
 
 use provision_engine::release::{
-    Change, End, Happening, Listener, Record, Refusal, Request, Wanted,
+    Change, End, Happening, Journals, Listener, Record, Refusal, Request, Wanted,
 };
-use provision_lifecycle::{Reason, Revert, Step, Stop};
+use provision_lifecycle::{Purpose, Reason, Revert, Step, Stop};
 
 use super::view;
 use crate::arguments::Output;
@@ -28,11 +28,14 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
     let (request, observed) = (&change.request, &change.observed);
     say!("{}", view::heading(&request.component, &request.goal, observed));
     if steps.is_empty() {
-        say!("nothing to do: all of them have it and serve");
+        say!("{}", view::nothing_to_do(&request.goal, observed));
         return;
     }
     say!("{}", view::plan(steps, &request.goal, observed));
     let note = match request.plan {
+        _ if matches!(request.goal.purpose, Purpose::Join | Purpose::Leave) => {
+            "all members are looked at again before every step; a failing one ends the run"
+        }
         Some(_) => "exactly these steps; a failing one is reverted and ends the run",
         None => {
             "the order is computed again before every step; a failing one is reverted and ends the \
@@ -40,18 +43,17 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
         }
     };
     say!("{}", styled(FAINT, note));
+    let durations = Journals::default().durations(&request.component, &request.inventories);
+    if let Some(estimate) = durations.estimate(steps, request.goal.purpose) {
+        say!("{}", styled(FAINT, &view::estimate(&estimate)));
+    }
 }
 
 /// The goal is reached.
-pub(super) fn show_done(request: &Request, duration_ms: u64) {
-    let (goal, time) = (&request.goal, view::seconds(duration_ms));
-    say!(
-        "{} in {time}: {} {} on {}",
-        styled(GOOD, "done"),
-        request.component,
-        goal.version,
-        view::names(&goal.members)
-    );
+pub(super) fn show_done(change: &Change, duration_ms: u64) {
+    let (time, request) = (view::seconds(duration_ms), &change.request);
+    let done = view::done(&request.component, &request.goal, change.observed.voters() > 0);
+    say!("{} in {time}: {done}", styled(GOOD, "done"));
 }
 
 /// What became of the wanted version.
@@ -115,10 +117,23 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => {
             "find out why, then run it again: the same member is met first".to_owned()
         }
+        Stop::StepFailed { revert: Revert::Kept, .. } => {
+            "find out why, then run it again: it goes on from there".to_owned()
+        }
         Stop::StepFailed { .. } => "mend that member first, then run it again".to_owned(),
+        Stop::NotStaged { .. } => "look at the disk of that host, then run it again".to_owned(),
         Stop::WaitedTooLong { .. } | Stop::NotTaking { .. } | Stop::NotFormed => {
             "look at the member's own log, then run it again".to_owned()
         }
+        Stop::NoCluster => "provision apply forms one of all hosts of the group".to_owned(),
+        Stop::NotJoined { member } => {
+            format!("provision add {component} {member}, or leave it out: --hosts 'all:!{member}'")
+        }
+        Stop::TooFewLeft { left: 0 } => "a cluster ends with its last host".to_owned(),
+        Stop::TooFewLeft { .. } => {
+            "add others first, or if that is meant: --accept-outage".to_owned()
+        }
+        Stop::ContainersLeft { .. } => "move them away, or stop them with --drain".to_owned(),
         Stop::UnknownMember { .. } | Stop::Objection { .. } => return None,
     })
 }

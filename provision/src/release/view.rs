@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 pub use provision_engine::release::names;
 use provision_lifecycle::{
-    Because, Duty, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach, Role,
-    Step, Version,
+    Because, Duty, Estimate, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach,
+    Role, Step, Version,
 };
 
 use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
@@ -32,12 +32,16 @@ fn health(member: &Member) -> (anstyle::Style, String) {
     if let Reach::Unreachable { reason } = &member.reach {
         return (BAD, format!("unreachable: {}", harmless(reason)));
     }
+    if member.is_outside && member.current.is_none() && member.process == Process::Dead {
+        return (CHANGED, "not there".to_owned());
+    }
     let problem = member.problem.as_deref().map(|text| format!(": {}", harmless(text)));
     let problem = problem.unwrap_or_default();
     match member.process {
         Process::Dead => (BAD, format!("down{problem}")),
         Process::Looking => (BAD, format!("not serving{problem}")),
-        Process::Serving(_) => (GOOD, "serves".to_owned()),
+        Process::Serving(_) if member.is_outside => (GOOD, "follows without a vote".to_owned()),
+        Process::Serving(_) => (GOOD, format!("serves{problem}")),
     }
 }
 
@@ -45,6 +49,9 @@ fn health(member: &Member) -> (anstyle::Style, String) {
 pub fn drift(member: &Member, wanted: &Version) -> Option<String> {
     if !member.is_reachable() {
         return None;
+    }
+    if member.is_outside {
+        return Some("in the group, not in the cluster: provision add".to_owned());
     }
     let is_wanted = |version: &Option<Version>| version.as_ref() == Some(wanted);
     if !is_wanted(&member.current) {
@@ -82,6 +89,11 @@ pub fn table(
             Some(leader) => head.push_str(&format!("; {} leads", leader.name)),
             None => head.push_str(&format!("; {}", styled(BAD, "nobody leads"))),
         }
+    }
+    let strangers = observed.strangers();
+    if !strangers.is_empty() {
+        let text = format!("not in the inventory: {}", harmless(&strangers.join(", ")));
+        head.push_str(&format!("; {}", styled(BAD, &text)));
     }
     let mut rows = vec![["HOST", "ROLE", "RUNS", "POSITION", "INSTALLED"].map(str::to_owned)];
     for member in &observed.members {
@@ -125,6 +137,9 @@ fn position(at: u64) -> String {
 
 /// What a plan begins with.
 pub fn heading(component: &str, goal: &Goal, observed: &Observed) -> String {
+    if matches!(goal.purpose, Purpose::Join | Purpose::Leave) {
+        return membership_heading(component, goal, observed);
+    }
     let mut from: Vec<&str> = observed
         .members
         .iter()
@@ -152,6 +167,72 @@ pub fn heading(component: &str, goal: &Goal, observed: &Observed) -> String {
     )
 }
 
+fn membership_heading(component: &str, goal: &Goal, observed: &Observed) -> String {
+    let before = observed.voters();
+    let is_voter =
+        |name: &&String| observed.member(name).is_some_and(|member| member.duty == Duty::Voter);
+    let belongs = |name: &&String| observed.member(name).is_some_and(Member::is_voter);
+    let names: Vec<&String> = goal.members.iter().filter(is_voter).collect();
+    let votes = names.iter().filter(|name| belongs(name)).count();
+    let after = match goal.purpose {
+        Purpose::Join => before + names.len() - votes,
+        _ => before.saturating_sub(votes),
+    };
+    let change = match (before, names.is_empty()) {
+        (0, _) | (_, true) => String::new(),
+        (before, false) => format!(" ({before} voters → {after})"),
+    };
+    let (word, to) = match goal.purpose {
+        Purpose::Join => ("add", "to"),
+        _ => ("remove", "from"),
+    };
+    format!("{} {} {to} {component}{change}", styled(STRONG, word), self::names(&goal.members))
+}
+
+/// That everything is there already.
+pub fn nothing_to_do(goal: &Goal, observed: &Observed) -> &'static str {
+    let has_no_vote = |name: &String| observed.member(name).is_some_and(|m| m.is_outside);
+    match goal.purpose {
+        Purpose::Join if goal.members.iter().any(has_no_vote) => {
+            "nothing to do but to wait: the cluster gives the vote itself"
+        }
+        Purpose::Join => "nothing to do: all of them belong to it and serve",
+        Purpose::Leave => "nothing to do: nothing of it is on them",
+        Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
+            "nothing to do: all of them have it and serve"
+        }
+    }
+}
+
+/// What is reached.
+pub fn done(component: &str, goal: &Goal, is_cluster: bool) -> String {
+    let members = names(&goal.members);
+    let verb = if goal.members.len() == 1 { "belongs" } else { "belong" };
+    match goal.purpose {
+        Purpose::Join if is_cluster => {
+            format!("{members} {verb} to {component} {}", goal.version)
+        }
+        Purpose::Leave => format!("{members} left {component}"),
+        Purpose::Join | Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
+            format!("{component} {} on {members}", goal.version)
+        }
+    }
+}
+
+fn leaving(member: &str, via: &str, observed: &Observed) -> String {
+    let found = observed.member(member);
+    let is = match found.map(|member| (member.duty, member.process)) {
+        Some((Duty::Worker, _)) => return format!("{member}: say goodbye"),
+        Some((_, Process::Serving(role @ (Role::Leader | Role::Alone)))) => {
+            format!("{}, so last", role.word())
+        }
+        Some((_, Process::Serving(role))) => role.word().to_owned(),
+        Some(_) | None => "does not serve".to_owned(),
+    };
+    let place = if via == member { String::new() } else { format!(", asked for on {via}") };
+    format!("{member} ({is}): take its vote{place}")
+}
+
 /// A step in words.
 pub fn step(step: &Step, goal: &Goal, observed: &Observed) -> String {
     match step {
@@ -168,11 +249,19 @@ pub fn step(step: &Step, goal: &Goal, observed: &Observed) -> String {
             };
             let what = match goal.purpose {
                 Purpose::Restart => "configure, restart if anything changed, prove health",
-                Purpose::Upgrade | Purpose::Rollback => "configure, switch, restart, prove health",
+                _ => "configure, switch, restart, prove health",
             };
             format!("{} ({is}): {what}", names(members))
         }
         Step::Revert { member, to } => format!("{member}: back to {to}"),
+        Step::Install { members } => {
+            format!("{}: configure, switch, start, prove health", names(members))
+        }
+        Step::Join { member } => {
+            format!("{member}: give it its vote")
+        }
+        Step::Leave { member, via } => leaving(member, via, observed),
+        Step::Retire { member } => format!("{member}: stop, disable, remove"),
     }
 }
 
@@ -183,6 +272,16 @@ pub fn plan(steps: &[Step], goal: &Goal, observed: &Observed) -> String {
         lines.push(format!("  {}. {}", number + 1, step(one, goal, observed)));
     }
     lines.join("\n")
+}
+
+/// How long it may take.
+pub fn estimate(estimate: &Estimate) -> String {
+    let runs = estimate.runs;
+    let noun = if runs == 1 { "run" } else { "runs" };
+    let whole = |duration_ms: u64| duration_ms.div_ceil(1000);
+    let (typical, slow) = (whole(estimate.typical_ms), whole(estimate.slow_ms));
+    let slow = if slow > typical { format!(", {slow} s if it is slow") } else { String::new() };
+    format!("about {typical} s{slow} (from {runs} earlier {noun})")
 }
 
 /// How a step went.
@@ -251,6 +350,13 @@ mod tests {
     }
 
     #[test]
+    fn an_estimate_says_where_it_is_from() {
+        let text = |typical_ms, slow_ms, runs| estimate(&Estimate { typical_ms, slow_ms, runs });
+        assert_eq!(text(18_700, 25_001, 5), "about 19 s, 26 s if it is slow (from 5 earlier runs)");
+        assert_eq!(text(900, 950, 1), "about 1 s (from 1 earlier run)");
+    }
+
+    #[test]
     fn a_plan_reads_like_sentences() {
         let observed = Observed {
             members: vec![
@@ -276,5 +382,50 @@ mod tests {
              2. zk1 (follower): configure, switch, restart, prove health\n  \
              3. zk2 (leader, so last): configure, switch, restart, prove health"
         );
+    }
+
+    #[test]
+    fn a_change_of_members_reads_like_sentences() {
+        let mut outside = member("zk4", "3.9.3", Process::Serving(Role::Follower));
+        (outside.is_outside, outside.problem) = (true, None);
+        let mut observed = Observed {
+            members: vec![
+                member("zk1", "3.9.3", Process::Serving(Role::Follower)),
+                member("zk2", "3.9.3", Process::Serving(Role::Leader)),
+                outside,
+            ],
+        };
+        let goal = |purpose, names: &[&str]| Goal {
+            purpose,
+            version: Version::parse("3.9.3").unwrap(),
+            members: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
+        let join = goal(Purpose::Join, &["zk4"]);
+        let leave = goal(Purpose::Leave, &["zk1", "zk2"]);
+        let text = |goal| plain(&heading("zookeeper", goal, &observed));
+        assert_eq!(text(&join), "add zk4 to zookeeper (2 voters → 3)");
+        assert_eq!(text(&leave), "remove zk1, zk2 from zookeeper (2 voters → 0)");
+        let steps = [
+            Step::Install { members: vec!["zk4".into()] },
+            Step::Join { member: "zk4".into() },
+            Step::Leave { member: "zk1".into(), via: "zk4".into() },
+            Step::Leave { member: "zk2".into(), via: "zk2".into() },
+            Step::Retire { member: "zk2".into() },
+        ];
+        assert_eq!(
+            plan(&steps, &join, &observed),
+            "  1. zk4: configure, switch, start, prove health\n  \
+             2. zk4: give it its vote\n  \
+             3. zk1 (follower): take its vote, asked for on zk4\n  \
+             4. zk2 (leader, so last): take its vote\n  \
+             5. zk2: stop, disable, remove"
+        );
+        let names = ["server.7", "zk1", "zk2"].map(str::to_owned);
+        observed.members[1].roster = Some(names.into_iter().collect());
+        let wanted = Version::parse("3.9.3").unwrap();
+        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted)));
+        assert!(text.contains("2 of 3 voters serve, 2 must"), "{text}");
+        assert!(text.contains("not in the inventory: server.7"), "{text}");
+        assert!(text.contains("follows without a vote"), "{text}");
     }
 }

@@ -4,9 +4,14 @@
 //! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
 //! next.
 
+mod artifacts;
+mod catalog;
+mod consul;
+mod docker;
 mod faults;
 mod generic;
 mod login;
+mod members;
 mod normal;
 mod own_roles;
 mod plays;
@@ -109,8 +114,19 @@ const ALL: &[Scenario] = &[
         normal::unit_files,
     ),
     short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
+    long(
+        "kill-release",
+        "kill -9 at each kind of step of an upgrade, each followed by resume",
+        releases::kill_anywhere,
+    ),
+    long("docker-kept", "other daemons and back, containers run on", docker::kept),
+    long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("metrics", "an exporter tells which releases are in use", generic::metrics),
+    short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    short("artifacts", "what was changed on its way is not installed", artifacts::run),
+    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

@@ -14,7 +14,7 @@ use crate::lab::names::Host;
 use crate::workspace;
 
 const OLD: &str = "3.8.0";
-const NEW: &str = "3.9.3";
+pub(super) const NEW: &str = "3.9.3";
 const FORGET: &str = "systemctl stop zookeeper 2>/dev/null; \
                       rm -rf /var/lib/zookeeper /opt/zookeeper /run/zookeeper; true";
 /// The goal is ten seconds; a busy machine is given the double.
@@ -90,7 +90,7 @@ impl<'a> Site<'a> {
         self.stage.run(self.changing(words))
     }
 
-    fn changing(&self, words: &[&str]) -> Command {
+    pub(super) fn changing(&self, words: &[&str]) -> Command {
         let mut command = self.command(words);
         command.arg("--playbooks").arg(workspace::root().join("playbooks"));
         command
@@ -101,9 +101,13 @@ impl<'a> Site<'a> {
     }
 
     fn apply_with(&self, words: &[&str]) -> Result<Run, Error> {
+        self.apply_tags("common,zookeeper", words)
+    }
+
+    pub(super) fn apply_tags(&self, tags: &str, words: &[&str]) -> Result<Run, Error> {
         let playbook = workspace::root().join("playbooks/main.yml");
         let mut command = self.command(&["apply", &path_text(&playbook)]);
-        command.args(["--tags", "common,zookeeper", "--output", "ndjson"]).args(words);
+        command.args(["--tags", tags, "--output", "ndjson"]).args(words);
         self.stage.run(command)
     }
 
@@ -290,6 +294,84 @@ pub(super) fn resume(stage: &Stage) -> Result<(), Error> {
     site.expect_wanted(NEW)?;
     expect_unharmed("the resumed upgrade", &written, &watched, &members, run.elapsed)?;
     site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)
+}
+
+/// A moment of a run: the record that is waited for, and how long after it.
+struct Moment {
+    what: &'static str,
+    happening: &'static str,
+    step: &'static str,
+    after: Duration,
+}
+
+const fn moment(
+    what: &'static str,
+    happening: &'static str,
+    step: &'static str,
+    after_ms: u64,
+) -> Moment {
+    Moment { what, happening, step, after: Duration::from_millis(after_ms) }
+}
+
+/// Each kind of step. What goes on within one isn't told, so times are spread over it.
+const MOMENTS: &[Moment] = &[
+    moment("before it stages", "step_begins", "stage", 0),
+    moment("while it stages", "step_begins", "stage", 150),
+    moment("between two steps", "step_ended", "stage", 0),
+    moment("while it configures", "step_begins", "take", 100),
+    moment("while it switches", "step_begins", "take", 350),
+    moment("while it restarts", "step_begins", "take", 600),
+    moment("while it waits for health", "step_begins", "take", 1000),
+    moment("after a member is done", "step_ended", "take", 0),
+    moment("while it lets a member settle", "step_ended", "take", 1500),
+];
+
+/// kill -9 at each kind of step, under a client that writes; `resume` brings it to its end.
+pub(super) fn kill_anywhere(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage, OLD)?;
+    site.apply()?.expect_exit(&[0])?;
+    let mut is_old = true;
+    for moment in MOMENTS {
+        if moment.step == "stage" {
+            // Only what is not there is staged.
+            if !is_old {
+                site.change(&["rollback", "zookeeper", OLD, "--yes"])?.expect_exit(&[0])?;
+                is_old = true;
+            }
+            for host in stage.lab.hosts() {
+                stage.ask(host, &format!("rm -rf /opt/zookeeper/releases/{NEW}"))?;
+            }
+        }
+        let (word, to) = if is_old { ("upgrade", NEW) } else { ("rollback", OLD) };
+        kill_at(&site, moment, word, to)?;
+        is_old = !is_old;
+    }
+    site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)
+}
+
+fn kill_at(site: &Site<'_>, moment: &Moment, word: &str, to: &str) -> Result<(), Error> {
+    let members = site.members();
+    let clients = zookeeper::begin(&members);
+    let mut command = site.changing(&[word, "zookeeper", to, "--yes"]);
+    command.args(["--output", "ndjson"]);
+    let mut going = site.stage.start(command)?;
+    going.wait_for(moment.what, |record| {
+        let is = |place: &str, word: &str| {
+            record.pointer(place).and_then(serde_json::Value::as_str) == Some(word)
+        };
+        is("/happening/happening", moment.happening) && is("/happening/step/step", moment.step)
+    })?;
+    std::thread::sleep(moment.after);
+    going.kill()?;
+    let mut again = Command::new(&site.stage.provision);
+    again.args(["resume", "--lock-wait", "60"]);
+    site.stage.settle(&mut again);
+    let run = site.stage.run(again)?.expect_exit(&[0])?;
+    let (written, watched) = clients.finish()?;
+    site.expect_runs(to)?;
+    site.expect_wanted(to)?;
+    let what = format!("killed {}, {word} resumed", moment.what);
+    expect_unharmed(&what, &written, &watched, &members, run.elapsed)
 }
 
 /// Another setting reaches one member after the other.

@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Progress, Purpose,
-    ReleasePlan, Step, Stop, Version, forecast,
+    Decision, Duty, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress,
+    Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
-use super::journal::{Past, Request};
 use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
 
 /// The only component of a run that changes one.
@@ -115,6 +114,7 @@ pub struct Change {
     /// What it remembers.
     pub progress: Progress,
     pub(super) rewrite: Result<Rewrite, String>,
+    pub(super) first_may_be_done: bool,
 }
 
 impl Change {
@@ -137,9 +137,26 @@ impl Change {
             observed: MadeFrom::observed_digest(&observed),
         };
         let name = component.definition.name.value.clone();
-        let request =
-            Request { component: name, playbooks, inventories, goal, options, plan: None };
-        Change { releases, component, request, made_from, observed, progress, rewrite }
+        let request = Request {
+            component: name,
+            playbooks,
+            inventories,
+            goal,
+            options,
+            plan: None,
+            frozen: None,
+        };
+        let first_may_be_done = false;
+        Change {
+            releases,
+            component,
+            request,
+            made_from,
+            observed,
+            progress,
+            rewrite,
+            first_may_be_done,
+        }
     }
 
     /// Goes on with what an earlier run remembers.
@@ -149,6 +166,10 @@ impl Change {
         if past.end.as_deref() == Some("paused") {
             self.progress.go_on(now_ms());
         }
+        // Of a plan, what is left.
+        let left = |plan: &Vec<Step>| plan.get(past.ended..).unwrap_or_default().to_vec();
+        self.request.plan = past.request.plan.as_ref().map(left);
+        self.first_may_be_done = past.step.is_some();
     }
 
     /// Looks at the members once more.
@@ -173,6 +194,13 @@ impl Change {
         };
         let version = match (self.request.goal.purpose, given) {
             (Purpose::Restart, _) => return self.keep_version(&members),
+            (Purpose::Join, _) => self.version_to_join()?,
+            // Whatever they have goes.
+            (Purpose::Leave, _) => {
+                let has = members.iter().find_map(|member| member.current.clone());
+                self.request.goal.version = has.unwrap_or(self.request.goal.version.clone());
+                return Ok(());
+            }
             (_, Some(version)) => version,
             (_, None) => previous(&members)?,
         };
@@ -191,8 +219,41 @@ impl Change {
                 format!("`artifacts.{component}` of the inventory has {}", known.join(", ")),
             ));
         }
+        let lacks_digest =
+            lack.iter().find(|member| !self.releases.has_digest(ONE, member, &version));
+        if let Some(member) = lacks_digest {
+            let message = format!(
+                "{component} {version} can't be installed on {member}: its artifact has no sha256; \
+                 nothing was touched"
+            );
+            let hint = format!("what was downloaded is compared with artifacts.{component}");
+            return Err(Refusal::new(message, format!("{hint}.\"{version}\".sha256")));
+        }
         self.request.goal.version = version;
         Ok(())
+    }
+
+    /// Who joins gets what the others run: a cluster that is between two releases is brought to one
+    /// of them first.
+    fn version_to_join(&self) -> Result<Version, Refusal> {
+        let component = &self.request.component;
+        let first = self.request.goal.members.first().cloned().unwrap_or_default();
+        let wanted = self.releases.wanted(ONE, &first).map_err(|error| {
+            Refusal::new(format!("{error}; nothing was touched"), "see inventories/example.yml")
+        })?;
+        let belongs = |member: &&Member| member.duty == Duty::Voter && !member.is_outside;
+        let members = self.observed.members.iter().filter(belongs);
+        let mut running = members.filter_map(|member| Some((member, member.running.as_ref()?)));
+        let Some((member, runs)) = running.find(|(_, runs)| **runs != wanted) else {
+            return Ok(wanted);
+        };
+        Err(Refusal::new(
+            format!(
+                "{} runs {component} {runs}, and the inventory wants {wanted}; nothing was touched",
+                member.name
+            ),
+            format!("finish that first: provision upgrade {component} {wanted}"),
+        ))
     }
 
     /// Another configuration is no other release: each member keeps the one that it has.
@@ -200,6 +261,14 @@ impl Change {
         let component = self.request.component.clone();
         let lacks = members.iter().find(|member| member.current.is_none());
         let version = members.iter().filter_map(|member| member.current.clone()).max();
+        if let Some(member) = members.iter().find(|member| member.is_outside) {
+            let stop = Stop::NotJoined { member: member.name.clone() };
+            return Err(Refusal {
+                message: format!("refused: {stop}; nothing was touched"),
+                hint: None,
+                stop: Some(Box::new(stop)),
+            });
+        }
         match (lacks, version) {
             (None, Some(version)) => {
                 self.request.goal.version = version;

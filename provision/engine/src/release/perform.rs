@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use provision_lifecycle::{Purpose, Step};
+use provision_lifecycle::{Happening, Purpose, Record, Step};
 
 use super::change::{Change, names};
-use super::journal::{Journal, Journals, Record};
-use super::{End, Happening, Task, Watcher};
+use super::journal::{Journal, Journals};
+use super::{End, Task, Watcher};
 
 /// The only component of a run that changes one.
 const ONE: usize = 0;
@@ -141,7 +141,7 @@ impl Change {
     ) -> Result<Performed, String> {
         let run = self.releases.name().to_owned();
         let mut keeper = Keeper { journal: journals.begin(&run)?, listener };
-        keeper.store(&Record::begun(&run, &self.request, &self.progress))?;
+        keeper.store(&Record::begun(&run, after, &self.request, &self.progress))?;
         if let Some(before) = after {
             journals.hand_over(before, &run)?;
         }
@@ -151,16 +151,18 @@ impl Change {
             goal: &self.request.goal,
             options: &self.request.options,
             plan: self.request.plan.as_deref(),
+            first_may_be_done: self.first_may_be_done,
             stop,
         };
         let end = self.releases.reach(&task, &mut self.progress, &mut keeper).await;
         let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let ended = Record::Ended { how: end.word().to_owned(), message: end.message() };
-        let not_stored = keeper.store(&ended).err();
+        // First this, then the end: a run that dies in between is resumed, and does it again.
         let wanted = match end {
             End::Done => self.write_wanted(),
             _ => Wanted::Kept,
         };
+        let ended = Record::Ended { how: end.word().to_owned(), message: end.message() };
+        let not_stored = keeper.store(&ended).err();
         Ok(Performed { end, duration_ms, wanted, not_stored })
     }
 
@@ -173,12 +175,13 @@ impl Change {
     /// The inventory wants what is there now; unless only a part of the members has it.
     fn write_wanted(&self) -> Wanted {
         let goal = &self.request.goal;
-        if goal.purpose == Purpose::Restart {
+        if matches!(goal.purpose, Purpose::Restart | Purpose::Join | Purpose::Leave) {
             return Wanted::Kept;
         }
-        let rewrite = match &self.rewrite {
+        let found = self.rewrite.as_ref().map_err(Clone::clone);
+        let rewrite = match found.and_then(|rewrite| rewrite.again(&self.request.component)) {
             Ok(rewrite) => rewrite,
-            Err(error) => return Wanted::NotFound(error.clone()),
+            Err(error) => return Wanted::NotFound(error),
         };
         let path = rewrite.path.clone();
         let after = rewrite.with(goal.version.as_str());

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use provision_lifecycle::{Definition, Duty, Kind};
-use provision_probe::questions;
+use provision_probe::{NAMES, questions};
 use serde_json::{Value, json};
 
+use super::members;
 use super::prepare::Source;
 
 /// The playbook, in the folder of the playbooks, where roles are looked for.
@@ -26,14 +27,23 @@ pub enum PlayKind {
     Take,
     /// The whole role, as a plain play runs it.
     Start,
+    /// Ask for a vote.
+    Join,
+    /// Ask to take one.
+    Leave,
+    /// Stop and remove.
+    Retire,
 }
 
-const ALL: [PlayKind; 5] = [
+const ALL: [PlayKind; 8] = [
     PlayKind::ObserveVoters,
     PlayKind::ObserveWorkers,
     PlayKind::Stage,
     PlayKind::Take,
     PlayKind::Start,
+    PlayKind::Join,
+    PlayKind::Leave,
+    PlayKind::Retire,
 ];
 
 /// What can't be kept as it is in a task's name: the timeout of a member, as a variable.
@@ -74,12 +84,23 @@ fn observe(definition: &Definition, duty: Duty) -> String {
     let (mut tasks, _) = questions(definition, duty);
     let seconds = definition.health.timeout_seconds.0.as_str();
     tasks.push(json!({"name": "probe timeout", "set_fact": {TIMEOUT: seconds}}));
+    if let Some(names) = names(definition, duty) {
+        tasks.push(json!({"name": "probe names", "set_fact": {NAMES: names}}));
+    }
     Value::Array(tasks).to_string()
 }
 
 /// Names under which the answers of a member are registered.
 pub(super) fn registered(definition: &Definition, duty: Duty) -> Vec<&'static str> {
-    questions(definition, duty).1
+    let mut registered = questions(definition, duty).1;
+    registered.extend(names(definition, duty).map(|_| NAMES));
+    registered
+}
+
+/// How the cluster calls the hosts of the group.
+fn names(definition: &Definition, duty: Duty) -> Option<&str> {
+    let names = definition.members.as_ref()?.names.as_deref()?;
+    (duty == Duty::Voter).then_some(names)
 }
 
 fn play(source: &Source, kind: PlayKind) -> Value {
@@ -94,6 +115,11 @@ fn play(source: &Source, kind: PlayKind) -> Value {
             ("take", ["configure", "switch", "restart", "health"].map(import).to_vec())
         }
         PlayKind::Start => ("start", vec![json!({"import_role": {"name": role}})]),
+        PlayKind::Join => ("join", members::join(definition).map(import).into_iter().collect()),
+        PlayKind::Leave => ("leave", members::leave(definition).map(import).into_iter().collect()),
+        PlayKind::Retire => {
+            ("retire", members::retire(definition).map(import).into_iter().collect())
+        }
     };
     json!({
         "name": format!("{name}: {word}"),
@@ -101,7 +127,8 @@ fn play(source: &Source, kind: PlayKind) -> Value {
         // Components that share a role learn from this which one is meant.
         "vars": {"component_name": name},
         // Roles compute settings from facts.
-        "gather_facts": matches!(kind, PlayKind::Stage | PlayKind::Take | PlayKind::Start),
+        "gather_facts":
+            !matches!(kind, PlayKind::ObserveVoters | PlayKind::ObserveWorkers),
         "become": true,
         "tasks": tasks,
     })

@@ -72,6 +72,12 @@ fn component_of(role: &str) -> String {
     role.replace('_', "-")
 }
 
+/// Names of the components whose roles stand beside the playbooks.
+#[must_use]
+pub fn components(playbooks: &Path) -> Vec<String> {
+    roles(playbooks).iter().map(|role| component_of(role)).collect()
+}
+
 /// Folders of the roles that have a `component.yml`.
 fn roles(playbooks: &Path) -> Vec<String> {
     let roles = Disk::default().list(&playbooks.join("roles"));
