@@ -458,7 +458,6 @@ impl Picture<'_> {
         let (away, well): (Vec<&Member>, Vec<&Member>) =
             next.iter().partition(|member| is_away(member));
         let room = limit.saturating_sub(others_away.len());
-        // A batch stays within one rack: then it takes away no more than a rack that fails does.
         let mut ordered = away.into_iter().chain(well).peekable();
         let rack = ordered.peek().and_then(|first| first.rack.clone());
         let is_near = |member: &&Member| member.rack == rack;

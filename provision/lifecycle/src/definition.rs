@@ -97,8 +97,8 @@ pub struct Probe {
     /// A file that the unit writes when it starts: of a service the version of the release, of an
     /// agent of Mesos the environment.
     pub running: Option<String>,
-    /// What the inventory says of a member, by name, as templates: its `rack`, and what has to be
-    /// compared with what it says of itself.
+    /// What the inventory wants of a member, to be compared with what it says of itself: templates
+    /// by name.
     #[serde(default)]
     pub wanted: BTreeMap<String, String>,
     /// Ends with 0 if the running process was started with the files that are on disk.

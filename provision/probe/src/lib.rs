@@ -73,7 +73,6 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         containers: said.containers,
         roster: said.roster.filter(|_| said.role.is_some()),
         problem: said.problem.map(|text| line(&text)),
-        rack: answers.wanted(questions::WANTED, "rack").filter(|rack| !rack.is_empty()),
         clients: said.clients,
         holds: said.holds,
         objections: said.objections,

@@ -110,7 +110,7 @@ impl Masters {
         let mut flags = parsed(FLAGS);
         flags["flags"]["quorum"] = self.quorum.into();
         let folder = "/opt/mesos-master/releases";
-        let found = |version: &str| json!({"path": format!("{folder}/{version}")});
+        let found = |version: &str| json!({"path": format!("{folder}/{version}/.release")});
         let link = format!("{folder}/{}", self.versions[index]);
         let mut named: BTreeMap<String, Value> = BTreeMap::new();
         let mut answer = |name: &str, value| drop(named.insert(name.to_owned(), value));
@@ -277,7 +277,7 @@ fn agent(attributes: &str, policy: &str, checkpoint: bool, containers: bool) -> 
         "resources": "cpus:4;mem:4096;disk:10240;ports:[31000-31999]", "work_dir": "/w",
     }});
     let named = [
-        ("probe_releases", json!({"files": [{"path": format!("{folder}/{version}")}]})),
+        ("probe_releases", json!({"files": [{"path": format!("{folder}/{version}/.release")}]})),
         ("probe_current", json!({"stat": {"lnk_target": format!("{folder}/{version}")}})),
         ("probe_files", json!({"rc": 0})),
         ("probe_state", good(state)),

@@ -83,6 +83,32 @@ fn apply(site: &Site<'_>) -> Result<Run, Error> {
     site.stage.run(command)
 }
 
+/// Prometheus' exporter of the host tells which releases are in use.
+pub(super) fn metrics(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage, ZOOKEEPER)?;
+    append(&site.inventory.join("hosts"), "\n[node_exporter:children]\nzookeeper\n")?;
+    site.apply()?.expect_exit(&[0])?;
+    let playbook = path_text(&workspace::root().join("playbooks/main.yml"));
+    let run = || {
+        let mut command = site.command(&["apply", &playbook, "--tags", "node_exporter"]);
+        command.args(["--output", "ndjson"]);
+        stage.run(command)?.expect_exit(&[0])
+    };
+    run()?;
+    run()?.expect_count(&stage.lab, "changed", 0)?;
+    for (host, address) in stage.lab.hosts().iter().zip(site.members()) {
+        let ask = format!(
+            "bash -c 'exec 3<>/dev/tcp/{address}/9100; printf \"GET /metrics HTTP/1.0\\r\\n\\r\\n\" >&3; \
+             grep corral_release_info.*zookeeper <&3'"
+        );
+        let found = stage.ask(host, &ask)?;
+        let expected =
+            format!("corral_release_info{{component=\"zookeeper\",version=\"{ZOOKEEPER}\"}} 1");
+        ensure(found == expected, || format!("{} says {found}", host.name))?;
+    }
+    Ok(())
+}
+
 fn expect_runs(site: &Site<'_>, version: &str) -> Result<(), Error> {
     site.stage.expect_everywhere("cat /run/myapp-started/release", version)?;
     site.stage.expect_everywhere("systemctl is-active myapp", "active")
@@ -93,6 +119,15 @@ fn starts(site: &Site<'_>) -> Result<Vec<u64>, Error> {
     let ask = "systemctl show -p ExecMainStartTimestampMonotonic --value myapp";
     let hosts = site.stage.lab.hosts().iter();
     hosts.map(|host| Ok(site.stage.ask(host, ask)?.parse().unwrap_or_default())).collect()
+}
+
+/// One at a time: each had settled before the next was taken.
+fn expect_apart(site: &Site<'_>) -> Result<(), Error> {
+    let mut starts = starts(site)?;
+    starts.sort_unstable();
+    let gaps = starts.iter().zip(starts.iter().skip(1)).map(|(one, next)| next - one);
+    let apart = gaps.min().unwrap_or_default();
+    ensure(apart > 2_000_000, || format!("two hosts restarted {apart} µs one after the other"))
 }
 
 /// Installed, pushed, pushed badly, taken back, removed.
@@ -121,18 +156,20 @@ pub(super) fn code_push(stage: &Stage) -> Result<(), Error> {
     let words = ["upgrade", "myapp", "1.1.0", "--yes", "--max-unavailable", "1"];
     site.change(&words)?.expect_exit(&[0])?.expect_text(&["myapp 1.1.0 on h1, h2, h3"])?;
     expect_runs(&site, "1.1.0")?;
-    // One at a time: each had settled before the next was taken.
-    let mut starts = starts(&site)?;
-    starts.sort_unstable();
-    let gaps = starts.iter().zip(starts.iter().skip(1)).map(|(one, next)| next - one);
-    let apart = gaps.min().unwrap_or_default();
-    ensure(apart > 2_000_000, || format!("two hosts restarted {apart} µs one after the other"))?;
+    expect_apart(&site)?;
 
     let bad = site.change(&["upgrade", "myapp", "1.2.0", "--yes"])?.expect_exit(&[14])?;
     bad.expect_text(&["is back at 1.1.0", "ends with 1: no sign of life of 1.2.0"])?;
     expect_runs(&site, "1.1.0")?;
     apply(&site)?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)?;
 
+    // Another setting: an apply writes it everywhere, and restarts one host after the other.
+    let services = variables.join("services.yml");
+    let other = SERVICES.replace("a \\\"quoted\\\" word", "hello");
+    fs::write(&services, other).doing(|| format!("write {}", services.display()))?;
+    apply(&site)?.expect_exit(&[0])?;
+    stage.expect_everywhere(process, "GREETING=hello TOKEN=swordfish")?;
+    expect_apart(&site)?;
     site.change(&["rollback", "myapp", "1.0.0", "--yes"])?.expect_exit(&[0])?;
     expect_runs(&site, "1.0.0")?;
     by_plays(&site)

@@ -122,6 +122,7 @@ const ALL: &[Scenario] = &[
     long("docker-kept", "other daemons and back, containers run on", docker::kept),
     long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
+    short("metrics", "an exporter tells which releases are in use", generic::metrics),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
     short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),

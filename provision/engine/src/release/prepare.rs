@@ -329,4 +329,22 @@ all:
         // Nobody asks for the services here.
         assert_eq!(good(&bad, &["zookeeper"]).components.len(), 1);
     }
+
+    /// upgrade.yml and its like can't list folders, so they have a list of their own.
+    #[test]
+    fn the_plays_know_the_same_components() {
+        let playbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks");
+        let mut roles = super::roles(&playbooks);
+        roles.retain(|role| role != "service");
+        let text = std::fs::read_to_string(playbooks.join("lifecycle/variables.yml")).unwrap();
+        let line = text.lines().find_map(|line| line.strip_prefix("lifecycle_roles: ["));
+        let mut known: Vec<&str> = line.unwrap().trim_end_matches(']').split(", ").collect();
+        known.sort_unstable();
+        roles.sort();
+        assert_eq!(known, roles);
+        for role in &roles {
+            let tasks = playbooks.join("roles").join(role).join("tasks");
+            assert!(tasks.join("take.yml").is_file() && tasks.join("remove.yml").is_file());
+        }
+    }
 }
