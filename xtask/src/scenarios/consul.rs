@@ -121,15 +121,14 @@ impl<'a> Site<'a> {
         self.stage.run(command)
     }
 
-    /// What `--list` says; it is the first thing that it prints.
+    /// What `--list` prints, and what it says besides.
     fn list(&self, source: &str) -> Result<(Value, String), Error> {
         let run = self.provision(AGENT_TOKEN, &["inventory", "-i", source, "--list"])?;
         let run = run.expect_exit(&[0])?;
-        let begin = run.said.find('{').unwrap_or(0);
-        let text = run.said.get(begin..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        let list = values.next().and_then(Result::ok);
-        let list = list.ok_or_else(|| Error::refused("read the list", run.said.clone()))?;
+        let path = self.stage.folder.join("stdout");
+        let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+        let list = serde_json::from_str(&text)
+            .map_err(|error| Error::refused("read the list", format!("{error}\n{text}")))?;
         Ok((list, run.said))
     }
 
@@ -197,8 +196,16 @@ fn discovered(site: &Site<'_>) -> Result<(), Error> {
         .provision("00000000-0000-4000-8000-0000000000ff", &["inventory", "-i", &url, "--list"])?;
     wrong.expect_exit(&[3])?.expect_text(&["the token is not allowed to"])?;
 
-    // Through a mapping, beside which it stands how hosts are reached.
+    // Through a mapping, beside which it stands how hosts are reached. The leader registers a node
+    // that joins; what it says about itself comes when its agent has found the leader.
     let mapping = "from-consul/consul.yml";
+    let begun = Instant::now();
+    while let Err(error) = site.expect_hosts(&site.list(mapping)?.0, "members") {
+        if begun.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let run = ["run", "members", "-i", mapping, "--", "hostname"];
     let said = site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?;
     for host in stage.lab.hosts() {
