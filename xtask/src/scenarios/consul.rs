@@ -233,8 +233,8 @@ fn discovered(site: &Site<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-/// Another environment is another configuration: a play refuses it, and it comes to the servers one at
-/// a time, with hosts from the cluster that is being restarted.
+/// Another environment is another configuration: a play refuses it, and it comes to the servers one
+/// at a time, with hosts from the cluster that is being restarted.
 fn reconfigured(site: &Site<'_>) -> Result<(), Error> {
     let change = ["-e", "consul_environment=lab"];
     let refused = site.apply(&change)?.expect_exit(&[10])?;

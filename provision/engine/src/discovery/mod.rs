@@ -1,9 +1,9 @@
 //! Inventories from Consul: asking it, remembering what it said, and going on without it.
 //!
-//! The last good answer is kept on this machine. While Consul is away it is used, with its age shown;
-//! what changes hosts refuses one that is too old. A run that was planned keeps the answer that it was
-//! planned with ([`Discovery::taken`], [`Discovery::frozen`]): the cluster that answers may be the one
-//! that is being restarted.
+//! The last good answer is kept on this machine. While Consul is away it is used, with its age
+//! shown; what changes hosts refuses one that is too old. A run that was planned keeps the answer
+//! that it was planned with ([`Discovery::taken`], [`Discovery::frozen`]): the cluster that answers
+//! may be the one that is being restarted.
 
 mod fetch;
 mod settings;
