@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use consul::{Answer, Check, Consistency, Head, KvPair, Node, RawAnswer, ServiceEntry, Subject, decode};
+use consul::{
+    Answer, Check, Consistency, Head, KvPair, Node, RawAnswer, ServiceEntry, Subject, decode,
+};
 use diagnostics::{Sources, Style, render_all};
 use libfuzzer_sys::fuzz_target;
 use provision_discovery::{Catalog, read_mapping, resolve};

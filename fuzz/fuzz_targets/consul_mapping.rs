@@ -1,5 +1,5 @@
-//! Mapping files for Consul never panic; a refusal has a place in the text, and what is accepted asks
-//! for the same twice.
+//! Mapping files for Consul never panic; a refusal has a place in the text, and what is accepted
+//! asks for the same twice.
 #![no_main]
 
 use diagnostics::{Diagnostic, Sources, Style, render_all};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use diagnostics::{Style, render_all};
+use diagnostics::{Diagnostic, Style, render_all};
 use provision_engine::channel::Network;
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::discovery::{self, Discovery, Purpose};
@@ -226,6 +226,15 @@ pub fn no_inventory() -> Exit {
     Exit::Usage
 }
 
+/// Things to know about what was read.
+pub fn show_warnings(loaded: &Loaded, warnings: &[Diagnostic]) {
+    use std::io::IsTerminal;
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
+    if !warnings.is_empty() {
+        tell!("{}\n", render_all(warnings, loaded.loader.sources(), style));
+    }
+}
+
 /// Everything that is wrong, before anything was touched.
 pub fn refuse(failure: &LoadFailure) -> Exit {
     use std::io::IsTerminal;
@@ -311,12 +320,7 @@ pub fn client(reach: &Reach) -> ClientOptions {
 
 /// `--list-hosts`, `--list-tasks`, `--list-tags`, `--syntax-check`.
 fn list(arguments: &Apply, loaded: &Loaded) -> Exit {
-    use std::io::IsTerminal;
-    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
-    if !loaded.warnings.is_empty() {
-        let sources = loaded.loader.sources();
-        tell!("{}\n", render_all(&loaded.warnings, sources, style));
-    }
+    show_warnings(loaded, &loaded.warnings);
     for play in loaded.playbooks.iter().flat_map(|playbook| &playbook.plays) {
         let name = play.name.as_ref().unwrap_or(&play.hosts);
         say!("play: {}", name.as_str().unwrap_or("(unnamed)"));

@@ -94,8 +94,8 @@ pub enum DialectName {
 /// How hosts are found and reached.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
-    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
-    /// hosts `a,b,`; may be repeated
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list
+    /// of hosts `a,b,`; may be repeated
     #[arg(short, long = "inventory", value_name = "SOURCE")]
     pub inventory: Vec<String>,
     /// While Consul is away: use what it said last, however long ago
@@ -360,8 +360,8 @@ pub struct RunCommand {
 #[derive(Debug, Clone, Args)]
 #[group(id = "view", required = true, multiple = false, args = ["list", "graph", "vars", "export"])]
 pub struct ShowInventory {
-    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
-    /// hosts `a,b,`; may be repeated
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list
+    /// of hosts `a,b,`; may be repeated
     #[arg(short, long = "inventory", value_name = "SOURCE")]
     pub inventory: Vec<String>,
     /// Hosts, groups and variables as JSON, as ansible-inventory prints them

@@ -14,7 +14,7 @@ pub enum Exit {
     InvalidInput,
     /// `--check --exit-code`: something would change.
     WouldChange,
-    /// This machine lacks something.
+    /// This machine lacks something, or Consul can't be asked and nothing is known of it.
     Environment,
     /// What was asked for can't be done, or was not confirmed; nothing was touched.
     Refused,
@@ -41,7 +41,7 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Usage, 2, "wrong arguments"),
     (Exit::InvalidInput, 3, "playbook, inventory or variables are invalid; nothing was touched"),
     (Exit::WouldChange, 4, "with --exit-code: something would change, or is not as wanted"),
-    (Exit::Environment, 5, "this machine lacks something the program needs"),
+    (Exit::Environment, 5, "this machine lacks something the program needs, or Consul is away"),
     (Exit::Refused, 6, "the request is refused, stale or not confirmed; nothing was touched"),
     (Exit::Artifact, 7, "an artifact can't be had, or is not what upstream or the lock says"),
     (Exit::Failed, 10, "some hosts failed"),

@@ -37,6 +37,7 @@ pub async fn trust(arguments: Trust) -> Exit {
         Ok(loaded) => loaded,
         Err(failure) => return apply::refuse(&failure),
     };
+    apply::show_warnings(&loaded, &loaded.warnings);
     let defaults = match apply::connection(&arguments.reach, false) {
         Ok(defaults) => defaults,
         Err(message) => {

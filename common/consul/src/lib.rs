@@ -1,7 +1,8 @@
 //! `[pure]` Consul's HTTP API as data: what to ask, what answers mean, and when to ask again.
 //!
-//! Nothing here opens a socket: [`Request`] is a target for an HTTP client, [`decode`] reads what came
-//! back. An answer that was cut short, refused or silently filtered is told apart from an empty one.
+//! Nothing here opens a socket: [`Request`] is a target for an HTTP client, [`decode`] reads what
+//! came back. An answer that was cut short, refused or silently filtered is told apart from an
+//! empty one.
 
 mod answer;
 mod catalog;

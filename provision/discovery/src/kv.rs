@@ -27,7 +27,8 @@ pub(crate) fn read(
     for pair in keys {
         let Some(path) = pair.key.strip_prefix(kv.prefix.as_str()) else { continue };
         let Some((kind, rest)) = path.trim_start_matches('/').split_once('/') else { continue };
-        // As with folders of Ansible, the parts of an entity's variables may have names of their own.
+        // As with folders of Ansible, the parts of an entity's variables may have names of their
+        // own.
         let entity = rest.split('/').next().unwrap_or(rest);
         if entity.is_empty() || rest.ends_with('/') {
             continue;

@@ -2,8 +2,8 @@
 //!
 //! A mapping file ([`Mapping`]) says how. Whatever a node can write itself (its name, its meta, its
 //! services) is data: it becomes a variable only under a name that the mapping chose, a group only
-//! where a `require` lets it in, and never a template. Nothing here asks Consul: [`Mapping::wanted`]
-//! says what is needed, [`resolve`] works on the answers.
+//! where a `require` lets it in, and never a template. Nothing here asks Consul:
+//! [`Mapping::wanted`] says what is needed, [`resolve`] works on the answers.
 
 mod catalog;
 mod conditions;

@@ -77,3 +77,41 @@ fn what_is_no_mapping_is_told_too() {
         assert!(told(text).contains("error"), "{text}: {}", told(text));
     }
 }
+
+/// The keys that the reader knows somewhere, as it lists them for one that it doesn't know.
+fn known(text: &str) -> BTreeSet<String> {
+    let told = told(text);
+    let (_, list) = told.split_once("= hint: known: ").unwrap_or_else(|| panic!("{told}"));
+    let line = list.lines().next().unwrap_or_default();
+    line.split(", ").map(str::to_owned).collect()
+}
+
+/// The schema for editors has the keys of the reader, and requires what it requires.
+#[test]
+fn the_schema_is_fresh() {
+    let schema: serde_json::Value =
+        serde_json::from_str(include_str!("../../../docs/consul-mapping.schema.json")).unwrap();
+    let table = [
+        ("", "plugin: consul\n0xyzzy0: 1"),
+        ("/$defs/tls", "plugin: consul\ntls: {0xyzzy0: 1}"),
+        ("/$defs/conditions", "plugin: consul\nnodes: {0xyzzy0: 1}"),
+        ("/$defs/group", "plugin: consul\ngroups: {a: {0xyzzy0: 1, require: {names: a}}}"),
+        ("/$defs/keyed", "plugin: consul\nkeyed_groups: [{0xyzzy0: 1, key: health, prefix: a}]"),
+        ("/$defs/kv", "plugin: consul\nkv: {0xyzzy0: 1, prefix: a}"),
+    ];
+    for (place, text) in table {
+        let object = schema.pointer(place).unwrap();
+        let listed = object["properties"].as_object().unwrap().keys().cloned().collect();
+        assert_eq!(known(text), listed, "{place}");
+        assert_eq!(object["additionalProperties"], false, "{place}");
+    }
+    for (text, missing) in [
+        ("addresses: a", "plugin"),
+        ("plugin: consul\ngroups: {a: {}}", "require"),
+        ("plugin: consul\nkeyed_groups: [{prefix: a}]", "key"),
+        ("plugin: consul\nkeyed_groups: [{key: health}]", "prefix"),
+        ("plugin: consul\nkv: {}", "prefix"),
+    ] {
+        assert!(told(text).contains(&format!("key `{missing}` is missing")), "{}", told(text));
+    }
+}

@@ -6,7 +6,7 @@ mod view;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use diagnostics::{Diagnostic, Style, render_all};
+use diagnostics::Diagnostic;
 use provision_engine::discovery::{Discovery, Purpose};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, Loaded, load};
@@ -46,7 +46,7 @@ pub fn inventory(arguments: &ShowInventory) -> Exit {
         Ok(loaded) => loaded,
         Err(failure) => return apply::refuse(&failure),
     };
-    show_warnings(&loaded, &loaded.warnings);
+    apply::show_warnings(&loaded, &loaded.warnings);
     let chosen = match chosen(&loaded) {
         Ok(chosen) => chosen,
         Err(exit) => return exit,
@@ -69,14 +69,6 @@ pub fn inventory(arguments: &ShowInventory) -> Exit {
     }
 }
 
-fn show_warnings(loaded: &Loaded, warnings: &[Diagnostic]) {
-    use std::io::IsTerminal;
-    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
-    if !warnings.is_empty() {
-        tell!("{}\n", render_all(warnings, loaded.loader.sources(), style));
-    }
-}
-
 /// The hosts of `--limit`; all without one.
 fn chosen(loaded: &Loaded) -> Result<BTreeSet<Arc<str>>, Exit> {
     let Some(limit) = &loaded.world.settings.limit else {
@@ -88,7 +80,7 @@ fn chosen(loaded: &Loaded) -> Result<BTreeSet<Arc<str>>, Exit> {
     })?;
     let all = Patterns::parse(ALL, None);
     let selection = loaded.inventory.select(&all, Some(&limit));
-    show_warnings(loaded, &selection.diagnostics);
+    apply::show_warnings(loaded, &selection.diagnostics);
     if selection.diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Exit::InvalidInput);
     }

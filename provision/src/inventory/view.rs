@@ -1,5 +1,5 @@
-//! What `--list`, `--graph` and `--vars` print. Secrets are hidden, and nothing from elsewhere steers
-//! the terminal.
+//! What `--list`, `--graph` and `--vars` print. Secrets are hidden, and nothing from elsewhere
+//! steers the terminal.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

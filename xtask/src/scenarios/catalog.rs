@@ -104,11 +104,11 @@ impl<'a> Site<'a> {
         Ok(())
     }
 
-    fn apply(&self) -> Result<Run, Error> {
+    fn apply(&self, words: &[&str]) -> Result<Run, Error> {
         let mut command = Command::new(&self.stage.provision);
         command.arg("apply").arg(workspace::root().join("playbooks/main.yml"));
         command.arg("-i").arg(&self.inventory);
-        command.args(["--tags", "common,consul", "--output", "ndjson"]);
+        command.args(["--tags", "common,consul", "--output", "ndjson"]).args(words);
         self.stage.settle(&mut command);
         self.stage.run(command)
     }
@@ -121,15 +121,14 @@ impl<'a> Site<'a> {
         self.stage.run(command)
     }
 
-    /// What `--list` says; it is the first thing that it prints.
+    /// What `--list` prints, and what it says besides.
     fn list(&self, source: &str) -> Result<(Value, String), Error> {
         let run = self.provision(AGENT_TOKEN, &["inventory", "-i", source, "--list"])?;
         let run = run.expect_exit(&[0])?;
-        let begin = run.said.find('{').unwrap_or(0);
-        let text = run.said.get(begin..).unwrap_or_default();
-        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
-        let list = values.next().and_then(Result::ok);
-        let list = list.ok_or_else(|| Error::refused("read the list", run.said.clone()))?;
+        let path = self.stage.folder.join("stdout");
+        let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
+        let list = serde_json::from_str(&text)
+            .map_err(|error| Error::refused("read the list", format!("{error}\n{text}")))?;
         Ok((list, run.said))
     }
 
@@ -174,14 +173,17 @@ fn put(address: IpAddr, path: &str, body: &str) -> Result<String, Error> {
 
 pub(super) fn inventory(stage: &Stage) -> Result<(), Error> {
     let site = Site::new(stage)?;
-    site.apply()?.expect_exit(&[0])?;
-    site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)?;
-    let outcome = discovered(&site);
+    site.apply(&[])?.expect_exit(&[0])?;
+    site.apply(&[])?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)?;
+    let outcome = discovered(&site).and_then(|()| reconfigured(&site)).and_then(|()| away(&site));
     for host in stage.lab.hosts() {
         stage.ask(host, FORGET)?;
     }
     outcome
 }
+
+/// Through a mapping, beside which it stands how hosts are reached.
+const BY_MAPPING: &str = "from-consul/consul.yml";
 
 fn discovered(site: &Site<'_>) -> Result<(), Error> {
     let stage = site.stage;
@@ -197,8 +199,16 @@ fn discovered(site: &Site<'_>) -> Result<(), Error> {
         .provision("00000000-0000-4000-8000-0000000000ff", &["inventory", "-i", &url, "--list"])?;
     wrong.expect_exit(&[3])?.expect_text(&["the token is not allowed to"])?;
 
-    // Through a mapping, beside which it stands how hosts are reached.
-    let mapping = "from-consul/consul.yml";
+    // The leader registers a node that joins; what it says about itself comes when its agent has
+    // found the leader.
+    let mapping = BY_MAPPING;
+    let begun = Instant::now();
+    while let Err(error) = site.expect_hosts(&site.list(mapping)?.0, "members") {
+        if begun.elapsed() > PATIENCE {
+            return Err(error);
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    }
     let run = ["run", "members", "-i", mapping, "--", "hostname"];
     let said = site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?;
     for host in stage.lab.hosts() {
@@ -220,6 +230,41 @@ fn discovered(site: &Site<'_>) -> Result<(), Error> {
     let said = site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?;
     ensure(!said.text().contains("evil"), || format!("it was worked on: {}", said.said))?;
 
+    Ok(())
+}
+
+/// Another environment is another configuration: a play refuses it, and it comes to the servers one
+/// at a time, with hosts from the cluster that is being restarted.
+fn reconfigured(site: &Site<'_>) -> Result<(), Error> {
+    let change = ["-e", "consul_environment=lab"];
+    let refused = site.apply(&change)?.expect_exit(&[10])?;
+    refused.expect_text(&["provision reconfigure consul"])?;
+    let (inventory, playbooks) = (site.inventory.display(), workspace::root().join("playbooks"));
+    let (inventory, playbooks) = (inventory.to_string(), playbooks.display().to_string());
+    let mut words = vec!["reconfigure", "consul", "--yes", "--playbooks", &playbooks];
+    words.extend(["-i", &inventory, "-i", BY_MAPPING]);
+    words.extend(change);
+    site.provision(AGENT_TOKEN, &words)?.expect_exit(&[0])?;
+    let journals = site.stage.folder.join("home/.local/state/provision/releases");
+    let entries = fs::read_dir(&journals).doing(|| format!("list {}", journals.display()))?;
+    let is_kept =
+        |entry: fs::DirEntry| entry.path().display().to_string().ends_with(".inventory.json");
+    ensure(entries.flatten().any(is_kept), || "the run kept no inventory".to_owned())?;
+    let url = format!("consul://{}:{PORT}", site.first);
+    for host in site.stage.lab.hosts() {
+        let place = format!("/_meta/hostvars/{}/consul_meta/env/__ansible_unsafe", host.name);
+        let begun = Instant::now();
+        while site.list(&url)?.0.pointer(&place) != Some(&"lab".into()) {
+            ensure(begun.elapsed() < PATIENCE, || format!("{} has no environment", host.name))?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+    Ok(())
+}
+
+/// Without Consul there is what it said last.
+fn away(site: &Site<'_>) -> Result<(), Error> {
+    let (stage, mapping) = (site.stage, BY_MAPPING);
     let (before, _) = site.list(mapping)?;
     for host in stage.lab.hosts() {
         stage.ask(host, "systemctl stop consul")?;

@@ -63,8 +63,8 @@ impl ClientError {
         }
     }
 
-    /// Whether Consul is away, for now: an earlier answer may serve. Whoever may not ask must not be
-    /// told what was answered to somebody else.
+    /// Whether Consul is away, for now: an earlier answer may serve. Whoever may not ask must not
+    /// be told what was answered to somebody else.
     #[must_use]
     pub fn is_outage(&self) -> bool {
         match self {
@@ -143,9 +143,9 @@ impl Client {
         self.ask_with(subject, &self.options(), self.settings.timeout)
     }
 
-    /// Waits until there is something newer than what `watch` has seen, at most about `wait_ms`; whether
-    /// the answer may be new. The first call answers at once. `random` spreads the waits of several
-    /// clients.
+    /// Waits until there is something newer than what `watch` has seen, at most about `wait_ms`;
+    /// whether the answer may be new. The first call answers at once. `random` spreads the waits of
+    /// several clients.
     ///
     /// # Errors
     /// When nobody answers, or the answer is a refusal; the watch stays where it was.

@@ -1,9 +1,9 @@
 //! Inventories from Consul: asking it, remembering what it said, and going on without it.
 //!
-//! The last good answer is kept on this machine. While Consul is away it is used, with its age shown;
-//! what changes hosts refuses one that is too old. A run that was planned keeps the answer that it was
-//! planned with ([`Discovery::taken`], [`Discovery::frozen`]): the cluster that answers may be the one
-//! that is being restarted.
+//! The last good answer is kept on this machine. While Consul is away it is used, with its age
+//! shown; what changes hosts refuses one that is too old. A run that was planned keeps the answer
+//! that it was planned with ([`Discovery::taken`], [`Discovery::frozen`]): the cluster that answers
+//! may be the one that is being restarted.
 
 mod fetch;
 mod settings;
@@ -186,7 +186,48 @@ fn age_words(seconds: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::age_words;
+    use consul::{Head, Node};
+    use provision_discovery::{Catalog, Connection, Services, Wanted};
+
+    use super::*;
+
+    #[test]
+    fn a_run_that_goes_on_asks_nobody() {
+        let connection = Connection {
+            // Nobody listens there.
+            addresses: vec!["http://127.0.0.1:1".to_owned()],
+            timeout_ms: 500,
+            ..Connection::default()
+        };
+        let wanted = Wanted { services: Services::All, kv_prefix: None };
+        let question = Question { connection, wanted, base: PathBuf::new() };
+        let settings = settings::of(&question, &|_| None).unwrap();
+        let node = Node {
+            name: "zk1".into(),
+            address: "10.0.0.1".into(),
+            datacenter: "dc1".into(),
+            tagged_addresses: std::collections::BTreeMap::new(),
+            meta: std::collections::BTreeMap::new(),
+        };
+        let catalog = Catalog { nodes: vec![node], ..Catalog::default() };
+        let source = snapshot::source_of(&settings, &question);
+        // However long ago it was planned.
+        let origin = settings::origin(&settings);
+        let snapshot = Snapshot::new(source, origin, 7, Head::default(), catalog.clone());
+        let discovery = Discovery::frozen(vec![snapshot.clone()]);
+        let answered = discovery.answer(&question).unwrap();
+        assert_eq!((answered.catalog, answered.warnings.len()), (catalog, 0));
+        // It goes on being the inventory of the next run that goes on.
+        assert_eq!(discovery.taken(), [snapshot]);
+
+        let mut other = question;
+        other.connection.datacenter = Some("dc2".to_owned());
+        let error = discovery.answer(&other).unwrap_err();
+        assert_eq!(error.message, "this run was planned without consul://127.0.0.1:1/dc2");
+        // A run over other hosts would have to ask.
+        let error = Discovery::default().answer(&other).unwrap_err();
+        assert_eq!(error.code, UNREACHABLE);
+    }
 
     #[test]
     fn ages_are_told_in_words() {

@@ -1,8 +1,10 @@
 //! What is read before a run over components: their definitions, the plays, the inventory.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use diagnostics::{Diagnostic, SourceId, Sources};
+use provision_discovery::is_listing;
 use provision_lifecycle::{Definition, Duty, digest_of, read_definition};
 use provision_playbook::files::{FileKind, Files};
 
@@ -100,7 +102,7 @@ pub fn prepare(
     let (playbook, texts) = plays::texts(playbooks, &sources);
     let request = LoadRequest { playbooks: vec![playbook], texts, ..request.clone() };
     let loaded = load(&request).map_err(PrepareFailure::Invalid)?;
-    let inventory_digest = inventory_digest(loaded.loader.sources(), playbooks);
+    let inventory_digest = inventory_digest(&loaded, playbooks);
     let components = sources
         .into_iter()
         .enumerate()
@@ -227,15 +229,26 @@ fn collect(folder: &Path, depth: u32, files: &mut Vec<PathBuf>) {
 }
 
 /// Everything that was read and is no part of a role or of our own plays: inventory, variables,
-/// artifacts, what the command line says.
-fn inventory_digest(sources: &Sources, playbooks: &Path) -> String {
+/// artifacts, what the command line says. Of what Consul says only that counts which the mapping
+/// makes something of: among a thousand nodes there is always one whose health changes.
+fn inventory_digest(loaded: &Loaded, playbooks: &Path) -> String {
     let roles = playbooks.join("roles");
     let own = plays::texts(playbooks, &[]).0;
-    let texts: Vec<(&str, &[u8])> = (0..)
-        .map_while(|number| sources.get(SourceId(number)))
+    let sources = loaded.loader.sources();
+    let all = || (0..).map_while(|number| sources.get(SourceId(number)));
+    let discovered = match all().any(|source| is_listing(&source.name)) {
+        true => {
+            let hosts = loaded.inventory.hosts().map(|host| Arc::clone(&host.name)).collect();
+            loaded.inventory.to_yaml(&hosts)
+        }
+        false => String::new(),
+    };
+    let texts: Vec<(&str, &[u8])> = all()
+        .filter(|source| !is_listing(&source.name))
         .filter(|source| !Path::new(&source.name).starts_with(&roles))
         .filter(|source| Path::new(&source.name) != own)
         .map(|source| (source.name.as_str(), source.text.as_bytes()))
+        .chain((!discovered.is_empty()).then_some(("discovered", discovered.as_bytes())))
         .collect();
     digest_of(texts.into_iter())
 }

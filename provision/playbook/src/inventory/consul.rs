@@ -1,4 +1,5 @@
-//! Consul as a source: mapping files, `consul://` arguments, and how what they bring joins the rest.
+//! Consul as a source: mapping files, `consul://` arguments, and how what they bring joins the
+//! rest.
 //!
 //! Static sources come first, whatever the order of the arguments: what they say of a host or group
 //! stays, and Consul never changes how a host is reached that they name.

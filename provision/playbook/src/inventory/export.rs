@@ -1,7 +1,7 @@
 //! An inventory as a static file: hosts, groups and their own variables, wherever they came from.
 //!
-//! What stands in `group_vars` and `host_vars` stays there. Text that is data stays data: YAML marks
-//! it, and INI, which can't, refuses it. A written file read again is the same inventory.
+//! What stands in `group_vars` and `host_vars` stays there. Text that is data stays data: YAML
+//! marks it, and INI, which can't, refuses it. A written file read again is the same inventory.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;

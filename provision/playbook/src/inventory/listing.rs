@@ -31,8 +31,8 @@ pub enum Named {
 
 impl Inventory {
     /// What `ansible-inventory --list` prints: groups with the chosen hosts, and the variables of
-    /// each. Keys are sorted. `hide` makes texts harmless to show; data that no template may be made
-    /// of and encrypted values are marked as Ansible marks them.
+    /// each. Keys are sorted. `hide` makes texts harmless to show; data that no template may be
+    /// made of and encrypted values are marked as Ansible marks them.
     #[must_use]
     pub fn listing(
         &self,

@@ -149,7 +149,8 @@ impl Loader<'_> {
                 Diagnostic::error("inventory-script", "inventory scripts are not supported")
                     .at(first_line(&text, source), "this is a program")
                     .hint(
-                        "write its output (`--list`) to a YAML file, or use a Consul mapping (plugin: consul)",
+                        "write its output (`--list`) to a YAML file, or use a Consul mapping \
+                         (plugin: consul)",
                     ),
             );
         }
