@@ -130,6 +130,7 @@ mod tests {
             goal,
             options: Options::default(),
             plan: None,
+            variables: None,
         };
         let mut progress = Progress::begin(0);
         let mut records = vec![Record::begun("r", None, &request, &progress)];

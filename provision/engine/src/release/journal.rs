@@ -190,6 +190,7 @@ mod tests {
             },
             options: Options::default(),
             plan: None,
+            variables: None,
         }
     }
 
