@@ -94,8 +94,13 @@ pub struct Probe {
     pub program: Option<String>,
     /// A command that ends with 0 if the member is well: a template of its arguments.
     pub command: Option<String>,
-    /// The file with the version of the release that the running process was started from.
+    /// A file that the unit writes when it starts: of a service the version of the release, of an
+    /// agent of Mesos the environment.
     pub running: Option<String>,
+    /// What the inventory says of a member, by name, as templates: its `rack`, and what has to be
+    /// compared with what it says of itself.
+    #[serde(default)]
+    pub wanted: BTreeMap<String, String>,
     /// Ends with 0 if the running process was started with the files that are on disk.
     pub started_with_current_files: Vec<String>,
 }
@@ -112,6 +117,10 @@ pub enum Format {
     DockerCommand,
     /// systemd, and a command that tells health.
     UnitCommand,
+    /// The HTTP API of a master of Mesos.
+    MesosMaster,
+    /// The HTTP API of an agent of Mesos.
+    MesosAgent,
 }
 
 /// A port of the member's host that answers questions.
@@ -127,9 +136,15 @@ pub struct Http {
     /// Where it begins.
     pub url: String,
     /// The header that carries a token.
-    pub header: String,
+    pub header: Option<String>,
     /// The token, as a template: it never stands here itself.
-    pub token: Spanned<String>,
+    pub token: Option<Spanned<String>>,
+    /// A user, where a password is asked for.
+    pub user: Option<String>,
+    /// The password, as a template.
+    pub password: Option<Spanned<String>>,
+    /// The file with the authorities that the member's certificate must come from.
+    pub authorities: Option<String>,
 }
 
 /// How members depend on each other.
@@ -285,7 +300,9 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
     let probe = &definition.probe;
     let lacks = match probe.format.value {
         Format::ZookeeperMntr => probe.exchange.is_none().then_some("exchange"),
-        Format::ConsulApi => probe.http.is_none().then_some("http"),
+        Format::ConsulApi | Format::MesosMaster => probe.http.is_none().then_some("http"),
+        Format::MesosAgent if probe.http.is_none() => Some("http"),
+        Format::MesosAgent => probe.running.is_none().then_some("running"),
         Format::DockerCommand => probe.program.is_none().then_some("program"),
         Format::UnitCommand if probe.command.is_none() => Some("command"),
         Format::UnitCommand => probe.running.is_none().then_some("running"),
@@ -298,12 +315,12 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
             &format!("add `{lacks}:` to the probe"),
         );
     }
-    if let Some(http) = &probe.http
-        && !http.token.value.contains("{{")
-    {
+    let http = probe.http.as_ref();
+    let secrets = http.into_iter().flat_map(|http| [&http.token, &http.password]).flatten();
+    for secret in secrets.filter(|secret| !secret.value.contains("{{")) {
         wrong(
-            http.token.span,
-            "a token stands in component.yml",
+            secret.span,
+            "a secret stands in component.yml",
             "this is no template",
             "keep it in an encrypted file of the inventory and write \"{{ its_name }}\"",
         );
@@ -435,6 +452,6 @@ transitions:
             "  exchange: {port: 2181}",
             "  http: {url: \"{{ api }}\", header: X, token: 1ab00000-0000}",
         );
-        assert_eq!(errors(&text), ["component.yml:9:46 a token stands in component.yml"]);
+        assert_eq!(errors(&text), ["component.yml:9:46 a secret stands in component.yml"]);
     }
 }

@@ -133,6 +133,7 @@ mod tests {
             options: Options::default(),
             plan: None,
             variables: None,
+            frozen: None,
         };
         let mut progress = Progress::begin(0);
         let mut records = vec![Record::begun("r", None, &request, &progress)];

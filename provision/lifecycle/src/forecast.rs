@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decide::{Decision, Step, next_step};
 use crate::progress::{Outcome, Progress};
+use crate::reason::Reason;
 use crate::roster::Joins;
 use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
 use crate::version::Version;
@@ -24,13 +25,13 @@ pub fn forecast(
     let mut now_ms = 0;
     progress.observe(&observed, now_ms);
     now_ms += rules.settle_ms;
-    let mut steps = Vec::new();
+    let (mut steps, mut waits) = (Vec::new(), 0);
     loop {
         let decision = next_step(rules, goal, options, &observed, &progress, now_ms);
         match decision {
             Decision::Run(step) if steps.len() < STEPS_LIMIT => {
                 progress.began(&step, &observed, now_ms);
-                apply(&step, rules, goal, &mut observed);
+                apply(&step, goal, &mut observed);
                 let outcomes: BTreeMap<String, Outcome> =
                     step.members().iter().map(|name| (name.clone(), Outcome::Done)).collect();
                 progress.ended(&step, &outcomes, now_ms);
@@ -38,6 +39,17 @@ pub fn forecast(
                 steps.push(step);
             }
             Decision::Pause { .. } => progress.go_on(now_ms),
+            Decision::Wait { reason: Reason::NoVoteYet { member }, .. }
+                if waits < STEPS_LIMIT && rules.members.joins == Joins::ByItself =>
+            {
+                waits += 1;
+                change_roster(&mut observed, &|roster| {
+                    roster.insert(member.clone());
+                });
+                change(&mut observed, std::slice::from_ref(&member), |member| {
+                    member.process = Process::Serving(Role::Follower);
+                });
+            }
             Decision::Run(_) | Decision::Wait { .. } | Decision::Done | Decision::Stop(_) => {
                 return (steps, decision);
             }
@@ -47,7 +59,7 @@ pub fn forecast(
 }
 
 /// The step as if all went well.
-fn apply(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
+fn apply(step: &Step, goal: &Goal, observed: &mut Observed) {
     match step {
         Step::Stage { members } => change(observed, members, |member| {
             member.releases.push(goal.version.clone());
@@ -77,7 +89,7 @@ fn apply(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
             }
         }
         Step::Install { .. } | Step::Join { .. } | Step::Leave { .. } | Step::Retire { .. } => {
-            apply_membership(step, rules, goal, observed);
+            apply_membership(step, goal, observed);
         }
         Step::Revert { member, to } => {
             change(observed, std::slice::from_ref(member), |member| {
@@ -87,15 +99,7 @@ fn apply(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
     }
 }
 
-fn apply_membership(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Observed) {
-    let set_roster = |observed: &mut Observed, change: &dyn Fn(&mut BTreeSet<String>)| {
-        let mut roster = observed.roster().cloned().unwrap_or_default();
-        change(&mut roster);
-        for member in observed.members.iter_mut().filter(|member| member.roster.is_some()) {
-            member.roster = Some(roster.clone());
-        }
-        *observed = observed.clone().with_known_members();
-    };
+fn apply_membership(step: &Step, goal: &Goal, observed: &mut Observed) {
     // How many follow is another number from now on, and all goes well.
     observed.members.iter_mut().for_each(|member| member.in_sync = None);
     match step {
@@ -109,16 +113,13 @@ fn apply_membership(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Obse
                 put(member, &goal.version, role);
                 member.roster.clone_from(&roster);
             });
-            if rules.members.joins == Joins::ByItself {
-                set_roster(observed, &|roster| roster.extend(members.iter().cloned()));
-            }
         }
-        Step::Join { member } => set_roster(observed, &|roster| {
+        Step::Join { member } => change_roster(observed, &|roster| {
             roster.insert(member.clone());
         }),
         Step::Leave { member, .. } => {
             let led = observed.leader().is_some_and(|leader| leader.name == *member);
-            set_roster(observed, &|roster| {
+            change_roster(observed, &|roster| {
                 roster.remove(member);
             });
             if led {
@@ -135,6 +136,15 @@ fn apply_membership(step: &Step, rules: &Rules, goal: &Goal, observed: &mut Obse
         }),
         Step::Stage { .. } | Step::Start { .. } | Step::Take { .. } | Step::Revert { .. } => {}
     }
+}
+
+fn change_roster(observed: &mut Observed, change: &dyn Fn(&mut BTreeSet<String>)) {
+    let mut roster = observed.roster().cloned().unwrap_or_default();
+    change(&mut roster);
+    for member in observed.members.iter_mut().filter(|member| member.roster.is_some()) {
+        member.roster = Some(roster.clone());
+    }
+    *observed = observed.clone().with_known_members();
 }
 
 /// Another one leads.

@@ -59,7 +59,7 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<String>,
         /// What it is for.
-        request: Request,
+        request: Box<Request>,
         /// What it knows at its beginning.
         progress: Progress,
     },
@@ -95,6 +95,9 @@ pub struct Request {
     /// Variables of the command line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variables: Option<Given>,
+    /// Digest of what Consul said of the hosts, which is kept beside the journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
 }
 
 /// Variables of the command line: they may be secrets, so only what tells them apart is kept.
@@ -238,7 +241,7 @@ impl Record {
             format: RECORDS,
             run: run.to_owned(),
             after: after.map(str::to_owned),
-            request: request.clone(),
+            request: Box::new(request.clone()),
             progress: progress.clone(),
         }
     }
@@ -268,7 +271,7 @@ impl Past {
                 (Record::Begun { run, after, request, progress, .. }, past) => {
                     *past = Some(Past {
                         run,
-                        request,
+                        request: *request,
                         begun_ms: progress.since_ms(),
                         progress,
                         end: None,

@@ -21,6 +21,7 @@
 //! `tests/simulation.rs` runs random fault schedules against it, `tests/agreement.rs` compares it
 //! with a checker that is written another way, on all states of small clusters.
 
+mod agent;
 mod decide;
 mod definition;
 mod estimate;
@@ -35,6 +36,7 @@ mod state;
 mod transition;
 mod version;
 
+pub use agent::{Change, Description, classify};
 pub use decide::{Decision, Step, next_step};
 pub use definition::{
     DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
@@ -48,7 +50,8 @@ pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};
 pub use roster::{Joins, Leaves, MemberRules, Members};
 pub use state::{
-    Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Reach, Role, Rules,
+    Clients, Duty, Files, Goal, Hold, Member, Objection, Observed, Options, Process, Purpose,
+    Reach, Role, Rules,
 };
 pub use transition::{Containers, Pattern, Transition, Verdict, judge};
 pub use version::{BadVersion, Version};

@@ -227,7 +227,7 @@ impl Picture<'_> {
     }
 
     fn leave(&self) -> Result<Decision, Reason> {
-        let mut left: Vec<&Member> = self.members().filter(|member| !is_gone(member)).collect();
+        let mut left: Vec<&Member> = self.members().filter(|member| !has_left(member)).collect();
         // Within a turn the order of the inventory holds.
         left.sort_by_key(|member| self.leaving_turn(member));
         if self.is_quorum() && left.iter().any(|member| member.duty == Duty::Voter) {
@@ -239,9 +239,6 @@ impl Picture<'_> {
             }
         }
         let Some(next) = left.first() else {
-            if let Some(member) = self.members().find(|member| !member.is_reachable()) {
-                return Err(unreachable(member));
-            }
             self.all_know_but(None)?;
             return Ok(Decision::Done);
         };
@@ -278,8 +275,12 @@ impl Picture<'_> {
     fn leave_one(&self, member: &Member) -> Result<Decision, Reason> {
         if member.is_outside {
             self.all_know_but(Some(member))?;
-            if !member.is_reachable() {
-                return Err(unreachable(member));
+            let says_goodbye = self.rules.members.leaves == Leaves::ByItself
+                && member.role().is_some()
+                && self.progress.asked(&member.name) == 0;
+            if says_goodbye {
+                let name = member.name.clone();
+                return Ok(Decision::Run(Step::Leave { member: name.clone(), via: name }));
             }
             return self.retire(member);
         }
@@ -336,13 +337,14 @@ impl Picture<'_> {
     }
 }
 
-/// Nothing of it runs or is installed.
-fn is_gone(member: &Member) -> bool {
-    member.is_reachable()
-        && member.process == Process::Dead
-        && member.current.is_none()
-        && member.releases.is_empty()
-        && member.duty_is_over()
+/// Nothing of it runs or is installed; or it has lost its vote and its host does not answer. Then the
+/// cluster has forgotten it, and whoever sees it again can remove what is there.
+fn has_left(member: &Member) -> bool {
+    if !member.is_reachable() {
+        return member.is_outside;
+    }
+    let is_empty = member.current.is_none() && member.releases.is_empty();
+    member.process == Process::Dead && is_empty && member.duty_is_over()
 }
 
 fn not_taking(member: &Member) -> Decision {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Step;
-use crate::state::{Observed, Process};
+use crate::state::{Clients, Observed, Process};
 use crate::version::Version;
 
 /// What was done to a member.
@@ -75,6 +75,9 @@ pub struct Progress {
     pauses: u32,
     /// When something last went on: waits are counted from here.
     since_ms: u64,
+    /// Who depended on the cluster before the first member was taken.
+    #[serde(default)]
+    clients: Option<Clients>,
 }
 
 impl Progress {
@@ -116,6 +119,9 @@ impl Progress {
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Take { members, .. } | Step::Install { members } => {
+                if self.touched.is_empty() {
+                    self.clients = observed.leader().and_then(|leader| leader.clients);
+                }
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Revert { member, .. } => self.touch(member, observed, now_ms),
@@ -195,6 +201,12 @@ impl Progress {
     #[must_use]
     pub fn touch_of(&self, member: &str) -> Option<&Touch> {
         self.touched.get(member)
+    }
+
+    /// Who depended on the cluster before the first member was taken.
+    #[must_use]
+    pub fn clients(&self) -> Option<Clients> {
+        self.clients
     }
 
     /// Steps that failed, in order.

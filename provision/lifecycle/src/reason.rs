@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::Clients;
 use crate::version::Version;
 
 /// Why a member is taken now.
@@ -119,6 +120,15 @@ pub enum Reason {
         /// Member.
         member: String,
     },
+    /// Who depended on the cluster before does no more.
+    ClientsMissing {
+        /// Who says so.
+        leader: String,
+        /// Who does.
+        now: Clients,
+        /// Who did.
+        before: Clients,
+    },
     /// As many hosts as allowed are away.
     Batch {
         /// Who.
@@ -169,6 +179,14 @@ impl fmt::Display for Reason {
             Reason::OldMembers { member } => {
                 write!(f, "{member} does not know yet who has a vote")
             }
+            Reason::ClientsMissing { leader, now, before } => {
+                let (agents, frameworks) = (now.agents, now.frameworks);
+                write!(
+                    f,
+                    "{leader} has {agents} of {} agents and {frameworks} of {} frameworks back",
+                    before.agents, before.frameworks
+                )
+            }
             Reason::Batch { members } => {
                 write!(f, "as many hosts are away as may be: {}", members.join(", "))
             }
@@ -206,6 +224,13 @@ pub enum Stop {
         from: Version,
         /// What it should get.
         to: Version,
+    },
+    /// A member must not be restarted as things are.
+    Objection {
+        /// Member.
+        member: String,
+        /// Why.
+        because: String,
     },
     /// A cluster of one or two has no quorum while one is away.
     TooFewMembers {
@@ -298,6 +323,9 @@ impl fmt::Display for Stop {
             Stop::ContainersRun { member, count, from, to } => {
                 let noun = if *count == 1 { "container runs" } else { "containers run" };
                 write!(f, "{count} {noun} on {member}; from {from} to {to} none is kept")
+            }
+            Stop::Objection { member, because } => {
+                write!(f, "{member} must not be restarted: {because}")
             }
             Stop::TooFewMembers { voters } => {
                 let noun = if *voters == 1 { "member" } else { "members" };

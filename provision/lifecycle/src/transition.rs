@@ -18,6 +18,8 @@ pub enum Pattern {
     NewerMinor,
     /// An older minor version than the other side.
     OlderMinor,
+    /// This major version: `1.x`.
+    Major(u64),
     /// This minor version.
     Minor(u64, u64),
     /// This patch version.
@@ -32,6 +34,9 @@ impl Pattern {
             "newer-minor" => Pattern::NewerMinor,
             "older-minor" => Pattern::OlderMinor,
             _ => {
+                if let Some(major) = text.strip_suffix(".x") {
+                    return Some(Pattern::Major(major.parse().ok()?));
+                }
                 let numbers: Result<Vec<u64>, _> = text.split('.').map(str::parse).collect();
                 match numbers.ok()?.as_slice() {
                     [major, minor] => Pattern::Minor(*major, *minor),
@@ -52,6 +57,7 @@ impl Pattern {
             Pattern::SameMinor => this == other,
             Pattern::NewerMinor => this > other,
             Pattern::OlderMinor => this < other,
+            Pattern::Major(major) => this.0 == major,
             Pattern::Minor(major, minor) => this == (major, minor),
             Pattern::Patch(..) => false,
         }
@@ -65,6 +71,7 @@ impl fmt::Display for Pattern {
             Pattern::SameMinor => f.write_str("same-minor"),
             Pattern::NewerMinor => f.write_str("newer-minor"),
             Pattern::OlderMinor => f.write_str("older-minor"),
+            Pattern::Major(major) => write!(f, "{major}.x"),
             Pattern::Minor(major, minor) => write!(f, "{major}.{minor}"),
             Pattern::Patch(major, minor, patch) => write!(f, "{major}.{minor}.{patch}"),
         }
@@ -76,7 +83,8 @@ impl<'de> Deserialize<'de> for Pattern {
         let text = String::deserialize(deserializer)?;
         Pattern::parse(&text).ok_or_else(|| {
             serde::de::Error::custom(
-                "expected a minor version such as \"3.9\", a version such as \"3.9.3\", any, \
+                "expected a minor version such as \"3.9\", a version such as \"3.9.3\", a major one \
+                 such as \"1.x\", any, \
                  same-minor, newer-minor or older-minor",
             )
         })
@@ -156,6 +164,7 @@ mod tests {
         let rules = [
             rule("same-minor", "same-minor", true, None),
             rule("3.8", "3.9", true, None),
+            rule("1.x", "1.x", true, None),
             rule("newer-minor", "older-minor", false, Some("data")),
         ];
         let ask =
@@ -167,6 +176,8 @@ mod tests {
             matches!(ask("3.7.1", "3.9.3"), Verdict::Refused(reason) if reason.contains("no rule"))
         );
         assert_eq!(ask("9.9.9", "9.9.9"), Verdict::Allowed(Containers::Keep));
+        assert_eq!(ask("1.11.0", "1.9.0"), Verdict::Allowed(Containers::Keep));
+        assert!(matches!(ask("1.11.0", "2.0.0"), Verdict::Refused(_)));
     }
 
     #[test]

@@ -72,3 +72,20 @@ fn a_service() {
     assert_eq!(one.release.wanted.value, "releases.web");
     assert_eq!(ask(&one, "2.0.0", "1.0.0"), Verdict::Allowed(Containers::Keep));
 }
+
+#[test]
+fn mesos() {
+    let text = include_str!("../../../playbooks/roles/mesos_master/component.yml");
+    let masters = read("mesos-master", text);
+    assert_eq!(masters.kind.value, Kind::Quorum);
+    let text = include_str!("../../../playbooks/roles/mesos_agent/component.yml");
+    let agents = read("mesos-agent", text);
+    assert_eq!(agents.kind.value, Kind::Daemon);
+    for definition in [&masters, &agents] {
+        assert_eq!(definition.artifact(), "mesos");
+        for (from, to) in [("1.4.0", "1.11.0"), ("1.11.0", "1.4.0"), ("1.11.0", "1.11.1")] {
+            assert_eq!(ask(definition, from, to), Verdict::Allowed(Containers::Keep));
+        }
+        assert!(refusal(definition, "0.28.3", "1.11.0").contains("only releases of 1.x"));
+    }
+}

@@ -420,6 +420,7 @@ fn kind(stop: &Stop) -> &'static str {
         Stop::UnknownMember { .. } => "unknown member",
         Stop::VersionRefused { .. } => "version refused",
         Stop::ContainersRun { .. } => "containers run",
+        Stop::Objection { .. } => "objection",
         Stop::TooFewMembers { .. } => "too few members",
         Stop::WaitedTooLong { .. } => "waited too long",
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => "step failed, reverted",

@@ -194,3 +194,21 @@ fn a_canary_pauses_once_it_has_settled() {
     let options = Options { canary: Some(1), ..Options::default() };
     assert_eq!(after_the_first(&options, &["01ab", "ffe0"]), Decision::Pause { done: 1 });
 }
+
+#[test]
+fn a_batch_stays_within_a_rack() {
+    let mut observed = cluster(6);
+    for (index, member) in observed.members.iter_mut().enumerate() {
+        member.rack = Some(if index % 2 == 0 { "a" } else { "b" }.to_owned());
+    }
+    let goal = goal(&observed);
+    let options = Options { max_unavailable: 2, ..Options::default() };
+    let (steps, _) = forecast(&rules(Containers::Keep), &goal, &options, &observed);
+    let batches: Vec<Vec<String>> = steps.iter().map(|step| step.members().to_vec()).collect();
+    let expected: Vec<Vec<&str>> = vec![vec!["w0", "w2"], vec!["w1", "w3"], vec!["w4"], vec!["w5"]];
+    assert_eq!(batches, expected);
+    // Of one rack alone the batches are full.
+    observed.members.iter_mut().for_each(|member| member.rack = None);
+    let (steps, _) = forecast(&rules(Containers::Keep), &goal, &options, &observed);
+    assert_eq!(taken(&steps), [2, 2, 2]);
+}

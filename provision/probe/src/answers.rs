@@ -52,6 +52,15 @@ impl Answers {
         self.get(question, "json").cloned().or_else(parsed)
     }
 
+    /// What the inventory wants, as text.
+    pub(crate) fn wanted(&self, question: &str, name: &str) -> Option<String> {
+        match self.get(question, "msg")?.get(name)? {
+            Value::String(text) => Some(text.trim().to_owned()),
+            Value::Null => None,
+            other => Some(other.to_string()),
+        }
+    }
+
     pub(crate) fn exists(&self, question: &str) -> Option<bool> {
         self.get(question, "stat")?.get("exists")?.as_bool()
     }

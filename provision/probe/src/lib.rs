@@ -8,6 +8,8 @@
 mod answers;
 mod consul;
 mod docker;
+mod mesos_agent;
+mod mesos_master;
 mod questions;
 mod unit;
 mod zookeeper;
@@ -17,7 +19,9 @@ pub use questions::{NAMES, questions};
 
 use std::collections::BTreeSet;
 
-use provision_lifecycle::{Definition, Duty, Files, Format, Member, Process, Role, Version};
+use provision_lifecycle::{
+    Clients, Definition, Duty, Files, Format, Hold, Member, Objection, Process, Role, Version,
+};
 
 /// What the process itself says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +35,9 @@ struct Said {
     containers: Vec<String>,
     roster: Option<BTreeSet<String>>,
     problem: Option<String>,
+    clients: Option<Clients>,
+    holds: Vec<Hold>,
+    objections: Vec<Objection>,
 }
 
 /// A member from its answers.
@@ -41,6 +48,8 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
         Format::UnitCommand => unit::read(answers),
+        Format::MesosMaster => mesos_master::read(answers),
+        Format::MesosAgent => mesos_agent::read(answers),
     };
     let process = match (said.role, said.answers) {
         (Some(role), _) => Process::Serving(role),
@@ -64,6 +73,10 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         containers: said.containers,
         roster: said.roster.filter(|_| said.role.is_some()),
         problem: said.problem.map(|text| line(&text)),
+        rack: answers.wanted(questions::WANTED, "rack").filter(|rack| !rack.is_empty()),
+        clients: said.clients,
+        holds: said.holds,
+        objections: said.objections,
         ..Member::blank(name, duty)
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use provision_engine::discovery::Snapshot;
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
@@ -12,6 +13,7 @@ use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Step, Vers
 
 use super::screen::{self, Screen, refuse};
 use super::{absolute, begin, members, prepared, view, with_inventories};
+use crate::apply;
 use crate::arguments::{Add, Care, OfReleases, Output, Reconfigure, Remove, Rollback, Upgrade};
 use crate::exit::Exit;
 use crate::paint;
@@ -77,15 +79,21 @@ impl Wish {
     }
 }
 
+/// What is in the way if a journal can't be kept.
+const NO_JOURNAL: &str = "a run without a journal can't be resumed: make room for it";
+
 /// A change and how it is watched.
 pub(super) struct Begun {
     pub(super) change: Change,
     stop: Arc<AtomicBool>,
+    /// What Consul said when this was planned: it isn't asked again.
+    snapshots: Vec<Snapshot>,
     output: Output,
 }
 
 async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exit {
-    let prepared = match prepared(of, &[component.to_owned()]) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(of, &[component.to_owned()], discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -152,7 +160,8 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
     };
     let reach = with_inventories(&of.reach, &plan.inventories);
     let of = OfReleases { reach, playbooks: plan.playbooks.clone().into(), ..of };
-    let prepared = match prepared(&of, std::slice::from_ref(&plan.component)) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(&of, std::slice::from_ref(&plan.component), discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -181,13 +190,14 @@ pub(super) async fn look(
         Ok(ground) => ground,
         Err(refusal) => return Err(refuse(&refusal, Exit::InvalidInput)),
     };
+    let snapshots = prepared.loaded.discovery.taken();
     let stop = Arc::new(AtomicBool::new(false));
     let releases = begin(of, prepared, true, &stop)?;
     let playbooks = std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone());
     let inventories = of.reach.inventory.iter().map(|source| absolute(source)).collect();
     let mut change = Change::look(releases, ground, playbooks, inventories, goal, options).await;
     change.request.variables = Given::of(&of.reach.extra_vars);
-    Ok(Begun { change, stop, output: of.output })
+    Ok(Begun { change, stop, snapshots, output: of.output })
 }
 
 impl Begun {
@@ -228,6 +238,13 @@ impl Begun {
     pub(super) async fn run(mut self, after: Option<&str>) -> Exit {
         let mut screen = Screen::new(&self.change.request, self.output);
         let journals = Journals::default();
+        match journals.freeze(self.change.run_name(), &self.snapshots) {
+            Ok(frozen) => self.change.request.frozen = frozen,
+            Err(error) => {
+                let refusal = Refusal::new(format!("{error}; nothing was touched"), NO_JOURNAL);
+                return self.give_up(refusal).await;
+            }
+        }
         let performed = self.change.perform(&journals, after, &self.stop, &mut screen).await;
         let exit = match performed {
             Ok(performed) => self.conclude(&performed).await,
@@ -242,7 +259,8 @@ impl Begun {
     }
 
     /// Which lines of the inventory name who has left.
-    fn show_advice(&self) {
+    async fn show_advice(&mut self) {
+        let observed = self.change.observe().await;
         let (definition, request) = (&self.change.component.definition, &self.change.request);
         let groups: Vec<&str> = std::iter::once(&definition.group)
             .chain(&definition.followers)
@@ -250,6 +268,7 @@ impl Begun {
             .collect();
         let hosts = &request.goal.members;
         say!("{}", members::advice(&request.inventories, &groups, hosts));
+        members::warn_of_the_unseen(&request.component, &observed, hosts);
     }
 
     async fn conclude(&mut self, performed: &Performed) -> Exit {
@@ -259,11 +278,11 @@ impl Begun {
         let is_human = self.output == Output::Human;
         if matches!(performed.end, End::Done) {
             if is_human {
-                screen::show_done(&self.change.request, performed.duration_ms);
+                screen::show_done(&self.change, performed.duration_ms);
             }
             screen::show_wanted(&performed.wanted, is_human);
             if is_human && self.change.request.goal.purpose == Purpose::Leave {
-                self.show_advice();
+                self.show_advice().await;
             }
             return Exit::Done;
         }

@@ -3,9 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use provision_engine::release::{Prepared, Refusal};
+use provision_lifecycle::{Member, Observed};
 
 use super::view;
 use crate::arguments::Care;
+use crate::paint::{CHANGED, styled};
 
 /// Lines of the inventory that are shown at most; more are a pattern that the reader sees.
 const LINES_LIMIT: usize = 10;
@@ -91,6 +93,19 @@ pub(super) fn advice(inventories: &[String], groups: &[&str], hosts: &[String]) 
         text.push_str(line);
     }
     text
+}
+
+/// What is installed on a host that doesn't answer is still there, and starts when the host does.
+pub(super) fn warn_of_the_unseen(component: &str, observed: &Observed, hosts: &[String]) {
+    let is_unseen = |member: &&Member| !member.is_reachable() && hosts.contains(&member.name);
+    for member in observed.members.iter().filter(is_unseen) {
+        tell!(
+            "{} {} has lost its vote and does not answer: {component} is still on it. When it \
+             answers, run this again before it leaves the inventory",
+            styled(CHANGED, "warning:"),
+            member.name
+        );
+    }
 }
 
 fn collect(path: &Path, files: &mut Vec<PathBuf>) {

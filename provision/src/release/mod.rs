@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use provision_engine::discovery::Discovery;
 use provision_engine::event::Event;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
@@ -121,12 +122,16 @@ fn absolute(source: &str) -> String {
 }
 
 /// Reads everything; tells what is wrong.
-fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
+fn prepared(
+    of: &OfReleases,
+    components: &[String],
+    discovery: Arc<Discovery>,
+) -> Result<Prepared, Exit> {
     let reach = &of.reach;
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
     }
-    if let Some(source) = apply::missing_inventory(reach) {
+    if let Some(source) = apply::missing_inventory(&reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Err(Exit::InvalidInput);
     }
@@ -146,6 +151,7 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     };
     let request = LoadRequest {
         keyring,
+        discovery,
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {

@@ -1,12 +1,16 @@
 //! `resume`: goes on with a run of this operator, whose journal is here, or with one of another
 //! operator, which has left notes on the members.
 
+use std::sync::Arc;
+
+use provision_engine::discovery::Discovery;
 use provision_engine::release::{Journals, Refusal, chosen};
 use provision_lifecycle::{Given, Goal, Note, Options, Purpose, Version};
 
 use super::change::{Begun, look};
 use super::screen::refuse;
 use super::{prepared, view, with_inventories};
+use crate::apply;
 use crate::arguments::{OfReleases, Output, Resume};
 use crate::exit::Exit;
 
@@ -40,7 +44,17 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
     if let Err(refusal) = same_variables(&past.run, past.request.variables.as_ref(), &of) {
         return refuse(&refusal, Exit::Refused);
     }
-    let prepared = match prepared(&of, std::slice::from_ref(&past.request.component)) {
+    // The cluster that is being restarted may be the one that knows the hosts.
+    let discovery = match Journals::default().frozen(&past) {
+        Ok(Some(snapshots)) => Arc::new(Discovery::frozen(snapshots)),
+        Ok(None) => apply::discovery(true, &of.reach),
+        Err(message) => {
+            let hint = "begin a new run with upgrade or rollback";
+            return refuse(&Refusal::new(message, hint), Exit::Refused);
+        }
+    };
+    let component = std::slice::from_ref(&past.request.component);
+    let prepared = match prepared(&of, component, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };
@@ -63,7 +77,8 @@ pub(super) async fn resume(arguments: &Resume) -> Exit {
 /// What the members tell of a run, without a journal of it.
 async fn of_another(component: &str, of: &OfReleases) -> Exit {
     let component = component.to_owned();
-    let prepared = match prepared(of, std::slice::from_ref(&component)) {
+    let discovery = apply::discovery(true, &of.reach);
+    let prepared = match prepared(of, std::slice::from_ref(&component), discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

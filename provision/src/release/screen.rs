@@ -41,7 +41,7 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
     let (request, observed) = (&change.request, &change.observed);
     say!("{}", view::heading(&request.component, &request.goal, observed));
     if steps.is_empty() {
-        say!("{}", view::nothing_to_do(request.goal.purpose));
+        say!("{}", view::nothing_to_do(&request.goal, observed));
         return;
     }
     say!("{}", view::plan(steps, &request.goal, observed));
@@ -63,9 +63,9 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
 }
 
 /// The goal is reached.
-pub(super) fn show_done(request: &Request, duration_ms: u64) {
-    let time = view::seconds(duration_ms);
-    let done = view::done(&request.component, &request.goal);
+pub(super) fn show_done(change: &Change, duration_ms: u64) {
+    let (time, request) = (view::seconds(duration_ms), &change.request);
+    let done = view::done(&request.component, &request.goal, change.observed.voters() > 0);
     say!("{} in {time}: {done}", styled(GOOD, "done"));
 }
 
@@ -147,7 +147,7 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
             "add others first, or if that is meant: --accept-outage".to_owned()
         }
         Stop::ContainersLeft { .. } => "move them away, or stop them with --drain".to_owned(),
-        Stop::UnknownMember { .. } => return None,
+        Stop::UnknownMember { .. } | Stop::Objection { .. } => return None,
     })
 }
 

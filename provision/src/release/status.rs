@@ -8,6 +8,7 @@ use provision_lifecycle::{Kind, Note, Observed, Version};
 use serde::Serialize;
 
 use super::{begin, prepared, view};
+use crate::apply;
 use crate::arguments::{Output, Status};
 use crate::exit::Exit;
 use crate::paint::{self, CHANGED, styled};
@@ -36,7 +37,8 @@ struct Drift {
 
 /// Asks all members and shows what they say.
 pub async fn status(arguments: &Status) -> Exit {
-    let prepared = match prepared(&arguments.of, &arguments.components) {
+    let discovery = apply::discovery(false, &arguments.of.reach);
+    let prepared = match prepared(&arguments.of, &arguments.components, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

@@ -190,8 +190,12 @@ fn membership_heading(component: &str, goal: &Goal, observed: &Observed) -> Stri
 }
 
 /// That everything is there already.
-pub fn nothing_to_do(purpose: Purpose) -> &'static str {
-    match purpose {
+pub fn nothing_to_do(goal: &Goal, observed: &Observed) -> &'static str {
+    let has_no_vote = |name: &String| observed.member(name).is_some_and(|m| m.is_outside);
+    match goal.purpose {
+        Purpose::Join if goal.members.iter().any(has_no_vote) => {
+            "nothing to do but to wait: the cluster gives the vote itself"
+        }
         Purpose::Join => "nothing to do: all of them belong to it and serve",
         Purpose::Leave => "nothing to do: nothing of it is on them",
         Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
@@ -201,13 +205,15 @@ pub fn nothing_to_do(purpose: Purpose) -> &'static str {
 }
 
 /// What is reached.
-pub fn done(component: &str, goal: &Goal) -> String {
+pub fn done(component: &str, goal: &Goal, is_cluster: bool) -> String {
     let members = names(&goal.members);
     let verb = if goal.members.len() == 1 { "belongs" } else { "belong" };
     match goal.purpose {
-        Purpose::Join => format!("{members} {verb} to {component} {}", goal.version),
-        Purpose::Leave => format!("{component} is gone from {members}"),
-        Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
+        Purpose::Join if is_cluster => {
+            format!("{members} {verb} to {component} {}", goal.version)
+        }
+        Purpose::Leave => format!("{members} left {component}"),
+        Purpose::Join | Purpose::Upgrade | Purpose::Rollback | Purpose::Restart => {
             format!("{component} {} on {members}", goal.version)
         }
     }

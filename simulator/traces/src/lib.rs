@@ -18,6 +18,7 @@ mod lines;
 mod names;
 mod number;
 mod packed;
+mod profile;
 mod row;
 mod stream;
 
@@ -26,5 +27,6 @@ pub use detect::{Format, detect};
 pub use error::{Fault, TraceError};
 pub use names::{Name, Names};
 pub use packed::Packer;
+pub use profile::{CommandProfile, Profile, SHARES};
 pub use row::{Class, LeftOut, Options, Order, Request, Trace};
 pub use stream::{Stream, read};

@@ -15,6 +15,8 @@ use crate::lab::{Lab, UpOptions};
 /// As many as an ensemble has at most here; the shared lab has fewer.
 const HOSTS: u8 = 5;
 const FIRST: usize = 3;
+/// The lab's own, and no secret.
+const TOKEN: &str = "1ab00000-0000-4000-8000-00000000000a";
 
 /// What a member says of who has a vote.
 const VOTERS: &str = "bash -c \"exec 3<>/dev/tcp/127.0.0.1/2181; printf conf >&3; \
@@ -107,6 +109,83 @@ fn shrink(stage: &Stage, site: &Site<'_>, all: &[IpAddr]) -> Result<(), Error> {
     site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)
 }
 
+/// A fourth server joins, nobody is restarted for it, and the leader leaves.
+pub(super) fn consul_members(stage: &Stage) -> Result<(), Error> {
+    let lab = Lab::up(&UpOptions::new("members", Layout::Numbered(HOSTS))?)?;
+    let outcome = fourth_server(&stage.with_lab(&lab));
+    let down = lab.down();
+    outcome.and(down)
+}
+
+fn fourth_server(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage, NEW)?;
+    let apply = || site.apply_tags("common,consul", &[]);
+    let Some((agent, servers)) = stage.lab.hosts().split_last() else {
+        return Err(Error::refused("share the hosts out", "there are none"));
+    };
+    let (first, later) = servers.split_at(FIRST);
+    let ([one, ..], [fourth]) = (first, later) else {
+        return Err(Error::refused("share the hosts out", "there are not five"));
+    };
+    write_servers(&site, stage, first, agent)?;
+    apply()?.expect_exit(&[0])?;
+    let times = || -> Result<Vec<String>, Error> {
+        let started = "systemctl show -p ExecMainStartTimestampMonotonic --value consul";
+        first.iter().map(|host| stage.ask(host, started)).collect()
+    };
+    let before = times()?;
+    write_servers(&site, stage, servers, agent)?;
+    site.change(&["add", "consul", &fourth.name, "--yes"])?.expect_exit(&[0])?;
+    ensure(peers(stage, one)?.len() == 4, || "there are not four peers".to_owned())?;
+    apply()?.expect_exit(&[0])?;
+    apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)?;
+    let after = times()?;
+    ensure(before == after, || format!("servers started at {before:?}, then at {after:?}"))?;
+
+    let all = peers(stage, one)?;
+    let leader = servers.iter().find(|host| all.contains(&format!("{} leader", host.name)));
+    let leader = leader.ok_or_else(|| Error::refused("find the leader", "there is none"))?;
+    let words = ["remove", "consul", &leader.name, &agent.name, "--yes"];
+    site.change(&words)?.expect_exit(&[0])?;
+    let staying = servers.iter().find(|host| host.name != leader.name).unwrap_or(fourth);
+    let left = peers(stage, staying)?;
+    ensure(left.len() == 3 && !left.iter().any(|peer| peer.starts_with(&leader.name)), || {
+        format!("{} has left, and the peers are {left:?}", leader.name)
+    })?;
+    for host in [leader, agent] {
+        let state = format!("consul members -token {TOKEN} | grep -w ^{} | tr -s ' '", host.name);
+        let found = stage.ask(staying, &state)?;
+        ensure(found.contains(" left "), || format!("the others say `{found}`"))?;
+    }
+    Ok(())
+}
+
+/// `NAME ROLE` of each peer, as raft on this host says.
+fn peers(stage: &Stage, host: &Host) -> Result<Vec<String>, Error> {
+    let words = format!("consul operator raft list-peers -token {TOKEN} | tail -n +2");
+    let text = stage.ask(host, &words)?;
+    let word = |line: &str, number: usize| {
+        line.split_whitespace().nth(number).unwrap_or_default().to_owned()
+    };
+    Ok(text.lines().map(|line| format!("{} {}", word(line, 0), word(line, 3))).collect())
+}
+
+fn write_servers(
+    site: &Site<'_>,
+    stage: &Stage,
+    servers: &[Host],
+    agent: &Host,
+) -> Result<(), Error> {
+    let names: Vec<&str> = servers.iter().map(|host| host.name.as_str()).collect();
+    let groups = format!(
+        "[zookeeper]\n{}\n\n[consul_servers]\n{}\n\n[consul_agents]\n{}\n\n[docker]\n",
+        names.first().copied().unwrap_or_default(),
+        names.join("\n"),
+        agent.name
+    );
+    write_inventory(site, stage, &groups)
+}
+
 fn resume(stage: &Stage) -> Result<Run, Error> {
     let mut command = Command::new(&stage.provision);
     command.args(["resume", "--lock-wait", "60"]);
@@ -128,17 +207,23 @@ fn write_hosts<'a>(
     stage: &Stage,
     members: impl Iterator<Item = &'a Host>,
 ) -> Result<(), Error> {
+    let names: Vec<&str> = members.map(|host| host.name.as_str()).collect();
+    let groups = format!(
+        "[zookeeper]\n{}\n\n[consul_servers]\n{}\n\n[consul_agents]\n\n[docker]\n",
+        names.join("\n"),
+        names.first().copied().unwrap_or_default()
+    );
+    write_inventory(site, stage, &groups)
+}
+
+fn write_inventory(site: &Site<'_>, stage: &Stage, groups: &str) -> Result<(), Error> {
     let mut text = String::new();
     for (index, host) in stage.lab.hosts().iter().enumerate() {
         let address = address(stage, host);
         let line = format!("{} ansible_host={address} zookeeper_myid={}\n", host.name, index + 1);
         text.push_str(&line);
     }
-    text.push_str("\n[zookeeper]\n");
-    members.for_each(|host| text.push_str(&format!("{}\n", host.name)));
-    let server = stage.lab.hosts().first().map(|host| host.name.as_str()).unwrap_or_default();
-    text.push_str(&format!("\n[consul_servers]\n{server}\n\n[consul_agents]\n\n[docker]\n"));
-    text.push_str("\n[all:vars]\nansible_user=deploy\nansible_become=true\n");
+    text.push_str(&format!("\n{groups}\n[all:vars]\nansible_user=deploy\nansible_become=true\n"));
     let path = site.inventory.join("hosts");
     fs::write(&path, text).doing(|| format!("write {}", path.display()))
 }

@@ -4,6 +4,8 @@
 //! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
 //! next.
 
+mod artifacts;
+mod catalog;
 mod consul;
 mod docker;
 mod faults;
@@ -121,6 +123,9 @@ const ALL: &[Scenario] = &[
     long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    short("artifacts", "what was changed on its way is not installed", artifacts::run),
+    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),

@@ -101,9 +101,13 @@ impl<'a> Site<'a> {
     }
 
     fn apply_with(&self, words: &[&str]) -> Result<Run, Error> {
+        self.apply_tags("common,zookeeper", words)
+    }
+
+    pub(super) fn apply_tags(&self, tags: &str, words: &[&str]) -> Result<Run, Error> {
         let playbook = workspace::root().join("playbooks/main.yml");
         let mut command = self.command(&["apply", &path_text(&playbook)]);
-        command.args(["--tags", "common,zookeeper", "--output", "ndjson"]).args(words);
+        command.args(["--tags", tags, "--output", "ndjson"]).args(words);
         self.stage.run(command)
     }
 

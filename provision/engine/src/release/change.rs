@@ -150,6 +150,7 @@ impl Change {
             options,
             plan: None,
             variables: None,
+            frozen: None,
         };
         let first_may_be_done = false;
         Change {

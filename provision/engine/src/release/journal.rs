@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use provision_lifecycle::{Durations, Past, Record};
 
+use crate::digest;
+use crate::discovery::Snapshot;
+
 /// Format name inside of journal files.
 const FORMAT: &str = "provision-release-1";
 /// Journals that are kept; the oldest are deleted when a new run begins.
@@ -53,6 +56,49 @@ impl Journals {
             .map_err(|error| format!("{}: {error}", self.folder.display()))?;
         forget_old(&self.folder);
         self.open(run)
+    }
+
+    /// Where a run keeps the inventory that it was planned with.
+    fn inventory_of(&self, run: &str) -> PathBuf {
+        self.folder.join(format!("{run}.inventory.json"))
+    }
+
+    /// Keeps what Consul said beside the journal of a run; the digest of it, if there is any.
+    ///
+    /// # Errors
+    /// When it can't be stored.
+    pub fn freeze(&self, run: &str, snapshots: &[Snapshot]) -> Result<Option<String>, String> {
+        if snapshots.is_empty() {
+            return Ok(None);
+        }
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|error| format!("{}: {error}", self.folder.display()))?;
+        let text = serde_json::to_vec(snapshots).map_err(|error| error.to_string())?;
+        durable::write(&self.inventory_of(run), &text, 0o600).map_err(|error| error.to_string())?;
+        Ok(Some(digest::of_bytes(&text)))
+    }
+
+    /// What Consul said when a run was planned; nothing if it was not asked.
+    ///
+    /// # Errors
+    /// When that is no longer there, or is something else.
+    pub fn frozen(&self, past: &Past) -> Result<Option<Vec<Snapshot>>, String> {
+        let Some(expected) = &past.request.frozen else { return Ok(None) };
+        let path = self.inventory_of(&past.run);
+        let shown = path.display();
+        let text =
+            std::fs::read(&path).map_err(|error| format!("failed to read {shown}: {error}"))?;
+        if digest::of_bytes(&text) != *expected {
+            return Err(format!(
+                "{shown} is not the inventory that run {} was planned with",
+                past.run
+            ));
+        }
+        let snapshots: Vec<Snapshot> =
+            serde_json::from_slice(&text).map_err(|error| format!("{shown}: {error}"))?;
+        let check =
+            |one: Snapshot| one.check(&shown.to_string()).map_err(|error| error.to_string());
+        snapshots.into_iter().map(check).collect::<Result<_, _>>().map(Some)
     }
 
     /// Notes in the journal of a run that another one goes on with it.
@@ -163,6 +209,7 @@ fn forget_old(folder: &Path) {
     let surplus = paths.len().saturating_sub(KEPT_JOURNALS - 1);
     for path in paths.into_iter().take(surplus) {
         // One that can't be deleted stays; nothing depends on it.
+        let _ = std::fs::remove_file(path.with_extension("inventory.json"));
         let _ = std::fs::remove_file(path);
     }
 }
@@ -191,6 +238,7 @@ mod tests {
             options: Options::default(),
             plan: None,
             variables: None,
+            frozen: None,
         }
     }
 
@@ -255,6 +303,35 @@ mod tests {
         assert_eq!(journals.find(None).unwrap().run, "a-2");
         later.write(&Record::Ended { how: "done".into(), message: String::new() }).unwrap();
         assert!(journals.find(None).is_err());
+    }
+
+    #[test]
+    fn a_run_keeps_the_inventory_that_it_was_planned_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let journals = Journals::new(folder.path().to_path_buf());
+        let catalog = provision_discovery::Catalog::default();
+        let head = serde_json::from_str(r#"{"is_filtered": false}"#).unwrap();
+        let snapshot = Snapshot::new("s".into(), "consul://a".into(), 7, head, catalog);
+        assert_eq!(journals.freeze("a-0", &[]), Ok(None));
+        let frozen = journals.freeze("a-1", std::slice::from_ref(&snapshot)).unwrap();
+        begin(&journals, "a-1", &Request { frozen, ..request() }, None);
+        let past = journals.find(None).unwrap();
+        assert_eq!(journals.frozen(&past), Ok(Some(vec![snapshot])));
+        // Neither another file nor none may take its place.
+        let path = journals.inventory_of("a-1");
+        std::fs::write(&path, "[]").unwrap();
+        assert!(journals.frozen(&past).unwrap_err().contains("is not the inventory"));
+        std::fs::remove_file(&path).unwrap();
+        assert!(journals.frozen(&past).unwrap_err().contains("failed to read"));
+    }
+
+    /// Journals from before there were inventories from Consul are read as ever.
+    #[test]
+    fn an_older_journal_asks_nobody_for_an_inventory() {
+        let mut value = serde_json::to_value(request()).unwrap();
+        assert_eq!(value.get("frozen"), None);
+        value.as_object_mut().unwrap().remove("frozen");
+        assert_eq!(serde_json::from_value::<Request>(value).unwrap(), request());
     }
 
     #[test]

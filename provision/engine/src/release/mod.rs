@@ -36,8 +36,8 @@ pub use change::{Change, Ground, Refusal, chosen, names};
 pub use journal::{Journal, Journals};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
-pub use prepare::{Component, PrepareFailure, Prepared, prepare};
-pub use wanted::{Rewrite, WantedError, find_wanted};
+pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
+pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -162,7 +162,9 @@ impl Releases {
         hosts: &[String],
         variables: Layer,
     ) -> BTreeMap<String, HostEnd> {
-        let Some(play) = self.plays.get(plays::number_of(component, kind)).cloned() else {
+        let number = self.components.get(component).map(|found| found.number);
+        let number = number.map(|number| plays::number_of(number, kind));
+        let Some(play) = number.and_then(|number| self.plays.get(number)).cloned() else {
             return BTreeMap::new();
         };
         // A restart that is still due belongs to the step that takes this member alone: whoever

@@ -22,6 +22,8 @@ pub struct Component {
     pub members: Vec<(String, Duty)>,
     /// Digest of its role's files.
     pub role_digest: String,
+    /// Which of the definitions that plays were made of: those without members have plays as well.
+    pub(super) number: usize,
 }
 
 impl Component {
@@ -70,6 +72,12 @@ fn component_of(role: &str) -> String {
     role.replace('_', "-")
 }
 
+/// Names of the components whose roles stand beside the playbooks.
+#[must_use]
+pub fn components(playbooks: &Path) -> Vec<String> {
+    roles(playbooks).iter().map(|role| component_of(role)).collect()
+}
+
 /// Folders of the roles that have a `component.yml`.
 fn roles(playbooks: &Path) -> Vec<String> {
     let roles = Disk::default().list(&playbooks.join("roles"));
@@ -95,7 +103,8 @@ pub fn prepare(
     let inventory_digest = inventory_digest(loaded.loader.sources(), playbooks);
     let components = sources
         .into_iter()
-        .map(|source| component(&loaded, source, playbooks))
+        .enumerate()
+        .map(|(number, source)| component(&loaded, number, source, playbooks))
         .filter(|component| !component.members.is_empty())
         .collect();
     Ok(Prepared { loaded, components, inventory_digest })
@@ -172,7 +181,7 @@ fn named(definition: Definition, name: &str) -> Result<Definition, Vec<Diagnosti
     Err(vec![wrong])
 }
 
-fn component(loaded: &Loaded, source: Source, playbooks: &Path) -> Component {
+fn component(loaded: &Loaded, number: usize, source: Source, playbooks: &Path) -> Component {
     let Source { definition, role } = source;
     let groups = loaded.world.groups();
     let members_of = |group: &str| groups.get(group).cloned().unwrap_or_default();
@@ -190,7 +199,7 @@ fn component(loaded: &Loaded, source: Source, playbooks: &Path) -> Component {
         .filter_map(|name| is_member(&name).map(|duty| (name, duty)))
         .collect();
     let role_digest = role_digest(&playbooks.join("roles").join(role));
-    Component { definition, members, role_digest }
+    Component { definition, members, role_digest, number }
 }
 
 /// All files of a role.
@@ -229,4 +238,95 @@ fn inventory_digest(sources: &Sources, playbooks: &Path) -> String {
         .map(|source| (source.name.as_str(), source.text.as_bytes()))
         .collect();
     digest_of(texts.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use provision_playbook::model::Play;
+    use provision_template::Dialect;
+
+    use super::{PrepareFailure, Prepared, prepare};
+    use crate::load::LoadRequest;
+    use crate::release::plays::{PlayKind, number_of};
+
+    fn prepared(inventory: &str, names: &[&str]) -> Result<Prepared, PrepareFailure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts.yml");
+        std::fs::write(&path, inventory).unwrap();
+        let request = LoadRequest {
+            inventories: vec![path.display().to_string()],
+            ..LoadRequest::new(Dialect::Classic)
+        };
+        let playbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        prepare(&request, &playbooks.canonicalize().unwrap(), &names)
+    }
+
+    fn good(inventory: &str, names: &[&str]) -> Prepared {
+        match prepared(inventory, names) {
+            Ok(prepared) => prepared,
+            Err(PrepareFailure::Invalid(failure)) => panic!("{:?}", failure.diagnostics),
+            Err(PrepareFailure::Unknown { name, .. }) => panic!("{name} is unknown"),
+        }
+    }
+
+    const SOME: &str = "\
+zookeeper: {hosts: {zk1: , zk2: , zk3: }}
+docker: {hosts: {w1: }}
+web: {hosts: {w1: }}
+all:
+  vars:
+    services: {shop: {group: web}, unused: {}}
+    releases: {}
+    artifacts: {}
+    consul_gossip_key: a
+    consul_management_token: b
+    consul_agent_token: c
+";
+
+    /// Roles without members have plays, too, so that numbers differ.
+    #[test]
+    fn each_component_plays_its_own_plays() {
+        let prepared = good(SOME, &[]);
+        let names = |prepared: &Prepared| -> Vec<String> {
+            let all = prepared.components.iter();
+            all.map(|component| component.definition.name.value.clone()).collect()
+        };
+        assert_eq!(names(&prepared), ["docker", "zookeeper", "shop"]);
+        let plays: Vec<&Play> = prepared
+            .loaded
+            .playbooks
+            .iter()
+            .flat_map(|playbook| &playbook.plays)
+            .map(AsRef::as_ref)
+            .collect();
+        for component in &prepared.components {
+            let play = plays[number_of(component.number, PlayKind::Stage)];
+            let name = component.definition.name.value.as_str();
+            assert!(format!("{play:?}").contains(&format!("{name}: stage")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_a_component_like_any_other() {
+        let prepared = good(SOME, &["shop"]);
+        let [shop] = prepared.components.as_slice() else { panic!() };
+        let members: Vec<&str> = shop.members.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((members, shop.definition.artifact()), (vec!["w1"], "shop"));
+    }
+
+    #[test]
+    fn unknown_names_and_bad_services_are_refused() {
+        let Err(PrepareFailure::Unknown { known, .. }) = prepared(SOME, &["shopp"]) else {
+            panic!()
+        };
+        assert!(known.contains(&"shop".to_owned()) && known.contains(&"zookeeper".to_owned()));
+        let bad = SOME.replace("shop:", "Shop:");
+        let Err(PrepareFailure::Invalid(failure)) = prepared(&bad, &["shop"]) else { panic!() };
+        assert!(failure.diagnostics[0].message.contains("`Shop` can't be a service"));
+        // Nobody asks for the services here.
+        assert_eq!(good(&bad, &["zookeeper"]).components.len(), 1);
+    }
 }

@@ -13,7 +13,10 @@ use crate::variables::{HostVariables, View};
 use crate::world::World;
 
 /// A variable as a host sees it.
-pub(super) fn variable(
+///
+/// # Errors
+/// When it is not defined, or can't be evaluated.
+pub fn variable(
     world: &Arc<World>,
     host: &Arc<HostVariables>,
     name: &str,

@@ -13,10 +13,13 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod consul;
 mod contents;
 mod data;
 mod demand;
 mod ensemble;
+#[path = "../../../../common/consul/client/tests/fake/mod.rs"]
+mod fake;
 mod faults;
 mod handlers;
 mod killed;
