@@ -58,7 +58,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
     assert!(member.releases.is_sorted() && member.containers.is_sorted());
     // Who says nothing of a role doesn't serve.
-    if !answers.0.keys().any(|name| name.contains("mntr") || name.contains("self") || name.contains("docker")) {
+    let is_about = |name: &String| ["mntr", "self", "docker"].iter().any(|word| name.contains(word));
+    if !answers.0.keys().any(is_about) {
         assert_eq!(member.process, Process::Dead);
     }
     let stored = serde_json::to_string(&member).expect("it can be stored");

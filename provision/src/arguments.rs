@@ -561,7 +561,9 @@ pub struct Remove {
 /// Go on with a run over releases.
 #[derive(Debug, Clone, Args)]
 pub struct Resume {
-    /// The run [default: the last one that did not reach its end]
+    /// The run [default: the last one that did not reach its end]; or, with -i, the component whose
+    /// members tell of a run of another operator
+    #[arg(value_name = "RUN|COMPONENT")]
     pub run: Option<String>,
     #[command(flatten)]
     pub of: OfReleases,

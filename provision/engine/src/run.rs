@@ -342,7 +342,8 @@ fn run_name() -> String {
     format!("{seconds:x}-{:08x}", getrandom::u32().unwrap_or_default())
 }
 
-fn controller() -> String {
+/// Who runs this, where: what others are told who find a host locked.
+pub(crate) fn controller() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
     format!("{user}@{} (pid {})", host.trim(), std::process::id())

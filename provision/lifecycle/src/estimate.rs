@@ -71,8 +71,10 @@ impl Durations {
                 Record::Happens { happening: Happening::Waits { .. } } | Record::Ended { .. } => {}
             }
         }
-        // After the last one nothing tells how long it was waited.
-        found.extend(ended);
+        // After the last one nothing tells how long it was waited, so it counts for want of others.
+        let is_known = |kind: &Kind| found.iter().any(|(known, _)| known == kind);
+        let last = ended.filter(|(kind, _)| !is_known(kind));
+        found.extend(last);
         self.runs += usize::from(!found.is_empty());
         for (kind, duration_ms) in found {
             self.by_kind.entry(kind).or_default().push(duration_ms);
@@ -130,6 +132,7 @@ mod tests {
             goal,
             options: Options::default(),
             plan: None,
+            variables: None,
             frozen: None,
         };
         let mut progress = Progress::begin(0);
@@ -164,8 +167,8 @@ mod tests {
         durations.learn(&run(Purpose::Upgrade, &steps));
         let plan = [stage(), take(), take()];
         let found = durations.estimate(&plan, Purpose::Rollback);
-        // 3 s, and twice the shorter of 5 s and 1 s.
-        assert_eq!(found, Some(Estimate { typical_ms: 5000, slow_ms: 13_000, runs: 1 }));
+        // 3 s, and twice the 5 s of the one that another followed.
+        assert_eq!(found, Some(Estimate { typical_ms: 13_000, slow_ms: 13_000, runs: 1 }));
         assert_eq!(durations.estimate(&plan, Purpose::Restart), None);
         assert_eq!(durations.estimate(&[], Purpose::Upgrade), None);
     }

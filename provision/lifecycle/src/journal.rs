@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Step;
+use crate::plan::digest_of;
 use crate::progress::{Outcome, Progress};
 use crate::reason::Reason;
 use crate::state::{Goal, Observed, Options};
@@ -58,7 +59,7 @@ pub enum Record {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         after: Option<String>,
         /// What it is for.
-        request: Request,
+        request: Box<Request>,
         /// What it knows at its beginning.
         progress: Progress,
     },
@@ -91,9 +92,94 @@ pub struct Request {
     pub options: Options,
     /// Steps of a plan that must be kept to.
     pub plan: Option<Vec<Step>>,
+    /// Variables of the command line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variables: Option<Given>,
     /// Digest of what Consul said of the hosts, which is kept beside the journal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub frozen: Option<String>,
+}
+
+/// Variables of the command line: they may be secrets, so only what tells them apart is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// Their names.
+    pub names: Vec<String>,
+    /// Digest of all.
+    pub digest: String,
+}
+
+impl Given {
+    /// What to keep of `-e` texts; nothing of none.
+    #[must_use]
+    pub fn of(texts: &[String]) -> Option<Self> {
+        let name = |text: &String| match text.split_once('=') {
+            _ if text.starts_with(['@', '{', '[']) => text.chars().take(1).collect(),
+            Some((name, _)) => name.trim().to_owned(),
+            None => String::new(),
+        };
+        let names = texts.iter().map(name).collect();
+        let digest = digest_of(texts.iter().map(|text| ("e", text.as_bytes())));
+        (!texts.is_empty()).then_some(Given { names, digest })
+    }
+}
+
+/// Version of notes.
+const NOTE_FORMAT: u32 = 1;
+
+/// What a run leaves on its members while it goes on, for whoever has to go on with it: another
+/// operator has no journal of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Note {
+    /// Version of the format.
+    pub format: u32,
+    /// Name of the run.
+    pub run: String,
+    /// Who runs it, where.
+    pub controller: String,
+    /// Component.
+    pub component: String,
+    /// What is wanted.
+    pub goal: Goal,
+    /// How careful.
+    pub options: Options,
+    /// Variables of the command line.
+    pub variables: Option<Given>,
+    /// When this was written, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The step that it is in.
+    pub step: Option<Step>,
+}
+
+impl Note {
+    /// The note of a run that begins.
+    #[must_use]
+    pub fn new(run: &str, controller: &str, request: &Request, at_ms: u64) -> Self {
+        Note {
+            format: NOTE_FORMAT,
+            run: run.to_owned(),
+            controller: controller.to_owned(),
+            component: request.component.clone(),
+            goal: request.goal.clone(),
+            options: request.options,
+            variables: request.variables.clone(),
+            at_ms,
+            step: None,
+        }
+    }
+
+    /// A note from text; nothing from what is none, or was written by another provision.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let note: Note = serde_json::from_str(text).ok()?;
+        (note.format == NOTE_FORMAT).then_some(note)
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// A run as its journal tells it.
@@ -155,7 +241,7 @@ impl Record {
             format: RECORDS,
             run: run.to_owned(),
             after: after.map(str::to_owned),
-            request: request.clone(),
+            request: Box::new(request.clone()),
             progress: progress.clone(),
         }
     }
@@ -185,7 +271,7 @@ impl Past {
                 (Record::Begun { run, after, request, progress, .. }, past) => {
                     *past = Some(Past {
                         run,
-                        request,
+                        request: *request,
                         begun_ms: progress.since_ms(),
                         progress,
                         end: None,

@@ -1,22 +1,20 @@
-//! `upgrade`, `rollback`, `reconfigure`, `resume` and `apply --plan`: look, plan, ask, run. What
+//! `upgrade`, `rollback`, `reconfigure` and `apply --plan`: look, plan, ask, run. What
 //! they do is the engine's; here it is asked for and shown.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use provision_engine::discovery::{Discovery, Snapshot};
+use provision_engine::discovery::Snapshot;
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
-use provision_lifecycle::{Goal, Options, Purpose, ReleasePlan, Step, Version};
+use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Step, Version};
 
 use super::screen::{self, Screen, refuse};
 use super::{absolute, begin, members, prepared, view, with_inventories};
 use crate::apply;
-use crate::arguments::{
-    Add, Care, OfReleases, Output, Reconfigure, Remove, Resume, Rollback, Upgrade,
-};
+use crate::arguments::{Add, Care, OfReleases, Output, Reconfigure, Remove, Rollback, Upgrade};
 use crate::exit::Exit;
 use crate::paint;
 use crate::prompt;
@@ -85,8 +83,8 @@ impl Wish {
 const NO_JOURNAL: &str = "a run without a journal can't be resumed: make room for it";
 
 /// A change and how it is watched.
-struct Begun {
-    change: Change,
+pub(super) struct Begun {
+    pub(super) change: Change,
     stop: Arc<AtomicBool>,
     /// What Consul said when this was planned: it isn't asked again.
     snapshots: Vec<Snapshot>,
@@ -132,6 +130,7 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         Err(refusal) => return begun.give_up(refusal).await,
     };
     begun.show_plan(&steps);
+    begun.show_note();
     if let Some(path) = &care.plan_out {
         let exit = begun.save_plan(path, steps);
         begun.change.finish().await;
@@ -180,59 +179,8 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
     begun.run(None).await
 }
 
-pub(super) async fn resume(arguments: &Resume) -> Exit {
-    let past = match Journals::default().find(arguments.run.as_deref()) {
-        Ok(past) => past,
-        Err(message) => {
-            let hint = "journals are kept on the machine and for the user that ran it";
-            return refuse(&Refusal::new(message, hint), Exit::Refused);
-        }
-    };
-    if !past.is_open() {
-        let how = match (&past.replaced_by, &past.end) {
-            (Some(later), _) => format!("run {later} came after it"),
-            (None, end) => end.clone().unwrap_or_else(|| "ended".to_owned()),
-        };
-        let message = format!("run {} is over: {how}", past.run);
-        let hint = "begin a new one with upgrade or rollback";
-        return refuse(&Refusal::new(message, hint), Exit::Refused);
-    }
-    let of = &arguments.of;
-    let of = OfReleases {
-        reach: with_inventories(&of.reach, &past.request.inventories),
-        playbooks: past.request.playbooks.clone(),
-        ..of.clone()
-    };
-    // The cluster that is being restarted may be the one that knows the hosts.
-    let discovery = match Journals::default().frozen(&past) {
-        Ok(Some(snapshots)) => Arc::new(Discovery::frozen(snapshots)),
-        Ok(None) => apply::discovery(true, &of.reach),
-        Err(message) => {
-            let hint = "begin a new run with upgrade or rollback";
-            return refuse(&Refusal::new(message, hint), Exit::Refused);
-        }
-    };
-    let component = std::slice::from_ref(&past.request.component);
-    let prepared = match prepared(&of, component, discovery) {
-        Ok(prepared) => prepared,
-        Err(exit) => return exit,
-    };
-    if arguments.of.output == Output::Human {
-        let at = past.step.as_ref().map(|step| view::names(step.members()));
-        let at = at.map(|at| format!(", which was at {at}")).unwrap_or_default();
-        say!("going on with run {}{at}", past.run);
-    }
-    let (goal, options) = (past.request.goal.clone(), past.request.options);
-    let mut begun = match look(&of, prepared, goal, options).await {
-        Ok(begun) => begun,
-        Err(exit) => return exit,
-    };
-    begun.change.take_over(&past);
-    begun.run(Some(&past.run)).await
-}
-
 /// Connects and asks all members.
-async fn look(
+pub(super) async fn look(
     of: &OfReleases,
     prepared: Prepared,
     goal: Goal,
@@ -247,12 +195,13 @@ async fn look(
     let releases = begin(of, prepared, true, &stop)?;
     let playbooks = std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone());
     let inventories = of.reach.inventory.iter().map(|source| absolute(source)).collect();
-    let change = Change::look(releases, ground, playbooks, inventories, goal, options).await;
+    let mut change = Change::look(releases, ground, playbooks, inventories, goal, options).await;
+    change.request.variables = Given::of(&of.reach.extra_vars);
     Ok(Begun { change, stop, snapshots, output: of.output })
 }
 
 impl Begun {
-    async fn give_up(self, refusal: Refusal) -> Exit {
+    pub(super) async fn give_up(self, refusal: Refusal) -> Exit {
         let refusal = screen::with_hint(refusal, &self.change.request.component);
         self.change.finish().await;
         refuse(&refusal, Exit::Refused)
@@ -261,6 +210,12 @@ impl Begun {
     fn show_plan(&self, steps: &[Step]) {
         if self.output == Output::Human {
             screen::show_plan(&self.change, steps);
+        }
+    }
+
+    fn show_note(&self) {
+        if let Some(note) = &self.change.note {
+            screen::show_note(note, &self.change.request.component);
         }
     }
 
@@ -280,7 +235,7 @@ impl Begun {
     }
 
     /// Runs to the goal, or to where it can't go on.
-    async fn run(mut self, after: Option<&str>) -> Exit {
+    pub(super) async fn run(mut self, after: Option<&str>) -> Exit {
         let mut screen = Screen::new(&self.change.request, self.output);
         let journals = Journals::default();
         match journals.freeze(self.change.run_name(), &self.snapshots) {

@@ -2,6 +2,7 @@
 
 mod change;
 mod members;
+mod resume;
 mod screen;
 mod status;
 mod view;
@@ -69,7 +70,7 @@ pub async fn remove(arguments: Remove) -> Exit {
 /// On with what was not ended.
 pub async fn resume(arguments: Resume) -> Exit {
     paint::choose(arguments.of.color);
-    change::resume(&arguments).await
+    resume::resume(&arguments).await
 }
 
 /// Runs a saved plan.

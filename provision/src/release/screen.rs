@@ -1,9 +1,9 @@
 //! What a change of releases shows: its plan, its steps as they go on, and how it ended.
 
 use provision_engine::release::{
-    Change, End, Happening, Journals, Listener, Record, Refusal, Request, Wanted,
+    Change, End, Happening, Journals, Listener, Record, Refusal, Request, Wanted, now_ms,
 };
-use provision_lifecycle::{Purpose, Reason, Revert, Step, Stop};
+use provision_lifecycle::{Note, Purpose, Reason, Revert, Step, Stop};
 
 use super::view;
 use crate::arguments::Output;
@@ -21,6 +21,19 @@ pub(super) fn refuse(refusal: &Refusal, exit: Exit) -> Exit {
 pub(super) fn with_hint(refusal: Refusal, component: &str) -> Refusal {
     let hint = refusal.stop.as_ref().and_then(|stop| hint_of(stop, component));
     Refusal { hint: refusal.hint.or(hint), ..refusal }
+}
+
+/// Another run did not reach its end: to go on with it may be better.
+pub(super) fn show_note(note: &Note, component: &str) {
+    let text = view::note(note, now_ms());
+    paint::warning(
+        None,
+        &format!("{text}; it did not reach its end, and this one takes its place"),
+    );
+    tell!(
+        "{}",
+        styled(FAINT, &format!("go on with it instead: provision resume {component} -i INVENTORY"))
+    );
 }
 
 /// The plan that an operator reads before saying yes.

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use provision_lifecycle::{Kind, Observed, Version};
+use provision_engine::release::now_ms;
+use provision_lifecycle::{Kind, Note, Observed, Version};
 use serde::Serialize;
 
 use super::{begin, prepared, view};
 use crate::apply;
 use crate::arguments::{Output, Status};
 use crate::exit::Exit;
-use crate::paint;
+use crate::paint::{self, CHANGED, styled};
 
 /// Version of the lines of `--output ndjson`.
 const STATUS_FORMAT: u32 = 1;
@@ -24,6 +25,8 @@ struct Line<'a> {
     wanted: Option<&'a Version>,
     observed: &'a Observed,
     drift: Vec<Drift>,
+    /// A run that did not reach its end.
+    unfinished: Option<&'a Note>,
 }
 
 #[derive(Debug, Serialize)]
@@ -52,6 +55,9 @@ pub async fn status(arguments: &Status) -> Exit {
     let (mut unreachable, mut differs) = (false, false);
     for (number, component) in releases.components().to_vec().into_iter().enumerate() {
         let observed = releases.observe(number).await;
+        let reachable = observed.members.iter().filter(|member| member.is_reachable());
+        let reachable: Vec<String> = reachable.map(|member| member.name.clone()).collect();
+        let note = releases.read_note(number, &reachable).await;
         let member = observed.members.first().map(|member| member.name.clone());
         let wanted = releases.wanted(number, &member.unwrap_or_default());
         let definition = &component.definition;
@@ -77,12 +83,23 @@ pub async fn status(arguments: &Status) -> Exit {
                 }
                 let wanted = wanted.as_ref().map_err(String::as_str);
                 say!("{}", view::table(name, kind, &observed, wanted));
+                if let Some(note) = &note {
+                    let text = format!("unfinished: {}", view::note(note, now_ms()));
+                    say!("  {}", styled(CHANGED, &text));
+                }
             }
             Output::Ndjson => {
                 let wanted = wanted.as_ref().ok();
                 let observed = &observed;
-                let line =
-                    Line { format: STATUS_FORMAT, component: name, kind, wanted, observed, drift };
+                let line = Line {
+                    format: STATUS_FORMAT,
+                    component: name,
+                    kind,
+                    wanted,
+                    observed,
+                    drift,
+                    unfinished: note.as_ref(),
+                };
                 say!("{}", serde_json::to_string(&line).unwrap_or_default());
             }
         }

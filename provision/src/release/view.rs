@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 pub use provision_engine::release::names;
 use provision_lifecycle::{
-    Because, Duty, Estimate, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach,
-    Role, Step, Version,
+    Because, Duty, Estimate, Files, Goal, Kind, Member, Note, Observed, Outcome, Process, Purpose,
+    Reach, Role, Step, Version,
 };
 
 use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
@@ -272,6 +272,28 @@ pub fn plan(steps: &[Step], goal: &Goal, observed: &Observed) -> String {
         lines.push(format!("  {}. {}", number + 1, step(one, goal, observed)));
     }
     lines.join("\n")
+}
+
+/// What a run has left on the members that did not reach its end.
+pub fn note(note: &Note, now_ms: u64) -> String {
+    let (goal, minutes) = (&note.goal, now_ms.saturating_sub(note.at_ms) / 60_000);
+    let to = match goal.purpose {
+        Purpose::Upgrade | Purpose::Rollback => format!(" to {}", goal.version),
+        Purpose::Restart | Purpose::Join | Purpose::Leave => String::new(),
+    };
+    let at = note.step.as_ref().map(|step| format!(", at {}", names(step.members())));
+    let ago = match minutes {
+        0 => "just now".to_owned(),
+        1..=120 => format!("{minutes} min ago"),
+        _ => format!("{} h ago", minutes / 60),
+    };
+    harmless(&format!(
+        "run {} of {}: {}{to}{}, {ago}",
+        note.run,
+        note.controller,
+        goal.purpose.word(),
+        at.unwrap_or_default()
+    ))
 }
 
 /// How long it may take.

@@ -144,7 +144,8 @@ fn apply(site: &Site<'_>, words: &[&str]) -> Result<Run, Error> {
 }
 
 fn finish(stage: &Stage, client: &Host) -> Result<Written, Error> {
-    let stop = "touch /tmp/stop; for i in $(seq 100); do [ -e /tmp/stopped ] && break; sleep 0.1; done; \
+    let stop = "touch /tmp/stop; \
+                for i in $(seq 100); do [ -e /tmp/stopped ] && break; sleep 0.1; done; \
                 cat /tmp/acknowledged";
     let text = stage.ask(client, stop)?;
     let pair = |line: &str| {

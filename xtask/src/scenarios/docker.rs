@@ -29,7 +29,8 @@ const IMAGE: &str = "\
     set -e; mkdir -p /tmp/image/bin /tmp/image/www; \
     command -v busybox >/dev/null || apt-get install --yes busybox-static >/dev/null 2>&1; \
     cp \"$(command -v busybox)\" /tmp/image/bin/busybox; echo served >/tmp/image/www/index.html; \
-    tar --directory /tmp/image --create . | /opt/docker/current/bin/docker import - tiny:1 >/dev/null; \
+    tar --directory /tmp/image --create . | \
+        /opt/docker/current/bin/docker import - tiny:1 >/dev/null; \
     /opt/docker/current/bin/docker network create inner >/dev/null; \
     /opt/docker/current/bin/docker run --detach --name counts --network none tiny:1 \
         /bin/busybox sh -c 'n=0; while :; do n=$((n+1)); echo $n; /bin/busybox sleep 0.2; done' \
@@ -46,10 +47,14 @@ const PROCESSES: &str = "/opt/docker/current/bin/docker ps --all --quiet | \
     xargs /opt/docker/current/bin/docker inspect \
         --format '{{.Name}} {{.State.Running}} {{.State.Pid}} {{.State.StartedAt}}' | sort";
 
+/// What the published port answers.
+const PORT: &str = "exec 3<>/dev/tcp/127.0.0.1/8088; \
+                    printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3";
+
 /// From which releases shims run.
 const SHIMS: &str = "for exe in /proc/[0-9]*/exe; do readlink $exe; done 2>/dev/null | \
-                     sed -n 's,^/opt/docker/releases/\\(.*\\)/bin/containerd-shim.*,\\1,p' | sort | uniq -c | \
-                     sed 's/^ *//'";
+                     sed -n 's,^/opt/docker/releases/\\(.*\\)/bin/containerd-shim.*,\\1,p' | \
+                     sort | uniq -c | sed 's/^ *//'";
 
 fn want(site: &Site<'_>, version: &str) -> Result<(), Error> {
     let path = site.inventory.join("group_vars/all/releases.yml");
@@ -94,24 +99,24 @@ fn expect_kept(stage: &Stage, before: &[String], what: &str) -> Result<(), Error
 }
 
 fn expect_usable(stage: &Stage, host: &Host, what: &str) -> Result<(), Error> {
+    let gaps = "awk '$1 != NR { bad = 1 } END { print bad ? \"gap\" : \"whole\" }'";
     let asks = [
         (format!("{DOCKER} exec counts /bin/busybox echo inside"), "inside"),
         // Lines are numbered: none is lost, none is there twice.
+        (format!("{DOCKER} logs counts | {gaps}"), "whole"),
         (
             format!(
-                "{DOCKER} logs counts | awk '$1 != NR {{ bad = 1 }} END {{ print bad ? \"gap\" : \"whole\" }}'"
+                "a=$({DOCKER} logs counts | wc -l); sleep 1; \
+                 b=$({DOCKER} logs counts | wc -l); [ $b -gt $a ] && echo goes on"
             ),
-            "whole",
-        ),
-        (
-            format!("a=$({DOCKER} logs counts | wc -l); sleep 1; b=$({DOCKER} logs counts | wc -l); \
-                     [ $b -gt $a ] && echo goes on"),
             "goes on",
         ),
-        ("exec 3<>/dev/tcp/127.0.0.1/8088; printf 'GET / HTTP/1.0\\r\\n\\r\\n' >&3; tail -n 1 <&3"
-            .to_owned(), "served"),
+        (PORT.to_owned(), "served"),
         (
-            format!("{DOCKER} run --rm --network inner tiny:1 /bin/busybox wget -q -O - http://serves/"),
+            format!(
+                "{DOCKER} run --rm --network inner tiny:1 \
+                 /bin/busybox wget -q -O - http://serves/"
+            ),
             "served",
         ),
     ];

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Duty, Goal, MadeFrom, Member, Observed, Options, PLAN_FORMAT, Past, Progress,
-    Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
+    Decision, Duty, Files, Goal, MadeFrom, Member, Note, Observed, Options, PLAN_FORMAT, Past,
+    Progress, Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
 use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
@@ -113,6 +113,8 @@ pub struct Change {
     pub observed: Observed,
     /// What it remembers.
     pub progress: Progress,
+    /// What a run has left on the members that did not reach its end.
+    pub note: Option<Note>,
     pub(super) rewrite: Result<Rewrite, String>,
     pub(super) first_may_be_done: bool,
 }
@@ -129,6 +131,9 @@ impl Change {
     ) -> Self {
         let Ground { component, rewrite, inventory_digest } = ground;
         let observed = releases.observe(ONE).await;
+        let reachable = observed.members.iter().filter(|member| member.is_reachable());
+        let reachable: Vec<String> = reachable.map(|member| member.name.clone()).collect();
+        let note = releases.read_note(ONE, &reachable).await;
         let mut progress = Progress::begin(now_ms());
         progress.observe(&observed, now_ms());
         let made_from = MadeFrom {
@@ -144,6 +149,7 @@ impl Change {
             goal,
             options,
             plan: None,
+            variables: None,
             frozen: None,
         };
         let first_may_be_done = false;
@@ -154,13 +160,35 @@ impl Change {
             made_from,
             observed,
             progress,
+            note,
             rewrite,
             first_may_be_done,
         }
     }
 
     /// Goes on with what an earlier run remembers.
-    pub fn take_over(&mut self, past: &Past) {
+    ///
+    /// # Errors
+    /// When another operator has gone on with it, or has begun another one: to go on with this one
+    /// would undo that.
+    pub fn take_over(&mut self, past: &Past) -> Result<(), Refusal> {
+        let has_begun = past.step.is_some() || past.ended > 0;
+        let is_ours = |note: &Note| note.run == past.run || past.after.as_ref() == Some(&note.run);
+        let is_another = match &self.note {
+            Some(note) => !is_ours(note),
+            None => has_begun,
+        };
+        if is_another && !self.is_reached() {
+            let component = &self.request.component;
+            let message = match &self.note {
+                Some(note) => format!("run {} of {} came after it", note.run, note.controller),
+                None => "no member tells of it: another operator has brought it to its end".into(),
+            };
+            return Err(Refusal::new(
+                format!("run {} is not gone on with: {message}", past.run),
+                format!("look with `provision status {component}`, and begin a new one"),
+            ));
+        }
         self.progress = past.progress.clone();
         self.progress.goes_on_again(now_ms());
         if past.end.as_deref() == Some("paused") {
@@ -170,6 +198,24 @@ impl Change {
         let left = |plan: &Vec<Step>| plan.get(past.ended..).unwrap_or_default().to_vec();
         self.request.plan = past.request.plan.as_ref().map(left);
         self.first_may_be_done = past.step.is_some();
+        Ok(())
+    }
+
+    /// Goes on with what another operator's run has left on the members. What that one remembered
+    /// is not known: where the cluster is was looked at.
+    pub fn take_over_note(&mut self, note: &Note) {
+        self.request.goal = note.goal.clone();
+        self.request.options = note.options;
+    }
+
+    /// Whether nothing is left to be done.
+    fn is_reached(&self) -> bool {
+        if self.request.goal.purpose == Purpose::Restart {
+            let is_current =
+                |member: &Member| member.files == Files::Current && member.role().is_some();
+            return self.goal_members().iter().all(is_current);
+        }
+        self.forecast().is_ok_and(|steps| steps.is_empty())
     }
 
     /// Looks at the members once more.

@@ -237,6 +237,7 @@ mod tests {
             },
             options: Options::default(),
             plan: None,
+            variables: None,
             frozen: None,
         }
     }

@@ -7,6 +7,7 @@
 mod change;
 mod journal;
 mod members;
+mod notes;
 mod perform;
 mod plays;
 mod prepare;
@@ -19,7 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
-    Decision, Definition, Duty, Goal, Member, Observed, Options, Outcome, Progress, Purpose,
+    Decision, Definition, Duty, Goal, Member, Note, Observed, Options, Outcome, Progress, Purpose,
     Reason, Rules, Step, Stop, Version, next_step,
 };
 pub use provision_lifecycle::{Happening, Past, Record, Request};
@@ -169,14 +170,9 @@ impl Releases {
         // A restart that is still due belongs to the step that takes this member alone: whoever
         // looks at all members, or stages on all, must not restart them all.
         let left = match kind {
-            PlayKind::ObserveVoters | PlayKind::ObserveWorkers | PlayKind::Stage => {
-                LeftHandlers::Leave
-            }
-            PlayKind::Take
-            | PlayKind::Start
-            | PlayKind::Join
-            | PlayKind::Leave
-            | PlayKind::Retire => LeftHandlers::Run,
+            PlayKind::Stage => LeftHandlers::Leave,
+            kind if kind.is_ours() => LeftHandlers::Leave,
+            _ => LeftHandlers::Run,
         };
         self.run.play_on(&play, hosts, variables, left).await
     }
@@ -320,6 +316,8 @@ impl Releases {
             progress: progress.clone(),
         };
         watcher.happens(&happening)?;
+        let note = Note { step: Some(step.clone()), at_ms: now_ms(), ..task.note.clone() };
+        self.write_note(task.component, step.members(), &note).await;
         let begun = Instant::now();
         let outcomes = self.carry_out(task, &step, &observed).await;
         progress.ended(&step, &outcomes, now_ms());
@@ -468,6 +466,8 @@ pub struct Task<'a> {
     pub plan: Option<&'a [Step]>,
     /// Whether the first of them may have been done by a run that was killed in it.
     pub first_may_be_done: bool,
+    /// What is left on the members meanwhile.
+    pub note: &'a Note,
     /// Set when the operator asks to end after the running step.
     pub stop: &'a AtomicBool,
 }

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use provision_lifecycle::{Happening, Purpose, Record, Step};
+use provision_lifecycle::{Happening, Note, Purpose, Record, Step};
 
 use super::change::{Change, names};
 use super::journal::{Journal, Journals};
-use super::{End, Task, Watcher};
+use super::{End, Task, Watcher, now_ms};
 
 /// The only component of a run that changes one.
 const ONE: usize = 0;
@@ -146,7 +146,11 @@ impl Change {
             journals.hand_over(before, &run)?;
         }
         let begun = Instant::now();
+        let members = self.request.goal.members.clone();
+        let note = Note::new(&run, &crate::run::controller(), &self.request, now_ms());
+        self.releases.write_note(ONE, &members, &note).await;
         let task = Task {
+            note: &note,
             component: ONE,
             goal: &self.request.goal,
             options: &self.request.options,
@@ -161,6 +165,9 @@ impl Change {
             End::Done => self.write_wanted(),
             _ => Wanted::Kept,
         };
+        if !matches!(end, End::Paused { .. } | End::Interrupted) {
+            self.releases.forget_note(ONE, &members).await;
+        }
         let ended = Record::Ended { how: end.word().to_owned(), message: end.message() };
         let not_stored = keeper.store(&ended).err();
         Ok(Performed { end, duration_ms, wanted, not_stored })

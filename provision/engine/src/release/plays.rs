@@ -8,8 +8,8 @@ use provision_lifecycle::{Definition, Duty, Kind};
 use provision_probe::{NAMES, questions};
 use serde_json::{Value, json};
 
-use super::members;
 use super::prepare::Source;
+use super::{members, notes};
 
 /// The playbook, in the folder of the playbooks, where roles are looked for.
 const PLAYBOOK: &str = ".provision-release.yml";
@@ -33,9 +33,39 @@ pub enum PlayKind {
     Leave,
     /// Stop and remove.
     Retire,
+    /// Look for the note of a run.
+    ReadNote,
+    /// Leave a note of the run.
+    WriteNote,
+    /// Remove the note: the run is over.
+    ForgetNote,
 }
 
-const ALL: [PlayKind; 8] = [
+impl PlayKind {
+    /// Roles compute settings from facts; who only looks needs none.
+    fn needs_facts(self) -> bool {
+        !self.is_ours()
+    }
+
+    /// Whether it runs nothing of the role.
+    pub(super) fn is_ours(self) -> bool {
+        match self {
+            PlayKind::ObserveVoters
+            | PlayKind::ObserveWorkers
+            | PlayKind::ReadNote
+            | PlayKind::WriteNote
+            | PlayKind::ForgetNote => true,
+            PlayKind::Stage
+            | PlayKind::Take
+            | PlayKind::Start
+            | PlayKind::Join
+            | PlayKind::Leave
+            | PlayKind::Retire => false,
+        }
+    }
+}
+
+const ALL: [PlayKind; 11] = [
     PlayKind::ObserveVoters,
     PlayKind::ObserveWorkers,
     PlayKind::Stage,
@@ -44,6 +74,9 @@ const ALL: [PlayKind; 8] = [
     PlayKind::Join,
     PlayKind::Leave,
     PlayKind::Retire,
+    PlayKind::ReadNote,
+    PlayKind::WriteNote,
+    PlayKind::ForgetNote,
 ];
 
 /// What can't be kept as it is in a task's name: the timeout of a member, as a variable.
@@ -117,6 +150,9 @@ fn play(source: &Source, kind: PlayKind) -> Value {
         PlayKind::Start => ("start", vec![json!({"import_role": {"name": role}})]),
         PlayKind::Join => ("join", members::join(definition).map(import).into_iter().collect()),
         PlayKind::Leave => ("leave", members::leave(definition).map(import).into_iter().collect()),
+        PlayKind::ReadNote => ("look for notes", notes::read(definition)),
+        PlayKind::WriteNote => ("note", notes::write(definition)),
+        PlayKind::ForgetNote => ("end", notes::forget(definition)),
         PlayKind::Retire => {
             ("retire", members::retire(definition).map(import).into_iter().collect())
         }
@@ -125,10 +161,8 @@ fn play(source: &Source, kind: PlayKind) -> Value {
         "name": format!("{name}: {word}"),
         "hosts": pattern(definition),
         // Components that share a role learn from this which one is meant.
-        "vars": {"component_name": name},
-        // Roles compute settings from facts.
-        "gather_facts":
-            !matches!(kind, PlayKind::ObserveVoters | PlayKind::ObserveWorkers),
+        "vars": {"component_name": name, notes::TEXT: ""},
+        "gather_facts": kind.needs_facts(),
         "become": true,
         "tasks": tasks,
     })

@@ -35,7 +35,9 @@ probe:
   format: zookeeper-mntr
   exchange: {port: "{{ port }}"}
   started_with_current_files:
-    [sh, -c, "cat {{ root }}/etc/conf {{ root }}/opt/current/.release | cmp -s - {{ root }}/run/started"]
+    - sh
+    - -c
+    - cd {{ root }} && cat etc/conf opt/current/.release | cmp -s - run/started
 quorum: {rule: majority, order: leader-last, first_formation: together, has_data: "{{ root }}/data"}
 health: {timeout_seconds: "{{ health_seconds }}", settle_seconds: 0}
 transitions:
@@ -73,7 +75,7 @@ const SWITCH: &str = "
 ";
 
 const RESTART: &str = "
-- command: sh -c 'cat {{ root }}/etc/conf {{ root }}/opt/current/.release | cmp -s - {{ root }}/run/started'
+- shell: cd {{ root }} && cat etc/conf opt/current/.release | cmp -s - run/started
   register: started
   failed_when: false
   changed_when: started.rc != 0
@@ -182,7 +184,7 @@ impl Ensemble {
             let mut stream = stream.unwrap();
             let mut word = [0; 4];
             if !self.nodes[number].root.join("run/started").exists() {
-                // What is closed with a question unread is reset, as by a host where nobody listens.
+                // What is closed with a question unread is reset, as where nobody listens.
                 let _ = stream.peek(&mut word);
                 continue;
             }

@@ -47,6 +47,8 @@ pub struct Course {
     pub at_record: Option<AtRecord>,
     /// What the operator says when asked whether to go on.
     pub goes_on: bool,
+    /// Go on with what the hosts tell.
+    pub from_hosts: bool,
     /// The steps are exactly those that are foretold.
     pub keeps_to_plan: bool,
 }
@@ -170,6 +172,12 @@ impl Site {
         self.change(purpose, Some(version), Some(past), course).0
     }
 
+    /// Another operator, who has no journal of it, goes on with what the hosts tell.
+    pub fn resume_from_hosts(&self, course: Course) -> Went {
+        let course = Course { from_hosts: true, ..course };
+        self.change(Purpose::Restart, None, None, course).0
+    }
+
     /// All that was stored on the way, too.
     pub fn change(
         &self,
@@ -216,7 +224,16 @@ impl Site {
             Err(refusal) => return Went::Refused(refusal),
         };
         match &past {
-            Some(past) => change.take_over(past),
+            Some(past) => {
+                if let Err(refusal) = change.take_over(past) {
+                    change.finish().await;
+                    return Went::Refused(refusal);
+                }
+            }
+            None if watching.course.from_hosts => {
+                let note = change.note.clone().expect("the hosts tell of an unfinished run");
+                change.take_over_note(&note);
+            }
             None => {
                 let may = change.choose_version(version).and_then(|()| change.forecast());
                 match may {
