@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use yaml::{Schema, Spanned};
 
-use crate::roster::Members;
+use crate::roster::{Joins, Members};
 use crate::transition::{Pattern, Transition};
 
 /// Version of the format of `component.yml`.
@@ -297,6 +297,15 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
         ),
         (Kind::Quorum, Some(_)) | (Kind::Daemon, None) => {}
     }
+    let asks = definition.members.as_ref().is_some_and(|members| members.joins == Joins::ByRequest);
+    if asks && definition.kind.value == Kind::Daemon {
+        wrong(
+            definition.kind.span,
+            "a daemon has no votes to ask for",
+            "but `members` says joins: by-request",
+            "remove `joins`, or write `kind: quorum`",
+        );
+    }
     let probe = &definition.probe;
     let lacks = match probe.format.value {
         Format::ZookeeperMntr => probe.exchange.is_none().then_some("exchange"),
@@ -378,6 +387,7 @@ fn transitions(definition: &Definition, found: &mut Vec<Diagnostic>) {
 #[cfg(test)]
 mod tests {
     use super::{Format, Kind, read_definition};
+    use crate::roster::{Joins, Leaves};
     use diagnostics::Sources;
 
     const GOOD: &str = "\
@@ -444,6 +454,24 @@ transitions:
             + "  - {from: any, to: any, allow: false}\n  - {from: any, to: any, allow: true}\n";
         let found = errors(&text);
         assert_eq!(found.len(), 7, "{found:#?}");
+    }
+
+    #[test]
+    fn how_hosts_join_is_read() {
+        let with = |members: &str| GOOD.replace("health:", &format!("members: {members}\nhealth:"));
+        let text = with("{names: \"{{ n }}\", joins: by-request, leaves: through-another}");
+        let read = read_definition("c", &text, &mut Sources::default()).unwrap().members.unwrap();
+        assert_eq!((read.joins, read.leaves), (Joins::ByRequest, Leaves::ThroughAnother));
+        assert_eq!(read.names.as_deref(), Some("{{ n }}"));
+        let read = read_definition("c", &with("{}"), &mut Sources::default()).unwrap();
+        assert_eq!(read.members.unwrap().joins, Joins::ByItself);
+        assert!(read_definition("c", GOOD, &mut Sources::default()).unwrap().members.is_none());
+        let found = errors(&with("{joins: by-requst}"));
+        assert!(found.iter().any(|line| line.contains("unknown value `by-requst`")), "{found:#?}");
+        let daemon = with("{joins: by-request}")
+            .replace("kind: quorum", "kind: daemon")
+            .replace("quorum: {rule: majority, order: leader-last, first_formation: together, has_data: /data}\n", "");
+        assert_eq!(errors(&daemon), ["component.yml:3:7 a daemon has no votes to ask for"]);
     }
 
     #[test]

@@ -127,6 +127,8 @@ fn summary(observed: &Observed) -> Vec<String> {
             (_, Process::Looking) => "not serving",
             (_, Process::Serving(role)) => role.word(),
         };
+        let state =
+            if member.is_outside { format!("{state}, no member") } else { state.to_owned() };
         let files = if member.files == Files::Changed { ", restart due" } else { "" };
         let mut releases: Vec<String> = member.releases.iter().map(ToString::to_string).collect();
         releases.sort();

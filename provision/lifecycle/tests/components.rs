@@ -3,7 +3,8 @@
 
 use diagnostics::{Sources, Style, render_all};
 use provision_lifecycle::{
-    Containers, Definition, Kind, Transition, Verdict, Version, judge, read_definition,
+    Containers, Definition, Joins, Kind, Leaves, Transition, Verdict, Version, judge,
+    read_definition,
 };
 
 fn read(name: &str, text: &str) -> Definition {
@@ -32,6 +33,8 @@ fn zookeeper() {
     let text = include_str!("../../../playbooks/roles/zookeeper/component.yml");
     let definition = read("zookeeper", text);
     assert_eq!(definition.kind.value, Kind::Quorum);
+    let members = definition.members.as_ref().unwrap();
+    assert_eq!((members.joins, members.leaves), (Joins::ByRequest, Leaves::ThroughAnother));
     let allowed = Verdict::Allowed(Containers::Keep);
     for (from, to) in [("3.8.0", "3.9.3"), ("3.9.3", "3.8.0"), ("3.9.6", "3.9.3")] {
         assert_eq!(ask(&definition, from, to), allowed, "{from} to {to}");
@@ -53,6 +56,7 @@ fn consul() {
 fn docker() {
     let definition = read("docker", include_str!("../../../playbooks/roles/docker/component.yml"));
     assert_eq!(definition.kind.value, Kind::Daemon);
+    assert!(definition.members.is_some());
     for (from, to) in [("20.10.24", "26.1.5"), ("26.1.5", "20.10.24"), ("26.1.4", "26.1.5")] {
         assert_eq!(ask(&definition, from, to), Verdict::Allowed(Containers::Keep), "{from} {to}");
     }

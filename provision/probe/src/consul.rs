@@ -130,4 +130,20 @@ mod tests {
         let said = read(&all, Duty::Voter);
         assert_eq!((said.answers, said.problem), (false, Some("connection refused".into())));
     }
+
+    #[test]
+    fn who_has_a_vote_is_what_raft_says() {
+        let raft = json!({"Index": 0, "Servers": [
+            {"ID": "a", "Node": "h2", "Address": "10.0.0.2:8300", "Leader": true, "Voter": true},
+            {"ID": "b", "Node": "h3", "Address": "10.0.0.3:8300", "Leader": false, "Voter": true},
+            {"ID": "c", "Node": "h4", "Address": "10.0.0.4:8300", "Leader": false, "Voter": false},
+        ]});
+        let roster = super::read_roster(&raft).unwrap();
+        assert_eq!(roster.into_iter().collect::<Vec<_>>(), ["h2", "h3"]);
+        for nonsense in [json!(null), json!({"Servers": 3}), json!([])] {
+            assert_eq!(super::read_roster(&nonsense), None);
+        }
+        // One who may not ask for it does not say who belongs to it.
+        assert_eq!(read(&answers(OWN, LEADS, WELL), Duty::Voter).roster, None);
+    }
 }

@@ -180,6 +180,7 @@ fn membership_heading(component: &str, goal: &Goal, observed: &Observed) -> Stri
     };
     let change = match (before, names.is_empty()) {
         (0, _) | (_, true) => String::new(),
+        (1, false) => format!(" (1 voter → {after})"),
         (before, false) => format!(" ({before} voters → {after})"),
     };
     let (word, to) = match goal.purpose {
