@@ -20,6 +20,7 @@ pub mod model;
 pub mod oracle;
 pub mod outcome;
 pub mod report;
+mod rings;
 pub mod workload;
 
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};

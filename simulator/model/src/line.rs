@@ -4,8 +4,8 @@
 //! - the times at which its instances become free, ascending (Kiefer and Wolfowitz 1955; with one
 //!   instance: Lindley's recursion), and
 //! - a ring of the times at which waiting requests begin, which is the queue: those that are past
-//!   have left it. They are dropped when somebody looks, or when a ring is full, so targets that
-//!   nobody looks at cost nothing.
+//!   have left it. Nothing happens when they leave: who looks sees what is still to come, so targets
+//!   that nobody looks at cost nothing.
 //!
 //! The beginning of a waiting request carries its class in the lowest bit. The rows can't say which
 //! classes are at work, because the time of an instance is that of the last request it will take;
@@ -17,6 +17,7 @@ use policy::queue::{Classes, Counts};
 use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
 
 use crate::index::Index;
+use crate::rings::Rings;
 
 /// The targets of one app.
 #[derive(Debug)]
@@ -129,15 +130,14 @@ impl Line {
         if rules.bound(class) == Queue::UNLIMITED {
             return Waiting { counted: 0, idle };
         }
-        let ring = target as usize;
-        self.starts.drop_until(ring, last_stamp(self.now));
+        let (ring, limit) = (target as usize, last_stamp(self.now));
         let (waiting, running) = match (rules.counts, rules.classes) {
             // Only the sum is asked for.
-            (Counts::Waiting, Classes::Together) => ([self.starts.length(ring), 0], [0; 2]),
+            (Counts::Waiting, Classes::Together) => ([self.starts.length(ring, limit), 0], [0; 2]),
             (Counts::InSystem, Classes::Together) => {
-                ([self.starts.length(ring), 0], [self.running(target), 0])
+                ([self.starts.length(ring, limit), 0], [self.running(target), 0])
             }
-            (Counts::Waiting, Classes::Apart) => (self.starts.by_class(ring), [0; 2]),
+            (Counts::Waiting, Classes::Apart) => (self.starts.by_class(ring, limit), [0; 2]),
             // Likewise.
             (Counts::InSystem, Classes::Apart) => (self.present[ring], [0; 2]),
         };
@@ -188,8 +188,7 @@ impl Targets for Line {
         if let Some(index) = &self.index {
             return index.load(target);
         }
-        self.starts.drop_until(target as usize, last_stamp(self.now));
-        self.starts.length(target as usize) + self.running(target)
+        self.starts.length(target as usize, last_stamp(self.now)) + self.running(target)
     }
 
     // All weights are full, so the least loaded target is the one with the fewest requests.
@@ -247,104 +246,6 @@ fn replace_first_of_any(row: &mut [u64], value: u64) {
     }
 }
 
-/// A ring of ascending numbers for each target, all of the same capacity.
-#[derive(Debug)]
-struct Rings {
-    capacity: usize,
-    slots: Vec<u64>,
-    ends: Vec<Ends>,
-}
-
-/// Where a ring begins, and how much it holds.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ends {
-    head: u32,
-    length: u32,
-}
-
-/// Rings begin with this capacity; a power of two.
-const FIRST_CAPACITY: usize = 8;
-
-#[expect(
-    clippy::indexing_slicing,
-    reason = "targets are below the number of rings, places are masked"
-)]
-impl Rings {
-    fn new(count: usize) -> Self {
-        Rings {
-            capacity: FIRST_CAPACITY,
-            slots: vec![0; count * FIRST_CAPACITY],
-            ends: vec![Ends::default(); count],
-        }
-    }
-
-    #[inline(always)]
-    fn length(&self, ring: usize) -> u32 {
-        self.ends[ring].length
-    }
-
-    #[inline(always)]
-    fn place(&self, ring: usize, head: u32, number: u32) -> usize {
-        ring * self.capacity + (head.wrapping_add(number) as usize & (self.capacity - 1))
-    }
-
-    /// Drops what is at most `limit`.
-    #[inline(always)]
-    fn drop_until(&mut self, ring: usize, limit: u64) {
-        let Ends { mut head, mut length } = self.ends[ring];
-        while length > 0 && self.slots[self.place(ring, head, 0)] <= limit {
-            head = head.wrapping_add(1);
-            length -= 1;
-        }
-        self.ends[ring] = Ends { head, length };
-    }
-
-    /// Takes in a value; what is at most `limit` may be dropped.
-    #[inline(always)]
-    fn push(&mut self, ring: usize, value: u64, limit: u64) {
-        if self.ends[ring].length as usize == self.capacity {
-            self.drop_until(ring, limit);
-            if self.ends[ring].length as usize == self.capacity {
-                self.grow();
-            }
-        }
-        let Ends { head, length } = self.ends[ring];
-        let place = self.place(ring, head, length);
-        self.slots[place] = value;
-        self.ends[ring].length = length + 1;
-    }
-
-    fn iterate(&self, ring: usize) -> impl Iterator<Item = &u64> {
-        let Ends { head, length } = self.ends[ring];
-        (0..length).map(move |number| &self.slots[self.place(ring, head, number)])
-    }
-
-    /// How many entries are of each class.
-    fn by_class(&self, ring: usize) -> [u32; 2] {
-        let mut counts = [0, 0];
-        for stamp in self.iterate(ring) {
-            counts[(stamp & 1) as usize] += 1;
-        }
-        counts
-    }
-
-    /// Twice the capacity for all rings, each beginning at its first place.
-    #[cold]
-    fn grow(&mut self) {
-        let mut slots = Vec::with_capacity(self.slots.len() * 2);
-        for ring in 0..self.ends.len() {
-            let begin = slots.len();
-            slots.extend(self.iterate(ring));
-            slots.resize(begin + self.capacity * 2, 0);
-        }
-        for ends in &mut self.ends {
-            ends.head = 0;
-        }
-        self.slots = slots;
-        self.capacity *= 2;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -362,28 +263,6 @@ mod tests {
             wanted.sort_unstable();
             replace_first(&mut row, value);
             prop_assert_eq!(row, wanted);
-        }
-
-        #[test]
-        fn rings_are_queues(
-            steps in proptest::collection::vec((0usize..3, 1u64..5, 0u64..5), 0..200),
-        ) {
-            let mut rings = Rings::new(3);
-            let mut queues = vec![Vec::<u64>::new(); 3];
-            let mut last = 0;
-            for (ring, more, dropped) in steps {
-                last += more;
-                rings.push(ring, last, 0);
-                queues[ring].push(last);
-                let limit = last.saturating_sub(20) + dropped;
-                rings.drop_until(ring, limit);
-                queues[ring].retain(|value| *value > limit);
-                for (ring, queue) in queues.iter().enumerate() {
-                    let seen: Vec<u64> = rings.iterate(ring).copied().collect();
-                    prop_assert_eq!(&seen, queue);
-                    prop_assert_eq!(rings.length(ring) as usize, queue.len());
-                }
-            }
         }
     }
 }
