@@ -7,12 +7,14 @@ use std::time::Duration;
 use diagnostics::{Style, render_all};
 use provision_engine::channel::Network;
 use provision_engine::connection::ConnectionDefaults;
+use provision_engine::discovery::{self, Discovery, Purpose};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
 use provision_engine::report::Sink;
 use provision_engine::run::{RunOptions, run};
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
+use provision_playbook::inventory::Source;
 use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
 use tokio::sync::mpsc;
 
@@ -24,6 +26,7 @@ use crate::paint;
 use crate::passwords;
 use crate::printer::{Printer, Verbosity};
 use crate::prompt;
+use crate::release;
 
 /// The playbook that runs when none is named.
 const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
@@ -45,6 +48,7 @@ pub async fn apply(arguments: Apply) -> Exit {
             return Exit::InvalidInput;
         }
     };
+    let folder = request.settings.playbook_folder.clone();
     let loaded = match load(&request) {
         Ok(loaded) => loaded,
         Err(failure) => return refuse(&failure),
@@ -66,10 +70,29 @@ pub async fn apply(arguments: Apply) -> Exit {
     let sink = sink(&arguments);
     let summary = run(loaded, options, sink, interrupts).await;
     let would_change = summary.recap.iter().any(|host| host.changed > 0);
-    match Exit::from(summary.outcome) {
+    let exit = restart_due(Exit::from(summary.outcome), &arguments, &folder, summary.restarts_due);
+    match exit.await {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
         exit => exit,
     }
+}
+
+/// Lets the planner restart what the roles left to it, if the plays came out well.
+async fn restart_due(
+    exit: Exit,
+    arguments: &Apply,
+    folder: &Path,
+    components: Vec<String>,
+) -> Exit {
+    if exit == Exit::Done {
+        return release::restart_due(arguments, folder, components).await;
+    }
+    for component in components {
+        let hint = format!("`provision reconfigure {component}` does it, one at a time");
+        let message = format!("members of {component} are still to be restarted");
+        paint::error(&message, Some(&hint));
+    }
+    exit
 }
 
 /// Tells a run of each Ctrl-C, and the operator what that does.
@@ -109,13 +132,35 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
     Box::new(Journal::new(provision_engine::channel::state_folder().join("runs"), shown))
 }
 
+/// Who asks Consul about hosts that are changed, or only looked at.
+pub fn discovery(changes: bool, reach: &Reach) -> Arc<Discovery> {
+    let purpose = match changes {
+        true => Purpose::Change { with_old_snapshot: reach.inventory_snapshot_ok },
+        false => Purpose::Look,
+    };
+    Arc::new(Discovery::new(purpose, &snapshot_folder()))
+}
+
+/// Where the last answers of Consul are kept.
+pub fn snapshot_folder() -> PathBuf {
+    provision_engine::channel::state_folder().join("inventories")
+}
+
 /// What to do about a name that is no file.
 pub const LIST_HINT: &str = "a list of hosts needs a comma: -i web1,";
 
 /// The first source that is neither there nor a list of hosts.
-pub fn missing_inventory(reach: &Reach) -> Option<&str> {
-    let is_missing = |source: &&String| !source.contains(',') && !Path::new(source).exists();
-    reach.inventory.iter().find(is_missing).map(String::as_str)
+pub fn missing_inventory(sources: &[String]) -> Option<&str> {
+    let is_missing = |source: &&String| {
+        !source.contains(',') && !Source::is_consul(source) && !Path::new(source).exists()
+    };
+    sources.iter().find(is_missing).map(String::as_str)
+}
+
+/// Whether nothing is changed.
+fn is_look(arguments: &Apply) -> bool {
+    let lists = arguments.list_hosts || arguments.list_tasks || arguments.list_tags;
+    arguments.check || arguments.syntax_check || lists
 }
 
 type Refusal = (String, Option<String>);
@@ -135,7 +180,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             return Err((format!("playbook {} does not exist", path.display()), Some(hint.into())));
         }
     }
-    if let Some(source) = missing_inventory(&arguments.reach) {
+    if let Some(source) = missing_inventory(&arguments.reach.inventory) {
         return Err((format!("inventory {source} does not exist"), Some(LIST_HINT.to_owned())));
     }
     let user = arguments.become_user.as_deref();
@@ -157,6 +202,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             limit: arguments.reach.limit.clone(),
             tags: arguments.tags.clone(),
             skip_tags: arguments.skip_tags.clone(),
+            rolls_restarts: !arguments.check,
         },
         playbooks,
         inventories: arguments.reach.inventory.clone(),
@@ -166,6 +212,7 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        discovery: discovery(!is_look(arguments), &arguments.reach),
         keyring,
         force_handlers: arguments.force_handlers,
         texts: std::collections::BTreeMap::new(),
@@ -187,7 +234,13 @@ pub fn refuse(failure: &LoadFailure) -> Exit {
     let errors = failure.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()).count();
     let noun = if errors == 1 { "error" } else { "errors" };
     tell!("\n{errors} {noun}; no host was contacted");
-    Exit::InvalidInput
+    let has = |code: &str| failure.diagnostics.iter().any(|one| one.is_error() && one.code == code);
+    // What is written may be right; it is Consul that can't be had.
+    match () {
+        () if errors == 1 && has(discovery::TOO_OLD) => Exit::Refused,
+        () if errors == 1 && has(discovery::UNREACHABLE) => Exit::Environment,
+        () => Exit::InvalidInput,
+    }
 }
 
 /// How a run is carried out, as far as the command line says; the operator is told what is in the

@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
     provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
     provision run zookeeper -i inventories/lab -- uptime   one command on many hosts\n  \
+    provision inventory -i inventories/lab --graph     groups and hosts\n  \
     provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
     provision status -i inventories/lab                releases, roles and health\n  \
     provision upgrade zookeeper 3.9.3 -i inventories/lab    show the plan, ask, run it\n  \
@@ -47,11 +48,16 @@ pub enum Command {
     /// Show earlier runs, from the journals on this machine
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Show hosts, groups and variables, and where each comes from
+    Inventory(Box<ShowInventory>),
     /// Show the keys of hosts and add them to known_hosts
     Trust(Box<Trust>),
     /// Encrypt and decrypt files and values with Ansible Vault
     #[command(subcommand)]
     Vault(VaultCommand),
+    /// Archives of releases: add them to the lock, fetch, verify and mirror them
+    #[command(subcommand)]
+    Artifacts(crate::artifacts::arguments::ArtifactsCommand),
     /// Show the exit codes and what they mean
     ExitCodes,
 }
@@ -88,9 +94,13 @@ pub enum DialectName {
 /// How hosts are found and reached.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
-    /// Inventory: a file (INI, YAML), a folder, or a list of hosts `a,b,`; may be repeated
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
+    /// hosts `a,b,`; may be repeated
     #[arg(short, long = "inventory", value_name = "SOURCE")]
     pub inventory: Vec<String>,
+    /// While Consul is away: use what it said last, however long ago
+    #[arg(long)]
+    pub inventory_snapshot_ok: bool,
     /// Only these hosts of the plays (a pattern)
     #[arg(short, long, value_name = "PATTERN")]
     pub limit: Option<String>,
@@ -341,6 +351,42 @@ pub struct RunCommand {
     /// How to show it
     #[arg(short, long, value_enum, default_value = "human")]
     pub output: Output,
+    /// When to colour
+    #[arg(long, value_enum, default_value = "auto")]
+    pub color: Colour,
+}
+
+/// Show hosts, groups and variables, and where each comes from.
+#[derive(Debug, Clone, Args)]
+#[group(id = "view", required = true, multiple = false, args = ["list", "graph", "vars", "export"])]
+pub struct ShowInventory {
+    /// Inventory: a file (INI, YAML, a mapping for Consul), a folder, consul://HOST:PORT, or a list of
+    /// hosts `a,b,`; may be repeated
+    #[arg(short, long = "inventory", value_name = "SOURCE")]
+    pub inventory: Vec<String>,
+    /// Hosts, groups and variables as JSON, as ansible-inventory prints them
+    #[arg(long)]
+    pub list: bool,
+    /// The tree of groups, and where each group and host was written
+    #[arg(long)]
+    pub graph: bool,
+    /// Every variable of a host, where it comes from, and what it overrides
+    #[arg(long, value_name = "HOST")]
+    pub vars: Option<String>,
+    /// Write a static inventory: .ini or .yml
+    #[arg(long, value_name = "FILE")]
+    pub export: Option<PathBuf>,
+    /// With --export: put a part of the hosts into group `grey`: a number, or a share such as 10%
+    #[arg(long, value_name = "COUNT|SHARE", requires = "export")]
+    pub grey: Option<String>,
+    /// Only these hosts (a pattern)
+    #[arg(short, long, value_name = "PATTERN")]
+    pub limit: Option<String>,
+    /// Variables that win over all others: name=value, a mapping in YAML or JSON, or @FILE
+    #[arg(short, long = "extra-vars", value_name = "VARS")]
+    pub extra_vars: Vec<String>,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
     /// When to colour
     #[arg(long, value_enum, default_value = "auto")]
     pub color: Colour,

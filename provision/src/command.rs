@@ -32,7 +32,7 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
     if arguments.reach.inventory.is_empty() {
         return apply::no_inventory();
     }
-    if let Some(source) = apply::missing_inventory(&arguments.reach) {
+    if let Some(source) = apply::missing_inventory(&arguments.reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Exit::InvalidInput;
     }
@@ -79,6 +79,7 @@ fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
     let user = arguments.become_user.as_deref();
     LoadRequest {
         keyring,
+        discovery: apply::discovery(true, &arguments.reach),
         texts: BTreeMap::from([(path.clone(), playbook(arguments))]),
         playbooks: vec![path],
         inventories: arguments.reach.inventory.clone(),

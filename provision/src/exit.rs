@@ -18,6 +18,8 @@ pub enum Exit {
     Environment,
     /// What was asked for can't be done, or was not confirmed; nothing was touched.
     Refused,
+    /// An archive can't be had, or is not what it should be.
+    Artifact,
     /// Some hosts failed.
     Failed,
     /// Some hosts were unreachable.
@@ -41,6 +43,7 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::WouldChange, 4, "with --exit-code: something would change, or is not as wanted"),
     (Exit::Environment, 5, "this machine lacks something the program needs"),
     (Exit::Refused, 6, "the request is refused, stale or not confirmed; nothing was touched"),
+    (Exit::Artifact, 7, "an artifact can't be had, or is not what upstream or the lock says"),
     (Exit::Failed, 10, "some hosts failed"),
     (Exit::Unreachable, 11, "some hosts were unreachable"),
     (Exit::FailedAndUnreachable, 12, "some hosts failed, others were unreachable"),

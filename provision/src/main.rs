@@ -6,8 +6,10 @@ mod paint;
 
 mod apply;
 mod arguments;
+mod artifacts;
 mod command;
 mod exit;
+mod inventory;
 mod journal;
 mod live;
 mod ndjson;
@@ -62,8 +64,10 @@ fn main() -> ExitCode {
             Command::Resume(resume) => release::resume(*resume).await,
             Command::Run(run) => command::run_command(*run).await,
             Command::Runs(command) => runs::runs(&command),
+            Command::Inventory(show) => inventory::inventory(&show),
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
+            Command::Artifacts(command) => artifacts::artifacts(command).await,
             Command::ExitCodes => {
                 say!("{}", exit::table().trim_end());
                 Exit::Done

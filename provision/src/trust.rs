@@ -28,6 +28,7 @@ pub async fn trust(arguments: Trust) -> Exit {
     };
     let request = LoadRequest {
         keyring,
+        discovery: apply::discovery(false, &arguments.reach),
         inventories: arguments.reach.inventory.clone(),
         extra_variables: arguments.reach.extra_vars.clone(),
         ..LoadRequest::new(Dialect::Classic)

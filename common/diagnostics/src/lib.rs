@@ -66,6 +66,8 @@ pub struct Source {
     /// The whole text.
     pub text: Arc<str>,
     line_starts: Vec<u32>,
+    /// Number of its first line: above 1 for a part of a file.
+    first_line: u32,
     /// Whether the text came out of an encrypted file: its places are shown, its text never.
     secret: bool,
 }
@@ -95,7 +97,7 @@ impl Source {
                 line_starts.push(u32::try_from(offset + 1).unwrap_or(u32::MAX));
             }
         }
-        Source { name, text, line_starts, secret }
+        Source { name, text, line_starts, first_line: 1, secret }
     }
 
     /// Line and column (both from 1, the column in characters) of a byte offset.
@@ -105,7 +107,8 @@ impl Source {
         let start = self.line_starts.get(line - 1).copied().unwrap_or(0);
         let text = self.text.get(start as usize..(offset as usize).min(self.text.len()));
         let column = text.map_or(0, |text| text.chars().count()) + 1;
-        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+        let line = u32::try_from(line).unwrap_or(u32::MAX).saturating_add(self.first_line - 1);
+        (line, u32::try_from(column).unwrap_or(u32::MAX))
     }
 }
 
@@ -119,6 +122,17 @@ impl Sources {
     /// Adds a text and returns its id.
     pub fn add(&mut self, name: impl Into<String>, text: impl Into<Arc<str>>) -> SourceId {
         self.push(Source::new(name.into(), text.into(), false))
+    }
+
+    /// Adds some lines of a file that is too large to be kept; the first has this number.
+    pub fn add_part(
+        &mut self,
+        name: impl Into<String>,
+        text: impl Into<Arc<str>>,
+        first_line: u32,
+    ) -> SourceId {
+        let source = Source::new(name.into(), text.into(), false);
+        self.push(Source { first_line: first_line.max(1), ..source })
     }
 
     /// Adds a text that came out of an encrypted file: diagnostics show its places only.

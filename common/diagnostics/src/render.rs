@@ -70,13 +70,14 @@ fn snippets<'a>(
                 return hidden(source, labels);
             }
             let length = source.text.len();
-            Snippet::source(&*source.text).path(source.name.as_str()).annotations(
-                labels.into_iter().map(|(kind, label)| {
+            let snippet = Snippet::source(&*source.text).path(source.name.as_str());
+            snippet.line_start(source.first_line as usize).annotations(labels.into_iter().map(
+                |(kind, label)| {
                     let start = floor(&source.text, (label.span.start as usize).min(length));
                     let end = floor(&source.text, (label.span.end as usize).min(length));
                     kind.span(start..end.max(start)).label(label.text.as_str())
-                }),
-            )
+                },
+            ))
         })
         .collect()
 }
@@ -143,6 +144,20 @@ mod tests {
         assert!(!format!("{sources:?}").contains("hunter2"));
         let beyond = Diagnostic::error("x", "y").at(Span::new(id, 90, 99), "z");
         assert!(render(&beyond, &sources, Style::Plain).contains("(encrypted)"));
+    }
+
+    #[test]
+    fn a_part_keeps_its_lines() {
+        let mut sources = Sources::default();
+        let id = sources.add_part("trace.csv", "1.5,resize,-3", 20_481);
+        let text = render(
+            &Diagnostic::error("x", "y").at(Span::new(id, 11, 13), "z"),
+            &sources,
+            Style::Plain,
+        );
+        assert!(text.contains("trace.csv:20481:12\n"), "{text}");
+        assert!(text.contains("20481 | 1.5,resize,-3\n"), "{text}");
+        assert_eq!(sources.place(Span::new(id, 11, 13)).line, 20_481);
     }
 
     #[test]

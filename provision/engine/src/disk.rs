@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use diagnostics::Diagnostic;
+use provision_discovery::{Answered, Question};
 use provision_playbook::files::{FileKind, Files, MapFiles};
 use provision_vault::{Opened, VaultError};
 
+use crate::digest::KnownDigests;
+use crate::discovery::Discovery;
 use crate::keyring::Keyring;
 
 /// Largest text file that is read, in bytes: a slip such as `vars_files: /dev/zero` ends with an
@@ -20,15 +24,17 @@ const HEADER_BYTES: usize = provision_vault::HEADER.len();
 #[derive(Debug, Clone, Default)]
 pub struct Disk {
     keyring: Arc<Keyring>,
+    discovery: Arc<Discovery>,
     /// Files that exist in memory only; nobody's listing shows them.
     texts: MapFiles,
+    digests: Arc<KnownDigests>,
 }
 
 impl Disk {
     /// Files that are opened with these passwords.
     #[must_use]
     pub fn new(keyring: Arc<Keyring>) -> Self {
-        Disk { keyring, texts: MapFiles::default() }
+        Disk { keyring, ..Disk::default() }
     }
 
     /// The same below files that exist in memory only: plays that the program makes for itself.
@@ -37,10 +43,22 @@ impl Disk {
         Disk { texts: MapFiles::new(texts.clone()), ..self }
     }
 
+    /// The same, with somebody who knows what Consul says.
+    #[must_use]
+    pub fn asking(self, discovery: Arc<Discovery>) -> Self {
+        Disk { discovery, ..self }
+    }
+
     /// The passwords, and the secrets that are known.
     #[must_use]
     pub fn keyring(&self) -> &Arc<Keyring> {
         &self.keyring
+    }
+
+    /// Digests of large files.
+    #[must_use]
+    pub fn digests(&self) -> &KnownDigests {
+        &self.digests
     }
 
     /// The text of a file as it is meant: decrypted if it is encrypted. What a template file holds
@@ -129,6 +147,10 @@ impl Files for Disk {
         let mut first = [0; HEADER_BYTES];
         let read = std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut first));
         read.is_ok() && provision_vault::is_encrypted(&first)
+    }
+
+    fn consul(&self, question: &Question) -> Result<Answered, Box<Diagnostic>> {
+        self.discovery.answer(question)
     }
 
     fn keep_secret(&self, value: &str) {

@@ -5,6 +5,7 @@ pub mod connection;
 pub mod contents;
 pub mod cursor;
 pub mod digest;
+pub mod discovery;
 pub mod disk;
 pub mod evaluate;
 pub mod event;

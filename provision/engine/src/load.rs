@@ -12,6 +12,7 @@ use provision_playbook::{Dialect, KnownNames, LoadOptions, Loader};
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
+use crate::discovery::Discovery;
 use crate::disk::Disk;
 use crate::keyring::Keyring;
 use crate::outside::Outside;
@@ -38,6 +39,8 @@ pub struct LoadRequest {
     pub settings: Settings,
     /// Passwords for encrypted files and values.
     pub keyring: Arc<Keyring>,
+    /// Whom to ask about inventories from Consul.
+    pub discovery: Arc<Discovery>,
     /// Files that exist in memory only and win over those on disk, by path: plays that the program
     /// makes for itself.
     pub texts: BTreeMap<PathBuf, String>,
@@ -56,6 +59,7 @@ impl LoadRequest {
             force_handlers: false,
             settings: Settings::default(),
             keyring: Arc::default(),
+            discovery: Arc::default(),
             texts: BTreeMap::new(),
         }
     }
@@ -75,6 +79,8 @@ pub struct Loaded {
     pub reaches: Reaches,
     /// Things to know.
     pub warnings: Vec<Diagnostic>,
+    /// What Consul said.
+    pub discovery: Arc<Discovery>,
     /// Encrypted values that are opened before the run begins.
     pub(crate) sealed: Vec<String>,
 }
@@ -93,7 +99,7 @@ pub struct LoadFailure {
 /// # Errors
 /// Everything that is wrong, at once. Nothing has been touched.
 pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
-    let files = Arc::new(Disk::new(request.keyring.clone()).below(&request.texts));
+    let files = Arc::new(files_of(request));
     let options = LoadOptions {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),
@@ -159,7 +165,12 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         return Err(Box::new(LoadFailure { diagnostics, sources: loader.sources().clone() }));
     }
     let sealed = sealed.values;
-    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, sealed })
+    let discovery = request.discovery.clone();
+    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, discovery, sealed })
+}
+
+fn files_of(request: &LoadRequest) -> Disk {
+    Disk::new(request.keyring.clone()).asking(request.discovery.clone()).below(&request.texts)
 }
 
 fn world(

@@ -232,12 +232,12 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
     };
     let path = locate(evaluator, "files", &source)?;
     prepared.arguments.shift_remove("src");
-    let vault = take_vault(evaluator, prepared);
+    let reading = take_reading(evaluator, prepared);
     if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
-        return copy_tree(prepared, &path, source.ends_with('/'), vault);
+        return copy_tree(prepared, &path, source.ends_with('/'), reading);
     }
     name_source(prepared, &path)?;
-    let content = file_content(&path, vault)?;
+    let content = file_content(&path, reading)?;
     attach(prepared, content);
     Ok(())
 }
@@ -262,16 +262,23 @@ fn python_json(value: &Json) -> String {
     }
 }
 
-/// What opens encrypted files, unless the task says `decrypt: false`.
-fn take_vault<'a>(evaluator: &'a Evaluator<'_>, prepared: &mut Prepared) -> Option<&'a Disk> {
-    let decrypt = flag(&prepared.arguments, "decrypt").unwrap_or(true);
-    prepared.arguments.shift_remove("decrypt");
-    decrypt.then(|| evaluator.view.world.files.as_ref())
+/// How local files are read.
+#[derive(Clone, Copy)]
+struct Reading<'a> {
+    disk: &'a Disk,
+    /// Encrypted files are opened, unless the task says `decrypt: false`.
+    decrypts: bool,
 }
 
-fn file_content(path: &Path, vault: Option<&Disk>) -> Result<Content, Stop> {
-    if let Some(disk) = vault
-        && let Some(opened) = disk.decrypted(path).map_err(Stop::failed)?
+fn take_reading<'a>(evaluator: &'a Evaluator<'_>, prepared: &mut Prepared) -> Reading<'a> {
+    let decrypts = flag(&prepared.arguments, "decrypt").unwrap_or(true);
+    prepared.arguments.shift_remove("decrypt");
+    Reading { disk: evaluator.view.world.files.as_ref(), decrypts }
+}
+
+fn file_content(path: &Path, reading: Reading<'_>) -> Result<Content, Stop> {
+    if reading.decrypts
+        && let Some(opened) = reading.disk.decrypted(path).map_err(Stop::failed)?
     {
         return Ok(crate::contents::of_bytes(opened.expose().to_vec()));
     }
@@ -286,7 +293,7 @@ fn file_content(path: &Path, vault: Option<&Disk>) -> Result<Content, Stop> {
         let reference = ContentReference { sha256, size: bytes.len() as u64 };
         return Ok(Content { reference, source: ContentSource::Bytes(bytes.into()) });
     }
-    let reference = crate::digest::of_file(path).map_err(failed)?;
+    let reference = reading.disk.digests().of_file(path).map_err(failed)?;
     Ok(Content { reference, source: ContentSource::File(path.to_owned()) })
 }
 
@@ -302,11 +309,11 @@ fn copy_tree(
     prepared: &mut Prepared,
     folder: &Path,
     contents_only: bool,
-    vault: Option<&Disk>,
+    reading: Reading<'_>,
 ) -> Result<(), Stop> {
     let mut entries = Vec::new();
     let prefix = if contents_only { PathBuf::new() } else { PathBuf::from(base_name(folder)) };
-    walk(folder, &prefix, &mut entries, &mut prepared.contents, vault)?;
+    walk(folder, &prefix, &mut entries, &mut prepared.contents, reading)?;
     if !contents_only {
         entries.insert(0, tree_entry(&prefix, "directory", 0o755));
     }
@@ -331,7 +338,7 @@ fn walk(
     prefix: &Path,
     entries: &mut Vec<TreeEntry>,
     contents: &mut Vec<Content>,
-    vault: Option<&Disk>,
+    reading: Reading<'_>,
 ) -> Result<(), Stop> {
     use std::os::unix::fs::PermissionsExt;
     let failed = |error: std::io::Error| {
@@ -357,9 +364,9 @@ fn walk(
         let mode = metadata.permissions().mode() & 0o7777;
         if metadata.is_dir() {
             entries.push(tree_entry(&relative, "directory", mode));
-            walk(&path, &relative, entries, contents, vault)?;
+            walk(&path, &relative, entries, contents, reading)?;
         } else {
-            let content = file_content(&path, vault)?;
+            let content = file_content(&path, reading)?;
             let mut entry = tree_entry(&relative, "file", mode);
             entry.content = Some(content.reference.clone());
             entries.push(entry);
@@ -377,8 +384,8 @@ fn assemble(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     let source = argument(&prepared.arguments, "src").unwrap_or_default().to_owned();
     let folder = locate(evaluator, "files", &source)?;
     prepared.arguments.shift_remove("src");
-    let vault = take_vault(evaluator, prepared);
-    copy_tree(prepared, &folder, true, vault)
+    let reading = take_reading(evaluator, prepared);
+    copy_tree(prepared, &folder, true, reading)
 }
 
 fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
@@ -388,8 +395,8 @@ fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop
         return Err(Stop::failed("script needs the path of a local script"));
     };
     let path = locate(evaluator, "files", name)?;
-    let vault = take_vault(evaluator, prepared);
-    let content = file_content(&path, vault)?;
+    let reading = take_reading(evaluator, prepared);
+    let content = file_content(&path, reading)?;
     attach(prepared, content);
     Ok(())
 }
@@ -406,7 +413,8 @@ fn uri(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
         return Ok(());
     }
     let Some(body) = prepared.arguments.get_mut("body") else { return Ok(()) };
-    let mut read = |name: &str| file_content(&locate(evaluator, "files", name)?, None);
+    let reading = Reading { disk: evaluator.view.world.files.as_ref(), decrypts: false };
+    let mut read = |name: &str| file_content(&locate(evaluator, "files", name)?, reading);
     prepared.contents = multipart_files(body, &mut read)?;
     Ok(())
 }
@@ -446,8 +454,8 @@ fn from_controller(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result
     prepared.arguments.insert("_original_basename".into(), base_name(&path).into());
     prepared.arguments.insert("_source".into(), path.display().to_string().into());
     prepared.arguments.shift_remove("src");
-    let vault = take_vault(evaluator, prepared);
-    let content = file_content(&path, vault)?;
+    let reading = take_reading(evaluator, prepared);
+    let content = file_content(&path, reading)?;
     attach(prepared, content);
     Ok(())
 }

@@ -52,6 +52,8 @@ pub struct Summary {
     pub recap: Vec<HostRecap>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Components whose restart the roles left to the planner.
+    pub restarts_due: Vec<String>,
 }
 
 /// Carries out what was loaded.
@@ -137,6 +139,7 @@ impl Run {
             unreachable: BTreeSet::new(),
             left_notified: HashMap::new(),
             stopped_by_limit: false,
+            restarts_due: BTreeSet::new(),
         };
         let run = Run { shared, inventory: loaded.inventory, name, hosts, begun };
         (run, loaded.playbooks, options.prompt)
@@ -317,7 +320,8 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     shared.report.event(&Event::RunFinished { recap: recap.clone(), duration_ms, outcome });
     shared.pool.close().await;
-    Summary { run, recap, outcome }
+    let restarts_due = shared.restarts_due.into_iter().collect();
+    Summary { run, recap, outcome, restarts_due }
 }
 
 fn forward(mut interrupts: mpsc::UnboundedReceiver<()>, sender: mpsc::UnboundedSender<Arrival>) {

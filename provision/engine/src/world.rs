@@ -55,6 +55,9 @@ pub struct Settings {
     pub tags: Vec<String>,
     /// `--skip-tags`.
     pub skip_tags: Vec<String>,
+    /// After its plays this run lets the planner restart quorum components that were configured
+    /// anew: roles read `provision_rolls_restarts` and leave it to `set_stats: restarts_due`.
+    pub rolls_restarts: bool,
 }
 
 impl World {

@@ -5,14 +5,16 @@ use serde::{Deserialize, Serialize};
 use crate::definition::Kind;
 use crate::progress::{Failed, Outcome, Progress};
 use crate::reason::{Because, Reason, Revert, Stop};
-use crate::state::{Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Role, Rules};
+use crate::state::{
+    Duty, Files, Goal, Member, Objection, Observed, Options, Process, Purpose, Role, Rules,
+};
 use crate::transition::{Containers, Verdict, judge};
 use crate::version::Version;
 
 /// A member is taken at most so often in a run: once, and once more if it fell back meanwhile.
 pub(crate) const TAKES_LIMIT: u32 = 2;
-/// A release is staged on a member at most so often in a run.
-const STAGES_LIMIT: u32 = 1;
+/// A release is staged on a member at most so often in a run: once more if its host was lost.
+const STAGES_LIMIT: u32 = 2;
 
 /// One step. How it is done is the business of the component's role.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,6 +81,15 @@ impl Step {
             | Step::Join { member }
             | Step::Leave { member, .. }
             | Step::Retire { member } => std::slice::from_ref(member),
+        }
+    }
+
+    /// Whether the same would be done to the same members, for whatever reason.
+    #[must_use]
+    pub fn is_same_work(&self, other: &Step) -> bool {
+        match (self, other) {
+            (Step::Take { members, .. }, Step::Take { members: others, .. }) => members == others,
+            _ => self == other,
         }
     }
 }
@@ -172,12 +183,18 @@ impl Picture<'_> {
             let Some(member) = self.observed.member(name) else {
                 return Some(Stop::UnknownMember { member: name.clone() });
             };
+            if let Some(stop) = self.objection(member) {
+                return Some(stop);
+            }
             if self.goal.purpose == Purpose::Restart {
                 continue;
             }
             // What runs has written the data; a link that a broken run left has not.
             let Some(from) = member.running.as_ref().or(member.current.as_ref()) else { continue };
             let (member_name, from, to) = (name.clone(), from.clone(), self.goal.version.clone());
+            if let (false, Some(because)) = (self.is_finished(member), self.held()) {
+                return Some(Stop::VersionRefused { member: member_name, from, to, because });
+            }
             match judge(&self.rules.transitions, &from, &to) {
                 Verdict::Refused(because) => {
                     return Some(Stop::VersionRefused { member: member_name, from, to, because });
@@ -195,6 +212,24 @@ impl Picture<'_> {
         };
         let is_small = self.is_quorum() && voters <= 2 && !self.options.accept_outage;
         (is_small && self.members().any(loses_it)).then_some(Stop::TooFewMembers { voters })
+    }
+
+    /// What a member that is still to be taken has against it.
+    fn objection(&self, member: &Member) -> Option<Stop> {
+        if self.is_finished(member) {
+            return None;
+        }
+        let counts =
+            |objection: &&Objection| !(objection.may_be_accepted && self.options.accept_outage);
+        let because = member.objections.iter().find(counts)?.because.clone();
+        Some(Stop::Objection { member: member.name.clone(), because })
+    }
+
+    /// What is stored and an older release can't start with. The leader knows.
+    fn held(&self) -> Option<String> {
+        let holds = self.observed.members.iter().flat_map(|member| &member.holds);
+        let mut holds = holds.filter(|hold| self.goal.version.minor() < hold.since);
+        holds.next().map(|hold| hold.because.clone())
     }
 
     /// The members of the goal, in the order of the inventory.
@@ -225,8 +260,12 @@ impl Picture<'_> {
                 true => self.steady(member)?,
                 false => self.settled(member)?,
             }
-            self.kept_containers(member)?;
+            // A daemon that is down says of none that it runs.
+            if member.role().is_some() {
+                self.kept_containers(member)?;
+            }
         }
+        self.kept_clients()?;
         if unfinished.is_empty() {
             self.members().try_for_each(|member| self.settled(member))?;
             return Ok(Decision::Done);
@@ -268,10 +307,8 @@ impl Picture<'_> {
             .collect();
         let again = lacking.iter().find(|m| self.progress.stages(&m.name) >= STAGES_LIMIT);
         if let Some(member) = again {
-            return Some(Decision::Stop(Stop::NotTaking {
-                member: member.name.clone(),
-                running: member.running.clone(),
-            }));
+            let version = self.goal.version.clone();
+            return Some(Decision::Stop(Stop::NotStaged { member: member.name.clone(), version }));
         }
         let members: Vec<String> = lacking.iter().map(|member| member.name.clone()).collect();
         (!members.is_empty()).then_some(Decision::Run(Step::Stage { members }))
@@ -327,6 +364,18 @@ impl Picture<'_> {
             return Ok(());
         }
         Err(Reason::ContainersLost { member: member.name.clone(), lost, of: before.len() })
+    }
+
+    /// Who depended on the cluster before the first step still does.
+    fn kept_clients(&self) -> Result<(), Reason> {
+        let Some(before) = self.progress.clients() else { return Ok(()) };
+        // Standbys of Mesos are well without a leader; those who depend on it are not.
+        let Some(leader) = self.observed.leader() else { return Err(Reason::NoLeader) };
+        let Some(now) = leader.clients else { return Ok(()) };
+        if now.agents >= before.agents && now.frameworks >= before.frameworks {
+            return Ok(());
+        }
+        Err(Reason::ClientsMissing { leader: leader.name.clone(), now, before })
     }
 
     fn pause(&self) -> Option<u32> {
@@ -394,7 +443,8 @@ impl Picture<'_> {
         }
     }
 
-    /// As many as may be away, those that are away already included.
+    /// As many as may be away, those that are away already included; of one rack, so that what goes
+    /// wrong with all of them is away in one rack only.
     fn take_workers(&self, next: &[&Member]) -> Result<Decision, Reason> {
         let limit = usize::try_from(self.options.max_unavailable.max(1)).unwrap_or(usize::MAX);
         let is_away = |member: &Member| self.settled(member).is_err();
@@ -408,7 +458,11 @@ impl Picture<'_> {
         let (away, well): (Vec<&Member>, Vec<&Member>) =
             next.iter().partition(|member| is_away(member));
         let room = limit.saturating_sub(others_away.len());
-        let chosen: Vec<&Member> = away.into_iter().chain(well).take(room).collect();
+        // A batch stays within one rack: then it takes away no more than a rack that fails does.
+        let mut ordered = away.into_iter().chain(well).peekable();
+        let rack = ordered.peek().and_then(|first| first.rack.clone());
+        let is_near = |member: &&Member| member.rack == rack;
+        let chosen: Vec<&Member> = ordered.filter(is_near).take(room).collect();
         let Some(first) = chosen.first() else {
             let members = others_away.iter().map(|member| member.name.clone()).collect();
             return Err(Reason::Batch { members });

@@ -76,6 +76,9 @@ pub struct Release {
     pub folder: String,
     /// The link to the release in use.
     pub current: String,
+    /// The key in `artifacts`, where several components are made from one archive; else the
+    /// component's name.
+    pub artifact: Option<String>,
 }
 
 /// How to ask a member, on its own host.
@@ -89,6 +92,15 @@ pub struct Probe {
     pub http: Option<Http>,
     /// The program to ask.
     pub program: Option<String>,
+    /// A command that ends with 0 if the member is well: a template of its arguments.
+    pub command: Option<String>,
+    /// A file that the unit writes when it starts: of a service the version of the release, of an
+    /// agent of Mesos the environment.
+    pub running: Option<String>,
+    /// What the inventory says of a member, by name, as templates: its `rack`, and what has to be
+    /// compared with what it says of itself.
+    #[serde(default)]
+    pub wanted: BTreeMap<String, String>,
     /// Ends with 0 if the running process was started with the files that are on disk.
     pub started_with_current_files: Vec<String>,
 }
@@ -103,6 +115,12 @@ pub enum Format {
     ConsulApi,
     /// The command line client of Docker.
     DockerCommand,
+    /// systemd, and a command that tells health.
+    UnitCommand,
+    /// The HTTP API of a master of Mesos.
+    MesosMaster,
+    /// The HTTP API of an agent of Mesos.
+    MesosAgent,
 }
 
 /// A port of the member's host that answers questions.
@@ -118,9 +136,15 @@ pub struct Http {
     /// Where it begins.
     pub url: String,
     /// The header that carries a token.
-    pub header: String,
+    pub header: Option<String>,
     /// The token, as a template: it never stands here itself.
-    pub token: Spanned<String>,
+    pub token: Option<Spanned<String>>,
+    /// A user, where a password is asked for.
+    pub user: Option<String>,
+    /// The password, as a template.
+    pub password: Option<Spanned<String>>,
+    /// The file with the authorities that the member's certificate must come from.
+    pub authorities: Option<String>,
 }
 
 /// How members depend on each other.
@@ -195,6 +219,34 @@ impl<'de> Deserialize<'de> for Text {
     }
 }
 
+/// What stands for the name in a definition that is shared by many components.
+pub const NAME_PLACEHOLDER: &str = "{{ component_name }}";
+
+impl Definition {
+    /// Whether this is the definition of many: the inventory names them.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.name.value == NAME_PLACEHOLDER
+    }
+
+    /// The definition of one of many. What else it says of the name is a template that knows it.
+    #[must_use]
+    pub fn of_one(&self, name: &str, group: &str) -> Self {
+        let mut one = self.clone();
+        name.clone_into(&mut one.name.value);
+        group.clone_into(&mut one.group.value);
+        one.release.wanted.value = format!("releases.{name}");
+        one.unit = one.unit.replace(NAME_PLACEHOLDER, name);
+        one
+    }
+
+    /// The key of its archives in `artifacts`.
+    #[must_use]
+    pub fn artifact(&self) -> &str {
+        self.release.artifact.as_deref().unwrap_or(&self.name.value)
+    }
+}
+
 /// Reads a definition.
 ///
 /// # Errors
@@ -257,8 +309,12 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
     let probe = &definition.probe;
     let lacks = match probe.format.value {
         Format::ZookeeperMntr => probe.exchange.is_none().then_some("exchange"),
-        Format::ConsulApi => probe.http.is_none().then_some("http"),
+        Format::ConsulApi | Format::MesosMaster => probe.http.is_none().then_some("http"),
+        Format::MesosAgent if probe.http.is_none() => Some("http"),
+        Format::MesosAgent => probe.running.is_none().then_some("running"),
         Format::DockerCommand => probe.program.is_none().then_some("program"),
+        Format::UnitCommand if probe.command.is_none() => Some("command"),
+        Format::UnitCommand => probe.running.is_none().then_some("running"),
     };
     if let Some(lacks) = lacks {
         wrong(
@@ -268,12 +324,12 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
             &format!("add `{lacks}:` to the probe"),
         );
     }
-    if let Some(http) = &probe.http
-        && !http.token.value.contains("{{")
-    {
+    let http = probe.http.as_ref();
+    let secrets = http.into_iter().flat_map(|http| [&http.token, &http.password]).flatten();
+    for secret in secrets.filter(|secret| !secret.value.contains("{{")) {
         wrong(
-            http.token.span,
-            "a token stands in component.yml",
+            secret.span,
+            "a secret stands in component.yml",
             "this is no template",
             "keep it in an encrypted file of the inventory and write \"{{ its_name }}\"",
         );
@@ -424,6 +480,6 @@ transitions:
             "  exchange: {port: 2181}",
             "  http: {url: \"{{ api }}\", header: X, token: 1ab00000-0000}",
         );
-        assert_eq!(errors(&text), ["component.yml:9:46 a token stands in component.yml"]);
+        assert_eq!(errors(&text), ["component.yml:9:46 a secret stands in component.yml"]);
     }
 }

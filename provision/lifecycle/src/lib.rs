@@ -21,9 +21,12 @@
 //! `tests/simulation.rs` runs random fault schedules against it, `tests/agreement.rs` compares it
 //! with a checker that is written another way, on all states of small clusters.
 
+mod agent;
 mod decide;
 mod definition;
+mod estimate;
 mod forecast;
+mod journal;
 mod membership;
 mod plan;
 mod progress;
@@ -33,18 +36,22 @@ mod state;
 mod transition;
 mod version;
 
+pub use agent::{Change, Description, classify};
 pub use decide::{Decision, Step, next_step};
 pub use definition::{
-    DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, Probe, Quorum, Release,
-    Text, read_definition,
+    DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
+    Quorum, Release, Text, read_definition,
 };
+pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;
+pub use journal::{Happening, JournalError, Past, Record, Request};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};
 pub use roster::{Joins, Leaves, MemberRules, Members};
 pub use state::{
-    Duty, Files, Goal, Member, Observed, Options, Process, Purpose, Reach, Role, Rules,
+    Clients, Duty, Files, Goal, Hold, Member, Objection, Observed, Options, Process, Purpose,
+    Reach, Role, Rules,
 };
 pub use transition::{Containers, Pattern, Transition, Verdict, judge};
 pub use version::{BadVersion, Version};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Step;
-use crate::state::{Observed, Process};
+use crate::state::{Clients, Observed, Process};
 use crate::version::Version;
 
 /// What was done to a member.
@@ -75,6 +75,9 @@ pub struct Progress {
     pauses: u32,
     /// When something last went on: waits are counted from here.
     since_ms: u64,
+    /// Who depended on the cluster before the first member was taken.
+    #[serde(default)]
+    clients: Option<Clients>,
 }
 
 impl Progress {
@@ -101,6 +104,10 @@ impl Progress {
     /// A step is about to be done. To be stored before it is.
     pub fn began(&mut self, step: &Step, observed: &Observed, now_ms: u64) {
         self.since_ms = now_ms;
+        // The next one is only taken when what ran on the others was seen to run still: what ends
+        // later ends by itself.
+        let others = |(name, _): &(&String, &mut Touch)| !step.members().contains(name);
+        self.touched.iter_mut().filter(others).for_each(|(_, touch)| touch.containers.clear());
         match step {
             Step::Stage { members } => {
                 for member in members {
@@ -112,6 +119,9 @@ impl Progress {
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Take { members, .. } | Step::Install { members } => {
+                if self.touched.is_empty() {
+                    self.clients = observed.leader().and_then(|leader| leader.clients);
+                }
                 members.iter().for_each(|member| self.touch(member, observed, now_ms));
             }
             Step::Revert { member, .. } => self.touch(member, observed, now_ms),
@@ -165,9 +175,13 @@ impl Progress {
         }
     }
 
-    /// A run takes over what another one remembers: nobody has looked meanwhile.
+    /// A run takes over what another one remembers. Nobody has looked meanwhile, and the step that
+    /// the other one was in may not have been begun at all: attempts are counted anew.
     pub fn goes_on_again(&mut self, now_ms: u64) {
         self.steady.clear();
+        self.staged.clear();
+        self.touched.values_mut().for_each(|touch| touch.takes = 0);
+        self.formed = false;
         self.since_ms = now_ms;
     }
 
@@ -187,6 +201,12 @@ impl Progress {
     #[must_use]
     pub fn touch_of(&self, member: &str) -> Option<&Touch> {
         self.touched.get(member)
+    }
+
+    /// Who depended on the cluster before the first member was taken.
+    #[must_use]
+    pub fn clients(&self) -> Option<Clients> {
+        self.clients
     }
 
     /// Steps that failed, in order.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::state::Clients;
 use crate::version::Version;
 
 /// Why a member is taken now.
@@ -119,6 +120,15 @@ pub enum Reason {
         /// Member.
         member: String,
     },
+    /// Who depended on the cluster before does no more.
+    ClientsMissing {
+        /// Who says so.
+        leader: String,
+        /// Who does.
+        now: Clients,
+        /// Who did.
+        before: Clients,
+    },
     /// As many hosts as allowed are away.
     Batch {
         /// Who.
@@ -169,6 +179,14 @@ impl fmt::Display for Reason {
             Reason::OldMembers { member } => {
                 write!(f, "{member} does not know yet who has a vote")
             }
+            Reason::ClientsMissing { leader, now, before } => {
+                let (agents, frameworks) = (now.agents, now.frameworks);
+                write!(
+                    f,
+                    "{leader} has {agents} of {} agents and {frameworks} of {} frameworks back",
+                    before.agents, before.frameworks
+                )
+            }
             Reason::Batch { members } => {
                 write!(f, "as many hosts are away as may be: {}", members.join(", "))
             }
@@ -207,6 +225,13 @@ pub enum Stop {
         /// What it should get.
         to: Version,
     },
+    /// A member must not be restarted as things are.
+    Objection {
+        /// Member.
+        member: String,
+        /// Why.
+        because: String,
+    },
     /// A cluster of one or two has no quorum while one is away.
     TooFewMembers {
         /// How many voters there are.
@@ -225,6 +250,13 @@ pub enum Stop {
         error: String,
         /// Whether the member is as it was before.
         revert: Revert,
+    },
+    /// A release was staged on a member, and is not there.
+    NotStaged {
+        /// Member.
+        member: String,
+        /// The release.
+        version: Version,
     },
     /// A member was taken, all went well, and it is not at the goal.
     NotTaking {
@@ -292,6 +324,9 @@ impl fmt::Display for Stop {
                 let noun = if *count == 1 { "container runs" } else { "containers run" };
                 write!(f, "{count} {noun} on {member}; from {from} to {to} none is kept")
             }
+            Stop::Objection { member, because } => {
+                write!(f, "{member} must not be restarted: {because}")
+            }
             Stop::TooFewMembers { voters } => {
                 let noun = if *voters == 1 { "member" } else { "members" };
                 write!(f, "a cluster of {voters} {noun} has no quorum while one is away")
@@ -308,6 +343,9 @@ impl fmt::Display for Stop {
                     Revert::Kept => f.write_str("what was done stands"),
                     Revert::Failed { error } => write!(f, "going back failed, too: {error}"),
                 }
+            }
+            Stop::NotStaged { member, version } => {
+                write!(f, "{version} was staged on {member} and is not there")
             }
             Stop::NotTaking { member, running: Some(running) } => {
                 write!(f, "{member} was taken and still runs {running}")

@@ -83,6 +83,33 @@ pub enum Files {
     Unknown,
 }
 
+/// What keeps a member from an older release: it would not start with what is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// The first minor version that can start with it.
+    pub since: (u64, u64),
+    /// What it is, and how to get rid of it.
+    pub because: String,
+}
+
+/// Why a member must not be restarted as things are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Objection {
+    /// What would happen, and what to do.
+    pub because: String,
+    /// Whether the operator may want it nevertheless: an outage, but one that ends.
+    pub may_be_accepted: bool,
+}
+
+/// Who depends on a cluster, as its leader says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clients {
+    /// Agents that are registered and active.
+    pub agents: u64,
+    /// Frameworks that are.
+    pub frameworks: u64,
+}
+
 /// One member as it was observed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -112,6 +139,18 @@ pub struct Member {
     pub containers: Vec<String>,
     /// What is wrong with it, in its own words.
     pub problem: Option<String>,
+    /// The rack or zone that it would fail with.
+    #[serde(default)]
+    pub rack: Option<String>,
+    /// Of a leader: who depends on it.
+    #[serde(default)]
+    pub clients: Option<Clients>,
+    /// What keeps it from older releases.
+    #[serde(default)]
+    pub holds: Vec<Hold>,
+    /// Why it must not be restarted as things are.
+    #[serde(default)]
+    pub objections: Vec<Objection>,
     /// Who has a vote, as far as this member knows: hosts of the inventory by their names.
     #[serde(default)]
     pub roster: Option<BTreeSet<String>>,
@@ -147,8 +186,12 @@ impl Member {
             in_sync: None,
             containers: Vec::new(),
             problem: None,
+            rack: None,
             roster: None,
             is_outside: false,
+            clients: None,
+            holds: Vec::new(),
+            objections: Vec::new(),
         }
     }
 
@@ -271,7 +314,7 @@ pub struct Options {
     pub pause_after: Option<u32>,
     /// How many members without a vote may be away at a time.
     pub max_unavailable: u32,
-    /// Go on although a cluster of one or two members has no quorum meanwhile.
+    /// Go on although a cluster of one or two members has no quorum meanwhile, or tasks end.
     pub accept_outage: bool,
     /// Stop containers on hosts that leave.
     #[serde(default)]

@@ -18,8 +18,12 @@ pub enum Pattern {
     NewerMinor,
     /// An older minor version than the other side.
     OlderMinor,
+    /// This major version: `1.x`.
+    Major(u64),
     /// This minor version.
     Minor(u64, u64),
+    /// This patch version.
+    Patch(u64, u64, u64),
 }
 
 impl Pattern {
@@ -30,20 +34,32 @@ impl Pattern {
             "newer-minor" => Pattern::NewerMinor,
             "older-minor" => Pattern::OlderMinor,
             _ => {
-                let (major, minor) = text.split_once('.')?;
-                Pattern::Minor(major.parse().ok()?, minor.parse().ok()?)
+                if let Some(major) = text.strip_suffix(".x") {
+                    return Some(Pattern::Major(major.parse().ok()?));
+                }
+                let numbers: Result<Vec<u64>, _> = text.split('.').map(str::parse).collect();
+                match numbers.ok()?.as_slice() {
+                    [major, minor] => Pattern::Minor(*major, *minor),
+                    [major, minor, patch] => Pattern::Patch(*major, *minor, *patch),
+                    _ => return None,
+                }
             }
         })
     }
 
     fn fits(self, this: &Version, other: &Version) -> bool {
+        if let Pattern::Patch(major, minor, patch) = self {
+            return this.patch() == (major, minor, patch);
+        }
         let (this, other) = (this.minor(), other.minor());
         match self {
             Pattern::Any => true,
             Pattern::SameMinor => this == other,
             Pattern::NewerMinor => this > other,
             Pattern::OlderMinor => this < other,
+            Pattern::Major(major) => this.0 == major,
             Pattern::Minor(major, minor) => this == (major, minor),
+            Pattern::Patch(..) => false,
         }
     }
 }
@@ -55,7 +71,9 @@ impl fmt::Display for Pattern {
             Pattern::SameMinor => f.write_str("same-minor"),
             Pattern::NewerMinor => f.write_str("newer-minor"),
             Pattern::OlderMinor => f.write_str("older-minor"),
+            Pattern::Major(major) => write!(f, "{major}.x"),
             Pattern::Minor(major, minor) => write!(f, "{major}.{minor}"),
+            Pattern::Patch(major, minor, patch) => write!(f, "{major}.{minor}.{patch}"),
         }
     }
 }
@@ -65,8 +83,9 @@ impl<'de> Deserialize<'de> for Pattern {
         let text = String::deserialize(deserializer)?;
         Pattern::parse(&text).ok_or_else(|| {
             serde::de::Error::custom(
-                "expected a minor version such as \"3.9\", any, same-minor, newer-minor or \
-                 older-minor",
+                "expected a minor version such as \"3.9\", a version such as \"3.9.3\", a major one \
+                 such as \"1.x\", any, \
+                 same-minor, newer-minor or older-minor",
             )
         })
     }
@@ -145,6 +164,7 @@ mod tests {
         let rules = [
             rule("same-minor", "same-minor", true, None),
             rule("3.8", "3.9", true, None),
+            rule("1.x", "1.x", true, None),
             rule("newer-minor", "older-minor", false, Some("data")),
         ];
         let ask =
@@ -156,5 +176,25 @@ mod tests {
             matches!(ask("3.7.1", "3.9.3"), Verdict::Refused(reason) if reason.contains("no rule"))
         );
         assert_eq!(ask("9.9.9", "9.9.9"), Verdict::Allowed(Containers::Keep));
+        assert_eq!(ask("1.11.0", "1.9.0"), Verdict::Allowed(Containers::Keep));
+        assert!(matches!(ask("1.11.0", "2.0.0"), Verdict::Refused(_)));
+    }
+
+    #[test]
+    fn a_pair_of_whole_versions_is_that_pair_only() {
+        let pair = rule("20.10.24", "26.1.5", true, None);
+        let rest = rule("any", "any", false, Some("not tried"));
+        let rules = [pair, rest];
+        let ask =
+            |from, to| judge(&rules, &Version::parse(from).unwrap(), &Version::parse(to).unwrap());
+        assert_eq!(ask("20.10.24", "26.1.5"), Verdict::Allowed(Containers::Keep));
+        assert_eq!(ask("20.10.24+dfsg1", "26.1.5"), Verdict::Allowed(Containers::Keep));
+        for (from, to) in [("20.10.23", "26.1.5"), ("20.10.24", "26.1.4"), ("26.1.5", "20.10.24")] {
+            assert_eq!(ask(from, to), Verdict::Refused("not tried".to_owned()), "{from} {to}");
+        }
+        for text in ["20.10.24.1", "20", "20.", "20.x.1", "", "-1.2"] {
+            assert_eq!(Pattern::parse(text), None, "{text}");
+        }
+        assert_eq!(Pattern::parse("20.10.24").unwrap().to_string(), "20.10.24");
     }
 }

@@ -46,6 +46,14 @@ impl Version {
         (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
     }
 
+    /// The first three numbers: `3.9.3` of `3.9.3-rc1`.
+    #[must_use]
+    pub fn patch(&self) -> (u64, u64, u64) {
+        let mut numbers = self.numbers();
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next())
+    }
+
     fn numbers(&self) -> impl Iterator<Item = u64> {
         let release = self.0.split(['-', '+', '~', '_']).next().unwrap_or_default();
         release.split('.').map(|part| {

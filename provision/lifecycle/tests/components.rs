@@ -57,6 +57,39 @@ fn docker() {
     let definition = read("docker", include_str!("../../../playbooks/roles/docker/component.yml"));
     assert_eq!(definition.kind.value, Kind::Daemon);
     assert!(definition.members.is_some());
-    assert_eq!(ask(&definition, "20.10.24", "26.1.5"), Verdict::Allowed(Containers::Drain));
-    assert!(refusal(&definition, "26.1.5", "20.10.24").contains("data of a newer one"));
+    for (from, to) in [("20.10.24", "26.1.5"), ("26.1.5", "20.10.24"), ("26.1.4", "26.1.5")] {
+        assert_eq!(ask(&definition, from, to), Verdict::Allowed(Containers::Keep), "{from} {to}");
+    }
+    assert_eq!(ask(&definition, "20.10.23", "26.1.5"), Verdict::Allowed(Containers::Drain));
+    assert!(refusal(&definition, "26.1.4", "20.10.24").contains("data of a newer one"));
+}
+
+#[test]
+fn a_service() {
+    let text = include_str!("../../../playbooks/roles/service/component.yml");
+    let shared = read("service", text);
+    assert!(shared.is_shared());
+    let one = shared.of_one("web", "front");
+    assert!(!one.is_shared());
+    assert_eq!((one.name.value.as_str(), one.group.value.as_str()), ("web", "front"));
+    assert_eq!((one.unit.as_str(), one.artifact()), ("web.service", "web"));
+    assert_eq!(one.release.wanted.value, "releases.web");
+    assert_eq!(ask(&one, "2.0.0", "1.0.0"), Verdict::Allowed(Containers::Keep));
+}
+
+#[test]
+fn mesos() {
+    let text = include_str!("../../../playbooks/roles/mesos_master/component.yml");
+    let masters = read("mesos-master", text);
+    assert_eq!(masters.kind.value, Kind::Quorum);
+    let text = include_str!("../../../playbooks/roles/mesos_agent/component.yml");
+    let agents = read("mesos-agent", text);
+    assert_eq!(agents.kind.value, Kind::Daemon);
+    for definition in [&masters, &agents] {
+        assert_eq!(definition.artifact(), "mesos");
+        for (from, to) in [("1.4.0", "1.11.0"), ("1.11.0", "1.4.0"), ("1.11.0", "1.11.1")] {
+            assert_eq!(ask(definition, from, to), Verdict::Allowed(Containers::Keep));
+        }
+        assert!(refusal(definition, "0.28.3", "1.11.0").contains("only releases of 1.x"));
+    }
 }

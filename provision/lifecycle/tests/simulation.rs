@@ -178,6 +178,7 @@ impl Simulation {
             self.progress = Progress::begin(self.now_ms());
             self.note("controller dies, its journal is lost".to_owned());
         } else {
+            self.progress.goes_on_again(self.now_ms());
             self.note("controller dies".to_owned());
         }
     }
@@ -419,10 +420,12 @@ fn kind(stop: &Stop) -> &'static str {
         Stop::UnknownMember { .. } => "unknown member",
         Stop::VersionRefused { .. } => "version refused",
         Stop::ContainersRun { .. } => "containers run",
+        Stop::Objection { .. } => "objection",
         Stop::TooFewMembers { .. } => "too few members",
         Stop::WaitedTooLong { .. } => "waited too long",
         Stop::StepFailed { revert: Revert::Done { .. }, .. } => "step failed, reverted",
         Stop::StepFailed { .. } => "step failed, not reverted",
+        Stop::NotStaged { .. } => "not staged",
         Stop::NotTaking { .. } => "not taking",
         Stop::NotFormed => "not formed",
         Stop::NoCluster

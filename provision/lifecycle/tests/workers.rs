@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use provision_lifecycle::{
-    Containers, Decision, Duty, Files, Goal, Kind, Member, Observed, Options, Outcome, Pattern,
-    Process, Progress, Purpose, Reason, Role, Rules, Step, Stop, Transition, Version, forecast,
-    next_step,
+    Because, Containers, Decision, Duty, Files, Goal, Kind, Member, Observed, Options, Outcome,
+    Pattern, Process, Progress, Purpose, Reason, Role, Rules, Step, Stop, Transition, Version,
+    forecast, next_step,
 };
 
 const SETTLE_MS: u64 = 2000;
@@ -107,6 +107,21 @@ fn after_the_first(options: &Options, containers_after: &[&str]) -> Decision {
 }
 
 #[test]
+fn a_batch_is_of_one_rack() {
+    let mut observed = cluster(6);
+    for (member, rack) in observed.members.iter_mut().zip(["a", "b", "a", "b", "b"]) {
+        member.rack = Some(rack.to_owned());
+    }
+    let options = Options { max_unavailable: 2, ..Options::default() };
+    let rules = rules(Containers::Keep);
+    let (steps, end) = forecast(&rules, &goal(&observed), &options, &observed);
+    assert_eq!(end, Decision::Done);
+    let batches: Vec<&[String]> = steps.iter().map(Step::members).collect();
+    // Those of which nobody knows a rack are one for themselves.
+    assert_eq!(batches, [vec!["w0", "w2"], vec!["w1", "w3"], vec!["w4"], vec!["w5"]]);
+}
+
+#[test]
 fn a_lost_container_holds_the_run() {
     let options = Options::default();
     let kept = after_the_first(&options, &["01ab", "ffe0", "new"]);
@@ -117,8 +132,83 @@ fn a_lost_container_holds_the_run() {
     assert_eq!(reason, expected);
 }
 
+/// A batch job ends while other hosts are taken: nobody has lost it.
+#[test]
+fn a_container_that_ends_later_is_no_loss() {
+    let (rules, mut observed) = (rules(Containers::Keep), cluster(3));
+    let goal = goal(&observed);
+    let mut progress = Progress::begin(0);
+    observed.members[0].containers = vec!["job".into()];
+    let mut now_ms = 0;
+    for turn in 0..3 {
+        progress.observe(&observed, now_ms);
+        now_ms += SETTLE_MS;
+        let next = next_step(&rules, &goal, &Options::default(), &observed, &progress, now_ms);
+        let Decision::Run(step) = next else { panic!("{next:?}") };
+        assert_eq!(step.members(), [format!("w{turn}")]);
+        progress.began(&step, &observed, now_ms);
+        let outcomes = step.members().iter().map(|name| (name.clone(), Outcome::Done)).collect();
+        progress.ended(&step, &outcomes, now_ms);
+        let member = &mut observed.members[turn];
+        (member.current, member.running) = (Some(version("1.1.0")), Some(version("1.1.0")));
+        if turn == 1 {
+            observed.members[0].containers.clear();
+        }
+    }
+}
+
+/// Whoever was lost while its daemon was down is taken again, and then its containers count.
+#[test]
+fn a_daemon_that_is_down_has_not_lost_its_containers_yet() {
+    let (rules, mut observed) = (rules(Containers::Keep), cluster(2));
+    let goal = goal(&observed);
+    observed.members[0].containers = vec!["01ab".into()];
+    let mut progress = Progress::begin(0);
+    progress.observe(&observed, 0);
+    let step = Step::Take { members: vec!["w0".into()], because: Because::Worker };
+    progress.began(&step, &observed, SETTLE_MS);
+    let outcomes = BTreeMap::from([("w0".to_owned(), Outcome::Lost { error: "gone".into() })]);
+    progress.ended(&step, &outcomes, SETTLE_MS);
+    observed.members[0].process = Process::Dead;
+    observed.members[0].containers.clear();
+    progress.observe(&observed, SETTLE_MS);
+    let now_ms = 2 * SETTLE_MS;
+    let next = next_step(&rules, &goal, &Options::default(), &observed, &progress, now_ms);
+    let Decision::Run(step) = next else { panic!("{next:?}") };
+    assert_eq!(step.members(), ["w0"]);
+    progress.began(&step, &observed, now_ms);
+    let outcomes = BTreeMap::from([("w0".to_owned(), Outcome::Done)]);
+    progress.ended(&step, &outcomes, now_ms);
+    let member = &mut observed.members[0];
+    (member.current, member.running) = (Some(version("1.1.0")), Some(version("1.1.0")));
+    member.process = Process::Serving(Role::Alone);
+    progress.observe(&observed, now_ms);
+    let now_ms = now_ms + SETTLE_MS;
+    let next = next_step(&rules, &goal, &Options::default(), &observed, &progress, now_ms);
+    let expected = Reason::ContainersLost { member: "w0".into(), lost: 1, of: 1 };
+    assert!(matches!(&next, Decision::Wait { reason, .. } if *reason == expected), "{next:?}");
+}
+
 #[test]
 fn a_canary_pauses_once_it_has_settled() {
     let options = Options { canary: Some(1), ..Options::default() };
     assert_eq!(after_the_first(&options, &["01ab", "ffe0"]), Decision::Pause { done: 1 });
+}
+
+#[test]
+fn a_batch_stays_within_a_rack() {
+    let mut observed = cluster(6);
+    for (index, member) in observed.members.iter_mut().enumerate() {
+        member.rack = Some(if index % 2 == 0 { "a" } else { "b" }.to_owned());
+    }
+    let goal = goal(&observed);
+    let options = Options { max_unavailable: 2, ..Options::default() };
+    let (steps, _) = forecast(&rules(Containers::Keep), &goal, &options, &observed);
+    let batches: Vec<Vec<String>> = steps.iter().map(|step| step.members().to_vec()).collect();
+    let expected: Vec<Vec<&str>> = vec![vec!["w0", "w2"], vec!["w1", "w3"], vec!["w4"], vec!["w5"]];
+    assert_eq!(batches, expected);
+    // Of one rack alone the batches are full.
+    observed.members.iter_mut().for_each(|member| member.rack = None);
+    let (steps, _) = forecast(&rules(Containers::Keep), &goal, &options, &observed);
+    assert_eq!(taken(&steps), [2, 2, 2]);
 }

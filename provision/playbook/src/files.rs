@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use diagnostics::Diagnostic;
+use provision_discovery::{Answered, Question};
 use provision_vault::{Opened, Vault, VaultError};
 
 use crate::paths::normal;
@@ -44,6 +46,16 @@ pub trait Files {
         self.read(path).is_ok_and(|text| provision_vault::is_encrypted(text.as_bytes()))
     }
 
+    /// What Consul says. There is none unless somebody can ask it.
+    ///
+    /// # Errors
+    /// When it can't be asked or its answer can't be used.
+    fn consul(&self, question: &Question) -> Result<Answered, Box<Diagnostic>> {
+        let _ = question;
+        let message = "Consul can't be asked here";
+        Err(Box::new(Diagnostic::error("consul", message)))
+    }
+
     /// A value that came out of an encrypted file: who shows things must hide it.
     fn keep_secret(&self, value: &str) {
         let _ = value;
@@ -55,6 +67,7 @@ pub trait Files {
 pub struct MapFiles {
     texts: BTreeMap<PathBuf, String>,
     vault: Vault,
+    consul: Option<Answered>,
 }
 
 impl MapFiles {
@@ -62,13 +75,19 @@ impl MapFiles {
     #[must_use]
     pub fn new(texts: BTreeMap<PathBuf, String>) -> Self {
         let texts = texts.into_iter().map(|(path, text)| (normal(&path), text)).collect();
-        MapFiles { texts, vault: Vault::default() }
+        MapFiles { texts, ..MapFiles::default() }
     }
 
     /// The same files, with passwords for those that are encrypted.
     #[must_use]
     pub fn with_vault(self, vault: Vault) -> Self {
         MapFiles { vault, ..self }
+    }
+
+    /// The same files, with a Consul that always says this.
+    #[must_use]
+    pub fn with_consul(self, answered: Answered) -> Self {
+        MapFiles { consul: Some(answered), ..self }
     }
 }
 
@@ -101,5 +120,10 @@ impl Files for MapFiles {
 
     fn open_vault(&self, text: &str) -> Result<Opened, VaultError> {
         self.vault.open(text.as_bytes())
+    }
+
+    fn consul(&self, _question: &Question) -> Result<Answered, Box<Diagnostic>> {
+        let missing = || Box::new(Diagnostic::error("consul", "there is no Consul in memory"));
+        self.consul.clone().ok_or_else(missing)
     }
 }

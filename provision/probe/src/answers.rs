@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use provision_lifecycle::Version;
 use serde_json::Value;
 
+use crate::questions::RELEASE_MARK;
+
 /// Results by question.
 #[derive(Debug, Clone, Default)]
 pub struct Answers(pub BTreeMap<String, Value>);
@@ -50,6 +52,15 @@ impl Answers {
         self.get(question, "json").cloned().or_else(parsed)
     }
 
+    /// What the inventory wants, as text.
+    pub(crate) fn wanted(&self, question: &str, name: &str) -> Option<String> {
+        match self.get(question, "msg")?.get(name)? {
+            Value::String(text) => Some(text.trim().to_owned()),
+            Value::Null => None,
+            other => Some(other.to_string()),
+        }
+    }
+
     pub(crate) fn exists(&self, question: &str) -> Option<bool> {
         self.get(question, "stat")?.get("exists")?.as_bool()
     }
@@ -61,15 +72,18 @@ impl Answers {
         target.as_str().map(str::to_owned)
     }
 
-    /// Versions of the folders that were found, ascending.
-    pub(crate) fn folders(&self, question: &str) -> Vec<Version> {
+    /// Versions of the folders whose mark was found, ascending.
+    pub(crate) fn releases(&self, question: &str) -> Vec<Version> {
         let found = self.get(question, "files").and_then(Value::as_array);
         let path = |entry: &Value| entry.get("path")?.as_str().map(str::to_owned);
         let mut versions: Vec<Version> = found
             .into_iter()
             .flatten()
             .filter_map(path)
-            .filter_map(|path| crate::version_of_path(&path))
+            .filter_map(|path| {
+                let folder = path.strip_suffix(RELEASE_MARK)?.strip_suffix('/')?;
+                crate::version_of_path(folder)
+            })
             .collect();
         versions.sort();
         versions

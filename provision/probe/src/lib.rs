@@ -8,7 +8,10 @@
 mod answers;
 mod consul;
 mod docker;
+mod mesos_agent;
+mod mesos_master;
 mod questions;
+mod unit;
 mod zookeeper;
 
 pub use answers::Answers;
@@ -16,7 +19,9 @@ pub use questions::{NAMES, questions};
 
 use std::collections::BTreeSet;
 
-use provision_lifecycle::{Definition, Duty, Files, Format, Member, Process, Role, Version};
+use provision_lifecycle::{
+    Clients, Definition, Duty, Files, Format, Hold, Member, Objection, Process, Role, Version,
+};
 
 /// What the process itself says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -30,6 +35,9 @@ struct Said {
     containers: Vec<String>,
     roster: Option<BTreeSet<String>>,
     problem: Option<String>,
+    clients: Option<Clients>,
+    holds: Vec<Hold>,
+    objections: Vec<Objection>,
 }
 
 /// A member from its answers.
@@ -39,6 +47,9 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         Format::ZookeeperMntr => zookeeper::read(answers, name),
         Format::ConsulApi => consul::read(answers, duty),
         Format::DockerCommand => docker::read(answers),
+        Format::UnitCommand => unit::read(answers),
+        Format::MesosMaster => mesos_master::read(answers),
+        Format::MesosAgent => mesos_agent::read(answers),
     };
     let process = match (said.role, said.answers) {
         (Some(role), _) => Process::Serving(role),
@@ -51,7 +62,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         None => Files::Unknown,
     };
     Member {
-        releases: answers.folders(questions::RELEASES),
+        releases: answers.releases(questions::RELEASES),
         current: answers.link(questions::CURRENT).and_then(|link| version_of_path(&link)),
         running: said.running,
         process,
@@ -62,6 +73,10 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         containers: said.containers,
         roster: said.roster.filter(|_| said.role.is_some()),
         problem: said.problem.map(|text| line(&text)),
+        rack: answers.wanted(questions::WANTED, "rack").filter(|rack| !rack.is_empty()),
+        clients: said.clients,
+        holds: said.holds,
+        objections: said.objections,
         ..Member::blank(name, duty)
     }
 }
@@ -104,11 +119,14 @@ mod tests {
         let mntr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.mntr");
         let srvr = include_str!("../tests/recorded/zookeeper-3.8.0-leader.srvr");
         let folder = "/opt/zookeeper/releases";
-        let found = |version: &str| json!({"path": format!("{folder}/{version}")});
+        let found = |version: &str| json!({"path": format!("{folder}/{version}/.release")});
         let answers = [
             (
                 "probe_releases",
-                json!({"files": [found("3.9.3"), found(".staging-1"), found("3.8.0")]}),
+                json!({"files": [
+                    found("3.9.3"), found(".staging-1"), found("3.8.0"), found("3.8.1/conf"),
+                    json!({"path": format!("{folder}/3.7.0")}),
+                ]}),
             ),
             ("probe_current", json!({"stat": {"lnk_target": format!("{folder}/3.8.0")}})),
             ("probe_data", json!({"stat": {"exists": true}})),

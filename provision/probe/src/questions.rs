@@ -1,7 +1,7 @@
 //! The questions, as tasks. They are JSON, which is YAML; their values are templates with the
 //! member's variables, evaluated by the engine like those of any task.
 
-use provision_lifecycle::{Definition, Duty, Format};
+use provision_lifecycle::{Definition, Duty, Format, Probe};
 use serde_json::{Value, json};
 
 /// Names under which results are registered.
@@ -20,6 +20,19 @@ pub(crate) const LEADER: &str = "probe_leader";
 pub(crate) const HEALTH: &str = "probe_health";
 pub(crate) const DOCKER: &str = "probe_docker";
 pub(crate) const CONTAINERS: &str = "probe_containers";
+pub(crate) const UNIT: &str = "probe_unit";
+pub(crate) const RUNNING: &str = "probe_running";
+pub(crate) const COMMAND: &str = "probe_command";
+pub(crate) const WANTED: &str = "probe_wanted";
+pub(crate) const VERSION: &str = "probe_version";
+pub(crate) const METRICS: &str = "probe_metrics";
+pub(crate) const FLAGS: &str = "probe_flags";
+pub(crate) const AGENTS: &str = "probe_agents";
+pub(crate) const QUOTA: &str = "probe_quota";
+pub(crate) const STATE: &str = "probe_state";
+
+/// The file of a release that says what it was made from.
+pub(crate) const RELEASE_MARK: &str = ".release";
 
 /// Longest time for one answer, in seconds: a member that needs longer doesn't serve.
 const ANSWER_LIMIT_SECONDS: u64 = 5;
@@ -28,7 +41,14 @@ const ANSWER_LIMIT_SECONDS: u64 = 5;
 #[must_use]
 pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'static str>) {
     let mut asked = vec![
-        (RELEASES, json!({"find": {"paths": definition.release.folder, "file_type": "directory"}})),
+        // A release is whole when its mark is there; the role `release` writes it last.
+        (
+            RELEASES,
+            json!({"find": {
+                "paths": definition.release.folder, "patterns": RELEASE_MARK, "hidden": true,
+                "file_type": "file", "recurse": true, "depth": 2,
+            }}),
+        ),
         (CURRENT, json!({"stat": {"path": definition.release.current, "get_checksum": false}})),
     ];
     if let Some(quorum) = &definition.quorum {
@@ -37,6 +57,9 @@ pub fn questions(definition: &Definition, duty: Duty) -> (Vec<Value>, Vec<&'stat
     let command = &definition.probe.started_with_current_files;
     asked.push((FILES, json!({"command": {"argv": command}})));
     asked.extend(of_format(definition, duty));
+    if !definition.probe.wanted.is_empty() {
+        asked.push((WANTED, json!({"debug": {"msg": definition.probe.wanted}})));
+    }
     let names = asked.iter().map(|(name, _)| *name).collect();
     let tasks = asked.into_iter().map(|(name, task)| finished(name, task)).collect();
     (tasks, names)
@@ -63,22 +86,7 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
             vec![(MNTR, ask("mntr")), (SRVR, ask("srvr")), (CONF, ask("conf"))]
         }
         Format::ConsulApi => {
-            let ask = |path: &str| {
-                let (url, header, token) = probe.http.as_ref().map_or(("", "", ""), |http| {
-                    (http.url.as_str(), http.header.as_str(), http.token.value.as_str())
-                });
-                json!({
-                    "uri": {
-                        "url": format!("{url}/{path}"),
-                        "headers": {header: token},
-                        "timeout": ANSWER_LIMIT_SECONDS,
-                        "return_content": true,
-                        "status_code": [200, 429],
-                    },
-                    // The token is among the arguments.
-                    "no_log": true,
-                })
-            };
+            let ask = |path: &str| http(probe, path);
             let mut asked = vec![(SELF, ask("agent/self")), (LEADER, ask("status/leader"))];
             if duty == Duty::Voter {
                 asked.push((HEALTH, ask("operator/autopilot/health")));
@@ -93,5 +101,64 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
             let containers = json!({"command": {"argv": [program, "ps", "--quiet", "--no-trunc"]}});
             vec![(DOCKER, version), (CONTAINERS, containers)]
         }
+        Format::MesosMaster => {
+            let ask = |path: &str| http(probe, path);
+            // Only the leader answers the last two; the others name it.
+            vec![
+                (VERSION, ask("version")),
+                (METRICS, ask("metrics/snapshot")),
+                (FLAGS, ask("flags")),
+                (AGENTS, ask("master/slaves")),
+                (QUOTA, ask("master/quota")),
+            ]
+        }
+        Format::MesosAgent => {
+            let ask = |path: &str| http(probe, path);
+            let running = probe.running.as_deref().unwrap_or_default();
+            vec![
+                (STATE, ask("state")),
+                (METRICS, ask("metrics/snapshot")),
+                (RUNNING, json!({"command": {"argv": ["cat", running]}})),
+            ]
+        }
+        Format::UnitCommand => {
+            let running = probe.running.as_deref().unwrap_or_default();
+            let ask = |argv: &[&str]| json!({"command": {"argv": argv}});
+            vec![
+                (UNIT, ask(&["systemctl", "is-active", &definition.unit])),
+                (RUNNING, ask(&["cat", running])),
+                (COMMAND, json!({"command": {"argv": probe.command}})),
+            ]
+        }
     }
+}
+
+/// A question to an HTTP API.
+fn http(probe: &Probe, path: &str) -> Value {
+    let Some(http) = &probe.http else { return Value::Null };
+    let mut uri = json!({
+        "url": format!("{}/{path}", http.url),
+        "timeout": ANSWER_LIMIT_SECONDS,
+        "return_content": true,
+        "status_code": [200, 429],
+    });
+    if let Some(uri) = uri.as_object_mut() {
+        if let (Some(header), Some(token)) = (&http.header, &http.token) {
+            uri.insert("headers".into(), json!({header: token.value}));
+        }
+        if let (Some(user), Some(password)) = (&http.user, &http.password) {
+            uri.insert("url_username".into(), user.as_str().into());
+            uri.insert("url_password".into(), password.value.as_str().into());
+            uri.insert("force_basic_auth".into(), true.into());
+        }
+        if let Some(authorities) = &http.authorities {
+            uri.insert("ca_path".into(), authorities.as_str().into());
+        }
+        // The leader is asked on its own host: who leads must be seen, not followed.
+        if probe.format.value == Format::MesosMaster {
+            uri.insert("follow_redirects".into(), "none".into());
+        }
+    }
+    // A secret may be among the arguments.
+    json!({"uri": uri, "no_log": true})
 }

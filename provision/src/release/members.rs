@@ -2,10 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_engine::release::Prepared;
-use provision_lifecycle::{Duty, Member, Observed, Version};
+use provision_engine::release::{Prepared, Refusal};
+use provision_lifecycle::{Member, Observed};
 
-use super::change::{Refusal, refusal};
 use super::view;
 use crate::arguments::Care;
 use crate::paint::{CHANGED, styled};
@@ -36,12 +35,12 @@ pub(super) fn chosen(
 ) -> Result<Vec<String>, Refusal> {
     let Some(found) = prepared.components.first() else {
         let hint = "its group in component.yml has no hosts in this inventory";
-        return Err(refusal(format!("{component} has no members"), hint));
+        return Err(Refusal::new(format!("{component} has no members"), hint));
     };
     let definition = &found.definition;
     if definition.members.is_none() {
         let message = format!("{component} does not say how hosts join and leave");
-        return Err(refusal(message, "its component.yml needs `members:`"));
+        return Err(Refusal::new(message, "its component.yml needs `members:`"));
     }
     let members: Vec<String> = found.members.iter().map(|(name, _)| name.clone()).collect();
     let known = prepared.loaded.world.host_names();
@@ -52,35 +51,19 @@ pub(super) fn chosen(
         };
         if known.contains(host) {
             let message = format!("{host} is not in the group {group} of the inventory");
-            return Err(refusal(message, "write it there first; who leaves is taken out last"));
+            return Err(Refusal::new(
+                message,
+                "write it there first; who leaves is taken out last",
+            ));
         }
         let closest = diagnostics::closest(host, known.iter().map(String::as_str));
         let hint = match closest {
             Some(closest) => format!("did you mean {closest}?"),
             None => format!("write it into the inventory first, into the group {group}"),
         };
-        return Err(refusal(format!("the inventory has no host {host}"), hint));
+        return Err(Refusal::new(format!("the inventory has no host {host}"), hint));
     }
     Ok(members.into_iter().filter(|name| hosts.contains(name)).collect())
-}
-
-/// A cluster that is between two releases is brought to one of them first.
-pub(super) fn all_run(
-    component: &str,
-    wanted: &Version,
-    observed: &Observed,
-) -> Result<(), Refusal> {
-    let is_voter = |duty: Duty| duty == Duty::Voter;
-    let members = observed.members.iter().filter(|m| is_voter(m.duty) && !m.is_outside);
-    let mut running = members.filter_map(|member| Some((member, member.running.as_ref()?)));
-    let Some((member, runs)) = running.find(|(_, runs)| *runs != wanted) else { return Ok(()) };
-    Err(refusal(
-        format!(
-            "{} runs {component} {runs}, and the inventory wants {wanted}; nothing was touched",
-            member.name
-        ),
-        format!("finish that first: provision upgrade {component} {wanted}"),
-    ))
 }
 
 /// Which lines of the inventory name hosts that have left. They are never deleted here: who else

@@ -1,8 +1,8 @@
 //! `provision status`, `upgrade`, `rollback`, `add`, `remove`, `resume` and `apply --plan`.
 
 mod change;
-mod journal;
 mod members;
+mod screen;
 mod status;
 mod view;
 
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use provision_engine::discovery::Discovery;
 use provision_engine::event::Event;
 use provision_engine::keyring::Keyring;
 use provision_engine::load::LoadRequest;
@@ -21,7 +22,8 @@ use tokio::sync::mpsc;
 
 use crate::apply;
 use crate::arguments::{
-    Add, Apply, OfReleases, Output, Reach, Reconfigure, Remove, Resume, Rollback, Status, Upgrade,
+    Add, Apply, Care, OfReleases, Output, Reach, Reconfigure, Remove, Resume, Rollback, Status,
+    Upgrade,
 };
 use crate::exit::Exit;
 use crate::paint;
@@ -73,17 +75,41 @@ pub async fn resume(arguments: Resume) -> Exit {
 /// Runs a saved plan.
 pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
     paint::choose(arguments.color);
-    let of = OfReleases {
+    change::saved(plan, of_apply(arguments, PathBuf::from("playbooks"))).await
+}
+
+/// Restarts the members that roles of `apply` left to the planner, one component after another.
+pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<String>) -> Exit {
+    for component in components {
+        let of = of_apply(arguments, folder.to_owned());
+        let care = Care {
+            hosts: of.reach.limit.clone(),
+            plan_out: None,
+            yes: true,
+            canary: None,
+            pause_after: None,
+            max_unavailable: 1,
+            accept_outage: false,
+        };
+        let exit = change::reconfigure(&Reconfigure { component, care, of }).await;
+        if exit != Exit::Done {
+            return exit;
+        }
+    }
+    Exit::Done
+}
+
+fn of_apply(arguments: &Apply, playbooks: PathBuf) -> OfReleases {
+    OfReleases {
         reach: arguments.reach.clone(),
-        playbooks: PathBuf::from("playbooks"),
+        playbooks,
         ask_become_pass: arguments.ask_become_pass,
         lock_wait: arguments.lock_wait,
         output: arguments.output,
         color: arguments.color,
         verbose: arguments.verbose,
         passwords: arguments.passwords.clone(),
-    };
-    change::saved(plan, of).await
+    }
 }
 
 /// Absolute where it is a file: a run may be resumed from another folder.
@@ -95,12 +121,16 @@ fn absolute(source: &str) -> String {
 }
 
 /// Reads everything; tells what is wrong.
-fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
+fn prepared(
+    of: &OfReleases,
+    components: &[String],
+    discovery: Arc<Discovery>,
+) -> Result<Prepared, Exit> {
     let reach = &of.reach;
     if reach.inventory.is_empty() {
         return Err(apply::no_inventory());
     }
-    if let Some(source) = apply::missing_inventory(reach) {
+    if let Some(source) = apply::missing_inventory(&reach.inventory) {
         paint::error(&format!("inventory {source} does not exist"), Some(apply::LIST_HINT));
         return Err(Exit::InvalidInput);
     }
@@ -120,6 +150,7 @@ fn prepared(of: &OfReleases, components: &[String]) -> Result<Prepared, Exit> {
     };
     let request = LoadRequest {
         keyring,
+        discovery,
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {

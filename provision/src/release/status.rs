@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use provision_engine::release::components;
 use provision_lifecycle::{Kind, Observed, Version};
 use serde::Serialize;
 
 use super::{begin, prepared, view};
+use crate::apply;
 use crate::arguments::{Output, Status};
 use crate::exit::Exit;
 use crate::paint;
@@ -34,11 +34,8 @@ struct Drift {
 
 /// Asks all members and shows what they say.
 pub async fn status(arguments: &Status) -> Exit {
-    let names = match arguments.components.is_empty() {
-        true => components(&arguments.of.playbooks),
-        false => arguments.components.clone(),
-    };
-    let prepared = match prepared(&arguments.of, &names) {
+    let discovery = apply::discovery(false, &arguments.of.reach);
+    let prepared = match prepared(&arguments.of, &arguments.components, discovery) {
         Ok(prepared) => prepared,
         Err(exit) => return exit,
     };

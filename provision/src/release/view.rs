@@ -2,24 +2,13 @@
 
 use std::collections::BTreeMap;
 
+pub use provision_engine::release::names;
 use provision_lifecycle::{
-    Because, Duty, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach, Role,
-    Step, Version,
+    Because, Duty, Estimate, Files, Goal, Kind, Member, Observed, Outcome, Process, Purpose, Reach,
+    Role, Step, Version,
 };
 
 use crate::paint::{BAD, CHANGED, FAINT, GOOD, STRONG, harmless, styled};
-
-/// `zk1, zk2, zk3`, or how many there are.
-pub fn names(members: &[String]) -> String {
-    const SHOWN: usize = 6;
-    match members.len() {
-        0..=SHOWN => members.join(", "),
-        count => {
-            let shown = members.iter().take(SHOWN - 1).cloned().collect::<Vec<_>>().join(", ");
-            format!("{shown} and {} more", count - (SHOWN - 1))
-        }
-    }
-}
 
 /// A duration for people.
 pub fn seconds(duration_ms: u64) -> String {
@@ -286,6 +275,16 @@ pub fn plan(steps: &[Step], goal: &Goal, observed: &Observed) -> String {
     lines.join("\n")
 }
 
+/// How long it may take.
+pub fn estimate(estimate: &Estimate) -> String {
+    let runs = estimate.runs;
+    let noun = if runs == 1 { "run" } else { "runs" };
+    let whole = |duration_ms: u64| duration_ms.div_ceil(1000);
+    let (typical, slow) = (whole(estimate.typical_ms), whole(estimate.slow_ms));
+    let slow = if slow > typical { format!(", {slow} s if it is slow") } else { String::new() };
+    format!("about {typical} s{slow} (from {runs} earlier {noun})")
+}
+
 /// How a step went.
 pub fn outcome(outcomes: &BTreeMap<String, Outcome>, duration_ms: u64) -> String {
     let bad: Vec<String> = outcomes
@@ -349,6 +348,13 @@ mod tests {
              zk2   leader    3.9.3  -         3.9.3      serves\n  \
              zk3   -         -      -         3.8.0      down: connection refused\\u{1b}[2J; has 3.8.0"
         );
+    }
+
+    #[test]
+    fn an_estimate_says_where_it_is_from() {
+        let text = |typical_ms, slow_ms, runs| estimate(&Estimate { typical_ms, slow_ms, runs });
+        assert_eq!(text(18_700, 25_001, 5), "about 19 s, 26 s if it is slow (from 5 earlier runs)");
+        assert_eq!(text(900, 950, 1), "about 1 s (from 1 earlier run)");
     }
 
     #[test]

@@ -128,6 +128,9 @@ fn variables(directory: &StateDirectory, record: &Record, artifacts: &[Artifact]
             "    \"{version}\":\n      url: {mirror}/artifacts/{file}\n      size: {size}\n      \
              sha256: {sha256}\n      root: {root}\n"
         );
+        if let Some(bytes) = artifact.unpacked_size {
+            let _ = writeln!(text, "      unpacked_size: {bytes}");
+        }
     }
     text
 }

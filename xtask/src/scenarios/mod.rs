@@ -4,11 +4,17 @@
 //! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
 //! next.
 
+mod artifacts;
+mod catalog;
+mod consul;
+mod docker;
 mod faults;
+mod generic;
 mod login;
 mod members;
 mod normal;
 mod own_roles;
+mod plays;
 mod releases;
 mod stage;
 mod zookeeper;
@@ -102,7 +108,23 @@ const ALL: &[Scenario] = &[
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
     short("reconfigure", "another setting under a writing client", releases::reconfigure),
     short("resume", "an upgrade goes on after kill -9", releases::resume),
+    short(
+        "unit-files",
+        "systemd reads its files again if and only if one changed",
+        normal::unit_files,
+    ),
+    short("lifecycle-plays", "upgrade.yml, rollback.yml, remove.yml keep the quorum", plays::run),
+    long(
+        "kill-release",
+        "kill -9 at each kind of step of an upgrade, each followed by resume",
+        releases::kill_anywhere,
+    ),
+    long("docker-kept", "other daemons and back, containers run on", docker::kept),
+    long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
+    short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    short("artifacts", "what was changed on its way is not installed", artifacts::run),
+    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
     long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),

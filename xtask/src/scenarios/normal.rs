@@ -95,6 +95,23 @@ pub(super) fn strict_order(stage: &Stage) -> Result<(), Error> {
     ensure(same(&trees), || format!("the files differ: {trees:#?}"))
 }
 
+pub(super) fn unit_files(stage: &Stage) -> Result<(), Error> {
+    let unit = "systemctl show --value --property=Environment corral-probe";
+    let read = "systemctl show --value --property=UnitsLoadTimestampMonotonic";
+    let apply = |number: &str| -> Result<Vec<String>, Error> {
+        let mut command = stage.apply("units.yml");
+        command.args(["-e", &format!("number={number}")]);
+        stage.run(command)?.expect_exit(&[0])?;
+        stage.expect_everywhere(unit, &format!("number={number}"))?;
+        stage.lab.hosts().iter().map(|host| stage.ask(host, read)).collect()
+    };
+    // The second one may have to look again: the first wrote shortly before systemd read.
+    apply("1")?;
+    let (second, third, other) = (apply("1")?, apply("1")?, apply("2")?);
+    ensure(second == third, || format!("read without need: {second:?}, {third:?}"))?;
+    ensure(other != third, || format!("not read again: {third:?}, {other:?}"))
+}
+
 pub(super) fn batch_command(stage: &Stage) -> Result<(), Error> {
     let run = |words: &[&str]| {
         let mut command = Command::new(&stage.provision);

@@ -250,7 +250,10 @@ impl PlayRun<'_> {
                 text(arguments, "msg").unwrap_or_else(|| "Failed as requested from task".into()),
             )),
             "set_fact" => Ok(set_fact(arguments)),
-            "set_stats" => Ok(Done::with("ansible_stats", Json::Object(arguments.clone()))),
+            "set_stats" => {
+                self.note_restarts_due(arguments);
+                Ok(Done::with("ansible_stats", Json::Object(arguments.clone())))
+            }
             "include_vars" => {
                 self.include_vars(&evaluator, arguments).map_err(super::include_vars::with_message)
             }
@@ -266,6 +269,13 @@ impl PlayRun<'_> {
                 "module `{other}` can't be used here; it is resolved when the playbook is loaded"
             ))),
         }
+    }
+
+    /// `set_stats` with `restarts_due: [component]` is how a role asks for a rolling restart.
+    fn note_restarts_due(&mut self, arguments: &Object) {
+        let due = arguments.get("data").and_then(|data| data.get("restarts_due"));
+        let names = due.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+        self.shared.restarts_due.extend(names.map(str::to_owned));
     }
 
     fn meta(&mut self, index: HostIndex, task: &Arc<Task>, plan: &Plan) -> Result<bool, Stop> {

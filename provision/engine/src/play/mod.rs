@@ -76,6 +76,8 @@ pub struct Shared {
     pub left_notified: HashMap<String, BTreeSet<String>>,
     /// Whether `meta: end_play`-like or a limit stopped everything.
     pub stopped_by_limit: bool,
+    /// Components whose restart roles leave to the planner (see `Settings::rolls_restarts`).
+    pub restarts_due: BTreeSet<String>,
 }
 
 /// What a host is about to do.

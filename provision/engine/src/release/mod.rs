@@ -4,9 +4,13 @@
 //! role. Here the two meet: each decision follows a fresh observation, and a step is stored before
 //! it is begun.
 
+mod change;
+mod journal;
 mod members;
+mod perform;
 mod plays;
 mod prepare;
+mod services;
 mod wanted;
 
 use std::collections::BTreeMap;
@@ -18,18 +22,21 @@ use provision_lifecycle::{
     Decision, Definition, Duty, Goal, Member, Observed, Options, Outcome, Progress, Purpose,
     Reason, Rules, Step, Stop, Version, next_step,
 };
+pub use provision_lifecycle::{Happening, Past, Record, Request};
 use provision_playbook::model::Play;
 use provision_probe::{Answers, read_member};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::event::{Event, Status};
 use crate::report::Sink;
 use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
+pub use change::{Change, Ground, Refusal, chosen, names};
+pub use journal::{Journal, Journals};
+pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
 pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
-pub use wanted::{Rewrite, WantedError, find_wanted};
+pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
@@ -38,36 +45,8 @@ const WAIT_MORE_SECONDS: u64 = 30;
 /// Where the role doesn't say how long health may take.
 const HEALTH_SECONDS: u64 = 60;
 
-/// What a run tells while it goes on.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(tag = "happening", rename_all = "snake_case")]
-pub enum Happening {
-    /// A step begins. It is stored before anything of it is done.
-    StepBegins {
-        /// Which.
-        step: Step,
-        /// What was observed right before.
-        observed: Observed,
-        /// What the run remembers, this step included.
-        progress: Progress,
-    },
-    /// A step is over.
-    StepEnded {
-        /// Which.
-        step: Step,
-        /// How it went, by member.
-        outcomes: BTreeMap<String, Outcome>,
-        /// How long it took.
-        duration_ms: u64,
-        /// What the run remembers.
-        progress: Progress,
-    },
-    /// The cluster is waited for.
-    Waits {
-        /// Why.
-        reason: Reason,
-    },
-}
+/// Length of a SHA-256 in hexadecimal digits.
+const DIGEST_CHARACTERS: usize = 64;
 
 /// Listens to a run, stores what it does, answers its questions.
 pub trait Watcher {
@@ -182,7 +161,9 @@ impl Releases {
         hosts: &[String],
         variables: Layer,
     ) -> BTreeMap<String, HostEnd> {
-        let Some(play) = self.plays.get(plays::number_of(component, kind)).cloned() else {
+        let number = self.components.get(component).map(|found| found.number);
+        let number = number.map(|number| plays::number_of(number, kind));
+        let Some(play) = number.and_then(|number| self.plays.get(number)).cloned() else {
             return BTreeMap::new();
         };
         // A restart that is still due belongs to the step that takes this member alone: whoever
@@ -220,6 +201,7 @@ impl Releases {
             }
             _ => Member::unreachable(name, *duty, &self.failure_of(name)),
         };
+        let member = |known: &(String, Duty)| Member { rack: self.rack(&known.0), ..member(known) };
         Observed { members: found.members.iter().map(member).collect() }.with_known_members()
     }
 
@@ -228,6 +210,15 @@ impl Releases {
             |question: &&str| Some(((*question).to_owned(), self.run.registered(name, question)?));
         let answers = plays::registered(definition, duty).iter().filter_map(answer).collect();
         read_member(definition, name, duty, &Answers(answers))
+    }
+
+    /// The variable `rack` of a host, if it has one.
+    fn rack(&self, host: &str) -> Option<String> {
+        let host = self.run.world().host_or_new(host);
+        match wanted::variable(self.run.world(), &host, "rack").ok()? {
+            serde_json::Value::String(rack) => Some(rack),
+            other => Some(other.to_string()),
+        }
     }
 
     fn failure_of(&self, host: &str) -> String {
@@ -297,11 +288,14 @@ impl Releases {
                 Decision::Run(step) => {
                     waited_for = None;
                     if let (Some(plan), false) = (task.plan, matches!(step, Step::Revert { .. })) {
-                        let planned = plan.get(done_of_plan);
-                        if planned != Some(&step) {
-                            return End::Deviates { planned: planned.cloned(), now: step };
-                        }
-                        done_of_plan += 1;
+                        let left = plan.get(done_of_plan..).unwrap_or_default();
+                        let may_be_done = usize::from(task.first_may_be_done && done_of_plan == 0);
+                        let is_meant = |planned: &Step| planned.is_same_work(&step);
+                        let next = left.iter().take(1 + may_be_done).position(is_meant);
+                        let Some(next) = next else {
+                            return End::Deviates { planned: left.first().cloned(), now: step };
+                        };
+                        done_of_plan += next + 1;
                     }
                     if let Err(error) = self.step(task, step, observed, progress, watcher).await {
                         return End::NotStored(error);
@@ -431,13 +425,26 @@ impl Releases {
         Version::parse(text).map_err(|error| error.to_string())
     }
 
+    /// Whether the inventory knows the digest of an artifact, as a member sees it.
+    #[must_use]
+    pub fn has_digest(&self, component: usize, member: &str, version: &Version) -> bool {
+        let Some(found) = self.components.get(component) else { return false };
+        let host = self.run.world().host_or_new(member);
+        let known = wanted::variable(self.run.world(), &host, "artifacts").ok();
+        let of_component = known.as_ref().and_then(|all| all.get(&found.definition.name.value));
+        let artifact = of_component.and_then(|versions| versions.get(version.as_str()));
+        let digest = artifact.and_then(|artifact| artifact.get("sha256")?.as_str());
+        let is_hex = |digest: &str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());
+        digest.is_some_and(|digest| digest.len() == DIGEST_CHARACTERS && is_hex(digest))
+    }
+
     /// Versions of which the inventory knows where to get them, as a member sees it.
     #[must_use]
     pub fn artifacts(&self, component: usize, member: &str) -> Vec<Version> {
         let Some(found) = self.components.get(component) else { return Vec::new() };
         let host = self.run.world().host_or_new(member);
         let known = wanted::variable(self.run.world(), &host, "artifacts").ok();
-        let of_component = known.as_ref().and_then(|all| all.get(&found.definition.name.value));
+        let of_component = known.as_ref().and_then(|all| all.get(found.definition.artifact()));
         let versions = of_component.and_then(serde_json::Value::as_object);
         let mut versions: Vec<Version> = versions
             .into_iter()
@@ -459,6 +466,8 @@ pub struct Task<'a> {
     pub options: &'a Options,
     /// The steps of a plan that must be kept to.
     pub plan: Option<&'a [Step]>,
+    /// Whether the first of them may have been done by a run that was killed in it.
+    pub first_may_be_done: bool,
     /// Set when the operator asks to end after the running step.
     pub stop: &'a AtomicBool,
 }

@@ -9,6 +9,7 @@ use provision_probe::{NAMES, questions};
 use serde_json::{Value, json};
 
 use super::members;
+use super::prepare::Source;
 
 /// The playbook, in the folder of the playbooks, where roles are looked for.
 const PLAYBOOK: &str = ".provision-release.yml";
@@ -49,20 +50,17 @@ const ALL: [PlayKind; 8] = [
 pub(super) const TIMEOUT: &str = "probe_timeout";
 
 /// The files in memory: a playbook, and for each role its questions as task files.
-pub(super) fn texts(
-    playbooks: &Path,
-    definitions: &[Definition],
-) -> (PathBuf, BTreeMap<PathBuf, String>) {
+pub(super) fn texts(playbooks: &Path, sources: &[Source]) -> (PathBuf, BTreeMap<PathBuf, String>) {
     let mut texts = BTreeMap::new();
     let mut plays = Vec::new();
-    for definition in definitions {
-        let name = definition.name.value.as_str();
-        let tasks = playbooks.join("roles").join(name).join("tasks");
+    for source in sources {
+        let definition = &source.definition;
+        let tasks = playbooks.join("roles").join(&source.role).join("tasks");
         for duty in [Duty::Voter, Duty::Worker] {
             texts
                 .insert(tasks.join(format!("{}.yml", probe_file(duty))), observe(definition, duty));
         }
-        plays.extend(ALL.map(|kind| play(definition, kind)));
+        plays.extend(ALL.map(|kind| play(source, kind)));
     }
     let path = playbooks.join(PLAYBOOK);
     texts.insert(path.clone(), Value::Array(plays).to_string());
@@ -105,8 +103,9 @@ fn names(definition: &Definition, duty: Duty) -> Option<&str> {
     (duty == Duty::Voter).then_some(names)
 }
 
-fn play(definition: &Definition, kind: PlayKind) -> Value {
-    let role = definition.name.value.as_str();
+fn play(source: &Source, kind: PlayKind) -> Value {
+    let Source { definition, role } = source;
+    let name = definition.name.value.as_str();
     let import = |file: &str| json!({"import_role": {"name": role, "tasks_from": file}});
     let (word, tasks) = match kind {
         PlayKind::ObserveVoters => ("observe", vec![import(probe_file(Duty::Voter))]),
@@ -123,8 +122,10 @@ fn play(definition: &Definition, kind: PlayKind) -> Value {
         }
     };
     json!({
-        "name": format!("{role}: {word}"),
+        "name": format!("{name}: {word}"),
         "hosts": pattern(definition),
+        // Components that share a role learn from this which one is meant.
+        "vars": {"component_name": name},
         // Roles compute settings from facts.
         "gather_facts":
             !matches!(kind, PlayKind::ObserveVoters | PlayKind::ObserveWorkers),

@@ -6,7 +6,7 @@ use diagnostics::{Diagnostic, SourceId, Sources};
 use provision_lifecycle::{Definition, Duty, digest_of, read_definition};
 use provision_playbook::files::{FileKind, Files};
 
-use super::plays;
+use super::{plays, services};
 use crate::disk::Disk;
 use crate::load::{LoadFailure, LoadRequest, Loaded, load};
 
@@ -22,6 +22,8 @@ pub struct Component {
     pub members: Vec<(String, Duty)>,
     /// Digest of its role's files.
     pub role_digest: String,
+    /// Which of the definitions that plays were made of: those without members have plays as well.
+    pub(super) number: usize,
 }
 
 impl Component {
@@ -57,9 +59,27 @@ pub enum PrepareFailure {
     },
 }
 
+/// A definition and the role that it belongs to.
+#[derive(Debug, Clone)]
+pub(super) struct Source {
+    pub(super) definition: Definition,
+    /// The folder of the role.
+    pub(super) role: String,
+}
+
+/// The component that a role is: names of roles have no hyphens, by custom.
+fn component_of(role: &str) -> String {
+    role.replace('_', "-")
+}
+
 /// Names of the components whose roles stand beside the playbooks.
 #[must_use]
 pub fn components(playbooks: &Path) -> Vec<String> {
+    roles(playbooks).iter().map(|role| component_of(role)).collect()
+}
+
+/// Folders of the roles that have a `component.yml`.
+fn roles(playbooks: &Path) -> Vec<String> {
     let roles = Disk::default().list(&playbooks.join("roles"));
     let is_component =
         |role: &PathBuf| Disk::default().kind(&role.join("component.yml")) == Some(FileKind::File);
@@ -67,7 +87,7 @@ pub fn components(playbooks: &Path) -> Vec<String> {
     roles.into_iter().filter(is_component).filter_map(name).collect()
 }
 
-/// Reads and checks everything.
+/// Reads and checks everything about these components; without names, about all that there are.
 ///
 /// # Errors
 /// Everything that is wrong, at once. Nothing has been touched.
@@ -76,42 +96,93 @@ pub fn prepare(
     playbooks: &Path,
     names: &[String],
 ) -> Result<Prepared, PrepareFailure> {
-    let known = components(playbooks);
-    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
-        return Err(PrepareFailure::Unknown { name: name.clone(), known });
-    }
-    let mut sources = Sources::default();
-    let mut found = Vec::new();
-    let mut definitions = Vec::new();
-    for name in names {
-        let path = playbooks.join("roles").join(name).join("component.yml");
-        let read = Disk::default()
-            .read(&path)
-            .map_err(|message| vec![Diagnostic::error("component", message)]);
-        let read =
-            read.and_then(|text| read_definition(&path.display().to_string(), &text, &mut sources));
-        match read {
-            Ok(definition) => definitions.push(definition),
-            Err(diagnostics) => found.extend(diagnostics),
-        }
-    }
-    if !found.is_empty() {
-        let failure = LoadFailure { diagnostics: found, sources };
-        return Err(PrepareFailure::Invalid(Box::new(failure)));
-    }
-    let (playbook, texts) = plays::texts(playbooks, &definitions);
+    let sources = sources(request, playbooks, names)?;
+    let (playbook, texts) = plays::texts(playbooks, &sources);
     let request = LoadRequest { playbooks: vec![playbook], texts, ..request.clone() };
     let loaded = load(&request).map_err(PrepareFailure::Invalid)?;
     let inventory_digest = inventory_digest(loaded.loader.sources(), playbooks);
-    let components = definitions
+    let components = sources
         .into_iter()
-        .map(|definition| component(&loaded, definition, playbooks))
+        .enumerate()
+        .map(|(number, source)| component(&loaded, number, source, playbooks))
         .filter(|component| !component.members.is_empty())
         .collect();
     Ok(Prepared { loaded, components, inventory_digest })
 }
 
-fn component(loaded: &Loaded, definition: Definition, playbooks: &Path) -> Component {
+/// The definitions: those of roles by name, those of services by the inventory.
+fn sources(
+    request: &LoadRequest,
+    playbooks: &Path,
+    names: &[String],
+) -> Result<Vec<Source>, PrepareFailure> {
+    let all = read_all(playbooks, names)?;
+    let (shared, own): (Vec<Source>, Vec<Source>) =
+        all.into_iter().partition(|source| source.definition.is_shared());
+    let is_own = |name: &String| own.iter().any(|source| source.definition.name.value == *name);
+    let mut found = own.clone();
+    if let Some(shared) = shared.first().filter(|_| names.is_empty() || !names.iter().all(is_own)) {
+        for (name, group) in services::of_inventory(request, playbooks)? {
+            // A service can't take the name of a role: that one would lose its own rules.
+            if !is_own(&name) {
+                let definition = shared.definition.of_one(&name, &group);
+                found.push(Source { definition, role: shared.role.clone() });
+            }
+        }
+    }
+    let name_of = |source: &Source| source.definition.name.value.clone();
+    if names.is_empty() {
+        return Ok(found);
+    }
+    let of_name = |name: &String| {
+        let is_it = |source: &&Source| source.definition.name.value == *name;
+        found.iter().find(is_it).cloned().ok_or_else(|| PrepareFailure::Unknown {
+            name: name.clone(),
+            known: found.iter().map(name_of).collect(),
+        })
+    };
+    names.iter().map(of_name).collect()
+}
+
+/// All definitions that are needed; what is wrong with any of them.
+fn read_all(playbooks: &Path, names: &[String]) -> Result<Vec<Source>, PrepareFailure> {
+    let mut sources = Sources::default();
+    let (mut definitions, mut wrong) = (Vec::new(), Vec::new());
+    for role in roles(playbooks) {
+        let path = playbooks.join("roles").join(&role).join("component.yml");
+        let read = Disk::default()
+            .read(&path)
+            .map_err(|message| vec![Diagnostic::error("component", message)]);
+        let read =
+            read.and_then(|text| read_definition(&path.display().to_string(), &text, &mut sources));
+        let name = component_of(&role);
+        match read.and_then(|definition| named(definition, &name)) {
+            Ok(definition) => definitions.push(Source { definition, role }),
+            Err(diagnostics) => wrong.extend(diagnostics),
+        }
+    }
+    // Another component's mistake is no reason to leave the ones that are asked for alone.
+    let is_read =
+        |name: &String| definitions.iter().any(|source| source.definition.name.value == *name);
+    if wrong.is_empty() || (!names.is_empty() && names.iter().all(is_read)) {
+        return Ok(definitions);
+    }
+    Err(PrepareFailure::Invalid(Box::new(LoadFailure { diagnostics: wrong, sources })))
+}
+
+/// A definition under another name than its role's would be found by nobody.
+fn named(definition: Definition, name: &str) -> Result<Definition, Vec<Diagnostic>> {
+    if definition.is_shared() || definition.name.value == name {
+        return Ok(definition);
+    }
+    let wrong = Diagnostic::error("component", "a component has another name than its role")
+        .at(definition.name.span, format!("the role says {name}"))
+        .hint("rename one of them; an underscore in the role's name is a hyphen here");
+    Err(vec![wrong])
+}
+
+fn component(loaded: &Loaded, number: usize, source: Source, playbooks: &Path) -> Component {
+    let Source { definition, role } = source;
     let groups = loaded.world.groups();
     let members_of = |group: &str| groups.get(group).cloned().unwrap_or_default();
     let voters = members_of(&definition.group.value);
@@ -127,8 +198,8 @@ fn component(loaded: &Loaded, definition: Definition, playbooks: &Path) -> Compo
         .into_iter()
         .filter_map(|name| is_member(&name).map(|duty| (name, duty)))
         .collect();
-    let role_digest = role_digest(&playbooks.join("roles").join(&definition.name.value));
-    Component { definition, members, role_digest }
+    let role_digest = role_digest(&playbooks.join("roles").join(role));
+    Component { definition, members, role_digest, number }
 }
 
 /// All files of a role.
@@ -167,4 +238,95 @@ fn inventory_digest(sources: &Sources, playbooks: &Path) -> String {
         .map(|source| (source.name.as_str(), source.text.as_bytes()))
         .collect();
     digest_of(texts.into_iter())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use provision_playbook::model::Play;
+    use provision_template::Dialect;
+
+    use super::{PrepareFailure, Prepared, prepare};
+    use crate::load::LoadRequest;
+    use crate::release::plays::{PlayKind, number_of};
+
+    fn prepared(inventory: &str, names: &[&str]) -> Result<Prepared, PrepareFailure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hosts.yml");
+        std::fs::write(&path, inventory).unwrap();
+        let request = LoadRequest {
+            inventories: vec![path.display().to_string()],
+            ..LoadRequest::new(Dialect::Classic)
+        };
+        let playbooks = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../playbooks");
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        prepare(&request, &playbooks.canonicalize().unwrap(), &names)
+    }
+
+    fn good(inventory: &str, names: &[&str]) -> Prepared {
+        match prepared(inventory, names) {
+            Ok(prepared) => prepared,
+            Err(PrepareFailure::Invalid(failure)) => panic!("{:?}", failure.diagnostics),
+            Err(PrepareFailure::Unknown { name, .. }) => panic!("{name} is unknown"),
+        }
+    }
+
+    const SOME: &str = "\
+zookeeper: {hosts: {zk1: , zk2: , zk3: }}
+docker: {hosts: {w1: }}
+web: {hosts: {w1: }}
+all:
+  vars:
+    services: {shop: {group: web}, unused: {}}
+    releases: {}
+    artifacts: {}
+    consul_gossip_key: a
+    consul_management_token: b
+    consul_agent_token: c
+";
+
+    /// Roles without members have plays, too, so that numbers differ.
+    #[test]
+    fn each_component_plays_its_own_plays() {
+        let prepared = good(SOME, &[]);
+        let names = |prepared: &Prepared| -> Vec<String> {
+            let all = prepared.components.iter();
+            all.map(|component| component.definition.name.value.clone()).collect()
+        };
+        assert_eq!(names(&prepared), ["docker", "zookeeper", "shop"]);
+        let plays: Vec<&Play> = prepared
+            .loaded
+            .playbooks
+            .iter()
+            .flat_map(|playbook| &playbook.plays)
+            .map(AsRef::as_ref)
+            .collect();
+        for component in &prepared.components {
+            let play = plays[number_of(component.number, PlayKind::Stage)];
+            let name = component.definition.name.value.as_str();
+            assert!(format!("{play:?}").contains(&format!("{name}: stage")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_service_is_a_component_like_any_other() {
+        let prepared = good(SOME, &["shop"]);
+        let [shop] = prepared.components.as_slice() else { panic!() };
+        let members: Vec<&str> = shop.members.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!((members, shop.definition.artifact()), (vec!["w1"], "shop"));
+    }
+
+    #[test]
+    fn unknown_names_and_bad_services_are_refused() {
+        let Err(PrepareFailure::Unknown { known, .. }) = prepared(SOME, &["shopp"]) else {
+            panic!()
+        };
+        assert!(known.contains(&"shop".to_owned()) && known.contains(&"zookeeper".to_owned()));
+        let bad = SOME.replace("shop:", "Shop:");
+        let Err(PrepareFailure::Invalid(failure)) = prepared(&bad, &["shop"]) else { panic!() };
+        assert!(failure.diagnostics[0].message.contains("`Shop` can't be a service"));
+        // Nobody asks for the services here.
+        assert_eq!(good(&bad, &["zookeeper"]).components.len(), 1);
+    }
 }

@@ -13,7 +13,10 @@ use crate::variables::{HostVariables, View};
 use crate::world::World;
 
 /// A variable as a host sees it.
-pub(super) fn variable(
+///
+/// # Errors
+/// When it is not defined, or can't be evaluated.
+pub fn variable(
     world: &Arc<World>,
     host: &Arc<HostVariables>,
     name: &str,
@@ -38,6 +41,19 @@ pub struct Rewrite {
 }
 
 impl Rewrite {
+    /// The same place in the file as it is now: an operator may have changed it meanwhile.
+    ///
+    /// # Errors
+    /// When it isn't there any more.
+    pub fn again(&self, component: &str) -> Result<Self, String> {
+        let path = self.path.clone();
+        let before = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+        let span = place(&before, component)
+            .ok_or_else(|| format!("{} has no `releases.{component}` any more", path.display()))?;
+        Ok(Rewrite { path, before, span })
+    }
+
     /// The text with another version; everything else stays as it is.
     #[must_use]
     pub fn with(&self, version: &str) -> String {

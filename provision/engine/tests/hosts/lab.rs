@@ -114,7 +114,15 @@ impl Lab {
         })
     }
 
-    fn options(&self, kill: &Arc<Notify>) -> RunOptions {
+    pub fn machines(&self) -> &[Arc<Machine>] {
+        &self.machines
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    pub fn options(&self, kill: &Arc<Notify>) -> RunOptions {
         RunOptions {
             connection: ConnectionDefaults::default(),
             dial: Arc::new(Wire { machines: self.machines.clone(), kill: kill.clone() }),

@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 use std::thread::JoinHandle;
 
@@ -37,6 +38,7 @@ pub struct Machine {
     folder: TempDir,
     seen: Mutex<Seen>,
     mischief: Mutex<Option<Mischief>>,
+    is_cut_off: AtomicBool,
     helpers: Mutex<Vec<JoinHandle<ExitCode>>>,
 }
 
@@ -49,6 +51,7 @@ impl Machine {
             folder,
             seen: Mutex::default(),
             mischief: Mutex::default(),
+            is_cut_off: AtomicBool::new(false),
             helpers: Mutex::default(),
         }
     }
@@ -71,8 +74,18 @@ impl Machine {
         *self.mischief.lock().unwrap() = None;
     }
 
+    /// Whether nothing reaches it: connections end at the next frame, and no new one comes about.
+    pub fn cut_off(&self, is_cut_off: bool) {
+        self.is_cut_off.store(is_cut_off, Ordering::SeqCst);
+    }
+
+    pub fn is_cut_off(&self) -> bool {
+        self.is_cut_off.load(Ordering::SeqCst)
+    }
+
     pub fn ask_mischief(&self, side: Side, frame: &Frame) -> Vec<Act> {
         match self.mischief.lock().unwrap().as_mut() {
+            _ if self.is_cut_off() => vec![Act::Cut],
             Some(mischief) => mischief(side, frame),
             None => vec![Act::Pass],
         }

@@ -13,9 +13,14 @@
     reason = "a test ends where something is not as it should be"
 )]
 
+mod consul;
 mod contents;
 mod data;
 mod demand;
+mod ensemble;
+#[path = "../../../../common/consul/client/tests/fake/mod.rs"]
+mod fake;
+mod faults;
 mod handlers;
 mod killed;
 mod lab;
@@ -25,4 +30,6 @@ mod machine;
 mod mischief;
 mod order;
 mod relay;
+mod releases;
 mod secrets;
+mod site;

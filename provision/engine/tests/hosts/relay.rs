@@ -63,6 +63,9 @@ impl Dial for Wire {
                 return Err((format!("there is no machine `{name}`"), None));
             };
             machine.seen().endpoints.push(endpoint.clone());
+            if machine.is_cut_off() {
+                return Err(("no route to host".to_owned(), None));
+            }
             let failed = |error: std::io::Error| (error.to_string(), None);
             let (to_helper, from_helper) = machine.start().map_err(failed)?;
             let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);

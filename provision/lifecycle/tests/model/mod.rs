@@ -306,12 +306,8 @@ impl Cluster {
                 process: seen.process,
                 files: if seen.fresh { Files::Current } else { Files::Changed },
                 has_data: Some(seen.has_data),
-                position: None,
-                in_sync: None,
-                containers: Vec::new(),
-                problem: None,
                 roster: serves.then(|| names.collect::<BTreeSet<String>>()),
-                is_outside: false,
+                ..Member::blank("", Duty::Voter)
             }
         });
         Observed { members: members.collect() }.with_known_members()

@@ -3,7 +3,7 @@
 //! Invariants after [`Inventory::reconcile`]: every group but `all` is below `all`; a host is in
 //! `ungrouped` exactly if it is in no other group but `all`; no group is below itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl Host {
             file: None,
             is_implicit: false,
             variables: Arc::default(),
-            groups: BTreeSet::new(),
+            groups: BTreeMap::new(),
         }
     }
 }
@@ -105,18 +105,27 @@ impl Inventory {
             }
             self.hosts.insert(Arc::clone(&host.name), host);
         }
-        self.put_host(group, name);
+        self.put_host(group, name, Some(span));
     }
 
-    /// Makes a host that exists a member of a group that exists.
-    fn put_host(&mut self, group: &str, host: &str) -> bool {
+    /// Adds a host that is in no group yet, unless it exists.
+    pub(super) fn add_bare_host(&mut self, name: &str, span: Span) {
+        if !self.hosts.contains_key(name) {
+            let host = Host::new(name, Some(span));
+            self.hosts.insert(Arc::clone(&host.name), host);
+        }
+    }
+
+    /// Makes a host that exists a member of a group that exists; `span` says where that stands.
+    pub(super) fn put_host(&mut self, group: &str, host: &str, span: Option<Span>) -> bool {
         let (Some(group), Some(host)) = (self.groups.get_mut(group), self.hosts.get_mut(host))
         else {
             return false;
         };
-        if !host.groups.insert(Arc::clone(&group.name)) {
+        if host.groups.contains_key(&group.name) {
             return false;
         }
+        host.groups.insert(Arc::clone(&group.name), span);
         group.hosts.push(Arc::clone(&host.name));
         true
     }
@@ -206,7 +215,9 @@ impl Inventory {
 
     /// Names of all groups of a host, also indirect ones.
     pub(super) fn groups_of(&self, host: &str) -> BTreeSet<Arc<str>> {
-        let direct = self.hosts.get(host).map(|host| host.groups.clone()).unwrap_or_default();
+        let direct = self.hosts.get(host).map(|host| &host.groups);
+        let direct: BTreeSet<Arc<str>> =
+            direct.into_iter().flat_map(|g| g.keys().cloned()).collect();
         let mut all = direct.clone();
         for group in &direct {
             if !group.is_empty() {
@@ -245,12 +256,12 @@ impl Inventory {
         let hosts: Vec<Arc<str>> = self.hosts.keys().cloned().collect();
         for host in hosts {
             let Some(groups) = self.hosts.get(&host).map(|host| &host.groups) else { continue };
-            let grouped = groups.iter().any(|group| !matches!(&**group, ALL | UNGROUPED));
-            let ungrouped = groups.contains(UNGROUPED);
+            let grouped = groups.keys().any(|group| !matches!(&**group, ALL | UNGROUPED));
+            let ungrouped = groups.contains_key(UNGROUPED);
             if grouped && ungrouped {
                 self.take_host(UNGROUPED, &host);
             } else if !grouped && !ungrouped {
-                self.put_host(UNGROUPED, &host);
+                self.put_host(UNGROUPED, &host, None);
             }
         }
     }
@@ -262,7 +273,7 @@ impl Inventory {
         if changed {
             let host = Host::new(name, None);
             self.hosts.insert(Arc::clone(&host.name), host);
-            self.put_host(ALL, name);
+            self.put_host(ALL, name, None);
         }
         if let Some(host) = self.hosts.get_mut(name) {
             for (key, value) in variables.iter() {
@@ -278,7 +289,7 @@ impl Inventory {
         }
         for group in groups {
             changed |= self.add_group(group, None);
-            changed |= self.put_host(group, name);
+            changed |= self.put_host(group, name, None);
         }
         if changed {
             self.reconcile();
@@ -316,7 +327,7 @@ impl Inventory {
             changed |= self.add_child(parent, group)?;
         }
         if !self.hosts_of(group).iter().any(|name| &**name == host) {
-            changed |= self.put_host(group, host);
+            changed |= self.put_host(group, host, None);
         }
         if changed {
             self.reconcile();

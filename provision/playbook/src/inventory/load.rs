@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use diagnostics::{Diagnostic, SourceId, Sources, Span};
+use provision_discovery::Discovered;
 use yaml::{Node, Schema};
 
-use super::{Inventory, UNGROUPED, address, ini, vars_files, yaml_format};
+use super::{Inventory, UNGROUPED, address, consul, ini, vars_files, yaml_format};
 use crate::files::{FileKind, Files};
 use crate::vault::{keep_secret, plain_text};
 
@@ -21,16 +22,27 @@ pub enum Source {
     Path(PathBuf),
     /// Names of hosts separated by commas.
     Hosts(String),
+    /// `consul://HOST:PORT` or `consul+https://…`, with the mapping that is built in.
+    Consul(String),
 }
 
 impl Source {
     /// What an argument of `-i` means: with a comma, and if no such file exists, a list.
     #[must_use]
     pub fn of_argument(argument: &str, files: &dyn Files) -> Self {
+        if Source::is_consul(argument) {
+            return Source::Consul(argument.to_owned());
+        }
         if argument.contains(',') && files.kind(Path::new(argument)).is_none() {
             return Source::Hosts(argument.to_owned());
         }
         Source::Path(PathBuf::from(argument))
+    }
+
+    /// Whether an argument of `-i` names a Consul.
+    #[must_use]
+    pub fn is_consul(argument: &str) -> bool {
+        consul::encryption(argument).is_some()
     }
 }
 
@@ -52,13 +64,16 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
         diagnostics: Vec::new(),
         file: None,
         is_secret: false,
+        discovered: Vec::new(),
     };
     for argument in arguments {
         match argument {
             Source::Path(path) => loader.path(path, 0),
             Source::Hosts(list) => loader.host_list(list),
+            Source::Consul(url) => loader.consul_url(url),
         }
     }
+    loader.merge_discovered();
     loader.inventory.reconcile();
     loader.check_names();
     for argument in arguments {
@@ -72,13 +87,15 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
 /// What the formats write into.
 pub(super) struct Loader<'run> {
     pub(super) inventory: Inventory,
-    files: &'run dyn Files,
-    sources: &'run mut Sources,
+    pub(super) files: &'run dyn Files,
+    pub(super) sources: &'run mut Sources,
     diagnostics: Vec<Diagnostic>,
     /// The file that is being read.
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// Whether it is encrypted.
     is_secret: bool,
+    /// What Consul has; it comes behind all other sources.
+    pub(super) discovered: Vec<Discovered>,
 }
 
 impl Loader<'_> {
@@ -132,7 +149,7 @@ impl Loader<'_> {
                 Diagnostic::error("inventory-script", "inventory scripts are not supported")
                     .at(first_line(&text, source), "this is a program")
                     .hint(
-                        "write its output (`--list`) to a YAML file, or use the Consul inventory",
+                        "write its output (`--list`) to a YAML file, or use a Consul mapping (plugin: consul)",
                     ),
             );
         }
@@ -162,7 +179,10 @@ impl Loader<'_> {
             );
         }
         if let Some(document) = read.documents.into_iter().next() {
-            yaml_format::read(document, self);
+            match consul::is_mapping(&document) {
+                true => self.consul_file(text, source),
+                false => yaml_format::read(document, self),
+            }
         }
     }
 

@@ -6,7 +6,7 @@
 //! time hosts and groups can be added. Nothing here reads files: the caller passes
 //! [`crate::files::Files`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -15,8 +15,12 @@ use indexmap::IndexMap;
 use yaml::{Mapping, Node};
 
 mod address;
+mod consul;
+mod explain;
+mod export;
 mod graph;
 mod ini;
+mod listing;
 mod literal;
 mod load;
 mod pattern;
@@ -25,7 +29,10 @@ mod variables;
 mod vars_files;
 mod yaml_format;
 
+pub use explain::{Explained, Origin};
+pub use export::ExportError;
 pub use graph::{GroupCycle, is_localhost};
+pub use listing::{Branch, Named};
 pub use load::{Loaded, Source, load};
 pub use pattern::{LimitError, Patterns, Selection};
 pub use variables::{Layer, Level};
@@ -65,8 +72,8 @@ pub struct Host {
     pub is_implicit: bool,
     /// Variables of the inventory itself, without those of groups and files.
     pub variables: Arc<Mapping>,
-    /// Groups that name it.
-    groups: BTreeSet<Arc<str>>,
+    /// Groups that name it, and where.
+    groups: BTreeMap<Arc<str>, Option<Span>>,
 }
 
 /// One group.

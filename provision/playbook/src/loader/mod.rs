@@ -185,6 +185,12 @@ impl Loader {
         &mut self.sources
     }
 
+    /// How it loads.
+    #[must_use]
+    pub fn options(&self) -> &LoadOptions {
+        &self.options
+    }
+
     /// The options, for extra variables that are read through this loader.
     pub fn options_mut(&mut self) -> &mut LoadOptions {
         &mut self.options

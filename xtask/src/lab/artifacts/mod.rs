@@ -33,6 +33,9 @@ pub struct Artifact {
     pub file: String,
     /// Its size in bytes.
     pub size: u64,
+    /// What it takes on a disk when it is unpacked, in bytes; caches of earlier versions don't know.
+    #[serde(default)]
+    pub unpacked_size: Option<u64>,
     /// Its SHA-256.
     pub sha256: String,
     /// The only directory at its top.
@@ -99,6 +102,7 @@ fn build(cache: &Cache) -> Result<Vec<Artifact>, Error> {
             component: recipe.component.to_owned(),
             version: release.version,
             size: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            unpacked_size: Some(release.archive.unpacked_size()),
             sha256: hex::encode(Sha256::digest(&bytes)),
             file,
             root,

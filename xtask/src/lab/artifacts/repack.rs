@@ -6,6 +6,9 @@ use std::io;
 
 use flate2::{Compression, GzBuilder};
 
+/// What a file or a directory takes at least.
+const BLOCK_BYTES: usize = 4096;
+
 /// Files of an archive by path, below its top directory.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Archive {
@@ -27,6 +30,16 @@ impl Archive {
     /// Adds a program.
     pub fn add_program(&mut self, path: &str, bytes: Vec<u8>) {
         self.files.insert(path.to_owned(), File { executable: true, bytes });
+    }
+
+    /// What its files and directories take on a disk, in bytes, counted in blocks.
+    #[must_use]
+    pub fn unpacked_size(&self) -> u64 {
+        let blocks = |bytes: usize| bytes.div_ceil(BLOCK_BYTES).max(1);
+        let files: usize = self.files.values().map(|file| blocks(file.bytes.len())).sum();
+        let above = |path: &String| path.rsplit_once('/').map(|(above, _)| above.to_owned());
+        let directories = self.files.keys().filter_map(above).collect::<BTreeSet<String>>().len();
+        u64::try_from((files + directories + 1) * BLOCK_BYTES).unwrap_or(u64::MAX)
     }
 
     /// The archive's bytes, everything below the directory `root`.
@@ -92,6 +105,13 @@ mod tests {
         let two = sample(&["lib/b.jar", "bin/run", "lib/a.jar"]).to_tar_gz("x-1").unwrap();
         assert_eq!(one, two);
         assert_ne!(one, sample(&["bin/run", "lib/a.jar"]).to_tar_gz("x-1").unwrap());
+    }
+
+    #[test]
+    fn files_take_whole_blocks() {
+        // Three directories, a short file, and two of 9,000 bytes.
+        let archive = sample(&["bin/run", "lib/a.jar", "lib/b.jar"]);
+        assert_eq!(archive.unpacked_size(), (3 + 1 + 3 + 3) * 4096);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod facts;
 mod systemctl;
 mod systemd;
 mod sysv;
+mod unit_files;
 
 use provision_protocol::Object;
 use serde::Deserialize;

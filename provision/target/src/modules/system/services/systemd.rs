@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::super::facts::is_chroot;
 use super::super::wildcard::Wildcard;
 use super::systemctl::{Systemctl, property};
-use super::{missing, sysv};
+use super::{missing, sysv, unit_files};
 use crate::disk::texts::AttributeChange;
 use crate::module::{Context, Failure, Outcome, arguments};
 
@@ -66,7 +66,12 @@ pub(super) fn manage(
     for (is_given, command) in
         [(given.daemon_reload, "daemon-reload"), (given.daemon_reexec, "daemon-reexec")]
     {
-        if is_given && !context.check {
+        if !is_given || context.check {
+            continue;
+        }
+        // A user's systemd reads other folders.
+        let may_skip = command == "daemon-reload" && scope == "system";
+        if !may_skip || unit_files::is_reload_due(&systemctl, context) {
             reload(&systemctl, command, &mut warnings, context)?;
         }
     }

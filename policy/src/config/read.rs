@@ -1,0 +1,308 @@
+//! From the text of `policy.yml` to a [`Policy`]; everything that is wrong is told at once.
+
+use diagnostics::{Diagnostic, Span};
+use serde::Deserialize;
+use yaml::{Node, Schema, Spanned};
+
+use super::units::{Bound, Frequency, Length};
+use super::{POLICY_VERSION, Policy, Preset};
+use crate::admission::{Admission, Deadlines, Limits, Permits, Rate};
+use crate::balance::{Balance, Choices};
+use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
+use crate::scaling::Scaling;
+use crate::{Nanoseconds, Scope};
+
+/// Reads a policy from the text of a file.
+///
+/// # Errors
+/// Everything that is wrong with it, with its place.
+pub fn read(text: &str, source: diagnostics::SourceId) -> Result<Policy, Vec<Diagnostic>> {
+    let read = yaml::read(text, source, Schema::Strict);
+    if !read.is_usable() {
+        return Err(read.diagnostics);
+    }
+    match read.documents.as_slice() {
+        [document] => read_node(document),
+        _ => {
+            let message = "a policy is one YAML document";
+            let end = Span::new(source, text.len(), text.len());
+            Err(vec![
+                Diagnostic::error("policy", message)
+                    .at(end, format!("found {}", read.documents.len()))
+                    .hint("begin with `preset: recommended`"),
+            ])
+        }
+    }
+}
+
+/// Reads a policy from a node, such as a section of another file.
+///
+/// # Errors
+/// Everything that is wrong with it, with its place.
+pub fn read_node(node: &Node) -> Result<Policy, Vec<Diagnostic>> {
+    let file: File = yaml::from_node(node)?;
+    let mut found = Vec::new();
+    if let Some(version) = file.version
+        && version.value != POLICY_VERSION
+    {
+        let message = format!("version {} of policy.yml is not known", version.value);
+        let label = format!("this program knows version {POLICY_VERSION}");
+        found.push(
+            Diagnostic::error("policy-version", message)
+                .at(version.span, label)
+                .hint("use the program that this file was written for"),
+        );
+    }
+    let base = Policy::preset(file.preset);
+    let policy = Policy {
+        preset: file.preset,
+        admission: file.admission.over(base.admission, &mut found),
+        queue: file.queue.over(base.queue),
+        balance: file.balance.map_or(base.balance, |balance| balance.value(&mut found)),
+        scaling: file.scaling.over(base.scaling, &mut found),
+    };
+    if found.is_empty() { Ok(policy) } else { Err(found) }
+}
+
+#[derive(Debug, Deserialize)]
+struct File {
+    version: Option<Spanned<u32>>,
+    preset: Preset,
+    #[serde(default)]
+    admission: AdmissionPart,
+    #[serde(default)]
+    queue: QueuePart,
+    balance: Option<BalancePart>,
+    #[serde(default)]
+    scaling: ScalingPart,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct AdmissionPart {
+    accept: Option<AcceptPart>,
+    user: Option<LimitsPart>,
+    cmd: Option<LimitsPart>,
+    deadlines: Option<Deadlines>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AcceptPart {
+    permits: Option<Bound>,
+    scope: Option<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LimitsPart {
+    rate: Option<Spanned<RateOrNone>>,
+    burst: Option<Spanned<u32>>,
+    concurrency: Option<Bound>,
+    scope: Option<Scope>,
+}
+
+/// A rate or `unlimited`.
+#[derive(Debug, Clone, Copy)]
+struct RateOrNone(Option<Frequency>);
+
+impl<'de> Deserialize<'de> for RateOrNone {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl serde::de::Visitor<'_> for Visitor {
+            type Value = RateOrNone;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a rate, such as 10/s, or `unlimited`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<RateOrNone, E> {
+                if text == "unlimited" {
+                    return Ok(RateOrNone(None));
+                }
+                let text = serde::de::value::StrDeserializer::<E>::new(text);
+                Frequency::deserialize(text).map(|rate| RateOrNone(Some(rate)))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct QueuePart {
+    free: Option<Bound>,
+    paid: Option<Bound>,
+    scope: Option<QueueScope>,
+    counts: Option<Counts>,
+    classes: Option<Classes>,
+    order: Option<Order>,
+}
+
+#[derive(Debug, Deserialize)]
+struct BalancePart {
+    rule: Spanned<BalanceRule>,
+    choices: Option<Spanned<u8>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum BalanceRule {
+    Random,
+    RoundRobin,
+    LeastLoaded,
+    PowerOfChoices,
+    JoinShortestQueue,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct ScalingPart {
+    target: Option<Spanned<u32>>,
+    min: Option<Spanned<u32>>,
+    max: Option<Spanned<u32>>,
+    step: Option<Spanned<u32>>,
+    interval: Option<Spanned<Length>>,
+    cool_down: Option<Length>,
+    scale_in_after: Option<Length>,
+}
+
+impl AdmissionPart {
+    fn over(self, base: Admission, found: &mut Vec<Diagnostic>) -> Admission {
+        let accept = self.accept.map_or(base.accept, |part| {
+            let permits = match part.permits {
+                Some(Bound(permits)) => permits,
+                None => base.accept.map(|accept| accept.permits),
+            };
+            let scope = part.scope.or(base.accept.map(|accept| accept.scope));
+            permits.map(|permits| Permits { permits, scope: scope.unwrap_or(Scope::Gateway) })
+        });
+        Admission {
+            accept,
+            user: self.user.map_or(base.user, |part| part.over(base.user, found)),
+            cmd: self.cmd.map_or(base.cmd, |part| part.over(base.cmd, found)),
+            deadlines: self.deadlines.unwrap_or(base.deadlines),
+        }
+    }
+}
+
+impl LimitsPart {
+    fn over(self, base: Option<Limits>, found: &mut Vec<Diagnostic>) -> Option<Limits> {
+        let rate = match (self.rate, self.burst) {
+            (None, None) => base.and_then(|limits| limits.rate),
+            (Some(Spanned { value: RateOrNone(Some(rate)), .. }), burst) => {
+                Some(compiled(rate, burst.map(|burst| burst.value)))
+            }
+            (Some(Spanned { value: RateOrNone(None), .. }), None) => None,
+            (rate, Some(burst)) => {
+                let diagnostic = Diagnostic::error("policy-burst", "a burst needs a rate")
+                    .at(burst.span, "requests that pass at once, before the rate holds")
+                    .hint("add `rate: 10/s`, or remove `burst`");
+                found.push(match rate {
+                    Some(rate) => diagnostic.also(rate.span, "there is none"),
+                    None => diagnostic,
+                });
+                None
+            }
+        };
+        let concurrency = match self.concurrency {
+            Some(Bound(concurrency)) => concurrency,
+            None => base.and_then(|limits| limits.concurrency),
+        };
+        let scope = self.scope.or(base.map(|limits| limits.scope)).unwrap_or(Scope::Gateway);
+        let limits = Limits { rate, concurrency, scope };
+        (rate.is_some() || concurrency.is_some()).then_some(limits)
+    }
+}
+
+/// The rate as admission wants it. Without a burst, what comes in a second may come at once.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "gaps are between 1 and 2^62 ns, a cast from a double saturates"
+)]
+fn compiled(rate: Frequency, burst: Option<u32>) -> Rate {
+    let burst = burst.unwrap_or((1e9 / rate.gap).max(1.0) as u32);
+    Rate::new(Nanoseconds(rate.gap.round() as u64), burst)
+}
+
+impl QueuePart {
+    fn over(self, base: Queue) -> Queue {
+        let bound = |bound: Option<Bound>, base| match bound {
+            Some(Bound(bound)) => bound.unwrap_or(Queue::UNLIMITED),
+            None => base,
+        };
+        Queue {
+            free: bound(self.free, base.free),
+            paid: bound(self.paid, base.paid),
+            scope: self.scope.unwrap_or(base.scope),
+            counts: self.counts.unwrap_or(base.counts),
+            classes: self.classes.unwrap_or(base.classes),
+            order: self.order.unwrap_or(base.order),
+        }
+    }
+}
+
+impl BalancePart {
+    fn value(self, found: &mut Vec<Diagnostic>) -> Balance {
+        let choices = match self.choices {
+            None => Choices::TWO,
+            Some(_) if self.rule.value != BalanceRule::PowerOfChoices => {
+                let choices = self.choices.map_or(self.rule.span, |choices| choices.span);
+                found.push(
+                    Diagnostic::error("policy-choices", "this rule has no choices")
+                        .at(choices, "belongs to `power_of_choices`")
+                        .also(self.rule.span, "the rule")
+                        .hint("remove it, or write `rule: power_of_choices`"),
+                );
+                Choices::TWO
+            }
+            Some(choices) => Choices::new(choices.value).unwrap_or_else(|| {
+                let message = format!("{} choices are too few or too many", choices.value);
+                let label = format!("expected 1 to {}", Choices::MOST);
+                found.push(Diagnostic::error("policy-choices", message).at(choices.span, label));
+                Choices::TWO
+            }),
+        };
+        match self.rule.value {
+            BalanceRule::Random => Balance::Random,
+            BalanceRule::RoundRobin => Balance::RoundRobin,
+            BalanceRule::LeastLoaded => Balance::LeastLoaded,
+            BalanceRule::PowerOfChoices => Balance::PowerOfChoices(choices),
+            BalanceRule::JoinShortestQueue => Balance::JoinShortestQueue,
+        }
+    }
+}
+
+impl ScalingPart {
+    fn over(self, base: Scaling, found: &mut Vec<Diagnostic>) -> Scaling {
+        let value = |given: Option<Spanned<u32>>, base| given.map_or(base, |given| given.value);
+        let scaling = Scaling {
+            target: value(self.target, base.target),
+            min: value(self.min, base.min),
+            max: value(self.max, base.max),
+            step: value(self.step, base.step),
+            interval: self.interval.map_or(base.interval, |interval| interval.value.0),
+            cool_down: self.cool_down.map_or(base.cool_down, |Length(length)| length),
+            scale_in_after: self
+                .scale_in_after
+                .map(|Length(length)| length)
+                .or(base.scale_in_after),
+        };
+        let mut wrong = |span: Option<Span>, message: &str, label: &str| {
+            let diagnostic = Diagnostic::error("policy-scaling", message);
+            found.push(match span {
+                Some(span) => diagnostic.at(span, label),
+                None => diagnostic,
+            });
+        };
+        if scaling.min > scaling.max {
+            let span = self.max.or(self.min).map(|given| given.span);
+            let label = format!("min is {}, max is {}", scaling.min, scaling.max);
+            wrong(span, "the fewest instances are more than the most", &label);
+        }
+        if scaling.step == 0 {
+            wrong(self.step.map(|given| given.span), "a step of 0 never scales", "at least 1");
+        }
+        if scaling.interval == Nanoseconds::ZERO {
+            let span = self.interval.map(|given| given.span);
+            wrong(span, "decisions need time between them", "more than 0");
+        }
+        scaling
+    }
+}

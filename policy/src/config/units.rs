@@ -1,0 +1,211 @@
+//! Values with units as users write them: `200ms`, `10/s`, `80%`, `unlimited`. A number without
+//! its unit is an error, because nobody can know what it means.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+use crate::Nanoseconds;
+
+/// A length of time: `200ms`, `1.5s`, `10min`, `2h`, `1d`, also several: `1h 30min`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Length(pub Nanoseconds);
+
+/// How often: `10/s`, `2.5k/s`, `600/min`, `1M/h`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Frequency {
+    /// Nanoseconds between two.
+    pub gap: f64,
+}
+
+/// A part of a whole: `80%` or `0.8`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct Part(pub f64);
+
+/// A whole number or `unlimited`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bound(pub Option<u32>);
+
+/// Something that is written as one word.
+trait Written: Sized {
+    /// What is expected, to end "expected …".
+    const EXPECTED: &'static str;
+
+    /// From its text.
+    fn from_text(text: &str) -> Option<Self>;
+
+    /// From a number without a unit, if that means anything.
+    fn from_number(_number: f64) -> Option<Self> {
+        None
+    }
+}
+
+/// Lengths of time up to this fit all sums that are made of them: 146 years.
+const LONGEST: f64 = (1u64 << 62) as f64;
+
+const TIMES: &[(&str, f64)] = &[
+    ("ns", 1.0),
+    ("us", 1e3),
+    ("µs", 1e3),
+    ("ms", 1e6),
+    ("s", 1e9),
+    ("min", 60e9),
+    ("h", 3600e9),
+    ("d", 86_400e9),
+];
+
+impl Written for Length {
+    const EXPECTED: &'static str = "a length of time with its unit, such as 200ms, 10s or 5min";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let mut parts = text.split_ascii_whitespace().map(|part| scaled(part, TIMES)).peekable();
+        parts.peek()?;
+        let total = parts.sum::<Option<f64>>()?;
+        (0.0..LONGEST).contains(&total).then(|| Length(Nanoseconds(rounded(total))))
+    }
+
+    fn from_number(number: f64) -> Option<Self> {
+        (number == 0.0).then_some(Length(Nanoseconds::ZERO))
+    }
+}
+
+impl Written for Frequency {
+    const EXPECTED: &'static str = "a rate, such as 10/s, 2.5k/s or 600/min";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (count, unit) = text.split_once('/')?;
+        let count = scaled(count.trim(), &[("", 1.0), ("k", 1e3), ("M", 1e6)])?;
+        let (_, unit) = TIMES.iter().find(|(name, _)| *name == unit.trim())?;
+        let gap = unit / count;
+        // Faster than the clock ticks, and slower than once in a lifetime, are slips.
+        (1.0..LONGEST).contains(&gap).then_some(Frequency { gap })
+    }
+}
+
+impl Written for Part {
+    const EXPECTED: &'static str = "a part of a whole, such as 80% or 0.8";
+
+    fn from_text(text: &str) -> Option<Self> {
+        scaled(text, &[("%", 0.01)]).and_then(Part::from_number)
+    }
+
+    fn from_number(number: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&number).then_some(Part(number))
+    }
+}
+
+impl Written for Bound {
+    const EXPECTED: &'static str = "a whole number or `unlimited`";
+
+    fn from_text(text: &str) -> Option<Self> {
+        (text == "unlimited").then_some(Bound(None))
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be a whole number within the range"
+    )]
+    fn from_number(number: f64) -> Option<Self> {
+        let fits = number.fract() == 0.0 && (0.0..f64::from(u32::MAX)).contains(&number);
+        fits.then_some(Bound(Some(number as u32)))
+    }
+}
+
+/// A decimal number with one of some units directly behind it.
+fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let end = text.find(|c| !is_number(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let (_, scale) = units.iter().find(|(name, _)| *name == unit)?;
+    let number: f64 = number.parse().ok()?;
+    Some(number * scale)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the caller has checked the range"
+)]
+fn rounded(value: f64) -> u64 {
+    value.round() as u64
+}
+
+struct WrittenVisitor<T>(PhantomData<T>);
+
+impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
+    type Value = T;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(T::EXPECTED)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        T::from_text(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "numbers of users are small")]
+    fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
+        T::from_number(number as f64)
+            .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
+        T::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+    }
+}
+
+/// `Deserialize` for types that are written as one word.
+macro_rules! deserialize_written {
+    ($($name:ident),*) => {
+        $(impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                deserializer.deserialize_any(WrittenVisitor(PhantomData))
+            }
+        })*
+    };
+}
+
+deserialize_written!(Length, Frequency, Part, Bound);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        let length = |text| Length::from_text(text).map(|length| length.0.0);
+        assert_eq!(length("200ms"), Some(200_000_000));
+        assert_eq!(length("1.5s"), Some(1_500_000_000));
+        assert_eq!(length("1h 30min"), Some(5_400_000_000_000));
+        assert_eq!(length("0s"), Some(0));
+        assert_eq!(length("3µs"), Some(3_000));
+        for wrong in
+            ["", " ", "200", "ms", "-1s", "1 s", "1e3s", "1.2.3s", "5m", "inf s", "1000000d"]
+        {
+            assert_eq!(length(wrong), None, "{wrong}");
+        }
+        assert_eq!(Length::from_number(0.0), Some(Length(Nanoseconds(0))));
+        assert_eq!(Length::from_number(200.0), None);
+    }
+
+    #[test]
+    fn rates_parts_and_bounds() {
+        let gap = |text| Frequency::from_text(text).map(|rate| rate.gap);
+        assert_eq!(gap("10/s"), Some(1e8));
+        assert_eq!(gap("2.5k/s"), Some(4e5));
+        assert_eq!(gap("600/min"), Some(1e8));
+        for wrong in ["10", "0/s", "10/", "/s", "10/m", "-1/s", "2G/s", "2000M/s"] {
+            assert_eq!(gap(wrong), None, "{wrong}");
+        }
+        assert_eq!(Part::from_text("80%"), Some(Part(0.8)));
+        assert_eq!(Part::from_text("120%"), None);
+        assert_eq!(Part::from_number(0.25), Some(Part(0.25)));
+        assert_eq!(Bound::from_text("unlimited"), Some(Bound(None)));
+        assert_eq!(Bound::from_number(7.0), Some(Bound(Some(7))));
+        for wrong in [-1.0, 1.5, f64::NAN, 1e12] {
+            assert_eq!(Bound::from_number(wrong), None);
+        }
+    }
+}

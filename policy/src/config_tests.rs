@@ -1,0 +1,110 @@
+//! What files mean, and what users are told about those that mean nothing.
+
+use diagnostics::{Sources, Style, render_all};
+
+use super::*;
+use crate::admission::Rate;
+
+fn policy(text: &str) -> Policy {
+    let mut sources = Sources::default();
+    let source = sources.add("policy.yml", text);
+    read(text, source)
+        .map_err(|found| render_all(&found, &sources, Style::Plain))
+        .unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn errors(text: &str) -> String {
+    let mut sources = Sources::default();
+    let source = sources.add("policy.yml", text);
+    render_all(&read(text, source).unwrap_err(), &sources, Style::Plain)
+}
+
+#[test]
+fn a_preset_is_a_policy() {
+    assert_eq!(policy("preset: original"), Policy::original());
+    assert_eq!(policy("version: 1\npreset: recommended\n"), Policy::recommended());
+}
+
+#[test]
+fn keys_replace_those_of_the_preset_one_by_one() {
+    let policy = policy(
+        "preset: original
+admission:
+  accept: {permits: unlimited}
+  user: {rate: 100/s, burst: 200}
+  cmd: {concurrency: unlimited}
+  deadlines: refuse
+queue: {free: unlimited, counts: in_system}
+balance: {rule: power_of_choices, choices: 3}
+scaling: {max: 20, cool_down: 30s}
+",
+    );
+    let original = Policy::original();
+    let user = Limits {
+        rate: Some(Rate::new(Nanoseconds(10_000_000), 200)),
+        concurrency: Some(1_000),
+        scope: Scope::Gateway,
+    };
+    let admission =
+        Admission { accept: None, user: Some(user), cmd: None, deadlines: Deadlines::Refuse };
+    assert_eq!(policy.admission, admission);
+    let queue = Queue { free: Queue::UNLIMITED, counts: Counts::InSystem, ..original.queue };
+    assert_eq!(policy.queue, queue);
+    assert_eq!(policy.balance, Balance::PowerOfChoices(Choices::new(3).unwrap()));
+    let cool_down = Nanoseconds::from_seconds(30);
+    assert_eq!(policy.scaling, Scaling { max: 20, cool_down, ..original.scaling });
+}
+
+/// A rate without a burst lets pass at once what comes in a second.
+#[test]
+fn a_burst_is_a_second_long_by_default() {
+    for (text, burst) in [("50/s", 50), ("30/min", 1)] {
+        let policy = policy(&format!("preset: original\nadmission: {{user: {{rate: {text}}}}}"));
+        let rate = policy.admission.user.unwrap().rate.unwrap();
+        assert_eq!(rate, Rate::new(rate.interval, burst));
+    }
+}
+
+#[test]
+fn digests_are_of_what_a_file_means() {
+    let digest = |text: &str| policy(text).digest();
+    let plain = digest("preset: original");
+    assert_eq!(plain.len(), 64);
+    assert_eq!(digest("# nothing\npreset: original\nqueue: {free: 10}\n"), plain);
+    assert_ne!(digest("preset: original\nqueue: {free: 11}\n"), plain);
+    assert_ne!(digest("preset: recommended"), plain);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    insta::assert_snapshot!(errors(
+        "preset: orignal
+admission:
+  accept: {permit: 5}
+  user: {burst: 5}
+queue:
+  free: ten
+  scope: machine
+scaling:
+  cool_down: 30
+"
+    ));
+}
+
+#[test]
+fn values_that_contradict_each_other_are_refused() {
+    insta::assert_snapshot!(errors(
+        "version: 2
+preset: original
+admission:
+  user: {rate: unlimited, burst: 5}
+balance: {rule: random, choices: 3}
+scaling: {min: 50, max: 20, step: 0, interval: 0s}
+"
+    ));
+}
+
+#[test]
+fn an_empty_file_and_a_missing_preset_are_refused() {
+    insta::assert_snapshot!(format!("{}\n\n{}", errors(""), errors("queue: {free: 5}\n")));
+}

@@ -1,0 +1,184 @@
+//! The bound of a queue, by class. A target is what has the queue: the agent of a machine, or one
+//! instance ([`QueueScope`]); which requests count against a bound is said by [`Counts`] and
+//! [`Classes`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Class, Refusal};
+
+/// The rules of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Queue {
+    /// The most requests for which a free one queues; [`Queue::UNLIMITED`] if there is no bound.
+    pub free: u32,
+    /// Likewise for a paid one.
+    pub paid: u32,
+    /// What has a queue.
+    pub scope: QueueScope,
+    /// What counts.
+    pub counts: Counts,
+    /// Whose requests count.
+    pub classes: Classes,
+    /// Who is served first.
+    pub order: Order,
+}
+
+/// What has a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum QueueScope {
+    /// Each machine has one queue for the instances of an app on it.
+    Node,
+    /// Each instance has its own.
+    Instance,
+}
+
+/// What counts against a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Counts {
+    /// Requests that wait. One that can start at once is never refused.
+    Waiting,
+    /// Requests that wait or are worked on.
+    InSystem,
+}
+
+/// Whose requests count against the bound of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Classes {
+    /// Those of all classes: one line in front of the target.
+    Together,
+    /// Those of the same class only.
+    Apart,
+}
+
+/// Who is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Order {
+    /// Who came first.
+    Fifo,
+}
+
+/// What stands at a target, as far as the rules count it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiting {
+    /// Requests that count: see [`Queue::counted`].
+    pub counted: u32,
+    /// Whether an instance is idle, so that the request would start at once.
+    pub idle: bool,
+}
+
+impl Queue {
+    /// No bound.
+    pub const UNLIMITED: u32 = u32::MAX;
+
+    /// A queue that takes everybody.
+    pub const OPEN: Queue = Queue {
+        free: Queue::UNLIMITED,
+        paid: Queue::UNLIMITED,
+        scope: QueueScope::Node,
+        counts: Counts::Waiting,
+        classes: Classes::Together,
+        order: Order::Fifo,
+    };
+
+    /// The bound of a class.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bound(&self, class: Class) -> u32 {
+        match class {
+            Class::Free => self.free,
+            Class::Paid => self.paid,
+        }
+    }
+
+    /// How many of the requests at a target count against the bound of `class`; both tables are in
+    /// the order of [`Class::ALL`].
+    #[inline(always)]
+    #[must_use]
+    pub const fn counted(&self, class: Class, waiting: [u32; 2], running: [u32; 2]) -> u32 {
+        let [free, paid] = match self.counts {
+            Counts::Waiting => waiting,
+            Counts::InSystem => {
+                [waiting[0].saturating_add(running[0]), waiting[1].saturating_add(running[1])]
+            }
+        };
+        match (self.classes, class) {
+            (Classes::Together, _) => free.saturating_add(paid),
+            (Classes::Apart, Class::Free) => free,
+            (Classes::Apart, Class::Paid) => paid,
+        }
+    }
+}
+
+/// Whether a request may queue at a target.
+///
+/// # Errors
+/// [`Refusal::QueueFull`].
+#[inline(always)]
+pub const fn enqueue(rules: &Queue, class: Class, at: Waiting) -> Result<(), Refusal> {
+    let starts = at.idle && matches!(rules.counts, Counts::Waiting);
+    let bound = rules.bound(class);
+    if starts || bound == Queue::UNLIMITED || at.counted < bound {
+        Ok(())
+    } else {
+        Err(Refusal::QueueFull)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All combinations of small numbers against the sentence that a user would say.
+    #[test]
+    fn small_queues_are_as_their_words_say() {
+        let mut checked = 0;
+        for number in 0..4u32.pow(4) {
+            let at = |place: u32| number / 4u32.pow(place) % 4;
+            let (waiting, running) = ([at(0), at(1)], [at(2), at(3)]);
+            for bound in 0..6 {
+                for counts in [Counts::Waiting, Counts::InSystem] {
+                    for classes in [Classes::Together, Classes::Apart] {
+                        for class in Class::ALL {
+                            for idle in [false, true] {
+                                let mut rules = Queue { counts, classes, ..Queue::OPEN };
+                                match class {
+                                    Class::Free => rules.free = bound,
+                                    Class::Paid => rules.paid = bound,
+                                }
+                                let counted = rules.counted(class, waiting, running);
+                                let verdict = enqueue(&rules, class, Waiting { counted, idle });
+                                let line: Vec<(Class, bool)> = line(waiting, running);
+                                let before = line
+                                    .iter()
+                                    .filter(|(other, _)| {
+                                        classes == Classes::Together || *other == class
+                                    })
+                                    .filter(|(_, waits)| *waits || counts == Counts::InSystem)
+                                    .count();
+                                let may =
+                                    before < bound as usize || (idle && counts == Counts::Waiting);
+                                assert_eq!(verdict.is_ok(), may, "{rules:?} {line:?}");
+                                checked += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(checked, 256 * 6 * 2 * 2 * 2 * 2);
+    }
+
+    /// The requests one by one: class, and whether it waits.
+    fn line(waiting: [u32; 2], running: [u32; 2]) -> Vec<(Class, bool)> {
+        let mut line = Vec::new();
+        for class in Class::ALL {
+            line.extend((0..waiting[class.index()]).map(|_| (class, true)));
+            line.extend((0..running[class.index()]).map(|_| (class, false)));
+        }
+        line
+    }
+}

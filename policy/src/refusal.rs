@@ -1,0 +1,101 @@
+//! Why a request is refused: one type for all decisions, so that a table of causes is complete.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The cause of a refusal, in the order in which a request can meet them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// The gateway holds as many requests as it has accept permits.
+    AcceptPermits,
+    /// The time left is shorter than the work usually takes.
+    Deadline,
+    /// The user sends faster than allowed.
+    UserRate,
+    /// The user has as many requests in flight as allowed.
+    UserConcurrency,
+    /// The command is called faster than allowed.
+    CmdRate,
+    /// The command has as many requests in flight as allowed.
+    CmdConcurrency,
+    /// No instance of the app can take requests.
+    NoInstance,
+    /// The queue of the chosen target is full for the class of the request.
+    QueueFull,
+}
+
+impl Refusal {
+    /// All causes.
+    pub const ALL: [Refusal; 8] = [
+        Refusal::AcceptPermits,
+        Refusal::Deadline,
+        Refusal::UserRate,
+        Refusal::UserConcurrency,
+        Refusal::CmdRate,
+        Refusal::CmdConcurrency,
+        Refusal::NoInstance,
+        Refusal::QueueFull,
+    ];
+
+    /// Its place in [`Refusal::ALL`].
+    #[inline]
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Refusal::AcceptPermits => 0,
+            Refusal::Deadline => 1,
+            Refusal::UserRate => 2,
+            Refusal::UserConcurrency => 3,
+            Refusal::CmdRate => 4,
+            Refusal::CmdConcurrency => 5,
+            Refusal::NoInstance => 6,
+            Refusal::QueueFull => 7,
+        }
+    }
+
+    /// Its name in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::AcceptPermits => "accept_permits",
+            Refusal::Deadline => "deadline",
+            Refusal::UserRate => "user_rate",
+            Refusal::UserConcurrency => "user_concurrency",
+            Refusal::CmdRate => "cmd_rate",
+            Refusal::CmdConcurrency => "cmd_concurrency",
+            Refusal::NoInstance => "no_instance",
+            Refusal::QueueFull => "queue_full",
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::AcceptPermits => "the gateway has no accept permit left",
+            Refusal::Deadline => "the time left is shorter than the work usually takes",
+            Refusal::UserRate => "the user sends faster than allowed",
+            Refusal::UserConcurrency => "the user has too many requests in flight",
+            Refusal::CmdRate => "the command is called faster than allowed",
+            Refusal::CmdConcurrency => "the command has too many requests in flight",
+            Refusal::NoInstance => "no instance can take requests",
+            Refusal::QueueFull => "the queue is full for this class",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Refusal;
+
+    #[test]
+    fn places_and_names_are_those_of_the_list() {
+        for (place, cause) in Refusal::ALL.into_iter().enumerate() {
+            assert_eq!(cause.index(), place);
+            let written = format!("{cause:?}").to_lowercase();
+            assert_eq!(cause.name().replace('_', ""), written);
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Counts of times in cells whose width grows with the value, as in HdrHistogram: 128 cells per
+//! power of two. Counting is exact and doesn't depend on order, so histograms of parts add up.
+
+use policy::Nanoseconds;
+
+/// Cells per power of two, as a power of two.
+const CELL_BITS: u32 = 7;
+const CELLS: u64 = 1 << CELL_BITS;
+
+/// A histogram of times.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    counts: Vec<u64>,
+}
+
+impl Histogram {
+    /// A quantile is off by at most this part of its value (half the width of a cell).
+    pub const RELATIVE_ERROR: f64 = 0.5 / CELLS as f64;
+
+    /// Counts a time.
+    #[inline(always)]
+    pub fn record(&mut self, time: Nanoseconds) {
+        let cell = cell(time.0);
+        match self.counts.get_mut(cell) {
+            Some(count) => *count += 1,
+            None => self.grow(cell),
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, cell: usize) {
+        // To the end of its power of two, so that growing is rare.
+        let last = (1 << CELL_BITS) - 1;
+        self.counts.resize((cell | last) + 1, 0);
+        if let Some(count) = self.counts.get_mut(cell) {
+            *count += 1;
+        }
+    }
+
+    /// How many were counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+
+    /// Adds what another one counted.
+    pub fn merge(&mut self, other: &Histogram) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+    }
+
+    /// The time that this part of all (0 to 1) doesn't exceed: the middle of the cell in which the
+    /// value with the rank ⌈part·n⌉ lies. None without any.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank of a count below 2^52, bounded on both sides"
+    )]
+    pub fn quantile(&self, part: f64) -> Option<Nanoseconds> {
+        let total = self.count();
+        let rank = ((part * total as f64).ceil() as u64).clamp(1, total.max(1));
+        let mut below = 0;
+        for (cell, count) in self.counts.iter().enumerate() {
+            below += count;
+            if below >= rank {
+                return Some(Nanoseconds(middle(cell)));
+            }
+        }
+        None
+    }
+
+    /// Cells that hold anything: the lowest and the highest time of each, and the count.
+    pub fn cells(&self) -> impl Iterator<Item = (Nanoseconds, Nanoseconds, u64)> {
+        let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        filled.map(|(cell, count)| {
+            let low = lowest(cell);
+            (Nanoseconds(low), Nanoseconds(low + (width(cell) - 1)), *count)
+        })
+    }
+}
+
+/// Values below 256 have a cell each; above, 7 bits after the leading one say a value's cell.
+#[inline(always)]
+fn cell(value: u64) -> usize {
+    let shift = 63 - CELL_BITS - (value | CELLS).leading_zeros();
+    // The shifted value is between 128 and 255 if anything is shifted out.
+    let cell = u64::from(shift) * CELLS + (value >> shift);
+    usize::try_from(cell).unwrap_or(usize::MAX)
+}
+
+fn shift(cell: usize) -> u32 {
+    let power = cell as u64 / CELLS;
+    u32::try_from(power.saturating_sub(1)).unwrap_or(u32::MAX)
+}
+
+fn lowest(cell: usize) -> u64 {
+    let shift = shift(cell);
+    (cell as u64 - u64::from(shift) * CELLS) << shift
+}
+
+fn width(cell: usize) -> u64 {
+    1 << shift(cell)
+}
+
+fn middle(cell: usize) -> u64 {
+    lowest(cell) + (width(cell) - 1) / 2
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn cells_follow_each_other_without_gaps() {
+        let mut next = 0;
+        for cell in 0..58 * 128 {
+            assert_eq!(lowest(cell), next, "{cell}");
+            next = lowest(cell).wrapping_add(width(cell));
+            assert_eq!(super::cell(lowest(cell)), cell);
+            assert_eq!(super::cell(next.wrapping_sub(1)), cell);
+        }
+        assert_eq!(next, 0, "the last cell ends with the range of the numbers");
+    }
+
+    proptest! {
+        #[test]
+        fn quantiles_are_near_those_of_the_sorted_values(
+            values in proptest::collection::vec(any::<u64>().prop_flat_map(|value| {
+                (0u32..40).prop_map(move |shift| value >> 12 >> shift)
+            }), 1..200),
+            part in 0.0f64..=1.0,
+        ) {
+            let mut histogram = Histogram::default();
+            values.iter().for_each(|value| histogram.record(Nanoseconds(*value)));
+            let mut sorted = values.clone();
+            sorted.sort_unstable();
+            // The smallest value with at least this part of all at or below it.
+            let enough = |rank: &usize| *rank as f64 >= part * sorted.len() as f64;
+            let exact = sorted[(1..sorted.len()).find(enough).unwrap_or(sorted.len()) - 1];
+            let seen = histogram.quantile(part).unwrap().0;
+            let allowed = (exact as f64 * Histogram::RELATIVE_ERROR).ceil();
+            prop_assert!(seen.abs_diff(exact) as f64 <= allowed, "{} for {}", seen, exact);
+        }
+
+        #[test]
+        fn parts_add_up(
+            values in proptest::collection::vec(any::<u64>(), 0..100),
+            cut in 0usize..100,
+        ) {
+            let mut whole = Histogram::default();
+            let mut parts = [Histogram::default(), Histogram::default()];
+            for (place, value) in values.iter().enumerate() {
+                whole.record(Nanoseconds(*value));
+                parts[usize::from(place < cut)].record(Nanoseconds(*value));
+            }
+            let [mut left, right] = parts;
+            left.merge(&right);
+            prop_assert_eq!(left.cells().collect::<Vec<_>>(), whole.cells().collect::<Vec<_>>());
+            prop_assert_eq!(left.count(), whole.count());
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_quantile() {
+        assert_eq!(Histogram::default().quantile(0.5), None);
+    }
+}

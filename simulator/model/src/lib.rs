@@ -1,0 +1,28 @@
+//! `[pure]` The model of the platform and the two engines that run it.
+//!
+//! Requests arrive at gateways, are admitted, go to a target (the queue of a machine or of an
+//! instance), wait, are worked on and leave. Every decision is a call of the crate `policy`.
+//!
+//! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
+//! - [`engine::run`] knows departures when it dispatches and needs no events. It must give the
+//!   same outcome for every request; `tests/agreement.rs` holds it to that.
+//!
+//! What ends at an instant is over before what arrives at it; of several arrivals at one instant,
+//! those of the source that was declared first come first.
+
+#![forbid(unsafe_code)]
+
+pub mod closed_form;
+pub mod engine;
+mod index;
+mod line;
+pub mod model;
+pub mod oracle;
+pub mod outcome;
+pub mod report;
+pub mod workload;
+
+pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
+pub use outcome::{Outcome, Record, Served};
+pub use report::{Cell, Report};
+pub use workload::{Arrival, Run, Workload};

@@ -1,0 +1,147 @@
+//! A scenario as plain data: what there is, who asks for what, and the rules.
+
+use policy::{Admission, Balance, Class, Nanoseconds, Queue};
+use simulator_kernel::Law;
+
+/// Everything a run depends on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Model {
+    /// The seed of all random streams.
+    pub seed: u64,
+    /// Requests arrive from 0 until then; those in the system are worked on to their end.
+    pub duration: Nanoseconds,
+    /// Requests that arrive before are simulated, but not reported.
+    pub warm_up: Nanoseconds,
+    /// Gateways; clients reach each equally often.
+    pub gateways: u16,
+    /// Groups of instances.
+    pub apps: Vec<App>,
+    /// Commands.
+    pub cmds: Vec<Cmd>,
+    /// Groups of users.
+    pub tenants: Vec<Tenants>,
+    /// What arrives.
+    pub sources: Vec<Source>,
+    /// Rules of the gateways.
+    pub admission: Admission,
+    /// Rules of queues.
+    pub queue: Queue,
+    /// How targets are chosen.
+    pub balance: Balance,
+}
+
+/// Instances that work on the same commands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Machines that run it.
+    pub machines: u32,
+    /// Instances on each of them, each working on one request at a time.
+    pub instances: u32,
+}
+
+/// A command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cmd {
+    /// Its name.
+    pub name: String,
+    /// The app that works on it, as a place in [`Model::apps`].
+    pub app: usize,
+    /// How long a request takes.
+    pub service: Law,
+    /// How long clients wait for the answer.
+    pub deadline: Option<Nanoseconds>,
+}
+
+/// A group of users of the same kind.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenants {
+    /// Its name.
+    pub name: String,
+    /// What they pay for.
+    pub class: Class,
+    /// How many they are.
+    pub users: u32,
+    /// Zipf's exponent: user k sends in proportion to 1/kˢ; 0 is even.
+    pub skew: f64,
+}
+
+/// Requests of one group for one command.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Source {
+    /// The group, as a place in [`Model::tenants`].
+    pub tenants: usize,
+    /// The command, as a place in [`Model::cmds`].
+    pub cmd: usize,
+    /// When they come.
+    pub arrivals: Arrivals,
+}
+
+/// When requests come.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Arrivals {
+    /// At equal distances; the first after one of them.
+    Constant {
+        /// The distance, in nanoseconds; fractions add up.
+        gap: f64,
+    },
+    /// Independently of each other.
+    Poisson {
+        /// The mean distance, in nanoseconds.
+        gap: f64,
+    },
+    /// A backlog that comes all at once or spread evenly.
+    Burst {
+        /// When it begins.
+        at: Nanoseconds,
+        /// How many requests.
+        requests: u64,
+        /// For how long they come; 0: all at the same instant.
+        over: Nanoseconds,
+    },
+}
+
+impl Model {
+    /// The mean time between arrivals of all sources over the whole run, in nanoseconds.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate; a cast from a double saturates"
+    )]
+    pub fn mean_gap(&self) -> u64 {
+        let duration = self.duration.0 as f64;
+        let requests = |source: &Source| match source.arrivals {
+            Arrivals::Constant { gap } | Arrivals::Poisson { gap } => duration / gap,
+            Arrivals::Burst { requests, .. } => requests as f64,
+        };
+        (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
+    }
+
+    /// All users of all groups.
+    #[must_use]
+    pub fn users(&self) -> usize {
+        self.tenants.iter().map(|group| group.users as usize).sum()
+    }
+}
+
+impl App {
+    /// Targets of the balancer, and instances of each, by what has a queue.
+    #[must_use]
+    pub const fn targets(&self, queue: &Queue) -> (u32, u32) {
+        match queue.scope {
+            policy::queue::QueueScope::Node => (self.machines, self.instances),
+            policy::queue::QueueScope::Instance => {
+                (self.machines.saturating_mul(self.instances), 1)
+            }
+        }
+    }
+
+    /// All instances.
+    #[must_use]
+    pub const fn all_instances(&self) -> u64 {
+        self.machines as u64 * self.instances as u64
+    }
+}

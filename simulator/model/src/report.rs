@@ -1,0 +1,167 @@
+//! What a run is summed up to: a cell for each command and class, and how busy each app was. All of
+//! it is integers, so reports don't depend on the order in which outcomes come.
+
+use policy::{Class, Nanoseconds, Refusal, Time};
+use simulator_kernel::Summary;
+
+use crate::model::Model;
+use crate::{Arrival, Outcome, Record};
+
+/// The report of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// One cell for each pair of command and class that any source sends.
+    pub cells: Vec<Cell>,
+    /// Time that instances of each app worked within the reported window, in nanoseconds.
+    pub busy: Vec<u128>,
+    /// Arrivals before are not reported.
+    from: Time,
+    until: Time,
+    sources: Vec<SourceInfo>,
+}
+
+/// Requests of a command and a class.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// The command, as a place in the model.
+    pub cmd: usize,
+    /// The class.
+    pub class: Class,
+    /// How many were refused, by cause, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// How many were served after their deadline.
+    pub late: u64,
+    /// From the arrival to the beginning of work, of those that were served.
+    pub wait: Summary,
+    /// From the arrival to the end of work.
+    pub response: Summary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct SourceInfo {
+    cell: usize,
+    app: usize,
+    deadline: Nanoseconds,
+}
+
+impl Cell {
+    fn new(cmd: usize, class: Class) -> Self {
+        Cell {
+            cmd,
+            class,
+            refused: [0; Refusal::ALL.len()],
+            late: 0,
+            wait: Summary::default(),
+            response: Summary::default(),
+        }
+    }
+
+    /// How many arrived.
+    #[must_use]
+    pub fn arrivals(&self) -> u64 {
+        self.served() + self.refusals()
+    }
+
+    /// How many were served.
+    #[must_use]
+    pub fn served(&self) -> u64 {
+        self.response.count()
+    }
+
+    /// How many were refused, for any cause.
+    #[must_use]
+    pub fn refusals(&self) -> u64 {
+        self.refused.iter().sum()
+    }
+
+    /// Adds another cell.
+    pub fn merge(&mut self, other: &Cell) {
+        for (count, more) in self.refused.iter_mut().zip(&other.refused) {
+            *count += more;
+        }
+        self.late += other.late;
+        self.wait.merge(&other.wait);
+        self.response.merge(&other.response);
+    }
+}
+
+impl Report {
+    /// An empty report of a model.
+    #[must_use]
+    pub fn new(model: &Model) -> Self {
+        let mut cells: Vec<Cell> = Vec::new();
+        let mut sources = Vec::new();
+        for source in &model.sources {
+            let group = model.tenants.get(source.tenants);
+            let class = group.map_or(Class::Free, |group| group.class);
+            let known = cells.iter().position(|cell| (cell.cmd, cell.class) == (source.cmd, class));
+            let cell = known.unwrap_or(cells.len());
+            if known.is_none() {
+                cells.push(Cell::new(source.cmd, class));
+            }
+            let cmd = model.cmds.get(source.cmd);
+            let deadline = cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX));
+            sources.push(SourceInfo { cell, app: cmd.map_or(0, |cmd| cmd.app), deadline });
+        }
+        Report {
+            cells,
+            busy: vec![0; model.apps.len()],
+            from: Time(model.warm_up.0),
+            until: Time(model.duration.0),
+            sources,
+        }
+    }
+
+    /// The length of the reported window.
+    #[must_use]
+    pub const fn window(&self) -> Nanoseconds {
+        self.until.since(self.from)
+    }
+
+    /// Adds the report of another run of the same model.
+    pub fn merge(&mut self, other: &Report) {
+        for (cell, more) in self.cells.iter_mut().zip(&other.cells) {
+            cell.merge(more);
+        }
+        for (busy, more) in self.busy.iter_mut().zip(&other.busy) {
+            *busy += more;
+        }
+    }
+
+    /// All cells in one: of a class, or of everything.
+    #[must_use]
+    pub fn total(&self, class: Option<Class>) -> Cell {
+        let mut total = Cell::new(usize::MAX, class.unwrap_or(Class::Free));
+        let chosen = self.cells.iter().filter(|cell| class.is_none_or(|class| cell.class == class));
+        chosen.for_each(|cell| total.merge(cell));
+        total
+    }
+}
+
+impl Record for Report {
+    #[inline(always)]
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let Some(info) = self.sources.get(usize::from(arrival.source)) else { return };
+        if let (Ok(served), Some(busy)) = (&outcome, self.busy.get_mut(info.app)) {
+            let (start, end) = (served.start.max(self.from), served.end.min(self.until));
+            *busy += u128::from(end.since(start).0);
+        }
+        if arrival.at < self.from {
+            return;
+        }
+        let Some(cell) = self.cells.get_mut(info.cell) else { return };
+        match outcome {
+            Ok(served) => {
+                let response = served.end.since(arrival.at);
+                cell.wait.record(served.start.since(arrival.at));
+                cell.response.record(response);
+                cell.late += u64::from(response > info.deadline);
+            }
+            Err(cause) => {
+                if let Some(count) = cell.refused.get_mut(cause.index()) {
+                    *count += 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The fast engine against the oracle, request by request, on random small scenarios.
+
+#![allow(clippy::unwrap_used)]
+
+use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
+use policy::balance::{Balance, Choices};
+use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
+use policy::{Class, Nanoseconds, Scope};
+use proptest::prelude::*;
+use simulator_kernel::Law;
+use simulator_kernel::law::Quantiles;
+use simulator_model::{
+    App, Arrivals, Cmd, Model, Outcome, Record, Report, Source, Tenants, engine, oracle,
+};
+
+/// Times on a coarse grid make ties, where engines differ first.
+const GRID: u64 = 10;
+
+fn law() -> impl Strategy<Value = Law> {
+    let grid = |steps: u64| Law::Constant(Nanoseconds(steps * GRID));
+    prop_oneof![
+        3 => (0u64..12).prop_map(grid),
+        2 => (1.0f64..200.0).prop_map(|mean| Law::Exponential { mean }),
+        1 => (1.0f64..90.0, 0.1f64..2.0)
+            .prop_map(|(median, sigma)| Law::Lognormal { median, sigma }),
+        1 => (0.1f64..0.9, 1.0f64..40.0, 40.0f64..400.0)
+            .prop_map(|(share, first, second)| Law::Hyperexponential { share, first, second }),
+        1 => (1.0f64..40.0, 1.0f64..100.0).prop_map(|(low, more)| {
+            let points = vec![(0.0, 0.0), (0.7, low), (1.0, low + more)];
+            Law::Empirical(Quantiles::new(points).unwrap())
+        }),
+    ]
+}
+
+fn arrivals() -> impl Strategy<Value = Arrivals> {
+    prop_oneof![
+        2 => (1u64..8).prop_map(|steps| Arrivals::Constant { gap: (steps * GRID) as f64 }),
+        3 => (5.0f64..150.0).prop_map(|gap| Arrivals::Poisson { gap }),
+        1 => (0u64..200, 0u64..40, 0u64..100).prop_map(|(at, requests, over)| Arrivals::Burst {
+            at: Nanoseconds(at * GRID),
+            requests,
+            over: Nanoseconds(over * GRID),
+        }),
+    ]
+}
+
+fn scope() -> impl Strategy<Value = Scope> {
+    prop_oneof![Just(Scope::Gateway), Just(Scope::Cluster)]
+}
+
+fn limits() -> impl Strategy<Value = Option<Limits>> {
+    let rate = proptest::option::of(
+        (1u64..200, 0u32..6).prop_map(|(interval, burst)| Rate::new(Nanoseconds(interval), burst)),
+    );
+    let limits = (rate, proptest::option::of(0u32..8), scope())
+        .prop_map(|(rate, concurrency, scope)| Limits { rate, concurrency, scope });
+    proptest::option::of(limits)
+}
+
+fn admission() -> impl Strategy<Value = Admission> {
+    let accept = (1u32..30, scope()).prop_map(|(permits, scope)| Permits { permits, scope });
+    let deadlines = prop_oneof![Just(Deadlines::Ignore), Just(Deadlines::Refuse)];
+    (proptest::option::of(accept), limits(), limits(), deadlines)
+        .prop_map(|(accept, user, cmd, deadlines)| Admission { accept, user, cmd, deadlines })
+}
+
+fn queue() -> impl Strategy<Value = Queue> {
+    let bound = || prop_oneof![3 => 0u32..12, 1 => Just(Queue::UNLIMITED)];
+    let scope = prop_oneof![Just(QueueScope::Node), Just(QueueScope::Instance)];
+    let counts = prop_oneof![Just(Counts::Waiting), Just(Counts::InSystem)];
+    let classes = prop_oneof![Just(Classes::Together), Just(Classes::Apart)];
+    (bound(), bound(), scope, counts, classes).prop_map(|(free, paid, scope, counts, classes)| {
+        Queue { free, paid, scope, counts, classes, order: Order::Fifo }
+    })
+}
+
+fn balance() -> impl Strategy<Value = Balance> {
+    prop_oneof![
+        Just(Balance::Random),
+        Just(Balance::RoundRobin),
+        Just(Balance::LeastLoaded),
+        Just(Balance::JoinShortestQueue),
+        (1u8..=Choices::MOST)
+            .prop_map(|choices| { Balance::PowerOfChoices(Choices::new(choices).unwrap()) }),
+    ]
+}
+
+fn model() -> impl Strategy<Value = Model> {
+    // Some lengths of rows have code of their own; an index of targets has words of 64.
+    let machines = prop_oneof![9 => 0u32..5, 1 => 60u32..70];
+    let wide = prop_oneof![Just(8u32), Just(16), Just(24), Just(32)];
+    let instances = prop_oneof![4 => 1u32..5, 1 => wide];
+    let app = (machines, instances).prop_map(|(machines, instances)| App {
+        name: "app".into(),
+        machines,
+        instances,
+    });
+    let cmd =
+        (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
+            Cmd { name: "cmd".into(), app, service, deadline: deadline.map(Nanoseconds) }
+        });
+    let class = prop_oneof![Just(Class::Free), Just(Class::Paid)];
+    let group = (class, 1u32..4, prop_oneof![Just(0.0), Just(1.1)])
+        .prop_map(|(class, users, skew)| Tenants { name: "tenants".into(), class, users, skew });
+    let source = (0usize..2, 0usize..3, arrivals()).prop_map(|(tenants, cmd, arrivals)| Source {
+        tenants,
+        cmd,
+        arrivals,
+    });
+    let place = (any::<u64>(), 100u64..3000, 1u16..4);
+    let parts = (
+        proptest::collection::vec(app, 2),
+        proptest::collection::vec(cmd, 3),
+        proptest::collection::vec(group, 2),
+        proptest::collection::vec(source, 0..4),
+    );
+    (place, parts, admission(), queue(), balance()).prop_map(
+        |(
+            (seed, duration, gateways),
+            (apps, cmds, tenants, sources),
+            admission,
+            queue,
+            balance,
+        )| {
+            let (duration, warm_up) = (Nanoseconds(duration), Nanoseconds(duration / 4));
+            Model {
+                seed,
+                duration,
+                warm_up,
+                gateways,
+                apps,
+                cmds,
+                tenants,
+                sources,
+                admission,
+                queue,
+                balance,
+            }
+        },
+    )
+}
+
+/// Outcomes, a report, and the sums of responses and services.
+struct Everything {
+    outcomes: Vec<Option<Outcome>>,
+    report: Report,
+    responses: u128,
+    services: u128,
+}
+
+impl Everything {
+    fn new(model: &Model) -> Self {
+        Everything { outcomes: Vec::new(), report: Report::new(model), responses: 0, services: 0 }
+    }
+}
+
+impl Record for Everything {
+    fn record(&mut self, arrival: &simulator_model::Arrival, outcome: Outcome) {
+        self.outcomes.record(arrival, outcome);
+        self.report.record(arrival, outcome);
+        if let Ok(served) = outcome {
+            self.responses += u128::from(served.end.since(arrival.at).0);
+            self.services += u128::from(arrival.service.0);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_request_by_request(model in model()) {
+        let mut slow = Everything::new(&model);
+        let checked = oracle::run(&model, &mut slow);
+        let mut fast = Everything::new(&model);
+        engine::run(&model, &mut fast);
+        prop_assert!(slow.outcomes.iter().all(Option::is_some));
+        prop_assert_eq!(&fast.outcomes, &slow.outcomes);
+        prop_assert_eq!(&fast.report, &slow.report);
+        // Little's law and work conservation, exactly: the run begins and ends empty.
+        prop_assert_eq!(checked.presence, slow.responses);
+        prop_assert_eq!(checked.work, slow.services);
+        prop_assert_eq!(checked.idle_beside_work, 0);
+    }
+}

@@ -1,0 +1,291 @@
+//! The engine against queueing theory, at seeds 1 to 20. The table is printed:
+//! `cargo test -p simulator-model --test closed_forms -- --nocapture`.
+//!
+//! For each row: the estimate of each seed, its standard error from batches of the run, and
+//! z = (estimate − exact)/error. Each |z| must be below 4, the mean over the seeds within 1 %, and
+//! the z-scores together must pass a χ² test against being normal.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use policy::balance::{Balance, Choices};
+use policy::{Admission, Class, Nanoseconds, Queue};
+use simulator_kernel::{Law, Moments};
+use simulator_model::{
+    App, Arrival, Arrivals, Cmd, Model, Outcome, Record, Report, Source, Tenants, closed_form,
+    engine, oracle,
+};
+
+#[path = "chain/mod.rs"]
+mod chain;
+
+/// The mean service time: times in the table are in units of it.
+const UNIT: f64 = 1e9;
+const SEEDS: u64 = 20;
+const BATCHES: usize = 20;
+
+/// One station: `offered` is the load in instances.
+fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32) -> Model {
+    let gap = UNIT / offered;
+    let all = gap * f64::from(requests);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+    let duration = Nanoseconds(all as u64);
+    Model {
+        seed: 0,
+        duration,
+        warm_up: Nanoseconds(duration.0 / 20),
+        gateways: 1,
+        apps: vec![App { name: "app".into(), machines: 1, instances }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
+        tenants: vec![Tenants { name: "all".into(), class: Class::Free, users: 1, skew: 0.0 }],
+        sources: vec![Source { tenants: 0, cmd: 0, arrivals: Arrivals::Poisson { gap } }],
+        admission: Admission::default(),
+        queue: Queue { free: bound, ..Queue::OPEN },
+        balance: Balance::Random,
+    }
+}
+
+/// Sums over batches of requests in the order of arrival, after the warm-up.
+struct Batches {
+    from: policy::Time,
+    size: usize,
+    seen: usize,
+    batches: Vec<Batch>,
+}
+
+#[derive(Clone, Default)]
+struct Batch {
+    refused: f64,
+    served: f64,
+    wait: f64,
+    response: f64,
+}
+
+impl Record for Batches {
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        if arrival.at < self.from {
+            return;
+        }
+        if self.seen.is_multiple_of(self.size) {
+            self.batches.push(Batch::default());
+        }
+        self.seen += 1;
+        let batch = self.batches.last_mut().unwrap();
+        match outcome {
+            Ok(served) => {
+                batch.served += 1.0;
+                batch.wait += served.start.since(arrival.at).0 as f64 / UNIT;
+                batch.response += served.end.since(arrival.at).0 as f64 / UNIT;
+            }
+            Err(_) => batch.refused += 1.0,
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Figure {
+    Wait,
+    Response,
+    Loss,
+}
+
+impl Figure {
+    fn of(self, batch: &Batch) -> f64 {
+        match self {
+            Figure::Wait => batch.wait / batch.served,
+            Figure::Response => batch.response / batch.served,
+            Figure::Loss => batch.refused / (batch.served + batch.refused),
+        }
+    }
+}
+
+struct Row {
+    name: &'static str,
+    model: Model,
+    requests: usize,
+    figures: Vec<(Figure, &'static str, f64)>,
+}
+
+fn row(
+    name: &'static str,
+    (instances, offered, bound): (u32, f64, u32),
+    service: Law,
+    requests: u32,
+    figures: &[(Figure, &'static str, f64)],
+) -> Row {
+    let model = station(instances, offered, service, bound, requests);
+    Row { name, model, requests: requests as usize, figures: figures.to_vec() }
+}
+
+/// One request at a time on each of a few machines, with the exact mean response by the chain.
+fn choices(machines: u32, balance: Balance) -> Row {
+    const LOAD: f64 = 0.8;
+    let name = match (machines, balance) {
+        (2, Balance::JoinShortestQueue) => "shortest of 2",
+        (2, _) => "2 choices of 2",
+        _ => "2 choices of 3",
+    };
+    let law = Law::Exponential { mean: UNIT };
+    let exact = chain::two_choices(machines as usize, LOAD);
+    let figures = [(Figure::Response, "response", exact)];
+    let mut row = row(name, (1, LOAD, Queue::UNLIMITED), law, 500_000, &figures);
+    let gap = UNIT / (LOAD * f64::from(machines));
+    row.model.sources[0].arrivals = Arrivals::Poisson { gap };
+    row.model.duration.0 /= u64::from(machines);
+    row.model.warm_up.0 /= u64::from(machines);
+    row.model.apps[0].machines = machines;
+    row.model.balance = balance;
+    row
+}
+
+fn rows() -> Vec<Row> {
+    use Figure::{Loss, Response, Wait};
+    const OPEN: u32 = Queue::UNLIMITED;
+    let memoryless = || Law::Exponential { mean: UNIT };
+    let constant = || Law::Constant(Nanoseconds::from_seconds(1));
+    // Mean 1 and squared coefficient of variation 4, both phases with the same share of the work.
+    let share = 0.5 * (1.0 + (3.0f64 / 5.0).sqrt());
+    let varied = || Law::Hyperexponential {
+        share,
+        first: UNIT / (2.0 * share),
+        second: UNIT / (2.0 * (1.0 - share)),
+    };
+    let bounded = |instances, room, offered| {
+        let exact = closed_form::mmck(instances, room, offered);
+        [(Loss, "loss", exact.loss), (Response, "response", exact.response)]
+    };
+    let wait = |exact| [(Wait, "wait", exact)];
+    vec![
+        row("M/M/1 ρ=.8", (1, 0.8, OPEN), memoryless(), 600_000, &wait(4.0)),
+        row("M/M/2 ρ=.8", (2, 1.6, OPEN), memoryless(), 400_000, &wait(1.777_778)),
+        row("M/M/4 ρ=.9", (4, 3.6, OPEN), memoryless(), 800_000, &wait(1.969_383)),
+        row("M/M/16 ρ=.9", (16, 14.4, OPEN), memoryless(), 1_200_000, &wait(0.369_590)),
+        row("M/M/1/10 ρ=.9", (1, 0.9, 9), memoryless(), 300_000, &bounded(1, 10, 0.9)),
+        row("M/M/1/3 ρ=.9", (1, 0.9, 2), memoryless(), 200_000, &bounded(1, 3, 0.9)),
+        row("M/M/16/26 ρ=.95", (16, 15.2, 10), memoryless(), 600_000, &bounded(16, 26, 15.2)),
+        row("M/M/16/16 ρ=.9", (16, 14.4, 0), memoryless(), 200_000, &[(Loss, "loss", 0.126_412)]),
+        row("M/G/10/10 cv²=4", (10, 10.0, 0), varied(), 200_000, &[(Loss, "loss", 0.214_582)]),
+        row("M/D/1 ρ=.8", (1, 0.8, OPEN), constant(), 400_000, &wait(2.0)),
+        row("M/D/1 ρ=.9", (1, 0.9, OPEN), constant(), 600_000, &wait(4.5)),
+        choices(2, Balance::JoinShortestQueue),
+        choices(2, Balance::PowerOfChoices(Choices::TWO)),
+        choices(3, Balance::PowerOfChoices(Choices::TWO)),
+        row("M/G/1 cv²=4 ρ=.5", (1, 0.5, OPEN), varied(), 600_000, &wait(2.5)),
+    ]
+}
+
+/// Estimate and standard error of each figure in one run.
+fn estimate(row: &Row, seed: u64) -> Vec<(f64, f64)> {
+    let model = Model { seed, ..row.model.clone() };
+    let from = policy::Time(model.warm_up.0);
+    let size = row.requests / BATCHES;
+    let mut batches = Batches { from, size, seen: 0, batches: Vec::new() };
+    engine::run(&model, &mut batches);
+    batches.batches.truncate(BATCHES - 1);
+    let of = |figure: Figure| {
+        let moments: Moments = batches.batches.iter().map(|batch| figure.of(batch)).collect();
+        (moments.mean(), moments.standard_error().unwrap())
+    };
+    row.figures.iter().map(|(figure, ..)| of(*figure)).collect()
+}
+
+/// Above this, a χ² of 20 squared z-scores is a chance of one in 10⁶; batch means have slightly
+/// heavier tails than normal ones (Student's t with 18 degrees of freedom).
+const CHI_LIMIT: f64 = 70.0;
+
+#[test]
+fn closed_forms_hold() {
+    println!("model              figure      exact     mean of 20   error   max |z|   χ²(20)");
+    let mut failures = Vec::new();
+    for row in rows() {
+        let runs: Vec<Vec<(f64, f64)>> = (1..=SEEDS).map(|seed| estimate(&row, seed)).collect();
+        for (place, (_, name, exact)) in row.figures.iter().enumerate() {
+            let scores: Vec<f64> =
+                runs.iter().map(|run| (run[place].0 - exact) / run[place].1).collect();
+            let worst = scores.iter().fold(0.0f64, |worst, z| worst.max(z.abs()));
+            let chi: f64 = scores.iter().map(|z| z * z).sum();
+            let mean = runs.iter().map(|run| run[place].0).collect::<Moments>().mean();
+            let error = mean / exact - 1.0;
+            println!(
+                "{:<18} {name:<9} {exact:>9.6} {mean:>11.6} {:>7.2} %  {worst:>6.2} {chi:>8.1}",
+                row.name,
+                error * 100.0,
+            );
+            if worst >= 4.0 || error.abs() >= 0.01 || chi >= CHI_LIMIT {
+                failures.push((row.name, *name));
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+/// A backlog of `n` requests of the same length on c instances drains in rows of c, exactly; and
+/// the oracle says the same.
+#[test]
+fn a_burst_drains_exactly() {
+    #[derive(Default)]
+    struct Ends(Vec<(u64, u64)>);
+    impl Record for Ends {
+        fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+            let served = outcome.unwrap();
+            self.0.push((arrival.number, served.end.0));
+        }
+    }
+    for (instances, requests) in [(1, 7), (4, 12), (16, 1000), (32, 33)] {
+        let service = Law::Constant(Nanoseconds(1000));
+        let mut model = station(instances, 1.0, service, Queue::UNLIMITED, 100);
+        let at = Nanoseconds(5000);
+        let arrivals = Arrivals::Burst { at, requests, over: Nanoseconds::ZERO };
+        model.sources[0].arrivals = arrivals;
+        let mut fast = Ends::default();
+        engine::run(&model, &mut fast);
+        let exact = |number: u64| 5000 + 1000 * (number / u64::from(instances) + 1);
+        let wanted: Vec<(u64, u64)> = (0..requests).map(|number| (number, exact(number))).collect();
+        assert_eq!(fast.0, wanted);
+        let mut slow = Ends::default();
+        oracle::run(&model, &mut slow);
+        slow.0.sort_unstable();
+        assert_eq!(slow.0, wanted);
+    }
+}
+
+/// A steady overload builds a backlog of (r − cμ)·length, which drains at cμ − r afterwards.
+#[test]
+fn an_overload_builds_the_backlog_that_arithmetic_says() {
+    #[derive(Default)]
+    struct Longest(u64, u64);
+    impl Record for Longest {
+        fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+            let served = outcome.unwrap();
+            self.0 = self.0.max(served.start.since(arrival.at).0);
+            self.1 = self.1.max(served.end.0);
+        }
+    }
+    // 4 instances, 10 ns each: 0.4 a nanosecond; 1,000 requests come within 1,000 ns.
+    let mut model = station(4, 1.0, Law::Constant(Nanoseconds(10)), Queue::UNLIMITED, 100);
+    let over = Nanoseconds(1000);
+    model.sources[0].arrivals = Arrivals::Burst { at: Nanoseconds(0), requests: 1000, over };
+    let mut longest = Longest::default();
+    engine::run(&model, &mut longest);
+    // The instances begin at 0, 1, 2 and 3 and take 250 requests each; the last one comes at 999.
+    assert_eq!(longest.1, 3 + 250 * 10);
+    assert_eq!(longest.0, 3 + 249 * 10 - 999);
+}
+
+/// The mean field of two choices (Mitzenmacher 2001) is exact for infinitely many machines only: a
+/// sanity check within 2 %.
+#[test]
+fn many_machines_with_two_choices_are_near_the_mean_field() {
+    for (load, exact) in [(0.5, 1.2657), (0.8, 1.9474), (0.9, 2.6141)] {
+        let law = Law::Exponential { mean: UNIT };
+        let mut model = station(1, load, law, Queue::UNLIMITED, 1000);
+        model.apps[0].machines = 1000;
+        model.sources[0].arrivals = Arrivals::Poisson { gap: UNIT / (load * 1000.0) };
+        model.warm_up = Nanoseconds::from_seconds(100);
+        model.duration = Nanoseconds::from_seconds(1000);
+        model.balance = Balance::PowerOfChoices(Choices::TWO);
+        let mut report = Report::new(&model);
+        engine::run(&model, &mut report);
+        let seen = report.cells[0].response.mean().unwrap() / UNIT;
+        println!("1000 machines, ρ={load}: response {seen:.4}, mean field {exact}");
+        assert!((seen / exact - 1.0).abs() < 0.02);
+    }
+}

@@ -1,0 +1,94 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use simulator::scenario::Override;
+use simulator_traces::Format;
+
+/// Simulates the platform: the same decisions as in production, on a model of its machines.
+#[derive(Debug, Parser)]
+#[command(name = "simulator", version, max_term_width = 100)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a scenario and print what became of its requests.
+    Run(Run),
+    /// Tell what a request trace is like, and write a scenario that is like it.
+    Fit(Fit),
+    /// Measure how fast the engine is on this machine.
+    Bench(Bench),
+    /// Print the table of exit codes.
+    ExitCodes,
+}
+
+/// `simulator run`.
+#[derive(Debug, clap::Args)]
+pub struct Run {
+    /// The scenario file.
+    pub scenario: PathBuf,
+    /// Seed of all random streams, instead of the one in the file.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Another value for a key of the scenario, such as policy.queue.free=5 or duration=1h; may be
+    /// given several times.
+    #[arg(long = "set", value_name = "KEY.KEY=VALUE", value_parser = Override::parse)]
+    pub overrides: Vec<Override>,
+    /// Independent runs with the seeds N, N+1, …; shown with 95 % confidence intervals.
+    #[arg(long, value_name = "COUNT", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub replications: u32,
+    /// Threads for replications; all processors if absent. Results don't depend on it.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Folder for results.json and cells.csv; made if it isn't there.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: Option<PathBuf>,
+}
+
+/// `simulator fit`.
+#[derive(Debug, clap::Args)]
+pub struct Fit {
+    /// The trace: our CSV or packed, Azure Functions, Azure LLM, Alibaba GenAI, SWF, an access log,
+    /// SWIM.
+    pub trace: PathBuf,
+    /// Its format, if its beginning doesn't tell.
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    pub format: Option<Format>,
+    /// Sort rows that are out of order, instead of refusing them.
+    #[arg(long)]
+    pub sort: bool,
+    /// Write a scenario with the rates, service times and tenants of the trace.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let known = Format::ALL.into_iter().find(|format| format.name() == name);
+    known.ok_or_else(|| {
+        let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
+        format!("expected one of {}", names.join(", "))
+    })
+}
+
+/// `simulator bench`.
+#[derive(Debug, clap::Args)]
+pub struct Bench {
+    /// Only loads whose name contains this.
+    pub filter: Option<String>,
+    /// Requests of each run.
+    #[arg(long, value_name = "COUNT", default_value_t = 2_000_000,
+          value_parser = clap::value_parser!(u64).range(1_000..=10_000_000_000))]
+    pub requests: u64,
+    /// Runs of each load, of which the fastest counts.
+    #[arg(long, value_name = "COUNT", default_value_t = 7,
+          value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub runs: u32,
+}

@@ -1,0 +1,52 @@
+//! Exit codes: one table, printed by `simulator exit-codes`.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// It has been done.
+    Done,
+    /// Wrong arguments.
+    Usage,
+    /// Something the user wrote can't be used; nothing was run.
+    InvalidInput,
+    /// This machine lacks something, or a file can't be written.
+    Environment,
+}
+
+const ALL: &[(Exit, u8, &str)] = &[
+    (Exit::Done, 0, "done"),
+    (Exit::Usage, 2, "wrong arguments"),
+    (Exit::InvalidInput, 3, "scenario or policy are invalid; nothing was run"),
+    (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
+];
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        let code = ALL.iter().find(|(known, ..)| *known == exit).map_or(1, |(_, code, _)| *code);
+        ExitCode::from(code)
+    }
+}
+
+/// The table for people.
+pub fn table() -> String {
+    let mut text = String::from("code  meaning\n   1  a defect of simulator itself\n");
+    for (_, code, meaning) in ALL {
+        text.push_str(&format!("{code:>4}  {meaning}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ALL;
+
+    #[test]
+    fn codes_are_distinct() {
+        let mut codes: Vec<u8> = ALL.iter().map(|(_, code, _)| *code).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), ALL.len());
+    }
+}

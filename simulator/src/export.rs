@@ -1,0 +1,139 @@
+//! Results for programs: `results.json` and `cells.csv`.
+
+use std::fs;
+use std::path::Path;
+
+use policy::Refusal;
+use serde_json::{Map, Value, json};
+use simulator_kernel::Summary;
+use simulator_model::Cell;
+
+use crate::results::Results;
+use crate::table::QUANTILES;
+
+/// Version of the format of `results.json`.
+const RESULTS_VERSION: u32 = 1;
+
+/// Writes both files into a folder.
+pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
+    let failed =
+        |path: &Path, error: std::io::Error| format!("failed to write {}: {error}", path.display());
+    fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
+    let files = [("results.json", json_text(results)), ("cells.csv", csv_text(results))];
+    for (name, text) in files {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| failed(&path, error))?;
+    }
+    Ok(())
+}
+
+fn json_text(results: &Results) -> String {
+    let model = &results.scenario.model;
+    let runs: Vec<Value> = results
+        .reports
+        .iter()
+        .zip(0u64..)
+        .map(|(report, number)| {
+            let cells = report.cells.iter().map(|cell| cell_json(results, cell));
+            json!({
+                "seed": model.seed.wrapping_add(number),
+                "cells": cells.collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let apps: Vec<Value> = model
+        .apps
+        .iter()
+        .enumerate()
+        .map(|(place, app)| {
+            json!({
+                "name": app.name,
+                "machines": app.machines,
+                "instances": app.all_instances(),
+                "utilisation": results.utilisation(place),
+            })
+        })
+        .collect();
+    let all: Vec<Value> =
+        results.merged.cells.iter().map(|cell| cell_json(results, cell)).collect();
+    let value = json!({
+        "version": RESULTS_VERSION,
+        "program": concat!("simulator ", env!("CARGO_PKG_VERSION")),
+        "command": results.command,
+        "scenario": results.name,
+        "policy": results.scenario.policy,
+        "policy_digest": results.scenario.policy.digest(),
+        "window_ns": results.merged.window(),
+        "apps": apps,
+        "cells": all,
+        "runs": runs,
+    });
+    format!("{value:#}\n")
+}
+
+fn cell_json(results: &Results, cell: &Cell) -> Value {
+    let refused: Map<String, Value> = Refusal::ALL
+        .into_iter()
+        .zip(cell.refused)
+        .map(|(cause, count)| (cause.name().to_owned(), count.into()))
+        .collect();
+    json!({
+        "cmd": results.cmd_name(cell),
+        "class": cell.class.name(),
+        "arrivals": cell.arrivals(),
+        "served": cell.served(),
+        "late": cell.late,
+        "refused": refused,
+        "wait": summary_json(&cell.wait),
+        "response": summary_json(&cell.response),
+    })
+}
+
+fn summary_json(summary: &Summary) -> Value {
+    let mut value = Map::new();
+    value.insert("mean_ns".to_owned(), summary.mean().into());
+    for (name, part) in QUANTILES {
+        let time = summary.quantile(part).map(|time| time.0);
+        value.insert(format!("{name}_ns"), time.into());
+    }
+    let longest = (summary.count() > 0).then(|| summary.longest().0);
+    value.insert("max_ns".to_owned(), longest.into());
+    Value::Object(value)
+}
+
+/// One row for each cell; times in nanoseconds.
+fn csv_text(results: &Results) -> String {
+    let mut columns: Vec<String> =
+        ["cmd", "class", "arrivals", "served", "late"].map(str::to_owned).to_vec();
+    columns.extend(Refusal::ALL.map(|cause| format!("refused_{}", cause.name())));
+    for kind in ["wait", "response"] {
+        columns.push(format!("{kind}_mean_ns"));
+        columns.extend(QUANTILES.map(|(name, _)| format!("{kind}_{name}_ns")));
+        columns.push(format!("{kind}_max_ns"));
+    }
+    let mut text = columns.join(",");
+    text.push('\n');
+    for cell in &results.merged.cells {
+        let mut row = vec![quoted(results.cmd_name(cell)), cell.class.name().to_owned()];
+        row.extend([cell.arrivals(), cell.served(), cell.late].map(|count| count.to_string()));
+        row.extend(cell.refused.map(|count| count.to_string()));
+        for summary in [&cell.wait, &cell.response] {
+            row.push(summary.mean().map_or(String::new(), |mean| format!("{mean:.1}")));
+            let quantiles = QUANTILES.map(|(_, part)| summary.quantile(part));
+            row.extend(quantiles.map(|time| time.map_or(String::new(), |time| time.0.to_string())));
+            row.push(summary.longest().0.to_string());
+        }
+        text.push_str(&row.join(","));
+        text.push('\n');
+    }
+    text
+}
+
+/// A field of CSV (RFC 4180).
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}

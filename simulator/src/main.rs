@@ -1,0 +1,42 @@
+//! `[ui]` Arguments, scenario files, tables and result files of `simulator`.
+
+// First: the others use its macros.
+#[macro_use]
+mod paint;
+
+mod arguments;
+mod bench;
+mod exit;
+mod export;
+mod fit;
+mod results;
+mod run;
+mod table;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+use exit::Exit;
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version are answers, everything else is a usage error.
+            let asked = !error.use_stderr();
+            let _ = error.print();
+            return if asked { Exit::Done.into() } else { Exit::Usage.into() };
+        }
+    };
+    let exit = match arguments.command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Fit(arguments) => fit::fit(&arguments),
+        Command::Bench(arguments) => bench::bench(&arguments),
+        Command::ExitCodes => {
+            say!("{}", exit::table().trim_end());
+            Exit::Done
+        }
+    };
+    exit.into()
+}

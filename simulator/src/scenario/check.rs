@@ -1,0 +1,300 @@
+//! From the shape of a file to a model: names are resolved, limits are checked, and loads that
+//! can't work are warned of with the computed value.
+
+use diagnostics::{Diagnostic, Span, closest};
+use policy::Nanoseconds;
+use policy::config::Policy;
+use policy::config::units::Length;
+use simulator_kernel::law::Quantiles;
+use simulator_kernel::{Law, normal};
+use simulator_model::workload::MAX_SOURCES;
+use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
+use yaml::Spanned;
+
+use super::file::{self, File, Named, Service};
+
+/// Version of the format of scenarios.
+const VERSION: u32 = 1;
+/// Ten times the largest platform that is planned for.
+const MAX_MACHINES: u32 = 100_000;
+/// Processors of one machine.
+const MAX_INSTANCES: u32 = 4_096;
+/// Targets and users have a row in memory each.
+const MAX_INSTANCES_OF_APP: u64 = 10_000_000;
+const MAX_USERS: u32 = 10_000_000;
+const MAX_GATEWAYS: u16 = 1_024;
+/// Books of a limit have a row for each user at each gateway.
+const MAX_USERS_AT_GATEWAYS: u64 = 100_000_000;
+/// Drawn times are at most this long, too: `logarithm::LONGEST`.
+const MAX_DURATION: Nanoseconds = Nanoseconds(1 << 51);
+/// A thousand days of the platform.
+const MAX_REQUESTS: f64 = 1e13;
+
+/// The model that a file means; errors and warnings are added to `found`.
+pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Option<Model> {
+    let mut check = Check { found };
+    check.version(file.version);
+    let duration = check.duration(file);
+    let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
+    let gateways = file.gateways.unwrap_or(Spanned::nowhere(1));
+    let gateways = check.within(gateways, 1, MAX_GATEWAYS, "gateways");
+    let apps = check.apps(&file.apps, machines);
+    let cmds = check.cmds(file);
+    let tenants = check.tenants(&file.tenants, gateways);
+    let sources = check.sources(file, duration);
+    if check.found.iter().any(Diagnostic::is_error) {
+        return None;
+    }
+    let model = Model {
+        seed: file.seed,
+        duration,
+        warm_up: file.warm_up.map_or(Nanoseconds::ZERO, |warm_up| warm_up.value.0),
+        gateways,
+        apps,
+        cmds,
+        tenants,
+        sources,
+        admission: policy.admission,
+        queue: policy.queue,
+        balance: policy.balance,
+    };
+    check.loads(file, &model);
+    Some(model)
+}
+
+struct Check<'a> {
+    found: &'a mut Vec<Diagnostic>,
+}
+
+impl Check<'_> {
+    fn wrong(&mut self, span: Span, message: String, label: impl Into<String>) {
+        self.found.push(Diagnostic::error("scenario", message).at(span, label));
+    }
+
+    fn version(&mut self, version: Spanned<u32>) {
+        if version.value != VERSION {
+            let message = format!("version {} of scenarios is not known", version.value);
+            self.wrong(version.span, message, format!("this program knows version {VERSION}"));
+        }
+    }
+
+    fn duration(&mut self, file: &File) -> Nanoseconds {
+        let Spanned { value: Length(duration), span } = file.duration;
+        if duration == Nanoseconds::ZERO || duration > MAX_DURATION {
+            let message = format!("a run of {duration} can't be simulated");
+            self.wrong(span, message, format!("expected more than 0 and at most {MAX_DURATION}"));
+        }
+        if let Some(warm_up) = file.warm_up
+            && warm_up.value.0 >= duration
+        {
+            let message = "nothing is left to report".to_owned();
+            self.wrong(warm_up.span, message, format!("the whole run takes {duration}"));
+        }
+        duration
+    }
+
+    fn within<N: PartialOrd + std::fmt::Display + Copy>(
+        &mut self,
+        given: Spanned<N>,
+        low: N,
+        high: N,
+        what: &str,
+    ) -> N {
+        if given.value < low || given.value > high {
+            let message = format!("{} {what} can't be simulated", given.value);
+            self.wrong(given.span, message, format!("expected {low} to {high}"));
+        }
+        given.value
+    }
+
+    fn apps(&mut self, apps: &Named<file::App>, machines: u32) -> Vec<App> {
+        let mut result = Vec::new();
+        for (name, app) in &apps.0 {
+            let own = app.machines.unwrap_or(Spanned::nowhere(machines));
+            if own.value > machines {
+                let message = format!("`{}` is on more machines than there are", name.value);
+                self.wrong(own.span, message, format!("there are {machines}"));
+            }
+            let own = if app.machines.is_some() {
+                self.within(own, 1, MAX_MACHINES, "machines")
+            } else {
+                own.value
+            };
+            let instances = self.within(app.instances, 1, MAX_INSTANCES, "instances on a machine");
+            let all = u64::from(own) * u64::from(instances);
+            if all > MAX_INSTANCES_OF_APP {
+                let message = format!("`{}` has {all} instances", name.value);
+                let label = format!("at most {MAX_INSTANCES_OF_APP} on all machines");
+                self.wrong(app.instances.span, message, label);
+            }
+            result.push(App { name: name.value.clone(), machines: own, instances });
+        }
+        result
+    }
+
+    fn cmds(&mut self, file: &File) -> Vec<Cmd> {
+        let mut cmds = Vec::new();
+        for (name, cmd) in &file.cmds.0 {
+            let app = self.reference(&cmd.app, &file.apps, "app");
+            let service = self.service(&cmd.service);
+            if let (Some(app), Some(service)) = (app, service) {
+                let deadline = cmd.deadline.map(|Length(deadline)| deadline);
+                cmds.push(Cmd { name: name.value.clone(), app, service, deadline });
+            }
+        }
+        cmds
+    }
+
+    /// The place of a name that stands for an entry elsewhere.
+    fn reference<T>(
+        &mut self,
+        name: &Spanned<String>,
+        known: &Named<T>,
+        what: &str,
+    ) -> Option<usize> {
+        let place = known.place(&name.value);
+        if place.is_none() {
+            let message = format!("unknown {what} `{}`", name.value);
+            let hint = match closest(&name.value, known.names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("known: {}", known.names().collect::<Vec<_>>().join(", ")),
+            };
+            let diagnostic = Diagnostic::error("scenario-name", message);
+            self.found.push(diagnostic.at(name.span, "not declared in this file").hint(hint));
+        }
+        place
+    }
+
+    fn service(&mut self, service: &Spanned<Service>) -> Option<Law> {
+        let nanoseconds = |Length(length): &Length| length.seconds() * 1e9;
+        let law = match &service.value {
+            Service::Constant(Length(time)) => Ok(Law::Constant(*time)),
+            Service::Exponential(mean) => Ok(Law::Exponential { mean: nanoseconds(mean) }),
+            Service::Lognormal { p50, p99 } => {
+                let (median, high) = (nanoseconds(p50), nanoseconds(p99));
+                let sigma =
+                    simulator_kernel::logarithm::natural(high / median) / normal::quantile(0.99);
+                if median > 0.0 && sigma >= 0.0 {
+                    Ok(Law::Lognormal { median, sigma })
+                } else {
+                    Err("p50 must be more than 0 and at most p99")
+                }
+            }
+            Service::Hyperexponential { share, first, second }
+                if share.0 > 0.0 && share.0 < 1.0 =>
+            {
+                Ok(Law::Hyperexponential {
+                    share: share.0,
+                    first: nanoseconds(first),
+                    second: nanoseconds(second),
+                })
+            }
+            Service::Hyperexponential { .. } => Err("share must be between 0 and 1"),
+            Service::Quantiles(named) => quantiles(named),
+        };
+        law.map_err(|reason| {
+            self.wrong(service.span, "this is no law of service times".to_owned(), reason);
+        })
+        .ok()
+    }
+
+    fn tenants(&mut self, tenants: &Named<file::Tenants>, gateways: u16) -> Vec<Tenants> {
+        let mut result = Vec::new();
+        let mut all = 0;
+        for (name, group) in &tenants.0 {
+            let users = self.within(group.users, 1, MAX_USERS, "users");
+            let skew = self.within(group.skew, 0.0, 10.0, "as a skew");
+            all += u64::from(users) * u64::from(gateways);
+            if all > MAX_USERS_AT_GATEWAYS {
+                let message = format!("{all} users at gateways don't fit the memory");
+                let label = format!("at most {MAX_USERS_AT_GATEWAYS}: users × gateways");
+                self.wrong(group.users.span, message, label);
+            }
+            result.push(Tenants { name: name.value.clone(), class: group.class, users, skew });
+        }
+        result
+    }
+
+    fn sources(&mut self, file: &File, duration: Nanoseconds) -> Vec<Source> {
+        let mut sources = Vec::new();
+        for source in file.workload.iter() {
+            let tenants = self.reference(&source.tenants, &file.tenants, "tenants");
+            let cmd = self.reference(&source.cmd, &file.cmds, "cmd");
+            if sources.len() == MAX_SOURCES {
+                let message = format!("more than {MAX_SOURCES} entries of the workload");
+                self.wrong(source.cmd.span, message, "one too many");
+                break;
+            }
+            let arrivals = match &source.arrivals {
+                file::Arrivals::Constant(rate) => Arrivals::Constant { gap: rate.gap },
+                file::Arrivals::Poisson(rate) => Arrivals::Poisson { gap: rate.gap },
+                file::Arrivals::Burst { at, requests, over } => {
+                    if at.value.0 >= duration {
+                        let message = "this burst comes after the end".to_owned();
+                        self.wrong(at.span, message, format!("the run takes {duration}"));
+                    }
+                    let over = over.map_or(Nanoseconds::ZERO, |Length(over)| over);
+                    Arrivals::Burst { at: at.value.0, requests: requests.value, over }
+                }
+            };
+            if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
+                sources.push(Source { tenants, cmd, arrivals });
+            }
+        }
+        sources
+    }
+
+    /// Warns of apps whose steady load is more than they can do.
+    fn loads(&mut self, file: &File, model: &Model) {
+        let seconds = model.duration.seconds();
+        let mut requests = 0.0;
+        let mut loads = vec![0.0; model.apps.len()];
+        for source in &model.sources {
+            let rate = match source.arrivals {
+                Arrivals::Constant { gap } | Arrivals::Poisson { gap } => 1.0 / gap,
+                Arrivals::Burst { .. } => 0.0,
+            };
+            requests += rate * 1e9 * seconds;
+            let cmd = model.cmds.get(source.cmd);
+            if let Some(cmd) = cmd
+                && let Some(load) = loads.get_mut(cmd.app)
+            {
+                *load += rate * cmd.service.mean();
+            }
+        }
+        if requests > MAX_REQUESTS {
+            let message = format!("about {requests:.0} requests are too many for one run");
+            self.wrong(file.duration.span, message, format!("at most {MAX_REQUESTS:.0}"));
+        }
+        let apps = model.apps.iter().zip(loads).zip(&file.apps.0);
+        for ((app, load), (name, definition)) in apps {
+            #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
+            let utilisation = load / app.all_instances() as f64;
+            if utilisation >= 1.0 {
+                let message = format!(
+                    "`{}` can't keep up: its steady load is {:.0} % of what it can do",
+                    name.value,
+                    utilisation * 100.0
+                );
+                let needed = (load / f64::from(app.machines)).ceil();
+                let hint = format!("{needed:.0} instances on each machine would do");
+                let label = format!("{} instances in all", app.all_instances());
+                let diagnostic = Diagnostic::warning("overload", message);
+                self.found.push(diagnostic.at(definition.instances.span, label).hint(hint));
+            }
+        }
+    }
+}
+
+/// A law from `p50: 20ms` and its like.
+fn quantiles(named: &Named<Length>) -> Result<Law, &'static str> {
+    const ASCEND: &str =
+        "quantiles must ascend from p0 to p100, such as {p0: 1ms, p50: 20ms, p100: 1s}";
+    let mut points = Vec::new();
+    for (name, Length(time)) in &named.0 {
+        let percent = name.value.strip_prefix('p').and_then(|number| number.parse::<f64>().ok());
+        let percent = percent.ok_or("quantiles are named p0, p50, p99.9, p100")?;
+        points.push((percent / 100.0, time.seconds() * 1e9));
+    }
+    Quantiles::new(points).map(Law::Empirical).ok_or(ASCEND)
+}

@@ -1,0 +1,145 @@
+//! The shape of a scenario file.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use policy::Class;
+use policy::config::units::{Frequency, Length, Part};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use yaml::Spanned;
+
+/// The whole file.
+#[derive(Debug, Deserialize)]
+pub struct File {
+    pub version: Spanned<u32>,
+    pub about: Option<String>,
+    #[serde(default = "one")]
+    pub seed: u64,
+    pub duration: Spanned<Length>,
+    pub warm_up: Option<Spanned<Length>>,
+    pub machines: Spanned<u32>,
+    pub gateways: Option<Spanned<u16>>,
+    /// Read apart; here so that it is a known key.
+    #[serde(rename = "policy")]
+    pub _policy: Option<IgnoredAny>,
+    pub apps: Named<App>,
+    pub cmds: Named<Cmd>,
+    pub tenants: Named<Tenants>,
+    pub workload: Vec<Source>,
+}
+
+const fn one() -> u64 {
+    1
+}
+
+/// Instances that work on the same commands.
+#[derive(Debug, Deserialize)]
+pub struct App {
+    /// On so many machines; on all of them if absent.
+    pub machines: Option<Spanned<u32>>,
+    /// On each.
+    pub instances: Spanned<u32>,
+}
+
+/// A command.
+#[derive(Debug, Deserialize)]
+pub struct Cmd {
+    pub app: Spanned<String>,
+    pub service: Spanned<Service>,
+    pub deadline: Option<Length>,
+}
+
+/// How long a request takes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Service {
+    /// Always the same.
+    Constant(Length),
+    /// The mean.
+    Exponential(Length),
+    /// By two quantiles.
+    Lognormal { p50: Length, p99: Length },
+    /// One of two exponential laws.
+    Hyperexponential { share: Part, first: Length, second: Length },
+    /// `p0`, `p50`, `p99.9`, `p100`…
+    Quantiles(Named<Length>),
+}
+
+/// A group of users.
+#[derive(Debug, Deserialize)]
+pub struct Tenants {
+    pub class: Class,
+    #[serde(default = "one_user")]
+    pub users: Spanned<u32>,
+    #[serde(default = "even")]
+    pub skew: Spanned<f64>,
+}
+
+fn one_user() -> Spanned<u32> {
+    Spanned::nowhere(1)
+}
+
+fn even() -> Spanned<f64> {
+    Spanned::nowhere(0.0)
+}
+
+/// Requests of a group for a command.
+#[derive(Debug, Deserialize)]
+pub struct Source {
+    pub tenants: Spanned<String>,
+    pub cmd: Spanned<String>,
+    pub arrivals: Arrivals,
+}
+
+/// When they come.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Arrivals {
+    /// At equal distances.
+    Constant(Frequency),
+    /// Independently of each other.
+    Poisson(Frequency),
+    /// A backlog.
+    Burst { at: Spanned<Length>, requests: Spanned<u64>, over: Option<Length> },
+}
+
+/// A mapping with names of the user's choice, in the order of the file.
+#[derive(Debug)]
+pub struct Named<T>(pub Vec<(Spanned<String>, T)>);
+
+impl<T> Named<T> {
+    /// The place of a name.
+    pub fn place(&self, name: &str) -> Option<usize> {
+        self.0.iter().position(|(known, _)| known.value == name)
+    }
+
+    /// All names.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.value.as_str())
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NamedVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for NamedVisitor<T> {
+            type Value = Named<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a mapping of names")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    entries.push(entry);
+                }
+                Ok(Named(entries))
+            }
+        }
+
+        deserializer.deserialize_map(NamedVisitor(PhantomData))
+    }
+}

@@ -1,0 +1,235 @@
+//! Results for people.
+
+use std::fmt::Write;
+
+use policy::{Class, Nanoseconds, Refusal};
+use simulator_kernel::{Histogram, Interval, Moments, Summary};
+use simulator_model::Cell;
+
+use crate::results::{Results, refused_part, seconds};
+
+/// The quantiles of all tables and files, with their names.
+pub const QUANTILES: [(&str, f64); 4] =
+    [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999)];
+
+/// Everything that a run prints.
+pub fn text(results: &Results) -> String {
+    let mut text = head(results);
+    let cells = cells(results);
+    text.push_str(&requests(results, &cells));
+    text.push_str(&times(results, &cells));
+    text.push_str(&apps(results));
+    if results.reports.len() > 1 {
+        text.push_str(&intervals(results));
+    }
+    let _ = write!(text, "\nagain: {}\n", results.command);
+    text
+}
+
+fn head(results: &Results) -> String {
+    let model = &results.scenario.model;
+    let mut text = results.name.clone();
+    if let Some(about) = &results.scenario.about {
+        let _ = write!(text, ": {about}");
+    }
+    let digest = results.scenario.policy.digest();
+    let preset = match results.scenario.policy.preset {
+        policy::config::Preset::Original => "original",
+        policy::config::Preset::Recommended => "recommended",
+    };
+    let seeds = match results.reports.len() as u64 {
+        1 => format!("seed {}", model.seed),
+        count => format!("seeds {} to {}", model.seed, model.seed.wrapping_add(count - 1)),
+    };
+    let _ = writeln!(
+        text,
+        "\n{} of arrivals, the first {} not reported; {seeds}; policy {} (from `{preset}`)",
+        model.duration,
+        model.warm_up,
+        digest.get(..12).unwrap_or_default(),
+    );
+    text.push_str("inactive: policy.scaling (no engine reads it yet)\n");
+    text
+}
+
+/// The cells of the merged report, and totals where there is more than one of a class.
+fn cells(results: &Results) -> Vec<Cell> {
+    let mut cells = results.merged.cells.clone();
+    for class in Class::ALL {
+        if results.merged.cells.iter().filter(|cell| cell.class == class).count() > 1 {
+            cells.push(results.merged.total(Some(class)));
+        }
+    }
+    cells
+}
+
+fn requests(results: &Results, cells: &[Cell]) -> String {
+    let mut table =
+        Table::new(&["CMD", "CLASS", ">ARRIVALS", ">SERVED", ">REFUSED", ">LATE", "BY CAUSE"]);
+    for cell in cells {
+        let causes: Vec<String> = Refusal::ALL
+            .into_iter()
+            .zip(cell.refused)
+            .filter(|(_, count)| *count > 0)
+            .map(|(cause, count)| format!("{} {}", cause.name(), grouped(count)))
+            .collect();
+        table.row([
+            results.cmd_name(cell).to_owned(),
+            cell.class.name().to_owned(),
+            grouped(cell.arrivals()),
+            grouped(cell.served()),
+            refused_part(cell).map_or("-".to_owned(), percent),
+            part(cell.late, cell.served()),
+            causes.join(", "),
+        ]);
+    }
+    format!("\n{}", table.text())
+}
+
+fn times(results: &Results, cells: &[Cell]) -> String {
+    let mut table =
+        Table::new(&["CMD", "CLASS", "TIME", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX"]);
+    for cell in cells {
+        for (name, summary) in [("wait", &cell.wait), ("response", &cell.response)] {
+            let mut row = vec![
+                results.cmd_name(cell).to_owned(),
+                cell.class.name().to_owned(),
+                name.to_owned(),
+                mean(summary).map_or("-".to_owned(), |mean| mean.to_string()),
+            ];
+            for (_, part) in QUANTILES {
+                row.push(summary.quantile(part).map_or("-".to_owned(), |time| time.to_string()));
+            }
+            let longest = (summary.count() > 0).then(|| summary.longest().to_string());
+            row.push(longest.unwrap_or("-".to_owned()));
+            table.row(row);
+        }
+    }
+    let error = Histogram::RELATIVE_ERROR * 100.0;
+    format!("\n{}quantiles are within {error:.1} % of their value\n", table.text())
+}
+
+fn apps(results: &Results) -> String {
+    let mut table = Table::new(&["APP", ">MACHINES", ">INSTANCES", ">UTILISATION"]);
+    for (place, app) in results.scenario.model.apps.iter().enumerate() {
+        table.row([
+            app.name.clone(),
+            grouped(u64::from(app.machines)),
+            grouped(app.all_instances()),
+            results.utilisation(place).map_or("-".to_owned(), percent),
+        ]);
+    }
+    format!("\n{}", table.text())
+}
+
+fn intervals(results: &Results) -> String {
+    let mut table = Table::new(&["CMD", "CLASS", ">REFUSED", ">MEAN RESPONSE", ">p99 RESPONSE"]);
+    for (place, cell) in results.merged.cells.iter().enumerate() {
+        let over = |figure: fn(&Cell) -> Option<f64>| results.over_replications(place, figure);
+        let refused = over(refused_part);
+        let response = over(|cell| mean(&cell.response).map(seconds));
+        let high = over(|cell| cell.response.quantile(0.99).map(seconds));
+        table.row([
+            results.cmd_name(cell).to_owned(),
+            cell.class.name().to_owned(),
+            interval(&refused, |interval| {
+                format!("{:.3} ± {:.3} %", interval.mean * 100.0, interval.half_width * 100.0)
+            }),
+            interval(&response, milliseconds),
+            interval(&high, milliseconds),
+        ]);
+    }
+    format!(
+        "\n95 % confidence over {} replications, as mean ± half the width\n{}",
+        results.reports.len(),
+        table.text()
+    )
+}
+
+fn interval(moments: &Moments, show: impl Fn(Interval) -> String) -> String {
+    moments.interval(0.95).map_or("-".to_owned(), show)
+}
+
+fn milliseconds(interval: Interval) -> String {
+    format!("{:.2} ± {:.2} ms", interval.mean * 1e3, interval.half_width * 1e3)
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a mean of times is a time"
+)]
+fn mean(summary: &Summary) -> Option<Nanoseconds> {
+    summary.mean().map(|mean| Nanoseconds(mean.round() as u64))
+}
+
+/// A part of a whole, in percent.
+#[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+pub fn part(count: u64, whole: u64) -> String {
+    if whole == 0 { "-".to_owned() } else { percent(count as f64 / whole as f64) }
+}
+
+fn percent(part: f64) -> String {
+    format!("{:.2} %", part * 100.0)
+}
+
+/// A count with its thousands apart.
+pub fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Columns of text; a heading with `>` is of numbers, at the right of its column.
+pub struct Table {
+    headings: Vec<String>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these headings.
+    pub fn new(headings: &[&str]) -> Self {
+        Table {
+            headings: headings.iter().map(|name| (*name).to_owned()).collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table as lines.
+    pub fn text(&self) -> String {
+        let names: Vec<String> =
+            self.headings.iter().map(|name| name.trim_start_matches('>').to_owned()).collect();
+        let mut lines = vec![&names];
+        lines.extend(&self.rows);
+        let width = |column: usize| {
+            let cells = lines.iter().filter_map(|line| line.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..self.headings.len()).map(width).collect();
+        let mut text = String::new();
+        for line in lines {
+            let mut shown = String::new();
+            for ((cell, width), heading) in line.iter().zip(&widths).zip(&self.headings) {
+                let _ = if heading.starts_with('>') {
+                    write!(shown, "{cell:>width$}  ")
+                } else {
+                    write!(shown, "{cell:<width$}  ")
+                };
+            }
+            text.push_str(shown.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}

@@ -1,0 +1,104 @@
+//! The program from the outside: tables, files, exit codes, and the same bytes for any number of
+//! threads.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+fn simulator(arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    command.current_dir(folder()).args(arguments).env("NO_COLOR", "1").output().unwrap()
+}
+
+/// The workspace: scenarios are named as a user would.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn printed(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// A tenth of the scenario's time, so that tests are quick.
+const SHORT: [&str; 6] = [
+    "run",
+    "scenarios/burst-migration.yml",
+    "--set",
+    "duration=1min",
+    "--set",
+    "workload.2.arrivals={burst: {at: 40s, requests: 30000, over: 6s}}",
+];
+
+#[test]
+fn a_run_prints_its_table() {
+    insta::assert_snapshot!(printed(&simulator(&SHORT)));
+}
+
+#[test]
+fn replications_are_the_same_for_any_number_of_threads() {
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for threads in ["1", "2", "5"] {
+        let folder = place.path().join(threads);
+        let mut arguments = SHORT.to_vec();
+        arguments.extend(["--replications", "4", "--threads", threads]);
+        arguments.extend(["--output", folder.to_str().unwrap()]);
+        let table = printed(&simulator(&arguments));
+        let files = ["results.json", "cells.csv"]
+            .map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
+        seen.push((table, files));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
+    let (table, [json, csv]) = seen.swap_remove(0);
+    insta::assert_snapshot!("replications", table);
+    insta::assert_snapshot!("cells", csv);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["version"], 1);
+    assert_eq!(json["runs"].as_array().unwrap().len(), 4);
+    let arrivals = |value: &serde_json::Value| value["cells"][0]["arrivals"].as_u64().unwrap();
+    let total: u64 = json["runs"].as_array().unwrap().iter().map(arrivals).sum();
+    assert_eq!(arrivals(&json), total);
+}
+
+/// The command that a run prints gives the same run.
+#[test]
+fn the_printed_command_repeats_the_run() {
+    let mut arguments = SHORT.to_vec();
+    arguments.extend(["--seed", "7"]);
+    let first = printed(&simulator(&arguments));
+    let (_, command) = first.rsplit_once("again: simulator ").unwrap();
+    let program = env!("CARGO_BIN_EXE_simulator");
+    let shell = Command::new("sh")
+        .current_dir(folder())
+        .args(["-c", &format!("exec '{program}' {command}")])
+        .output()
+        .unwrap();
+    assert_eq!(printed(&shell), first);
+}
+
+/// Another rule changes what becomes of requests, never which arrive: common random numbers.
+#[test]
+fn a_policy_does_not_disturb_the_workload() {
+    let arrivals = |change: &str| {
+        let mut arguments = SHORT.to_vec();
+        arguments.extend(["--set", change]);
+        let table = printed(&simulator(&arguments));
+        let line = table.lines().find(|line| line.starts_with("imageView2  free")).unwrap();
+        line.split_ascii_whitespace().nth(2).unwrap().to_owned()
+    };
+    let first = arrivals("policy.queue.free=10");
+    assert_eq!(first, arrivals("policy.queue.free=1"));
+    assert_eq!(first, arrivals("policy.balance={rule: random}"));
+}
+
+#[test]
+fn wrong_input_has_its_own_exit_codes() {
+    let code = |arguments: &[&str]| simulator(arguments).status.code().unwrap();
+    assert_eq!(code(&["run"]), 2);
+    assert_eq!(code(&["run", "scenarios/burst-migration.yml", "--set", "seed"]), 2);
+    assert_eq!(code(&["run", "scenarios/burst-migration.yml", "--set", "seed=x"]), 3);
+    assert_eq!(code(&["run", "scenarios/none.yml"]), 5);
+    assert_eq!(code(&["exit-codes"]), 0);
+}

@@ -1,0 +1,297 @@
+//! Rows of comma-separated values: which column means what, and one request a row.
+
+use csv::ByteRecord;
+
+use crate::error::{Fault, TraceError};
+use crate::names::{Name, Names, NoNumber};
+use crate::number;
+use crate::row::{Class, Request, Trace};
+
+/// What a column says of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// When it came.
+    Arrival,
+    /// When it was done; it came its service time earlier.
+    End,
+    /// Time of computing.
+    Service,
+    /// Its command.
+    Command,
+    /// Its tenant.
+    Tenant,
+    /// `free` or `paid`.
+    Class,
+    /// Size of the source file.
+    Size,
+    /// Rows with another word here are left out.
+    Succeeded(&'static str),
+    /// Nothing.
+    Ignore,
+}
+
+/// What the numbers of a column are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Seconds.
+    Seconds,
+    /// Milliseconds.
+    Milliseconds,
+    /// Microseconds.
+    Microseconds,
+    /// Nanoseconds.
+    Nanoseconds,
+    /// Date and time.
+    Timestamp,
+    /// Bytes.
+    Bytes,
+    /// No number.
+    Text,
+}
+
+impl Unit {
+    /// Nanoseconds of one; 0 if it is no unit of time.
+    const fn ns(self) -> u64 {
+        match self {
+            Unit::Seconds => 1_000_000_000,
+            Unit::Milliseconds => 1_000_000,
+            Unit::Microseconds => 1_000,
+            Unit::Nanoseconds => 1,
+            Unit::Timestamp | Unit::Bytes | Unit::Text => 0,
+        }
+    }
+}
+
+/// A column and its meaning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// As the header has it.
+    pub name: String,
+    /// What it says.
+    pub role: Role,
+    /// In which unit.
+    pub unit: Unit,
+}
+
+impl Column {
+    /// A column.
+    #[must_use]
+    pub fn new(name: &str, role: Role, unit: Unit) -> Self {
+        Column { name: name.to_owned(), role, unit }
+    }
+}
+
+/// The columns of our own format.
+const OURS: &[(&str, Role, Unit)] = &[
+    ("arrival_s", Role::Arrival, Unit::Seconds),
+    ("arrival_ms", Role::Arrival, Unit::Milliseconds),
+    ("arrival_us", Role::Arrival, Unit::Microseconds),
+    ("arrival_ns", Role::Arrival, Unit::Nanoseconds),
+    ("arrival", Role::Arrival, Unit::Timestamp),
+    ("cmd", Role::Command, Unit::Text),
+    ("tenant", Role::Tenant, Unit::Text),
+    ("class", Role::Class, Unit::Text),
+    ("service_s", Role::Service, Unit::Seconds),
+    ("service_ms", Role::Service, Unit::Milliseconds),
+    ("service_us", Role::Service, Unit::Microseconds),
+    ("service_ns", Role::Service, Unit::Nanoseconds),
+    ("size_bytes", Role::Size, Unit::Bytes),
+];
+
+/// Absolute times are larger: three years after 1970.
+const ABSOLUTE_NS: u64 = 3 * 365 * 86_400 * 1_000_000_000;
+
+/// Which field of a row says what.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    count: usize,
+    arrival: (usize, Unit),
+    ends: bool,
+    service: Option<(usize, Unit)>,
+    command: Option<usize>,
+    tenant: Option<usize>,
+    class: Option<usize>,
+    size: Option<usize>,
+    succeeded: Option<(usize, &'static str)>,
+}
+
+impl Layout {
+    /// By our own names, or by the given columns; what they don't name is an error unless it is
+    /// ignored on purpose.
+    pub fn new(header: &ByteRecord, given: &[Column]) -> Result<Self, TraceError> {
+        let mut layout = Layout {
+            count: header.len(),
+            arrival: (usize::MAX, Unit::Seconds),
+            ends: false,
+            service: None,
+            command: None,
+            tenant: None,
+            class: None,
+            size: None,
+            succeeded: None,
+        };
+        for (index, name) in header.iter().enumerate() {
+            let name = String::from_utf8_lossy(name.trim_ascii()).into_owned();
+            let Some((role, unit)) = meaning(&name, given) else {
+                let known = OURS.iter().map(|(name, ..)| *name);
+                let closest = diagnostics::closest(&name, known).map(str::to_owned);
+                return Err(at(header, index, Fault::UnknownColumn { name, closest }));
+            };
+            if !layout.take(index, role, unit) {
+                return Err(at(header, index, Fault::TwiceColumn { name }));
+            }
+        }
+        if layout.arrival.0 == usize::MAX {
+            let others = "`arrival_s`, `arrival_ms`, `arrival_us`, `arrival_ns`, `arrival`";
+            let fault = Fault::MissingColumn { name: "arrival_s", others };
+            return Err(TraceError::whole(fault, line_of(header), &text_of(header)));
+        }
+        if layout.ends && layout.service.is_none() {
+            let fault = Fault::MissingColumn { name: "service_s", others: "" };
+            return Err(TraceError::whole(fault, line_of(header), &text_of(header)));
+        }
+        Ok(layout)
+    }
+
+    /// Notes what a column says; false if another one says it already.
+    fn take(&mut self, index: usize, role: Role, unit: Unit) -> bool {
+        let slot = match role {
+            Role::Arrival | Role::End => {
+                let is_first = self.arrival.0 == usize::MAX;
+                self.arrival = (index, unit);
+                self.ends = role == Role::End;
+                return is_first;
+            }
+            Role::Service => return self.service.replace((index, unit)).is_none(),
+            Role::Succeeded(word) => return self.succeeded.replace((index, word)).is_none(),
+            Role::Ignore => return true,
+            Role::Command => &mut self.command,
+            Role::Tenant => &mut self.tenant,
+            Role::Class => &mut self.class,
+            Role::Size => &mut self.size,
+        };
+        slot.replace(index).is_none()
+    }
+
+    /// Whether rows are in order of their ends.
+    pub fn is_by_end(&self) -> bool {
+        self.ends
+    }
+
+    /// The request of a row, with its time as the row has it; `None` if it did not succeed.
+    pub fn request(
+        &self,
+        row: &ByteRecord,
+        trace: &mut Trace,
+    ) -> Result<Option<Request>, TraceError> {
+        if row.len() != self.count {
+            let fault = Fault::FieldCount { expected: self.count, found: row.len() };
+            return Err(TraceError::whole(fault, line_of(row), &text_of(row)));
+        }
+        if let Some((index, word)) = self.succeeded
+            && row.get(index) != Some(word.as_bytes())
+        {
+            trace.left_out.failed += 1;
+            return Ok(None);
+        }
+        let mut arrival_ns = time(row, self.arrival, "time")?;
+        let mut service_ns = None;
+        if let Some(column) = self.service
+            && !field(row, column.0).is_empty()
+        {
+            service_ns = Some(time(row, column, "length of time")?);
+        }
+        if self.ends {
+            // The clocks of the trace are rounded: the first may have begun before zero.
+            arrival_ns = arrival_ns.saturating_sub(service_ns.unwrap_or(0));
+        }
+        let command = match self.command {
+            Some(index) => name(row, index, &mut trace.commands)?,
+            // The only name there is.
+            None => trace.commands.number("request").unwrap_or(Name(0)),
+        };
+        let tenant = match self.tenant {
+            Some(index) if !field(row, index).is_empty() => {
+                Some(name(row, index, &mut trace.tenants)?)
+            }
+            _ => None,
+        };
+        let class = self.class.map(|index| class(row, index)).transpose()?.flatten();
+        let mut size_bytes = None;
+        if let Some(index) = self.size
+            && !field(row, index).is_empty()
+        {
+            let expected = "a whole number of bytes";
+            let fault = Fault::BadField { what: "size", expected };
+            size_bytes =
+                Some(number::whole(field(row, index)).ok_or_else(|| at(row, index, fault))?);
+        }
+        Ok(Some(Request { arrival_ns, command, tenant, class, service_ns, size_bytes }))
+    }
+}
+
+/// Whether a time is one of the calendar and not one since the beginning of the trace.
+pub(crate) fn is_absolute(ns: u64) -> bool {
+    ns > ABSOLUTE_NS
+}
+
+fn meaning(name: &str, given: &[Column]) -> Option<(Role, Unit)> {
+    let column = given.iter().find(|column| column.name == name);
+    if let Some(column) = column {
+        return Some((column.role, column.unit));
+    }
+    let ours = OURS.iter().find(|(known, ..)| *known == name);
+    ours.map(|(_, role, unit)| (*role, *unit))
+}
+
+fn field(row: &ByteRecord, index: usize) -> &[u8] {
+    row.get(index).unwrap_or_default().trim_ascii()
+}
+
+fn time(
+    row: &ByteRecord,
+    (index, unit): (usize, Unit),
+    what: &'static str,
+) -> Result<u64, TraceError> {
+    let text = field(row, index);
+    let (value, expected) = match unit {
+        Unit::Timestamp => (number::timestamp(text), "a time such as 2026-11-28 07:05:10.25"),
+        _ => (number::scaled(text, unit.ns()), "a number that is not negative"),
+    };
+    value.ok_or_else(|| at(row, index, Fault::BadField { what, expected }))
+}
+
+fn name(row: &ByteRecord, index: usize, names: &mut Names) -> Result<Name, TraceError> {
+    names.number_of(field(row, index)).map_err(|reason| {
+        let fault = match reason {
+            NoNumber::NotText => Fault::BadField { what: "name", expected: "UTF-8" },
+            NoNumber::TooMany => Fault::TooManyNames,
+        };
+        at(row, index, fault)
+    })
+}
+
+fn class(row: &ByteRecord, index: usize) -> Result<Option<Class>, TraceError> {
+    match field(row, index) {
+        b"" => Ok(None),
+        b"free" => Ok(Some(Class::Free)),
+        b"paid" => Ok(Some(Class::Paid)),
+        _ => Err(at(row, index, Fault::BadField { what: "class", expected: "`free` or `paid`" })),
+    }
+}
+
+pub(crate) fn line_of(row: &ByteRecord) -> u64 {
+    row.position().map_or(0, csv::Position::line)
+}
+
+/// The row as it stood in the file, but for quotes.
+pub(crate) fn text_of(row: &ByteRecord) -> Vec<u8> {
+    row.iter().collect::<Vec<_>>().join(&b',')
+}
+
+/// A fault in one field.
+pub(crate) fn at(row: &ByteRecord, index: usize, fault: Fault) -> TraceError {
+    let start: usize = row.iter().take(index).map(|field| field.len() + 1).sum();
+    let end = start + row.get(index).map_or(0, <[u8]>::len);
+    TraceError::new(fault, line_of(row), &text_of(row), start..end)
+}

@@ -1,0 +1,216 @@
+//! What can be wrong with a trace, and where.
+
+use std::fmt;
+use std::io;
+
+use diagnostics::{Diagnostic, Sources, Span};
+
+/// What is wrong.
+#[derive(Debug)]
+pub enum Fault {
+    /// The input could not be read.
+    Unreadable(io::Error),
+    /// A column has a name that no column has here.
+    UnknownColumn {
+        /// Its name.
+        name: String,
+        /// A name that is close to it and has a meaning.
+        closest: Option<String>,
+    },
+    /// A column that must be there isn't.
+    MissingColumn {
+        /// Its name.
+        name: &'static str,
+        /// Others that would do, for people; may be empty.
+        others: &'static str,
+    },
+    /// Two columns with the same meaning.
+    TwiceColumn {
+        /// The second one.
+        name: String,
+    },
+    /// A row has fewer or more fields than the header.
+    FieldCount {
+        /// Fields of the header.
+        expected: usize,
+        /// Fields of the row.
+        found: usize,
+    },
+    /// A field isn't what its column is for.
+    BadField {
+        /// What it should be.
+        what: &'static str,
+        /// How that is written.
+        expected: &'static str,
+    },
+    /// A time before the one of the row above.
+    Unsorted {
+        /// The time above.
+        before_ns: u64,
+        /// The time here.
+        now_ns: u64,
+    },
+    /// The file ends in the middle of a row or block.
+    Truncated,
+    /// A block's checksum is another one, or it can't be.
+    Corrupt {
+        /// What is wrong with it.
+        what: &'static str,
+    },
+    /// A version of our packed format that isn't known here.
+    UnknownVersion {
+        /// Its number.
+        found: u8,
+    },
+    /// No row is a request.
+    Empty,
+    /// A line isn't one of its format.
+    BadLine {
+        /// How one is written.
+        expected: &'static str,
+    },
+    /// More different names than numbers for them.
+    TooManyNames,
+}
+
+/// A fault and its place.
+#[derive(Debug)]
+pub struct TraceError {
+    /// Line, from 1; 0: no certain one.
+    pub line: u64,
+    /// The text of the line, as far as it is needed.
+    pub text: String,
+    /// The part of the text that is meant, as bytes.
+    pub part: std::ops::Range<usize>,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// Longer lines are shown up to here.
+const SHOWN_BYTES: usize = 400;
+
+impl TraceError {
+    pub(crate) fn new(fault: Fault, line: u64, text: &[u8], part: std::ops::Range<usize>) -> Self {
+        let mut text = String::from_utf8_lossy(text).into_owned();
+        let whole = part.end.max(SHOWN_BYTES).min(text.len());
+        text.truncate(text.floor_char_boundary(whole));
+        TraceError { line, text, part, fault }
+    }
+
+    pub(crate) fn whole(fault: Fault, line: u64, text: &[u8]) -> Self {
+        Self::new(fault, line, text, 0..text.len())
+    }
+
+    pub(crate) fn nowhere(fault: Fault) -> Self {
+        Self::new(fault, 0, b"", 0..0)
+    }
+
+    /// The error with its line and a caret, for people.
+    #[must_use]
+    pub fn diagnostic(&self, file: &str, sources: &mut Sources) -> Diagnostic {
+        let message = self.fault.to_string();
+        let diagnostic = match self.line {
+            0 => Diagnostic::error("trace", format!("{file}: {message}")),
+            line => {
+                let first = u32::try_from(line).unwrap_or(u32::MAX);
+                let source = sources.add_part(file, self.text.as_str(), first);
+                let span = Span::new(source, self.part.start, self.part.end);
+                Diagnostic::error("trace", message).at(sources.whole(span), self.fault.label())
+            }
+        };
+        diagnostic.hint_if(self.fault.hint())
+    }
+}
+
+impl Fault {
+    fn label(&self) -> &'static str {
+        match self {
+            Fault::UnknownColumn { .. } => "unknown column",
+            Fault::MissingColumn { .. } => "the header",
+            Fault::TwiceColumn { .. } => "the second one",
+            Fault::BadField { expected, .. } | Fault::BadLine { expected } => expected,
+            Fault::Unsorted { .. } => "earlier than the row above",
+            Fault::Unreadable(_)
+            | Fault::FieldCount { .. }
+            | Fault::Truncated
+            | Fault::Corrupt { .. }
+            | Fault::UnknownVersion { .. }
+            | Fault::Empty
+            | Fault::TooManyNames => "here",
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Fault::UnknownColumn { closest: Some(closest), .. } => {
+                Some(format!("did you mean `{closest}`?"))
+            }
+            Fault::UnknownColumn { closest: None, name } => Some(format!(
+                "name what it means: --column ROLE={name}, or leave it out: --column ignore={name}"
+            )),
+            Fault::Unsorted { .. } => {
+                Some("if that is meant: --sort reads all of it and sorts by time".to_owned())
+            }
+            Fault::Truncated => Some("was it copied whole?".to_owned()),
+            Fault::UnknownVersion { .. } => {
+                Some("pack it again with this version: simulator trace pack".to_owned())
+            }
+            Fault::MissingColumn { others, .. } if !others.is_empty() => {
+                Some(format!("any of {others} will do"))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Unreadable(error) => write!(f, "the trace can't be read: {error}"),
+            Fault::UnknownColumn { name, .. } => write!(f, "`{name}` is no column of a trace"),
+            Fault::MissingColumn { name, .. } => write!(f, "there is no column `{name}`"),
+            Fault::TwiceColumn { name } => write!(f, "`{name}` is there twice"),
+            Fault::FieldCount { expected, found } => {
+                write!(f, "the row has {found} fields, the header {expected}")
+            }
+            Fault::BadField { what, .. } => write!(f, "this is no {what}"),
+            Fault::Unsorted { before_ns, now_ns } => write!(
+                f,
+                "the rows are not in order of time: {} s comes after {} s",
+                seconds(*now_ns),
+                seconds(*before_ns)
+            ),
+            Fault::Truncated => f.write_str("the trace ends in the middle of a row"),
+            Fault::Corrupt { what } => write!(f, "the packed trace is damaged: {what}"),
+            Fault::UnknownVersion { found } => {
+                write!(f, "this is version {found} of the packed format")
+            }
+            Fault::Empty => f.write_str("the trace has no request"),
+            Fault::BadLine { .. } => f.write_str("this line is none of its format"),
+            Fault::TooManyNames => f.write_str("there are more than four billion different names"),
+        }
+    }
+}
+
+/// Nanoseconds as seconds without a zero too much.
+fn seconds(ns: u64) -> String {
+    let text = format!("{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            0 => self.fault.fmt(f),
+            line => write!(f, "line {line}: {}", self.fault),
+        }
+    }
+}
+
+impl std::error::Error for TraceError {}
+
+impl From<io::Error> for TraceError {
+    fn from(error: io::Error) -> Self {
+        Self::nowhere(Fault::Unreadable(error))
+    }
+}

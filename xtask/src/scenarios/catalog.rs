@@ -1,0 +1,234 @@
+//! `[io]` Hosts from a real Consul: found, worked on, remembered while it is down; and a node that
+//! lies.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::stage::{Run, Stage, ensure};
+use crate::error::{Doing, Error};
+use crate::workspace;
+
+const PORT: u16 = 8500;
+/// Tokens of `inventories/lab`: public, and for nothing else.
+const MANAGEMENT_TOKEN: &str = "1ab00000-0000-4000-8000-00000000000a";
+const AGENT_TOKEN: &str = "1ab00000-0000-4000-8000-00000000000b";
+/// The role serves on loopback only; the scenario asks from outside. Read before the role's files.
+const OPEN: &str = "mkdir -p /etc/consul.d && \
+    printf 'addresses {\\n  http = \"0.0.0.0\"\\n}\\n' >/etc/consul.d/a-scenario.hcl && \
+    chmod 644 /etc/consul.d/a-scenario.hcl";
+const FORGET: &str = "systemctl stop consul 2>/dev/null; \
+    rm -rf /var/lib/consul /opt/consul /run/consul /etc/consul.d; true";
+/// A cluster that begins takes some seconds; a busy machine is given more.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What the liar says of itself.
+const LIE: &str = r#"{"Node": "evil", "Address": "203.0.113.9",
+    "NodeMeta": {"role": "server", "groups": "consul_servers", "ansible_user": "root",
+        "ansible_become_password": "x", "rack": "{{ lookup('pipe', 'touch owned') }}"},
+    "Check": {"CheckID": "serfHealth", "Name": "Serf", "Status": "passing"}}"#;
+
+const MAPPING: &str = "\
+consistency: default
+timeout: 5s
+variables: {ansible_host: address, rack: meta.rack}
+groups:
+  members: {require: {addresses: 10.77.0.0/16, meta: {role: [server, agent]}}}
+";
+
+struct Site<'a> {
+    stage: &'a Stage,
+    inventory: PathBuf,
+    first: IpAddr,
+}
+
+impl<'a> Site<'a> {
+    /// The lab's servers, with what the role needs beside them.
+    fn new(stage: &'a Stage) -> Result<Self, Error> {
+        let inventory = stage.folder.join("inventory");
+        let variables = inventory.join("group_vars/all");
+        fs::create_dir_all(&variables).doing(|| format!("create {}", variables.display()))?;
+        let demo = workspace::root().join("inventories/lab/group_vars/all");
+        let lab = stage.lab.directory().inventory();
+        let generated = "group_vars/all/lab.generated.yml";
+        let mut copies = vec![
+            (lab.join("hosts"), inventory.join("hosts")),
+            (lab.join(generated), inventory.join(generated)),
+        ];
+        for name in ["lab.yml", "releases.yml", "secrets.yml"] {
+            copies.push((demo.join(name), variables.join(name)));
+        }
+        for (from, to) in copies {
+            fs::copy(&from, &to).doing(|| format!("copy {}", from.display()))?;
+        }
+        for host in stage.lab.hosts() {
+            stage.ask(host, FORGET)?;
+            stage.ask(host, OPEN)?;
+        }
+        let host = stage.lab.hosts().first();
+        let host = host.ok_or_else(|| Error::refused("find a server", "the lab has no host"))?;
+        let first = IpAddr::V4(stage.lab.record().subnet.address(host));
+        // What says how the hosts are reached is not what says which there are.
+        let away = stage.folder.join("from-consul");
+        fs::create_dir_all(away.join("group_vars")).doing(|| "create a folder".to_owned())?;
+        let site = Site { stage, inventory, first };
+        site.write_mapping(&away)?;
+        Ok(site)
+    }
+
+    fn write_mapping(&self, folder: &std::path::Path) -> Result<(), Error> {
+        let addresses: Vec<String> = self
+            .stage
+            .lab
+            .hosts()
+            .iter()
+            .map(|host| format!("http://{}:{PORT}", self.stage.lab.record().subnet.address(host)))
+            .collect();
+        let mapping = format!("plugin: consul\naddresses: {addresses:?}\n{MAPPING}");
+        let key = self.stage.lab.directory().private_key();
+        let variables = format!(
+            "ansible_user: deploy\nansible_become: true\nansible_ssh_private_key_file: {}\n\
+             ansible_ssh_common_args: {}\n",
+            key.display(),
+            self.stage.known_hosts()
+        );
+        for (name, text) in [("consul.yml", mapping), ("group_vars/all.yml", variables)] {
+            let path = folder.join(name);
+            fs::write(&path, text).doing(|| format!("write {}", path.display()))?;
+        }
+        Ok(())
+    }
+
+    fn apply(&self) -> Result<Run, Error> {
+        let mut command = Command::new(&self.stage.provision);
+        command.arg("apply").arg(workspace::root().join("playbooks/main.yml"));
+        command.arg("-i").arg(&self.inventory);
+        command.args(["--tags", "common,consul", "--output", "ndjson"]);
+        self.stage.settle(&mut command);
+        self.stage.run(command)
+    }
+
+    fn provision(&self, token: &str, words: &[&str]) -> Result<Run, Error> {
+        let mut command = Command::new(&self.stage.provision);
+        command.args(words);
+        self.stage.settle(&mut command);
+        command.env("CONSUL_HTTP_TOKEN", token);
+        self.stage.run(command)
+    }
+
+    /// What `--list` says; it is the first thing that it prints.
+    fn list(&self, source: &str) -> Result<(Value, String), Error> {
+        let run = self.provision(AGENT_TOKEN, &["inventory", "-i", source, "--list"])?;
+        let run = run.expect_exit(&[0])?;
+        let begin = run.said.find('{').unwrap_or(0);
+        let text = run.said.get(begin..).unwrap_or_default();
+        let mut values = serde_json::Deserializer::from_str(text).into_iter::<Value>();
+        let list = values.next().and_then(Result::ok);
+        let list = list.ok_or_else(|| Error::refused("read the list", run.said.clone()))?;
+        Ok((list, run.said))
+    }
+
+    fn expect_hosts(&self, list: &Value, group: &str) -> Result<(), Error> {
+        let names: Vec<&str> = self.stage.lab.hosts().iter().map(|host| &*host.name).collect();
+        let found = list.get(group).and_then(|group| group.get("hosts")).and_then(Value::as_array);
+        let found: Vec<&str> = found.into_iter().flatten().filter_map(Value::as_str).collect();
+        ensure(found == names, || format!("group {group} has {found:?} and not {names:?}"))
+    }
+
+    /// Registers the liar at the catalog, as somebody with a token for nodes can.
+    fn lie(&self) -> Result<(), Error> {
+        let begun = Instant::now();
+        loop {
+            let answer = put(self.first, "/v1/catalog/register", LIE)?;
+            if answer.contains(" 200 ") {
+                return Ok(());
+            }
+            ensure(begun.elapsed() < PATIENCE, || format!("Consul registers nobody: {answer}"))?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    }
+}
+
+/// A request with the management token; the whole answer.
+fn put(address: IpAddr, path: &str, body: &str) -> Result<String, Error> {
+    let action = || format!("ask Consul at {address}");
+    let address = SocketAddr::from((address, PORT));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).doing(action)?;
+    stream.set_read_timeout(Some(Duration::from_secs(10))).doing(action)?;
+    let head = format!(
+        "PUT {path} HTTP/1.1\r\nHost: consul\r\nConnection: close\r\n\
+         X-Consul-Token: {MANAGEMENT_TOKEN}\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).doing(action)?;
+    stream.write_all(body.as_bytes()).doing(action)?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).doing(action)?;
+    Ok(answer)
+}
+
+pub(super) fn inventory(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage)?;
+    site.apply()?.expect_exit(&[0])?;
+    site.apply()?.expect_exit(&[0])?.expect_count(&stage.lab, "changed", 0)?;
+    let outcome = discovered(&site);
+    for host in stage.lab.hosts() {
+        stage.ask(host, FORGET)?;
+    }
+    outcome
+}
+
+fn discovered(site: &Site<'_>) -> Result<(), Error> {
+    let stage = site.stage;
+    let url = format!("consul://{}:{PORT}", site.first);
+    let (list, _) = site.list(&url)?;
+    site.expect_hosts(&list, "dc_dc1")?;
+    site.expect_hosts(&list, "service_consul")?;
+
+    // Consul 1.8 says nothing of what it leaves out.
+    let nobody = site.provision("", &["inventory", "-i", &url, "--list"])?.expect_exit(&[3])?;
+    nobody.expect_text(&["shows no node at all", "node_prefix"])?;
+    let wrong = site
+        .provision("00000000-0000-4000-8000-0000000000ff", &["inventory", "-i", &url, "--list"])?;
+    wrong.expect_exit(&[3])?.expect_text(&["the token is not allowed to"])?;
+
+    // Through a mapping, beside which it stands how hosts are reached.
+    let mapping = "from-consul/consul.yml";
+    let run = ["run", "members", "-i", mapping, "--", "hostname"];
+    let said = site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?;
+    for host in stage.lab.hosts() {
+        said.expect_text(&[&host.name, "exit 0"])?;
+    }
+
+    site.lie()?;
+    let (list, _) = site.list(mapping)?;
+    site.expect_hosts(&list, "members")?;
+    let of_evil = |rest: &str| list.pointer(&format!("/_meta/hostvars/evil/{rest}"));
+    ensure(of_evil("ansible_host/__ansible_unsafe") == Some(&"203.0.113.9".into()), || {
+        format!("the liar is not there: {list}")
+    })?;
+    let is_kept = of_evil("ansible_user") == Some(&"deploy".into());
+    ensure(is_kept && of_evil("ansible_become_password").is_none(), || {
+        format!("the liar has got something: {list}")
+    })?;
+    let run = ["run", "members", "-i", mapping, "--", "true"];
+    let said = site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?;
+    ensure(!said.text().contains("evil"), || format!("it was worked on: {}", said.said))?;
+
+    let (before, _) = site.list(mapping)?;
+    for host in stage.lab.hosts() {
+        stage.ask(host, "systemctl stop consul")?;
+    }
+    let (after, said) = site.list(mapping)?;
+    ensure(after == before, || "the last answer is not what was answered".to_owned())?;
+    ensure(said.contains("IS AWAY: the hosts are those that it had"), || {
+        format!("nobody is warned: {said}")
+    })?;
+    let run = ["run", "members", "-i", mapping, "--", "true"];
+    site.provision(AGENT_TOKEN, &run)?.expect_exit(&[0])?.expect_text(&["IS AWAY"])
+}
