@@ -191,6 +191,7 @@ fn world(
             let variables = HostVariables {
                 name: host.name.to_string(),
                 inventory: RwLock::new(variables),
+                added: RwLock::default(),
                 learned: Learned::default(),
             };
             (host.name.to_string(), Arc::new(variables))
@@ -209,6 +210,8 @@ fn world(
         layers,
         extra: Layer::of_mapping(extra),
         hosts: RwLock::new(hosts),
+        others: RwLock::default(),
+        inventory: RwLock::new(inventory.clone()),
         groups: RwLock::new(groups),
         settings: request.settings.clone(),
     }
@@ -221,9 +224,7 @@ fn known_names(inventory: &Inventory, extra: &Mapping) -> KnownNames {
         names.extend(mapping.iter().filter_map(|(key, _)| key.as_str().map(str::to_owned)));
     };
     add(extra);
-    for host in inventory.hosts() {
-        inventory.host_variables(&host.name).iter().for_each(|layer| add(&layer.variables));
-    }
+    inventory.all_variables().for_each(|variables| add(variables));
     // What an encrypted file defines that can't be opened is not known.
     let open = !inventory.sealed(|_| false).is_empty();
     KnownNames { names, open }
@@ -236,11 +237,7 @@ fn define(
     extra: &Arc<Mapping>,
 ) {
     reaches.define(extra);
-    for host in inventory.hosts() {
-        for layer in inventory.host_variables(&host.name) {
-            reaches.define(&layer.variables);
-        }
-    }
+    inventory.all_variables().for_each(|variables| reaches.define(variables));
     for play in playbooks.iter().flat_map(|playbook| &playbook.plays) {
         if let Some(vars) = &play.context.directives.vars {
             reaches.define(vars);

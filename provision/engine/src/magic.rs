@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use provision_playbook::files::Files;
+use provision_playbook::inventory::is_localhost;
 use provision_playbook::model::{Context, RoleUse};
 use provision_template::{Slot, Value};
 
@@ -269,7 +270,11 @@ impl Object for HostVars {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let host = self.view.world.host(key.as_str()?)?;
+        let name = key.as_str()?;
+        let world = &self.view.world;
+        // As in Ansible this machine is there although nobody lists it.
+        let implicit = || is_localhost(name).then(|| world.host_or_new(name));
+        let host = world.host(name).or_else(implicit)?;
         let view = View { host, ..self.view.clone() };
         Some(Value::from_object(Variables { view, of_host: true }))
     }

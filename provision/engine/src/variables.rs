@@ -290,14 +290,19 @@ pub struct HostVariables {
     pub name: String,
     /// Inventory layers, lowest precedence first.
     pub inventory: RwLock<Vec<Arc<Layer>>>,
+    /// What `add_host` gave it, the last on top.
+    pub added: RwLock<Vec<Arc<Layer>>>,
     /// What was learned.
     pub learned: Learned,
 }
 
 impl HostVariables {
     fn inventory(&self, name: &str) -> Option<Slot> {
-        let layers = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        layers.iter().rev().find_map(|layer| layer.get(name).cloned())
+        let find = |layers: &RwLock<Vec<Arc<Layer>>>| {
+            let layers = layers.read().unwrap_or_else(PoisonError::into_inner);
+            layers.iter().rev().find_map(|layer| layer.get(name).cloned())
+        };
+        find(&self.added).or_else(|| find(&self.inventory))
     }
 }
 
@@ -499,8 +504,10 @@ impl Scope for View {
             }
             play.layers(&self.host.name).iter().for_each(|layer| add(layer));
         }
-        let inventory = self.host.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        inventory.iter().for_each(|layer| add(layer));
+        for layers in [&self.host.inventory, &self.host.added] {
+            let layers = layers.read().unwrap_or_else(PoisonError::into_inner);
+            layers.iter().for_each(|layer| add(layer));
+        }
         names.extend(self.host.learned.names());
         names.extend(magic::NAMES.iter().map(|name| (*name).to_owned()));
         names.into_iter().collect()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use indexmap::IndexMap;
+use provision_playbook::inventory::{ALL, GroupCycle, Inventory, UNGROUPED};
 use provision_playbook::model::{Play, RoleUse};
 use provision_template::{Engine, Slot};
 
@@ -22,6 +23,10 @@ pub struct World {
     pub extra: Layer,
     /// Hosts in inventory order.
     pub hosts: RwLock<IndexMap<String, Arc<HostVariables>>>,
+    /// Hosts that no inventory names, once somebody has asked for them.
+    pub others: RwLock<IndexMap<String, Arc<HostVariables>>>,
+    /// The inventory with what the run has added to it.
+    pub inventory: RwLock<Inventory>,
     /// Members of each group, children's members included, in inventory order.
     pub groups: RwLock<IndexMap<String, Vec<String>>>,
     /// Settings of the run.
@@ -67,17 +72,98 @@ impl World {
         self.hosts.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
     }
 
-    /// A host of the inventory, or a new one without variables: localhost and hosts that
-    /// `delegate_to` names by address.
+    /// A host of the inventory, or one that no inventory names: localhost and hosts that
+    /// `delegate_to` names by address. These keep what they learn, too, and see what is said of
+    /// all hosts.
     #[must_use]
     pub fn host_or_new(&self, name: &str) -> Arc<HostVariables> {
-        self.host(name).unwrap_or_else(|| {
-            Arc::new(HostVariables {
-                name: name.to_owned(),
-                inventory: RwLock::default(),
-                learned: crate::variables::Learned::default(),
-            })
-        })
+        if let Some(host) = self.host(name) {
+            return host;
+        }
+        let mut others = self.others.write().unwrap_or_else(PoisonError::into_inner);
+        let others = others.entry(name.to_owned());
+        others.or_insert_with(|| Arc::new(self.new_host(name))).clone()
+    }
+
+    /// The variables of the inventory for a host, as its groups are now.
+    fn new_host(&self, name: &str) -> HostVariables {
+        HostVariables {
+            name: name.to_owned(),
+            inventory: RwLock::new(self.inventory_layers(name)),
+            added: RwLock::default(),
+            learned: crate::variables::Learned::default(),
+        }
+    }
+
+    fn inventory_layers(&self, name: &str) -> Vec<Arc<Layer>> {
+        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        let layers = inventory.host_variables(name);
+        layers.iter().map(|layer| self.layers.of(&layer.variables)).collect()
+    }
+
+    /// What `add_host` does: the host exists afterwards, is in these groups and has these
+    /// variables, which are data. Whether something changed.
+    pub fn add_host(&self, name: &str, groups: &[String], variables: Layer) -> bool {
+        let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = inventory.add_host(name, &groups, &yaml::Mapping::default());
+        drop(inventory);
+        let host = {
+            let mut hosts = self.hosts.write().unwrap_or_else(PoisonError::into_inner);
+            let host = hosts.entry(name.to_owned());
+            host.or_insert_with(|| Arc::new(self.new_host(name))).clone()
+        };
+        let mut added = host.added.write().unwrap_or_else(PoisonError::into_inner);
+        changed |= variables.iter().any(|(key, slot)| {
+            let known = added.iter().rev().find_map(|layer| layer.get(key));
+            !is_same(known, slot)
+        });
+        added.push(Arc::new(variables));
+        drop(added);
+        self.join_groups(&host);
+        changed
+    }
+
+    /// What `group_by` does: the group exists afterwards, is below these groups and has the host.
+    /// Whether something changed.
+    ///
+    /// # Errors
+    /// When a group would be below itself.
+    pub fn group_by(
+        &self,
+        host: &Arc<HostVariables>,
+        group: &str,
+        parents: &[String],
+    ) -> Result<bool, GroupCycle> {
+        let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+        let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
+        let changed = inventory.add_to_group(&host.name, group, &parents)?;
+        drop(inventory);
+        self.join_groups(host);
+        Ok(changed)
+    }
+
+    /// The host is where the inventory has it, and has the variables of its groups.
+    fn join_groups(&self, host: &Arc<HostVariables>) {
+        let name = &host.name;
+        let inventory = self.inventory.read().unwrap_or_else(PoisonError::into_inner);
+        let of_host = inventory.groups_of(name);
+        drop(inventory);
+        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
+        for group in of_host.iter().map(|group| &**group).chain([ALL]) {
+            let members = groups.entry(group.to_owned()).or_default();
+            if !members.contains(name) {
+                members.push(name.clone());
+            }
+        }
+        if !of_host.contains(UNGROUPED)
+            && let Some(members) = groups.get_mut(UNGROUPED)
+        {
+            members.retain(|member| member != name);
+        }
+        drop(groups);
+        let layers = self.inventory_layers(name);
+        *host.inventory.write().unwrap_or_else(PoisonError::into_inner) = layers;
     }
 
     /// Hosts that a pattern of the `inventory_hostnames` lookup names.
@@ -117,20 +203,6 @@ impl World {
         found
     }
 
-    /// Puts a host into groups, making them if need be; whether anything changed.
-    pub fn add_to_groups(&self, host: &str, names: &[String]) -> bool {
-        let mut groups = self.groups.write().unwrap_or_else(PoisonError::into_inner);
-        let mut changed = false;
-        for name in names.iter().map(String::as_str).chain(["all"]) {
-            let members = groups.entry(name.to_owned()).or_default();
-            if !members.iter().any(|member| member == host) {
-                members.push(host.to_owned());
-                changed |= name != "all";
-            }
-        }
-        changed
-    }
-
     /// All hosts of the inventory, in order.
     #[must_use]
     pub fn host_names(&self) -> Vec<String> {
@@ -140,6 +212,13 @@ impl World {
     /// Groups and their members.
     pub fn groups(&self) -> RwLockReadGuard<'_, IndexMap<String, Vec<String>>> {
         self.groups.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_same(known: Option<&Slot>, new: &Slot) -> bool {
+    match (known, new) {
+        (Some(Slot::Data(known)), Slot::Data(new)) => known == new,
+        _ => false,
     }
 }
 

@@ -37,6 +37,8 @@ fn task(tasks: &str) -> (Arc<Task>, Arc<World>) {
         layers: Default::default(),
         extra: Layer::default(),
         hosts: Default::default(),
+        others: Default::default(),
+        inventory: Default::default(),
         groups: Default::default(),
         settings: Settings::default(),
     };

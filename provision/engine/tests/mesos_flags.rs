@@ -100,6 +100,7 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         let variables = HostVariables {
             name: name.clone(),
             inventory: RwLock::new(vec![defaults.clone()]),
+            added: Default::default(),
             learned: Default::default(),
         };
         (name.clone(), Arc::new(variables))
@@ -112,6 +113,8 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         layers: Default::default(),
         extra: Layer::default(),
         hosts: RwLock::new(hosts),
+        others: Default::default(),
+        inventory: Default::default(),
         groups: RwLock::new(groups.into_iter().collect()),
         settings: Settings::default(),
     });

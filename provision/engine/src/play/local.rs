@@ -4,7 +4,7 @@
 //! sent before can fail any more. Those that act on the world wait for their turn first.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use provision_plan::{HostIndex, Position};
 use provision_playbook::model::Task;
@@ -17,7 +17,7 @@ use super::PlayRun;
 use super::flight::{Ended, name_item};
 use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
 use crate::event::Status;
-use crate::variables::{HostVariables, Layer};
+use crate::variables::Layer;
 
 /// What a controller module sets: names, variables of files, facts and their owners.
 type Effects = (Vec<(String, Value)>, Option<Layer>, Vec<(Option<String>, Object)>);
@@ -352,26 +352,6 @@ impl PlayRun<'_> {
         for (key, value) in &vars {
             layer.set_data(key.as_str(), provision_template::from_json(value));
         }
-        let world = self.shared.world.clone();
-        let mut changed = false;
-        {
-            let mut hosts = world.hosts.write().unwrap_or_else(PoisonError::into_inner);
-            let host = hosts.entry(name.clone()).or_insert_with(|| {
-                changed = true;
-                Arc::new(HostVariables {
-                    name: name.clone(),
-                    inventory: Default::default(),
-                    learned: Default::default(),
-                })
-            });
-            let mut layers = host.inventory.write().unwrap_or_else(PoisonError::into_inner);
-            let news = layer.iter().any(|(key, slot)| {
-                let known = layers.iter().rev().find_map(|layer| layer.get(key));
-                !same(known, slot)
-            });
-            changed |= news;
-            layers.push(Arc::new(layer.clone()));
-        }
         let groups: Vec<String> = arguments
             .get("groups")
             .and_then(Json::as_array)
@@ -380,7 +360,7 @@ impl PlayRun<'_> {
             .filter_map(|group| group.as_str().map(str::to_owned))
             .filter(|group| !group.is_empty())
             .collect();
-        changed |= world.add_to_groups(&name, &groups);
+        let changed = self.shared.world.add_host(&name, &groups, layer);
         let mut done = Done::with("changed", changed);
         done.result.insert(
             "add_host".into(),
@@ -392,19 +372,20 @@ impl PlayRun<'_> {
     fn group_by(&mut self, index: HostIndex, arguments: &Object) -> Result<Done, Stop> {
         let key = text(arguments, "key").unwrap_or_default().replace(' ', "-");
         let Some(host) = self.host(index) else { return Ok(Done::default()) };
-        let name = host.variables.name.clone();
-        let changed = self.shared.world.add_to_groups(&name, std::slice::from_ref(&key));
+        let variables = host.variables.clone();
+        let parents = match arguments.get("parents") {
+            Some(Json::String(one)) => vec![one.clone()],
+            Some(Json::Array(several)) => {
+                several.iter().filter_map(Json::as_str).map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        };
+        let parents: Vec<String> = parents.iter().map(|parent| parent.replace(' ', "-")).collect();
+        let changed = self.shared.world.group_by(&variables, &key, &parents);
+        let changed = changed.map_err(|error| Stop::failed(format!("failed to {error}")))?;
         let mut done = Done::with("changed", changed);
         done.result.insert("add_group".into(), key.into());
         Ok(done)
-    }
-}
-
-fn same(known: Option<&provision_template::Slot>, new: &provision_template::Slot) -> bool {
-    use provision_template::Slot;
-    match (known, new) {
-        (Some(Slot::Data(known)), Slot::Data(new)) => known == new,
-        _ => false,
     }
 }
 

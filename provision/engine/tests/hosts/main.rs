@@ -21,6 +21,7 @@ mod ensemble;
 #[path = "../../../../common/consul/client/tests/fake/mod.rs"]
 mod fake;
 mod faults;
+mod groups;
 mod handlers;
 mod killed;
 mod lab;

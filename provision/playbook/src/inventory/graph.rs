@@ -214,7 +214,8 @@ impl Inventory {
     }
 
     /// Names of all groups of a host, also indirect ones.
-    pub(super) fn groups_of(&self, host: &str) -> BTreeSet<Arc<str>> {
+    #[must_use]
+    pub fn groups_of(&self, host: &str) -> BTreeSet<Arc<str>> {
         let direct = self.hosts.get(host).map(|host| &host.groups);
         let direct: BTreeSet<Arc<str>> =
             direct.into_iter().flat_map(|g| g.keys().cloned()).collect();

@@ -76,6 +76,16 @@ impl Inventory {
         layers.layers
     }
 
+    /// Everything that may become a variable of some host, now or when a host joins a group at run
+    /// time; in no particular order.
+    pub fn all_variables(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        let folders = self.inventory_folders.iter().chain(&self.playbook_folders);
+        let groups = self.groups.values().map(|group| &group.variables);
+        let hosts = self.hosts.values().map(|host| &host.variables);
+        let own = groups.chain(hosts).chain([&self.implicit_localhost.variables]);
+        own.chain(folders.flat_map(|folder| folder.all()))
+    }
+
     /// The groups of a host without `all`, weakest first: by depth, then priority, then name.
     #[must_use]
     pub fn sorted_groups(&self, host: &str) -> Vec<&Group> {

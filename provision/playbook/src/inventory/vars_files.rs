@@ -48,6 +48,11 @@ impl VarsFolder {
         self.groups.get(name).map_or(&[], Vec::as_slice)
     }
 
+    /// The variables of all files.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Arc<Mapping>> {
+        self.groups.values().chain(self.hosts.values()).flatten().map(|file| &file.variables)
+    }
+
     /// Why encrypted files can't be used: errors for those that concern one of the hosts, warnings
     /// for the others, whose passwords Ansible doesn't ask for either.
     pub(super) fn sealed(

@@ -1,0 +1,78 @@
+//! Hosts and groups that come at run time, and this machine, which no inventory has to name.
+
+use provision_engine::event::Outcome;
+
+use crate::lab::Lab;
+
+#[test]
+fn this_machine_remembers_and_sees_what_is_said_of_all() {
+    let lab = Lab::new(&["a"]);
+    lab.write("inventory/group_vars/all.yml", "colour: green\n");
+    lab.apply(
+        "
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - set_fact: {kept: 1}
+    - assert: {that: [colour == 'green', kept == 1, \"'localhost' not in groups.all\"]}
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - assert: {that: [kept == 1, hostvars.localhost.kept == 1]}
+- hosts: a
+  gather_facts: false
+  tasks:
+    - assert: {that: [hostvars.localhost.kept == 1, \"hostvars['localhost'].colour == 'green'\"]}
+",
+    )
+    .expect(Outcome::Done);
+}
+
+#[test]
+fn a_host_has_the_variables_of_a_group_that_it_joins() {
+    let lab = Lab::new(&["a", "b"]);
+    lab.inventory("[web]\na\n");
+    lab.write("inventory/group_vars/all.yml", "colour: green\nsize: none\n");
+    lab.write("inventory/group_vars/os_two.yml", "size: big\nfrom_file: '{{ colour }}'\n");
+    lab.write("inventory/group_vars/web/main.yml", "port: 80\nsize: small\n");
+    lab.write("inventory/host_vars/new1.yml", "own: yes\n");
+    let root = lab.host("a").root().display().to_string();
+    lab.apply(&format!(
+        "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - group_by: {{key: \"os {{{{ 'one' if inventory_hostname == 'a' else 'two' }}}}\", parents: [linux]}}
+    - group_by: {{key: os_two}}
+      when: inventory_hostname == 'b'
+- hosts: os-two
+  gather_facts: false
+  tasks:
+    - assert:
+        that:
+          - inventory_hostname == 'b'
+          - size == 'big'
+          - from_file == 'green'
+          - groups.linux == ['a', 'b']
+          - groups['os-one'] == ['a']
+          - \"'ungrouped' not in group_names\"
+          - group_names == ['linux', 'os-two', 'os_two']
+          - hostvars.a.size == 'small'
+    - add_host: {{name: new1, groups: [web], given: '{{{{ \"{{{{ colour }}}}\" }}}}', ansible_connection: local}}
+- hosts: new1
+  gather_facts: false
+  vars: {{root: {root}}}
+  tasks:
+    - assert:
+        that:
+          - size == 'small'
+          - port == 80
+          - own
+          - colour == 'green'
+          - group_names == ['web']
+          - groups.web == ['a', 'new1']
+          - given is search('colour')
+"
+    ))
+    .expect(Outcome::Done);
+}
