@@ -64,11 +64,19 @@ pub async fn run(
     interrupts: mpsc::UnboundedReceiver<()>,
 ) -> Summary {
     let (mut run, playbooks, ask) = Run::begin(loaded, options, sink, interrupts);
-    for play in playbooks.iter().flat_map(|playbook| &playbook.plays) {
+    let mut plays = playbooks.iter().flat_map(|playbook| &playbook.plays).peekable();
+    while let Some(play) = plays.next() {
         if run.shared.interrupts > 0 || run.shared.stopped_by_limit {
             break;
         }
-        run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
+        let all_lost = run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
+        if all_lost {
+            if plays.peek().is_some() {
+                let message = "no host of this play is left: the plays after it are not run";
+                run.shared.report.warn(None, message);
+            }
+            break;
+        }
     }
     run.finish().await
 }
@@ -363,12 +371,19 @@ fn all_hosts(loaded: &Loaded) -> Vec<String> {
 
 type Ask<'a> = Option<&'a AskOperator>;
 
-async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, ask: Ask<'_>) {
+/// Whether all hosts of a batch were lost. As in Ansible that ends the run: later plays rely on what
+/// this one should have done or checked.
+async fn run_play(
+    shared: &mut Shared,
+    inventory: &Inventory,
+    play: &Arc<Play>,
+    ask: Ask<'_>,
+) -> bool {
     let hosts = match hosts_of(&shared.world, inventory, play) {
         Ok(hosts) => hosts,
         Err(diagnostic) => {
             shared.report.warn(None, diagnostic.message.clone());
-            return;
+            return false;
         }
     };
     let mut hosts: Vec<String> = hosts
@@ -383,7 +398,7 @@ async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, 
     if hosts.is_empty() {
         shared.report.event(&Event::PlayStarted { name, place, hosts, batch: (1, 1) });
         shared.report.warn(None, "no hosts matched");
-        return;
+        return false;
     }
     let mut variables: Vec<Arc<Layer>> = Vec::new();
     if let Some(vars) = &play.context.directives.vars {
@@ -413,16 +428,15 @@ async fn run_play(shared: &mut Shared, inventory: &Inventory, play: &Arc<Play>, 
         if let Err(message) = vars_files(shared, &play, &batch, &mut state) {
             shared.report.warn(None, message);
             shared.failed.extend(batch.iter().cloned());
-            continue;
+            return true;
         }
         let state = Arc::new(state);
         PlayRun::new(shared, state.clone()).run().await;
-        let all_lost = state.still_in(&batch).is_empty();
-        if all_lost && number + 1 < count {
-            // As in Ansible: a batch in which every host failed ends the play.
-            break;
+        if state.still_in(&batch).is_empty() {
+            return true;
         }
     }
+    false
 }
 
 /// Hosts that `add_host` and `group_by` brought into the play's groups during the run.

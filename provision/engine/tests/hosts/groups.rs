@@ -76,3 +76,35 @@ fn a_host_has_the_variables_of_a_group_that_it_joins() {
     ))
     .expect(Outcome::Done);
 }
+
+/// Plays that check something before others begin are the reason.
+#[test]
+fn a_play_that_fails_everywhere_ends_the_run() {
+    let lab = Lab::new(&["a", "b"]);
+    let check = |hosts: &str, fails: &str| {
+        format!(
+            "
+- hosts: {hosts}
+  gather_facts: false
+  tasks:
+    - fail: {{msg: refused}}
+      when: {fails}
+- hosts: b
+  gather_facts: false
+  tasks:
+    - file: {{path: '{{{{ root }}}}/touched', state: touch}}
+"
+        )
+    };
+    let all = [("localhost", "true"), ("a", "true"), ("all", "true")];
+    for (hosts, fails) in all {
+        let ran = lab.apply(&check(hosts, fails)).expect(Outcome::Failed);
+        assert_eq!(ran.recap("b").changed, 0, "{}", ran.story());
+    }
+    let ran = lab.apply(&check("all", "inventory_hostname == 'a'")).expect(Outcome::Failed);
+    assert_eq!(ran.recap("b").changed, 1, "{}", ran.story());
+    // Who has ended well is not lost.
+    let ended = check("a", "false").replace("fail: {msg: refused}", "meta: end_play");
+    lab.apply(&ended.replace("when: false", "when: true")).expect(Outcome::Done);
+    assert!(lab.host("b").tree().contains_key(std::path::Path::new("touched")));
+}
