@@ -395,7 +395,7 @@ impl<'a> Evaluator<'a> {
 
     fn invocation(&self, prepared: prepare::Prepared) -> Result<Invocation, Stop> {
         let settings = &self.view.world.settings;
-        let delegate = self.text(self.keyword(|d| d.delegate_to.as_ref()))?;
+        let delegate = self.delegate()?;
         let connection = match &delegate {
             Some(_) => None,
             None => self.text(self.keyword(|d| d.connection.as_ref()))?,
@@ -537,6 +537,11 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(merged)
+    }
+
+    /// `delegate_to`.
+    pub(crate) fn delegate(&self) -> Result<Option<String>, Stop> {
+        self.text(self.keyword(|d| d.delegate_to.as_ref()))
     }
 
     /// Whom to become: keyword first, then the variables of the host, as Ansible does.

@@ -532,8 +532,11 @@ impl PlayRun<'_> {
         let keywords = &flight.plan.keywords;
         let mut results: Vec<(Object, u64)> = flight.results.iter().flatten().cloned().collect();
         let facts_owner = if keywords.delegate_facts { delegate.clone() } else { None };
+        // What `set_fact` sets for another host is there already.
+        let is_given = keywords.delegate_facts && flight.task.module.name == "set_fact";
         let facts = results
             .iter()
+            .filter(|_| !is_given)
             .filter_map(|(result, _)| result.get("ansible_facts")?.as_object().cloned())
             .map(|facts| (facts_owner.clone(), facts))
             .collect();

@@ -80,6 +80,7 @@ impl PlayRun<'_> {
             || matches!(task.module.name, "meta" | "include_vars")
             || self.shared.reaches.classify(&self.shared.world, task).once
             || task.until.is_some()
+            || plan.keywords.delegate_facts
             || !pause.is_zero();
         if acts && !(idle && self.dispatcher.may_send(index).is_go()) {
             return Ok(false);
@@ -89,6 +90,7 @@ impl PlayRun<'_> {
         }
         let mut results: Vec<Option<(Object, u64)>> = Vec::new();
         let mut sets = Vec::new();
+        let mut delegated = Vec::new();
         let mut include: Option<Layer> = None;
         let mut facts = Vec::new();
         let mut shown = None;
@@ -109,7 +111,10 @@ impl PlayRun<'_> {
                     let done = self.run_item(index, task, arguments, item.item.as_ref());
                     match done {
                         Ok(done) => {
-                            sets.extend(done.sets);
+                            match self.owner_of_facts(index, task, &plan.keywords, item)? {
+                                Some(owner) => delegated.push((owner, done.sets)),
+                                None => sets.extend(done.sets),
+                            }
                             if let Some(layer) = done.include {
                                 let merged = include.get_or_insert_with(Layer::default);
                                 for (name, slot) in layer.iter() {
@@ -150,6 +155,11 @@ impl PlayRun<'_> {
             if !(idle && self.dispatcher.may_send(index).is_go()) {
                 return Ok(false);
             }
+            for (owner, sets) in delegated {
+                for (name, value) in sets {
+                    self.shared.world.host_or_new(&owner).learned.set(&name, value);
+                }
+            }
             self.send_finished(index, position, task, plan, results, (sets, include, facts));
             return Ok(true);
         }
@@ -157,6 +167,24 @@ impl PlayRun<'_> {
         self.handler_runs(index, position, false);
         self.pass(index, task, ended);
         Ok(true)
+    }
+
+    /// Whose what `set_fact` sets is, if `delegate_facts` gives it to another host.
+    fn owner_of_facts(
+        &self,
+        index: HostIndex,
+        task: &Arc<Task>,
+        keywords: &crate::evaluate::Keywords,
+        item: &crate::evaluate::ItemPlan,
+    ) -> Result<Option<String>, Stop> {
+        if !keywords.delegate_facts {
+            return Ok(None);
+        }
+        let mut view = self.view(index, task);
+        for (name, slot) in item.item.iter().flat_map(|item| item.layer.iter()) {
+            view.local.set(name, slot.clone());
+        }
+        Evaluator::new(task, view).delegate()
     }
 
     /// What an item is to do that reads what the items before it set.

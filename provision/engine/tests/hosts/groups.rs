@@ -6,7 +6,7 @@ use crate::lab::Lab;
 
 #[test]
 fn this_machine_remembers_and_sees_what_is_said_of_all() {
-    let lab = Lab::new(&["a"]);
+    let lab = Lab::new(&["a", "b"]);
     lab.write("inventory/group_vars/all.yml", "colour: green\n");
     lab.apply(
         "
@@ -23,6 +23,15 @@ fn this_machine_remembers_and_sees_what_is_said_of_all() {
   gather_facts: false
   tasks:
     - assert: {that: [hostvars.localhost.kept == 1, \"hostvars['localhost'].colour == 'green'\"]}
+    - set_fact: {told: '{{ inventory_hostname }}'}
+      delegate_to: '{{ item }}'
+      delegate_facts: true
+      loop: [localhost, b]
+    - assert: {that: [told is undefined, hostvars.b.told == 'a']}
+- hosts: [localhost, b]
+  gather_facts: false
+  tasks:
+    - assert: {that: [told == 'a']}
 ",
     )
     .expect(Outcome::Done);
