@@ -48,6 +48,12 @@ pub(super) async fn reconfigure(arguments: &Reconfigure) -> Exit {
     fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
 }
 
+/// The same after plays that have written the configuration.
+pub(super) async fn restart_due(arguments: &Reconfigure) -> Exit {
+    let wish = Wish { follows: true, ..Wish::new(Purpose::Restart, None) };
+    fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+}
+
 pub(super) async fn add(arguments: &Add) -> Exit {
     let hosts = Some(arguments.hosts.clone());
     let wish = Wish { hosts, ..Wish::new(Purpose::Join, None) };
@@ -71,11 +77,13 @@ struct Wish {
     hosts: Option<Vec<String>>,
     drain: bool,
     purge: bool,
+    /// It follows on plays that may have just started the members.
+    follows: bool,
 }
 
 impl Wish {
     fn new(purpose: Purpose, version: Option<Version>) -> Self {
-        Wish { purpose, version, hosts: None, drain: false, purge: false }
+        Wish { purpose, version, hosts: None, drain: false, purge: false, follows: false }
     }
 }
 
@@ -124,6 +132,9 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
     };
     if let Err(refusal) = begun.change.choose_version(version) {
         return begun.give_up(refusal).await;
+    }
+    if wish.follows {
+        begun.change.wait_until_settled().await;
     }
     let steps = match begun.change.forecast() {
         Ok(steps) => steps,

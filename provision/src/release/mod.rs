@@ -92,7 +92,7 @@ pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<Strin
             max_unavailable: 1,
             accept_outage: false,
         };
-        let exit = change::reconfigure(&Reconfigure { component, care, of }).await;
+        let exit = change::restart_due(&Reconfigure { component, care, of }).await;
         if exit != Exit::Done {
             return exit;
         }

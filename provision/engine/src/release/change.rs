@@ -2,14 +2,14 @@
 //! the steps. Nothing here needs a terminal; how it is run stands in `perform`.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
     Decision, Duty, Files, Goal, MadeFrom, Member, Note, Observed, Options, PLAN_FORMAT, Past,
     Progress, Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
 };
 
-use super::{Component, Prepared, Releases, Rewrite, find_wanted, now_ms};
+use super::{Component, LOOK_AGAIN, Prepared, Releases, Rewrite, find_wanted, now_ms};
 
 /// The only component of a run that changes one.
 const ONE: usize = 0;
@@ -216,6 +216,22 @@ impl Change {
             return self.goal_members().iter().all(is_current);
         }
         self.forecast().is_ok_and(|steps| steps.is_empty())
+    }
+
+    /// Looks at all members again until a change could begin, or until that takes too long. For a
+    /// change that follows on another one, whose traces are not settled yet.
+    pub async fn wait_until_settled(&mut self) {
+        let deadline_ms = self.releases.rules(ONE).map_or(0, |rules| rules.deadline_ms);
+        let until = tokio::time::Instant::now() + Duration::from_millis(deadline_ms);
+        while let Err(Refusal { stop: None, .. }) = self.forecast() {
+            if tokio::time::Instant::now() >= until {
+                return;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+            self.observed = self.observe().await;
+            self.progress.observe(&self.observed, now_ms());
+            self.made_from.observed = MadeFrom::observed_digest(&self.observed);
+        }
     }
 
     /// Looks at the members once more.

@@ -69,11 +69,10 @@ pub(super) fn manage(
         if !is_given || context.check {
             continue;
         }
-        // A user's systemd reads other folders.
-        let may_skip = command == "daemon-reload" && scope == "system";
-        if !may_skip || unit_files::is_reload_due(&systemctl, context) {
-            reload(&systemctl, command, &mut warnings, context)?;
+        if command == "daemon-reload" && is_at_rest(given, &systemctl, context)? {
+            continue;
         }
+        reload(&systemctl, command, &mut warnings, context)?;
     }
     let mut outcome = Outcome::new(false).with("name", given.name.clone());
     outcome = outcome.with("status", Object::new());
@@ -89,6 +88,34 @@ pub(super) fn manage(
         outcome = change(given, &unit, outcome, &mut warnings, context)?;
     }
     Ok(if warnings.is_empty() { outcome } else { outcome.with("warnings", warnings) })
+}
+
+/// Whether reading the unit files again can't change anything: they are as they were, and the unit is
+/// as it is wanted. If it is to be started they are always read again, because that also lets systemd
+/// forget how often it has started it of late.
+fn is_at_rest(
+    given: &SystemdArguments,
+    systemctl: &Systemctl,
+    context: &Context<'_>,
+) -> Result<bool, Failure> {
+    let Some(name) = given.name.as_deref() else { return Ok(false) };
+    // A user's systemd reads other folders.
+    let is_system = given.scope.as_deref().is_none_or(|scope| scope == "system");
+    if !is_system || given.daemon_reexec || unit_files::is_reload_due(systemctl, context) {
+        return Ok(false);
+    }
+    let unit = look_up(name, systemctl.clone(), true, context)?;
+    let now = property(&unit.properties, "ActiveState");
+    let stays = given.state.as_deref().is_none_or(|state| command_for(state, now).is_none());
+    if !unit.found || !stays || !matches!(now, "active" | "inactive") {
+        return Ok(false);
+    }
+    if let Some(masked) = given.masked
+        && is_masked(&unit, context)? != masked
+    {
+        return Ok(false);
+    }
+    given.enabled.map_or(Ok(true), |enabled| Ok(is_enabled(&unit, context)? == enabled))
 }
 
 fn check(given: &SystemdArguments) -> Result<(), Failure> {
