@@ -18,6 +18,7 @@ const MAGIC: &[&str] = &[
     "omit",
     "play_hosts",
     "playbook_dir",
+    "provision_rolls_restarts",
     "q",
     "query",
     "role_name",

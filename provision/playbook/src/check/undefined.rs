@@ -38,6 +38,7 @@ const MAGIC: &[&str] = &[
     "omit",
     "play_hosts",
     "playbook_dir",
+    "provision_rolls_restarts",
     "role_name",
     "role_names",
     "role_path",
