@@ -1,5 +1,6 @@
 //! What becomes of a request, and who is told.
 
+use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
 use crate::Arrival;
@@ -18,10 +19,28 @@ pub struct Served {
 /// What became of a request.
 pub type Outcome = Result<Served, Refusal>;
 
-/// Who is told of outcomes. Engines tell them in different orders, each request once.
+/// Instances of an app at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Instances {
+    /// They work or wait for work.
+    pub ready: u32,
+    /// They were asked for and don't work yet.
+    pub starting: u32,
+    /// They end what they have and take nothing new.
+    pub leaving: u32,
+}
+
+/// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
+/// instances and decisions come in the order of time.
 pub trait Record {
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
+
+    /// The instances of an app have changed.
+    fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
+
+    /// The scaling rule has decided for an app. Called for every tick, also if nothing changes.
+    fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
 }
 
 /// Outcomes in the order of arrival.
