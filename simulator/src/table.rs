@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
+use policy::scaling::{Added, Removed};
 use policy::{Class, Nanoseconds, Refusal};
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
-use simulator_model::Cell;
+use simulator_model::{Actions, Cell};
 
 use crate::results::{Results, refused_part, seconds};
 
@@ -19,6 +20,9 @@ pub fn text(results: &Results) -> String {
     text.push_str(&requests(results, &cells));
     text.push_str(&times(results, &cells));
     text.push_str(&apps(results));
+    if results.scales() {
+        text.push_str(&scaling(results));
+    }
     if results.reports.len() > 1 {
         text.push_str(&intervals(results));
     }
@@ -48,7 +52,9 @@ fn head(results: &Results) -> String {
         model.warm_up,
         digest.get(..12).unwrap_or_default(),
     );
-    text.push_str("inactive: policy.scaling (no engine reads it yet)\n");
+    if !results.scales() {
+        text.push_str("inactive: policy.scaling (no app has `scales`)\n");
+    }
     text
 }
 
@@ -110,16 +116,69 @@ fn times(results: &Results, cells: &[Cell]) -> String {
 }
 
 fn apps(results: &Results) -> String {
-    let mut table = Table::new(&["APP", ">MACHINES", ">INSTANCES", ">UTILISATION"]);
-    for (place, app) in results.scenario.model.apps.iter().enumerate() {
+    let mut table = Table::new(&[
+        "APP",
+        ">MACHINES",
+        ">INSTANCES",
+        ">MIN",
+        ">MEAN",
+        ">MAX",
+        ">UTILISATION",
+        ">CORE-HOURS",
+        ">PEAK QUEUE",
+    ]);
+    let decimal = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (place, (app, usage)) in apps.enumerate() {
+        let (fewest, most) = usage.extremes();
         table.row([
             app.name.clone(),
             grouped(u64::from(app.machines)),
             grouped(app.all_instances()),
+            grouped(fewest),
+            decimal(results.mean_instances(place)),
+            grouped(most),
             results.utilisation(place).map_or("-".to_owned(), percent),
+            decimal(results.core_hours(place)),
+            usage.peak_queue.map_or("-".to_owned(), grouped),
         ]);
     }
     format!("\n{}", table.text())
+}
+
+/// What the scaling rule has decided, by reason; of all replications.
+fn scaling(results: &Results) -> String {
+    let mut table = Table::new(&["APP", "SCALING", ">DECISIONS", ">INSTANCES", ">PEAK TASKS"]);
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    let mut told = String::new();
+    for (app, usage) in apps.filter(|(app, _)| app.life.bounds.is_some()) {
+        let added = Added::ALL.into_iter().zip(usage.added);
+        let added = added.map(|(reason, actions)| ("add", reason.name(), actions));
+        let removed = Removed::ALL.into_iter().zip(usage.removed);
+        let removed = removed.map(|(reason, actions)| ("remove", reason.name(), actions));
+        let peak = usage.peak_tasks.map_or("-".to_owned(), grouped);
+        let nothing = ("keep", "always", Actions::default());
+        let mut acted: Vec<(&str, &str, Actions)> =
+            added.chain(removed).filter(|(.., actions)| actions.decisions > 0).collect();
+        if acted.is_empty() {
+            acted.push(nothing);
+        }
+        for (what, reason, actions) in acted {
+            table.row([
+                app.name.clone(),
+                format!("{what}: {reason}"),
+                grouped(actions.decisions),
+                grouped(actions.instances),
+                peak.clone(),
+            ]);
+        }
+        if let Some(reasons) = usage.reasons {
+            let count = grouped(usage.unplaced);
+            let _ =
+                writeln!(told, "{}: {count} instances found no place; last: {reasons}", app.name);
+        }
+    }
+    format!("\n{}{told}", table.text())
 }
 
 fn intervals(results: &Results) -> String {

@@ -4,26 +4,34 @@
 //! instance), wait, are worked on and leave. Every decision is a call of the crate `policy`.
 //!
 //! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
-//! - [`engine::run`] knows departures when it dispatches and needs no events. It must give the
-//!   same outcome for every request; `tests/agreement.rs` holds it to that.
+//! - [`engine::run`] knows departures when it dispatches and needs no events, unless instances come
+//!   and go or work has priorities: then events are kept where they happen, in lists of each
+//!   target. It must give the same outcome for every request, and the same instances at all times;
+//!   `tests/agreement.rs` holds it to that.
 //!
 //! What ends at an instant is over before what arrives at it; of several arrivals at one instant,
 //! those of the source that was declared first come first.
 
 #![forbid(unsafe_code)]
 
+mod books;
 pub mod closed_form;
 pub mod engine;
 mod index;
+pub mod life;
 mod line;
+mod live;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
 pub mod report;
 mod rings;
+pub mod usage;
 pub mod workload;
 
+pub use life::{Dynamics, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Instances, Outcome, Record, Served};
 pub use report::{Cell, Report};
+pub use usage::{Actions, Usage};
 pub use workload::{Arrival, Run, Workload};

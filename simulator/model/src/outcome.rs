@@ -1,5 +1,6 @@
 //! What becomes of a request, and who is told.
 
+use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
@@ -41,6 +42,13 @@ pub trait Record {
 
     /// The scaling rule has decided for an app. Called for every tick, also if nothing changes.
     fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
+
+    /// No machine could take an instance that the scaling rule has asked for.
+    fn unplaced(&mut self, _at: Time, _app: usize, _reasons: Unplaced) {}
+
+    /// The longest that all queues of an app together have been, just after an arrival. Told at
+    /// the end, and only of runs whose queues are kept as such ([`crate::Model::is_dynamic`]).
+    fn peak_queue(&mut self, _app: usize, _requests: u64) {}
 }
 
 /// Outcomes in the order of arrival.

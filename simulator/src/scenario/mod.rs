@@ -6,6 +6,7 @@ use policy::config::Policy;
 use simulator_model::Model;
 use yaml::{Node, NodeValue, Schema};
 
+mod apps;
 mod check;
 mod file;
 mod overrides;
