@@ -23,6 +23,10 @@ pub mod report;
 mod rings;
 pub mod workload;
 
+/// Version of what a seed means: it grows whenever the same scenario gives other results than before.
+/// Figures of different versions can't be compared pair by pair.
+pub const MODEL_VERSION: u32 = 1;
+
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Instances, Outcome, Record, Served};
 pub use report::{Cell, Report};
