@@ -50,7 +50,7 @@ fn a_sweep_marks_what_is_best_for_any_number_of_threads() {
 #[test]
 fn the_fewest_machines_are_those_of_a_search_one_by_one() {
     let slos = ["--slo", "paid.p99_ms<=420,rejected<=0.1%"];
-    let mut arguments = vec!["capacity", STEADY, "--growth", "1.5x"];
+    let mut arguments = vec!["capacity", STEADY, "--growth", "1.5x", "--set", "duration=40s"];
     arguments.extend(slos);
     let (code, out, err) = ended(&arguments);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -61,6 +61,7 @@ fn the_fewest_machines_are_those_of_a_search_one_by_one() {
     // Another way: the mean over 20 runs of a sweep, with the load as a key of the scenario.
     let range = format!("machines={}..{}", fewest - 1, fewest + 1);
     let mut arguments = vec!["sweep", STEADY, "--set", "load_scale=1.5", "--param", &range];
+    arguments.extend(["--set", "duration=40s"]);
     arguments.extend(["--metric", "rejected", "--replications", "20"]);
     let (_, table, _) = ended(&arguments);
     let rejected: Vec<f64> = table

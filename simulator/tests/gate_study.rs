@@ -15,16 +15,13 @@ use simulator_model::{Model, engine};
 
 const SCENARIOS: [&str; 3] = ["steady", "burst", "transcode"];
 
-fn scenario(name: &str, change: &str) -> Scenario {
+fn scenario(name: &str, changes: &[&str]) -> Scenario {
     let gate: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/gate");
     let read = |file: &str| std::fs::read_to_string(gate.join(file)).unwrap();
     let mut sources = Sources::default();
     let source = sources.add(name, read(&format!("{name}.yml")));
-    let overrides: Vec<Override> = Some(change)
-        .filter(|text| !text.is_empty())
-        .map(|text| Override::parse(text).unwrap())
-        .into_iter()
-        .collect();
+    let overrides: Vec<Override> =
+        changes.iter().map(|text| Override::parse(text).unwrap()).collect();
     let found = scenario::read(source, &overrides, &mut sources, |file, sources| {
         Ok(sources.add(file, read(file)))
     });
@@ -62,7 +59,11 @@ fn compared(before: &Scenario, after: &Scenario, repeat: u64, seeds: Seeds) -> J
 
 /// Verdicts over many repeats: passes, regressions, inconclusive ones, and runs of a repeat.
 fn counts(name: &str, change: &str, repeats: u64, seeds: Seeds) -> ([usize; 3], f64) {
-    let (before, after) = (scenario(name, ""), scenario(name, change));
+    // The short form has shorter runs, too.
+    let short = if repeats < 10 { &["duration=40s"][..] } else { &[] };
+    let before = scenario(name, short);
+    let changes: Vec<&str> = [change].into_iter().filter(|change| !change.is_empty()).collect();
+    let after = scenario(name, &[short, &changes].concat());
     let found: Vec<Judgement> = (0..repeats)
         .into_par_iter()
         .map(|repeat| compared(&before, &after, repeat, seeds))

@@ -21,7 +21,7 @@ pub mod wide;
 
 pub use comparison::{Change, Comparison, Pair};
 pub use gate::{Finding, Looks};
-pub use histogram::Histogram;
+pub use histogram::{CoarseHistogram, Histogram};
 pub use interval::{Interval, Moments};
 pub use law::Law;
 pub use policy::random::{Draw, Purpose, Words};
