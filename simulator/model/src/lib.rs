@@ -24,6 +24,6 @@ mod rings;
 pub mod workload;
 
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
-pub use outcome::{Instances, Outcome, Record, Served};
+pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use report::{Cell, Report};
 pub use workload::{Arrival, Run, Workload};
