@@ -14,6 +14,7 @@ pub mod interval;
 pub mod law;
 pub mod logarithm;
 pub mod normal;
+pub mod row;
 pub mod summary;
 pub mod warm_up;
 pub mod wheel;
