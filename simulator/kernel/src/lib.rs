@@ -16,7 +16,7 @@ pub mod summary;
 pub mod wheel;
 pub mod wide;
 
-pub use histogram::Histogram;
+pub use histogram::{CoarseHistogram, Histogram};
 pub use interval::{Interval, Moments};
 pub use law::Law;
 pub use policy::random::{Draw, Purpose, Words};

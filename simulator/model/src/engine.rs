@@ -11,6 +11,8 @@ use crate::line::{Line, asks_for_ends};
 use crate::model::Model;
 use crate::outcome::{Outcome, Record, Served};
 use crate::report::Report;
+use crate::timeline::Timeline;
+use crate::watch::{Watch, Watched};
 use crate::workload::{Arrival, Workload};
 
 /// Runs a model to its end.
@@ -31,6 +33,10 @@ impl<R: Record> Task for Whole<'_, R> {
         let mut engine = Engine::new(self.model);
         let mut workload = Workload::new(self.model);
         while let Some(run) = workload.next_run() {
+            let first = Time(run.at.first().copied().unwrap_or(0));
+            if !self.record.goes_on(first, run.number) {
+                break;
+            }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
             for arrival in run.arrivals() {
                 let outcome = engine.arrive(&arrival, info);
@@ -46,6 +52,30 @@ pub fn report(model: &Model) -> Report {
     let mut report = Report::new(model);
     run(model, &mut report);
     report
+}
+
+/// The same, watched.
+pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
+    let mut record = (Report::new(model), Watched::new(watch));
+    run(model, &mut record);
+    let (mut report, watched) = record;
+    if let Some(stopped) = watched.stopped() {
+        report.cut(stopped);
+    }
+    report
+}
+
+/// The same, with the course of the run.
+pub fn watched_timeline(model: &Model, watch: &mut Watch<'_>) -> (Report, Timeline) {
+    let course = (Report::new(model), Timeline::new(model));
+    let mut record = (course, Watched::new(watch));
+    run(model, &mut record);
+    let ((mut report, mut timeline), watched) = record;
+    if let Some(stopped) = watched.stopped() {
+        report.cut(stopped);
+        timeline.cut(stopped);
+    }
+    (report, timeline)
 }
 
 #[derive(Debug)]

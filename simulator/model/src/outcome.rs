@@ -41,6 +41,37 @@ pub trait Record {
 
     /// The scaling rule has decided for an app. Called for every tick, also if nothing changes.
     fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
+
+    /// Whether the run goes on: asked before some arrivals, of which the first has this time and
+    /// number. What is in the system then has been told already.
+    #[inline(always)]
+    fn goes_on(&mut self, _at: Time, _number: u64) -> bool {
+        true
+    }
+}
+
+/// Both are told; the run goes on as long as both say so.
+impl<A: Record, B: Record> Record for (A, B) {
+    #[inline(always)]
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.0.record(arrival, outcome);
+        self.1.record(arrival, outcome);
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.0.change(at, app, instances);
+        self.1.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.0.decide(at, app, seen, action);
+        self.1.decide(at, app, seen, action);
+    }
+
+    #[inline(always)]
+    fn goes_on(&mut self, at: Time, number: u64) -> bool {
+        self.0.goes_on(at, number) & self.1.goes_on(at, number)
+    }
 }
 
 /// Outcomes in the order of arrival.

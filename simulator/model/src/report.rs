@@ -17,6 +17,8 @@ pub struct Report {
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
+    /// Whether the run was stopped before its end.
+    is_partial: bool,
     sources: Vec<SourceInfo>,
 }
 
@@ -108,6 +110,7 @@ impl Report {
             busy: vec![0; model.apps.len()],
             from: Time(model.warm_up.0),
             until: Time(model.duration.0),
+            is_partial: false,
             sources,
         }
     }
@@ -116,6 +119,19 @@ impl Report {
     #[must_use]
     pub const fn window(&self) -> Nanoseconds {
         self.until.since(self.from)
+    }
+
+    /// The run was stopped: nothing that would have arrived since is in it.
+    pub fn cut(&mut self, stopped: Time) {
+        self.until = self.until.min(stopped);
+        self.is_partial = true;
+    }
+
+    /// When a run ended that was stopped. What had been taken in by then is in it to its end, so
+    /// [`Report::busy`] counts work that lies behind.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Time> {
+        self.is_partial.then_some(self.until)
     }
 
     /// Adds the report of another run of the same model.
