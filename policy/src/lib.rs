@@ -16,7 +16,10 @@ pub mod placement;
 pub mod queue;
 pub mod random;
 pub mod refusal;
+pub mod repair;
+pub mod rollout;
 pub mod scaling;
+pub mod sharing;
 pub mod time;
 
 pub use admission::{Accounts, Admission, admit, release};

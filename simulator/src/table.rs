@@ -55,6 +55,9 @@ fn head(results: &Results) -> String {
     if !results.scales() {
         text.push_str("inactive: policy.scaling (no app has `scales`)\n");
     }
+    text.push_str(
+        "inactive: policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n",
+    );
     text
 }
 

@@ -4,7 +4,7 @@ use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
-use crate::Arrival;
+use crate::{Arrival, Run};
 
 /// A request that was worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +31,35 @@ pub struct Instances {
     pub leaving: u32,
 }
 
+/// Requests of a run that all are served, with columns as long as the run's.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// The requests.
+    pub run: Run<'a>,
+    /// The target of each.
+    pub targets: &'a [u32],
+    /// When their work begins, in nanoseconds.
+    pub starts: &'a [u64],
+    /// When it ends.
+    pub ends: &'a [u64],
+}
+
 /// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
 /// instances and decisions come in the order of time.
 pub trait Record {
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
+
+    /// Takes in the outcomes of requests that all are served: the same as one by one.
+    #[inline(always)]
+    fn record_block(&mut self, block: &Block<'_>) {
+        let times = block.starts.iter().zip(block.ends);
+        for ((arrival, target), (start, end)) in block.run.arrivals().zip(block.targets).zip(times)
+        {
+            let served = Served { target: *target, start: Time(*start), end: Time(*end) };
+            self.record(&arrival, Ok(served));
+        }
+    }
 
     /// The instances of an app have changed.
     fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
@@ -49,6 +73,53 @@ pub trait Record {
     /// The longest that all queues of an app together have been, just after an arrival. Told at
     /// the end, and only of runs whose queues are kept as such ([`crate::Model::is_dynamic`]).
     fn peak_queue(&mut self, _app: usize, _requests: u64) {}
+
+    /// Whether the run goes on: asked before some arrivals, of which the first has this time and
+    /// number. What is in the system then has been told already.
+    #[inline(always)]
+    fn goes_on(&mut self, _at: Time, _number: u64) -> bool {
+        true
+    }
+}
+
+/// Both are told; the run goes on as long as both say so.
+impl<A: Record, B: Record> Record for (A, B) {
+    #[inline(always)]
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.0.record(arrival, outcome);
+        self.1.record(arrival, outcome);
+    }
+
+    #[inline(always)]
+    fn record_block(&mut self, block: &Block<'_>) {
+        self.0.record_block(block);
+        self.1.record_block(block);
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.0.change(at, app, instances);
+        self.1.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.0.decide(at, app, seen, action);
+        self.1.decide(at, app, seen, action);
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        self.0.unplaced(at, app, reasons);
+        self.1.unplaced(at, app, reasons);
+    }
+
+    fn peak_queue(&mut self, app: usize, requests: u64) {
+        self.0.peak_queue(app, requests);
+        self.1.peak_queue(app, requests);
+    }
+
+    #[inline(always)]
+    fn goes_on(&mut self, at: Time, number: u64) -> bool {
+        self.0.goes_on(at, number) & self.1.goes_on(at, number)
+    }
 }
 
 /// Outcomes in the order of arrival.

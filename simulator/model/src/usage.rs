@@ -133,6 +133,18 @@ impl Usage {
         }
     }
 
+    /// The run was stopped: the window ends then.
+    pub fn cut(&mut self, stopped: Time) {
+        if stopped < self.changed {
+            // Work that was begun is done after a stop, and instances may still go.
+            let past = u128::from(self.changed.since(stopped.max(self.from)).0);
+            self.held = self.held.saturating_sub(past * u128::from(holding(self.present)));
+            self.able = self.able.saturating_sub(past * u128::from(able(self.present)));
+            self.changed = stopped.max(self.from);
+        }
+        self.until = self.until.min(stopped);
+    }
+
     /// The scaling rule has decided.
     pub fn decide(&mut self, at: Time, seen: Observation, action: Action) {
         self.peak_tasks = self.peak_tasks.max(Some(seen.tasks));

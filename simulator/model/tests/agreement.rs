@@ -268,6 +268,8 @@ fn agree(model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(&fast.told, &slow.told);
     prop_assert_eq!(&fast.outcomes, &slow.outcomes);
     prop_assert_eq!(&fast.report, &slow.report);
+    // Whole blocks at once are summed up as one by one.
+    prop_assert_eq!(&engine::report(model), &slow.report);
     // Little's law and work conservation, exactly: the run begins and ends empty.
     prop_assert_eq!(checked.presence, slow.responses);
     prop_assert_eq!(checked.work, slow.services);
@@ -282,6 +284,10 @@ proptest! {
     fn engines_agree_request_by_request(model in model()) {
         agree(&model)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn engines_agree_while_instances_come_and_go(model in dynamic_model()) {

@@ -32,6 +32,7 @@ impl<R: Record> Live<'_, R> {
         match control {
             Control::Gone { app, instance } => self.gone(app, instance, now),
             Control::Ready { app, instance } => self.ready(app, instance, now),
+            Control::Tick if now >= self.ticks_until => {}
             Control::Tick => {
                 self.plan_tick(now);
                 for app in 0..self.groups.len() {
@@ -51,7 +52,7 @@ impl<R: Record> Live<'_, R> {
         let rules = self.groups.iter().find_map(|group| group.rules);
         let Some(rules) = rules else { return };
         let next = now + rules.interval;
-        if next.0 < self.model.duration.0 {
+        if next < self.ticks_until {
             self.plan(next, Control::Tick);
         }
     }

@@ -29,6 +29,11 @@ use target::{Floor, Job, Jobs, Target};
 pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: &mut R) {
     let mut live = Live::new(model, record);
     while let Some(run) = workload.next_run() {
+        let first = Time(run.at.first().copied().unwrap_or(0));
+        if !live.record.goes_on(first, run.number) {
+            live.ticks_until = first;
+            break;
+        }
         let Some(info) = live.sources.get(usize::from(run.source)).copied() else { continue };
         for arrival in run.arrivals() {
             live.until(arrival.at);
@@ -59,6 +64,8 @@ struct Live<'model, R> {
     /// Likewise: instances that have just left, when, and when that was decided.
     left: Vec<(Time, u32, Time)>,
     controls: BinaryHeap<Reverse<(Time, Control)>>,
+    /// The end of arrivals, and of ticks.
+    ticks_until: Time,
     /// What instances hold of each machine.
     held: Vec<Resources>,
     /// Turns of round robins: for each gateway, of each app.
@@ -84,6 +91,7 @@ impl<'model, R: Record> Live<'model, R> {
             due: Vec::new(),
             left: Vec::new(),
             controls: BinaryHeap::new(),
+            ticks_until: Time(model.duration.0),
             held: vec![Resources::default(); machines],
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
