@@ -130,7 +130,7 @@ fn csv_text(results: &Results) -> String {
 }
 
 /// A field of CSV (RFC 4180).
-fn quoted(field: &str) -> String {
+pub fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

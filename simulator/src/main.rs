@@ -9,9 +9,13 @@ mod bench;
 mod exit;
 mod export;
 mod fit;
+mod generate;
+mod opened;
+mod replay;
 mod results;
 mod run;
 mod table;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -31,6 +35,9 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Trace(command) => trace::trace(&command),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use diagnostics::{Diagnostic, SourceId, Sources};
 use rayon::prelude::*;
-use simulator::scenario::{self, Scenario};
+use simulator::scenario::{self, Override, Scenario};
 use simulator_model::{Model, Report, engine};
 
 use crate::arguments::Run;
@@ -17,7 +17,7 @@ const MAX_FILE_BYTES: u64 = 16 << 20;
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
-    let scenario = match load(arguments) {
+    let scenario = match load(&arguments.scenario, &arguments.overrides, arguments.seed) {
         Ok(scenario) => scenario,
         Err(exit) => return exit,
     };
@@ -42,15 +42,14 @@ pub fn run(arguments: &Run) -> Exit {
 }
 
 /// Reads the scenario; what is wrong has been told when this fails.
-fn load(arguments: &Run) -> Result<Scenario, Exit> {
+pub fn load(path: &Path, overrides: &[Override], seed: Option<u64>) -> Result<Scenario, Exit> {
     let mut sources = Sources::default();
-    let path = &arguments.scenario;
     let source = read(path, &mut sources).map_err(|reason| {
         paint::error(&format!("failed to read {}: {reason}", path.display()));
         Exit::Environment
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    let found = scenario::read(source, &arguments.overrides, &mut sources, |name, sources| {
+    let found = scenario::read(source, overrides, &mut sources, |name, sources| {
         read(&folder.join(name), sources)
     });
     paint::diagnostics(&found.diagnostics, &sources);
@@ -60,7 +59,7 @@ fn load(arguments: &Run) -> Result<Scenario, Exit> {
         paint::error(&format!("{} can't be used: {errors} {plural}", path.display()));
         return Err(Exit::InvalidInput);
     };
-    scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
+    scenario.model.seed = seed.unwrap_or(scenario.model.seed);
     Ok(scenario)
 }
 
@@ -97,7 +96,7 @@ fn command(arguments: &Run, name: &str, seed: u64) -> String {
 }
 
 /// A word for a shell.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {
         word.to_owned()

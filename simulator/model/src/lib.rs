@@ -14,16 +14,20 @@
 
 pub mod closed_form;
 pub mod engine;
+mod fed;
 mod index;
 mod line;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod pace;
 pub mod report;
 mod rings;
 pub mod workload;
 
+pub use fed::{Fed, Feed};
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Instances, Outcome, Record, Served};
+pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};
 pub use workload::{Arrival, Run, Workload};

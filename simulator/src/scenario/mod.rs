@@ -6,11 +6,15 @@ use policy::config::Policy;
 use simulator_model::Model;
 use yaml::{Node, NodeValue, Schema};
 
+mod arrivals;
 mod check;
 mod file;
 mod overrides;
+mod profile;
+mod replay;
 
 pub use overrides::Override;
+pub use replay::{Replay, ServiceTimes};
 
 /// A scenario that can be run.
 #[derive(Debug, Clone)]
@@ -21,6 +25,8 @@ pub struct Scenario {
     pub model: Model,
     /// The rules.
     pub policy: Policy,
+    /// What commands of traces mean.
+    pub replay: Replay,
 }
 
 /// What reading found.
@@ -31,15 +37,24 @@ pub struct Found {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a scenario. `load` gives the text of a policy file that it names.
+/// Gives the text of a file that a scenario names.
+type Load<'a> = dyn FnMut(&str, &mut Sources) -> Result<SourceId, String> + 'a;
+
+/// The files that a scenario names, such as profiles of rates.
+pub struct Files<'a> {
+    sources: &'a mut Sources,
+    load: &'a mut Load<'a>,
+}
+
+/// Reads a scenario. `load` gives the text of a file that it names.
 pub fn read(
     source: SourceId,
     overrides: &[Override],
     sources: &mut Sources,
-    load: impl FnOnce(&str, &mut Sources) -> Result<SourceId, String>,
+    mut load: impl FnMut(&str, &mut Sources) -> Result<SourceId, String>,
 ) -> Found {
-    match parts(source, overrides, sources, load) {
-        Ok((root, policy)) => assemble(&root, policy.as_ref()),
+    match parts(source, overrides, sources, &mut load) {
+        Ok((root, policy)) => assemble(&root, policy.as_ref(), Files { sources, load: &mut load }),
         Err(diagnostics) => Found { scenario: None, diagnostics },
     }
 }
@@ -49,7 +64,7 @@ fn parts(
     source: SourceId,
     overrides: &[Override],
     sources: &mut Sources,
-    load: impl FnOnce(&str, &mut Sources) -> Result<SourceId, String>,
+    load: &mut Load<'_>,
 ) -> Result<(Node, Option<Node>), Vec<Diagnostic>> {
     let mut root = document(source, sources)?;
     let NodeValue::Mapping(mapping) = &mut root.value else {
@@ -106,7 +121,7 @@ fn document(source: SourceId, sources: &Sources) -> Result<Node, Vec<Diagnostic>
     }
 }
 
-fn assemble(root: &Node, policy: Option<&Node>) -> Found {
+fn assemble(root: &Node, policy: Option<&Node>, files: Files<'_>) -> Found {
     let mut diagnostics = Vec::new();
     let policy = match policy.map_or_else(|| Ok(Policy::recommended()), policy::config::read_node) {
         Ok(policy) => Some(policy),
@@ -119,8 +134,8 @@ fn assemble(root: &Node, policy: Option<&Node>) -> Found {
         yaml::from_node(root).map_err(|found| diagnostics.extend(found)).ok();
     let scenario = file.and_then(|file| {
         let rules = policy.unwrap_or_else(Policy::recommended);
-        let model = check::model(&file, &rules, &mut diagnostics);
-        model.map(|model| Scenario { about: file.about, model, policy: rules })
+        let checked = check::model(&file, &rules, files, &mut diagnostics);
+        checked.map(|(model, replay)| Scenario { about: file.about, model, policy: rules, replay })
     });
     let scenario = scenario.filter(|_| !diagnostics.iter().any(Diagnostic::is_error));
     Found { scenario, diagnostics }
