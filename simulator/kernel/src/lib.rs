@@ -12,11 +12,12 @@ pub mod interval;
 pub mod law;
 pub mod logarithm;
 pub mod normal;
+pub mod row;
 pub mod summary;
 pub mod wheel;
 pub mod wide;
 
-pub use histogram::Histogram;
+pub use histogram::{CoarseHistogram, Histogram};
 pub use interval::{Interval, Moments};
 pub use law::Law;
 pub use policy::random::{Draw, Purpose, Words};
