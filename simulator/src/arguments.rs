@@ -11,6 +11,10 @@ use crate::opened::TraceArguments;
 use crate::replay::ReplayArguments;
 use crate::trace::TraceCommand;
 
+use crate::capacity::Capacity;
+use crate::compare::Compare;
+use crate::sweep::Sweep;
+
 /// Simulates the platform: the same decisions as in production, on a model of its machines.
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version, max_term_width = 100)]
@@ -32,6 +36,12 @@ pub enum Command {
     /// Pack a trace, or show its beginning.
     #[command(subcommand)]
     Trace(TraceCommand),
+    /// Compare a change with a baseline: the gate for CI.
+    Compare(Compare),
+    /// Run all combinations of some parameters.
+    Sweep(Sweep),
+    /// Find the fewest machines for a load, or the largest load for the machines.
+    Capacity(Capacity),
     /// Tell what a request trace is like, and write a scenario that is like it.
     Fit(Fit),
     /// Measure how fast the engine is on this machine.
@@ -45,6 +55,9 @@ pub enum Command {
 pub struct Run {
     /// The scenario file.
     pub scenario: PathBuf,
+    /// A policy file to use instead of the scenario's own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Seed of all random streams, instead of the one in the file.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

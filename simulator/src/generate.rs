@@ -6,26 +6,20 @@ use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
 use policy::Class;
-use simulator::scenario::Override;
 use simulator_model::{Arrival, Model, Workload};
 use simulator_traces::{Class as TraceClass, Name, Names, Packer, Request};
 
 use crate::exit::Exit;
 use crate::export::quoted;
+use crate::input::Subject;
+use crate::paint;
 use crate::table::grouped;
-use crate::{paint, run};
 
 /// Arguments of `simulator generate`.
 #[derive(Debug, clap::Args)]
 pub struct GenerateArguments {
-    /// The scenario file.
-    scenario: PathBuf,
-    /// Seed of all random streams, instead of the one in the file.
-    #[arg(long, value_name = "N")]
-    seed: Option<u64>,
-    /// Another value for a key of the scenario; may be given several times.
-    #[arg(long = "set", value_name = "KEY.KEY=VALUE", value_parser = Override::parse)]
-    overrides: Vec<Override>,
+    #[command(flatten)]
+    subject: Subject,
     /// The trace: a CSV if its name ends in .csv, else packed.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
@@ -36,7 +30,7 @@ const HEADER: &str = "arrival_ns,cmd,tenant,class,service_ns,source";
 
 /// Runs it.
 pub fn generate(arguments: &GenerateArguments) -> Exit {
-    let scenario = match run::load(&arguments.scenario, &arguments.overrides, arguments.seed) {
+    let scenario = match arguments.subject.load() {
         Ok(scenario) => scenario,
         Err(exit) => return exit,
     };

@@ -6,14 +6,18 @@ mod paint;
 
 mod arguments;
 mod bench;
+mod capacity;
+mod compare;
 mod exit;
 mod export;
 mod fit;
 mod generate;
+mod input;
 mod opened;
 mod replay;
 mod results;
 mod run;
+mod sweep;
 mod table;
 mod trace;
 
@@ -38,6 +42,9 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::replay(&arguments),
         Command::Generate(arguments) => generate::generate(&arguments),
         Command::Trace(command) => trace::trace(&command),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Capacity(arguments) => capacity::capacity(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

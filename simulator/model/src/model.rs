@@ -136,6 +136,36 @@ impl Arrivals {
     }
 }
 
+impl Arrivals {
+    /// So many times the requests in the same time.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of requests far below 2^53; a cast from a double saturates"
+    )]
+    pub fn scaled(&self, scale: f64) -> Self {
+        match *self {
+            Arrivals::Constant { gap } => Arrivals::Constant { gap: gap / scale },
+            Arrivals::Poisson { gap } => Arrivals::Poisson { gap: gap / scale },
+            Arrivals::Burst { at, requests, over } => {
+                let requests = (requests as f64 * scale).round() as u64;
+                Arrivals::Burst { at, requests, over }
+            }
+            Arrivals::Sine(sine) => Arrivals::Sine(Sine { gap: sine.gap / scale, ..sine }),
+            Arrivals::Lines(ref rates) => Arrivals::Lines(rates.scaled(scale)),
+            Arrivals::Switching { quiet, burst } => Arrivals::Switching {
+                quiet: Phase { gap: quiet.gap / scale, ..quiet },
+                burst: Phase { gap: burst.gap / scale, ..burst },
+            },
+            Arrivals::Recorded { requests } => {
+                Arrivals::Recorded { requests: (requests as f64 * scale).round() as u64 }
+            }
+        }
+    }
+}
+
 impl Model {
     /// The mean time between arrivals of all sources over the whole run, in nanoseconds.
     #[must_use]

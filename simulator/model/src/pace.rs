@@ -73,6 +73,17 @@ impl Rates {
         whole * rounds + part
     }
 
+    /// Times as many requests.
+    #[must_use]
+    pub fn scaled(&self, scale: f64) -> Self {
+        let scaled = |stretch: &Stretch| Stretch {
+            from: stretch.from * scale,
+            to: stretch.to * scale,
+            ..*stretch
+        };
+        Rates { stretches: self.stretches.iter().map(scaled).collect(), repeats: self.repeats }
+    }
+
     /// The length of all stretches.
     #[must_use]
     pub fn length(&self) -> Nanoseconds {

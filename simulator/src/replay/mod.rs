@@ -15,11 +15,11 @@ use simulator_model::{Workload, engine};
 use simulator_traces::{Fault, Format, TraceError};
 
 use crate::exit::Exit;
+use crate::input::{Warnings, quoted};
 use crate::opened::{TraceArguments, refuse};
 use crate::results::Results;
-use crate::run::quoted;
 use crate::table::grouped;
-use crate::{export, paint, run, table};
+use crate::{export, input, paint, table};
 use feed::TraceFeed;
 use given::{Factor, Meaning, Window};
 use mapping::Mapping;
@@ -49,6 +49,9 @@ pub struct ReplayArguments {
     /// Where service times come from: the trace, or the laws of the scenario.
     #[arg(long, value_name = "trace|law", value_parser = given::service)]
     service: Option<ServiceTimes>,
+    /// A policy file to use instead of the scenario's own policy.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
     /// Seed of all random streams, instead of the one in the scenario.
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -94,7 +97,9 @@ pub fn replay(arguments: &ReplayArguments) -> Exit {
 }
 
 fn try_replay(arguments: &ReplayArguments) -> Result<(), Exit> {
-    let mut scenario = run::load(&arguments.scenario, &arguments.overrides, arguments.seed)?;
+    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
+    let mut scenario = input::load(path, policy, &arguments.overrides, Warnings::Told)?;
+    scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
     given::add_meanings(&mut scenario, &arguments.cmds)?;
     scenario.replay.service = arguments.service.unwrap_or(scenario.replay.service);
     let format = arguments.trace.detect()?;
@@ -229,6 +234,9 @@ fn command(arguments: &ReplayArguments, seed: u64) -> String {
         path(&arguments.trace.trace),
         path(&arguments.scenario)
     );
+    if let Some(policy) = &arguments.policy {
+        command.push_str(&format!(" --policy {}", path(policy)));
+    }
     let mut add = |text: String| command.push_str(&format!(" {text}"));
     if let Some(format) = arguments.trace.format {
         add(format!("--format {format}"));

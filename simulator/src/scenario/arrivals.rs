@@ -124,11 +124,12 @@ impl Check<'_> {
 
     /// The text of a file that the scenario names.
     pub fn load(&mut self, name: &str, span: Span) -> Option<diagnostics::SourceId> {
-        (self.files.load)(name, self.files.sources)
-            .map_err(|reason| {
-                let message = format!("failed to read `{name}`: {reason}");
-                self.wrong(span, message, "named here, relative to the scenario");
-            })
-            .ok()
+        let loaded = (self.files.load)(name, self.files.sources);
+        let source = loaded.map_err(|reason| {
+            let message = format!("failed to read `{name}`: {reason}");
+            self.wrong(span, message, "named here, relative to the scenario");
+        });
+        self.files.loaded.extend(source);
+        source.ok()
     }
 }
