@@ -20,6 +20,7 @@ mod run;
 mod sweep;
 mod table;
 mod trace;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments),
+        Command::Tune(arguments) => tune::tune(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {
