@@ -102,12 +102,16 @@ impl<R: FnMut(&[Point], Range<u32>) -> Vec<Option<Vec<Values>>>> Search<'_, R> {
     fn descend(&mut self, alive: &mut Vec<Tried>, given_up: &[Tried], runs: u32) {
         for _ in 0..self.effort.steps {
             let Some(best) = alive.first().map(|best| best.point.clone()) else { return };
-            let is_known =
-                |point: &Point| alive.iter().chain(given_up).any(|tried| tried.point == *point);
-            let mut points = neighbours(&best, self.sizes);
-            points.retain(|point| !is_known(point));
-            self.add(alive, points, 0..runs);
-            if alive.first().is_some_and(|first| first.point == best) {
+            let singles = neighbours(&best, self.sizes);
+            let pairs = exchanges(&best, self.sizes);
+            let is_better = [singles, pairs].into_iter().any(|mut points| {
+                points.retain(|point| {
+                    !alive.iter().chain(given_up).any(|tried| tried.point == *point)
+                });
+                self.add(alive, points, 0..runs);
+                alive.first().is_some_and(|first| first.point != best)
+            });
+            if !is_better {
                 return;
             }
         }
@@ -213,6 +217,38 @@ pub fn neighbours(point: &[usize], sizes: &[usize]) -> Vec<Point> {
                 *entry = place;
             }
             found.push(neighbour);
+        }
+    }
+    found
+}
+
+/// With more parameters there would be hundreds of exchanges.
+const MOST_EXCHANGED: usize = 4;
+
+/// Settings that have one parameter a place up and another a place down: along the edge of what a
+/// condition allows, single steps either miss it or cost more. None if there are many parameters.
+#[must_use]
+pub fn exchanges(point: &[usize], sizes: &[usize]) -> Vec<Point> {
+    let mut found = Vec::new();
+    if sizes.len() > MOST_EXCHANGED {
+        return found;
+    }
+    for up in 0..sizes.len() {
+        for down in (0..sizes.len()).filter(|down| *down != up) {
+            let mut exchanged = point.to_vec();
+            let higher =
+                exchanged.get(up).zip(sizes.get(up)).map(|(place, size)| (place + 1, *size));
+            let lower = exchanged.get(down).and_then(|place| place.checked_sub(1));
+            let (Some((higher, size)), Some(lower)) = (higher, lower) else { continue };
+            if let Some(entry) = exchanged.get_mut(up).filter(|_| higher < size) {
+                *entry = higher;
+            } else {
+                continue;
+            }
+            if let Some(entry) = exchanged.get_mut(down) {
+                *entry = lower;
+            }
+            found.push(exchanged);
         }
     }
     found

@@ -45,7 +45,7 @@ fn search(limit: f64, seed: u64) -> (Vec<Tried>, u32) {
 }
 
 /// 900/(1 + x + y) ≤ 100 needs x + y ≥ 8, and y is cheaper: (0, 8). From any seed the search comes
-/// within a quarter of its cost of 8, with a fifth of the runs that all points would take.
+/// within an eighth of its cost of 8, with a fifth of the runs that all points would take.
 #[test]
 fn it_finds_what_is_cheap_and_within_the_limit() {
     for seed in 0..20 {
@@ -53,7 +53,7 @@ fn it_finds_what_is_cheap_and_within_the_limit() {
         let best = &tried[0];
         let cost = mean(&best.runs, 0).unwrap();
         assert!(mean(&best.runs, 1).unwrap() <= 100.5, "{seed}: {:?}", best.point);
-        assert!(cost <= 10.0, "{seed}: {:?} costs {cost}", best.point);
+        assert!(cost <= 9.1, "{seed}: {:?} costs {cost}", best.point);
         assert_eq!(best.runs.len(), 16);
         assert!(runs < 20 * 20 * 16 / 5, "{runs}");
     }
@@ -70,6 +70,13 @@ fn without_any_that_meets_the_limit_the_nearest_is_first() {
 fn the_same_seed_gives_the_same_search() {
     assert_eq!(search(100.0, 5), search(100.0, 5));
     assert_ne!(sample(&[50, 50], 10, 1), sample(&[50, 50], 10, 2));
+}
+
+#[test]
+fn neighbours_stay_on_the_grid() {
+    assert_eq!(neighbours(&[0, 2, 1], &[2, 3, 3]), [[1, 2, 1], [0, 1, 1], [0, 2, 0], [0, 2, 2]]);
+    assert_eq!(exchanges(&[0, 2, 1], &[2, 3, 3]), [[1, 1, 1], [1, 2, 0], [0, 1, 2]]);
+    assert!(exchanges(&[1; 5], &[3; 5]).is_empty());
 }
 
 #[test]
