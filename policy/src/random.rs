@@ -23,6 +23,8 @@ pub enum Purpose {
     Balance = 5,
     /// How long an instance takes to start.
     StartUp = 20,
+    /// Which settings a search tries first.
+    Search = 64,
 }
 
 /// The stream of words for one purpose.

@@ -17,6 +17,7 @@
 mod books;
 pub mod closed_form;
 pub mod engine;
+mod fed;
 mod index;
 pub mod life;
 mod line;
@@ -24,6 +25,7 @@ mod live;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod pace;
 pub mod report;
 mod rings;
 pub mod timeline;
@@ -35,9 +37,11 @@ pub mod workload;
 /// Figures of different versions can't be compared pair by pair.
 pub const MODEL_VERSION: u32 = 1;
 
+pub use fed::{Fed, Feed};
 pub use life::{Dynamics, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
+pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};
 pub use timeline::Timeline;
 pub use usage::{Actions, Usage};

@@ -76,6 +76,11 @@ struct Oracle<'model, R> {
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
+    run_from(model, Workload::new(model), record)
+}
+
+/// Runs a model with the requests of a workload.
+pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) -> Checked {
     let mut oracle = Oracle {
         model,
         events: BinaryHeap::new(),
@@ -90,7 +95,7 @@ pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
         record,
     };
     oracle.plan_tick();
-    let mut arrivals = Workload::all(model).into_iter();
+    let mut arrivals = workload.rest().into_iter();
     let mut next = arrivals.next();
     if let Some(arrival) = &next {
         oracle.events.push(Reverse((arrival.at, Event::Arrive)));
