@@ -13,6 +13,8 @@ pub enum Exit {
     InvalidInput,
     /// This machine lacks something, or a file can't be written.
     Environment,
+    /// Ctrl-C.
+    Stopped,
 }
 
 const ALL: &[(Exit, u8, &str)] = &[
@@ -20,6 +22,7 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Usage, 2, "wrong arguments"),
     (Exit::InvalidInput, 3, "scenario or policy are invalid; nothing was run"),
     (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
+    (Exit::Stopped, 130, "stopped by Ctrl-C; what was printed and written is partial"),
 ];
 
 impl From<Exit> for ExitCode {

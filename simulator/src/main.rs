@@ -6,9 +6,12 @@ mod paint;
 
 mod arguments;
 mod bench;
+mod course;
 mod exit;
 mod export;
 mod fit;
+mod html;
+mod progress;
 mod results;
 mod run;
 mod table;

@@ -1,8 +1,12 @@
 //! What a command has found out: the reports of all replications, and how to get them again.
 
-use policy::Nanoseconds;
+use std::fmt::Write;
+
+use policy::{Nanoseconds, Time};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use simulator_kernel::Moments;
-use simulator_model::{Cell, Report};
+use simulator_model::{Cell, Report, Timeline};
 
 use simulator::scenario::Scenario;
 
@@ -13,30 +17,78 @@ pub struct Results {
     pub scenario: Scenario,
     /// The name of the file.
     pub name: String,
+    /// What it was read from.
+    pub origin: Origin,
+    /// Warnings about the scenario, as they were told.
+    pub warnings: Vec<String>,
+    /// The digest of [`Origin`].
+    pub scenario_digest: String,
+    /// The digest of the effective policy.
+    pub policy_digest: String,
     /// The command that gives the same results.
     pub command: String,
     /// One report for each seed, in their order.
     pub reports: Vec<Report>,
     /// All of them in one.
     pub merged: Report,
+    /// The course of the run with the first seed, if it was asked for.
+    pub timeline: Option<Timeline>,
+    /// What is missing, if the run was stopped.
+    pub partial: Option<Partial>,
+}
+
+/// The texts that a scenario was read from: enough to read it again without its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The scenario, and then the files that it names, by the name that it uses.
+    pub files: Vec<NamedText>,
+    /// The arguments of `--set`, in their order.
+    pub overrides: Vec<String>,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedText {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+impl Origin {
+    /// The digest of everything, in hexadecimal.
+    pub fn digest(&self) -> String {
+        // Plain text always has a JSON form.
+        let text = serde_json::to_string(self).unwrap_or_default();
+        Sha256::digest(text).iter().fold(String::new(), |mut digest, byte| {
+            let _ = write!(digest, "{byte:02x}");
+            digest
+        })
+    }
+}
+
+/// A run that was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// When, if not even the first replication has ended.
+    pub stopped: Option<Time>,
+    /// How many replications were asked for.
+    pub wanted: u32,
 }
 
 impl Results {
-    /// Results of at least one report.
-    pub fn new(scenario: Scenario, name: String, command: String, reports: Vec<Report>) -> Self {
-        let mut merged = Report::new(&scenario.model);
-        reports.iter().for_each(|report| merged.merge(report));
-        Results { scenario, name, command, reports, merged }
-    }
-
     /// The name of a cell's command.
     pub fn cmd_name(&self, cell: &Cell) -> &str {
         self.scenario.model.cmds.get(cell.cmd).map_or("all", |cmd| cmd.name.as_str())
     }
 
-    /// How busy the instances of an app were, over all replications.
+    /// How busy the instances of an app were, over all replications; unknown of a run that was
+    /// stopped, whose reports count work that lies behind.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn utilisation(&self, app: usize) -> Option<f64> {
+        if self.merged.stopped().is_some() {
+            return None;
+        }
         let instances = self.scenario.model.apps.get(app)?.all_instances();
         let window = u128::from(self.merged.window().0) * self.reports.len() as u128;
         let busy = *self.merged.busy.get(app)?;
