@@ -30,14 +30,33 @@ impl<const CELL_BITS: u32> HistogramOf<CELL_BITS> {
         }
     }
 
+    /// Counts many times, none of them above `longest`.
+    #[inline(always)]
+    pub fn record_all(&mut self, times: &[u64], longest: u64) {
+        let last = cell(CELL_BITS, longest);
+        if last >= self.counts.len() {
+            self.reach(last);
+        }
+        for time in times {
+            if let Some(count) = self.counts.get_mut(cell(CELL_BITS, *time)) {
+                *count += 1;
+            }
+        }
+    }
+
     #[cold]
     fn grow(&mut self, cell: usize) {
-        // To the end of its power of two, so that growing is rare.
-        let last = (1 << CELL_BITS) - 1;
-        self.counts.resize((cell | last) + 1, 0);
+        self.reach(cell);
         if let Some(count) = self.counts.get_mut(cell) {
             *count += 1;
         }
+    }
+
+    /// Makes cells up to this one, and to the end of its power of two, so that growing is rare.
+    #[cold]
+    fn reach(&mut self, cell: usize) {
+        let last = (1 << CELL_BITS) - 1;
+        self.counts.resize((cell | last) + 1, 0);
     }
 
     /// How many were counted.

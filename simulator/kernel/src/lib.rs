@@ -12,6 +12,7 @@ pub mod interval;
 pub mod law;
 pub mod logarithm;
 pub mod normal;
+pub mod row;
 pub mod summary;
 pub mod wheel;
 pub mod wide;

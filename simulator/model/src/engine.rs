@@ -3,17 +3,18 @@
 //! wheel of ends tells it.
 
 use policy::admission::{Account, Admission, Candidate};
-use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Scope, Time, Words};
+use policy::{Accounts, Class, Nanoseconds, Purpose, Queue, Refusal, Scope, Time, Words};
 use simulator_kernel::Wheel;
+use simulator_kernel::row::Requests;
 use simulator_kernel::wide::Task;
 
 use crate::line::{Line, asks_for_ends};
 use crate::model::Model;
-use crate::outcome::{Outcome, Record, Served};
+use crate::outcome::{Block, Outcome, Record, Served};
 use crate::report::Report;
 use crate::timeline::Timeline;
 use crate::watch::{Watch, Watched};
-use crate::workload::{Arrival, Workload};
+use crate::workload::{Arrival, BLOCK, Run, Workload};
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) {
@@ -32,12 +33,18 @@ impl<R: Record> Task for Whole<'_, R> {
     fn run(self) {
         let mut engine = Engine::new(self.model);
         let mut workload = Workload::new(self.model);
+        let mut columns = Columns::new();
         while let Some(run) = workload.next_run() {
             let first = Time(run.at.first().copied().unwrap_or(0));
             if !self.record.goes_on(first, run.number) {
                 break;
             }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
+            if engine.refuses_none {
+                engine.serve(&run, info, &mut columns);
+                self.record.record_block(&columns.block(run));
+                continue;
+            }
             for arrival in run.arrivals() {
                 let outcome = engine.arrive(&arrival, info);
                 self.record.record(&arrival, outcome);
@@ -86,6 +93,10 @@ struct Engine<'model> {
     books: Books,
     /// Whether admission has no rules and nothing counts what is in flight.
     is_open: bool,
+    /// Whether no rule can refuse a request.
+    refuses_none: bool,
+    /// Whether admission counts what is in flight.
+    is_counted: bool,
     /// Requests in flight, if anything counts them.
     ends: Option<Wheel<Holder>>,
     /// Turns of round robins: for each gateway, of each app.
@@ -136,11 +147,67 @@ impl<'model> Engine<'model> {
             lines: model.apps.iter().map(line).collect(),
             sources: model.sources.iter().map(info).collect(),
             books: Books::new(model),
+            is_counted: counts_in_flight(&model.admission),
+            refuses_none: model.admission == Admission::default()
+                && Class::ALL.iter().all(|class| model.queue.bound(*class) == Queue::UNLIMITED)
+                && model.cmds.iter().all(|cmd| cmd_has_targets(model, cmd)),
             is_open: model.admission == Admission::default() && !counts,
             ends: counts.then(|| Wheel::new(model.mean_gap())),
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         }
+    }
+
+    /// Takes in the requests of a run, none of which can be refused.
+    #[inline(always)]
+    fn serve(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
+        if self.ends.is_some() {
+            return self.serve_and_count(run, info, columns);
+        }
+        let Some(line) = self.lines.get_mut(info.app as usize) else { return };
+        if line.is_alone() {
+            columns.targets.iter_mut().take(run.at.len()).for_each(|target| *target = 0);
+            return line.join_all(Requests {
+                at: run.at,
+                services: run.service,
+                starts: &mut columns.starts,
+                ends: &mut columns.ends,
+            });
+        }
+        let Some(words) = columns.words.get_mut(..run.at.len()) else { return };
+        self.balance_words.of_each(run.key, words);
+        let (balance, apps) = (self.model.balance, self.model.apps.len());
+        for (place, arrival) in run.arrivals().enumerate() {
+            line.pass(arrival.at);
+            let turn = usize::from(arrival.gateway) * apps + info.app as usize;
+            let (Some(turn), Some(word)) = (self.turns.get_mut(turn), columns.words.get(place))
+            else {
+                return;
+            };
+            let draw = self.balance_words.of_known(arrival.key, *word);
+            let target = policy::pick(balance, line, turn, draw).unwrap_or(0);
+            let (start, end) = line.join(target, info.class, arrival.service);
+            columns.set(place, target, start, end);
+        }
+    }
+
+    /// Likewise, if lines must be told of ends.
+    #[inline(always)]
+    fn serve_and_count(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
+        for (place, arrival) in run.arrivals().enumerate() {
+            self.end(arrival.at);
+            let Ok(served) = self.dispatch(&arrival, info) else { return };
+            columns.set(place, served.target, served.start, served.end);
+            self.hold(&arrival, served);
+        }
+    }
+
+    /// Remembers when a request ends.
+    #[inline(always)]
+    fn hold(&mut self, arrival: &Arrival, served: Served) {
+        let Some(ends) = &mut self.ends else { return };
+        let Arrival { user, source, gateway, .. } = *arrival;
+        ends.insert(served.end.0, Holder { user, target: served.target, source, gateway });
     }
 
     #[inline(always)]
@@ -156,16 +223,12 @@ impl<'model> Engine<'model> {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let served = self.dispatch(arrival, info);
-        match (&served, &mut self.ends) {
-            (Ok(served), Some(ends)) => {
-                let Arrival { user, source, gateway, .. } = *arrival;
-                let target = served.target;
-                ends.insert(served.end.0, Holder { user, target, source, gateway });
-            }
-            (Err(_), Some(_)) => {
+        match served {
+            Ok(served) => self.hold(arrival, served),
+            Err(_) if self.ends.is_some() => {
                 self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
             }
-            (_, None) => {}
+            Err(_) => {}
         }
         served
     }
@@ -175,9 +238,12 @@ impl<'model> Engine<'model> {
     fn end(&mut self, now: Time) {
         let Some(ends) = &mut self.ends else { return };
         let (sources, books, lines) = (&self.sources, &mut self.books, &mut self.lines);
+        let is_counted = self.is_counted;
         ends.advance(now.0, |holder: Holder| {
             let Some(info) = sources.get(usize::from(holder.source)) else { return };
-            books.with(holder.gateway, holder.user, info.cmd, policy::release);
+            if is_counted {
+                books.with(holder.gateway, holder.user, info.cmd, policy::release);
+            }
             if let Some(line) = lines.get_mut(info.app as usize) {
                 line.leave(holder.target, info.class);
             }
@@ -263,5 +329,44 @@ impl Books {
             user: &mut self.users[gateway * self.users_step + user as usize],
             cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
         })
+    }
+}
+
+/// Whether there is a target for a command: an app without any refuses.
+fn cmd_has_targets(model: &Model, cmd: &crate::Cmd) -> bool {
+    model.apps.get(cmd.app).is_some_and(|app| app.targets(&model.queue).0 > 0)
+}
+
+/// What becomes of the requests of a run.
+#[derive(Debug)]
+struct Columns {
+    words: [u64; BLOCK],
+    targets: [u32; BLOCK],
+    starts: [u64; BLOCK],
+    ends: [u64; BLOCK],
+}
+
+impl Columns {
+    const fn new() -> Self {
+        Columns { words: [0; BLOCK], targets: [0; BLOCK], starts: [0; BLOCK], ends: [0; BLOCK] }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "runs are at most as long as a block")]
+    const fn set(&mut self, place: usize, target: u32, start: Time, end: Time) {
+        self.targets[place] = target;
+        self.starts[place] = start.0;
+        self.ends[place] = end.0;
+    }
+
+    #[inline(always)]
+    fn block<'a>(&'a self, run: Run<'a>) -> Block<'a> {
+        let count = run.at.len();
+        Block {
+            run,
+            targets: self.targets.get(..count).unwrap_or_default(),
+            starts: self.starts.get(..count).unwrap_or_default(),
+            ends: self.ends.get(..count).unwrap_or_default(),
+        }
     }
 }

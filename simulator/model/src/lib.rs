@@ -30,7 +30,7 @@ pub mod workload;
 pub const MODEL_VERSION: u32 = 1;
 
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
-pub use outcome::{Instances, Outcome, Record, Served};
+pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use report::{Cell, Report};
 pub use timeline::Timeline;
 pub use workload::{Arrival, Run, Workload};

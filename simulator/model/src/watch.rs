@@ -3,7 +3,7 @@
 
 use policy::Time;
 
-use crate::{Arrival, Outcome, Record};
+use crate::{Arrival, Block, Outcome, Record};
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +52,9 @@ impl<'a, 'watch> Watched<'a, 'watch> {
 impl Record for Watched<'_, '_> {
     #[inline(always)]
     fn record(&mut self, _arrival: &Arrival, _outcome: Outcome) {}
+
+    #[inline(always)]
+    fn record_block(&mut self, _block: &Block<'_>) {}
 
     #[inline(always)]
     fn goes_on(&mut self, at: Time, number: u64) -> bool {

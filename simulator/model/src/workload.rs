@@ -35,7 +35,7 @@ pub const MAX_SOURCES: usize = 1 << 14;
 /// Bits of the number of a request within its source.
 const NUMBER_BITS: u32 = 48;
 /// Requests that a source prepares at a time: their columns fit the first cache.
-const BLOCK: usize = 256;
+pub(crate) const BLOCK: usize = 256;
 
 /// All requests of a model in the order of arrival.
 #[derive(Debug)]

@@ -177,6 +177,8 @@ proptest! {
         prop_assert!(slow.outcomes.iter().all(Option::is_some));
         prop_assert_eq!(&fast.outcomes, &slow.outcomes);
         prop_assert_eq!(&fast.report, &slow.report);
+        // Whole blocks at once are summed up as one by one.
+        prop_assert_eq!(&engine::report(&model), &slow.report);
         // Little's law and work conservation, exactly: the run begins and ends empty.
         prop_assert_eq!(checked.presence, slow.responses);
         prop_assert_eq!(checked.work, slow.services);
