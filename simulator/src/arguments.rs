@@ -7,6 +7,10 @@ use clap::{Parser, Subcommand};
 use simulator::scenario::Override;
 use simulator_traces::Format;
 
+use crate::capacity::Capacity;
+use crate::compare::Compare;
+use crate::sweep::Sweep;
+
 /// Simulates the platform: the same decisions as in production, on a model of its machines.
 #[derive(Debug, Parser)]
 #[command(name = "simulator", version, max_term_width = 100)]
@@ -21,6 +25,12 @@ pub struct Arguments {
 pub enum Command {
     /// Run a scenario and print what became of its requests.
     Run(Run),
+    /// Compare a change with a baseline: the gate for CI.
+    Compare(Compare),
+    /// Run all combinations of some parameters.
+    Sweep(Sweep),
+    /// Find the fewest machines for a load, or the largest load for the machines.
+    Capacity(Capacity),
     /// Tell what a request trace is like, and write a scenario that is like it.
     Fit(Fit),
     /// Measure how fast the engine is on this machine.
@@ -34,6 +44,9 @@ pub enum Command {
 pub struct Run {
     /// The scenario file.
     pub scenario: PathBuf,
+    /// A policy file to use instead of the scenario's own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
     /// Seed of all random streams, instead of the one in the file.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,

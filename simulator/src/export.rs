@@ -5,15 +5,17 @@ use std::path::Path;
 
 use policy::Refusal;
 use serde_json::{Map, Value, json};
+use simulator::metric::Objective;
+use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Cell, MODEL_VERSION};
+use simulator_model::{Cell, MODEL_VERSION, Report};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
 use crate::{course, html};
 
 /// Version of the format of `results.json`.
-const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 1;
 
 /// Writes all files into a folder.
 pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
@@ -43,6 +45,7 @@ fn json_text(results: &Results) -> String {
             let cells = report.cells.iter().map(|cell| cell_json(results, cell));
             json!({
                 "seed": model.seed.wrapping_add(number),
+                "metrics": metrics_json(results, report),
                 "cells": cells.collect::<Vec<_>>(),
             })
         })
@@ -62,6 +65,12 @@ fn json_text(results: &Results) -> String {
         .collect();
     let all: Vec<Value> =
         results.merged.cells.iter().map(|cell| cell_json(results, cell)).collect();
+    let objectives: Vec<Value> = results
+        .scenario
+        .objectives
+        .iter()
+        .map(|objective| json!({"metric": objective.metric.name, "margin": objective.margin}))
+        .collect();
     let value = json!({
         "version": RESULTS_VERSION,
         "program": concat!("simulator ", env!("CARGO_PKG_VERSION")),
@@ -69,7 +78,7 @@ fn json_text(results: &Results) -> String {
         "command": results.command,
         "partial": partial_json(results),
         "scenario": results.name,
-        "scenario_digest": results.scenario_digest,
+        "scenario_digest": results.scenario.digest,
         "origin": results.origin,
         "warnings": results.warnings,
         "policy": results.scenario.policy,
@@ -77,6 +86,7 @@ fn json_text(results: &Results) -> String {
         "window_ns": results.merged.window(),
         "apps": apps,
         "cells": all,
+        "objectives": objectives,
         "runs": runs,
     });
     format!("{value:#}\n")
@@ -87,6 +97,15 @@ fn partial_json(results: &Results) -> Option<Value> {
     let partial = results.partial?;
     let stopped = partial.stopped.map(|stopped| stopped.0);
     Some(json!({"stopped_ns": stopped, "replications_wanted": partial.wanted}))
+}
+
+/// What `compare` watches, for one run.
+fn metrics_json(results: &Results, report: &Report) -> Map<String, Value> {
+    let Scenario { objectives, model, .. } = &results.scenario;
+    let values = objectives.iter().map(|Objective { metric, .. }| {
+        (metric.name.clone(), Value::from(metric.value(model, report)))
+    });
+    values.collect()
 }
 
 fn cell_json(results: &Results, cell: &Cell) -> Value {

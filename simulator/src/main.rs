@@ -6,14 +6,18 @@ mod paint;
 
 mod arguments;
 mod bench;
+mod capacity;
+mod compare;
 mod course;
 mod exit;
 mod export;
 mod fit;
 mod html;
+mod input;
 mod progress;
 mod results;
 mod run;
+mod sweep;
 mod table;
 
 use std::process::ExitCode;
@@ -34,6 +38,9 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Capacity(arguments) => capacity::capacity(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

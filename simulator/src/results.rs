@@ -1,10 +1,7 @@
 //! What a command has found out: the reports of all replications, and how to get them again.
 
-use std::fmt::Write;
-
 use policy::{Nanoseconds, Time};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use simulator_kernel::Moments;
 use simulator_model::{Cell, Report, Timeline};
 
@@ -21,8 +18,6 @@ pub struct Results {
     pub origin: Origin,
     /// Warnings about the scenario, as they were told.
     pub warnings: Vec<String>,
-    /// The digest of [`Origin`].
-    pub scenario_digest: String,
     /// The digest of the effective policy.
     pub policy_digest: String,
     /// The command that gives the same results.
@@ -42,6 +37,8 @@ pub struct Results {
 pub struct Origin {
     /// The scenario, and then the files that it names, by the name that it uses.
     pub files: Vec<NamedText>,
+    /// The policy that was given in the place of its own.
+    pub policy: Option<NamedText>,
     /// The arguments of `--set`, in their order.
     pub overrides: Vec<String>,
 }
@@ -53,18 +50,6 @@ pub struct NamedText {
     pub name: String,
     /// What is in it.
     pub text: String,
-}
-
-impl Origin {
-    /// The digest of everything, in hexadecimal.
-    pub fn digest(&self) -> String {
-        // Plain text always has a JSON form.
-        let text = serde_json::to_string(self).unwrap_or_default();
-        Sha256::digest(text).iter().fold(String::new(), |mut digest, byte| {
-            let _ = write!(digest, "{byte:02x}");
-            digest
-        })
-    }
 }
 
 /// A run that was stopped.

@@ -42,7 +42,7 @@ fn head(results: &Results) -> String {
         "\n{} of arrivals, the first {} not reported; {seeds}; policy {digest} (from `{preset}`)",
         model.duration, model.warm_up,
     );
-    text.push_str("inactive: policy.scaling (no engine reads it yet)\n");
+    text.push_str("inactive: policy.scaling, policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n");
     text
 }
 

@@ -102,6 +102,27 @@ pub enum Arrivals {
     },
 }
 
+impl Arrivals {
+    /// So many times the requests in the same time.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a number of requests far below 2^53; a cast from a double saturates"
+    )]
+    pub fn scaled(self, scale: f64) -> Self {
+        match self {
+            Arrivals::Constant { gap } => Arrivals::Constant { gap: gap / scale },
+            Arrivals::Poisson { gap } => Arrivals::Poisson { gap: gap / scale },
+            Arrivals::Burst { at, requests, over } => {
+                let requests = (requests as f64 * scale).round() as u64;
+                Arrivals::Burst { at, requests, over }
+            }
+        }
+    }
+}
+
 impl Model {
     /// The mean time between arrivals of all sources over the whole run, in nanoseconds.
     #[must_use]

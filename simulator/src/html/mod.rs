@@ -85,7 +85,7 @@ fn head(results: &Results) -> String {
         ("Warm-up", warm_up),
         ("Seeds", table::seeds(results)),
         ("Policy", format!("{}, from {}", short(&results.policy_digest), table::preset(results))),
-        ("Scenario", short(&results.scenario_digest)),
+        ("Scenario", short(&results.scenario.digest)),
         ("Model version", simulator_model::MODEL_VERSION.to_string()),
         ("Program", concat!("simulator ", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
@@ -235,7 +235,7 @@ fn origins(results: &Results) -> String {
         escaped(&policy_text(results))
     );
     html.push_str("<h2>Scenario</h2>");
-    for file in &results.origin.files {
+    for file in results.origin.files.iter().chain(&results.origin.policy) {
         html.push_str(&format!(
             "<details><summary>{}</summary><pre>{}</pre></details>",
             escaped(&file.name),

@@ -12,6 +12,7 @@ use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
 use yaml::Spanned;
 
 use super::file::{self, File, Named, Service};
+use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
 const VERSION: u32 = 1;
@@ -29,6 +30,9 @@ const MAX_USERS_AT_GATEWAYS: u64 = 100_000_000;
 const MAX_DURATION: Nanoseconds = Nanoseconds(1 << 51);
 /// A thousand days of the platform.
 const MAX_REQUESTS: f64 = 1e13;
+/// Scales are for what might be: a hundred times less or more is another scenario.
+const MIN_SCALE: f64 = 0.01;
+const MAX_SCALE: f64 = 100.0;
 
 /// The model that a file means; errors and warnings are added to `found`.
 pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Option<Model> {
@@ -138,11 +142,19 @@ impl Check<'_> {
             let app = self.reference(&cmd.app, &file.apps, "app");
             let service = self.service(&cmd.service);
             if let (Some(app), Some(service)) = (app, service) {
+                let service = self
+                    .scale(cmd.service_scale, "times the service")
+                    .map_or(service.clone(), |scale| service.scaled(scale));
                 let deadline = cmd.deadline.map(|Length(deadline)| deadline);
                 cmds.push(Cmd { name: name.value.clone(), app, service, deadline });
             }
         }
         cmds
+    }
+
+    /// A scale, if one is given.
+    fn scale(&mut self, given: Option<Spanned<f64>>, what: &str) -> Option<f64> {
+        given.map(|given| self.within(given, MIN_SCALE, MAX_SCALE, what))
     }
 
     /// The place of a name that stands for an entry elsewhere.
@@ -216,6 +228,7 @@ impl Check<'_> {
     }
 
     fn sources(&mut self, file: &File, duration: Nanoseconds) -> Vec<Source> {
+        let load = self.scale(file.load_scale, "times the load").unwrap_or(1.0);
         let mut sources = Vec::new();
         for source in file.workload.iter() {
             let tenants = self.reference(&source.tenants, &file.tenants, "tenants");
@@ -238,6 +251,7 @@ impl Check<'_> {
                 }
             };
             if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
+                let arrivals = arrivals.scaled(load);
                 sources.push(Source { tenants, cmd, arrivals });
             }
         }
@@ -284,6 +298,25 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What comparisons of a scenario watch.
+pub fn objectives(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Vec<Objective> {
+    let Some(named) = &file.objectives else { return metric::defaults(model) };
+    let mut objectives = Vec::new();
+    for (name, margin) in &named.0 {
+        match metric::metric(&name.value, name.span, model) {
+            Ok(metric) if metric.figure.worse().is_none() => {
+                let message =
+                    format!("`{}` is neither better nor worse when it changes", name.value);
+                let diagnostic = Diagnostic::error("objective", message);
+                found.push(diagnostic.at(name.span, "can't be an objective"));
+            }
+            Ok(metric) => objectives.push(Objective { metric, margin: margin.value.0 }),
+            Err(diagnostic) => found.push(*diagnostic),
+        }
+    }
+    objectives
 }
 
 /// A law from `p50: 20ms` and its like.

@@ -20,6 +20,8 @@ pub struct File {
     pub warm_up: Option<Spanned<Length>>,
     pub machines: Spanned<u32>,
     pub gateways: Option<Spanned<u16>>,
+    /// So many times the requests of the workload; once if absent.
+    pub load_scale: Option<Spanned<f64>>,
     /// Read apart; here so that it is a known key.
     #[serde(rename = "policy")]
     pub _policy: Option<IgnoredAny>,
@@ -27,6 +29,8 @@ pub struct File {
     pub cmds: Named<Cmd>,
     pub tenants: Named<Tenants>,
     pub workload: Vec<Source>,
+    /// Metrics that `compare` watches, and by how much they may get worse.
+    pub objectives: Option<Named<Spanned<Part>>>,
 }
 
 const fn one() -> u64 {
@@ -47,6 +51,8 @@ pub struct App {
 pub struct Cmd {
     pub app: Spanned<String>,
     pub service: Spanned<Service>,
+    /// So many times as long; once if absent.
+    pub service_scale: Option<Spanned<f64>>,
     pub deadline: Option<Length>,
 }
 
