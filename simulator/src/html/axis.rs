@@ -181,10 +181,7 @@ mod tests {
         let time = |high| labels(Axis::Time { high }, 8);
         assert_eq!(time(600.0), "0 2 min 4 min 6 min 8 min 10 min");
         assert_eq!(time(60.0), "0 10 s 20 s 30 s 40 s 50 s 60 s");
-        assert_eq!(
-            time(14_400.0),
-            "0 30 min 60 min 90 min 120 min 150 min 180 min 210 min 240 min"
-        );
+        assert_eq!(time(14_400.0), "0 1 h 2 h 3 h 4 h");
         assert_eq!(time(86_400.0), "0 3 h 6 h 9 h 12 h 15 h 18 h 21 h 24 h");
         assert_eq!(labels(Axis::Time { high: 86_400.0 }, 4), "0 6 h 12 h 18 h 24 h");
         assert_eq!(time(0.01), "0 2 ms 4 ms 6 ms 8 ms 10 ms");

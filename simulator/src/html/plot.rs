@@ -185,7 +185,7 @@ impl Plot {
         let label_width = (u32::try_from(widest).unwrap_or(9) * 6 * size.letters / 10 + 14) * FINE;
         let mut chart = ChartBuilder::on(&area)
             .margin_top(8 * FINE)
-            .margin_right(22 * FINE)
+            .margin_right(28 * FINE)
             .x_label_area_size(24 * FINE)
             .y_label_area_size(label_width)
             .build_cartesian_2d(
