@@ -10,6 +10,7 @@ use simulator_traces::Format;
 use crate::capacity::Capacity;
 use crate::compare::Compare;
 use crate::sweep::Sweep;
+use crate::tune::Tune;
 
 /// Simulates the platform: the same decisions as in production, on a model of its machines.
 #[derive(Debug, Parser)]
@@ -29,6 +30,8 @@ pub enum Command {
     Compare(Compare),
     /// Run all combinations of some parameters.
     Sweep(Sweep),
+    /// Search for a policy that costs least and meets conditions.
+    Tune(Tune),
     /// Find the fewest machines for a load, or the largest load for the machines.
     Capacity(Capacity),
     /// Tell what a request trace is like, and write a scenario that is like it.

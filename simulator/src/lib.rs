@@ -6,3 +6,4 @@ pub mod judge;
 pub mod metric;
 pub mod parameter;
 pub mod scenario;
+pub mod search;

@@ -19,6 +19,7 @@ mod results;
 mod run;
 mod sweep;
 mod table;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments),
+        Command::Tune(arguments) => tune::tune(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

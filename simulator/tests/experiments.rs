@@ -100,3 +100,70 @@ fn what_cannot_be_met_or_meant_has_its_exit_code() {
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("more than 10000 points"), "{err}");
 }
+
+/// The policy that a search finds is what `run` loads, and does what the search has said.
+#[test]
+fn a_tuned_policy_is_found_checked_written_and_loaded() {
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for threads in ["1", "3"] {
+        let out = place.path().join(threads);
+        let policy = place.path().join("policy.yml");
+        let mut arguments = vec!["tune", BURST, "--objective", "paid.rejected"];
+        arguments.extend(["--subject-to", "free.rejected<=15%", "--candidates", "8"]);
+        arguments.extend(["--param", "policy.queue.free=2..12 step 2"]);
+        arguments.extend(["--param", "policy.queue.classes=together,apart"]);
+        arguments.extend(["--threads", threads, "--output", out.to_str().unwrap()]);
+        arguments.extend(["--write", policy.to_str().unwrap()]);
+        let (code, table, err) = ended(&arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{table}");
+        let table = table.replace(place.path().to_str().unwrap(), "PLACE");
+        let files =
+            ["tune.json", "front.csv"].map(|name| std::fs::read_to_string(out.join(name)).unwrap());
+        seen.push((table, files, std::fs::read_to_string(policy).unwrap()));
+    }
+    assert_eq!(seen[0], seen[1]);
+    let (table, [json, front], policy) = seen.swap_remove(0);
+    insta::assert_snapshot!("tune", table);
+    // Digests change with every key that policies learn.
+    let lines = policy.lines().filter(|line| !line.starts_with("# scenario "));
+    insta::assert_snapshot!("tune_policy", lines.collect::<Vec<&str>>().join("\n"));
+    insta::assert_snapshot!("tune_front", front);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let tried = json["tried"].as_array().unwrap();
+    assert!(tried.len() >= 8 && tried.iter().any(|one| one["is_on_front"] == true));
+    // The check again, by a sweep with the seeds that the file names.
+    let file = place.path().join("policy.yml");
+    let mut arguments = vec!["sweep", BURST, "--policy", file.to_str().unwrap()];
+    arguments.extend(["--seed", "1000001", "--replications", "20"]);
+    arguments.extend(["--param", "machines=8", "--metric", "paid.rejected,free.rejected"]);
+    let (_, again, _) = ended(&arguments);
+    for name in ["paid.rejected", "free.rejected"] {
+        let line = policy.lines().find(|line| line.contains(name) && line.contains("after"));
+        let after = line.unwrap().split("before, ").nth(1).unwrap().trim_end_matches(" after");
+        assert!(again.contains(after), "{after} in {again}");
+    }
+}
+
+#[test]
+fn a_search_that_finds_nothing_writes_nothing() {
+    let place = tempfile::tempdir().unwrap();
+    let policy = place.path().join("policy.yml");
+    let mut arguments = vec!["tune", BURST, "--objective", "paid.mean_ms"];
+    arguments.extend(["--subject-to", "paid.rejected<=1%", "--candidates", "4"]);
+    arguments.extend(["--param", "policy.queue.paid=4,5", "--check", "5"]);
+    arguments.extend(["--write", policy.to_str().unwrap()]);
+    let (code, out, _) = ended(&arguments);
+    assert_eq!(code, 9, "{out}");
+    assert!(out.contains("not met: no policy") && !policy.exists(), "{out}");
+    let wrong = |more: &[&str]| {
+        let mut arguments = vec!["tune", BURST, "--subject-to", "late<=1%"];
+        arguments.extend(more);
+        ended(&arguments)
+    };
+    let (code, _, err) = wrong(&["--param", "policy.queue.pad=4,5"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("did you mean `paid`?"), "{err}");
+    let (code, _, err) = wrong(&["--objective", "utilisation"]);
+    assert_eq!(code, 3, "{err}");
+}

@@ -38,6 +38,19 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// How much of what the limit allows a value uses: at most 1 if the condition is met.
+    #[must_use]
+    pub fn load(&self, value: f64) -> f64 {
+        match self.bound {
+            Bound::AtMost if self.limit > 0.0 => value / self.limit,
+            Bound::AtMost => value,
+            Bound::AtLeast if value > 0.0 => self.limit / value,
+            Bound::AtLeast => f64::INFINITY,
+        }
+    }
+}
+
 impl fmt::Display for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.bound {
