@@ -149,6 +149,7 @@ pub fn load_all(
     let origin = Origin {
         files: files.into_iter().filter_map(|(name, source)| text(name, source)).collect(),
         policy: given.and_then(|(name, source)| text(name, source)),
+        trace: None,
         overrides: overrides.iter().map(|given| given.text.clone()).collect(),
     };
     let plain = |diagnostic: &Diagnostic| {

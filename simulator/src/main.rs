@@ -12,13 +12,17 @@ mod course;
 mod exit;
 mod export;
 mod fit;
+mod generate;
 mod html;
 mod input;
+mod opened;
 mod progress;
+mod replay;
 mod results;
 mod run;
 mod sweep;
 mod table;
+mod trace;
 mod tune;
 
 use std::process::ExitCode;
@@ -39,6 +43,9 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Trace(command) => trace::trace(&command),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments),

@@ -4,13 +4,16 @@
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::thread::Scope;
 use std::time::{Duration, Instant};
 
-use policy::Nanoseconds;
+use policy::{Nanoseconds, Time};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use simulator_model::watch;
+use simulator_model::{Model, Workload, engine, watch};
+
+use crate::exit::Exit;
+use crate::paint;
+use crate::results::Replication;
 
 /// Ended by a second signal: what shells give for Ctrl-C.
 const ENDED_AT_ONCE: i32 = 130;
@@ -32,14 +35,22 @@ pub struct Progress {
 }
 
 /// One replication's part in it.
-pub struct Part<'a> {
+struct Part<'a> {
     progress: &'a Progress,
     last: watch::Progress,
 }
 
 impl Progress {
-    /// A run of so many replications; from now on the first Ctrl-C stops it.
-    pub fn new(duration: Nanoseconds, replications: u32) -> std::io::Result<Self> {
+    /// A run of so many replications; from now on the first Ctrl-C stops it. What is wrong has been
+    /// told when this fails.
+    pub fn new(duration: Nanoseconds, replications: u32) -> Result<Self, Exit> {
+        Progress::listening(duration, replications).map_err(|error| {
+            paint::error(&format!("failed to listen to signals: {error}"));
+            Exit::Environment
+        })
+    }
+
+    fn listening(duration: Nanoseconds, replications: u32) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order: the first signal finds the flag unset and sets it.
@@ -57,41 +68,61 @@ impl Progress {
     }
 
     /// Whether the run is to end.
-    pub fn is_stopped(&self) -> bool {
+    fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// A replication begins.
-    pub fn part(&self) -> Part<'_> {
-        let nothing = watch::Progress { at: policy::Time::ZERO, requests: 0 };
-        Part { progress: self, last: nothing }
-    }
-
-    /// Shows it on standard error until [`Progress::end`], if that is a terminal.
-    pub fn show<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>) {
-        if !std::io::stderr().is_terminal() {
-            return;
+    /// Runs one replication, with its course if it is wanted; nothing if all is to end already.
+    pub fn run(
+        &self,
+        model: &Model,
+        workload: Workload<'_>,
+        has_course: bool,
+    ) -> Option<Replication> {
+        if self.is_stopped() {
+            return None;
         }
-        scope.spawn(|| {
-            let mut shown = false;
-            while !self.is_over.load(Ordering::Acquire) {
-                std::thread::park_timeout(REDRAWN);
-                let passed = self.begun.elapsed();
-                if passed >= PATIENCE && !self.is_over.load(Ordering::Acquire) {
-                    let line = self.line(passed);
-                    let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
-                    shown = true;
-                }
-            }
-            if shown {
-                let _ = write!(std::io::stderr(), "\r\x1b[K");
-            }
-        });
+        let mut part =
+            Part { progress: self, last: watch::Progress { at: Time::ZERO, requests: 0 } };
+        let mut watch = |now| part.moved(now);
+        let run = if has_course {
+            let (report, timeline) = engine::watched_timeline(model, workload, &mut watch);
+            (report, Some(timeline))
+        } else {
+            (engine::watched_report(model, workload, &mut watch), None)
+        };
+        part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
+        Some(run)
     }
 
-    /// The run has ended.
-    pub fn end(&self) {
-        self.is_over.store(true, Ordering::Release);
+    /// Does something, and shows how far it is on standard error if that is a terminal.
+    pub fn shown<T>(&self, work: impl FnOnce() -> T) -> T {
+        if !std::io::stderr().is_terminal() {
+            return work();
+        }
+        std::thread::scope(|scope| {
+            let painter = scope.spawn(|| self.paint());
+            let done = work();
+            self.is_over.store(true, Ordering::Release);
+            painter.thread().unpark();
+            done
+        })
+    }
+
+    fn paint(&self) {
+        let mut is_shown = false;
+        while !self.is_over.load(Ordering::Acquire) {
+            std::thread::park_timeout(REDRAWN);
+            let passed = self.begun.elapsed();
+            if passed >= PATIENCE && !self.is_over.load(Ordering::Acquire) {
+                let line = self.line(passed);
+                let _ = write!(std::io::stderr(), "\r{line}\x1b[K");
+                is_shown = true;
+            }
+        }
+        if is_shown {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
     }
 
     fn line(&self, passed: Duration) -> String {
@@ -137,18 +168,12 @@ fn whole_seconds(time: u64) -> Nanoseconds {
 
 impl Part<'_> {
     /// What the engine reports; whether it goes on.
-    pub fn moved(&mut self, now: watch::Progress) -> bool {
+    fn moved(&mut self, now: watch::Progress) -> bool {
         let Part { progress, last } = self;
         progress.simulated.fetch_add(now.at.since(last.at).0, Ordering::Relaxed);
         progress.requests.fetch_add(now.requests - last.requests, Ordering::Relaxed);
         *last = now;
         !progress.is_stopped()
-    }
-
-    /// The replication has ended after so much simulated time.
-    pub fn end(mut self, duration: Nanoseconds) {
-        let requests = self.last.requests;
-        self.moved(watch::Progress { at: policy::Time(duration.0), requests });
     }
 }
 

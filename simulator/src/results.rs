@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use simulator_kernel::Moments;
 use simulator_model::{Cell, Report, Timeline};
 
+use crate::input::Loaded;
 use simulator::scenario::Scenario;
 
 /// Results of one `simulator run`.
@@ -39,6 +40,8 @@ pub struct Origin {
     pub files: Vec<NamedText>,
     /// The policy that was given in the place of its own.
     pub policy: Option<NamedText>,
+    /// The trace that was replayed; its rows are not here.
+    pub trace: Option<String>,
     /// The arguments of `--set`, in their order.
     pub overrides: Vec<String>,
 }
@@ -58,10 +61,53 @@ pub struct Partial {
     /// When, if not even the first replication has ended.
     pub stopped: Option<Time>,
     /// How many replications were asked for.
-    pub wanted: u32,
+    pub wanted: usize,
 }
 
+/// What became of one seed, with the course of the run if it was asked for.
+pub type Replication = (Report, Option<Timeline>);
+
 impl Results {
+    /// Results of replications, of which those are missing that weren't begun: the replications up
+    /// to the first that didn't end, or the beginning of that one, if there are none.
+    pub fn new(
+        loaded: Loaded,
+        name: String,
+        command: String,
+        runs: Vec<Option<Replication>>,
+    ) -> Option<Self> {
+        let Loaded { scenario, origin, warnings } = loaded;
+        let wanted = runs.len();
+        let is_whole = |run: &Option<Replication>| {
+            run.as_ref().is_some_and(|(report, _)| report.stopped().is_none())
+        };
+        let whole = runs.iter().take_while(|run| is_whole(run)).count();
+        let mut reports = Vec::new();
+        let mut timeline = None;
+        for (report, course) in runs.into_iter().map_while(|run| run).take(whole.max(1)) {
+            reports.push(report);
+            timeline = timeline.or(course);
+        }
+        let stopped = reports.first()?.stopped();
+        let mut merged = Report::new(&scenario.model);
+        reports.iter().for_each(|report| merged.merge(report));
+        if let Some(stopped) = stopped {
+            merged.cut(stopped);
+        }
+        Some(Results {
+            policy_digest: scenario.policy.digest(),
+            partial: (whole < wanted).then_some(Partial { stopped, wanted }),
+            scenario,
+            name,
+            origin,
+            warnings,
+            command,
+            reports,
+            merged,
+            timeline,
+        })
+    }
+
     /// The name of a cell's command.
     pub fn cmd_name(&self, cell: &Cell) -> &str {
         self.scenario.model.cmds.get(cell.cmd).map_or("all", |cmd| cmd.name.as_str())

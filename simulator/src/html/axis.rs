@@ -121,8 +121,12 @@ fn linear_step(high: f64, most: usize) -> f64 {
 
 fn time_ticks(high: f64, most: usize) -> Vec<Tick> {
     let most = u32::try_from(most.max(1)).map_or(1.0, f64::from);
-    let steps = UNITS
-        .into_iter()
+    // 4 h and not 240 min.
+    let units = UNITS.into_iter().filter(|(scale, name, _)| match *name {
+        "s" | "min" => high <= 180.0 * scale,
+        _ => true,
+    });
+    let steps = units
         .flat_map(|(scale, name, steps)| steps.iter().map(move |step| (step * scale, scale, name)));
     let longest = (28.0 * 86_400.0, 86_400.0, "d");
     let (step, scale, name) =
