@@ -312,6 +312,8 @@ pub enum RunsCommand {
         #[arg(short = 'D', long)]
         diff: bool,
     },
+    /// Show a run again as it went on: its pace, or a part of it
+    Replay(crate::runs::arguments::Replay),
 }
 
 /// Run a command on hosts.

@@ -44,7 +44,7 @@ pub use definition::{
 };
 pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;
-pub use journal::{Given, Happening, JournalError, Note, Past, Record, Request};
+pub use journal::{Given, Happening, JournalError, Note, Past, Record, Request, Shown, Written};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};

@@ -9,7 +9,7 @@ use provision_engine::discovery::Snapshot;
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
-use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Step, Version};
+use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Shown, Step, Version};
 
 use super::screen::{self, Screen, refuse};
 use super::{absolute, begin, members, prepared, view, with_inventories};
@@ -218,7 +218,9 @@ impl Begun {
         refuse(&refusal, Exit::Refused)
     }
 
-    fn show_plan(&self, steps: &[Step]) {
+    fn show_plan(&mut self, steps: &[Step]) {
+        let observed = self.change.observed.clone();
+        self.change.shown = Some(Shown { observed, steps: steps.to_vec() });
         if self.output == Output::Human {
             screen::show_plan(&self.change, steps);
         }
@@ -289,7 +291,11 @@ impl Begun {
         let is_human = self.output == Output::Human;
         if matches!(performed.end, End::Done) {
             if is_human {
-                screen::show_done(&self.change, performed.duration_ms);
+                screen::show_done(
+                    &self.change.request,
+                    &self.change.observed,
+                    performed.duration_ms,
+                );
             }
             screen::show_wanted(&performed.wanted, is_human);
             if is_human && self.change.request.goal.purpose == Purpose::Leave {

@@ -3,9 +3,9 @@
 mod change;
 mod members;
 mod resume;
-mod screen;
+pub mod screen;
 mod status;
-mod view;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
