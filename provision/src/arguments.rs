@@ -450,6 +450,9 @@ pub struct Status {
     /// Exit with 4 when something is not as the inventory wants it
     #[arg(long)]
     pub exit_code: bool,
+    /// Ask no host: show what hosts have registered in Consul, a source of the inventory
+    #[arg(long)]
+    pub from_consul: bool,
 }
 
 /// How a run over releases is to be done.

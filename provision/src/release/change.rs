@@ -310,7 +310,7 @@ impl Begun {
             let request = &self.change.request;
             let kind = self.change.component.definition.kind.value;
             let wanted = Ok(&request.goal.version);
-            say!("{}", view::table(&request.component, kind, &observed, wanted));
+            say!("{}", view::table(&request.component, kind, &observed, wanted, None));
         }
         exit
     }

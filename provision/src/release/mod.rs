@@ -1,6 +1,7 @@
 //! `provision status`, `upgrade`, `rollback`, `add`, `remove`, `resume` and `apply --plan`.
 
 mod change;
+mod from_consul;
 mod members;
 mod resume;
 pub mod screen;
