@@ -31,7 +31,7 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Show releases, roles and health of components
     Status(Box<Status>),
-    /// Bring a component to another release without losing its quorum
+    /// Bring components to other releases without losing their quorum
     Upgrade(Box<Upgrade>),
     /// Bring a component back to an earlier release
     Rollback(Box<Rollback>),
@@ -481,13 +481,13 @@ pub struct Care {
     pub accept_outage: bool,
 }
 
-/// Bring a component to another release.
+/// Bring components to other releases.
 #[derive(Debug, Clone, Args)]
 pub struct Upgrade {
-    /// Component: the name of its role
-    pub component: String,
-    /// The release, as `artifacts` of the inventory names it
-    pub version: String,
+    /// The component (the name of its role) and the release, as `artifacts` of the inventory names
+    /// it; several pairs are brought into order, one after the other
+    #[arg(value_names = ["COMPONENT", "VERSION"], num_args = 2.., required = true)]
+    pub changes: Vec<String>,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]

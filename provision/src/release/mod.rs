@@ -5,6 +5,7 @@ mod from_consul;
 mod members;
 mod resume;
 pub mod screen;
+mod several;
 mod status;
 pub mod view;
 
@@ -82,7 +83,7 @@ pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
 
 /// Restarts the members that roles of `apply` left to the planner, one component after another.
 pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<String>) -> Exit {
-    for component in components {
+    for component in several::sorted(components, folder) {
         let of = of_apply(arguments, folder.to_owned());
         let care = Care {
             hosts: of.reach.limit.clone(),

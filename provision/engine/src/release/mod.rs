@@ -36,7 +36,7 @@ pub use change::{Change, Ground, Refusal, chosen, names};
 pub use journal::{Journal, Journals, Told};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
-pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
+pub use prepare::{Component, PrepareFailure, Prepared, components, orders, prepare};
 pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.
