@@ -55,6 +55,34 @@ scaling: {max: 20, cool_down: 30s}
     assert_eq!(policy.scaling, Scaling { max: 20, cool_down, ..original.scaling });
 }
 
+#[test]
+fn sections_of_the_control_plane() {
+    let policy = policy(
+        "preset: original
+rollout: {surge: 50%, step: 2, warm_up: 0s, failures: unlimited, auto_revert: false}
+repair: {back_off: 2s, freeze_above: 0.3}
+sharing: {lend: 25%, give_back: 5s}
+",
+    );
+    let original = Policy::original();
+    let rollout = Rollout {
+        surge_thousandths: 500,
+        step: 2,
+        warm_up: Nanoseconds::ZERO,
+        failures_most: u32::MAX,
+        auto_revert: false,
+        ..original.rollout
+    };
+    assert_eq!(policy.rollout, rollout);
+    let back_off = Nanoseconds::from_seconds(2);
+    assert_eq!(
+        policy.repair,
+        Repair { back_off, freeze_above_thousandths: 300, ..original.repair }
+    );
+    let give_back = Nanoseconds::from_seconds(5);
+    assert_eq!(policy.sharing, Sharing { lend_thousandths: 250, give_back, ..original.sharing });
+}
+
 /// A rate without a burst lets pass at once what comes in a second.
 #[test]
 fn a_burst_is_a_second_long_by_default() {
@@ -100,6 +128,8 @@ admission:
   user: {rate: unlimited, burst: 5}
 balance: {rule: random, choices: 3}
 scaling: {min: 50, max: 20, step: 0, interval: 0s}
+rollout: {step: 0, utilisation: 0%, progress_deadline: 0s}
+repair: {replace_unreachable_after: 2d}
 "
     ));
 }

@@ -15,7 +15,10 @@ pub mod config;
 pub mod queue;
 pub mod random;
 pub mod refusal;
+pub mod repair;
+pub mod rollout;
 pub mod scaling;
+pub mod sharing;
 pub mod time;
 
 pub use admission::{Accounts, Admission, admit, release};

@@ -21,6 +21,8 @@ pub enum Purpose {
     Gateway = 4,
     /// Which target the balancer takes.
     Balance = 5,
+    /// Which settings a search tries first.
+    Search = 64,
 }
 
 /// The stream of words for one purpose.
@@ -51,7 +53,23 @@ impl Words {
     #[inline(always)]
     #[must_use]
     pub const fn of(self, request: u64) -> Draw {
-        Draw { words: self, first: request.wrapping_mul(Draw::WORDS) }
+        let first = request.wrapping_mul(Draw::WORDS);
+        Draw { words: self, first, first_word: self.at(first) }
+    }
+
+    /// The words of requests with consecutive keys: a loop that becomes vector code.
+    #[inline(always)]
+    pub fn of_each(self, request: u64, draws: &mut [u64]) {
+        for (place, word) in draws.iter_mut().enumerate() {
+            *word = self.at(request.wrapping_add(place as u64).wrapping_mul(Draw::WORDS));
+        }
+    }
+
+    /// As [`Words::of`], for a request whose first word [`Words::of_each`] has told.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of_known(self, request: u64, first_word: u64) -> Draw {
+        Draw { words: self, first: request.wrapping_mul(Draw::WORDS), first_word }
     }
 }
 
@@ -60,6 +78,7 @@ impl Words {
 pub struct Draw {
     words: Words,
     first: u64,
+    first_word: u64,
 }
 
 impl Draw {
@@ -70,7 +89,10 @@ impl Draw {
     #[inline(always)]
     #[must_use]
     pub const fn word(self, index: u64) -> u64 {
-        self.words.at(self.first.wrapping_add(index % Self::WORDS))
+        match index % Self::WORDS {
+            0 => self.first_word,
+            index => self.words.at(self.first.wrapping_add(index)),
+        }
     }
 }
 
@@ -146,6 +168,20 @@ mod tests {
         words.sort_unstable();
         words.dedup();
         assert_eq!(words.len(), count);
+    }
+
+    #[test]
+    fn words_of_many_requests_are_those_of_each() {
+        let words = Words::new(7, Purpose::Balance, 3);
+        let mut many = [0; 100];
+        words.of_each(u64::MAX - 50, &mut many);
+        for (place, first) in (0..).zip(many) {
+            let request = (u64::MAX - 50).wrapping_add(place);
+            let known = words.of_known(request, first);
+            for index in 0..8 {
+                assert_eq!(known.word(index), words.of(request).word(index));
+            }
+        }
     }
 
     /// χ² over 256 cells of each byte of neighbouring words: 255 degrees of freedom, so a good

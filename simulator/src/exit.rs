@@ -13,6 +13,14 @@ pub enum Exit {
     InvalidInput,
     /// This machine lacks something, or a file can't be written.
     Environment,
+    /// A comparison found an objective that moved.
+    Regression,
+    /// A comparison could prove neither.
+    Inconclusive,
+    /// What was to be compared isn't of the same scenario and model.
+    OtherBaseline,
+    /// Nothing that was tried meets the conditions.
+    Unmet,
 }
 
 const ALL: &[(Exit, u8, &str)] = &[
@@ -20,6 +28,14 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Usage, 2, "wrong arguments"),
     (Exit::InvalidInput, 3, "scenario or policy are invalid; nothing was run"),
     (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
+    (Exit::Regression, 6, "compare: an objective got worse by more than its margin"),
+    (Exit::Inconclusive, 7, "compare, capacity: not enough runs to tell; more replications may"),
+    (
+        Exit::OtherBaseline,
+        8,
+        "compare: the baseline is of another scenario or model; record it anew",
+    ),
+    (Exit::Unmet, 9, "capacity, tune: nothing that was tried meets the conditions"),
 ];
 
 impl From<Exit> for ExitCode {

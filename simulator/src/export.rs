@@ -5,14 +5,16 @@ use std::path::Path;
 
 use policy::Refusal;
 use serde_json::{Map, Value, json};
+use simulator::metric::Objective;
+use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::Cell;
+use simulator_model::{Cell, MODEL_VERSION, Report};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
 
 /// Version of the format of `results.json`.
-const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 1;
 
 /// Writes both files into a folder.
 pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
@@ -37,6 +39,7 @@ fn json_text(results: &Results) -> String {
             let cells = report.cells.iter().map(|cell| cell_json(results, cell));
             json!({
                 "seed": model.seed.wrapping_add(number),
+                "metrics": metrics_json(results, report),
                 "cells": cells.collect::<Vec<_>>(),
             })
         })
@@ -56,19 +59,37 @@ fn json_text(results: &Results) -> String {
         .collect();
     let all: Vec<Value> =
         results.merged.cells.iter().map(|cell| cell_json(results, cell)).collect();
+    let objectives: Vec<Value> = results
+        .scenario
+        .objectives
+        .iter()
+        .map(|objective| json!({"metric": objective.metric.name, "margin": objective.margin}))
+        .collect();
     let value = json!({
         "version": RESULTS_VERSION,
         "program": concat!("simulator ", env!("CARGO_PKG_VERSION")),
         "command": results.command,
         "scenario": results.name,
+        "scenario_digest": results.scenario.digest,
+        "model_version": MODEL_VERSION,
         "policy": results.scenario.policy,
         "policy_digest": results.scenario.policy.digest(),
         "window_ns": results.merged.window(),
         "apps": apps,
         "cells": all,
+        "objectives": objectives,
         "runs": runs,
     });
     format!("{value:#}\n")
+}
+
+/// What `compare` watches, for one run.
+fn metrics_json(results: &Results, report: &Report) -> Map<String, Value> {
+    let Scenario { objectives, model, .. } = &results.scenario;
+    let values = objectives.iter().map(|Objective { metric, .. }| {
+        (metric.name.clone(), Value::from(metric.value(model, report)))
+    });
+    values.collect()
 }
 
 fn cell_json(results: &Results, cell: &Cell) -> Value {
@@ -130,7 +151,7 @@ fn csv_text(results: &Results) -> String {
 }
 
 /// A field of CSV (RFC 4180).
-fn quoted(field: &str) -> String {
+pub fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

@@ -1,19 +1,14 @@
 //! `simulator run`: a scenario, its replications, the table and the files.
 
-use std::path::Path;
-
-use diagnostics::{Diagnostic, SourceId, Sources};
 use rayon::prelude::*;
-use simulator::scenario::{self, Scenario};
+use simulator::scenario::Scenario;
 use simulator_model::{Model, Report, engine};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
+use crate::input::{Warnings, quoted};
 use crate::results::Results;
-use crate::{export, paint, table};
-
-/// Scenario and policy files are written by people: larger ones are something else.
-const MAX_FILE_BYTES: u64 = 16 << 20;
+use crate::{export, input, paint, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
@@ -43,34 +38,10 @@ pub fn run(arguments: &Run) -> Exit {
 
 /// Reads the scenario; what is wrong has been told when this fails.
 fn load(arguments: &Run) -> Result<Scenario, Exit> {
-    let mut sources = Sources::default();
-    let path = &arguments.scenario;
-    let source = read(path, &mut sources).map_err(|reason| {
-        paint::error(&format!("failed to read {}: {reason}", path.display()));
-        Exit::Environment
-    })?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let found = scenario::read(source, &arguments.overrides, &mut sources, |name, sources| {
-        read(&folder.join(name), sources)
-    });
-    paint::diagnostics(&found.diagnostics, &sources);
-    let Some(mut scenario) = found.scenario else {
-        let errors = found.diagnostics.iter().filter(|found| Diagnostic::is_error(found)).count();
-        let plural = if errors == 1 { "error" } else { "errors" };
-        paint::error(&format!("{} can't be used: {errors} {plural}", path.display()));
-        return Err(Exit::InvalidInput);
-    };
+    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
+    let mut scenario = input::load(path, policy, &arguments.overrides, Warnings::Told)?;
     scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
     Ok(scenario)
-}
-
-fn read(path: &Path, sources: &mut Sources) -> Result<SourceId, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
-    if size > MAX_FILE_BYTES {
-        return Err(format!("it has {size} bytes, more than {MAX_FILE_BYTES}"));
-    }
-    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
-    Ok(sources.add(path.display().to_string(), text))
 }
 
 /// One report for each seed, in their order whatever thread was first.
@@ -86,7 +57,11 @@ fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Report>, rayon::Threa
 
 /// The command that gives the same results.
 fn command(arguments: &Run, name: &str, seed: u64) -> String {
-    let mut command = format!("simulator run {} --seed {seed}", quoted(name));
+    let mut command = format!("simulator run {}", quoted(name));
+    if let Some(policy) = &arguments.policy {
+        command.push_str(&format!(" --policy {}", quoted(&policy.display().to_string())));
+    }
+    command.push_str(&format!(" --seed {seed}"));
     for given in &arguments.overrides {
         command.push_str(&format!(" --set {}", quoted(&given.text)));
     }
@@ -94,27 +69,4 @@ fn command(arguments: &Run, name: &str, seed: u64) -> String {
         command.push_str(&format!(" --replications {}", arguments.replications));
     }
     command
-}
-
-/// A word for a shell.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,%+".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_survive_a_shell() {
-        assert_eq!(quoted("policy.queue.free=5"), "policy.queue.free=5");
-        assert_eq!(quoted("a b"), "'a b'");
-        assert_eq!(quoted("it's"), r"'it'\''s'");
-        assert_eq!(quoted("{x: 1}"), "'{x: 1}'");
-    }
 }

@@ -48,7 +48,7 @@ fn head(results: &Results) -> String {
         model.warm_up,
         digest.get(..12).unwrap_or_default(),
     );
-    text.push_str("inactive: policy.scaling (no engine reads it yet)\n");
+    text.push_str("inactive: policy.scaling, policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n");
     text
 }
 

@@ -11,9 +11,13 @@ use sha2::{Digest, Sha256};
 use crate::admission::{Admission, Deadlines, Limits, Permits};
 use crate::balance::{Balance, Choices};
 use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
+use crate::repair::Repair;
+use crate::rollout::Rollout;
 use crate::scaling::Scaling;
+use crate::sharing::Sharing;
 use crate::{Nanoseconds, Scope};
 
+mod control;
 mod read;
 pub mod units;
 
@@ -35,6 +39,12 @@ pub struct Policy {
     pub balance: Balance,
     /// How many instances there are.
     pub scaling: Scaling,
+    /// How instances are replaced.
+    pub rollout: Rollout,
+    /// What is done about failures.
+    pub repair: Repair,
+    /// How idle capacity is lent.
+    pub sharing: Sharing,
 }
 
 /// A named set of rules.
@@ -46,6 +56,41 @@ pub enum Preset {
     /// What we would begin with today.
     Recommended,
 }
+
+/// A quarter more instances for a while, half a minute to get warm, ten seconds for requests that are
+/// still on their way; an upgrade that stands still for ten minutes has failed.
+const ROLLOUT: Rollout = Rollout {
+    surge_thousandths: 250,
+    step: u32::MAX,
+    utilisation_thousandths: 800,
+    warm_up: Nanoseconds::from_seconds(30),
+    warm_up_floor_thousandths: 100,
+    cool_down: Nanoseconds::from_seconds(10),
+    progress_deadline: Nanoseconds::from_seconds(600),
+    failures_most: 5,
+    auto_revert: true,
+};
+
+/// Machines restart within two minutes, mostly; a day's silence is for ever.
+const REPAIR: Repair = Repair {
+    back_off: Nanoseconds::from_seconds(1),
+    back_off_most: Nanoseconds::from_seconds(300),
+    back_off_forget: Nanoseconds::from_seconds(600),
+    launch_timeout: Nanoseconds::from_seconds(300),
+    replace_unhealthy_after: Nanoseconds::from_seconds(30),
+    replace_unreachable_after: Nanoseconds::from_seconds(120),
+    forget_unreachable_after: Nanoseconds::from_seconds(86_400),
+    freeze_above_thousandths: 200,
+    freeze_most: Nanoseconds::from_seconds(900),
+};
+
+/// Half of the slots at most, a fifth of the peak in reserve.
+const SHARING: Sharing = Sharing {
+    lend_thousandths: 500,
+    reserve_thousandths: 200,
+    idle_for: Nanoseconds::from_seconds(60),
+    give_back: Nanoseconds::from_seconds(10),
+};
 
 impl Policy {
     /// The rules of a preset.
@@ -62,7 +107,9 @@ impl Policy {
     /// balancing by each instance's load; an instance more when tasks exceed 10 for each of 10.
     /// Ours, where the account is silent: how high the limits are, that each gateway counts for
     /// itself, 5 of "3 to 5", that a queue counts the requests of all classes that wait, the most
-    /// instances, and going back after ten minutes.
+    /// instances, and going back after ten minutes. Of rollout, repair and sharing the account says
+    /// how they go (start first, warm up, cool down, a step below the redundancy), but no numbers:
+    /// all of these are ours.
     #[must_use]
     pub fn original() -> Self {
         let limits = |concurrency| {
@@ -94,6 +141,9 @@ impl Policy {
                 cool_down: Nanoseconds::ZERO,
                 scale_in_after: Some(Nanoseconds::from_seconds(600)),
             },
+            rollout: ROLLOUT,
+            repair: REPAIR,
+            sharing: SHARING,
         }
     }
 
@@ -109,6 +159,7 @@ impl Policy {
             queue: Queue { classes: Classes::Apart, ..original.queue },
             balance: Balance::PowerOfChoices(Choices::TWO),
             scaling: Scaling { cool_down: Nanoseconds::from_seconds(10), ..original.scaling },
+            ..original
         }
     }
 

@@ -4,6 +4,7 @@ use diagnostics::{Diagnostic, Span};
 use serde::Deserialize;
 use yaml::{Node, Schema, Spanned};
 
+use super::control::{RepairPart, RolloutPart, SharingPart};
 use super::units::{Bound, Frequency, Length};
 use super::{POLICY_VERSION, Policy, Preset};
 use crate::admission::{Admission, Deadlines, Limits, Permits, Rate};
@@ -60,6 +61,9 @@ pub fn read_node(node: &Node) -> Result<Policy, Vec<Diagnostic>> {
         queue: file.queue.over(base.queue),
         balance: file.balance.map_or(base.balance, |balance| balance.value(&mut found)),
         scaling: file.scaling.over(base.scaling, &mut found),
+        rollout: file.rollout.over(base.rollout, &mut found),
+        repair: file.repair.over(base.repair, &mut found),
+        sharing: file.sharing.over(base.sharing),
     };
     if found.is_empty() { Ok(policy) } else { Err(found) }
 }
@@ -75,6 +79,12 @@ struct File {
     balance: Option<BalancePart>,
     #[serde(default)]
     scaling: ScalingPart,
+    #[serde(default)]
+    rollout: RolloutPart,
+    #[serde(default)]
+    repair: RepairPart,
+    #[serde(default)]
+    sharing: SharingPart,
 }
 
 #[derive(Debug, Default, Deserialize)]

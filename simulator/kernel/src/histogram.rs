@@ -1,40 +1,62 @@
-//! Counts of times in cells whose width grows with the value, as in HdrHistogram: 128 cells per
-//! power of two. Counting is exact and doesn't depend on order, so histograms of parts add up.
+//! Counts of times in cells whose width grows with the value, as in HdrHistogram: a fixed number of
+//! cells per power of two. Counting is exact and doesn't depend on order, so histograms of parts
+//! add up.
 
 use policy::Nanoseconds;
 
-/// Cells per power of two, as a power of two.
-const CELL_BITS: u32 = 7;
-const CELLS: u64 = 1 << CELL_BITS;
-
-/// A histogram of times.
+/// A histogram of times; its cells per power of two are given as a power of two.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Histogram {
+pub struct HistogramOf<const CELL_BITS: u32> {
     counts: Vec<u64>,
 }
 
-impl Histogram {
+/// 128 cells per power of two: what tables show.
+pub type Histogram = HistogramOf<7>;
+
+/// 16 cells per power of two: where there are hundreds of histograms.
+pub type CoarseHistogram = HistogramOf<4>;
+
+impl<const CELL_BITS: u32> HistogramOf<CELL_BITS> {
     /// A quantile is off by at most this part of its value (half the width of a cell).
-    pub const RELATIVE_ERROR: f64 = 0.5 / CELLS as f64;
+    pub const RELATIVE_ERROR: f64 = 0.5 / (1u64 << CELL_BITS) as f64;
 
     /// Counts a time.
     #[inline(always)]
     pub fn record(&mut self, time: Nanoseconds) {
-        let cell = cell(time.0);
+        let cell = cell(CELL_BITS, time.0);
         match self.counts.get_mut(cell) {
             Some(count) => *count += 1,
             None => self.grow(cell),
         }
     }
 
+    /// Counts many times, none of them above `longest`.
+    #[inline(always)]
+    pub fn record_all(&mut self, times: &[u64], longest: u64) {
+        let last = cell(CELL_BITS, longest);
+        if last >= self.counts.len() {
+            self.reach(last);
+        }
+        for time in times {
+            if let Some(count) = self.counts.get_mut(cell(CELL_BITS, *time)) {
+                *count += 1;
+            }
+        }
+    }
+
     #[cold]
     fn grow(&mut self, cell: usize) {
-        // To the end of its power of two, so that growing is rare.
-        let last = (1 << CELL_BITS) - 1;
-        self.counts.resize((cell | last) + 1, 0);
+        self.reach(cell);
         if let Some(count) = self.counts.get_mut(cell) {
             *count += 1;
         }
+    }
+
+    /// Makes cells up to this one, and to the end of its power of two, so that growing is rare.
+    #[cold]
+    fn reach(&mut self, cell: usize) {
+        let last = (1 << CELL_BITS) - 1;
+        self.counts.resize((cell | last) + 1, 0);
     }
 
     /// How many were counted.
@@ -44,7 +66,7 @@ impl Histogram {
     }
 
     /// Adds what another one counted.
-    pub fn merge(&mut self, other: &Histogram) {
+    pub fn merge(&mut self, other: &Self) {
         if self.counts.len() < other.counts.len() {
             self.counts.resize(other.counts.len(), 0);
         }
@@ -69,7 +91,7 @@ impl Histogram {
         for (cell, count) in self.counts.iter().enumerate() {
             below += count;
             if below >= rank {
-                return Some(Nanoseconds(middle(cell)));
+                return Some(Nanoseconds(middle(CELL_BITS, cell)));
             }
         }
         None
@@ -79,37 +101,38 @@ impl Histogram {
     pub fn cells(&self) -> impl Iterator<Item = (Nanoseconds, Nanoseconds, u64)> {
         let filled = self.counts.iter().enumerate().filter(|(_, count)| **count > 0);
         filled.map(|(cell, count)| {
-            let low = lowest(cell);
-            (Nanoseconds(low), Nanoseconds(low + (width(cell) - 1)), *count)
+            let low = lowest(CELL_BITS, cell);
+            (Nanoseconds(low), Nanoseconds(low + (width(CELL_BITS, cell) - 1)), *count)
         })
     }
 }
 
-/// Values below 256 have a cell each; above, 7 bits after the leading one say a value's cell.
+/// With 7 bits: values below 256 have a cell each; above, the 7 bits after the leading one say a
+/// value's cell.
 #[inline(always)]
-fn cell(value: u64) -> usize {
-    let shift = 63 - CELL_BITS - (value | CELLS).leading_zeros();
+fn cell(bits: u32, value: u64) -> usize {
+    let shift = 63 - bits - (value | (1 << bits)).leading_zeros();
     // The shifted value is between 128 and 255 if anything is shifted out.
-    let cell = u64::from(shift) * CELLS + (value >> shift);
+    let cell = (u64::from(shift) << bits) + (value >> shift);
     usize::try_from(cell).unwrap_or(usize::MAX)
 }
 
-fn shift(cell: usize) -> u32 {
-    let power = cell as u64 / CELLS;
+fn shift(bits: u32, cell: usize) -> u32 {
+    let power = cell as u64 >> bits;
     u32::try_from(power.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-fn lowest(cell: usize) -> u64 {
-    let shift = shift(cell);
-    (cell as u64 - u64::from(shift) * CELLS) << shift
+fn lowest(bits: u32, cell: usize) -> u64 {
+    let shift = shift(bits, cell);
+    (cell as u64 - (u64::from(shift) << bits)) << shift
 }
 
-fn width(cell: usize) -> u64 {
-    1 << shift(cell)
+fn width(bits: u32, cell: usize) -> u64 {
+    1 << shift(bits, cell)
 }
 
-fn middle(cell: usize) -> u64 {
-    lowest(cell) + (width(cell) - 1) / 2
+fn middle(bits: u32, cell: usize) -> u64 {
+    lowest(bits, cell) + (width(bits, cell) - 1) / 2
 }
 
 #[cfg(test)]
@@ -120,14 +143,16 @@ mod tests {
 
     #[test]
     fn cells_follow_each_other_without_gaps() {
-        let mut next = 0;
-        for cell in 0..58 * 128 {
-            assert_eq!(lowest(cell), next, "{cell}");
-            next = lowest(cell).wrapping_add(width(cell));
-            assert_eq!(super::cell(lowest(cell)), cell);
-            assert_eq!(super::cell(next.wrapping_sub(1)), cell);
+        for bits in [4, 7] {
+            let mut next = 0;
+            for cell in 0..(65 - bits as usize) << bits {
+                assert_eq!(lowest(bits, cell), next, "{cell}");
+                next = lowest(bits, cell).wrapping_add(width(bits, cell));
+                assert_eq!(super::cell(bits, lowest(bits, cell)), cell);
+                assert_eq!(super::cell(bits, next.wrapping_sub(1)), cell);
+            }
+            assert_eq!(next, 0, "the last cell ends with the range of the numbers");
         }
-        assert_eq!(next, 0, "the last cell ends with the range of the numbers");
     }
 
     proptest! {

@@ -3,23 +3,32 @@
 //! wheel of ends tells it.
 
 use policy::admission::{Account, Admission, Candidate};
-use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Scope, Time, Words};
+use policy::{Accounts, Class, Nanoseconds, Purpose, Queue, Refusal, Scope, Time, Words};
 use simulator_kernel::Wheel;
+use simulator_kernel::row::Requests;
 use simulator_kernel::wide::Task;
 
 use crate::line::{Line, asks_for_ends};
 use crate::model::Model;
-use crate::outcome::{Outcome, Record, Served};
+use crate::outcome::{Block, Outcome, Record, Served};
 use crate::report::Report;
-use crate::workload::{Arrival, Workload};
+use crate::timeline::Timeline;
+use crate::watch::{Watch, Watched};
+use crate::workload::{Arrival, BLOCK, Run, Workload};
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) {
-    simulator_kernel::wide::run(Whole { model, record });
+    run_from(model, Workload::new(model), record);
+}
+
+/// Runs a model with the requests of a workload.
+pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) {
+    simulator_kernel::wide::run(Whole { model, workload, record });
 }
 
 struct Whole<'a, R> {
     model: &'a Model,
+    workload: Workload<'a>,
     record: &'a mut R,
 }
 
@@ -29,9 +38,19 @@ impl<R: Record> Task for Whole<'_, R> {
     #[inline(always)]
     fn run(self) {
         let mut engine = Engine::new(self.model);
-        let mut workload = Workload::new(self.model);
+        let mut workload = self.workload;
+        let mut columns = Columns::new();
         while let Some(run) = workload.next_run() {
+            let first = Time(run.at.first().copied().unwrap_or(0));
+            if !self.record.goes_on(first, run.number) {
+                break;
+            }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
+            if engine.refuses_none {
+                engine.serve(&run, info, &mut columns);
+                self.record.record_block(&columns.block(run));
+                continue;
+            }
             for arrival in run.arrivals() {
                 let outcome = engine.arrive(&arrival, info);
                 self.record.record(&arrival, outcome);
@@ -43,9 +62,39 @@ impl<R: Record> Task for Whole<'_, R> {
 /// Runs a model and sums it up; compiled here, as one piece.
 #[must_use]
 pub fn report(model: &Model) -> Report {
+    report_from(model, Workload::new(model))
+}
+
+/// The same with the requests of a workload.
+#[must_use]
+pub fn report_from(model: &Model, workload: Workload<'_>) -> Report {
     let mut report = Report::new(model);
-    run(model, &mut report);
+    run_from(model, workload, &mut report);
     report
+}
+
+/// The same, watched.
+pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
+    let mut record = (Report::new(model), Watched::new(watch));
+    run(model, &mut record);
+    let (mut report, watched) = record;
+    if let Some(stopped) = watched.stopped() {
+        report.cut(stopped);
+    }
+    report
+}
+
+/// The same, with the course of the run.
+pub fn watched_timeline(model: &Model, watch: &mut Watch<'_>) -> (Report, Timeline) {
+    let course = (Report::new(model), Timeline::new(model));
+    let mut record = (course, Watched::new(watch));
+    run(model, &mut record);
+    let ((mut report, mut timeline), watched) = record;
+    if let Some(stopped) = watched.stopped() {
+        report.cut(stopped);
+        timeline.cut(stopped);
+    }
+    (report, timeline)
 }
 
 #[derive(Debug)]
@@ -56,6 +105,10 @@ struct Engine<'model> {
     books: Books,
     /// Whether admission has no rules and nothing counts what is in flight.
     is_open: bool,
+    /// Whether no rule can refuse a request.
+    refuses_none: bool,
+    /// Whether admission counts what is in flight.
+    is_counted: bool,
     /// Requests in flight, if anything counts them.
     ends: Option<Wheel<Holder>>,
     /// Turns of round robins: for each gateway, of each app.
@@ -106,11 +159,67 @@ impl<'model> Engine<'model> {
             lines: model.apps.iter().map(line).collect(),
             sources: model.sources.iter().map(info).collect(),
             books: Books::new(model),
+            is_counted: counts_in_flight(&model.admission),
+            refuses_none: model.admission == Admission::default()
+                && Class::ALL.iter().all(|class| model.queue.bound(*class) == Queue::UNLIMITED)
+                && model.cmds.iter().all(|cmd| cmd_has_targets(model, cmd)),
             is_open: model.admission == Admission::default() && !counts,
             ends: counts.then(|| Wheel::new(model.mean_gap())),
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         }
+    }
+
+    /// Takes in the requests of a run, none of which can be refused.
+    #[inline(always)]
+    fn serve(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
+        if self.ends.is_some() {
+            return self.serve_and_count(run, info, columns);
+        }
+        let Some(line) = self.lines.get_mut(info.app as usize) else { return };
+        if line.is_alone() {
+            columns.targets.iter_mut().take(run.at.len()).for_each(|target| *target = 0);
+            return line.join_all(Requests {
+                at: run.at,
+                services: run.service,
+                starts: &mut columns.starts,
+                ends: &mut columns.ends,
+            });
+        }
+        let Some(words) = columns.words.get_mut(..run.at.len()) else { return };
+        self.balance_words.of_each(run.key, words);
+        let (balance, apps) = (self.model.balance, self.model.apps.len());
+        for (place, arrival) in run.arrivals().enumerate() {
+            line.pass(arrival.at);
+            let turn = usize::from(arrival.gateway) * apps + info.app as usize;
+            let (Some(turn), Some(word)) = (self.turns.get_mut(turn), columns.words.get(place))
+            else {
+                return;
+            };
+            let draw = self.balance_words.of_known(arrival.key, *word);
+            let target = policy::pick(balance, line, turn, draw).unwrap_or(0);
+            let (start, end) = line.join(target, info.class, arrival.service);
+            columns.set(place, target, start, end);
+        }
+    }
+
+    /// Likewise, if lines must be told of ends.
+    #[inline(always)]
+    fn serve_and_count(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
+        for (place, arrival) in run.arrivals().enumerate() {
+            self.end(arrival.at);
+            let Ok(served) = self.dispatch(&arrival, info) else { return };
+            columns.set(place, served.target, served.start, served.end);
+            self.hold(&arrival, served);
+        }
+    }
+
+    /// Remembers when a request ends.
+    #[inline(always)]
+    fn hold(&mut self, arrival: &Arrival, served: Served) {
+        let Some(ends) = &mut self.ends else { return };
+        let Arrival { user, source, gateway, .. } = *arrival;
+        ends.insert(served.end.0, Holder { user, target: served.target, source, gateway });
     }
 
     #[inline(always)]
@@ -126,16 +235,12 @@ impl<'model> Engine<'model> {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let served = self.dispatch(arrival, info);
-        match (&served, &mut self.ends) {
-            (Ok(served), Some(ends)) => {
-                let Arrival { user, source, gateway, .. } = *arrival;
-                let target = served.target;
-                ends.insert(served.end.0, Holder { user, target, source, gateway });
-            }
-            (Err(_), Some(_)) => {
+        match served {
+            Ok(served) => self.hold(arrival, served),
+            Err(_) if self.ends.is_some() => {
                 self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
             }
-            (_, None) => {}
+            Err(_) => {}
         }
         served
     }
@@ -145,9 +250,12 @@ impl<'model> Engine<'model> {
     fn end(&mut self, now: Time) {
         let Some(ends) = &mut self.ends else { return };
         let (sources, books, lines) = (&self.sources, &mut self.books, &mut self.lines);
+        let is_counted = self.is_counted;
         ends.advance(now.0, |holder: Holder| {
             let Some(info) = sources.get(usize::from(holder.source)) else { return };
-            books.with(holder.gateway, holder.user, info.cmd, policy::release);
+            if is_counted {
+                books.with(holder.gateway, holder.user, info.cmd, policy::release);
+            }
             if let Some(line) = lines.get_mut(info.app as usize) {
                 line.leave(holder.target, info.class);
             }
@@ -233,5 +341,44 @@ impl Books {
             user: &mut self.users[gateway * self.users_step + user as usize],
             cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
         })
+    }
+}
+
+/// Whether there is a target for a command: an app without any refuses.
+fn cmd_has_targets(model: &Model, cmd: &crate::Cmd) -> bool {
+    model.apps.get(cmd.app).is_some_and(|app| app.targets(&model.queue).0 > 0)
+}
+
+/// What becomes of the requests of a run.
+#[derive(Debug)]
+struct Columns {
+    words: [u64; BLOCK],
+    targets: [u32; BLOCK],
+    starts: [u64; BLOCK],
+    ends: [u64; BLOCK],
+}
+
+impl Columns {
+    const fn new() -> Self {
+        Columns { words: [0; BLOCK], targets: [0; BLOCK], starts: [0; BLOCK], ends: [0; BLOCK] }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "runs are at most as long as a block")]
+    const fn set(&mut self, place: usize, target: u32, start: Time, end: Time) {
+        self.targets[place] = target;
+        self.starts[place] = start.0;
+        self.ends[place] = end.0;
+    }
+
+    #[inline(always)]
+    fn block<'a>(&'a self, run: Run<'a>) -> Block<'a> {
+        let count = run.at.len();
+        Block {
+            run,
+            targets: self.targets.get(..count).unwrap_or_default(),
+            starts: self.starts.get(..count).unwrap_or_default(),
+            ends: self.ends.get(..count).unwrap_or_default(),
+        }
     }
 }

@@ -15,6 +15,7 @@
 use policy::balance::scan_shortest;
 use policy::queue::{Classes, Counts};
 use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
+use simulator_kernel::row::{self, Requests};
 
 use crate::index::Index;
 use crate::rings::Rings;
@@ -149,9 +150,8 @@ impl Line {
     pub(crate) fn join(&mut self, target: u32, class: Class, service: Nanoseconds) -> (Time, Time) {
         let begin = target as usize * self.instances;
         let row = &mut self.free[begin..begin + self.instances];
-        let start = row[0].max(self.now);
-        let end = start.saturating_add(service.0).min(LAST);
-        replace_first(row, end);
+        let (start, end) = row::work(row[0], self.now, service.0, LAST);
+        row::replace_first(row, end);
         if self.keeps_starts && start > self.now {
             let limit = last_stamp(self.now);
             self.starts.push(target as usize, stamp(start, class), limit);
@@ -163,6 +163,17 @@ impl Line {
             index.join(target);
         }
         (Time(start), Time(end))
+    }
+
+    /// Whether it is one target of which nobody asks anything.
+    pub(crate) const fn is_alone(&self) -> bool {
+        self.count == 1 && !self.keeps_starts && self.present.is_empty() && self.index.is_none()
+    }
+
+    /// Takes requests in, if [`Line::is_alone`].
+    #[inline(always)]
+    pub(crate) fn join_all(&mut self, requests: Requests<'_>) {
+        row::serve(&mut self.free, requests, LAST);
     }
 
     /// A request of this class has left; to be told if [`asks_for_ends`].
@@ -201,68 +212,5 @@ impl Targets for Line {
     fn shortest(&mut self, from: u32) -> Option<u32> {
         let known = self.index.as_ref().and_then(|index| index.least(from));
         known.or_else(|| scan_shortest(self, from))
-    }
-}
-
-/// Replaces the first entry of an ascending row by one that isn't smaller, and keeps it ascending:
-/// each place takes the median of its old value, its right neighbour's and the new one. No branch
-/// depends on the values, and no place on another's result.
-#[inline(always)]
-fn replace_first(row: &mut [u64], value: u64) {
-    match row.len() {
-        1 => row.fill(value),
-        4 => replace_first_of::<4>(row, value),
-        8 => replace_first_of::<8>(row, value),
-        16 => replace_first_of::<16>(row, value),
-        24 => replace_first_of::<24>(row, value),
-        32 => replace_first_of::<32>(row, value),
-        _ => replace_first_of_any(row, value),
-    }
-}
-
-/// The length is known, so the row stays in registers from its load to its store.
-#[inline(always)]
-fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
-    let Some(row) = row.first_chunk_mut::<LENGTH>() else { return };
-    let old = *row;
-    let mut next = [u64::MAX; LENGTH];
-    for (next, right) in next.iter_mut().zip(old.iter().skip(1)) {
-        *next = *right;
-    }
-    for ((place, old), next) in row.iter_mut().zip(old).zip(next) {
-        *place = old.max(next.min(value));
-    }
-}
-
-fn replace_first_of_any(row: &mut [u64], value: u64) {
-    let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
-    for pair in cells.windows(2) {
-        if let [left, right] = pair {
-            left.set(left.get().max(right.get().min(value)));
-        }
-    }
-    if let Some(last) = cells.last() {
-        last.set(last.get().max(value));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn rows_stay_sorted(row in proptest::collection::vec(0u64..50, 1..40), value in 0u64..60) {
-            let mut row = row;
-            row.sort_unstable();
-            let mut wanted = row.clone();
-            let value = value.max(row[0]);
-            wanted[0] = value;
-            wanted.sort_unstable();
-            replace_first(&mut row, value);
-            prop_assert_eq!(row, wanted);
-        }
     }
 }

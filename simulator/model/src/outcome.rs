@@ -3,7 +3,7 @@
 use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
-use crate::Arrival;
+use crate::{Arrival, Run};
 
 /// A request that was worked on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,17 +30,78 @@ pub struct Instances {
     pub leaving: u32,
 }
 
+/// Requests of a run that all are served, with columns as long as the run's.
+#[derive(Debug, Clone, Copy)]
+pub struct Block<'a> {
+    /// The requests.
+    pub run: Run<'a>,
+    /// The target of each.
+    pub targets: &'a [u32],
+    /// When their work begins, in nanoseconds.
+    pub starts: &'a [u64],
+    /// When it ends.
+    pub ends: &'a [u64],
+}
+
 /// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
 /// instances and decisions come in the order of time.
 pub trait Record {
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
 
+    /// Takes in the outcomes of requests that all are served: the same as one by one.
+    #[inline(always)]
+    fn record_block(&mut self, block: &Block<'_>) {
+        let times = block.starts.iter().zip(block.ends);
+        for ((arrival, target), (start, end)) in block.run.arrivals().zip(block.targets).zip(times)
+        {
+            let served = Served { target: *target, start: Time(*start), end: Time(*end) };
+            self.record(&arrival, Ok(served));
+        }
+    }
+
     /// The instances of an app have changed.
     fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
 
     /// The scaling rule has decided for an app. Called for every tick, also if nothing changes.
     fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
+
+    /// Whether the run goes on: asked before some arrivals, of which the first has this time and
+    /// number. What is in the system then has been told already.
+    #[inline(always)]
+    fn goes_on(&mut self, _at: Time, _number: u64) -> bool {
+        true
+    }
+}
+
+/// Both are told; the run goes on as long as both say so.
+impl<A: Record, B: Record> Record for (A, B) {
+    #[inline(always)]
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.0.record(arrival, outcome);
+        self.1.record(arrival, outcome);
+    }
+
+    #[inline(always)]
+    fn record_block(&mut self, block: &Block<'_>) {
+        self.0.record_block(block);
+        self.1.record_block(block);
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.0.change(at, app, instances);
+        self.1.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.0.decide(at, app, seen, action);
+        self.1.decide(at, app, seen, action);
+    }
+
+    #[inline(always)]
+    fn goes_on(&mut self, at: Time, number: u64) -> bool {
+        self.0.goes_on(at, number) & self.1.goes_on(at, number)
+    }
 }
 
 /// Outcomes in the order of arrival.

@@ -5,7 +5,8 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::Summary;
 
 use crate::model::Model;
-use crate::{Arrival, Outcome, Record};
+use crate::workload::BLOCK;
+use crate::{Arrival, Block, Outcome, Record};
 
 /// The report of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct Report {
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
+    /// Whether the run was stopped before its end.
+    is_partial: bool,
     sources: Vec<SourceInfo>,
 }
 
@@ -108,6 +111,7 @@ impl Report {
             busy: vec![0; model.apps.len()],
             from: Time(model.warm_up.0),
             until: Time(model.duration.0),
+            is_partial: false,
             sources,
         }
     }
@@ -116,6 +120,19 @@ impl Report {
     #[must_use]
     pub const fn window(&self) -> Nanoseconds {
         self.until.since(self.from)
+    }
+
+    /// The run was stopped: nothing that would have arrived since is in it.
+    pub fn cut(&mut self, stopped: Time) {
+        self.until = self.until.min(stopped);
+        self.is_partial = true;
+    }
+
+    /// When a run ended that was stopped. What had been taken in by then is in it to its end, so
+    /// [`Report::busy`] counts work that lies behind.
+    #[must_use]
+    pub fn stopped(&self) -> Option<Time> {
+        self.is_partial.then_some(self.until)
     }
 
     /// Adds the report of another run of the same model.
@@ -138,7 +155,40 @@ impl Report {
     }
 }
 
+/// Differences of two columns.
+#[inline(always)]
+fn differences<'a>(later: &[u64], earlier: &[u64], room: &'a mut [u64; BLOCK]) -> &'a [u64] {
+    let pairs = later.iter().zip(earlier);
+    for (difference, (later, earlier)) in room.iter_mut().zip(pairs) {
+        *difference = later.saturating_sub(*earlier);
+    }
+    room.get(..later.len()).unwrap_or_default()
+}
+
 impl Record for Report {
+    #[inline(always)]
+    fn record_block(&mut self, block: &Block<'_>) {
+        let Block { run, starts, ends, .. } = block;
+        let Some(info) = self.sources.get(usize::from(run.source)) else { return };
+        let (from, until) = (self.from.0, self.until.0);
+        if let Some(busy) = self.busy.get_mut(info.app) {
+            let within =
+                |(start, end): (&u64, &u64)| (*end).min(until).saturating_sub((*start).max(from));
+            // Arrivals are before the end of the run, and a service takes less than 2⁵² ns.
+            *busy += u128::from(starts.iter().zip(*ends).map(within).sum::<u64>());
+        }
+        let early = run.at.partition_point(|at| *at < from);
+        let Some(cell) = self.cells.get_mut(info.cell) else { return };
+        let [at, starts, ends] =
+            [run.at, starts, ends].map(|column| column.get(early..).unwrap_or_default());
+        let mut room = [0; BLOCK];
+        cell.wait.record_all(differences(starts, at, &mut room));
+        let responses = differences(ends, at, &mut room);
+        cell.response.record_all(responses);
+        let is_late = |response: &u64| u64::from(*response > info.deadline.0);
+        cell.late += responses.iter().map(is_late).sum::<u64>();
+    }
+
     #[inline(always)]
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
         let Some(info) = self.sources.get(usize::from(arrival.source)) else { return };

@@ -1,0 +1,293 @@
+//! What can happen. Facts about processes and machines come from whoever runs them: Mesos, this
+//! machine, or a simulation.
+
+use std::fmt;
+use std::sync::Arc;
+
+use policy::Time;
+use policy::rollout::Load;
+use serde::{Deserialize, Serialize};
+
+use crate::app::{Bounds, Run, Specification};
+use crate::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, Version, WriteNumber};
+use crate::instance::Exit;
+use crate::machine::Description;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// A user wants something.
+    Call {
+        /// Comes back with the answer.
+        request: RequestId,
+        /// What.
+        call: Call,
+    },
+    /// Time has passed.
+    Tick,
+    /// This scheduler leads from now on; its state is what was stored.
+    Leader {
+        /// Its term, greater than all before.
+        epoch: Epoch,
+    },
+    /// A write is durable.
+    Durable {
+        /// Which one.
+        write: WriteNumber,
+    },
+    /// A write isn't durable, and won't be.
+    NotDurable {
+        /// Which one.
+        write: WriteNumber,
+    },
+    /// Something about a machine.
+    Machine {
+        /// Which one.
+        machine: MachineName,
+        /// What.
+        fact: MachineFact,
+    },
+    /// Something about an instance.
+    Instance {
+        /// Which one.
+        instance: InstanceId,
+        /// Where it is.
+        machine: MachineName,
+        /// When it was so, by the clock of who says it: older facts than known ones are void.
+        at: Time,
+        /// What.
+        fact: InstanceFact,
+    },
+    /// What an app had to do.
+    Load {
+        /// Which app.
+        app: AppName,
+        /// When the period ended.
+        at: Time,
+        /// What there was to do.
+        load: Load,
+    },
+}
+
+/// What a user can want.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Call {
+    /// That an app is there, and is so.
+    Deploy {
+        /// Its name.
+        app: AppName,
+        /// What it runs.
+        specification: Arc<Specification>,
+        /// How many.
+        bounds: Bounds,
+        /// The most that are replaced at a time, instead of what the policy says.
+        step: Option<u32>,
+    },
+    /// That an app runs another program, and is else as it is.
+    Upgrade {
+        /// Its name.
+        app: AppName,
+        /// What its maker calls the new version.
+        label: String,
+        /// The program.
+        run: Run,
+        /// The most that are replaced at a time, instead of what the policy says.
+        step: Option<u32>,
+    },
+    /// So many instances.
+    Scale {
+        /// Of this app.
+        app: AppName,
+        /// How many.
+        instances: u32,
+    },
+    /// An earlier version.
+    Rollback {
+        /// Of this app.
+        app: AppName,
+        /// Which one; the last one that was fully rolled out, if absent.
+        version: Option<Version>,
+    },
+    /// That an app ends.
+    Delete {
+        /// Which one.
+        app: AppName,
+    },
+    /// One more instance, on this machine.
+    AddOn {
+        /// Of this app.
+        app: AppName,
+        /// Where.
+        machine: MachineName,
+    },
+    /// One instance fewer, on this machine.
+    RemoveOn {
+        /// Of this app.
+        app: AppName,
+        /// Where.
+        machine: MachineName,
+    },
+    /// Another instance in the place of this one.
+    Restart {
+        /// Which one.
+        instance: InstanceId,
+    },
+    /// That a machine becomes empty and stays so.
+    Drain {
+        /// Which one.
+        machine: MachineName,
+    },
+    /// That a machine is used again.
+    Undrain {
+        /// Which one.
+        machine: MachineName,
+    },
+    /// That repair goes on although many machines are silent.
+    Thaw,
+}
+
+/// Something about a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MachineFact {
+    /// It is there, and this is what it has.
+    Up(Description),
+    /// Nothing is heard of it.
+    Silent,
+    /// It won't come back; its processes have ended.
+    Gone,
+}
+
+/// Something about an instance.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InstanceFact {
+    /// Its machine prepares its start.
+    Launched,
+    /// Its process runs.
+    Running,
+    /// Its process runs, and its check passes.
+    Healthy,
+    /// Its process runs, and its check doesn't pass.
+    Unhealthy,
+    /// It is found with this weight.
+    Registered {
+        /// In thousandths.
+        weight_thousandths: u32,
+    },
+    /// It isn't found any more.
+    Deregistered,
+    /// Its process has ended.
+    Ended(Exit),
+    /// Nobody who should know it does: there is no process.
+    Unknown,
+}
+
+/// Why a call is refused. Nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refusal {
+    /// Another scheduler leads.
+    NotLeading,
+    /// There is no such app.
+    UnknownApp(AppName),
+    /// There is no such version of the app, or not any more.
+    UnknownVersion(AppName, Version),
+    /// There is no such machine.
+    UnknownMachine(MachineName),
+    /// There is no such instance, or not any more.
+    UnknownInstance(InstanceId),
+    /// The app ends; it can be deployed again when it is gone.
+    IsDeleted(AppName),
+    /// The fewest are more than the most, or the most are too many.
+    Bounds {
+        /// What was asked for.
+        bounds: Bounds,
+        /// The most that are possible.
+        most: u32,
+    },
+    /// It is outside the bounds of the app.
+    OutOfBounds {
+        /// What would be wanted then.
+        instances: u32,
+        /// The bounds.
+        bounds: Bounds,
+    },
+    /// No other version of the app was ever fully rolled out.
+    NothingToRollBackTo(AppName),
+    /// No instance of the app is there that isn't on its way out.
+    NoInstanceOn(AppName, MachineName),
+    /// The app may not run there.
+    NotAllowedOn(AppName, MachineName),
+    /// At least one must be replaced at a time.
+    StepOfNone,
+    /// A list of the specification is too long.
+    TooLong {
+        /// How many there may be.
+        most: usize,
+    },
+    /// There is no program.
+    NothingToRun,
+}
+
+/// What a call has led to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Accepted {
+    /// A deployment has begun.
+    Deployment {
+        /// Its number in the app.
+        number: u32,
+        /// The version that it brings.
+        version: Version,
+    },
+    /// So many instances are wanted now.
+    Wanted(u32),
+    /// It was so before.
+    Unchanged,
+    /// It is noted.
+    Noted,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotLeading => f.write_str("another scheduler leads"),
+            Refusal::UnknownApp(app) => write!(f, "there is no app `{app}`"),
+            Refusal::UnknownVersion(app, version) => {
+                write!(f, "there is no version {version} of `{app}`, or not any more")
+            }
+            Refusal::UnknownMachine(machine) => write!(f, "there is no machine `{machine}`"),
+            Refusal::UnknownInstance(id) => write!(f, "there is no instance `{id}`"),
+            Refusal::IsDeleted(app) => {
+                write!(f, "`{app}` is being deleted; deploy it again when it is gone")
+            }
+            Refusal::Bounds { bounds, most } => write!(
+                f,
+                "{} to {} instances are no bounds: the fewest first, at most {most}",
+                bounds.min, bounds.max
+            ),
+            Refusal::OutOfBounds { instances, bounds } => write!(
+                f,
+                "{instances} instances are outside the bounds of the app, {} to {}",
+                bounds.min, bounds.max
+            ),
+            Refusal::NothingToRollBackTo(app) => {
+                write!(f, "no other version of `{app}` was ever fully rolled out")
+            }
+            Refusal::NoInstanceOn(app, machine) => {
+                write!(f, "`{app}` has no instance on `{machine}`")
+            }
+            Refusal::NotAllowedOn(app, machine) => {
+                write!(f, "the constraints of `{app}` exclude `{machine}`")
+            }
+            Refusal::StepOfNone => f.write_str("at least one must be replaced at a time"),
+            Refusal::TooLong { most } => {
+                write!(f, "a list of the specification has more than {most} entries")
+            }
+            Refusal::NothingToRun => f.write_str("there is nothing to run"),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! A machine: what it has, what of it is taken, and whether it can take more.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::Time;
+use serde::{Deserialize, Serialize};
+
+use crate::app::Need;
+use crate::ids::InstanceId;
+
+/// What a machine says of itself. With offers, it is what is free for us and what we have there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Description {
+    /// Thousandths of cores.
+    pub millicores: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+    /// Ports that instances may have: first and last of each range.
+    pub ports: Vec<(u16, u16)>,
+    /// What constraints speak of: rack, kind of disk, and so on.
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// What it says of itself.
+    pub description: Description,
+    /// Since when nothing has been heard of it.
+    pub silent_since: Option<Time>,
+    /// Whether its instances move elsewhere.
+    pub is_draining: bool,
+    /// Instances that hold resources there, and those whose registration is left; derived.
+    #[serde(skip)]
+    pub instances: BTreeSet<InstanceId>,
+    /// What is taken; derived.
+    #[serde(skip)]
+    pub taken: Need,
+    /// Ports that are taken; derived.
+    #[serde(skip)]
+    pub taken_ports: BTreeSet<u16>,
+    /// The port that was given last: the next one comes after it, so that who still has the address
+    /// of an ended instance doesn't meet another app at once.
+    #[serde(skip)]
+    pub last_port: Option<u16>,
+}
+
+impl Machine {
+    pub(crate) fn new(description: Description) -> Self {
+        Machine {
+            description,
+            silent_since: None,
+            is_draining: false,
+            instances: BTreeSet::new(),
+            taken: Need::default(),
+            taken_ports: BTreeSet::new(),
+            last_port: None,
+        }
+    }
+
+    /// What is free.
+    #[must_use]
+    pub fn free(&self) -> Need {
+        let ports: u32 = self.ranges().map(|(first, last)| u32::from(last - first) + 1).sum();
+        Need {
+            millicores: self.description.millicores.saturating_sub(self.taken.millicores),
+            memory_mib: self.description.memory_mib.saturating_sub(self.taken.memory_mib),
+            ports: ports.saturating_sub(self.taken.ports),
+        }
+    }
+
+    /// Free ports, as many as asked for, if there are.
+    pub(crate) fn choose_ports(&self, count: u32) -> Option<Vec<u16>> {
+        let all = || self.ranges().flat_map(|(first, last)| first..=last);
+        let after = all().filter(|port| self.last_port.is_none_or(|last| *port > last));
+        let before = all().filter(|port| self.last_port.is_some_and(|last| *port <= last));
+        let count = usize::try_from(count).ok()?;
+        let free = after.chain(before).filter(|port| !self.taken_ports.contains(port));
+        let ports: Vec<u16> = free.take(count).collect();
+        (ports.len() == count).then_some(ports)
+    }
+
+    pub(crate) fn take(&mut self, id: InstanceId, need: Need, ports: &[u16]) {
+        self.instances.insert(id);
+        self.taken.millicores = self.taken.millicores.saturating_add(need.millicores);
+        self.taken.memory_mib = self.taken.memory_mib.saturating_add(need.memory_mib);
+        self.taken_ports.extend(ports);
+        self.taken.ports = self.count_ports();
+        if let Some(last) = ports.last() {
+            self.last_port = Some(*last);
+        }
+    }
+
+    pub(crate) fn give_back(&mut self, need: Need, ports: &[u16]) {
+        self.taken.millicores = self.taken.millicores.saturating_sub(need.millicores);
+        self.taken.memory_mib = self.taken.memory_mib.saturating_sub(need.memory_mib);
+        for port in ports {
+            self.taken_ports.remove(port);
+        }
+        self.taken.ports = self.count_ports();
+    }
+
+    fn count_ports(&self) -> u32 {
+        u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX)
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = (u16, u16)> {
+        self.description.ports.iter().copied().filter(|(first, last)| first <= last)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_given_in_turn_and_never_twice() {
+        let ports = vec![(100, 102), (200, 201), (9, 3)];
+        let mut machine = Machine::new(Description { ports, ..Description::default() });
+        assert_eq!(machine.free().ports, 5);
+        let id = |number| InstanceId { app: "a".parse().unwrap(), number };
+        let need = Need { ports: 2, ..Need::default() };
+        let take = |machine: &mut Machine, number| {
+            let ports = machine.choose_ports(2)?;
+            machine.take(id(number), need, &ports);
+            Some(ports)
+        };
+        assert_eq!(take(&mut machine, 1), Some(vec![100, 101]));
+        assert_eq!(take(&mut machine, 2), Some(vec![102, 200]));
+        assert_eq!(take(&mut machine, 3), None);
+        machine.give_back(need, &[100, 101]);
+        assert_eq!(machine.free().ports, 3);
+        assert_eq!(take(&mut machine, 4), Some(vec![201, 100]), "not the one that ended last");
+    }
+}

@@ -1,0 +1,271 @@
+//! Which machine takes an instance: what excludes a machine, and the choice among the others.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use policy::{Nanoseconds, Time};
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, Constraint, Specification};
+use crate::command::{Command, Key, Launch};
+use crate::ids::{AppName, InstanceId, MachineName, Version};
+use crate::instance::{Life, Placed, Wait};
+use crate::machine::Machine;
+use crate::state::State;
+use crate::turn::Turn;
+
+/// Why a machine can't take an instance: the first reason that there is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exclusion {
+    /// It is drained.
+    Draining,
+    /// Nothing has been heard of it for so long.
+    Silent(Nanoseconds),
+    /// A constraint of the app excludes it.
+    Constraint(Constraint),
+    /// A user named another machine.
+    NamedElsewhere(MachineName),
+    /// Instances of the version failed there; so long it is left alone.
+    BackOff(Nanoseconds),
+    /// Too few cores are free.
+    Cores {
+        /// Thousandths that are free.
+        free_millicores: u32,
+        /// Thousandths that are needed.
+        needed_millicores: u32,
+    },
+    /// Too little memory is free.
+    Memory {
+        /// MiB that are free.
+        free_mib: u32,
+        /// MiB that are needed.
+        needed_mib: u32,
+    },
+    /// Too few ports are free.
+    Ports {
+        /// How many are free.
+        free: u32,
+        /// How many are needed.
+        needed: u32,
+    },
+}
+
+/// Instances of the app on a machine, then what is free there: thousandths of cores, memory.
+type Rank = (u32, Reverse<(u32, u32)>);
+
+/// What is to be placed.
+pub(crate) struct Wanted<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) version: Version,
+    pub(crate) specification: &'a Specification,
+    pub(crate) named: Option<&'a MachineName>,
+    /// Instances of the app by machine, apart from those on their way out.
+    pub(crate) counts: &'a BTreeMap<MachineName, u32>,
+}
+
+impl State {
+    /// The first reason why a machine can't take an instance.
+    pub(crate) fn exclusion(
+        &self,
+        wanted: &Wanted<'_>,
+        name: &MachineName,
+        machine: &Machine,
+        now: Time,
+    ) -> Option<Exclusion> {
+        if let Some(since) = machine.silent_since {
+            return Some(Exclusion::Silent(now.since(since)));
+        }
+        if machine.is_draining {
+            return Some(Exclusion::Draining);
+        }
+        if let Some(named) = wanted.named
+            && named != name
+        {
+            return Some(Exclusion::NamedElsewhere(named.clone()));
+        }
+        let count = wanted.counts.get(name).copied().unwrap_or(0);
+        for constraint in &wanted.specification.constraints {
+            if !allows(constraint, name, machine, count) {
+                return Some(Exclusion::Constraint(constraint.clone()));
+            }
+        }
+        let failures = wanted.app.failures.get(&wanted.version);
+        if let Some(back_off) = failures.and_then(|failures| failures.machines.get(name)) {
+            let left = back_off.left(&self.policy.repair, now);
+            if left > Nanoseconds::ZERO {
+                return Some(Exclusion::BackOff(left));
+            }
+        }
+        lacks(wanted.specification, machine)
+    }
+
+    /// The machine for one more instance: of those that can take it one with the fewest instances
+    /// of the app; of these the one with the most that is free; of these the first.
+    fn choose(&self, wanted: &Wanted<'_>, now: Time) -> Option<(MachineName, Placed)> {
+        let mut feasible = 0u32;
+        let mut best: Option<(Rank, &MachineName)> = None;
+        for (name, machine) in &self.machines {
+            if self.exclusion(wanted, name, machine, now).is_some() {
+                continue;
+            }
+            feasible = feasible.saturating_add(1);
+            let count = wanted.counts.get(name).copied().unwrap_or(0);
+            let free = machine.free();
+            let key = (count, Reverse((free.millicores, free.memory_mib)));
+            if best.as_ref().is_none_or(|(least, _)| key < *least) {
+                best = Some((key, name));
+            }
+        }
+        let ((same_app, Reverse((free_millicores, _))), name) = best?;
+        Some((name.clone(), Placed { same_app, free_millicores, feasible }))
+    }
+}
+
+/// Whether a constraint lets a machine that has so many instances of the app take one more.
+pub(crate) fn allows(
+    constraint: &Constraint,
+    name: &MachineName,
+    machine: &Machine,
+    count: u32,
+) -> bool {
+    let attribute = |name: &String| machine.description.attributes.get(name);
+    match constraint {
+        Constraint::Attribute { name, values } => {
+            attribute(name).is_some_and(|value| values.contains(value))
+        }
+        Constraint::NotAttribute { name, values } => {
+            attribute(name).is_none_or(|value| !values.contains(value))
+        }
+        Constraint::Machines(machines) => machines.contains(name),
+        Constraint::MostPerMachine(most) => count < *most,
+    }
+}
+
+fn lacks(specification: &Specification, machine: &Machine) -> Option<Exclusion> {
+    let (free, need) = (machine.free(), specification.need);
+    if free.millicores < need.millicores {
+        let (free_millicores, needed_millicores) = (free.millicores, need.millicores);
+        return Some(Exclusion::Cores { free_millicores, needed_millicores });
+    }
+    if free.memory_mib < need.memory_mib {
+        let (free_mib, needed_mib) = (free.memory_mib, need.memory_mib);
+        return Some(Exclusion::Memory { free_mib, needed_mib });
+    }
+    (free.ports < need.ports).then_some(Exclusion::Ports { free: free.ports, needed: need.ports })
+}
+
+/// Instances of an app by machine, apart from those on their way out.
+pub(crate) fn counts(app: &App) -> BTreeMap<MachineName, u32> {
+    let mut counts = BTreeMap::new();
+    for instance in app.instances.values() {
+        let counted = !instance.life.is_stopping() && instance.life != Life::Sweeping;
+        if let (true, Some(machine)) = (counted, &instance.machine) {
+            let count = counts.entry(machine.clone()).or_insert(0u32);
+            *count = count.saturating_add(1);
+        }
+    }
+    counts
+}
+
+impl Turn<'_> {
+    /// Places what waits, as far as there is room.
+    pub(crate) fn place_waiting(&mut self, name: &AppName) {
+        let Some(app) = self.state.apps.get(name) else { return };
+        let waiting: Vec<u64> = app
+            .instances
+            .iter()
+            .filter(|(_, instance)| instance.life == Life::Waiting)
+            .map(|(number, _)| *number)
+            .collect();
+        if waiting.is_empty() {
+            return;
+        }
+        let mut counts = counts(app);
+        for number in waiting {
+            let id = InstanceId { app: name.clone(), number };
+            self.place(&id, &mut counts);
+        }
+    }
+
+    fn place(&mut self, id: &InstanceId, counts: &mut BTreeMap<MachineName, u32>) {
+        let now = self.now;
+        let chosen = self.chosen(id, counts);
+        let epoch = self.epoch();
+        let Some(instance) = self.state.instance_mut(id) else { return };
+        let (machine, placed, specification) = match chosen {
+            Ok(chosen) => chosen,
+            Err(wait) => {
+                instance.wait = Some(wait);
+                return;
+            }
+        };
+        let need = specification.need;
+        let Some(there) = self.state.machines.get_mut(&machine) else { return };
+        let Some(ports) = there.choose_ports(need.ports) else { return };
+        there.take(id.clone(), need, &ports);
+        *counts.entry(machine.clone()).or_insert(0) += 1;
+        let Some(instance) = self.state.instance_mut(id) else { return };
+        instance.enter(Life::Intended, now);
+        instance.machine = Some(machine.clone());
+        instance.ports.clone_from(&ports);
+        instance.placed = Some(placed);
+        instance.wait = None;
+        instance.came = now;
+        self.dirty(Key::Instance(id.clone()));
+        let launch = Launch { instance: id.clone(), machine, ports, specification, epoch };
+        self.commands.push(Command::Launch(launch));
+    }
+
+    fn chosen(
+        &self,
+        id: &InstanceId,
+        counts: &BTreeMap<MachineName, u32>,
+    ) -> Result<(MachineName, Placed, Arc<Specification>), Wait> {
+        let app = self.state.apps.get(&id.app).ok_or(Wait::NoMachine)?;
+        let instance = app.instances.get(&id.number).ok_or(Wait::NoMachine)?;
+        let specification = app.versions.get(&instance.version).ok_or(Wait::NoMachine)?;
+        if let Some(failures) = app.failures.get(&instance.version) {
+            let left = failures.all.left(&self.state.policy.repair, self.now);
+            if left > Nanoseconds::ZERO {
+                return Err(Wait::BackOff(self.now + left));
+            }
+        }
+        // A named machine that can't be used doesn't hold an instance back.
+        let named = instance.named.as_ref().filter(|name| {
+            let machine = self.state.machines.get(name);
+            machine.is_some_and(|machine| machine.silent_since.is_none() && !machine.is_draining)
+        });
+        let version = instance.version;
+        let wanted = Wanted { app, version, specification, named, counts };
+        let (machine, placed) = self.state.choose(&wanted, self.now).ok_or(Wait::NoMachine)?;
+        Ok((machine, placed, specification.clone()))
+    }
+}
+
+impl fmt::Display for Exclusion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exclusion::Draining => f.write_str("it is drained"),
+            Exclusion::Silent(length) => write!(f, "it has been silent for {length}"),
+            Exclusion::Constraint(constraint) => write!(f, "constraint: {constraint}"),
+            Exclusion::NamedElsewhere(name) => write!(f, "a user named {name}"),
+            Exclusion::BackOff(left) => {
+                write!(f, "instances failed there: left alone for {left}")
+            }
+            Exclusion::Cores { free_millicores, needed_millicores } => {
+                let cores = |millis: &u32| f64::from(*millis) / 1000.0;
+                let (free, needed) = (cores(free_millicores), cores(needed_millicores));
+                write!(f, "{free} cores are free, {needed} are needed")
+            }
+            Exclusion::Memory { free_mib, needed_mib } => {
+                write!(f, "{free_mib} MiB are free, {needed_mib} are needed")
+            }
+            Exclusion::Ports { free, needed } => {
+                write!(f, "{free} ports are free, {needed} are needed")
+            }
+        }
+    }
+}

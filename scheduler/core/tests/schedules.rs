@@ -1,0 +1,178 @@
+//! Random schedules of faults: whatever is lost, repeated, late, cut off or killed, the invariants
+//! hold after each turn, and when all is calm everything is as users want it.
+//!
+//! `SCHEDULER_SCHEDULES=100000 cargo test -p scheduler-core --release --test schedules` runs more; a
+//! seed that fails belongs into `tests/regressions/seeds.txt`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    reason = "a test that finds something else than it expects has failed"
+)]
+
+mod world;
+
+use scheduler_core::event::Call;
+use scheduler_core::ids::InstanceId;
+use scheduler_core::instance::Exit;
+use world::{Faults, World, app, deploy, machine, seconds};
+
+const APPS: [&str; 2] = ["image", "video"];
+const LABELS: [&str; 6] = ["good-1", "good-2", "good-3", "good-4", "bad", "crash"];
+
+fn load(busy: u64) -> policy::rollout::Load {
+    policy::rollout::Load { busy_thousandths: busy * 1000, waiting: 0, arrivals: 100, rejects: 0 }
+}
+
+fn pick<T>(world: &mut World, items: &[T]) -> Option<usize> {
+    let count = items.len() as u64;
+    (count > 0).then(|| world.random.below(count) as usize)
+}
+
+/// Something that a user or the world does.
+fn disturb(world: &mut World, machines: usize) {
+    let name = APPS[world.random.below(2) as usize];
+    let place = machine(world.random.below(machines as u64) as usize);
+    let processes: Vec<InstanceId> = world.processes.keys().cloned().collect();
+    let process = pick(world, &processes).map(|place| processes[place].clone());
+    let count = world.random.below(7) as u32;
+    match world.random.below(22) {
+        0..=2 => {
+            let label = LABELS[world.random.below(6) as usize];
+            world.call(deploy(name, label, 2, 6));
+        }
+        3 => drop(world.call(Call::Scale { app: app(name), instances: count })),
+        4 => drop(world.call(Call::Rollback { app: app(name), version: None })),
+        5 => drop(world.call(Call::Drain { machine: place })),
+        6 => drop(world.call(Call::Undrain { machine: place })),
+        7 => drop(world.call(Call::AddOn { app: app(name), machine: place })),
+        8 => drop(world.call(Call::RemoveOn { app: app(name), machine: place })),
+        9 if world.random.chance(200) => drop(world.call(Call::Delete { app: app(name) })),
+        10 => {
+            if let Some(instance) = process {
+                world.call(Call::Restart { instance });
+            }
+        }
+        11 | 12 => {
+            if let Some(id) = process {
+                world.dies(&id, Exit::Signal(9));
+            }
+        }
+        13 => {
+            if let Some(id) = process {
+                world.set_health(&id, false);
+                world.recover_later(&id);
+            }
+        }
+        14 | 15 => world.partition(&place),
+        16 => world.reboot(&place),
+        17 | 18 => world.heal(&place),
+        19 if world.random.chance(100) && machines > 5 => world.lose(&place),
+        20 => world.crash(),
+        21 if world.random.chance(100) => drop(world.call(Call::Thaw)),
+        _ => drop(world.loads.insert(app(name), load(u64::from(count)))),
+    }
+}
+
+/// A schedule from its seed; everything is checked on the way.
+fn run(seed: u64) -> World {
+    let machines = 3 + (seed % 6) as usize;
+    let mut world = World::new(seed, machines);
+    for name in APPS {
+        world.call(deploy(name, "good-1", 2, 6));
+    }
+    let scale = world.random.below(4);
+    world.faults = Faults {
+        facts_lost: 60 * scale,
+        facts_repeated: 80 * scale,
+        facts_late: 60 * scale,
+        commands_lost: 50 * scale,
+        writes_failed: 60 * scale,
+        writes_unanswered: 10 * scale,
+        crashes: 10 * scale,
+    };
+    for second in 0..150 {
+        world.second(second);
+        if world.random.chance(250) {
+            disturb(&mut world, machines);
+        }
+    }
+    // All is calm: what is lost stays lost, everything else comes back.
+    world.faults = Faults::default();
+    for number in 0..machines {
+        world.heal(&machine(number));
+    }
+    world.run(seconds(10));
+    for number in 0..machines {
+        world.call(Call::Undrain { machine: machine(number) });
+    }
+    for name in APPS {
+        world.loads.insert(app(name), load(1));
+        world.call(deploy(name, "good-5", 3, 5));
+    }
+    for second in 0..2_500 {
+        world.second(second);
+        if second % 50 == 49 {
+            let is_deleted = APPS.iter().any(|name| {
+                world.core.as_ref().is_some_and(|core| !core.apps().contains_key(&app(name)))
+            });
+            if is_deleted {
+                for name in APPS {
+                    world.call(deploy(name, "good-5", 3, 5));
+                }
+            } else if world::checks::unsettled(&world).is_empty() {
+                return world;
+            }
+        }
+    }
+    panic!("seed {seed} doesn't settle:\n{}", world::checks::unsettled(&world).join("\n"));
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn check(seed: u64) {
+    let outcome = std::panic::catch_unwind(|| drop(run(seed)));
+    assert!(outcome.is_ok(), "seed {seed} fails; add it to tests/regressions/seeds.txt");
+}
+
+#[test]
+fn random_schedules_hold_what_is_promised() {
+    let first = number("SCHEDULER_FIRST_SEED", 0);
+    let count = number("SCHEDULER_SCHEDULES", 1_000);
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as u64;
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            scope.spawn(move || {
+                (first..first + count)
+                    .skip(thread as usize)
+                    .step_by(threads as usize)
+                    .for_each(check)
+            });
+        }
+    });
+}
+
+#[test]
+fn seeds_that_failed_once() {
+    let seeds = include_str!("regressions/seeds.txt");
+    for line in seeds.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
+        let seed = line.split_whitespace().next().unwrap();
+        check(seed.parse().unwrap());
+    }
+}
+
+/// The same seed leads to the same decisions and the same end.
+#[test]
+fn the_same_schedule_twice_is_the_same() {
+    for seed in [3, 17, 42] {
+        let (one, two) = (run(seed), run(seed));
+        assert_eq!(one.commands, two.commands);
+        assert_eq!(one.decisions, two.decisions);
+        assert_eq!(one.store, two.store);
+    }
+}

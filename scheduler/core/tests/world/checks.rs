@@ -1,0 +1,159 @@
+//! What must hold after each turn of the core and at the end, computed from what can be seen from
+//! outside, in another way than the core does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::Time;
+use policy::repair::Verdict;
+use scheduler_core::State;
+use scheduler_core::app::App;
+use scheduler_core::event::Event;
+use scheduler_core::ids::{AppName, InstanceId};
+use scheduler_core::instance::{Instance, Life};
+
+use super::World;
+
+/// What is compared with after a turn.
+pub struct Before {
+    apps: BTreeMap<AppName, BTreeMap<u64, Life>>,
+}
+
+impl Before {
+    pub fn of(state: &State) -> Self {
+        let lives = |app: &App| {
+            app.instances.iter().map(|(number, instance)| (*number, instance.life)).collect()
+        };
+        Before { apps: state.apps().iter().map(|(name, app)| (name.clone(), lives(app))).collect() }
+    }
+}
+
+fn carries(state: &State, instance: &Instance) -> u64 {
+    let Life::Serving { weight_thousandths } = instance.life else { return 0 };
+    let machine = instance.machine.as_ref().and_then(|name| state.machines().get(name));
+    let is_silent = machine.is_none_or(|machine| machine.silent_since.is_some());
+    if is_silent || instance.unhealthy_since.is_some() { 0 } else { u64::from(weight_thousandths) }
+}
+
+/// After a turn.
+pub fn turn(before: &Before, state: &State, now: Time, event: &Event) {
+    let nothing = BTreeMap::new();
+    for (name, app) in state.apps() {
+        let earlier = before.apps.get(name).unwrap_or(&nothing);
+        bounds(name, app, earlier, state, event);
+        capacity(name, app, earlier, state, now, event);
+        resources(state);
+    }
+}
+
+/// Whoever is started fits into wanted plus surge.
+fn bounds(name: &AppName, app: &App, earlier: &BTreeMap<u64, Life>, state: &State, event: &Event) {
+    if app.instances.keys().all(|number| earlier.contains_key(number)) {
+        return;
+    }
+    let counted = |one: &&Instance| !one.is_replaced && one.life != Life::Sweeping;
+    let count = app.instances.values().filter(counted).count() as f64;
+    let surge = f64::from(state.policy().rollout.surge_thousandths) / 1000.0;
+    let most = f64::from(app.wanted) + (f64::from(app.wanted) * surge).ceil();
+    assert!(count <= most, "{name} has {count} of at most {most} after {event:?}");
+}
+
+/// Whoever is retired while it could serve isn't needed by the load.
+fn capacity(
+    name: &AppName,
+    app: &App,
+    earlier: &BTreeMap<u64, Life>,
+    state: &State,
+    now: Time,
+    event: &Event,
+) {
+    let is_retired = app.instances.iter().any(|(number, instance)| {
+        let was_serving = matches!(earlier.get(number), Some(Life::Serving { .. }));
+        let machine = instance.machine.as_ref().and_then(|name| state.machines().get(name));
+        let could_serve = instance.unhealthy_since.is_none()
+            && machine.is_some_and(|machine| machine.silent_since.is_none());
+        was_serving && instance.life == Life::Deregistering && could_serve
+    });
+    if !is_retired || app.is_deleted {
+        return;
+    }
+    assert!(state.freeze() == Verdict::Go, "{name}: something is retired in a freeze");
+    let capacity: u64 = app.instances.values().map(|instance| carries(state, instance)).sum();
+    let fresh = app.load.filter(|seen| now.since(seen.at).seconds() < 30.0);
+    let demand = fresh.map_or(f64::INFINITY, |seen| {
+        let load = seen.load;
+        let admitted = (load.arrivals - load.rejects).max(1) as f64;
+        let offered = load.busy_thousandths as f64 / 1000.0 * (load.arrivals.max(1) as f64);
+        let needed = offered / admitted / 0.8;
+        (needed - 1e-6).ceil() + if load.waiting > 0 { 1.0 } else { 0.0 }
+    });
+    let needed = demand.min(f64::from(app.wanted));
+    assert!(
+        capacity as f64 / 1000.0 >= needed - 1e-6,
+        "{name}: {capacity} thousandths serve, the load needs {needed} after {event:?}"
+    );
+}
+
+/// No machine is overbooked, and no port is given twice.
+fn resources(state: &State) {
+    for (name, machine) in state.machines() {
+        let mut ports = BTreeSet::new();
+        let mut cores = 0u32;
+        for id in &machine.instances {
+            let Some(instance) = state.instance(id) else { panic!("{id} on {name} is unknown") };
+            if matches!(instance.life, Life::Waiting | Life::Sweeping) {
+                continue;
+            }
+            cores += state.apps()[&id.app].versions[&instance.version].need.millicores;
+            for port in &instance.ports {
+                assert!(ports.insert(*port), "port {port} of {name} is given twice");
+            }
+        }
+        assert_eq!(cores, machine.taken.millicores, "{name}");
+        assert_eq!(ports, machine.taken_ports, "{name}");
+        assert!(cores <= machine.description.millicores, "{name} is overbooked");
+    }
+}
+
+/// What isn't as it should be when all is calm.
+pub fn unsettled(world: &World) -> Vec<String> {
+    let mut found = Vec::new();
+    let Some(core) = &world.core else { return vec!["there is no core".to_owned()] };
+    if core.freeze() != Verdict::Go {
+        found.push("repair is frozen".to_owned());
+    }
+    let mut expected = BTreeSet::new();
+    for (name, app) in core.apps() {
+        if app.deployment.is_some() {
+            found.push(format!("{name} is being deployed: {:?}", app.deployment));
+        }
+        if app.is_deleted {
+            found.push(format!("{name} isn't gone"));
+        }
+        if app.instances.len() != app.wanted as usize {
+            found.push(format!("{name} has {} of {}", app.instances.len(), app.wanted));
+        }
+        let label = app.specification().map(|one| one.label.clone());
+        for (number, instance) in &app.instances {
+            let id = InstanceId { app: name.clone(), number: *number };
+            if instance.life != (Life::Serving { weight_thousandths: 1000 }) {
+                found.push(format!("{id} is {:?}", instance.life));
+            }
+            match world.processes.get(&id) {
+                Some(process) if Some(&process.label) == label.as_ref() && process.is_healthy => {}
+                other => found.push(format!("{id} is {other:?} in truth")),
+            }
+            let registered = world.registry.get(&id);
+            if registered.map(|(_, weight)| *weight) != Some(1000) {
+                found.push(format!("{id} is found with {registered:?}"));
+            }
+            expected.insert(id);
+        }
+    }
+    for id in world.processes.keys().filter(|id| !expected.contains(*id)) {
+        found.push(format!("{id} runs and nobody wants it"));
+    }
+    for id in world.registry.keys().filter(|id| !expected.contains(*id)) {
+        found.push(format!("{id} is found and nobody wants it"));
+    }
+    found
+}

@@ -1,0 +1,211 @@
+//! The row of Kiefer and Wolfowitz (1955): when each instance of a first-come-first-served target
+//! becomes free, ascending. A request takes the first entry; the end of its work goes in.
+//!
+//! Each place takes the median of its old value, its right neighbour's and the new one: no branch
+//! depends on the values, and no place on another's result. Compilers make that vector code for a
+//! row in memory, but take a row that stays in registers apart; for the widest vectors it is
+//! therefore written out.
+
+/// When work begins at an instance that becomes free, and when it ends; at most `last`.
+#[inline(always)]
+#[must_use]
+pub fn work(free: u64, now: u64, service: u64, last: u64) -> (u64, u64) {
+    let start = free.max(now);
+    (start, start.saturating_add(service).min(last))
+}
+
+/// Replaces the first entry of an ascending row by one that isn't smaller, and keeps it ascending.
+#[inline(always)]
+pub fn replace_first(row: &mut [u64], value: u64) {
+    match row.len() {
+        1 => row.fill(value),
+        4 => replace_first_of::<4>(row, value),
+        8 => replace_first_of::<8>(row, value),
+        16 => replace_first_of::<16>(row, value),
+        24 => replace_first_of::<24>(row, value),
+        32 => replace_first_of::<32>(row, value),
+        _ => replace_first_of_any(row, value),
+    }
+}
+
+/// The length is known, so the row stays in registers from its load to its store.
+#[inline(always)]
+fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
+    let Some(row) = row.first_chunk_mut::<LENGTH>() else { return };
+    let old = *row;
+    let mut next = [u64::MAX; LENGTH];
+    for (next, right) in next.iter_mut().zip(old.iter().skip(1)) {
+        *next = *right;
+    }
+    for ((place, old), next) in row.iter_mut().zip(old).zip(next) {
+        *place = old.max(next.min(value));
+    }
+}
+
+fn replace_first_of_any(row: &mut [u64], value: u64) {
+    let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
+    for pair in cells.windows(2) {
+        if let [left, right] = pair {
+            left.set(left.get().max(right.get().min(value)));
+        }
+    }
+    if let Some(last) = cells.last() {
+        last.set(last.get().max(value));
+    }
+}
+
+/// Requests that come one after the other, as columns of the same length, in nanoseconds.
+#[derive(Debug)]
+pub struct Requests<'a> {
+    /// When they arrive, ascending.
+    pub at: &'a [u64],
+    /// How long their work takes.
+    pub services: &'a [u64],
+    /// To be told: when it begins.
+    pub starts: &'a mut [u64],
+    /// To be told: when it ends.
+    pub ends: &'a mut [u64],
+}
+
+/// Takes all requests in at one row. No time is above `last`, which is below 2⁶³ less any service.
+pub fn serve(row: &mut [u64], requests: Requests<'_>, last: u64) {
+    #[cfg(target_arch = "x86_64")]
+    if let pulp::x86::Arch::V4(simd) = pulp::x86::Arch::new() {
+        match row.len() {
+            8 => return vector::serve::<1>(simd, row, requests, last),
+            16 => return vector::serve::<2>(simd, row, requests, last),
+            24 => return vector::serve::<3>(simd, row, requests, last),
+            32 => return vector::serve::<4>(simd, row, requests, last),
+            _ => {}
+        }
+    }
+    let arrivals = requests.at.iter().zip(requests.services);
+    let outcomes = requests.starts.iter_mut().zip(requests.ends);
+    for ((at, service), (start, end)) in arrivals.zip(outcomes) {
+        let first = row.first().copied().unwrap_or(last);
+        (*start, *end) = work(first, *at, *service, last);
+        replace_first(row, *end);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod vector {
+    //! Eight entries in each register.
+
+    use std::arch::x86_64::__m512i;
+
+    use pulp::NullaryFnOnce;
+    use pulp::x86::V4;
+
+    use super::Requests;
+
+    struct Serve<'row, 'a, const REGISTERS: usize> {
+        simd: V4,
+        row: &'row mut [u64],
+        requests: Requests<'a>,
+        last: u64,
+    }
+
+    pub(super) fn serve<const REGISTERS: usize>(
+        simd: V4,
+        row: &mut [u64],
+        requests: Requests<'_>,
+        last: u64,
+    ) {
+        simd.vectorize(Serve::<REGISTERS> { simd, row, requests, last });
+    }
+
+    impl<const REGISTERS: usize> NullaryFnOnce for Serve<'_, '_, REGISTERS> {
+        type Output = ();
+
+        #[inline(always)]
+        fn call(self) {
+            let Serve { simd, row, requests, last } = self;
+            let (rows, _) = row.as_chunks_mut::<8>();
+            let Some(row) = rows.first_chunk_mut::<REGISTERS>() else { return };
+            let unsigned = simd.avx512f;
+            let all = |value: u64| -> __m512i { pulp::cast([value; 8]) };
+            let [highest, last] = [u64::MAX, last].map(all);
+            let mut registers = row.map(|eight| -> __m512i { pulp::cast(eight) });
+            let arrivals = requests.at.iter().zip(requests.services);
+            let outcomes = requests.starts.iter_mut().zip(requests.ends);
+            for ((at, service), (start, end)) in arrivals.zip(outcomes) {
+                let first = registers.first().copied().unwrap_or(highest);
+                let first = unsigned._mm512_permutexvar_epi64(all(0), first);
+                let begin = unsigned._mm512_max_epu64(first, all(*at));
+                let until = unsigned._mm512_add_epi64(begin, all(*service));
+                let until = unsigned._mm512_min_epu64(until, last);
+                let lane = |register: __m512i| pulp::cast::<_, [u64; 8]>(register)[0];
+                (*start, *end) = (lane(begin), lane(until));
+                let mut rights = [highest; REGISTERS];
+                for (right, register) in rights.iter_mut().zip(registers.iter().skip(1)) {
+                    *right = *register;
+                }
+                for (register, right) in registers.iter_mut().zip(rights) {
+                    let next = unsigned._mm512_alignr_epi64::<1>(right, *register);
+                    let least = unsigned._mm512_min_epu64(next, until);
+                    *register = unsigned._mm512_max_epu64(*register, least);
+                }
+            }
+            for (eight, register) in row.iter_mut().zip(registers) {
+                *eight = pulp::cast(register);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LAST: u64 = 1 << 62;
+
+    proptest! {
+        #[test]
+        fn rows_stay_sorted(row in proptest::collection::vec(0u64..50, 1..40), value in 0u64..60) {
+            let mut row = row;
+            row.sort_unstable();
+            let mut wanted = row.clone();
+            let value = value.max(row[0]);
+            wanted[0] = value;
+            wanted.sort_unstable();
+            replace_first(&mut row, value);
+            prop_assert_eq!(row, wanted);
+        }
+
+        /// Against instances that are looked for one by one, in no order.
+        #[test]
+        fn requests_take_the_instance_that_is_free_first(
+            wide in prop_oneof![1usize..40, Just(8), Just(16), Just(24), Just(32)],
+            requests in proptest::collection::vec((0u64..9, 0u64..60), 0..200),
+            is_late in any::<bool>(),
+        ) {
+            let mut now = if is_late { LAST - 100 } else { 0 };
+            let (mut row, mut instances) = (vec![now; wide], vec![now; wide]);
+            let (mut at, mut services, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+            for (gap, service) in requests {
+                now += gap;
+                at.push(now);
+                services.push(service);
+                let first = instances.iter_mut().min().unwrap();
+                let start = now.max(*first);
+                *first = (start + service).min(LAST);
+                wanted.push((start, *first));
+            }
+            let (mut starts, mut ends) = (vec![0; at.len()], vec![0; at.len()]);
+            let columns = Requests {
+                at: &at,
+                services: &services,
+                starts: &mut starts,
+                ends: &mut ends,
+            };
+            serve(&mut row, columns, LAST);
+            let seen: Vec<(u64, u64)> = starts.into_iter().zip(ends).collect();
+            prop_assert_eq!(seen, wanted);
+            instances.sort_unstable();
+            prop_assert_eq!(row, instances);
+        }
+    }
+}

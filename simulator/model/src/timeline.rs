@@ -1,0 +1,372 @@
+//! What happened when: the run cut into a fixed number of buckets, for each app and class. Memory
+//! doesn't depend on the number of requests, and as all of it is integers, nothing depends on the
+//! order in which outcomes come.
+
+use policy::scaling::{Action, Observation};
+use policy::{Class, Nanoseconds, Refusal, Time};
+use simulator_kernel::CoarseHistogram;
+
+use crate::model::Model;
+use crate::{Arrival, Instances, Outcome, Record};
+
+/// The most buckets of a run: a point for every two or three pixels of a plot.
+pub const MOST_BUCKETS: u64 = 300;
+/// The most decisions that are kept: a day of them, one a second, and some.
+pub const MOST_DECISIONS: usize = 100_000;
+
+/// The course of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timeline {
+    grid: Grid,
+    apps: Vec<Course>,
+    /// App and class of each source.
+    sources: Vec<(usize, Class)>,
+    decisions: Vec<Decision>,
+    unlisted: u64,
+}
+
+/// What the scaling rule has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decision {
+    /// When.
+    pub at: Time,
+    /// For which app, as a place in [`Model::apps`].
+    pub app: usize,
+    /// What it saw.
+    pub seen: Observation,
+    /// What it decided, and why.
+    pub action: Action,
+}
+
+/// Requests of an app and a class, or of both classes, in one bucket.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Bucket {
+    /// How many arrived.
+    pub arrivals: u64,
+    /// How many of those were refused, by cause, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// How many ended, whenever they had arrived.
+    pub completed: u64,
+    /// How many waited, as the mean over the bucket.
+    pub waiting: f64,
+    /// How many were worked on, as the mean over the bucket.
+    pub busy: f64,
+    /// From the arrival to the end of work, of those that arrived in it and were served.
+    pub response: CoarseHistogram,
+}
+
+/// Instances of an app in one bucket, as means over it.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct MeanInstances {
+    /// They work or wait for work.
+    pub ready: f64,
+    /// They were asked for and don't work yet.
+    pub starting: f64,
+    /// They end what they have and take nothing new.
+    pub leaving: f64,
+}
+
+/// Buckets of equal length; the last one ends with the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grid {
+    /// In nanoseconds; at least 1.
+    width: u64,
+    count: usize,
+    end: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Course {
+    classes: [Traffic; Class::ALL.len()],
+    present: Instances,
+    changed: Time,
+    decided: Option<Action>,
+    ready: Integral,
+    starting: Integral,
+    leaving: Integral,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Traffic {
+    rows: Vec<Row>,
+    waiting: Integral,
+    busy: Integral,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Row {
+    arrivals: u64,
+    refused: [u64; Refusal::ALL.len()],
+    completed: u64,
+    response: CoarseHistogram,
+}
+
+/// A number that changes with time, integrated over each bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Integral {
+    /// In nanoseconds: of spans that don't cover the whole bucket.
+    parts: Vec<u128>,
+    /// Of spans that do: by how much their number differs from that of the bucket before.
+    steps: Vec<i64>,
+}
+
+impl Timeline {
+    /// An empty course of a model's run.
+    #[must_use]
+    pub fn new(model: &Model) -> Self {
+        let grid = Grid::new(model.duration.0);
+        let source = |source: &crate::Source| {
+            let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
+            (model.cmds.get(source.cmd).map_or(0, |cmd| cmd.app), class)
+        };
+        let course = |app: &crate::App| Course::new(grid, app.all_instances());
+        Timeline {
+            grid,
+            apps: model.apps.iter().map(course).collect(),
+            sources: model.sources.iter().map(source).collect(),
+            decisions: Vec::new(),
+            unlisted: 0,
+        }
+    }
+
+    /// Drops what comes after the last bucket that had ended when the run was stopped.
+    pub fn cut(&mut self, stopped: Time) {
+        let whole = usize::try_from(stopped.0 / self.grid.width).unwrap_or(usize::MAX);
+        if whole < self.grid.count {
+            self.grid.count = whole;
+            self.grid.end = self.grid.width * whole as u64;
+        }
+    }
+
+    /// The length of the buckets but the last, which may be shorter.
+    #[must_use]
+    pub const fn width(&self) -> Nanoseconds {
+        Nanoseconds(self.grid.width)
+    }
+
+    /// When each bucket begins and ends.
+    pub fn bounds(&self) -> impl Iterator<Item = (Time, Time)> {
+        let grid = self.grid;
+        (0..grid.count).map(move |bucket| (Time(grid.begin(bucket)), Time(grid.end(bucket))))
+    }
+
+    /// The buckets of an app: of one class, or of both.
+    #[must_use]
+    pub fn buckets(&self, app: usize, class: Option<Class>) -> Vec<Bucket> {
+        let mut buckets = vec![Bucket::default(); self.grid.count];
+        let Some(course) = self.apps.get(app) else { return buckets };
+        for (known, traffic) in Class::ALL.iter().zip(&course.classes) {
+            if class.is_some_and(|class| class != *known) {
+                continue;
+            }
+            let means = traffic.waiting.means(self.grid).zip(traffic.busy.means(self.grid));
+            let rows = traffic.rows.iter().zip(means);
+            for (bucket, (row, (waiting, busy))) in buckets.iter_mut().zip(rows) {
+                bucket.arrivals += row.arrivals;
+                bucket.completed += row.completed;
+                for (count, more) in bucket.refused.iter_mut().zip(row.refused) {
+                    *count += more;
+                }
+                bucket.waiting += waiting;
+                bucket.busy += busy;
+                bucket.response.merge(&row.response);
+            }
+        }
+        buckets
+    }
+
+    /// The instances of an app in each bucket.
+    #[must_use]
+    pub fn instances(&self, app: usize) -> Vec<MeanInstances> {
+        let Some(mut course) = self.apps.get(app).cloned() else { return Vec::new() };
+        course.change(self.grid, Time(self.grid.end), Instances::default());
+        let ready = course.ready.means(self.grid);
+        let others = course.starting.means(self.grid).zip(course.leaving.means(self.grid));
+        let means = ready.zip(others);
+        means
+            .map(|(ready, (starting, leaving))| MeanInstances { ready, starting, leaving })
+            .collect()
+    }
+
+    /// Decisions in the order of time: all that changed the number of instances, and of those that
+    /// kept it the ones for another reason than the decision before; at most [`MOST_DECISIONS`].
+    #[must_use]
+    pub fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    /// How many decisions would have been kept beyond [`MOST_DECISIONS`].
+    #[must_use]
+    pub const fn unlisted_decisions(&self) -> u64 {
+        self.unlisted
+    }
+}
+
+impl Record for Timeline {
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let Some((app, class)) = self.sources.get(usize::from(arrival.source)) else { return };
+        let traffic = self.apps.get_mut(*app);
+        let traffic = traffic.and_then(|course| course.classes.get_mut(class.index()));
+        let Some(traffic) = traffic else { return };
+        let came = self.grid.place(arrival.at.0);
+        let Some(row) = traffic.rows.get_mut(came) else { return };
+        row.arrivals += 1;
+        match outcome {
+            Err(cause) => {
+                if let Some(count) = row.refused.get_mut(cause.index()) {
+                    *count += 1;
+                }
+            }
+            Ok(served) => {
+                row.response.record(served.end.since(arrival.at));
+                let start = self.grid.place_after(served.start.0, came);
+                let end = self.grid.place_after(served.end.0, start);
+                if let Some(row) = traffic.rows.get_mut(end) {
+                    row.completed += 1;
+                }
+                let (at, begun, ended) = (arrival.at.0, served.start.0, served.end.0);
+                traffic.waiting.add(self.grid, (at, came), (begun, start), 1);
+                traffic.busy.add(self.grid, (begun, start), (ended, end), 1);
+            }
+        }
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        if let Some(course) = self.apps.get_mut(app) {
+            course.change(self.grid, at, instances);
+        }
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        let Some(course) = self.apps.get_mut(app) else { return };
+        let before = course.decided.replace(action);
+        if before.is_some_and(|before| says_the_same(before, action)) {
+            return;
+        }
+        if self.decisions.len() < MOST_DECISIONS {
+            self.decisions.push(Decision { at, app, seen, action });
+        } else {
+            self.unlisted += 1;
+        }
+    }
+}
+
+/// Whether both keep the number of instances for the same reason, whatever time is left.
+fn says_the_same(left: Action, right: Action) -> bool {
+    use policy::scaling::Kept;
+    let (Action::Keep(left), Action::Keep(right)) = (left, right) else { return false };
+    let without_time = |kept| match kept {
+        Kept::CoolsDown(_) => Kept::CoolsDown(Nanoseconds::ZERO),
+        Kept::NotForLong(_) => Kept::NotForLong(Nanoseconds::ZERO),
+        Kept::WithinTarget | Kept::AtMaximum | Kept::AtMinimum => kept,
+    };
+    without_time(left) == without_time(right)
+}
+
+impl Grid {
+    fn new(duration: u64) -> Self {
+        let width = duration.div_ceil(MOST_BUCKETS).max(1);
+        let count = usize::try_from(duration.div_ceil(width)).unwrap_or(0);
+        Grid { width, count, end: duration }
+    }
+
+    /// The bucket of an instant; one beyond the last if the run has ended then.
+    #[inline]
+    fn place(self, at: u64) -> usize {
+        if at < self.end {
+            usize::try_from(at / self.width).unwrap_or(self.count)
+        } else {
+            self.count
+        }
+    }
+
+    /// The same for an instant that isn't before the bucket `from`, most likely within it.
+    #[inline]
+    fn place_after(self, at: u64, from: usize) -> usize {
+        if at < self.end(from) { from } else { self.place(at) }
+    }
+
+    const fn begin(self, bucket: usize) -> u64 {
+        self.width.saturating_mul(bucket as u64)
+    }
+
+    fn end(self, bucket: usize) -> u64 {
+        self.begin(bucket + 1).min(self.end)
+    }
+}
+
+impl Course {
+    fn new(grid: Grid, instances: u64) -> Self {
+        let traffic = || Traffic {
+            rows: vec![Row::default(); grid.count],
+            waiting: Integral::new(grid),
+            busy: Integral::new(grid),
+        };
+        let ready = u32::try_from(instances).unwrap_or(u32::MAX);
+        Course {
+            classes: [traffic(), traffic()],
+            present: Instances { ready, ..Instances::default() },
+            changed: Time::ZERO,
+            decided: None,
+            ready: Integral::new(grid),
+            starting: Integral::new(grid),
+            leaving: Integral::new(grid),
+        }
+    }
+
+    fn change(&mut self, grid: Grid, at: Time, next: Instances) {
+        let from = (self.changed.0, grid.place(self.changed.0));
+        let until = (at.0, grid.place(at.0));
+        let Instances { ready, starting, leaving } = self.present;
+        let levels = [&mut self.ready, &mut self.starting, &mut self.leaving];
+        for (level, number) in levels.into_iter().zip([ready, starting, leaving]) {
+            level.add(grid, from, until, number);
+        }
+        (self.present, self.changed) = (next, at);
+    }
+}
+
+impl Integral {
+    fn new(grid: Grid) -> Self {
+        Integral { parts: vec![0; grid.count], steps: vec![0; grid.count] }
+    }
+
+    /// Adds a number from one instant to another, both given with their buckets.
+    #[inline]
+    fn add(&mut self, grid: Grid, from: (u64, usize), until: (u64, usize), number: u32) {
+        let ((from, first), (until, last)) = (from, until);
+        let mut part = |bucket: usize, length: u64| {
+            if let Some(part) = self.parts.get_mut(bucket) {
+                *part += u128::from(length) * u128::from(number);
+            }
+        };
+        if first == last {
+            part(first, until.saturating_sub(from));
+            return;
+        }
+        part(first, grid.end(first).saturating_sub(from));
+        part(last, until.saturating_sub(grid.begin(last)));
+        if let Some(step) = self.steps.get_mut(first + 1) {
+            *step += i64::from(number);
+        }
+        if let Some(step) = self.steps.get_mut(last) {
+            *step -= i64::from(number);
+        }
+    }
+
+    /// The mean over each bucket.
+    #[expect(clippy::cast_precision_loss, reason = "means for people")]
+    fn means(&self, grid: Grid) -> impl Iterator<Item = f64> {
+        let mut level = 0;
+        let buckets = self.parts.iter().zip(&self.steps).take(grid.count).enumerate();
+        buckets.map(move |(bucket, (part, step))| {
+            level += step;
+            let length = grid.end(bucket) - grid.begin(bucket);
+            level as f64 + *part as f64 / length.max(1) as f64
+        })
+    }
+}
+
+#[cfg(test)]
+#[path = "timeline_tests.rs"]
+pub(crate) mod tests;
