@@ -229,8 +229,10 @@ impl Story<'_> {
                 let (wait, response) = (served.start.since(arrived), served.end.since(arrived));
                 let behind = match self.look.chosen {
                     Some(chosen) if wait > Nanoseconds::ZERO => {
-                        let [free, paid] = chosen.waiting;
-                        format!(" behind {} others in the queue", free + paid)
+                        match chosen.waiting.iter().sum::<u32>() {
+                            0 => " until an instance was free".to_owned(),
+                            count => format!(" behind {count} others in the queue"),
+                        }
                     }
                     _ => String::new(),
                 };
