@@ -22,6 +22,7 @@ mod index;
 pub mod life;
 mod line;
 mod live;
+pub mod look;
 pub mod model;
 pub mod oracle;
 pub mod outcome;

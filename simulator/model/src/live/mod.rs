@@ -14,6 +14,7 @@ use simulator_kernel::Wheel;
 
 use crate::books::{Books, SourceInfo};
 use crate::life::Control;
+use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
 use crate::workload::{Arrival, Workload};
@@ -37,6 +38,10 @@ pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: 
         let Some(info) = live.sources.get(usize::from(run.source)).copied() else { continue };
         for arrival in run.arrivals() {
             live.until(arrival.at);
+            if R::LOOKS && live.record.wants(arrival.number) {
+                let look = live.look(&arrival, info);
+                live.record.look(&arrival, look);
+            }
             if let Err(cause) = live.arrive(&arrival, info) {
                 live.record.record(&arrival, Err(cause));
             }
@@ -202,6 +207,29 @@ impl<'model, R: Record> Live<'model, R> {
             group.peak = group.peak.max(group.waiting);
         }
         Ok(())
+    }
+
+    /// What there is just before a request is decided about.
+    fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
+        let mut look = self
+            .books
+            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let turn = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
+        let group = self.groups.get(info.app as usize);
+        let (Some(group), Some(turn)) = (group, self.turns.get(turn)) else { return look };
+        let draw = self.balance_words.of(arrival.key);
+        let mut view = View { group, targets: &self.targets };
+        let chosen = look.pick(self.model.balance, &mut view, *turn, draw);
+        let known = |place: u32| {
+            let place = group.open.get(place as usize)?;
+            self.targets.get(*place as usize)
+        };
+        for (target, _) in &mut look.seen {
+            *target = known(*target).map_or(*target, |known| known.number);
+        }
+        let chosen = chosen.and_then(known);
+        look.chosen = chosen.map(|target| target.look(info.class, &self.model.queue));
+        look
     }
 
     /// After the last arrival: what is planned still happens, and all work is done.

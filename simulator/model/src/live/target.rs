@@ -11,6 +11,7 @@ use simulator_kernel::Wheel;
 use super::group::Instance;
 use crate::Arrival;
 use crate::life::WarmUp;
+use crate::look::Chosen;
 
 /// A request that is at a target.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +148,17 @@ impl Target {
     pub(super) fn standing(&self, class: Class, rules: &Queue) -> Waiting {
         let counted = rules.counted(class, self.waiting_classes, self.running_classes);
         Waiting { counted, idle: !self.idle.is_empty() }
+    }
+
+    /// What is here, for people.
+    pub(super) fn look(&self, class: Class, rules: &Queue) -> Chosen {
+        Chosen {
+            target: self.number,
+            waiting: self.waiting_classes,
+            running: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            instances: self.present().saturating_sub(self.leaving()),
+            standing: self.standing(class, rules),
+        }
     }
 
     /// Takes a request in.
