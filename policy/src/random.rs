@@ -21,6 +21,8 @@ pub enum Purpose {
     Gateway = 4,
     /// Which target the balancer takes.
     Balance = 5,
+    /// Which settings a search tries first.
+    Search = 64,
 }
 
 /// The stream of words for one purpose.

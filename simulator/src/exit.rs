@@ -13,6 +13,16 @@ pub enum Exit {
     InvalidInput,
     /// This machine lacks something, or a file can't be written.
     Environment,
+    /// A comparison found an objective that moved.
+    Regression,
+    /// A comparison could prove neither.
+    Inconclusive,
+    /// What was to be compared isn't of the same scenario and model.
+    OtherBaseline,
+    /// Nothing that was tried meets the conditions.
+    Unmet,
+    /// Ctrl-C.
+    Stopped,
 }
 
 const ALL: &[(Exit, u8, &str)] = &[
@@ -20,6 +30,15 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Usage, 2, "wrong arguments"),
     (Exit::InvalidInput, 3, "scenario or policy are invalid; nothing was run"),
     (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
+    (Exit::Regression, 6, "compare: an objective got worse by more than its margin"),
+    (Exit::Inconclusive, 7, "compare, capacity: not enough runs to tell; more replications may"),
+    (
+        Exit::OtherBaseline,
+        8,
+        "compare: the baseline is of another scenario or model; record it anew",
+    ),
+    (Exit::Unmet, 9, "capacity, tune: nothing that was tried meets the conditions"),
+    (Exit::Stopped, 130, "stopped by Ctrl-C; what was printed and written is partial"),
 ];
 
 impl From<Exit> for ExitCode {

@@ -1,25 +1,33 @@
-//! Results for programs: `results.json` and `cells.csv`.
+//! The files of `-o`: `results.json`, `cells.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
 
 use std::fs;
 use std::path::Path;
 
 use policy::Refusal;
 use serde_json::{Map, Value, json};
+use simulator::metric::Objective;
+use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::Cell;
+use simulator_model::{Cell, MODEL_VERSION, Report};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
+use crate::{course, html};
 
 /// Version of the format of `results.json`.
-const RESULTS_VERSION: u32 = 1;
+pub const RESULTS_VERSION: u32 = 1;
 
-/// Writes both files into a folder.
+/// Writes all files into a folder.
 pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
     let failed =
         |path: &Path, error: std::io::Error| format!("failed to write {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    let files = [("results.json", json_text(results)), ("cells.csv", csv_text(results))];
+    let mut files = vec![("results.json", json_text(results)), ("cells.csv", csv_text(results))];
+    if let Some(timeline) = &results.timeline {
+        files.push(("timeline.csv", course::timeline_csv(results, timeline)));
+        files.push(("decisions.csv", course::decisions_csv(results, timeline)));
+    }
+    files.push(("report.html", html::page(results)?));
     for (name, text) in files {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| failed(&path, error))?;
@@ -37,6 +45,7 @@ fn json_text(results: &Results) -> String {
             let cells = report.cells.iter().map(|cell| cell_json(results, cell));
             json!({
                 "seed": model.seed.wrapping_add(number),
+                "metrics": metrics_json(results, report),
                 "cells": cells.collect::<Vec<_>>(),
             })
         })
@@ -56,19 +65,47 @@ fn json_text(results: &Results) -> String {
         .collect();
     let all: Vec<Value> =
         results.merged.cells.iter().map(|cell| cell_json(results, cell)).collect();
+    let objectives: Vec<Value> = results
+        .scenario
+        .objectives
+        .iter()
+        .map(|objective| json!({"metric": objective.metric.name, "margin": objective.margin}))
+        .collect();
     let value = json!({
         "version": RESULTS_VERSION,
         "program": concat!("simulator ", env!("CARGO_PKG_VERSION")),
+        "model_version": MODEL_VERSION,
         "command": results.command,
+        "partial": partial_json(results),
         "scenario": results.name,
+        "scenario_digest": results.scenario.digest,
+        "origin": results.origin,
+        "warnings": results.warnings,
         "policy": results.scenario.policy,
-        "policy_digest": results.scenario.policy.digest(),
+        "policy_digest": results.policy_digest,
         "window_ns": results.merged.window(),
         "apps": apps,
         "cells": all,
+        "objectives": objectives,
         "runs": runs,
     });
     format!("{value:#}\n")
+}
+
+/// What is missing of a run that was stopped.
+fn partial_json(results: &Results) -> Option<Value> {
+    let partial = results.partial?;
+    let stopped = partial.stopped.map(|stopped| stopped.0);
+    Some(json!({"stopped_ns": stopped, "replications_wanted": partial.wanted}))
+}
+
+/// What `compare` watches, for one run.
+fn metrics_json(results: &Results, report: &Report) -> Map<String, Value> {
+    let Scenario { objectives, model, .. } = &results.scenario;
+    let values = objectives.iter().map(|Objective { metric, .. }| {
+        (metric.name.clone(), Value::from(metric.value(model, report)))
+    });
+    values.collect()
 }
 
 fn cell_json(results: &Results, cell: &Cell) -> Value {
@@ -130,7 +167,7 @@ fn csv_text(results: &Results) -> String {
 }
 
 /// A field of CSV (RFC 4180).
-fn quoted(field: &str) -> String {
+pub fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {

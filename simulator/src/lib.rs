@@ -1,4 +1,9 @@
-//! `[ui]` Scenario files of the simulator, for the program and for the fuzz target of their reader.
+//! `[ui]` Scenario files of the simulator and the metrics of its runs, for the program and for the fuzz
+//! targets of their readers.
 //! Nothing here reads files: whoever calls loads them.
 
+pub mod judge;
+pub mod metric;
+pub mod parameter;
 pub mod scenario;
+pub mod search;

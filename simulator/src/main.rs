@@ -6,12 +6,25 @@ mod paint;
 
 mod arguments;
 mod bench;
+mod capacity;
+mod compare;
+mod course;
 mod exit;
+mod explain;
 mod export;
 mod fit;
+mod generate;
+mod html;
+mod input;
+mod opened;
+mod progress;
+mod replay;
 mod results;
 mod run;
+mod sweep;
 mod table;
+mod trace;
+mod tune;
 
 use std::process::ExitCode;
 
@@ -31,6 +44,14 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Trace(command) => trace::trace(&command),
+        Command::Compare(arguments) => compare::compare(&arguments),
+        Command::Sweep(arguments) => sweep::sweep(&arguments),
+        Command::Capacity(arguments) => capacity::capacity(&arguments),
+        Command::Tune(arguments) => tune::tune(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

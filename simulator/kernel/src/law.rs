@@ -116,6 +116,33 @@ impl Law {
         }
     }
 
+    /// The law of times that are so many times as long.
+    #[must_use]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times and scales aren't negative; a cast from a double saturates"
+    )]
+    pub fn scaled(&self, scale: f64) -> Self {
+        match self {
+            Law::Constant(time) => {
+                Law::Constant(Nanoseconds((nanoseconds(*time) * scale).round() as u64))
+            }
+            Law::Exponential { mean } => Law::Exponential { mean: mean * scale },
+            Law::Lognormal { median, sigma } => {
+                Law::Lognormal { median: median * scale, sigma: *sigma }
+            }
+            Law::Hyperexponential { share, first, second } => Law::Hyperexponential {
+                share: *share,
+                first: first * scale,
+                second: second * scale,
+            },
+            Law::Empirical(Quantiles { points }) => Law::Empirical(Quantiles {
+                points: points.iter().map(|(part, time)| (*part, time * scale)).collect(),
+            }),
+        }
+    }
+
     /// The mean, in nanoseconds.
     #[must_use]
     pub fn mean(&self) -> f64 {
@@ -229,6 +256,18 @@ mod tests {
             law.fill(&words, &mut times);
             let single: Vec<u64> = words.iter().map(|word| law.sample(*word).0).collect();
             assert_eq!(times, single);
+        }
+    }
+
+    #[test]
+    fn scaled_laws_are_as_many_times_as_long() {
+        for law in laws() {
+            let scaled = law.scaled(1.25);
+            assert!((scaled.mean() / law.mean() - 1.25).abs() < 1e-9, "{law:?}");
+            for word in [1, 1 << 40, 1 << 63, u64::MAX / 3] {
+                let (before, after) = (law.sample(word).0 as f64, scaled.sample(word).0 as f64);
+                assert!((after - 1.25 * before).abs() <= 2.0, "{law:?}: {before} {after}");
+            }
         }
     }
 

@@ -7,6 +7,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod comparison;
+pub mod gate;
 pub mod histogram;
 pub mod interval;
 pub mod law;
@@ -14,9 +16,12 @@ pub mod logarithm;
 pub mod normal;
 pub mod row;
 pub mod summary;
+pub mod warm_up;
 pub mod wheel;
 pub mod wide;
 
+pub use comparison::{Change, Comparison, Pair};
+pub use gate::{Finding, Looks};
 pub use histogram::{CoarseHistogram, Histogram};
 pub use interval::{Interval, Moments};
 pub use law::Law;

@@ -12,6 +12,8 @@ use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
 use yaml::Spanned;
 
 use super::file::{self, File, Named, Service};
+use super::{Files, Replay};
+use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
 const VERSION: u32 = 1;
@@ -29,10 +31,18 @@ const MAX_USERS_AT_GATEWAYS: u64 = 100_000_000;
 const MAX_DURATION: Nanoseconds = Nanoseconds(1 << 51);
 /// A thousand days of the platform.
 const MAX_REQUESTS: f64 = 1e13;
+/// Scales are for what might be: a hundred times less or more is another scenario.
+const MIN_SCALE: f64 = 0.01;
+const MAX_SCALE: f64 = 100.0;
 
 /// The model that a file means; errors and warnings are added to `found`.
-pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Option<Model> {
-    let mut check = Check { found };
+pub fn model(
+    file: &File,
+    policy: &Policy,
+    files: &mut Files<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Model, Replay)> {
+    let mut check = Check { found, files: files.again() };
     check.version(file.version);
     let duration = check.duration(file);
     let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
@@ -42,6 +52,7 @@ pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Optio
     let cmds = check.cmds(file);
     let tenants = check.tenants(&file.tenants, gateways);
     let sources = check.sources(file, duration);
+    let replay = check.replay(file);
     if check.found.iter().any(Diagnostic::is_error) {
         return None;
     }
@@ -59,15 +70,16 @@ pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Optio
         balance: policy.balance,
     };
     check.loads(file, &model);
-    Some(model)
+    Some((model, replay))
 }
 
-struct Check<'a> {
-    found: &'a mut Vec<Diagnostic>,
+pub struct Check<'a> {
+    pub found: &'a mut Vec<Diagnostic>,
+    pub files: Files<'a>,
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, span: Span, message: String, label: impl Into<String>) {
+    pub fn wrong(&mut self, span: Span, message: String, label: impl Into<String>) {
         self.found.push(Diagnostic::error("scenario", message).at(span, label));
     }
 
@@ -93,7 +105,7 @@ impl Check<'_> {
         duration
     }
 
-    fn within<N: PartialOrd + std::fmt::Display + Copy>(
+    pub fn within<N: PartialOrd + std::fmt::Display + Copy>(
         &mut self,
         given: Spanned<N>,
         low: N,
@@ -138,6 +150,9 @@ impl Check<'_> {
             let app = self.reference(&cmd.app, &file.apps, "app");
             let service = self.service(&cmd.service);
             if let (Some(app), Some(service)) = (app, service) {
+                let service = self
+                    .scale(cmd.service_scale, "times the service")
+                    .map_or(service.clone(), |scale| service.scaled(scale));
                 let deadline = cmd.deadline.map(|Length(deadline)| deadline);
                 cmds.push(Cmd { name: name.value.clone(), app, service, deadline });
             }
@@ -145,8 +160,13 @@ impl Check<'_> {
         cmds
     }
 
+    /// A scale, if one is given.
+    fn scale(&mut self, given: Option<Spanned<f64>>, what: &str) -> Option<f64> {
+        given.map(|given| self.within(given, MIN_SCALE, MAX_SCALE, what))
+    }
+
     /// The place of a name that stands for an entry elsewhere.
-    fn reference<T>(
+    pub fn reference<T>(
         &mut self,
         name: &Spanned<String>,
         known: &Named<T>,
@@ -216,6 +236,7 @@ impl Check<'_> {
     }
 
     fn sources(&mut self, file: &File, duration: Nanoseconds) -> Vec<Source> {
+        let load = self.scale(file.load_scale, "times the load").unwrap_or(1.0);
         let mut sources = Vec::new();
         for source in file.workload.iter() {
             let tenants = self.reference(&source.tenants, &file.tenants, "tenants");
@@ -225,19 +246,9 @@ impl Check<'_> {
                 self.wrong(source.cmd.span, message, "one too many");
                 break;
             }
-            let arrivals = match &source.arrivals {
-                file::Arrivals::Constant(rate) => Arrivals::Constant { gap: rate.gap },
-                file::Arrivals::Poisson(rate) => Arrivals::Poisson { gap: rate.gap },
-                file::Arrivals::Burst { at, requests, over } => {
-                    if at.value.0 >= duration {
-                        let message = "this burst comes after the end".to_owned();
-                        self.wrong(at.span, message, format!("the run takes {duration}"));
-                    }
-                    let over = over.map_or(Nanoseconds::ZERO, |Length(over)| over);
-                    Arrivals::Burst { at: at.value.0, requests: requests.value, over }
-                }
-            };
+            let arrivals = self.arrivals(&source.arrivals, duration);
             if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
+                let arrivals = arrivals.scaled(load);
                 sources.push(Source { tenants, cmd, arrivals });
             }
         }
@@ -251,8 +262,9 @@ impl Check<'_> {
         let mut loads = vec![0.0; model.apps.len()];
         for source in &model.sources {
             let rate = match source.arrivals {
-                Arrivals::Constant { gap } | Arrivals::Poisson { gap } => 1.0 / gap,
+                // Nobody can keep up with a backlog at once.
                 Arrivals::Burst { .. } => 0.0,
+                _ => source.arrivals.expected(model.duration) / (seconds * 1e9),
             };
             requests += rate * 1e9 * seconds;
             let cmd = model.cmds.get(source.cmd);
@@ -284,6 +296,25 @@ impl Check<'_> {
             }
         }
     }
+}
+
+/// What comparisons of a scenario watch.
+pub fn objectives(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Vec<Objective> {
+    let Some(named) = &file.objectives else { return metric::defaults(model) };
+    let mut objectives = Vec::new();
+    for (name, margin) in &named.0 {
+        match metric::metric(&name.value, name.span, model) {
+            Ok(metric) if metric.figure.worse().is_none() => {
+                let message =
+                    format!("`{}` is neither better nor worse when it changes", name.value);
+                let diagnostic = Diagnostic::error("objective", message);
+                found.push(diagnostic.at(name.span, "can't be an objective"));
+            }
+            Ok(metric) => objectives.push(Objective { metric, margin: margin.value.0 }),
+            Err(diagnostic) => found.push(*diagnostic),
+        }
+    }
+    objectives
 }
 
 /// A law from `p50: 20ms` and its like.

@@ -7,6 +7,7 @@
 mod fuzz;
 mod labs;
 mod licences;
+mod policy;
 mod rust;
 
 use std::process::ExitCode;
@@ -88,6 +89,7 @@ const ALL: &[Suite] = &[
     suite("build", "the helper within its limits, and provision", [20, 30], rust::build),
     suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
     suite("unit", "all tests of the workspace", [15, 60], rust::unit),
+    suite("policy", "scenarios/gate against their baselines", [5, 5], policy::run),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),

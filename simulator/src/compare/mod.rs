@@ -1,0 +1,287 @@
+//! `simulator compare`: a change against a baseline, by pairs of runs with the same seeds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use simulator::judge::{Judgement, Values, Verdict, judge};
+use simulator::metric::{Metric, Objective};
+use simulator::scenario::{Override, Scenario};
+use simulator_kernel::Looks;
+use simulator_model::MODEL_VERSION;
+
+use crate::exit::Exit;
+use crate::input::{self, Warnings, quoted};
+use crate::paint;
+
+mod baseline;
+mod files;
+mod show;
+
+use baseline::Baseline;
+
+/// Wrong verdicts that are left: 1 in 100 for each scenario, looks and objectives included.
+const LEVEL: f64 = 0.01;
+/// Runs before the first look; fewer would need tests beyond what their normality bears.
+const FIRST_LOOK: u32 = 6;
+
+/// `simulator compare`.
+#[derive(Debug, clap::Args)]
+pub struct Compare {
+    /// Two results.json of `run --replications N -o FOLDER`: before and after. With --record:
+    /// scenarios.
+    pub files: Vec<PathBuf>,
+    /// A baseline, or a folder of them: what is there now is run and compared with it.
+    #[arg(long, value_name = "PATH")]
+    pub baseline: Option<PathBuf>,
+    /// Write baselines of the given scenarios into the folder, or anew of all that it holds.
+    #[arg(long, requires = "baseline")]
+    pub record: bool,
+    /// A policy file to use instead of the scenarios' own policy.
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Another value for a key of the scenarios; may be given several times.
+    #[arg(long = "set", value_name = "KEY.KEY=VALUE", value_parser = Override::parse)]
+    pub overrides: Vec<Override>,
+    /// The most runs of each scenario; a baseline keeps so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 48,
+          value_parser = clap::value_parser!(u32).range(6..=10_000))]
+    pub replications: u32,
+    /// Threads; all processors if absent. Results don't depend on it.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: Option<u16>,
+    /// Also write the result as Markdown, for a comment or a job summary.
+    #[arg(long, value_name = "FILE")]
+    pub markdown: Option<PathBuf>,
+}
+
+/// The comparison of one scenario.
+struct Compared {
+    /// What was compared.
+    name: String,
+    judgement: Judgement,
+    /// The command that repeats it.
+    again: String,
+    /// Anything else that the reader should know.
+    notes: Vec<String>,
+}
+
+/// Runs it.
+pub fn compare(arguments: &Compare) -> Exit {
+    let done = match (&arguments.baseline, arguments.record, arguments.files.as_slice()) {
+        (Some(path), true, scenarios) => {
+            return record(arguments, path, scenarios).err().unwrap_or(Exit::Done);
+        }
+        (Some(path), false, []) => with_baselines(arguments, path),
+        (None, _, [before, after]) => with_files(arguments, before, after),
+        _ => {
+            paint::error("expected two results.json, or --baseline PATH");
+            return Exit::Usage;
+        }
+    };
+    match done {
+        Ok(compared) => finish(arguments, &compared),
+        Err(exit) => exit,
+    }
+}
+
+fn finish(arguments: &Compare, compared: &[Compared]) -> Exit {
+    for one in compared {
+        say!("{}", show::text(one).trim_end());
+        say!("");
+    }
+    let has = |verdict| compared.iter().any(|one| one.judgement.verdict == verdict);
+    let (word, exit) = match (has(Verdict::Regression), has(Verdict::Inconclusive)) {
+        (true, _) => ("regression", Exit::Regression),
+        (false, true) => ("inconclusive", Exit::Inconclusive),
+        (false, false) => ("pass", Exit::Done),
+    };
+    show::complaints(compared);
+    say!("{word}: {} compared", scenarios(compared.len()));
+    if let Some(path) = &arguments.markdown
+        && let Err(error) = fs::write(path, show::markdown(compared, word))
+    {
+        paint::error(&format!("failed to write {}: {error}", path.display()));
+        return Exit::Environment;
+    }
+    exit
+}
+
+fn scenarios(count: usize) -> String {
+    if count == 1 { "1 scenario".to_owned() } else { format!("{count} scenarios") }
+}
+
+fn with_baselines(arguments: &Compare, path: &Path) -> Result<Vec<Compared>, Exit> {
+    let baselines = baseline::load_all(path)?;
+    let pool = input::pool(arguments.threads)?;
+    let mut compared = Vec::new();
+    for (file, baseline) in &baselines {
+        let candidate = candidate(arguments, file, baseline)?;
+        let Candidate { scenario, before } = &candidate;
+        let most = arguments.replications.min(baseline.replications);
+        let looks = Looks::doubling(FIRST_LOOK, most, LEVEL);
+        let metrics: Vec<Metric> =
+            scenario.objectives.iter().map(|objective| objective.metric.clone()).collect();
+        let judgement = judge(&scenario.objectives, &looks, |range| {
+            let runs = input::measure(&pool, &[&scenario.model], &metrics, range.clone());
+            let after = runs.into_iter().flatten();
+            let before = range.map(|number| before(number as usize));
+            before.zip(after).collect()
+        });
+        let notes = notes(arguments, baseline, scenario, &judgement);
+        let again = again(arguments, file);
+        compared.push(Compared { name: baseline.scenario.clone(), judgement, again, notes });
+    }
+    Ok(compared)
+}
+
+/// What is compared with a baseline.
+struct Candidate<'a> {
+    scenario: Scenario,
+    /// The baseline's values of the scenario's objectives, for a replication.
+    before: Box<dyn Fn(usize) -> Values + 'a>,
+}
+
+/// The scenario as it is now, if the baseline fits it; what doesn't has been told otherwise.
+fn candidate<'a>(
+    arguments: &Compare,
+    file: &Path,
+    baseline: &'a Baseline,
+) -> Result<Candidate<'a>, Exit> {
+    let scenario = load(arguments, baseline)?;
+    let misfit = if baseline.model_version != MODEL_VERSION {
+        Some(format!(
+            "it was recorded with version {} of the model, this is version {MODEL_VERSION}",
+            baseline.model_version
+        ))
+    } else if baseline.scenario_digest != scenario.digest {
+        Some(format!("{} has changed since it was recorded", baseline.scenario))
+    } else {
+        let is_missing = |objective: &&Objective| baseline.values(&objective.metric.name).is_none();
+        let missing = scenario.objectives.iter().find(is_missing);
+        missing.map(|objective| format!("it has no values of {}", objective.metric.name))
+    };
+    if let Some(reason) = misfit {
+        paint::error(&format!("the baseline {} can't be used: {reason}", file.display()));
+        tell!(
+            "hint: run the program and the files of the baseline to see what moved; then record it \
+             anew: simulator compare --record --baseline {}",
+            quoted(&file.display().to_string())
+        );
+        return Err(Exit::OtherBaseline);
+    }
+    let columns: Vec<&[Option<f64>]> = scenario
+        .objectives
+        .iter()
+        .map(|objective| baseline.values(&objective.metric.name).unwrap_or_default())
+        .collect();
+    let before = move |number: usize| -> Values {
+        columns.iter().map(|column| column.get(number).copied().flatten()).collect()
+    };
+    Ok(Candidate { scenario, before: Box::new(before) })
+}
+
+fn load(arguments: &Compare, baseline: &Baseline) -> Result<Scenario, Exit> {
+    let mut overrides = baseline.overrides()?;
+    overrides.extend(arguments.overrides.iter().cloned());
+    let path = Path::new(&baseline.scenario);
+    let mut scenario =
+        input::load(path, arguments.policy.as_deref(), &overrides, Warnings::Silent)?;
+    scenario.model.seed = baseline.first_seed;
+    Ok(scenario)
+}
+
+fn notes(
+    arguments: &Compare,
+    baseline: &Baseline,
+    scenario: &Scenario,
+    judgement: &Judgement,
+) -> Vec<String> {
+    let mut notes = Vec::new();
+    let is_same = baseline.policy_digest == scenario.policy.digest();
+    let has_changed = judgement.rows.iter().any(|row| {
+        row.comparison.as_ref().is_some_and(|seen| seen.interval(0.99) != Some((0.0, 0.0)))
+    });
+    if is_same && arguments.overrides.is_empty() && has_changed {
+        notes.push(
+            "the policy is the same, the figures aren't: the simulator itself has changed, and \
+             MODEL_VERSION hasn't"
+                .to_owned(),
+        );
+    }
+    let better = judgement.rows.iter().filter(|row| row.is_better(judgement.level));
+    let better: Vec<&str> = better.map(|row| row.objective.metric.name.as_str()).collect();
+    if !better.is_empty() && judgement.verdict == Verdict::Pass {
+        notes.push(format!(
+            "better: {}; record a new baseline, so that it stays so",
+            better.join(", ")
+        ));
+    }
+    notes
+}
+
+fn again(arguments: &Compare, file: &Path) -> String {
+    let mut command =
+        format!("simulator compare --baseline {}", quoted(&file.display().to_string()));
+    if let Some(policy) = &arguments.policy {
+        command.push_str(&format!(" --policy {}", quoted(&policy.display().to_string())));
+    }
+    for given in &arguments.overrides {
+        command.push_str(&format!(" --set {}", quoted(&given.text)));
+    }
+    if arguments.replications != 48 {
+        command.push_str(&format!(" --replications {}", arguments.replications));
+    }
+    command
+}
+
+fn with_files(arguments: &Compare, before: &Path, after: &Path) -> Result<Vec<Compared>, Exit> {
+    let pairs = files::Pairs::read(before, after)?;
+    // All runs are there already: one look at all of them.
+    let looks = Looks::doubling(pairs.count(), pairs.count(), LEVEL);
+    let judgement = judge(pairs.objectives(), &looks, |range| pairs.values(range));
+    let paths = [before, after].map(|path| quoted(&path.display().to_string()));
+    let mut notes = Vec::new();
+    if judgement.verdict == Verdict::Inconclusive {
+        notes.push("run both with more --replications to tell".to_owned());
+    }
+    if arguments.policy.is_some() || !arguments.overrides.is_empty() {
+        notes.push("--policy and --set mean nothing for results that are there".to_owned());
+    }
+    Ok(vec![Compared {
+        name: format!("{} and {}", before.display(), after.display()),
+        judgement,
+        again: format!("simulator compare {} {}", paths[0], paths[1]),
+        notes,
+    }])
+}
+
+/// Writes baselines.
+fn record(arguments: &Compare, path: &Path, scenarios: &[PathBuf]) -> Result<(), Exit> {
+    let pool = input::pool(arguments.threads)?;
+    let mut wanted: Vec<(PathBuf, String, Vec<Override>, Option<u32>)> = Vec::new();
+    if scenarios.is_empty() {
+        for (file, baseline) in baseline::load_all(path)? {
+            let overrides = baseline.overrides()?;
+            wanted.push((file, baseline.scenario, overrides, Some(baseline.replications)));
+        }
+    }
+    for scenario in scenarios {
+        let stem = scenario.file_stem().unwrap_or_default();
+        let file = path.join(stem).with_extension("json");
+        let name = scenario.display().to_string();
+        wanted.push((file, name, arguments.overrides.clone(), None));
+    }
+    for (file, name, overrides, replications) in wanted {
+        let policy = arguments.policy.as_deref();
+        let scenario = input::load(Path::new(&name), policy, &overrides, Warnings::Told)?;
+        let metrics: Vec<Metric> =
+            scenario.objectives.iter().map(|objective| objective.metric.clone()).collect();
+        let replications = replications.unwrap_or(arguments.replications);
+        let runs = input::measure(&pool, &[&scenario.model], &metrics, 0..replications);
+        let runs: Vec<Values> = runs.into_iter().flatten().collect();
+        let baseline = Baseline::new(name, &overrides, &scenario, &runs);
+        baseline.write(&file)?;
+        say!("recorded {}: {replications} runs of {}", file.display(), baseline.scenario);
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! From text to metrics and conditions, with carets and suggestions.
+
+use diagnostics::{Diagnostic, Span, closest};
+use policy::config::units::{Frequency, Length, Part};
+use policy::{Class, Refusal};
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+use simulator_model::Model;
+
+use super::{Bound, Condition, Figure, Metric, Scope, Statistic, Time, Unit};
+
+/// Figures without a parameter.
+const SIMPLE: [(&str, Figure); 7] = [
+    ("rejected", Figure::Rejected(None)),
+    ("late", Figure::Late),
+    ("slo", Figure::Slo),
+    ("goodput", Figure::Goodput),
+    ("throughput", Figure::Throughput),
+    ("utilisation", Figure::Utilisation),
+    ("cost_core_hours", Figure::CoreHours),
+];
+
+/// Times, of which any quantile may be asked for.
+const TIMES: [&str; 12] = [
+    "mean_ms",
+    "p50_ms",
+    "p90_ms",
+    "p99_ms",
+    "p99.9_ms",
+    "max_ms",
+    "wait_mean_ms",
+    "wait_p50_ms",
+    "wait_p90_ms",
+    "wait_p99_ms",
+    "wait_p99.9_ms",
+    "wait_max_ms",
+];
+
+/// A metric from its text, which begins at the beginning of `at`.
+///
+/// # Errors
+/// What is wrong with it, with its place.
+pub fn metric(text: &str, at: Span, model: &Model) -> Result<Metric, Box<Diagnostic>> {
+    let Some((begin, figure)) = split(text) else { return Err(unknown_figure(text, at)) };
+    let scope = text.get(..begin.saturating_sub(1)).unwrap_or_default();
+    let place = Span { end: at.start + length(scope), ..at };
+    let scope = if figure.is_of_instances() {
+        scope_of_instances(scope, place, model)?
+    } else {
+        scope_of_requests(scope, place, model)?
+    };
+    Ok(Metric { name: text.to_owned(), figure, scope })
+}
+
+/// A metric by its name alone, of a file that has its values: without a scenario its scope can't be
+/// told.
+#[must_use]
+pub fn of_name(name: &str) -> Option<Metric> {
+    let (_, figure) = split(name)?;
+    Some(Metric { name: name.to_owned(), figure, scope: Scope::All })
+}
+
+/// Where the figure begins, and which: the longest end that is one, since `paid.p99.9_ms` has a dot
+/// in its figure.
+fn split(text: &str) -> Option<(usize, Figure)> {
+    let mut begins = std::iter::once(0).chain(text.match_indices('.').map(|(dot, _)| dot + 1));
+    begins.find_map(|begin| Some((begin, figure(text.get(begin..)?)?)))
+}
+
+/// Conditions, separated by commas, from their text, which begins at the beginning of `at`.
+///
+/// # Errors
+/// What is wrong with the first wrong one, with its place.
+pub fn conditions(text: &str, at: Span, model: &Model) -> Result<Vec<Condition>, Box<Diagnostic>> {
+    let mut begin = at.start;
+    let mut found = Vec::new();
+    for part in text.split(',') {
+        let blanks = part.len() - part.trim_start().len();
+        let trimmed = part.trim();
+        let start = begin + length(part.get(..blanks).unwrap_or_default());
+        let place = Span { start, end: start + length(trimmed), ..at };
+        found.push(condition(trimmed, place, model)?);
+        begin += length(part) + 1;
+    }
+    Ok(found)
+}
+
+fn condition(text: &str, at: Span, model: &Model) -> Result<Condition, Box<Diagnostic>> {
+    let signs = [("<=", Bound::AtMost), (">=", Bound::AtLeast)];
+    let found = signs.into_iter().find_map(|(sign, bound)| Some((text.find(sign)?, bound)));
+    let Some((place, bound)) = found else {
+        let message = format!("`{text}` is no condition");
+        return Err(Box::new(
+            Diagnostic::error("condition", message)
+                .at(at, "expected METRIC<=VALUE or METRIC>=VALUE")
+                .hint("such as paid.p99_ms<=500 or rejected<=0.1%"),
+        ));
+    };
+    let (name, rest) = text.split_at(place);
+    let value = rest.get(2..).unwrap_or_default();
+    let name_end = at.start + length(name.trim_end());
+    let metric = metric(name.trim_end(), Span { end: name_end, ..at }, model)?;
+    let begin = at.start + length(text) - length(value.trim_start());
+    let limit = limit(value.trim(), metric.figure.unit());
+    let limit = limit.map_err(|expected| {
+        let message = format!("`{}` is no value of {}", value.trim(), metric.name);
+        let value_at = Span { start: begin, ..at };
+        Box::new(
+            Diagnostic::error("condition", message).at(value_at, format!("expected {expected}")),
+        )
+    })?;
+    Ok(Condition { metric, bound, limit })
+}
+
+/// A limit in the unit of its metric; what was expected if it is none.
+fn limit(text: &str, unit: Unit) -> Result<f64, &'static str> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite() && *number >= 0.0);
+    match unit {
+        Unit::Milliseconds => number
+            .or_else(|| word::<Length>(text).map(|Length(time)| time.seconds() * 1e3))
+            .ok_or("milliseconds or a length of time, such as 500 or 1.5s"),
+        Unit::Part => number
+            .filter(|number| *number <= 1.0)
+            .or_else(|| word::<Part>(text).map(|Part(part)| part))
+            .ok_or("a part of a whole, such as 0.1% or 0.001"),
+        Unit::PerSecond => number
+            .or_else(|| word::<Frequency>(text).map(|rate| 1e9 / rate.gap))
+            .ok_or("a rate, such as 900/s"),
+        Unit::CoreHours => number.ok_or("a number of core-hours, such as 12.5"),
+    }
+}
+
+/// A value that is written as one word.
+fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Option<T> {
+    T::deserialize(StrDeserializer::<Error>::new(text)).ok()
+}
+
+fn figure(name: &str) -> Option<Figure> {
+    if let Some((_, figure)) = SIMPLE.iter().find(|(known, _)| *known == name) {
+        return Some(*figure);
+    }
+    if let Some(cause) = name.strip_prefix("rejected_") {
+        let known = Refusal::ALL.into_iter().find(|known| known.name() == cause);
+        return known.map(|cause| Figure::Rejected(Some(cause)));
+    }
+    let (time, rest) = match name.strip_prefix("wait_") {
+        Some(rest) => (Time::Wait, rest),
+        None => (Time::Response, name),
+    };
+    let statistic = match rest.strip_suffix("_ms")? {
+        "mean" => Statistic::Mean,
+        "max" => Statistic::Longest,
+        quantile => {
+            let digits = quantile.strip_prefix('p')?;
+            let is_number = digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            let percent: f64 = digits.parse().ok().filter(|_| is_number)?;
+            let within = 0.0 < percent && percent < 100.0;
+            Statistic::Quantile(within.then_some(percent / 100.0)?)
+        }
+    };
+    Some(Figure::Time(time, statistic))
+}
+
+fn unknown_figure(text: &str, at: Span) -> Box<Diagnostic> {
+    let begin = text.rfind('.').map_or(0, |dot| dot + 1);
+    let name = text.get(begin..).unwrap_or_default();
+    let place = Span { start: at.start + length(text.get(..begin).unwrap_or_default()), ..at };
+    let causes: Vec<String> =
+        Refusal::ALL.iter().map(|cause| format!("rejected_{}", cause.name())).collect();
+    let known = SIMPLE.iter().map(|(name, _)| *name).chain(TIMES);
+    let candidates = known.clone().chain(causes.iter().map(String::as_str));
+    let hint = match closest(name, candidates) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("unknown metric `{name}`");
+    Box::new(Diagnostic::error("unknown-metric", message).at(place, "not known here").hint(hint))
+}
+
+fn scope_of_requests(text: &str, at: Span, model: &Model) -> Result<Scope, Box<Diagnostic>> {
+    let class = |name: &str| Class::ALL.into_iter().find(|class| class.name() == name);
+    let cmd = |name: &str| model.cmds.iter().position(|cmd| cmd.name == name);
+    let scope = match (text, class(text), cmd(text)) {
+        ("", ..) => Some(Scope::All),
+        (_, Some(class), _) => Some(Scope::Class(class)),
+        (_, _, Some(cmd)) => Some(Scope::Cmd(cmd)),
+        _ => text
+            .rsplit_once('.')
+            .and_then(|(name, last)| Some(Scope::Cell(cmd(name)?, class(last)?))),
+    };
+    let classes = Class::ALL.iter().map(|class| class.name());
+    let names = classes.chain(model.cmds.iter().map(|cmd| cmd.name.as_str()));
+    let scope = scope.ok_or_else(|| unknown_scope(text, at, "a class or a cmd", names))?;
+    let sends = |source: &simulator_model::Source| {
+        let group = model.tenants.get(source.tenants);
+        let of_class = |class| group.is_some_and(|group| group.class == class);
+        match scope {
+            Scope::All | Scope::App(_) => true,
+            Scope::Class(class) => of_class(class),
+            Scope::Cmd(cmd) => source.cmd == cmd,
+            Scope::Cell(cmd, class) => source.cmd == cmd && of_class(class),
+        }
+    };
+    if model.sources.iter().any(sends) {
+        return Ok(scope);
+    }
+    let message = format!("nobody in this scenario sends requests of `{text}`");
+    Err(Box::new(Diagnostic::error("metric-of-nothing", message).at(at, "there are none")))
+}
+
+fn scope_of_instances(text: &str, at: Span, model: &Model) -> Result<Scope, Box<Diagnostic>> {
+    if text.is_empty() {
+        return Ok(Scope::All);
+    }
+    let app = model.apps.iter().position(|app| app.name == text);
+    let names = model.apps.iter().map(|app| app.name.as_str());
+    app.map(Scope::App).ok_or_else(|| unknown_scope(text, at, "an app", names))
+}
+
+fn unknown_scope<'a>(
+    text: &str,
+    at: Span,
+    what: &str,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Box<Diagnostic> {
+    let hint = match closest(text, known.clone()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
+    };
+    let message = format!("`{text}` is not {what} of this scenario");
+    Box::new(Diagnostic::error("metric-scope", message).at(at, "not known here").hint(hint))
+}
+
+fn length(text: &str) -> u32 {
+    u32::try_from(text.len()).unwrap_or(u32::MAX)
+}

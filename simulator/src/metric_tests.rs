@@ -1,0 +1,165 @@
+//! Names of metrics and conditions, what they are of, and their values against a report that was
+//! added up by hand.
+
+use diagnostics::{Sources, Span, Style, render};
+use policy::{Nanoseconds, Time};
+use simulator_model::{Arrival, Record, Served};
+
+use super::*;
+use crate::scenario;
+
+const SCENARIO: &str = "version: 1
+duration: 10s
+machines: 2
+apps:
+  image: {instances: 4}
+  video: {instances: 1}
+cmds:
+  imageView2: {app: image, service: {exponential: 40ms}, deadline: 100ms}
+  avthumb: {app: video, service: {exponential: 4s}}
+tenants:
+  customers: {class: paid}
+  visitors: {class: free}
+workload:
+  - {tenants: customers, cmd: imageView2, arrivals: {poisson: 100/s}}
+  - {tenants: visitors, cmd: imageView2, arrivals: {poisson: 10/s}}
+  - {tenants: visitors, cmd: avthumb, arrivals: {poisson: 10/min}}
+";
+
+fn model() -> Model {
+    let mut sources = Sources::default();
+    let source = sources.add("scenario.yml", SCENARIO);
+    let found = scenario::read(source, &[], &mut sources, |_, _| Err(String::new()));
+    found.scenario.unwrap().model
+}
+
+fn one(name: &str, model: &Model) -> Metric {
+    metric(name, Span::new(Sources::default().add("", name), 0, name.len()), model).unwrap()
+}
+
+/// Three of paid images: served after 20 ms and 120 ms, refused by the queue; one of free video.
+fn report(model: &Model) -> Report {
+    let mut report = Report::new(model);
+    let arrival = |source| Arrival {
+        number: 0,
+        key: 0,
+        at: Time(1_000_000_000),
+        service: Nanoseconds(1),
+        user: 0,
+        source,
+        gateway: 0,
+    };
+    let served = |start, end| {
+        let after =
+            |milliseconds| Time(1_000_000_000) + Nanoseconds::from_milliseconds(milliseconds);
+        Ok(Served { target: 0, start: after(start), end: after(end) })
+    };
+    report.record(&arrival(0), served(0, 20));
+    report.record(&arrival(0), served(10, 120));
+    report.record(&arrival(0), Err(Refusal::QueueFull));
+    report.record(&arrival(2), served(0, 4_000));
+    report
+}
+
+#[test]
+fn values_are_those_of_the_report() {
+    let model = model();
+    let report = report(&model);
+    let value = |name: &str| one(name, &model).value(&model, &report);
+    let near = |name: &str, wanted: f64| {
+        let seen = value(name).unwrap();
+        assert!((seen - wanted).abs() <= wanted * 0.004 + 1e-12, "{name}: {seen}, not {wanted}");
+    };
+    near("paid.mean_ms", 70.0);
+    near("paid.max_ms", 120.0);
+    near("imageView2.p50_ms", 20.0);
+    near("imageView2.paid.p99.9_ms", 120.0);
+    near("paid.wait_mean_ms", 5.0);
+    near("mean_ms", (20.0 + 120.0 + 4_000.0) / 3.0);
+    near("paid.rejected", 1.0 / 3.0);
+    near("rejected", 0.25);
+    near("rejected_queue_full", 0.25);
+    near("rejected_deadline", 0.0);
+    near("paid.late", 0.5);
+    near("late", 1.0 / 3.0);
+    near("paid.slo", 1.0 / 3.0);
+    near("goodput", 0.2);
+    near("throughput", 0.3);
+    // 10 s of 8 and of 2 instances.
+    near("cost_core_hours", 100.0 / 3_600.0);
+    near("video.cost_core_hours", 20.0 / 3_600.0);
+    near("image.utilisation", 0.13 / 80.0);
+    near("utilisation", 4.13 / 100.0);
+    assert_eq!(value("imageView2.free.mean_ms"), None);
+    assert_eq!(value("imageView2.free.rejected"), None);
+}
+
+#[test]
+fn conditions_take_units() {
+    let model = model();
+    let text = "paid.p99_ms<=500, rejected <= 0.1%,goodput>=6k/min,mean_ms<=1.5s,slo>=0.999";
+    let at = Span::new(Sources::default().add("", text), 0, text.len());
+    let found = conditions(text, at, &model).unwrap();
+    let limits: Vec<f64> = found.iter().map(|condition| condition.limit).collect();
+    assert_eq!(limits, [500.0, 0.001, 100.0, 1500.0, 0.999]);
+    let shown: Vec<String> = found.iter().map(Condition::to_string).collect();
+    let wanted =
+        ["paid.p99_ms<=500", "rejected<=0.1%", "goodput>=100", "mean_ms<=1500", "slo>=99.9%"];
+    assert_eq!(shown, wanted);
+    assert!(found[0].excess(500.0) == 0.0 && (found[0].excess(600.0) - 0.2).abs() < 1e-12);
+    assert!(found[2].excess(101.0) == 0.0 && (found[2].excess(80.0) - 0.2).abs() < 1e-12);
+}
+
+#[test]
+fn what_is_wrong_has_its_place_and_a_suggestion() {
+    let model = model();
+    let mut told = String::new();
+    for text in [
+        "paid.p99<=500",
+        "paid.p100_ms<=500",
+        "piad.p99_ms<=500",
+        "imageView.p99_ms<=500",
+        "avthumb.paid.p99_ms<=500",
+        "paid.utilisation<=80%",
+        "paid.p99_ms",
+        "paid.p99_ms<500",
+        "paid.p99_ms<=many",
+        "rejected<=10",
+        "mean_ms<=1s,rejected_queue<=0.1%",
+        "",
+    ] {
+        let mut sources = Sources::default();
+        let at = Span::new(sources.add("--slo", text), 0, text.len());
+        let wrong = conditions(text, at, &model).unwrap_err();
+        told.push_str(&render(&wrong, &sources, Style::Plain));
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn defaults_watch_each_class_and_what_it_costs() {
+    let names: Vec<String> =
+        defaults(&model()).into_iter().map(|objective| objective.metric.name).collect();
+    let wanted = [
+        "imageView2.paid.mean_ms",
+        "imageView2.paid.p99_ms",
+        "imageView2.free.mean_ms",
+        "imageView2.free.p99_ms",
+        "avthumb.free.mean_ms",
+        "avthumb.free.p99_ms",
+        "free.rejected",
+        "paid.rejected",
+        "late",
+        "goodput",
+        "cost_core_hours",
+    ];
+    assert_eq!(names, wanted);
+    // What defaults are named after is what their names mean.
+    let model = model();
+    assert!(
+        defaults(&model)
+            .iter()
+            .all(|objective| { one(&objective.metric.name, &model) == objective.metric })
+    );
+}
