@@ -103,6 +103,15 @@ pub enum Arrivals {
 }
 
 impl Arrivals {
+    /// Whether they are alike from beginning to end.
+    #[must_use]
+    pub const fn is_steady(self) -> bool {
+        match self {
+            Arrivals::Constant { .. } | Arrivals::Poisson { .. } => true,
+            Arrivals::Burst { .. } => false,
+        }
+    }
+
     /// So many times the requests in the same time.
     #[must_use]
     #[expect(
