@@ -5,7 +5,11 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use simulator::scenario::Override;
-use simulator_traces::Format;
+
+use crate::generate::GenerateArguments;
+use crate::opened::TraceArguments;
+use crate::replay::ReplayArguments;
+use crate::trace::TraceCommand;
 
 use crate::capacity::Capacity;
 use crate::compare::Compare;
@@ -26,6 +30,13 @@ pub struct Arguments {
 pub enum Command {
     /// Run a scenario and print what became of its requests.
     Run(Run),
+    /// Run the requests of a trace through a scenario's machines and rules.
+    Replay(ReplayArguments),
+    /// Write the requests of a scenario as a trace.
+    Generate(GenerateArguments),
+    /// Pack a trace, or show its beginning.
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Compare a change with a baseline: the gate for CI.
     Compare(Compare),
     /// Run all combinations of some parameters.
@@ -72,26 +83,11 @@ pub struct Run {
 /// `simulator fit`.
 #[derive(Debug, clap::Args)]
 pub struct Fit {
-    /// The trace: our CSV or packed, Azure Functions, Azure LLM, Alibaba GenAI, SWF, an access log,
-    /// SWIM.
-    pub trace: PathBuf,
-    /// Its format, if its beginning doesn't tell.
-    #[arg(long, value_name = "FORMAT", value_parser = format)]
-    pub format: Option<Format>,
-    /// Sort rows that are out of order, instead of refusing them.
-    #[arg(long)]
-    pub sort: bool,
+    #[command(flatten)]
+    pub trace: TraceArguments,
     /// Write a scenario with the rates, service times and tenants of the trace.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-}
-
-fn format(name: &str) -> Result<Format, String> {
-    let known = Format::ALL.into_iter().find(|format| format.name() == name);
-    known.ok_or_else(|| {
-        let names: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-        format!("expected one of {}", names.join(", "))
-    })
 }
 
 /// `simulator bench`.

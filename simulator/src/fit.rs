@@ -1,22 +1,16 @@
 //! `simulator fit`: what a trace is like, and a scenario that is like it.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::BufReader;
 use std::path::Path;
 
-use diagnostics::Sources;
-use simulator_traces::{
-    CommandProfile, Format, Options, Order, Profile, SHARES, Trace, TraceError, detect, read,
-};
+use simulator_traces::{CommandProfile, Format, Profile, SHARES, Trace, read};
 
 use crate::arguments::Fit;
 use crate::exit::Exit;
-use crate::paint;
 use crate::table::{Table, grouped, part};
+use crate::{opened, paint};
 
-/// As much of a trace as its format is told by.
-const BEGINNING_BYTES: u64 = 4096;
 const BUFFER_BYTES: usize = 1 << 18;
 /// Rarer commands are one row of the table.
 const SHOWN_COMMANDS: usize = 12;
@@ -27,7 +21,7 @@ const FITTED_UTILISATION: f64 = 0.75;
 
 /// Runs it.
 pub fn fit(arguments: &Fit) -> Exit {
-    let path = &arguments.trace;
+    let path = &arguments.trace.trace;
     let (format, trace) = match load(arguments) {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
@@ -51,32 +45,11 @@ pub fn fit(arguments: &Fit) -> Exit {
 }
 
 fn load(arguments: &Fit) -> Result<(Format, Trace), Exit> {
-    let path = &arguments.trace;
-    let unreadable = |error: std::io::Error| {
-        paint::error(&format!("failed to read {}: {error}", path.display()));
-        Exit::Environment
-    };
-    let mut beginning = Vec::new();
-    let file = File::open(path).map_err(unreadable)?;
-    file.take(BEGINNING_BYTES).read_to_end(&mut beginning).map_err(unreadable)?;
-    let Some(format) = arguments.format.or_else(|| detect(&beginning)) else {
-        let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
-        paint::error(&format!("{} has none of the known formats", path.display()));
-        tell!("hint: a CSV needs a column `arrival_s`; or name it: --format {}", known.join("|"));
-        return Err(Exit::InvalidInput);
-    };
-    let order = if arguments.sort { Order::Sort } else { Order::Refuse };
-    let options = Options { order, ..Options::default() };
-    let file = File::open(path).map_err(unreadable)?;
-    let trace = read(format, BufReader::with_capacity(BUFFER_BYTES, file), &options);
-    trace.map(|trace| (format, trace)).map_err(|error| refuse(path, &error))
-}
-
-fn refuse(path: &Path, error: &TraceError) -> Exit {
-    let mut sources = Sources::default();
-    let diagnostic = error.diagnostic(&path.display().to_string(), &mut sources);
-    paint::diagnostics(&[diagnostic], &sources);
-    Exit::InvalidInput
+    let given = &arguments.trace;
+    let format = given.detect()?;
+    let input = BufReader::with_capacity(BUFFER_BYTES, given.file()?);
+    let trace = read(format, input, &given.options());
+    trace.map(|trace| (format, trace)).map_err(|error| opened::refuse(&given.trace, &error))
 }
 
 fn text(path: &Path, format: Format, trace: &Trace, profile: &Profile) -> String {
@@ -276,7 +249,9 @@ fn bytes(value: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use diagnostics::Sources;
     use simulator::scenario;
+    use simulator_traces::Options;
 
     fn trace() -> Trace {
         let mut text = "arrival_ms,cmd,tenant,service_ms,size_bytes\n".to_owned();

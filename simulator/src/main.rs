@@ -11,11 +11,15 @@ mod compare;
 mod exit;
 mod export;
 mod fit;
+mod generate;
 mod input;
+mod opened;
+mod replay;
 mod results;
 mod run;
 mod sweep;
 mod table;
+mod trace;
 mod tune;
 
 use std::process::ExitCode;
@@ -36,6 +40,9 @@ fn main() -> ExitCode {
     };
     let exit = match arguments.command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Replay(arguments) => replay::replay(&arguments),
+        Command::Generate(arguments) => generate::generate(&arguments),
+        Command::Trace(command) => trace::trace(&command),
         Command::Compare(arguments) => compare::compare(&arguments),
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments),

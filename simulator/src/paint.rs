@@ -32,6 +32,12 @@ pub fn error(message: &str) {
     tell!("{BAD}error:{BAD:#} {message}");
 }
 
+/// A warning that has no place in a file.
+pub fn warning(message: &str) {
+    const DOUBTFUL: Style = AnsiColor::Yellow.on_default().bold();
+    tell!("{DOUBTFUL}warning:{DOUBTFUL:#} {message}");
+}
+
 /// Errors and warnings with their places.
 pub fn diagnostics(diagnostics: &[Diagnostic], sources: &Sources) {
     if !diagnostics.is_empty() {

@@ -28,6 +28,7 @@ fn found(text: &str, overrides: &[&str]) -> (Option<Scenario>, String) {
     let overrides: Vec<Override> =
         overrides.iter().map(|text| Override::parse(text).unwrap()).collect();
     let found = read(source, &overrides, &mut sources, |name, sources| match name {
+        "rates.csv" => Ok(sources.add("rates.csv", "from_s,day,night\n0,1,10\n5,2,0\n8,0.5,30\n")),
         "policy.yml" => Ok(sources.add("policy.yml", "preset: recommended\nqueue: {fre: 3}\n")),
         _ => Err("no such file".to_owned()),
     });
@@ -68,6 +69,93 @@ fn overrides_change_what_they_name() {
     assert_eq!(scenario.model.apps[0].instances, 7);
     assert_eq!(scenario.model.seed, 9);
     assert_ne!(scenario.policy.digest(), Policy::original().digest());
+}
+
+#[test]
+fn arrivals_whose_rate_changes() {
+    let arrivals = |text: &str| {
+        let change = format!("workload.0.arrivals={text}");
+        scenario(SMALL, &[&change]).model.sources.swap_remove(0).arrivals
+    };
+    let seconds = Nanoseconds::from_seconds;
+    let Arrivals::Sine(sine) = arrivals("{diurnal: {mean: 10/s, amplitude: 50%}}") else {
+        panic!()
+    };
+    assert_eq!((sine.gap, sine.amplitude), (1e8, 0.5));
+    assert_eq!((sine.period, sine.peak), (seconds(86_400), seconds(43_200)));
+    let flash = "{flash: {base: 10/s, peak: 40/s, at: 2s, ramp: 1s, hold: 3s, decay: 2s}}";
+    let flash = arrivals(flash);
+    // 10 s of 10/s, and 30/s more for 3 s and two halves of 3 s.
+    assert!((flash.expected(seconds(10)) - 235.0).abs() < 1e-9);
+    let mmpp = "{mmpp: {quiet: {rate: 10/s, lasts: 3s}, burst: {rate: 50/s, lasts: 1s}}}";
+    assert!((arrivals(mmpp).expected(seconds(10)) - 200.0).abs() < 1e-9);
+    let profile = "{profile: {file: rates.csv, column: night, scale: 2, repeat: true}}";
+    // 5 s of 10/s, 3 s of none, 3 s of 30/s, twice as many, and again after 11 s.
+    let night = arrivals(profile);
+    assert!((night.expected(seconds(11)) - 280.0).abs() < 1e-9);
+    assert!((night.expected(seconds(16)) - 380.0).abs() < 1e-9);
+    let day = arrivals("{profile: {file: rates.csv}}");
+    assert!((day.expected(seconds(10)) - 12.0).abs() < 1e-9);
+}
+
+#[test]
+fn arrivals_are_checked() {
+    let mut told = String::new();
+    for arrivals in [
+        "{diurnal: {mean: 10/s, amplitude: 150%}}",
+        "{diurnal: {mean: 10/s, amplitude: 100%, period: 0}}",
+        "{flash: {base: 10/s, peak: 4/s, at: 1h, ramp: 1s, hold: 3s, decay: 2s}}",
+        "{mmpp: {quiet: {rate: 10/s, lasts: 0}, burst: {rate: 50, lasts: 1s}}}",
+        "{profile: {file: none.csv}}",
+        "{profile: {file: rates.csv, column: nihgt}}",
+        "{profile: {file: rates.csv, scale: -1}}",
+        "{profile: {file: policy.yml}}",
+    ] {
+        let (scenario, found) = found(SMALL, &[&format!("workload.0.arrivals={arrivals}")]);
+        assert!(scenario.is_none());
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    let short = ["duration=1min", "workload.0.arrivals={profile: {file: rates.csv}}"];
+    told.push_str(&found(SMALL, &short).1);
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn profiles_are_checked() {
+    let mut told = String::new();
+    for text in [
+        "",
+        "time,rate\n",
+        "from_s\n0\n",
+        "from_s,rate\n0,1\n",
+        "from_s,rate\n1,1\n2,1\n",
+        "from_s,rate\n0,1\n5,1\n5,2\n",
+        "from_s,rate\n0,1\n5\n",
+        "from_s,rate\n0,1\n5,NaN\n",
+        "from_s,rate\n0,-1\n5,2\n",
+        "from_s,rate\n0,1\n1h,2\n",
+    ] {
+        let mut sources = Sources::default();
+        let source = sources.add("rates.csv", text);
+        let found = profile::read(source, &sources, None, 1.0, false).unwrap_err();
+        told.push_str(&render_all(&[*found], &sources, Style::Plain));
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn names_of_traces_have_meanings() {
+    let text = format!("{SMALL}replay:\n  cmds: {{jpg: resize}}\n  service: law\n");
+    let scenario = scenario(&text, &[]);
+    let cmds = &scenario.model.cmds;
+    assert_eq!(scenario.replay.cmd("jpg", cmds), Some(0));
+    assert_eq!(scenario.replay.cmd("resize", cmds), Some(0));
+    assert_eq!(scenario.replay.cmd("png", cmds), None);
+    assert_eq!(scenario.replay.service, ServiceTimes::Law);
+    let (wrong, told) = found(&text, &["replay.others=rezise"]);
+    assert!(wrong.is_none() && told.contains("did you mean `resize`?"), "{told}");
 }
 
 #[test]

@@ -18,11 +18,17 @@ use crate::workload::{Arrival, BLOCK, Run, Workload};
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) {
-    simulator_kernel::wide::run(Whole { model, record });
+    run_from(model, Workload::new(model), record);
+}
+
+/// Runs a model with the requests of a workload.
+pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) {
+    simulator_kernel::wide::run(Whole { model, workload, record });
 }
 
 struct Whole<'a, R> {
     model: &'a Model,
+    workload: Workload<'a>,
     record: &'a mut R,
 }
 
@@ -32,7 +38,7 @@ impl<R: Record> Task for Whole<'_, R> {
     #[inline(always)]
     fn run(self) {
         let mut engine = Engine::new(self.model);
-        let mut workload = Workload::new(self.model);
+        let mut workload = self.workload;
         let mut columns = Columns::new();
         while let Some(run) = workload.next_run() {
             let first = Time(run.at.first().copied().unwrap_or(0));
@@ -56,8 +62,14 @@ impl<R: Record> Task for Whole<'_, R> {
 /// Runs a model and sums it up; compiled here, as one piece.
 #[must_use]
 pub fn report(model: &Model) -> Report {
+    report_from(model, Workload::new(model))
+}
+
+/// The same with the requests of a workload.
+#[must_use]
+pub fn report_from(model: &Model, workload: Workload<'_>) -> Report {
     let mut report = Report::new(model);
-    run(model, &mut report);
+    run_from(model, workload, &mut report);
     report
 }
 

@@ -14,11 +14,13 @@
 
 pub mod closed_form;
 pub mod engine;
+mod fed;
 mod index;
 mod line;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
+pub mod pace;
 pub mod report;
 mod rings;
 pub mod timeline;
@@ -29,8 +31,10 @@ pub mod workload;
 /// Figures of different versions can't be compared pair by pair.
 pub const MODEL_VERSION: u32 = 1;
 
+pub use fed::{Fed, Feed};
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
+pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};
 pub use timeline::Timeline;
 pub use workload::{Arrival, Run, Workload};

@@ -3,6 +3,8 @@
 use policy::{Admission, Balance, Class, Nanoseconds, Queue};
 use simulator_kernel::Law;
 
+use crate::pace::{Phase, Rates, Sine, switching_rate};
+
 /// Everything a run depends on.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
@@ -79,7 +81,7 @@ pub struct Source {
 }
 
 /// When requests come.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Arrivals {
     /// At equal distances; the first after one of them.
     Constant {
@@ -100,6 +102,38 @@ pub enum Arrivals {
         /// For how long they come; 0: all at the same instant.
         over: Nanoseconds,
     },
+    /// Independently of each other, at a rate that swings: days and nights.
+    Sine(Sine),
+    /// Independently of each other, at rates on straight lines: flash crowds, profiles.
+    Lines(Rates),
+    /// Independently of each other, at one of two rates in turn (MMPP): bursts that nobody foresees.
+    Switching {
+        /// One state.
+        quiet: Phase,
+        /// The other.
+        burst: Phase,
+    },
+    /// They come from outside the model ([`crate::Workload::fed`]).
+    Recorded {
+        /// About how many, before the end of the run.
+        requests: u64,
+    },
+}
+
+impl Arrivals {
+    /// How many requests come before an instant, on average.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    pub fn expected(&self, until: Nanoseconds) -> f64 {
+        let time = until.0 as f64;
+        match self {
+            Arrivals::Constant { gap } | Arrivals::Poisson { gap } => time / gap,
+            Arrivals::Burst { requests, .. } | Arrivals::Recorded { requests } => *requests as f64,
+            Arrivals::Sine(sine) => sine.expected(until),
+            Arrivals::Lines(rates) => rates.expected(until),
+            Arrivals::Switching { quiet, burst } => time * switching_rate(quiet, burst),
+        }
+    }
 }
 
 impl Arrivals {
@@ -120,13 +154,22 @@ impl Arrivals {
         clippy::cast_sign_loss,
         reason = "a number of requests far below 2^53; a cast from a double saturates"
     )]
-    pub fn scaled(self, scale: f64) -> Self {
-        match self {
+    pub fn scaled(&self, scale: f64) -> Self {
+        match *self {
             Arrivals::Constant { gap } => Arrivals::Constant { gap: gap / scale },
             Arrivals::Poisson { gap } => Arrivals::Poisson { gap: gap / scale },
             Arrivals::Burst { at, requests, over } => {
                 let requests = (requests as f64 * scale).round() as u64;
                 Arrivals::Burst { at, requests, over }
+            }
+            Arrivals::Sine(sine) => Arrivals::Sine(Sine { gap: sine.gap / scale, ..sine }),
+            Arrivals::Lines(ref rates) => Arrivals::Lines(rates.scaled(scale)),
+            Arrivals::Switching { quiet, burst } => Arrivals::Switching {
+                quiet: Phase { gap: quiet.gap / scale, ..quiet },
+                burst: Phase { gap: burst.gap / scale, ..burst },
+            },
+            Arrivals::Recorded { requests } => {
+                Arrivals::Recorded { requests: (requests as f64 * scale).round() as u64 }
             }
         }
     }
@@ -143,10 +186,7 @@ impl Model {
     )]
     pub fn mean_gap(&self) -> u64 {
         let duration = self.duration.0 as f64;
-        let requests = |source: &Source| match source.arrivals {
-            Arrivals::Constant { gap } | Arrivals::Poisson { gap } => duration / gap,
-            Arrivals::Burst { requests, .. } => requests as f64,
-        };
+        let requests = |source: &Source| source.arrivals.expected(self.duration);
         (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
     }
 

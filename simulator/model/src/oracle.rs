@@ -70,6 +70,11 @@ struct Oracle<'model, R> {
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
+    run_from(model, Workload::new(model), record)
+}
+
+/// Runs a model with the requests of a workload.
+pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) -> Checked {
     let targets = |app: &crate::App| {
         let (count, instances) = app.targets(&model.queue);
         let target = || Target { instances: instances as usize, ..Target::default() };
@@ -88,7 +93,7 @@ pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
         now: Time::ZERO,
         record,
     };
-    let mut arrivals = Workload::all(model).into_iter();
+    let mut arrivals = workload.rest().into_iter();
     let mut next = arrivals.next();
     if let Some(arrival) = &next {
         oracle.events.push(Reverse((arrival.at, Event::Arrive)));

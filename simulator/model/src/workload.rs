@@ -9,7 +9,9 @@ use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::Law;
 use simulator_kernel::wide::Task;
 
+use crate::fed::{FedRuns, Feed};
 use crate::model::{Arrivals, Model, Source, Tenants};
+use crate::pace::Pace;
 
 /// A request that arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +39,29 @@ const NUMBER_BITS: u32 = 48;
 /// Requests that a source prepares at a time: their columns fit the first cache.
 pub(crate) const BLOCK: usize = 256;
 
-/// All requests of a model in the order of arrival.
+/// The key of a request for random words.
+#[inline(always)]
+pub(crate) const fn key(source: u16, number: u64) -> u64 {
+    ((source as u64) << NUMBER_BITS) | number
+}
+
+/// All requests of a run in the order of arrival.
 #[derive(Debug)]
 pub struct Workload<'model> {
+    requests: Requests<'model>,
+}
+
+#[derive(Debug)]
+enum Requests<'model> {
+    /// As the sources of the model declare them.
+    Drawn(Drawn<'model>),
+    /// From outside.
+    Fed(Box<FedRuns<'model>>),
+}
+
+/// Requests of the sources of a model.
+#[derive(Debug)]
+struct Drawn<'model> {
     streams: Vec<Stream<'model>>,
     /// The next arrival of each stream but the present one.
     others: BinaryHeap<Reverse<(u64, usize)>>,
@@ -90,6 +112,44 @@ impl<'model> Workload<'model> {
     /// The requests of a model. Sources above [`MAX_SOURCES`] are left out.
     #[must_use]
     pub fn new(model: &'model Model) -> Self {
+        Workload { requests: Requests::Drawn(Drawn::new(model)) }
+    }
+
+    /// Requests from outside, for the machines and rules of a model. When they come is said by the
+    /// feed alone: neither the arrivals of sources nor the duration of the model matter.
+    #[must_use]
+    pub fn fed(model: &'model Model, feed: Box<dyn Feed + 'model>) -> Self {
+        Workload { requests: Requests::Fed(Box::new(FedRuns::new(model, feed))) }
+    }
+
+    /// All requests of a model, for those who don't count memory.
+    #[must_use]
+    pub fn all(model: &'model Model) -> Vec<Arrival> {
+        Workload::new(model).rest()
+    }
+
+    /// All requests that are left.
+    #[must_use]
+    pub fn rest(mut self) -> Vec<Arrival> {
+        let mut all = Vec::new();
+        while let Some(run) = self.next_run() {
+            all.extend(run.arrivals());
+        }
+        all
+    }
+
+    /// The next requests that come from one source without another's in between.
+    #[inline]
+    pub fn next_run(&mut self) -> Option<Run<'_>> {
+        match &mut self.requests {
+            Requests::Drawn(drawn) => drawn.next_run(),
+            Requests::Fed(fed) => fed.next_run(),
+        }
+    }
+}
+
+impl<'model> Drawn<'model> {
+    fn new(model: &'model Model) -> Self {
         let sources = model.sources.iter().take(MAX_SOURCES).enumerate();
         let mut streams: Vec<Stream<'model>> =
             sources.filter_map(|(number, source)| Stream::new(model, number, source)).collect();
@@ -99,23 +159,11 @@ impl<'model> Workload<'model> {
             .filter_map(|(place, stream)| Some(Reverse((stream.next_time()?, place))))
             .collect();
         let present = others.pop().map(|Reverse((_, place))| place);
-        Workload { streams, others, present, number: 0 }
+        Drawn { streams, others, present, number: 0 }
     }
 
-    /// All requests of a model, for those who don't count memory.
-    #[must_use]
-    pub fn all(model: &'model Model) -> Vec<Arrival> {
-        let mut workload = Workload::new(model);
-        let mut all = Vec::new();
-        while let Some(run) = workload.next_run() {
-            all.extend(run.arrivals());
-        }
-        all
-    }
-
-    /// The next requests that come from one source without another's in between.
     #[inline]
-    pub fn next_run(&mut self) -> Option<Run<'_>> {
+    fn next_run(&mut self) -> Option<Run<'_>> {
         let place = self.choose()?;
         let stream = self.streams.get_mut(place)?;
         let number = self.number;
@@ -150,7 +198,9 @@ impl<'model> Workload<'model> {
 /// The requests of one source, a block at a time.
 #[derive(Debug)]
 struct Stream<'model> {
-    arrivals: Arrivals,
+    arrivals: &'model Arrivals,
+    /// For rates that change with time.
+    pace: Option<Pace<'model>>,
     service: &'model Law,
     users: Users,
     gateways: u32,
@@ -174,22 +224,52 @@ struct Columns {
     gateways: [u16; BLOCK],
 }
 
+/// The words of one source.
 #[derive(Debug, Clone, Copy)]
-struct StreamWords {
+pub(crate) struct StreamWords {
     arrival: Words,
-    service: Words,
-    tenant: Words,
-    gateway: Words,
+    /// Of the states of a source that switches.
+    phase: Words,
+    pub(crate) service: Words,
+    pub(crate) tenant: Words,
+    pub(crate) gateway: Words,
+}
+
+/// Added to a source's number: states are another stream for the purpose of arriving.
+const PHASES: u64 = 1 << 32;
+
+impl StreamWords {
+    pub(crate) fn new(seed: u64, source: u16) -> Self {
+        let words = |purpose| Words::new(seed, purpose, u64::from(source));
+        StreamWords {
+            arrival: words(Purpose::Arrival),
+            phase: Words::new(seed, Purpose::Arrival, u64::from(source) + PHASES),
+            service: words(Purpose::Service),
+            tenant: words(Purpose::Tenant),
+            gateway: words(Purpose::Gateway),
+        }
+    }
 }
 
 #[expect(clippy::indexing_slicing, reason = "places within a block are at most BLOCK")]
 impl<'model> Stream<'model> {
-    fn new(model: &'model Model, number: usize, source: &Source) -> Option<Self> {
+    fn new(model: &'model Model, number: usize, source: &'model Source) -> Option<Self> {
         let cmd = model.cmds.get(source.cmd)?;
         let group = model.tenants.get(source.tenants)?;
         let before = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
         let source_number = u16::try_from(number).ok()?;
-        let words = |purpose| Words::new(model.seed, purpose, u64::from(source_number));
+        let words = StreamWords::new(model.seed, source_number);
+        let pace = match &source.arrivals {
+            Arrivals::Sine(sine) => Some(Pace::sine(*sine)),
+            Arrivals::Lines(rates) => Some(Pace::lines(rates)),
+            Arrivals::Switching { quiet, burst } => {
+                Some(Pace::switching(*quiet, *burst, words.phase))
+            }
+            Arrivals::Constant { .. }
+            | Arrivals::Poisson { .. }
+            | Arrivals::Burst { .. }
+            | Arrivals::Recorded { .. } => None,
+        };
         let users = Users::new(group, before);
         let columns = Columns {
             at: [0; BLOCK],
@@ -198,18 +278,14 @@ impl<'model> Stream<'model> {
             gateways: [0; BLOCK],
         };
         Some(Stream {
-            arrivals: source.arrivals,
+            arrivals: &source.arrivals,
+            pace,
             service: &cmd.service,
             users,
             gateways: u32::from(model.gateways.max(1)),
             source: source_number,
             end: model.duration.0,
-            words: StreamWords {
-                arrival: words(Purpose::Arrival),
-                service: words(Purpose::Service),
-                tenant: words(Purpose::Tenant),
-                gateway: words(Purpose::Gateway),
-            },
+            words,
             first: 0,
             filled: 0,
             taken: 0,
@@ -237,7 +313,7 @@ impl<'model> Stream<'model> {
         Run {
             source: self.source,
             number,
-            key: (u64::from(self.source) << NUMBER_BITS) | (self.first + from as u64),
+            key: key(self.source, self.first + from as u64),
             at: &self.columns.at[range.clone()],
             service: &self.columns.service[range.clone()],
             users: &self.columns.users[range.clone()],
@@ -282,7 +358,7 @@ impl<'model> Stream<'model> {
     #[inline(always)]
     fn fill_times(&mut self, words: &mut [u64; BLOCK]) -> usize {
         let at = &mut self.columns.at;
-        match self.arrivals {
+        match *self.arrivals {
             Arrivals::Poisson { gap } => {
                 fill_words(self.words.arrival, self.first, words);
                 Law::Exponential { mean: gap }.fill(words, at);
@@ -310,6 +386,12 @@ impl<'model> Stream<'model> {
                 let left = requests.saturating_sub(self.first);
                 usize::try_from(left).unwrap_or(BLOCK).min(BLOCK)
             }
+            Arrivals::Sine(_) | Arrivals::Lines(_) | Arrivals::Switching { .. } => {
+                let Some(pace) = &mut self.pace else { return 0 };
+                fill_words(self.words.arrival, self.first, words);
+                pace.fill(words, at, self.end)
+            }
+            Arrivals::Recorded { .. } => 0,
         }
     }
 }
@@ -346,7 +428,7 @@ fn multiple(gap: f64, number: u64) -> u64 {
 
 /// How the users of a group share its requests.
 #[derive(Debug)]
-struct Users {
+pub(crate) struct Users {
     first: u32,
     count: u32,
     /// Walker's alias method (Vose 1991): for each user the part of its column, in 2⁻³², that is
@@ -355,14 +437,14 @@ struct Users {
 }
 
 impl Users {
-    fn new(group: &Tenants, first: u32) -> Self {
+    pub(crate) fn new(group: &Tenants, first: u32) -> Self {
         let even = group.skew == 0.0 || group.users <= 1;
         let columns = if even { Vec::new() } else { alias(group.users, group.skew) };
         Users { first, count: group.users.max(1), columns }
     }
 
     #[inline]
-    fn choose(&self, low: u32, high: u32) -> u32 {
+    pub(crate) fn choose(&self, low: u32, high: u32) -> u32 {
         let column = below(low, self.count);
         let chosen = match self.columns.get(column as usize) {
             Some((own, other)) if high >= *own => *other,

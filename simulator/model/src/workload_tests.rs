@@ -4,6 +4,7 @@ use policy::{Admission, Balance, Class, Queue};
 
 use super::*;
 use crate::model::{App, Cmd};
+use crate::{Fed, Phase, Rates, Sine, Stretch};
 
 fn model(sources: Vec<Source>) -> Model {
     let group =
@@ -40,13 +41,73 @@ const BURST: Arrivals = Arrivals::Burst {
     over: Nanoseconds::from_seconds(1),
 };
 
+/// One of each kind.
+fn sources() -> Vec<Source> {
+    let seconds = Nanoseconds::from_seconds;
+    let sine = Sine { gap: 4e6, amplitude: 0.9, period: seconds(30), peak: seconds(11) };
+    let stretch = |length, from, to| Stretch { length: seconds(length), from, to };
+    let stretches = [stretch(10, 1e-7, 0.0), stretch(2, 0.0, 3e-7), stretch(7, 1e-8, 1e-8)];
+    let phase = |gap, lasts| Phase { gap, lasts: seconds(lasts) };
+    vec![
+        source(0, POISSON),
+        source(1, CONSTANT),
+        source(0, BURST),
+        source(1, Arrivals::Sine(sine)),
+        source(0, Arrivals::Lines(Rates { stretches: stretches.into(), repeats: true })),
+        source(1, Arrivals::Switching { quiet: phase(1e8, 5), burst: phase(3e6, 1) }),
+    ]
+}
+
+/// Requests of a list.
+#[derive(Debug)]
+struct Listed(std::vec::IntoIter<Fed>);
+
+impl Feed for Listed {
+    fn next_request(&mut self) -> Option<Fed> {
+        self.0.next()
+    }
+}
+
+/// What a trace of a workload says, and what it leaves to the words of the seed, are the workload.
+#[test]
+fn a_workload_that_is_fed_back_is_the_same() {
+    let model = model(sources());
+    let all = Workload::all(&model);
+    for says_all in [true, false] {
+        let fed: Vec<Fed> = all
+            .iter()
+            .map(|arrival| Fed {
+                at: arrival.at,
+                source: arrival.source,
+                user: says_all.then_some(arrival.user),
+                service: says_all.then_some(arrival.service),
+            })
+            .collect();
+        let feed = Box::new(Listed(fed.into_iter()));
+        assert_eq!(Workload::fed(&model, feed).rest(), all);
+    }
+}
+
+/// A feed that is wrong breaks nothing: an unknown source is left out, an unknown user drawn, and
+/// time doesn't go back.
+#[test]
+fn a_feed_is_not_trusted() {
+    let model = model(sources());
+    let fed = |at, source, user| Fed { at: Time(at), source, user: Some(user), service: None };
+    let list = vec![fed(5, 99, 0), fed(9, 1, u32::MAX), fed(7, 1, 100), fed(8, 7, 0)];
+    let all = Workload::fed(&model, Box::new(Listed(list.into_iter()))).rest();
+    let seen: Vec<(u64, u16)> = all.iter().map(|arrival| (arrival.at.0, arrival.source)).collect();
+    assert_eq!(seen, [(9, 1), (9, 1)]);
+    assert!(all.iter().all(|arrival| (arrival.user as usize) < model.users()));
+}
+
 #[test]
 fn requests_come_in_order_and_sources_dont_disturb_each_other() {
-    let together = model(vec![source(0, POISSON), source(1, CONSTANT), source(0, BURST)]);
+    let together = model(sources());
     let all: Vec<Arrival> = Workload::all(&together);
     assert!(all.is_sorted_by_key(|arrival| (arrival.at, arrival.source)));
     assert!(all.iter().enumerate().all(|(place, arrival)| arrival.number == place as u64));
-    for number in 0..3 {
+    for number in 0..6 {
         let mut alone = together.clone();
         let kept: Vec<Arrival> =
             all.iter().filter(|arrival| arrival.source == number).copied().collect();

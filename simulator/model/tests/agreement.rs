@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrivals, Cmd, Model, Outcome, Record, Report, Source, Tenants, engine, oracle,
+    App, Arrivals, Cmd, Model, Outcome, Phase, Rates, Record, Report, Sine, Source, Stretch,
+    Tenants, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -41,7 +42,32 @@ fn arrivals() -> impl Strategy<Value = Arrivals> {
             requests,
             over: Nanoseconds(over * GRID),
         }),
+        1 => (5.0f64..150.0, 0.0f64..0.9, 1u64..3000, 0u64..3000).prop_map(
+            |(gap, amplitude, period, peak)| {
+                let (period, peak) = (Nanoseconds(period), Nanoseconds(peak));
+                Arrivals::Sine(Sine { gap, amplitude, period, peak })
+            }
+        ),
+        1 => (proptest::collection::vec(stretch(), 0..4), any::<bool>()).prop_map(
+            |(stretches, repeats)| {
+                Arrivals::Lines(Rates { stretches: stretches.into(), repeats })
+            }
+        ),
+        1 => (phase(), phase()).prop_map(|(quiet, burst)| Arrivals::Switching { quiet, burst }),
     ]
+}
+
+fn stretch() -> impl Strategy<Value = Stretch> {
+    let rate = || prop_oneof![Just(0.0), 0.0f64..0.2];
+    (0u64..80, rate(), rate()).prop_map(|(length, from, to)| Stretch {
+        length: Nanoseconds(length * GRID),
+        from,
+        to,
+    })
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    (5.0f64..150.0, 1u64..1000).prop_map(|(gap, lasts)| Phase { gap, lasts: Nanoseconds(lasts) })
 }
 
 fn scope() -> impl Strategy<Value = Scope> {

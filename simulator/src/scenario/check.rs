@@ -12,6 +12,7 @@ use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
 use yaml::Spanned;
 
 use super::file::{self, File, Named, Service};
+use super::{Files, Replay};
 use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
@@ -35,8 +36,13 @@ const MIN_SCALE: f64 = 0.01;
 const MAX_SCALE: f64 = 100.0;
 
 /// The model that a file means; errors and warnings are added to `found`.
-pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Option<Model> {
-    let mut check = Check { found };
+pub fn model(
+    file: &File,
+    policy: &Policy,
+    files: &mut Files<'_>,
+    found: &mut Vec<Diagnostic>,
+) -> Option<(Model, Replay)> {
+    let mut check = Check { found, files: files.again() };
     check.version(file.version);
     let duration = check.duration(file);
     let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
@@ -46,6 +52,7 @@ pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Optio
     let cmds = check.cmds(file);
     let tenants = check.tenants(&file.tenants, gateways);
     let sources = check.sources(file, duration);
+    let replay = check.replay(file);
     if check.found.iter().any(Diagnostic::is_error) {
         return None;
     }
@@ -63,15 +70,16 @@ pub fn model(file: &File, policy: &Policy, found: &mut Vec<Diagnostic>) -> Optio
         balance: policy.balance,
     };
     check.loads(file, &model);
-    Some(model)
+    Some((model, replay))
 }
 
-struct Check<'a> {
-    found: &'a mut Vec<Diagnostic>,
+pub struct Check<'a> {
+    pub found: &'a mut Vec<Diagnostic>,
+    pub files: Files<'a>,
 }
 
 impl Check<'_> {
-    fn wrong(&mut self, span: Span, message: String, label: impl Into<String>) {
+    pub fn wrong(&mut self, span: Span, message: String, label: impl Into<String>) {
         self.found.push(Diagnostic::error("scenario", message).at(span, label));
     }
 
@@ -97,7 +105,7 @@ impl Check<'_> {
         duration
     }
 
-    fn within<N: PartialOrd + std::fmt::Display + Copy>(
+    pub fn within<N: PartialOrd + std::fmt::Display + Copy>(
         &mut self,
         given: Spanned<N>,
         low: N,
@@ -158,7 +166,7 @@ impl Check<'_> {
     }
 
     /// The place of a name that stands for an entry elsewhere.
-    fn reference<T>(
+    pub fn reference<T>(
         &mut self,
         name: &Spanned<String>,
         known: &Named<T>,
@@ -238,18 +246,7 @@ impl Check<'_> {
                 self.wrong(source.cmd.span, message, "one too many");
                 break;
             }
-            let arrivals = match &source.arrivals {
-                file::Arrivals::Constant(rate) => Arrivals::Constant { gap: rate.gap },
-                file::Arrivals::Poisson(rate) => Arrivals::Poisson { gap: rate.gap },
-                file::Arrivals::Burst { at, requests, over } => {
-                    if at.value.0 >= duration {
-                        let message = "this burst comes after the end".to_owned();
-                        self.wrong(at.span, message, format!("the run takes {duration}"));
-                    }
-                    let over = over.map_or(Nanoseconds::ZERO, |Length(over)| over);
-                    Arrivals::Burst { at: at.value.0, requests: requests.value, over }
-                }
-            };
+            let arrivals = self.arrivals(&source.arrivals, duration);
             if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
                 let arrivals = arrivals.scaled(load);
                 sources.push(Source { tenants, cmd, arrivals });
@@ -265,8 +262,9 @@ impl Check<'_> {
         let mut loads = vec![0.0; model.apps.len()];
         for source in &model.sources {
             let rate = match source.arrivals {
-                Arrivals::Constant { gap } | Arrivals::Poisson { gap } => 1.0 / gap,
+                // Nobody can keep up with a backlog at once.
                 Arrivals::Burst { .. } => 0.0,
+                _ => source.arrivals.expected(model.duration) / (seconds * 1e9),
             };
             requests += rate * 1e9 * seconds;
             let cmd = model.cmds.get(source.cmd);

@@ -31,6 +31,15 @@ pub struct File {
     pub workload: Vec<Source>,
     /// Metrics that `compare` watches, and by how much they may get worse.
     pub objectives: Option<Named<Spanned<Part>>>,
+    pub replay: Option<Replay>,
+}
+
+/// What commands of traces mean.
+#[derive(Debug, Deserialize)]
+pub struct Replay {
+    pub cmds: Option<Named<Spanned<String>>>,
+    pub others: Option<Spanned<String>>,
+    pub service: Option<super::ServiceTimes>,
 }
 
 const fn one() -> u64 {
@@ -108,6 +117,44 @@ pub enum Arrivals {
     Poisson(Frequency),
     /// A backlog.
     Burst { at: Spanned<Length>, requests: Spanned<u64>, over: Option<Length> },
+    /// Independently of each other, at a rate that swings like a sine.
+    Diurnal {
+        mean: Frequency,
+        amplitude: Spanned<Part>,
+        period: Option<Spanned<Length>>,
+        peak: Option<Length>,
+    },
+    /// Independently of each other, at a rate that goes up, stays and goes down again.
+    Flash(Flash),
+    /// Independently of each other, at one of two rates in turn.
+    Mmpp { quiet: Phase, burst: Phase },
+    /// Independently of each other, at rates from a CSV file.
+    Profile {
+        file: Spanned<String>,
+        column: Option<Spanned<String>>,
+        scale: Option<Spanned<f64>>,
+        #[serde(default)]
+        repeat: bool,
+    },
+}
+
+/// A flash crowd.
+#[derive(Debug, Deserialize)]
+pub struct Flash {
+    pub base: Option<Frequency>,
+    pub peak: Spanned<Frequency>,
+    pub at: Spanned<Length>,
+    pub ramp: Length,
+    pub hold: Length,
+    pub decay: Length,
+}
+
+/// One state of a source that switches.
+#[derive(Debug, Deserialize)]
+pub struct Phase {
+    pub rate: Frequency,
+    /// On average.
+    pub lasts: Spanned<Length>,
 }
 
 /// A mapping with names of the user's choice, in the order of the file.

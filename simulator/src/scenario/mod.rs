@@ -11,11 +11,15 @@ use yaml::{Mapping, Node, NodeValue, Schema};
 
 use crate::metric::Objective;
 
+mod arrivals;
 mod check;
 mod file;
 mod overrides;
+mod profile;
+mod replay;
 
 pub use overrides::Override;
+pub use replay::{Replay, ServiceTimes};
 
 /// A scenario that can be run.
 #[derive(Debug, Clone)]
@@ -26,6 +30,8 @@ pub struct Scenario {
     pub model: Model,
     /// The rules.
     pub policy: Policy,
+    /// What commands of traces mean.
+    pub replay: Replay,
     /// What comparisons watch.
     pub objectives: Vec<Objective>,
     /// What the file means, apart from its policy, objectives, seed and remarks, and before overrides:
@@ -43,7 +49,32 @@ pub struct Found {
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Reads a scenario. `load` gives the text of a policy file that it names.
+/// Gives the text of a file that a scenario names.
+type Load<'a> = dyn FnMut(&str, &mut Sources) -> Result<SourceId, String> + 'a;
+
+/// The files that a scenario names, such as profiles of rates.
+pub struct Files<'a> {
+    sources: &'a mut Sources,
+    load: &'a mut Load<'a>,
+    /// Those that were read.
+    loaded: &'a mut Vec<SourceId>,
+}
+
+impl Files<'_> {
+    /// The same files for a shorter time.
+    fn again(&mut self) -> Files<'_> {
+        Files { sources: self.sources, load: self.load, loaded: self.loaded }
+    }
+
+    /// The digest of a scenario together with its files.
+    fn digest(&self, digest: &str) -> String {
+        let texts = self.loaded.iter().filter_map(|source| self.sources.get(*source));
+        let texts: Vec<&str> = texts.map(|source| &*source.text).collect();
+        if texts.is_empty() { digest.to_owned() } else { hexadecimal(digest, &texts.concat()) }
+    }
+}
+
+/// Reads a scenario. `load` gives the text of a file that it names.
 pub fn read(
     source: SourceId,
     overrides: &[Override],
@@ -59,10 +90,13 @@ pub fn read_with(
     policy: Option<SourceId>,
     overrides: &[Override],
     sources: &mut Sources,
-    load: impl FnMut(&str, &mut Sources) -> Result<SourceId, String>,
+    mut load: impl FnMut(&str, &mut Sources) -> Result<SourceId, String>,
 ) -> Found {
-    match parts(source, policy, overrides, sources, load) {
-        Ok(parts) => assemble(&parts),
+    match parts(source, policy, overrides, sources, &mut load) {
+        Ok(parts) => {
+            let mut loaded = Vec::new();
+            assemble(&parts, Files { sources, load: &mut load, loaded: &mut loaded })
+        }
         Err(diagnostics) => Found { scenario: None, diagnostics },
     }
 }
@@ -80,7 +114,7 @@ fn parts(
     policy: Option<SourceId>,
     overrides: &[Override],
     sources: &mut Sources,
-    mut load: impl FnMut(&str, &mut Sources) -> Result<SourceId, String>,
+    load: &mut Load<'_>,
 ) -> Result<Parts, Vec<Diagnostic>> {
     let mut root = document(source, sources)?;
     let kind = root.kind();
@@ -102,7 +136,7 @@ fn parts(
     for given in overrides {
         // What it names must be there before a part of it is changed.
         if given.text.starts_with("policy.") {
-            load_policy(&mut root, sources, &mut load)?;
+            load_policy(&mut root, sources, load)?;
         }
         if let Err(diagnostic) = given.apply(&mut root, sources) {
             wrong.push(*diagnostic);
@@ -111,7 +145,7 @@ fn parts(
     if !wrong.is_empty() {
         return Err(wrong);
     }
-    load_policy(&mut root, sources, &mut load)?;
+    load_policy(&mut root, sources, load)?;
     let NodeValue::Mapping(mapping) = &mut root.value else { return Err(Vec::new()) };
     let place = mapping.entries.iter().position(|(key, _)| key.as_str() == Some("policy"));
     let policy = place.map(|place| mapping.entries.remove(place).1);
@@ -122,7 +156,7 @@ fn parts(
 fn load_policy(
     root: &mut Node,
     sources: &mut Sources,
-    load: &mut impl FnMut(&str, &mut Sources) -> Result<SourceId, String>,
+    load: &mut Load<'_>,
 ) -> Result<(), Vec<Diagnostic>> {
     let NodeValue::Mapping(mapping) = &mut root.value else { return Ok(()) };
     let policy = mapping.entries.iter_mut().find(|(key, _)| key.as_str() == Some("policy"));
@@ -140,7 +174,7 @@ fn load_policy(
 }
 
 /// Keys that change neither requests nor machines.
-const OTHER_KEYS: [&str; 4] = ["about", "objectives", "policy", "seed"];
+const OTHER_KEYS: [&str; 5] = ["about", "objectives", "policy", "replay", "seed"];
 
 fn digest(mapping: &Mapping) -> String {
     let counts = |key: &Node| key.as_str().is_none_or(|key| !OTHER_KEYS.contains(&key));
@@ -151,7 +185,11 @@ fn digest(mapping: &Mapping) -> String {
         .collect();
     // The order of sections means nothing; that within them may (of two sources, for example).
     kept.sort_unstable();
-    Sha256::digest(kept.join("\n")).iter().fold(String::new(), |mut digest, byte| {
+    hexadecimal("", &kept.join("\n"))
+}
+
+fn hexadecimal(before: &str, text: &str) -> String {
+    Sha256::digest(format!("{before}{text}")).iter().fold(String::new(), |mut digest, byte| {
         let _ = write!(digest, "{byte:02x}");
         digest
     })
@@ -173,7 +211,7 @@ fn document(source: SourceId, sources: &Sources) -> Result<Node, Vec<Diagnostic>
     }
 }
 
-fn assemble(parts: &Parts) -> Found {
+fn assemble(parts: &Parts, mut files: Files<'_>) -> Found {
     let mut diagnostics = Vec::new();
     let policy = parts.policy.as_ref();
     let rules = match policy.map_or_else(|| Ok(Policy::recommended()), policy::config::read_node) {
@@ -187,13 +225,14 @@ fn assemble(parts: &Parts) -> Found {
         yaml::from_node(&parts.root).map_err(|found| diagnostics.extend(found)).ok();
     let scenario = file.and_then(|file| {
         let rules = rules.unwrap_or_else(Policy::recommended);
-        let model = check::model(&file, &rules, &mut diagnostics)?;
+        let (model, replay) = check::model(&file, &rules, &mut files, &mut diagnostics)?;
         Some(Scenario {
             objectives: check::objectives(&file, &model, &mut diagnostics),
             about: file.about,
             model,
             policy: rules,
-            digest: parts.digest.clone(),
+            digest: files.digest(&parts.digest),
+            replay,
             policy_text: policy.map(yaml::to_json),
         })
     });

@@ -24,6 +24,7 @@ fn trace() -> Trace {
             class: Some(Class::Paid),
             service_ns: Some(60_000_000 + number % 977),
             size_bytes: Some(20_000 + number % 7),
+            source: None,
         });
     }
     trace

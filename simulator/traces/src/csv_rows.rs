@@ -24,6 +24,8 @@ pub enum Role {
     Class,
     /// Size of the source file.
     Size,
+    /// Place of the entry of the workload that it was made from.
+    Source,
     /// Rows with another word here are left out.
     Succeeded(&'static str),
     /// Nothing.
@@ -96,6 +98,7 @@ const OURS: &[(&str, Role, Unit)] = &[
     ("service_us", Role::Service, Unit::Microseconds),
     ("service_ns", Role::Service, Unit::Nanoseconds),
     ("size_bytes", Role::Size, Unit::Bytes),
+    ("source", Role::Source, Unit::Text),
 ];
 
 /// Absolute times are larger: three years after 1970.
@@ -112,6 +115,7 @@ pub(crate) struct Layout {
     tenant: Option<usize>,
     class: Option<usize>,
     size: Option<usize>,
+    source: Option<usize>,
     succeeded: Option<(usize, &'static str)>,
 }
 
@@ -128,6 +132,7 @@ impl Layout {
             tenant: None,
             class: None,
             size: None,
+            source: None,
             succeeded: None,
         };
         for (index, name) in header.iter().enumerate() {
@@ -169,6 +174,7 @@ impl Layout {
             Role::Tenant => &mut self.tenant,
             Role::Class => &mut self.class,
             Role::Size => &mut self.size,
+            Role::Source => &mut self.source,
         };
         slot.replace(index).is_none()
     }
@@ -226,7 +232,8 @@ impl Layout {
             size_bytes =
                 Some(number::whole(field(row, index)).ok_or_else(|| at(row, index, fault))?);
         }
-        Ok(Some(Request { arrival_ns, command, tenant, class, service_ns, size_bytes }))
+        let source = self.source.map(|index| source(row, index)).transpose()?.flatten();
+        Ok(Some(Request { arrival_ns, command, tenant, class, service_ns, size_bytes, source }))
     }
 }
 
@@ -278,6 +285,17 @@ fn class(row: &ByteRecord, index: usize) -> Result<Option<Class>, TraceError> {
         b"paid" => Ok(Some(Class::Paid)),
         _ => Err(at(row, index, Fault::BadField { what: "class", expected: "`free` or `paid`" })),
     }
+}
+
+fn source(row: &ByteRecord, index: usize) -> Result<Option<u16>, TraceError> {
+    let text = field(row, index);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let place = number::whole(text).and_then(|place| u16::try_from(place).ok());
+    let expected = "the place of an entry of the workload, from 0";
+    let fault = Fault::BadField { what: "source", expected };
+    place.map(Some).ok_or_else(|| at(row, index, fault))
 }
 
 pub(crate) fn line_of(row: &ByteRecord) -> u64 {

@@ -71,6 +71,8 @@ pub enum Fault {
     },
     /// More different names than numbers for them.
     TooManyNames,
+    /// It is another one than at its first reading.
+    Changed,
 }
 
 /// A fault and its place.
@@ -136,7 +138,8 @@ impl Fault {
             | Fault::Corrupt { .. }
             | Fault::UnknownVersion { .. }
             | Fault::Empty
-            | Fault::TooManyNames => "here",
+            | Fault::TooManyNames
+            | Fault::Changed => "here",
         }
     }
 
@@ -146,10 +149,10 @@ impl Fault {
                 Some(format!("did you mean `{closest}`?"))
             }
             Fault::UnknownColumn { closest: None, name } => Some(format!(
-                "name what it means: --column ROLE={name}, or leave it out: --column ignore={name}"
+                "name what it means: --map {name}=service_ms, or leave it out: --map {name}=ignore"
             )),
             Fault::Unsorted { .. } => {
-                Some("if that is meant: --sort reads all of it and sorts by time".to_owned())
+                Some("if that is meant: --sort puts rows into order".to_owned())
             }
             Fault::Truncated => Some("was it copied whole?".to_owned()),
             Fault::UnknownVersion { .. } => {
@@ -187,6 +190,7 @@ impl fmt::Display for Fault {
             }
             Fault::Empty => f.write_str("the trace has no request"),
             Fault::BadLine { .. } => f.write_str("this line is none of its format"),
+            Fault::Changed => f.write_str("the trace changed while it was read"),
             Fault::TooManyNames => f.write_str("there are more than four billion different names"),
         }
     }
@@ -208,6 +212,12 @@ impl fmt::Display for TraceError {
 }
 
 impl std::error::Error for TraceError {}
+
+impl From<Fault> for TraceError {
+    fn from(fault: Fault) -> Self {
+        Self::nowhere(fault)
+    }
+}
 
 impl From<io::Error> for TraceError {
     fn from(error: io::Error) -> Self {

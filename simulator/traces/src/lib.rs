@@ -3,8 +3,9 @@
 //! A trace is read from whatever the caller opened. Two ways:
 //!
 //! - [`read`] reads a whole trace of any [`Format`] and sorts it if it must;
-//! - [`Stream`] gives one request after another from our own two formats ([`Format::Csv`] and
-//!   [`Format::Packed`]) with memory that doesn't grow with the trace.
+//! - [`Stream`] gives one request after another with memory that doesn't grow with the trace: only
+//!   names are kept, rows that may have to be put into order (up to half a million), and the counts
+//!   of formats that have counts.
 //!
 //! What a foreign format doesn't say isn't invented: a [`Request`] has a service time, a size or a
 //! tenant only if its row has one. Rows that a format marks as failed or cancelled are left out and
@@ -15,6 +16,7 @@ mod detect;
 mod error;
 mod foreign;
 mod lines;
+mod minutes;
 mod names;
 mod number;
 mod packed;

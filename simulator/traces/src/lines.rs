@@ -6,8 +6,8 @@ use crate::row::{Request, Trace};
 
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// Reads one line into the trace.
-pub(crate) type ReadLine = fn(&[u8], u64, &mut Trace) -> Result<(), TraceError>;
+/// Reads one line; its names go into the trace. `None`: it is no request.
+pub(crate) type ReadLine = fn(&[u8], u64, &mut Trace) -> Result<Option<Request>, TraceError>;
 
 /// The parts of a line of an access log.
 struct Access<'a> {
@@ -70,37 +70,45 @@ fn command_of(target: &[u8]) -> String {
 }
 
 /// A line of an access log; answers from 400 on are no work and left out.
-pub(crate) fn access(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), TraceError> {
+pub(crate) fn access(
+    line: &[u8],
+    number: u64,
+    trace: &mut Trace,
+) -> Result<Option<Request>, TraceError> {
     let Some(access) = parse_access(line) else {
         let expected = "CLIENT - - [17/May/2015:10:05:03 +0000] \"GET /x HTTP/1.1\" 200 512";
         return Err(TraceError::whole(Fault::BadLine { expected }, number, line));
     };
     if access.status >= 400 {
         trace.left_out.failed += 1;
-        return Ok(());
+        return Ok(None);
     }
     let command = trace.commands.number(&command_of(access.target));
     let client = String::from_utf8_lossy(access.client);
     let (Some(command), Some(tenant)) = (command, trace.tenants.number(&client)) else {
         return Err(TraceError::whole(Fault::TooManyNames, number, line));
     };
-    trace.requests.push(Request {
+    Ok(Some(Request {
         arrival_ns: access.time_ns,
         command,
         tenant: Some(tenant),
         class: None,
         service_ns: None,
         size_bytes: access.size_bytes,
-    });
-    Ok(())
+        source: None,
+    }))
 }
 
 /// A line of the Standard Workload Format, version 2.2 (Chapin et al., JSSPP 1999): 18 numbers, −1
 /// where nothing is known. The service time is the run time, on all processors of the job at once.
-pub(crate) fn swf(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), TraceError> {
+pub(crate) fn swf(
+    line: &[u8],
+    number: u64,
+    trace: &mut Trace,
+) -> Result<Option<Request>, TraceError> {
     if line.starts_with(b";") {
         trace.left_out.comments += 1;
-        return Ok(());
+        return Ok(None);
     }
     let words: Vec<&[u8]> =
         line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
@@ -117,7 +125,7 @@ pub(crate) fn swf(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), Tra
     // Failed and cancelled jobs, and those of which nobody knows how long they ran.
     if run.starts_with(b"-") || status == b"0" || status == b"5" {
         trace.left_out.failed += 1;
-        return Ok(());
+        return Ok(None);
     }
     let run_ns = number::scaled(run, SECOND_NS).ok_or_else(bad)?;
     let name = |kind: &str, id: &[u8]| format!("{kind}-{}", String::from_utf8_lossy(id));
@@ -132,19 +140,23 @@ pub(crate) fn swf(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), Tra
     let Some(command) = command else {
         return Err(TraceError::whole(Fault::TooManyNames, number, line));
     };
-    trace.requests.push(Request {
+    Ok(Some(Request {
         arrival_ns: submit_ns,
         command,
         tenant,
         class: None,
         service_ns: Some(run_ns),
         size_bytes: None,
-    });
-    Ok(())
+        source: None,
+    }))
 }
 
 /// A line of SWIM: job, submission in seconds, gap, bytes of map, shuffle and reduce.
-pub(crate) fn swim(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), TraceError> {
+pub(crate) fn swim(
+    line: &[u8],
+    number: u64,
+    trace: &mut Trace,
+) -> Result<Option<Request>, TraceError> {
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b'\t').collect();
     let value = |index: usize| fields.get(index).and_then(|field| number::whole(field));
     let (6, Some(submit_s), Some(size_bytes)) = (fields.len(), value(1), value(3)) else {
@@ -154,13 +166,13 @@ pub(crate) fn swim(line: &[u8], number: u64, trace: &mut Trace) -> Result<(), Tr
     let Some(command) = trace.commands.number("job") else {
         return Err(TraceError::whole(Fault::TooManyNames, number, line));
     };
-    trace.requests.push(Request {
+    Ok(Some(Request {
         arrival_ns: submit_s.saturating_mul(SECOND_NS),
         command,
         tenant: None,
         class: None,
         service_ns: None,
         size_bytes: Some(size_bytes),
-    });
-    Ok(())
+        source: None,
+    }))
 }

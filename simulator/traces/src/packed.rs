@@ -5,7 +5,7 @@
 //! block  = 'B' body_length:u32 checksum:u32 body       CRC-32 of the body
 //! body   = new_commands new_tenants count:u32 row*
 //! names  = count:u32 (length:u16 bytes)*               numbered in the order in which they come
-//! row    = arrival:u64 service:u64 size:u64 tenant:u32 command:u32
+//! row    = arrival:u64 service:u64 size:u48 source:u16 tenant:u32 command:u32
 //! end    = 'E' rows:u64
 //! ```
 //!
@@ -19,7 +19,7 @@ use crate::names::{Name, Names};
 use crate::row::{Class, Request, Trace};
 
 pub(crate) const MAGIC: &[u8] = b"CORRALTR";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ROW_BYTES: usize = 32;
 /// Rows of one block: a block stays in the processor's cache.
 const BLOCK_ROWS: usize = 4096;
@@ -27,6 +27,9 @@ const BLOCK_ROWS: usize = 4096;
 const BLOCK_BYTES: usize = 64 << 20;
 const CLASS_SHIFT: u32 = 30;
 const COMMAND_MASK: u32 = (1 << CLASS_SHIFT) - 1;
+const SOURCE_SHIFT: u32 = 48;
+/// Also what stands for an unknown size.
+const SIZE_MASK: u64 = (1 << SOURCE_SHIFT) - 1;
 
 /// Writes a packed trace.
 pub struct Packer<W: Write> {
@@ -52,7 +55,7 @@ impl<W: Write> Packer<W> {
     /// Adds a request; the names are those that its numbers are from.
     ///
     /// # Errors
-    /// When it can't be written, or there are more than a billion commands.
+    /// When it can't be written, there are more than a billion commands, or a size is above 256 TiB.
     pub fn push(&mut self, request: &Request, commands: &Names, tenants: &Names) -> io::Result<()> {
         if request.command.0 > COMMAND_MASK {
             return Err(io::Error::other("there are more than a billion commands"));
@@ -64,7 +67,12 @@ impl<W: Write> Packer<W> {
         };
         self.rows.extend(request.arrival_ns.to_le_bytes());
         self.rows.extend(request.service_ns.unwrap_or(u64::MAX).to_le_bytes());
-        self.rows.extend(request.size_bytes.unwrap_or(u64::MAX).to_le_bytes());
+        let size = request.size_bytes.unwrap_or(SIZE_MASK);
+        if size > SIZE_MASK || request.size_bytes == Some(SIZE_MASK) {
+            return Err(io::Error::other("a size is above 256 TiB"));
+        }
+        let source = request.source.unwrap_or(u16::MAX);
+        self.rows.extend((size | (u64::from(source) << SOURCE_SHIFT)).to_le_bytes());
         self.rows.extend(request.tenant.map_or(u32::MAX, |name| name.0).to_le_bytes());
         self.rows.extend((request.command.0 | (class << CLASS_SHIFT)).to_le_bytes());
         self.count += 1;
@@ -189,7 +197,10 @@ impl<R: Read> Unpacker<R> {
             tenant,
             class,
             service_ns: known(number(1)),
-            size_bytes: known(number(2)),
+            size_bytes: Some(number(2) & SIZE_MASK).filter(|size| *size != SIZE_MASK),
+            source: u16::try_from(number(2) >> SOURCE_SHIFT)
+                .ok()
+                .filter(|place| *place != u16::MAX),
         }))
     }
 

@@ -257,6 +257,7 @@ mod tests {
                 class: None,
                 service_ns: Some(*service_ns),
                 size_bytes: None,
+                source: None,
             });
         }
         trace

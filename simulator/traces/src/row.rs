@@ -27,6 +27,8 @@ pub struct Request {
     pub service_ns: Option<u64>,
     /// Size of the source file.
     pub size_bytes: Option<u64>,
+    /// In traces that were made from a scenario: the place of its entry of the workload.
+    pub source: Option<u16>,
 }
 
 /// Rows that are no requests to be served.
@@ -58,7 +60,7 @@ pub struct Options {
     /// For counts per minute: where in its minute each request comes, as a random word for a
     /// number. `None`: evenly spaced.
     pub scatter: Option<fn(u64) -> u64>,
-    /// More counted calls are refused: each becomes a request in memory.
+    /// More counted calls are refused.
     pub most_calls: u64,
 }
 

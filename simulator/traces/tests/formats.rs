@@ -218,6 +218,7 @@ fn traces() -> impl Strategy<Value = Trace> {
                 class,
                 service_ns,
                 size_bytes,
+                source: None,
             });
         }
         trace.requests.sort_by_key(|request| request.arrival_ns);

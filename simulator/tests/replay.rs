@@ -1,0 +1,231 @@
+//! Traces from the outside: generated and replayed ones give what runs give, foreign ones are read,
+//! and wrong ones have their places and exit codes.
+#![allow(clippy::unwrap_used)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SCENARIO: &str = "version: 1
+seed: 5
+duration: 40s
+warm_up: 5s
+machines: 3
+gateways: 3
+policy: {preset: original}
+apps:
+  image: {instances: 4}
+  video: {machines: 2, instances: 2}
+cmds:
+  resize: {app: image, service: {lognormal: {p50: 30ms, p99: 300ms}}, deadline: 2s}
+  'thumb, large': {app: video, service: {exponential: 900ms}}
+tenants:
+  payers: {class: paid, users: 40, skew: 0.9}
+  others: {class: free, users: 7}
+workload:
+  - {tenants: payers, cmd: resize, arrivals: {diurnal: {mean: 90/s, amplitude: 60%, period: 20s}}}
+  - {tenants: others, cmd: resize, arrivals: {mmpp: {quiet: {rate: 40/s, lasts: 5s}, burst: {rate: 400/s, lasts: 1s}}}}
+  - {tenants: others, cmd: 'thumb, large', arrivals: {flash: {base: 2/s, peak: 20/s, at: 9s, ramp: 2s, hold: 4s, decay: 5s}}}
+  - {tenants: payers, cmd: resize, arrivals: {profile: {file: rates.csv, column: payers, scale: 2, repeat: true}}}
+  - {tenants: payers, cmd: resize, arrivals: {burst: {at: 20s, requests: 700, over: 3s}}}
+replay:
+  cmds: {jpg: resize}
+  others: 'thumb, large'
+";
+
+const RATES: &str = "# rates of a morning\nfrom_s,visitors,payers\n0,1,10\n5,2,0\n7.5,0.5,30\n";
+
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Place(tempfile::tempdir().unwrap());
+        place.write("scenario.yml", SCENARIO);
+        place.write("rates.csv", RATES);
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) {
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn simulator(&self, line: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+        command.current_dir(self.0.path()).env("NO_COLOR", "1");
+        command.args(line.split_whitespace()).output().unwrap()
+    }
+
+    /// What a successful command prints.
+    fn printed(&self, line: &str) -> String {
+        let output = self.simulator(line);
+        assert!(output.status.success(), "{line}: {}", told(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+}
+
+fn told(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn a_generated_trace_gives_what_its_scenario_gives() {
+    let place = Place::new();
+    place.printed("run scenario.yml -o run");
+    let cells = place.read("run/cells.csv");
+    for trace in ["trace.csv", "trace.packed"] {
+        place.printed(&format!("generate scenario.yml -o {trace}"));
+        place.printed(&format!("replay {trace} --scenario scenario.yml -o {trace}.out"));
+        assert_eq!(place.read(&format!("{trace}.out/cells.csv")), cells, "{trace}");
+    }
+    // From one format to the other and back is the same trace.
+    place.printed("trace pack trace.csv -o again.packed");
+    assert_eq!(
+        fs::read(place.path("again.packed")).unwrap(),
+        fs::read(place.path("trace.packed")).unwrap()
+    );
+    place.printed("trace pack trace.packed -o again.csv");
+    assert_eq!(place.read("again.csv"), place.read("trace.csv"));
+    let head = place.printed("trace head trace.packed -n 20");
+    assert_eq!(head.lines().count(), 21);
+    assert!(place.read("trace.csv").starts_with(&head));
+    // Another scenario's rules meet the same requests, another workload doesn't fit the trace.
+    let other = place.printed("replay trace.csv --scenario scenario.yml --set policy.queue.paid=1");
+    assert!(other.contains("queue_full"));
+    let wrong = place.simulator("replay trace.csv --scenario scenario.yml --set workload=[]");
+    assert_eq!(wrong.status.code(), Some(3));
+    assert!(told(&wrong).contains("it was made from entry"), "{}", told(&wrong));
+}
+
+/// The command that a replay prints repeats it.
+#[test]
+fn a_replay_tells_how_to_repeat_it() {
+    let place = Place::new();
+    place.printed("generate scenario.yml -o trace.packed");
+    let line = "replay trace.packed --scenario scenario.yml --rate 1.5x --speed 2x --window 10s..30s \
+                --service law --set warm_up=1s --seed 9";
+    let first = place.printed(line);
+    let (_, again) = first.rsplit_once("again: simulator ").unwrap();
+    assert_eq!(place.printed(again), first);
+}
+
+fn arrivals(table: &str) -> u64 {
+    let rows = table.lines().skip_while(|line| !line.starts_with("CMD "));
+    let rows = rows.skip(1).take_while(|line| !line.is_empty());
+    let count = |line: &str| {
+        let line = line.replace("thumb, large", "thumb").replace(',', "");
+        let mut words = line.split_whitespace();
+        if words.next() == Some("all") {
+            return 0;
+        }
+        words.nth(1).unwrap().parse::<u64>().unwrap()
+    };
+    rows.map(count).sum()
+}
+
+#[test]
+fn time_and_rate_can_be_scaled() {
+    let place = Place::new();
+    place.printed("generate scenario.yml -o trace.packed");
+    let base = "replay trace.packed --scenario scenario.yml --set warm_up=0s";
+    let whole = arrivals(&place.printed(base));
+    let seen = |more: &str| arrivals(&place.printed(&format!("{base} {more}")));
+    assert_eq!(seen("--speed 3x"), whole);
+    assert_eq!(seen("--window 0s..20s") + seen("--window 20s.."), whole);
+    assert_eq!(seen("--rate 3x"), whole * 3);
+    // Each request comes with a probability of a half more or not at all.
+    let deviation = (whole as f64).sqrt() / 2.0;
+    for (rate, share) in [("0.5x", 0.5), ("1.5x", 1.5)] {
+        let count = seen(&format!("--rate {rate}")) as f64;
+        assert!((count - whole as f64 * share).abs() < 4.0 * deviation, "{rate}: {count}");
+    }
+}
+
+#[test]
+fn foreign_traces_take_from_the_scenario_what_they_lack() {
+    let place = Place::new();
+    let log = r#"10.0.0.1 - - [17/May/2015:10:05:03 +0000] "GET /a/b.JPG HTTP/1.1" 200 203023
+10.0.0.2 - bob [17/May/2015:10:05:04 +0000] "GET /c.jpg HTTP/1.1" 206 -
+10.0.0.2 - - [17/May/2015:10:05:05 +0000] "GET / HTTP/1.1" 404 12
+10.0.0.1 - - [17/May/2015:10:05:02 +0000] "GET /d?flav=rss HTTP/1.0" 304 0
+"#;
+    place.write("access.log", log);
+    let line = "--scenario scenario.yml --set warm_up=0s";
+    let table = place.printed(&format!("replay access.log {line}"));
+    let head = "access.log: access-log, 3 requests, 1 left out as failed; service times of the \
+                scenario's laws; jpg → resize, page → thumb, large";
+    assert!(table.starts_with(head), "{table}");
+    assert_eq!(arrivals(&table), 3);
+    // Any CSV, its columns named.
+    place.write("odd.csv", "id,start,op,took\n1,100,x,20\n2,101,jpg,30\n3,101.5,jpg,\n");
+    let map = "--map id=ignore --map start=arrival_s --map op=cmd --map took=service_ms";
+    let table = place.printed(&format!("replay odd.csv {line} {map}"));
+    assert!(table.contains("its own service times for 2"), "{table}");
+    let table = place.printed(&format!("replay odd.csv {line} {map} --service law --cmd x=resize"));
+    assert!(table.contains("jpg → resize, x → resize"), "{table}");
+}
+
+#[test]
+fn wrong_traces_have_places_and_exit_codes() {
+    let place = Place::new();
+    let table: &[(&str, &str, &str)] = &[
+        ("arrival_s,cmd\n2,jpg\n1.5,jpg\n", "t.csv:3:1", "not in order of time"),
+        ("arrival_s,cmd\n1,jpg\nNaN,jpg\n", "t.csv:3:1", "this is no time"),
+        ("arrival_s,cmd,size_bytes\n1,jpg,-5\n", "t.csv:2:7", "this is no size"),
+        ("arrival_s,cmd,service_ms\n1,jpg,-5\n", "t.csv:2:7", "this is no length of time"),
+        ("arrival_s,cmd,service_ms\n1,jpg,5\n2,jp", "t.csv:3:1", "the row has 2 fields"),
+        ("arrival_s,cmmd\n1,jpg\n", "t.csv:1:11", "did you mean `cmd`?"),
+        ("arrival_s,cmd\n", "t.csv", "the trace has no request"),
+        (
+            "arrival_s,cmd,source\n1,jpg,0\n2,odd,0\n",
+            "t.csv",
+            "no request of this scenario's workload",
+        ),
+        ("", "t.csv", "has none of the known formats"),
+    ];
+    for (text, where_it_is, what) in table {
+        place.write("t.csv", text);
+        let output = place.simulator("replay t.csv --scenario scenario.yml --set warm_up=0s");
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(3), "{text}: {told}");
+        assert!(told.contains(where_it_is) && told.contains(what), "{text}: {told}");
+        assert!(output.stdout.is_empty());
+    }
+    place.printed("generate scenario.yml -o whole.packed");
+    let whole = fs::read(place.path("whole.packed")).unwrap();
+    place.write("cut.packed", &whole[..whole.len() - 3]);
+    for (line, code, what) in [
+        ("replay cut.packed --scenario scenario.yml", 3, "ends in the middle of a row"),
+        ("replay none.csv --scenario scenario.yml", 5, "failed to read none.csv"),
+        ("replay whole.packed --scenario none.yml", 5, "failed to read none.yml"),
+        ("replay whole.packed --scenario scenario.yml --window 2h..3h", 3, "arrives in the window"),
+        ("replay whole.packed --scenario scenario.yml --window 0s..3s", 3, "are the warm-up"),
+        ("replay whole.packed --scenario scenario.yml --rate 0x", 2, "a factor such as 2x"),
+        ("replay whole.packed --scenario scenario.yml --cmd a=b", 3, "has no cmd `b`"),
+        ("generate scenario.yml --set workload=[] -o e.csv", 3, "the workload has no request"),
+        ("generate scenario.yml -o none/e.csv", 5, "failed to write none/e.csv"),
+        ("trace head cut.packed -n 100000", 3, "ends in the middle of a row"),
+    ] {
+        let output = place.simulator(line);
+        let told = told(&output);
+        assert_eq!(output.status.code(), Some(code), "{line}: {told}");
+        assert!(told.contains(what), "{line}: {told}");
+    }
+}
+
+/// The scenario of the tree is one that traces can be replayed through.
+#[test]
+fn the_scenario_for_traces_is_good() {
+    let place = Place::new();
+    let scenario = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/platform.yml");
+    place.write("t.csv", "arrival_s,cmd,tenant\n1,imageView2,a\n2,unknown,b\n3,imageView2,\n");
+    let line = format!("replay t.csv --scenario {} --set warm_up=0s", scenario.display());
+    assert_eq!(arrivals(&place.printed(&line)), 3);
+}
