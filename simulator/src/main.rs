@@ -4,6 +4,7 @@
 #[macro_use]
 mod paint;
 
+mod advice;
 mod arguments;
 mod bench;
 mod capacity;
@@ -14,6 +15,7 @@ mod fit;
 mod generate;
 mod input;
 mod opened;
+mod precision;
 mod replay;
 mod results;
 mod run;

@@ -139,10 +139,15 @@ impl Arrivals {
 impl Arrivals {
     /// Whether they are alike from beginning to end.
     #[must_use]
-    pub const fn is_steady(self) -> bool {
+    pub const fn is_steady(&self) -> bool {
         match self {
-            Arrivals::Constant { .. } | Arrivals::Poisson { .. } => true,
-            Arrivals::Burst { .. } => false,
+            Arrivals::Constant { .. } | Arrivals::Poisson { .. } | Arrivals::Switching { .. } => {
+                true
+            }
+            Arrivals::Burst { .. }
+            | Arrivals::Sine(_)
+            | Arrivals::Lines(_)
+            | Arrivals::Recorded { .. } => false,
         }
     }
 
