@@ -30,8 +30,17 @@ pub fn warnings(model: &Model, merged: &Report, course: Option<&Timeline>) -> Ve
     found
 }
 
+/// Longer runs are not recorded only to see whether their warm-up is long enough.
+const MOST_RECORDED: f64 = 3e7;
+
+/// Whether the course of a run can tell something about its warm-up.
+pub fn looks_at_course(model: &Model) -> bool {
+    let expected = |source: &simulator_model::Source| source.arrivals.expected(model.duration);
+    is_steady(model) && model.sources.iter().map(expected).sum::<f64>() <= MOST_RECORDED
+}
+
 /// Whether all that arrives is alike from beginning to end: only then there is a steady state.
-pub fn is_steady(model: &Model) -> bool {
+fn is_steady(model: &Model) -> bool {
     model.sources.iter().all(|source| source.arrivals.is_steady())
 }
 
@@ -91,7 +100,7 @@ fn shown(length: Nanoseconds) -> String {
 mod tests {
     use diagnostics::Sources;
     use simulator::scenario;
-    use simulator_model::engine;
+    use simulator_model::{Workload, engine};
 
     use super::*;
 
@@ -116,7 +125,8 @@ workload:
         let source = sources.add("scenario.yml", text);
         let found = scenario::read(source, &[], &mut sources, |_, _| Err(String::new()));
         let model = found.scenario.unwrap().model;
-        let (report, course) = engine::watched_timeline(&model, &mut |_| true);
+        let (report, course) =
+            engine::watched_timeline(&model, Workload::new(&model), &mut |_| true);
         warnings(&model, &report, Some(&course))
     }
 

@@ -16,7 +16,7 @@ const TAIL: f64 = 2.0;
     clippy::cast_sign_loss,
     reason = "bounded on both sides; a cast from a double saturates"
 )]
-pub fn wanted(reports: &[Report], precision: f64) -> u32 {
+pub fn wanted(reports: &[&Report], precision: f64) -> u32 {
     let present = u32::try_from(reports.len()).unwrap_or(u32::MAX);
     if present < FEWEST {
         return FEWEST;
@@ -31,11 +31,13 @@ pub fn wanted(reports: &[Report], precision: f64) -> u32 {
     (needed.min(f64::from(present) * 2.0) as u32).max(present + 1)
 }
 
+type Figure = fn(&Cell) -> Option<f64>;
+
 /// For the mean and the p99 of each cell: half the width of the 95 % interval, as a part of what is
 /// allowed.
-fn widths(reports: &[Report], precision: f64) -> impl Iterator<Item = f64> {
+fn widths(reports: &[&Report], precision: f64) -> impl Iterator<Item = f64> {
     let cells = reports.first().map_or(0, |report| report.cells.len());
-    let figures: [(fn(&Cell) -> Option<f64>, f64); 2] = [
+    let figures: [(Figure, f64); 2] = [
         (|cell| cell.response.mean(), 1.0),
         (|cell| cell.response.quantile(0.99).map(|time| time.seconds() * 1e9), TAIL),
     ];
@@ -54,7 +56,8 @@ mod tests {
     use policy::{Nanoseconds, Time};
     use simulator_model::{Arrival, Model, Record, Served};
 
-    use super::*;
+    use super::FEWEST;
+    use super::Report;
 
     /// Reports of one request each, with these responses in milliseconds.
     fn reports(responses: &[u64]) -> Vec<Report> {
@@ -86,6 +89,10 @@ workload: [{tenants: t, cmd: c, arrivals: {constant: 1/s}}]
             report
         };
         responses.iter().map(one).collect()
+    }
+
+    fn wanted(reports: &[Report], precision: f64) -> u32 {
+        super::wanted(&reports.iter().collect::<Vec<&Report>>(), precision)
     }
 
     #[test]

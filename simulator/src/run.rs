@@ -1,62 +1,92 @@
 //! `simulator run`: a scenario, its replications, the table and the files.
 
+use std::ops::Range;
+use std::path::Path;
+
 use rayon::prelude::*;
-use simulator::scenario::Scenario;
-use simulator_model::{Model, Report, engine};
+use simulator_model::{Model, Report, Workload};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
-use crate::results::Results;
-use crate::{export, input, paint, table};
+use crate::progress::Progress;
+use crate::results::{Replication, Results};
+use crate::{advice, export, input, paint, precision, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
-    let scenario = match load(arguments) {
-        Ok(scenario) => scenario,
+    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
+    let mut loaded = match input::load_all(path, policy, &arguments.overrides, Warnings::Told) {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let reports = match replicate(&scenario.model, arguments) {
-        Ok(reports) => reports,
-        Err(error) => {
-            paint::error(&format!("failed to start threads: {error}"));
-            return Exit::Environment;
-        }
+    let model = &mut loaded.scenario.model;
+    model.seed = arguments.seed.unwrap_or(model.seed);
+    let runs = match replicate(&loaded.scenario.model, arguments) {
+        Ok(runs) => runs,
+        Err(exit) => return exit,
     };
     let name = arguments.scenario.display().to_string();
-    let command = command(arguments, &name, scenario.model.seed);
-    let results = Results::new(scenario, name, command, reports);
+    let command = command(arguments, &name, loaded.scenario.model.seed, runs.len());
+    finish(Results::new(loaded, name, command, runs), arguments.output.as_deref())
+}
+
+/// Prints the results and writes their files, if there is a folder for them.
+pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
+    let Some(results) = results else {
+        paint::error("stopped before anything was simulated");
+        return Exit::Stopped;
+    };
     say!("{}", table::text(&results).trim_end());
-    if let Some(folder) = &arguments.output
+    results.advice.iter().for_each(|advice| paint::warning(advice));
+    if let Some(folder) = output
         && let Err(error) = export::write(&results, folder)
     {
         paint::error(&error);
         return Exit::Environment;
     }
-    Exit::Done
+    if results.partial.is_some() { Exit::Stopped } else { Exit::Done }
 }
 
-/// Reads the scenario; what is wrong has been told when this fails.
-fn load(arguments: &Run) -> Result<Scenario, Exit> {
-    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
-    let mut scenario = input::load(path, policy, &arguments.overrides, Warnings::Told)?;
-    scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
-    Ok(scenario)
+/// As many replications as were asked for, or as the precision that was asked for takes.
+fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
+    let mut runs = some(model, arguments, 0..arguments.replications)?;
+    let Some(wanted) = arguments.precision else { return Ok(runs) };
+    loop {
+        let reports: Option<Vec<&Report>> =
+            runs.iter().map(|run| run.as_ref().map(|(report, _)| report)).collect();
+        let present = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        // Some are missing after Ctrl-C.
+        let Some(reports) = reports else { return Ok(runs) };
+        let enough = precision::wanted(&reports, wanted).min(precision::MOST);
+        if enough <= present {
+            return Ok(runs);
+        }
+        runs.extend(some(model, arguments, present..enough)?);
+    }
 }
 
-/// One report for each seed, in their order whatever thread was first.
-fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Report>, rayon::ThreadPoolBuildError> {
-    let threads = arguments.threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+/// Some replications, in the order of their seeds whatever thread was first. The first one has its
+/// course recorded if files are wanted, or to see whether its warm-up is long enough.
+fn some(
+    model: &Model,
+    arguments: &Run,
+    numbers: Range<u32>,
+) -> Result<Vec<Option<Replication>>, Exit> {
+    let pool = input::pool(arguments.threads)?;
+    let progress = Progress::new(model.duration, numbers.end - numbers.start)?;
+    let wants_course = arguments.output.is_some() || advice::looks_at_course(model);
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
-        engine::report(&Model { seed, ..model.clone() })
+        let model = Model { seed, ..model.clone() };
+        progress.run(&model, Workload::new(&model), number == 0 && wants_course)
     };
-    Ok(pool.install(|| (0..arguments.replications).into_par_iter().map(run).collect()))
+    let all = || numbers.into_par_iter().map(run).collect();
+    Ok(progress.shown(|| pool.install(all)))
 }
 
 /// The command that gives the same results.
-fn command(arguments: &Run, name: &str, seed: u64) -> String {
+fn command(arguments: &Run, name: &str, seed: u64, replications: usize) -> String {
     let mut command = format!("simulator run {}", quoted(name));
     if let Some(policy) = &arguments.policy {
         command.push_str(&format!(" --policy {}", quoted(&policy.display().to_string())));
@@ -65,8 +95,8 @@ fn command(arguments: &Run, name: &str, seed: u64) -> String {
     for given in &arguments.overrides {
         command.push_str(&format!(" --set {}", quoted(&given.text)));
     }
-    if arguments.replications > 1 {
-        command.push_str(&format!(" --replications {}", arguments.replications));
+    if replications > 1 {
+        command.push_str(&format!(" --replications {replications}"));
     }
     command
 }

@@ -45,13 +45,13 @@ fn replications_are_the_same_for_any_number_of_threads() {
         arguments.extend(["--replications", "4", "--threads", threads]);
         arguments.extend(["--output", folder.to_str().unwrap()]);
         let table = printed(&simulator(&arguments));
-        let files = ["results.json", "cells.csv"]
+        let files = ["results.json", "cells.csv", "timeline.csv", "report.html"]
             .map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
         seen.push((table, files));
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0], seen[2]);
-    let (table, [json, csv]) = seen.swap_remove(0);
+    let (table, [json, csv, ..]) = seen.swap_remove(0);
     insta::assert_snapshot!("replications", table);
     insta::assert_snapshot!("cells", csv);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -91,6 +91,39 @@ fn a_policy_does_not_disturb_the_workload() {
     let first = arrivals("policy.queue.free=10");
     assert_eq!(first, arrivals("policy.queue.free=1"));
     assert_eq!(first, arrivals("policy.balance={rule: random}"));
+}
+
+/// Replications are added until the intervals are as narrow as wanted; the command that is printed
+/// gives the same without looking again.
+#[test]
+fn a_run_goes_on_until_it_is_precise() {
+    let mut arguments = SHORT.to_vec();
+    arguments.extend(["--precision", "0.5%"]);
+    let table = printed(&simulator(&arguments));
+    let (_, command) = table.rsplit_once("again: simulator ").unwrap();
+    let (_, count) = command.trim().rsplit_once("--replications ").unwrap();
+    let count: u32 = count.parse().unwrap();
+    assert!((5..200).contains(&count), "{count}");
+    let mut arguments = SHORT.to_vec();
+    let replications = count.to_string();
+    arguments.extend(["--replications", &replications]);
+    assert_eq!(printed(&simulator(&arguments)), table);
+    let (_, intervals) = table.rsplit_once("p99 RESPONSE\n").unwrap();
+    for line in intervals.lines().take(2) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let number = |place: usize| words[place].parse::<f64>().unwrap();
+        // imageView2 paid 0.000 ± 0.000 % MEAN ± HALF ms HIGH ± HALF ms
+        assert!(number(8) <= 0.0052 * number(6), "{line}");
+        assert!(number(12) <= 0.0102 * number(10), "{line}");
+    }
+}
+
+#[test]
+fn doubtful_runs_are_warned_of() {
+    let mut arguments = vec!["run", "scenarios/gate/transcode.yml"];
+    arguments.extend(["--set", "duration=20min", "--set", "warm_up=0s"]);
+    let output = simulator(&arguments);
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

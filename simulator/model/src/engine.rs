@@ -74,9 +74,9 @@ pub fn report_from(model: &Model, workload: Workload<'_>) -> Report {
 }
 
 /// The same, watched.
-pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
+pub fn watched_report(model: &Model, workload: Workload<'_>, watch: &mut Watch<'_>) -> Report {
     let mut record = (Report::new(model), Watched::new(watch));
-    run(model, &mut record);
+    run_from(model, workload, &mut record);
     let (mut report, watched) = record;
     if let Some(stopped) = watched.stopped() {
         report.cut(stopped);
@@ -85,10 +85,14 @@ pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
 }
 
 /// The same, with the course of the run.
-pub fn watched_timeline(model: &Model, watch: &mut Watch<'_>) -> (Report, Timeline) {
+pub fn watched_timeline(
+    model: &Model,
+    workload: Workload<'_>,
+    watch: &mut Watch<'_>,
+) -> (Report, Timeline) {
     let course = (Report::new(model), Timeline::new(model));
     let mut record = (course, Watched::new(watch));
-    run(model, &mut record);
+    run_from(model, workload, &mut record);
     let ((mut report, mut timeline), watched) = record;
     if let Some(stopped) = watched.stopped() {
         report.cut(stopped);
