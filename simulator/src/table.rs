@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use policy::{Class, Nanoseconds, Refusal};
+use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::Cell;
 
@@ -51,6 +51,17 @@ pub fn preset(results: &Results) -> &'static str {
     match results.scenario.policy.preset {
         policy::config::Preset::Original => "original",
         policy::config::Preset::Recommended => "recommended",
+    }
+}
+
+/// The name of a rule in policy.yml.
+pub fn balance(rule: Balance) -> String {
+    match rule {
+        Balance::Random => "random".to_owned(),
+        Balance::RoundRobin => "round_robin".to_owned(),
+        Balance::LeastLoaded => "least_loaded".to_owned(),
+        Balance::PowerOfChoices(choices) => format!("power_of_choices ({})", choices.get()),
+        Balance::JoinShortestQueue => "join_shortest_queue".to_owned(),
     }
 }
 
