@@ -19,6 +19,7 @@ pub mod repair;
 pub mod rollout;
 pub mod scaling;
 pub mod sharing;
+pub mod spread;
 pub mod time;
 
 pub use admission::{Accounts, Admission, admit, release};

@@ -9,6 +9,7 @@ use simulator_kernel::row::Requests;
 use simulator_kernel::wide::Task;
 
 use crate::line::{Line, asks_for_ends};
+use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Block, Outcome, Record, Served};
 use crate::report::Report;
@@ -40,18 +41,24 @@ impl<R: Record> Task for Whole<'_, R> {
         let mut engine = Engine::new(self.model);
         let mut workload = self.workload;
         let mut columns = Columns::new();
+        if R::LOOKS {
+            engine.lines.iter_mut().for_each(Line::keep_starts);
+        }
         while let Some(run) = workload.next_run() {
             let first = Time(run.at.first().copied().unwrap_or(0));
             if !self.record.goes_on(first, run.number) {
                 break;
             }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
-            if engine.refuses_none {
+            if engine.refuses_none && !R::LOOKS {
                 engine.serve(&run, info, &mut columns);
                 self.record.record_block(&columns.block(run));
                 continue;
             }
             for arrival in run.arrivals() {
+                if R::LOOKS && self.record.wants(arrival.number) {
+                    self.record.look(&arrival, engine.look(&arrival, info));
+                }
                 let outcome = engine.arrive(&arrival, info);
                 self.record.record(&arrival, outcome);
             }
@@ -74,9 +81,9 @@ pub fn report_from(model: &Model, workload: Workload<'_>) -> Report {
 }
 
 /// The same, watched.
-pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
+pub fn watched_report(model: &Model, workload: Workload<'_>, watch: &mut Watch<'_>) -> Report {
     let mut record = (Report::new(model), Watched::new(watch));
-    run(model, &mut record);
+    run_from(model, workload, &mut record);
     let (mut report, watched) = record;
     if let Some(stopped) = watched.stopped() {
         report.cut(stopped);
@@ -85,10 +92,14 @@ pub fn watched_report(model: &Model, watch: &mut Watch<'_>) -> Report {
 }
 
 /// The same, with the course of the run.
-pub fn watched_timeline(model: &Model, watch: &mut Watch<'_>) -> (Report, Timeline) {
+pub fn watched_timeline(
+    model: &Model,
+    workload: Workload<'_>,
+    watch: &mut Watch<'_>,
+) -> (Report, Timeline) {
     let course = (Report::new(model), Timeline::new(model));
     let mut record = (course, Watched::new(watch));
-    run(model, &mut record);
+    run_from(model, workload, &mut record);
     let ((mut report, mut timeline), watched) = record;
     if let Some(stopped) = watched.stopped() {
         report.cut(stopped);
@@ -243,6 +254,22 @@ impl<'model> Engine<'model> {
             Err(_) => {}
         }
         served
+    }
+
+    /// What there is just before a request is decided about.
+    fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
+        self.end(arrival.at);
+        let mut look = self
+            .books
+            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let turn = usize::from(arrival.gateway) * self.lines.len() + info.app as usize;
+        let line = self.lines.get_mut(info.app as usize);
+        let (Some(line), Some(turn)) = (line, self.turns.get(turn)) else { return look };
+        line.pass(arrival.at);
+        let draw = self.balance_words.of(arrival.key);
+        let chosen = look.pick(self.model.balance, line, *turn, draw);
+        look.chosen = chosen.map(|target| line.look(target, info.class, &self.model.queue));
+        look
     }
 
     /// Everything that ends by now gives back what it holds.

@@ -17,6 +17,7 @@ pub mod engine;
 mod fed;
 mod index;
 mod line;
+pub mod look;
 pub mod model;
 pub mod oracle;
 pub mod outcome;

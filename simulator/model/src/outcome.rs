@@ -3,6 +3,7 @@
 use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
+use crate::look::Look;
 use crate::{Arrival, Run};
 
 /// A request that was worked on.
@@ -46,6 +47,9 @@ pub struct Block<'a> {
 /// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
 /// instances and decisions come in the order of time.
 pub trait Record {
+    /// Whether it ever wants to [`Record::look`]: engines keep more then, and are slower.
+    const LOOKS: bool = false;
+
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
 
@@ -72,6 +76,14 @@ pub trait Record {
     fn goes_on(&mut self, _at: Time, _number: u64) -> bool {
         true
     }
+
+    /// Whether what is known of the request with this number before it is decided about is wanted.
+    fn wants(&self, _number: u64) -> bool {
+        false
+    }
+
+    /// What was known of a request that it wants.
+    fn look(&mut self, _arrival: &Arrival, _look: Look) {}
 }
 
 /// Both are told; the run goes on as long as both say so.
