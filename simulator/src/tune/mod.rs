@@ -300,6 +300,7 @@ fn defaults(base: &Scenario) -> Result<Vec<Parameter>, Exit> {
 }
 
 /// Whether any app scales.
-fn scales(_base: &Scenario) -> bool {
-    false
+fn scales(base: &Scenario) -> bool {
+    let model = &base.model;
+    model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some())
 }
