@@ -141,6 +141,11 @@ fn results_have_the_keys_of_their_schema() {
         ("/$defs/origin", &json["origin"]),
         ("/$defs/file", &json["origin"]["files"][0]),
         ("/$defs/app", &json["apps"][0]),
+        ("/$defs/app/properties/usage/anyOf/0", &json["apps"][0]["usage"]),
+        (
+            "/$defs/app/properties/usage/anyOf/0/properties/added",
+            &json["apps"][0]["usage"]["added"],
+        ),
         ("/$defs/cell", &json["cells"][0]),
         ("/$defs/cell", &json["runs"][0]["cells"][1]),
         ("/$defs/cell/properties/refused", &json["cells"][0]["refused"]),

@@ -1,6 +1,7 @@
 //! `results.json`. What is written is always there: everything is required.
 
 use policy::Refusal;
+use policy::scaling::{Added, Removed};
 use serde_json::{Value, json};
 
 use super::{DRAFT, Entry, named, object, reference, whole, words};
@@ -89,6 +90,25 @@ fn app() -> Value {
         ("machines", whole(0), ""),
         ("instances", whole(0), "in all, in the beginning"),
         ("utilisation", number_or_null(), "the part of their time that instances worked"),
+        ("instances_mean", number_or_null(), "over time"),
+        ("core_hours", number_or_null(), "of one run"),
+        ("usage", or_null(usage()), "how many instances there were, and what scaling did"),
+    ])
+}
+
+fn usage() -> Value {
+    let actions =
+        || whole_object(vec![("decisions", whole(0), ""), ("instances", whole(0), "in all")]);
+    let added = Added::ALL.map(|reason| (reason.name(), actions(), ""));
+    let removed = Removed::ALL.map(|reason| (reason.name(), actions(), ""));
+    whole_object(vec![
+        ("fewest", whole(0), "instances at any time"),
+        ("most", whole(0), "instances at any time"),
+        ("added", whole_object(added.into()), "by reason"),
+        ("removed", whole_object(removed.into()), "by reason"),
+        ("unplaced", whole(0), "instances that no machine could take"),
+        ("peak_tasks", or_null(whole(0)), "that the scaling rule saw"),
+        ("peak_queue", or_null(whole(0)), "of all queues together"),
     ])
 }
 
