@@ -4,6 +4,7 @@
 #[macro_use]
 mod paint;
 
+mod advice;
 mod arguments;
 mod bench;
 mod capacity;
@@ -18,6 +19,7 @@ mod html;
 mod input;
 mod lint;
 mod opened;
+mod precision;
 mod progress;
 mod replay;
 mod results;
