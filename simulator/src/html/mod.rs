@@ -107,7 +107,7 @@ fn head(results: &Results) -> String {
             "<p class=\"warning\" role=\"alert\"><b>Partial</b>: {partial}</p>"
         ));
     }
-    for warning in &results.warnings {
+    for warning in results.warnings.iter().chain(&results.advice) {
         let warning = escaped(warning);
         html.push_str(&format!("<div class=\"warning\" role=\"note\"><pre>{warning}</pre></div>"));
     }

@@ -41,7 +41,7 @@ pub fn schema() -> Value {
         ("scenario", text(), "the name of its file"),
         ("scenario_digest", reference("digest"), "of what the file means, without its policy"),
         ("origin", reference("origin"), "the texts that the scenario was read from"),
-        ("warnings", list(text()), "about the scenario"),
+        ("warnings", list(text()), "about the scenario and the run"),
         ("policy", json!({"type": "object"}), "the effective rules"),
         ("policy_digest", reference("digest"), "of the effective rules"),
         ("window_ns", whole(0), "how long arrivals were reported"),
