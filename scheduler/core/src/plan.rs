@@ -184,7 +184,7 @@ impl Turn<'_> {
     fn start(&mut self, name: &AppName, count: u32) {
         let now = self.now;
         let Some(app) = self.state.apps.get_mut(name) else { return };
-        let mut named = missing_named(app);
+        let mut named = if count > 0 { missing_named(app) } else { Vec::new() };
         for _ in 0..count {
             self.state.cluster.instances_made += 1;
             let number = self.state.cluster.instances_made;
