@@ -11,7 +11,7 @@ use policy::balance::{Balance, Choices};
 use nix::sys::resource::{UsageWho, getrusage};
 use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator_kernel::Law;
-use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants, engine};
+use simulator_model::{App, Arrivals, Cmd, Dynamics, Life, Model, Source, Tenants, engine};
 
 /// One load.
 struct Case {
@@ -106,7 +106,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         duration,
         warm_up: Nanoseconds::ZERO,
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines, instances }],
+        apps: vec![App { name: "app".into(), machines, instances, life: Life::default() }],
         cmds: vec![Cmd {
             name: "cmd".into(),
             app: 0,
@@ -118,6 +118,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance,
+        dynamics: Dynamics::default(),
     }
 }
 

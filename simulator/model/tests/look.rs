@@ -9,7 +9,7 @@ use policy::{Class, Nanoseconds, Refusal, Scope};
 use simulator_kernel::Law;
 use simulator_model::look::Look;
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Model, Outcome, Record, Source, Tenants, engine,
+    App, Arrival, Arrivals, Cmd, Dynamics, Life, Model, Outcome, Record, Source, Tenants, engine,
 };
 
 /// Looks at all requests.
@@ -44,13 +44,14 @@ fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Mod
         duration: Nanoseconds(8_000),
         warm_up: Nanoseconds::ZERO,
         gateways: 2,
-        apps: vec![App { name: "app".into(), machines: 3, instances: 2 }],
+        apps: vec![App { name: "app".into(), machines: 3, instances: 2, life: Life::default() }],
         cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0, 20.0), source(1, 50.0)],
         admission,
         queue,
         balance,
+        dynamics: Dynamics::default(),
     }
 }
 
@@ -161,6 +162,11 @@ fn looks_say_what_outcomes_say() {
             for queue in queues {
                 let seen = check(&model(seed, admission, queue, balance));
                 kinds.iter_mut().zip(seen).for_each(|(kind, seen)| *kind += seen);
+                // The engine of instances that come and go shows the same, if none does.
+                let mut fixed = model(seed, admission, queue, balance);
+                fixed.dynamics.scaling = Some(policy::config::Policy::original().scaling);
+                fixed.apps[0].life.bounds = Some((6, 6));
+                assert_eq!(check(&fixed), seen);
             }
         }
     }
