@@ -129,7 +129,7 @@ fn sink(arguments: &Apply) -> Box<dyn Sink> {
             diff: arguments.diff,
         })),
     };
-    Box::new(Journal::new(provision_engine::channel::state_folder().join("runs"), shown))
+    Box::new(Journal::new(crate::runs::plays_folder(), shown))
 }
 
 /// Who asks Consul about hosts that are changed, or only looked at.
@@ -282,6 +282,7 @@ pub fn options(
         lock_wait_ms: lock_wait_s.saturating_mul(1000),
         exclusive,
         prompt: None,
+        command: None,
     })
 }
 

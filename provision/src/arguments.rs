@@ -31,7 +31,7 @@ pub enum Command {
     Apply(Box<Apply>),
     /// Show releases, roles and health of components
     Status(Box<Status>),
-    /// Bring a component to another release without losing its quorum
+    /// Bring components to other releases without losing their quorum
     Upgrade(Box<Upgrade>),
     /// Bring a component back to an earlier release
     Rollback(Box<Rollback>),
@@ -312,6 +312,8 @@ pub enum RunsCommand {
         #[arg(short = 'D', long)]
         diff: bool,
     },
+    /// Show a run again as it went on: its pace, or a part of it
+    Replay(crate::runs::arguments::Replay),
 }
 
 /// Run a command on hosts.
@@ -448,6 +450,9 @@ pub struct Status {
     /// Exit with 4 when something is not as the inventory wants it
     #[arg(long)]
     pub exit_code: bool,
+    /// Ask no host: show what hosts have registered in Consul, a source of the inventory
+    #[arg(long)]
+    pub from_consul: bool,
 }
 
 /// How a run over releases is to be done.
@@ -476,13 +481,13 @@ pub struct Care {
     pub accept_outage: bool,
 }
 
-/// Bring a component to another release.
+/// Bring components to other releases.
 #[derive(Debug, Clone, Args)]
 pub struct Upgrade {
-    /// Component: the name of its role
-    pub component: String,
-    /// The release, as `artifacts` of the inventory names it
-    pub version: String,
+    /// The component (the name of its role) and the release, as `artifacts` of the inventory names
+    /// it; several pairs are brought into order, one after the other
+    #[arg(value_names = ["COMPONENT", "VERSION"], num_args = 2.., required = true)]
+    pub changes: Vec<String>,
     #[command(flatten)]
     pub care: Care,
     #[command(flatten)]

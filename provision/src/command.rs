@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use provision_engine::event::{Event, HostResult, Outcome};
+use provision_engine::event::{CommandLine, Event, HostResult, Outcome};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, hosts_of, load};
 use provision_engine::report::Sink;
-use provision_engine::run::run;
+use provision_engine::run::{RunOptions, run};
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use serde_json::Value;
@@ -18,10 +18,12 @@ use serde_json::Value;
 use crate::apply;
 use crate::arguments::{Output, RunCommand};
 use crate::exit::Exit;
+use crate::journal::Journal;
 use crate::live::Live;
 use crate::ndjson::Ndjson;
 use crate::paint::{self, BAD, FAINT, GOOD, STRONG, harmless, styled};
 use crate::passwords;
+use crate::runs;
 
 /// The playbook in memory; no such file is read.
 const PLAYBOOK: &str = ".provision-run.yml";
@@ -67,10 +69,17 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
         Err(exit) => return exit,
     };
     let interrupts = apply::interrupts("waiting for the commands; press Ctrl-C again to stop them");
-    let sink: Box<dyn Sink> = match arguments.output {
+    let words = match arguments.shell {
+        true => vec![arguments.command.join(" ")],
+        false => arguments.command.clone(),
+    };
+    let command = Some(CommandLine { pattern: arguments.pattern.clone(), words });
+    let options = RunOptions { command, ..options };
+    let shown: Box<dyn Sink> = match arguments.output {
         Output::Ndjson => Box::new(Ndjson::new(std::io::stdout())),
         Output::Human => Box::new(Folded::new()),
     };
+    let sink = Box::new(Journal::new(runs::commands_folder(), shown));
     run(loaded, options, sink, interrupts).await.outcome.into()
 }
 
@@ -157,7 +166,7 @@ impl Answer {
 }
 
 /// Collects answers and tells each once, with all hosts that gave it.
-struct Folded {
+pub struct Folded {
     out: Box<dyn Write + Send>,
     live: Option<Live>,
     begun: Instant,
@@ -166,9 +175,15 @@ struct Folded {
 }
 
 impl Folded {
-    fn new() -> Self {
+    /// On standard output; the live line appears only where that is a terminal.
+    pub fn new() -> Self {
         let is_terminal = std::io::stdout().is_terminal() && std::io::stderr().is_terminal();
         Folded { live: is_terminal.then(Live::start), ..Folded::on(Box::new(anstream::stdout())) }
+    }
+
+    /// On standard output, of what is over already.
+    pub fn plain() -> Self {
+        Folded::on(Box::new(anstream::stdout()))
     }
 
     fn on(out: Box<dyn Write + Send>) -> Self {

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_engine::event::Event;
+use provision_engine::event::{EVENT_FORMAT, Event};
+use provision_engine::release::now_ms;
 use provision_engine::report::{Sink, TaskTitle};
 
 /// Runs whose journals are kept; older ones are deleted when a new run begins.
@@ -10,6 +11,9 @@ const KEPT_RUNS: usize = 200;
 
 /// Format name inside of journal files.
 pub const FORMAT: &str = "provision-run-1";
+
+/// The field that says when an event was written, in milliseconds since the epoch.
+const AT: &str = "at_ms";
 
 /// Writes events to a checksummed file, then passes them on.
 pub struct Journal {
@@ -40,7 +44,11 @@ impl Journal {
             self.begin(run)?;
         }
         let Some(log) = &mut self.log else { return Ok(()) };
-        let line = serde_json::to_vec(event).map_err(|error| error.to_string())?;
+        let mut value = serde_json::to_value(event).map_err(|error| error.to_string())?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert(AT.to_owned(), now_ms().into());
+        }
+        let line = serde_json::to_vec(&value).map_err(|error| error.to_string())?;
         log.append(&line).map_err(|error| error.to_string())?;
         if matches!(event, Event::TaskFinished { .. } | Event::RunFinished { .. }) {
             log.sync().map_err(|error| error.to_string())?;
@@ -78,6 +86,55 @@ pub fn journals(folder: &Path) -> Vec<PathBuf> {
         .collect();
     names.sort();
     names
+}
+
+/// An event of a journal, and when it was written: older journals don't tell.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// In milliseconds since the epoch.
+    pub at_ms: Option<u64>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// What a journal holds.
+#[derive(Debug, Clone, Default)]
+pub struct Story {
+    /// What happened, in order.
+    pub told: Vec<Told>,
+    /// Records that this version doesn't know.
+    pub unknown: usize,
+}
+
+impl Story {
+    /// Reads a journal that somebody may still be writing.
+    ///
+    /// # Errors
+    /// When it can't be read, holds no run, or another version has written it.
+    pub fn read(path: &Path) -> Result<Self, String> {
+        let records = durable::read(path, FORMAT).map_err(|error| {
+            let cause = std::error::Error::source(&error);
+            let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+            format!("failed to {error}{cause}")
+        })?;
+        let mut story = Story::default();
+        for record in &records {
+            let value: serde_json::Value = serde_json::from_slice(record).unwrap_or_default();
+            let at_ms = value.get(AT).and_then(serde_json::Value::as_u64);
+            match serde_json::from_value(value) {
+                Ok(event) => story.told.push(Told { at_ms, event }),
+                Err(_) => story.unknown += 1,
+            }
+        }
+        let shown = path.display();
+        match story.told.first().map(|told| &told.event) {
+            Some(Event::RunStarted { format: EVENT_FORMAT, .. }) => Ok(story),
+            Some(Event::RunStarted { format, .. }) => Err(format!(
+                "{shown}: its events have format {format}; this provision knows {EVENT_FORMAT}"
+            )),
+            _ => Err(format!("{shown}: it does not begin with a run")),
+        }
+    }
 }
 
 /// Deletes the oldest journals.

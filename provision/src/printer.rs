@@ -276,7 +276,8 @@ impl Printer {
 /// Hosts that the live line names.
 const AWAITED_HOSTS: usize = 3;
 
-fn title_of(is_handler: bool, role: Option<&str>, name: &str) -> String {
+/// The title of a task, as it is shown.
+pub fn title_of(is_handler: bool, role: Option<&str>, name: &str) -> String {
     let role = role.map(|role| format!("{role} : ")).unwrap_or_default();
     let kind = if is_handler { "handler " } else { "" };
     harmless(&format!("{kind}{role}{name}"))

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
@@ -80,12 +80,18 @@ impl Site {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
+        self.run_in(arguments, &[])
+    }
+
+    /// Runs with these variables of the environment.
+    fn run_in(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
         let with_inventory = ["-i", "inventory"];
         let mut command = Command::new(env!("CARGO_BIN_EXE_provision"));
         command.arg("artifacts").args(arguments).args(with_inventory);
-        for name in ["http_proxy", "https_proxy", "all_proxy", "XDG_CACHE_HOME"] {
+        for name in ["http_proxy", "https_proxy", "all_proxy", "no_proxy", "XDG_CACHE_HOME"] {
             command.env_remove(name).env_remove(name.to_uppercase());
         }
+        command.envs(environment.iter().copied());
         command.current_dir(self.folder.path()).env("HOME", self.folder.path()).output().unwrap()
     }
 
@@ -464,4 +470,100 @@ fn a_lock_stands_in_one_place() {
     site.expect(&add, 0, &["inventory/group_vars/all.yml:"]);
     site.write("inventory/group_vars/all.yml", "artifacts: {tool: {\"1\": {}}}\n");
     site.expect(&add, 3, &["key `sha256` is missing", "all.yml:1:25"]);
+}
+
+/// A proxy that leads every connection to one server, and notes whom it was asked for.
+fn proxy_to(server: SocketAddr) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut client = stream.unwrap();
+            let mut reader = BufReader::new(client.try_clone().unwrap());
+            let mut first = String::new();
+            reader.read_line(&mut first).unwrap();
+            log.lock().unwrap().push(first.trim_end().to_owned());
+            let mut line = String::new();
+            while reader.read_line(&mut line).unwrap() > 2 {
+                line.clear();
+            }
+            client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").unwrap();
+            let mut upstream = TcpStream::connect(server).unwrap();
+            let mut back = upstream.try_clone().unwrap();
+            let mut to_client = client.try_clone().unwrap();
+            std::thread::spawn(move || std::io::copy(&mut back, &mut to_client));
+            let mut bytes = [0; 4096];
+            while let Ok(count @ 1..) = reader.read(&mut bytes) {
+                upstream.write_all(&bytes[..count]).unwrap();
+            }
+        }
+    });
+    (format!("http://{address}"), asked)
+}
+
+#[test]
+fn downloads_go_through_the_proxy_of_the_environment() {
+    let site = Site::new();
+    let bytes = archive("tool-1.1", "a");
+    let digest = sha256(&bytes);
+    site.serve("/tool-1.1.tar.gz", &bytes);
+    let server = site.address.trim_start_matches("http://").parse().unwrap();
+    let (proxy, asked) = proxy_to(server);
+    // Nobody else knows this name.
+    let url = "http://artifacts.invalid/tool-1.1.tar.gz";
+    let add = ["add", "tool", "1.1", url, "--sha256", &digest];
+    for name in ["http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "https_proxy", "HTTPS_PROXY"]
+    {
+        let output = site.run_in(&add, &[(name, &proxy)]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{name}: {said}");
+        std::fs::remove_file(site.cached(&digest)).unwrap();
+    }
+    let connected = asked.lock().unwrap().clone();
+    assert_eq!(connected.len(), 6, "{connected:?}");
+    assert!(connected.iter().all(|line| line.starts_with("CONNECT artifacts.invalid:80")));
+    // Names that `no_proxy` has are asked for directly.
+    let direct = format!("{}/tool-1.1.tar.gz", site.address);
+    let add = ["add", "tool", "1.1", &direct, "--sha256", &digest, "--replace"];
+    for (no_proxy, through) in [("127.0.0.1", 0), ("other.example,.invalid", 1)] {
+        asked.lock().unwrap().clear();
+        let environment = [("http_proxy", proxy.as_str()), ("no_proxy", no_proxy)];
+        let output = site.run_in(&add, &environment);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let _ = std::fs::remove_file(site.cached(&digest));
+        assert_eq!(asked.lock().unwrap().len(), through, "{no_proxy}");
+    }
+}
+
+#[test]
+fn the_cache_keeps_what_locks_name() {
+    let site = Site::new();
+    let (one, two) = (archive("tool-1.0", "a"), archive("tool-1.1", "b"));
+    for (version, bytes) in [("1.0", &one), ("1.1", &two)] {
+        let url = site.serve(&format!("/tool-{version}.tar.gz"), bytes);
+        let add = ["add", "tool", version, &url, "--sha256", &sha256(bytes)];
+        site.expect(&add, 0, &["proved"]);
+    }
+    site.expect(&["prune", "--yes"], 0, &["nothing to delete"]);
+    let lock = site.lock();
+    let at = lock.find("    \"1.0\":").unwrap();
+    let end = lock.find("    \"1.1\":").unwrap();
+    let without = match at < end {
+        true => format!("{}{}", &lock[..at], &lock[end..]),
+        false => lock[..at].to_owned(),
+    };
+    site.write(LOCK, &without);
+    site.expect(&["prune"], 6, &[&sha256(&one), "not confirmed; nothing was deleted"]);
+    assert!(site.cached(&sha256(&one)).exists());
+    site.expect(&["prune", "--yes"], 0, &["deleted 1 file,"]);
+    assert!(!site.cached(&sha256(&one)).exists() && site.cached(&sha256(&two)).exists());
+    // Another inventory's archives go only if that one is not named.
+    site.write("other/group_vars/all/artifacts.yml", &lock);
+    site.expect(&["fetch", "tool", "1.1"], 0, &[]);
+    site.expect(&["prune", "--yes", "-i", "other"], 0, &["nothing to delete"]);
+    site.write(LOCK, "artifacts: {}\n");
+    site.expect(&["prune", "--yes"], 3, &["names no artifacts"]);
+    assert!(site.cached(&sha256(&two)).exists());
 }

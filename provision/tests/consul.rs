@@ -330,3 +330,81 @@ fn the_token_comes_from_a_file_and_is_never_shown() {
     let output = site.list();
     assert!(!said(&output).contains("t0ken"));
 }
+
+/// Two datacenters with three nodes; `shared` is in both. Each has keys of its own.
+fn datacenters(target: &str) -> Reply {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let datacenter = match query {
+        query if query.contains("dc=east") => "east",
+        query if query.contains("dc=west") => "west",
+        _ => return Reply::status(500, "No path to datacenter"),
+    };
+    let names = [format!("{datacenter}1"), "shared".to_owned()];
+    let node = |name: &String| {
+        json!({"Node": name, "Address": format!("10.{}.0.1", datacenter.len() + name.len()),
+               "Datacenter": datacenter, "Meta": {"rack": datacenter}})
+    };
+    match path {
+        "/v1/catalog/nodes" => {
+            Reply::ok(json!(names.iter().map(node).collect::<Vec<_>>()).to_string())
+        }
+        "/v1/health/state/any" => {
+            Reply::ok(json!(names.iter().map(|name| serf(name)).collect::<Vec<_>>()).to_string())
+        }
+        "/v1/catalog/services" => Reply::ok("{}"),
+        "/v1/kv/provision/" => {
+            let value = match datacenter {
+                "east" => "aGVhcDogMQ==",
+                _ => "aGVhcDogMg==",
+            };
+            let key =
+                json!([{"Key": "provision/group_vars/all", "Value": value, "ModifyIndex": 1}]);
+            Reply::ok(key.to_string())
+        }
+        _ => Reply::status(404, ""),
+    }
+}
+
+#[test]
+fn several_datacenters_are_one_inventory() {
+    let consul = Fake::new(datacenters);
+    let mapping = "\
+datacenters: [east, west]
+variables: {ansible_host: address, rack: meta.rack}
+keyed_groups: [{key: datacenter, prefix: dc}]
+kv: {prefix: provision}
+";
+    let site = Site::new(mapping, &[consul.url()]);
+    let output = site.list();
+    let list = listed(&output);
+    assert_eq!(list["dc_east"]["hosts"], json!(["east1", "shared"]));
+    assert_eq!(list["dc_west"]["hosts"], json!(["west1"]));
+    let of_shared = &list["_meta"]["hostvars"]["shared"];
+    assert_eq!(of_shared["rack"], json!({"__ansible_unsafe": "east"}));
+    // Each datacenter has its own keys; those of the first count.
+    assert_eq!(of_shared["heap"], 1);
+    let said = said(&output);
+    assert!(said.contains("node `shared` is left out"), "{said}");
+    let mut asked: Vec<String> = consul.asked().into_iter().map(|one| one.target).collect();
+    asked.sort();
+    let expected = [
+        "/v1/catalog/nodes?dc=east",
+        "/v1/catalog/nodes?dc=west",
+        "/v1/health/state/any?dc=east",
+        "/v1/health/state/any?dc=west",
+        "/v1/kv/provision/?recurse=true&dc=east",
+    ];
+    assert_eq!(asked, expected);
+    let url = format!("consul://{}/west,east", consul.address);
+    let list = listed(&site.provision(&["inventory", "-i", &url, "--list"]));
+    assert_eq!(list["dc_west"]["hosts"], json!(["shared", "west1"]));
+}
+
+#[test]
+fn a_datacenter_that_is_away_is_no_empty_one() {
+    let consul = Fake::new(datacenters);
+    let site = Site::new("datacenters: [east, north]\n", &[consul.url()]);
+    let output = site.list();
+    assert_eq!(output.status.code(), Some(5), "{}", said(&output));
+    assert!(said(&output).contains("/north: failed to read the nodes"), "{}", said(&output));
+}

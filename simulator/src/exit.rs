@@ -21,6 +21,8 @@ pub enum Exit {
     OtherBaseline,
     /// Nothing that was tried meets the conditions.
     Unmet,
+    /// Ctrl-C.
+    Stopped,
 }
 
 const ALL: &[(Exit, u8, &str)] = &[
@@ -36,6 +38,7 @@ const ALL: &[(Exit, u8, &str)] = &[
         "compare: the baseline is of another scenario or model; record it anew",
     ),
     (Exit::Unmet, 9, "capacity, tune: nothing that was tried meets the conditions"),
+    (Exit::Stopped, 130, "stopped by Ctrl-C; what was printed and written is partial"),
 ];
 
 impl From<Exit> for ExitCode {

@@ -1,27 +1,34 @@
-//! Results for programs: `results.json` and `cells.csv`.
+//! The files of `-o`: `results.json`, `cells.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
 
 use std::fs;
 use std::path::Path;
 
 use policy::Refusal;
+use policy::scaling::{Added, Removed};
 use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Cell, MODEL_VERSION, Report};
+use simulator_model::{Actions, Cell, MODEL_VERSION, Report, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
+use crate::{course, html};
 
 /// Version of the format of `results.json`.
 pub const RESULTS_VERSION: u32 = 1;
 
-/// Writes both files into a folder.
+/// Writes all files into a folder.
 pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
     let failed =
         |path: &Path, error: std::io::Error| format!("failed to write {}: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    let files = [("results.json", json_text(results)), ("cells.csv", csv_text(results))];
+    let mut files = vec![("results.json", json_text(results)), ("cells.csv", csv_text(results))];
+    if let Some(timeline) = &results.timeline {
+        files.push(("timeline.csv", course::timeline_csv(results, timeline)));
+        files.push(("decisions.csv", course::decisions_csv(results, timeline)));
+    }
+    files.push(("report.html", html::page(results)?));
     for (name, text) in files {
         let path = folder.join(name);
         fs::write(&path, text).map_err(|error| failed(&path, error))?;
@@ -54,6 +61,9 @@ fn json_text(results: &Results) -> String {
                 "machines": app.machines,
                 "instances": app.all_instances(),
                 "utilisation": results.utilisation(place),
+                "instances_mean": results.mean_instances(place),
+                "core_hours": results.core_hours(place),
+                "usage": results.merged.usage.get(place).map(usage_json),
             })
         })
         .collect();
@@ -68,12 +78,15 @@ fn json_text(results: &Results) -> String {
     let value = json!({
         "version": RESULTS_VERSION,
         "program": concat!("simulator ", env!("CARGO_PKG_VERSION")),
+        "model_version": MODEL_VERSION,
         "command": results.command,
+        "partial": partial_json(results),
         "scenario": results.name,
         "scenario_digest": results.scenario.digest,
-        "model_version": MODEL_VERSION,
+        "origin": results.origin,
+        "warnings": results.warnings,
         "policy": results.scenario.policy,
-        "policy_digest": results.scenario.policy.digest(),
+        "policy_digest": results.policy_digest,
         "window_ns": results.merged.window(),
         "apps": apps,
         "cells": all,
@@ -81,6 +94,13 @@ fn json_text(results: &Results) -> String {
         "runs": runs,
     });
     format!("{value:#}\n")
+}
+
+/// What is missing of a run that was stopped.
+fn partial_json(results: &Results) -> Option<Value> {
+    let partial = results.partial?;
+    let stopped = partial.stopped.map(|stopped| stopped.0);
+    Some(json!({"stopped_ns": stopped, "replications_wanted": partial.wanted}))
 }
 
 /// What `compare` watches, for one run.
@@ -107,6 +127,26 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         "refused": refused,
         "wait": summary_json(&cell.wait),
         "response": summary_json(&cell.response),
+    })
+}
+
+/// Instances of an app over all replications.
+fn usage_json(usage: &Usage) -> Value {
+    let (fewest, most) = usage.extremes();
+    let actions =
+        |actions: &Actions| json!({"decisions": actions.decisions, "instances": actions.instances});
+    let added = Added::ALL.into_iter().zip(&usage.added);
+    let removed = Removed::ALL.into_iter().zip(&usage.removed);
+    json!({
+        "fewest": fewest,
+        "most": most,
+        "added": added.map(|(reason, counted)| (reason.name().to_owned(), actions(counted)))
+            .collect::<Map<_, _>>(),
+        "removed": removed.map(|(reason, counted)| (reason.name().to_owned(), actions(counted)))
+            .collect::<Map<_, _>>(),
+        "unplaced": usage.unplaced,
+        "peak_tasks": usage.peak_tasks,
+        "peak_queue": usage.peak_queue,
     })
 }
 

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use diagnostics::{Diagnostic, SourceId, Sources, Span};
+use diagnostics::{Diagnostic, SourceId, Sources, Span, render_all};
 use rayon::prelude::*;
 use simulator::judge::Values;
 use simulator::metric::{self, Condition, Metric};
@@ -13,6 +13,7 @@ use simulator_model::{Model, engine};
 
 use crate::exit::Exit;
 use crate::paint;
+use crate::results::{NamedText, Origin};
 
 /// Scenario and policy files are written by people: larger ones are something else.
 const MAX_FILE_BYTES: u64 = 16 << 20;
@@ -84,6 +85,17 @@ impl Subject {
     }
 }
 
+/// A scenario with what it was read from.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// Its texts.
+    pub origin: Origin,
+    /// What is doubtful, as it was told.
+    pub warnings: Vec<String>,
+}
+
 /// Reads a scenario; what is wrong has been told when this fails.
 pub fn load(
     path: &Path,
@@ -91,6 +103,16 @@ pub fn load(
     overrides: &[Override],
     warnings: Warnings,
 ) -> Result<Scenario, Exit> {
+    load_all(path, policy, overrides, warnings).map(|loaded| loaded.scenario)
+}
+
+/// Reads a scenario and keeps its texts; what is wrong has been told when this fails.
+pub fn load_all(
+    path: &Path,
+    policy: Option<&Path>,
+    overrides: &[Override],
+    warnings: Warnings,
+) -> Result<Loaded, Exit> {
     let mut sources = Sources::default();
     let unreadable = |path: &Path, reason: String| {
         paint::error(&format!("failed to read {}: {reason}", path.display()));
@@ -102,21 +124,39 @@ pub fn load(
         None => None,
     };
     let folder = path.parent().unwrap_or(Path::new(""));
+    let mut files = vec![(path.display().to_string(), source)];
     let found = scenario::read_with(source, policy, overrides, &mut sources, |name, sources| {
-        read(&folder.join(name), sources)
+        let source = read(&folder.join(name), sources)?;
+        files.push((name.to_owned(), source));
+        Ok(source)
     });
-    if warnings == Warnings::AllSilent {
-        return found.scenario.ok_or(Exit::InvalidInput);
-    }
-    if warnings == Warnings::Told || found.scenario.is_none() {
+    let is_silent = warnings == Warnings::AllSilent;
+    if !is_silent && (warnings == Warnings::Told || found.scenario.is_none()) {
         paint::diagnostics(&found.diagnostics, &sources);
     }
-    found.scenario.ok_or_else(|| {
+    let Some(scenario) = found.scenario else {
         let errors = found.diagnostics.iter().filter(|found| Diagnostic::is_error(found)).count();
         let plural = if errors == 1 { "error" } else { "errors" };
-        paint::error(&format!("{} can't be used: {errors} {plural}", path.display()));
-        Exit::InvalidInput
-    })
+        if !is_silent {
+            paint::error(&format!("{} can't be used: {errors} {plural}", path.display()));
+        }
+        return Err(Exit::InvalidInput);
+    };
+    let text = |name: String, source: SourceId| {
+        sources.get(source).map(|source| NamedText { name, text: source.text.to_string() })
+    };
+    let given = policy.and_then(|source| Some((sources.get(source)?.name.clone(), source)));
+    let origin = Origin {
+        files: files.into_iter().filter_map(|(name, source)| text(name, source)).collect(),
+        policy: given.and_then(|(name, source)| text(name, source)),
+        trace: None,
+        overrides: overrides.iter().map(|given| given.text.clone()).collect(),
+    };
+    let plain = |diagnostic: &Diagnostic| {
+        render_all(std::slice::from_ref(diagnostic), &sources, diagnostics::Style::Plain)
+    };
+    let warnings = found.diagnostics.iter().map(plain).collect();
+    Ok(Loaded { scenario, origin, warnings })
 }
 
 fn read(path: &Path, sources: &mut Sources) -> Result<SourceId, String> {

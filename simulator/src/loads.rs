@@ -5,7 +5,7 @@ use policy::admission::{Admission, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator_kernel::Law;
-use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
+use simulator_model::{App, Arrivals, Cmd, Dynamics, Life, Model, Source, Tenants};
 
 /// A load.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         duration,
         warm_up: Nanoseconds::ZERO,
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines, instances }],
+        apps: vec![App { name: "app".into(), machines, instances, life: Life::default() }],
         cmds: vec![Cmd {
             name: "cmd".into(),
             app: 0,
@@ -87,5 +87,6 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance,
+        dynamics: Dynamics::default(),
     }
 }

@@ -1,9 +1,11 @@
 //! What a command has found out: the reports of all replications, and how to get them again.
 
-use policy::Nanoseconds;
+use policy::{Nanoseconds, Time};
+use serde::{Deserialize, Serialize};
 use simulator_kernel::Moments;
-use simulator_model::{Cell, Report};
+use simulator_model::{Cell, Report, Timeline};
 
+use crate::input::Loaded;
 use simulator::scenario::Scenario;
 
 /// Results of one `simulator run`.
@@ -13,20 +15,97 @@ pub struct Results {
     pub scenario: Scenario,
     /// The name of the file.
     pub name: String,
+    /// What it was read from.
+    pub origin: Origin,
+    /// Warnings about the scenario, as they were told.
+    pub warnings: Vec<String>,
+    /// The digest of the effective policy.
+    pub policy_digest: String,
     /// The command that gives the same results.
     pub command: String,
     /// One report for each seed, in their order.
     pub reports: Vec<Report>,
     /// All of them in one.
     pub merged: Report,
+    /// The course of the run with the first seed, if it was asked for.
+    pub timeline: Option<Timeline>,
+    /// What is missing, if the run was stopped.
+    pub partial: Option<Partial>,
 }
 
+/// The texts that a scenario was read from: enough to read it again without its files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The scenario, and then the files that it names, by the name that it uses.
+    pub files: Vec<NamedText>,
+    /// The policy that was given in the place of its own.
+    pub policy: Option<NamedText>,
+    /// The trace that was replayed; its rows are not here.
+    pub trace: Option<String>,
+    /// The arguments of `--set`, in their order.
+    pub overrides: Vec<String>,
+}
+
+/// A file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedText {
+    /// Its name.
+    pub name: String,
+    /// What is in it.
+    pub text: String,
+}
+
+/// A run that was stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partial {
+    /// When, if not even the first replication has ended.
+    pub stopped: Option<Time>,
+    /// How many replications were asked for.
+    pub wanted: usize,
+}
+
+/// What became of one seed, with the course of the run if it was asked for.
+pub type Replication = (Report, Option<Timeline>);
+
 impl Results {
-    /// Results of at least one report.
-    pub fn new(scenario: Scenario, name: String, command: String, reports: Vec<Report>) -> Self {
-        let mut merged = Report::new(&scenario.model);
+    /// Results of replications, of which those are missing that weren't begun: the replications up
+    /// to the first that didn't end, or the beginning of that one, if there are none.
+    pub fn new(
+        loaded: Loaded,
+        name: String,
+        command: String,
+        runs: Vec<Option<Replication>>,
+    ) -> Option<Self> {
+        let Loaded { scenario, origin, warnings } = loaded;
+        let wanted = runs.len();
+        let is_whole = |run: &Option<Replication>| {
+            run.as_ref().is_some_and(|(report, _)| report.stopped().is_none())
+        };
+        let whole = runs.iter().take_while(|run| is_whole(run)).count();
+        let mut reports = Vec::new();
+        let mut timeline = None;
+        for (report, course) in runs.into_iter().map_while(|run| run).take(whole.max(1)) {
+            reports.push(report);
+            timeline = timeline.or(course);
+        }
+        let stopped = reports.first()?.stopped();
+        let mut merged = Report::none(&scenario.model);
         reports.iter().for_each(|report| merged.merge(report));
-        Results { scenario, name, command, reports, merged }
+        if let Some(stopped) = stopped {
+            merged.cut(stopped);
+        }
+        Some(Results {
+            policy_digest: scenario.policy.digest(),
+            partial: (whole < wanted).then_some(Partial { stopped, wanted }),
+            scenario,
+            name,
+            origin,
+            warnings,
+            command,
+            reports,
+            merged,
+            timeline,
+        })
     }
 
     /// The name of a cell's command.
@@ -34,13 +113,35 @@ impl Results {
         self.scenario.model.cmds.get(cell.cmd).map_or("all", |cmd| cmd.name.as_str())
     }
 
-    /// How busy the instances of an app were, over all replications.
+    /// How busy the instances of an app were, over all replications; unknown of a run that was
+    /// stopped, whose reports count work that lies behind.
     #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
     pub fn utilisation(&self, app: usize) -> Option<f64> {
-        let instances = self.scenario.model.apps.get(app)?.all_instances();
-        let window = u128::from(self.merged.window().0) * self.reports.len() as u128;
+        if self.merged.stopped().is_some() {
+            return None;
+        }
+        let able = self.merged.usage.get(app)?.able();
         let busy = *self.merged.busy.get(app)?;
-        Some(busy as f64 / (window * u128::from(instances)) as f64)
+        (able > 0).then(|| busy as f64 / able as f64)
+    }
+
+    /// The mean number of instances of an app, over all replications.
+    pub fn mean_instances(&self, app: usize) -> Option<f64> {
+        let windows = self.merged.window().0.saturating_mul(self.reports.len() as u64);
+        Some(self.merged.usage.get(app)?.mean(Nanoseconds(windows)))
+    }
+
+    /// What an app held in one run, in hours of one core; the mean over the replications.
+    pub fn core_hours(&self, app: usize) -> Option<f64> {
+        let cores = self.scenario.model.apps.get(app)?.life.needs.cores;
+        let hours = self.merged.window().seconds() / 3600.0;
+        Some(self.mean_instances(app)? * f64::from(cores) * hours)
+    }
+
+    /// Whether any app scales.
+    pub fn scales(&self) -> bool {
+        let model = &self.scenario.model;
+        model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some())
     }
 
     /// A figure of one cell over the replications; those without it are left out.

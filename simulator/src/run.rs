@@ -1,58 +1,64 @@
 //! `simulator run`: a scenario, its replications, the table and the files.
 
+use std::path::Path;
+
 use rayon::prelude::*;
-use simulator::scenario::Scenario;
-use simulator_model::{Model, Report, engine};
+use simulator_model::{Model, Workload};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
-use crate::results::Results;
+use crate::progress::Progress;
+use crate::results::{Replication, Results};
 use crate::{export, input, paint, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
-    let scenario = match load(arguments) {
-        Ok(scenario) => scenario,
+    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
+    let mut loaded = match input::load_all(path, policy, &arguments.overrides, Warnings::Told) {
+        Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let reports = match replicate(&scenario.model, arguments) {
-        Ok(reports) => reports,
-        Err(error) => {
-            paint::error(&format!("failed to start threads: {error}"));
-            return Exit::Environment;
-        }
+    let model = &mut loaded.scenario.model;
+    model.seed = arguments.seed.unwrap_or(model.seed);
+    let runs = match replicate(&loaded.scenario.model, arguments) {
+        Ok(runs) => runs,
+        Err(exit) => return exit,
     };
     let name = arguments.scenario.display().to_string();
-    let command = command(arguments, &name, scenario.model.seed);
-    let results = Results::new(scenario, name, command, reports);
+    let command = command(arguments, &name, loaded.scenario.model.seed);
+    finish(Results::new(loaded, name, command, runs), arguments.output.as_deref())
+}
+
+/// Prints the results and writes their files, if there is a folder for them.
+pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
+    let Some(results) = results else {
+        paint::error("stopped before anything was simulated");
+        return Exit::Stopped;
+    };
     say!("{}", table::text(&results).trim_end());
-    if let Some(folder) = &arguments.output
+    if let Some(folder) = output
         && let Err(error) = export::write(&results, folder)
     {
         paint::error(&error);
         return Exit::Environment;
     }
-    Exit::Done
+    if results.partial.is_some() { Exit::Stopped } else { Exit::Done }
 }
 
-/// Reads the scenario; what is wrong has been told when this fails.
-fn load(arguments: &Run) -> Result<Scenario, Exit> {
-    let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
-    let mut scenario = input::load(path, policy, &arguments.overrides, Warnings::Told)?;
-    scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
-    Ok(scenario)
-}
-
-/// One report for each seed, in their order whatever thread was first.
-fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Report>, rayon::ThreadPoolBuildError> {
-    let threads = arguments.threads.map_or(0, usize::from);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build()?;
+/// All seeds, in their order whatever thread was first. The first one has its course recorded if
+/// files are wanted.
+fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
+    let pool = input::pool(arguments.threads)?;
+    let progress = Progress::new(model.duration, arguments.replications)?;
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
-        engine::report(&Model { seed, ..model.clone() })
+        let model = Model { seed, ..model.clone() };
+        let has_course = number == 0 && arguments.output.is_some();
+        progress.run(&model, Workload::new(&model), has_course)
     };
-    Ok(pool.install(|| (0..arguments.replications).into_par_iter().map(run).collect()))
+    let all = || (0..arguments.replications).into_par_iter().map(run).collect();
+    Ok(progress.shown(|| pool.install(all)))
 }
 
 /// The command that gives the same results.

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use policy::{Class, Nanoseconds, Refusal};
+use policy::scaling::{Added, Removed};
+use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
-use simulator_model::Cell;
+use simulator_model::{Actions, Cell};
 
 use crate::results::{Results, refused_part, seconds};
 
@@ -15,12 +16,18 @@ pub const QUANTILES: [(&str, f64); 4] =
 /// Everything that a run prints.
 pub fn text(results: &Results) -> String {
     let mut text = head(results);
-    let cells = cells(results);
-    text.push_str(&requests(results, &cells));
-    text.push_str(&times(results, &cells));
-    text.push_str(&apps(results));
+    let error = accuracy();
+    let _ = write!(text, "\n{}", requests(results).text());
+    let _ = write!(text, "\n{}{error}\n", times(results).text());
+    let _ = write!(text, "\n{}", apps(results).text());
+    if results.scales() {
+        let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
+    }
     if results.reports.len() > 1 {
-        text.push_str(&intervals(results));
+        let _ = write!(text, "\n{}\n{}", intervals_title(results), intervals(results).text());
+    }
+    if let Some(partial) = partial(results) {
+        let _ = write!(text, "\npartial: {partial}\n");
     }
     let _ = write!(text, "\nagain: {}\n", results.command);
     text
@@ -32,24 +39,68 @@ fn head(results: &Results) -> String {
     if let Some(about) = &results.scenario.about {
         let _ = write!(text, ": {about}");
     }
-    let digest = results.scenario.policy.digest();
-    let preset = match results.scenario.policy.preset {
-        policy::config::Preset::Original => "original",
-        policy::config::Preset::Recommended => "recommended",
-    };
-    let seeds = match results.reports.len() as u64 {
-        1 => format!("seed {}", model.seed),
-        count => format!("seeds {} to {}", model.seed, model.seed.wrapping_add(count - 1)),
-    };
+    let digest = results.policy_digest.get(..12).unwrap_or_default();
+    let (seeds, preset) = (seeds(results), preset(results));
     let _ = writeln!(
         text,
-        "\n{} of arrivals, the first {} not reported; {seeds}; policy {} (from `{preset}`)",
-        model.duration,
-        model.warm_up,
-        digest.get(..12).unwrap_or_default(),
+        "\n{} of arrivals, the first {} not reported; {seeds}; policy {digest} (from `{preset}`)",
+        model.duration, model.warm_up,
     );
-    text.push_str("inactive: policy.scaling, policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n");
+    if !results.scales() {
+        text.push_str("inactive: policy.scaling (no app has `scales`)\n");
+    }
+    text.push_str(
+        "inactive: policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n",
+    );
     text
+}
+
+/// The name of the preset that the policy began with.
+pub fn preset(results: &Results) -> &'static str {
+    match results.scenario.policy.preset {
+        policy::config::Preset::Original => "original",
+        policy::config::Preset::Recommended => "recommended",
+    }
+}
+
+/// The name of a rule in policy.yml.
+pub fn balance(rule: Balance) -> String {
+    match rule {
+        Balance::Random => "random".to_owned(),
+        Balance::RoundRobin => "round_robin".to_owned(),
+        Balance::LeastLoaded => "least_loaded".to_owned(),
+        Balance::PowerOfChoices(choices) => format!("power_of_choices ({})", choices.get()),
+        Balance::JoinShortestQueue => "join_shortest_queue".to_owned(),
+    }
+}
+
+/// Which seeds were run.
+pub fn seeds(results: &Results) -> String {
+    let seed = results.scenario.model.seed;
+    match results.reports.len() as u64 {
+        1 => format!("seed {seed}"),
+        count => format!("seeds {seed} to {}", seed.wrapping_add(count - 1)),
+    }
+}
+
+/// What is missing of a run that was stopped.
+pub fn partial(results: &Results) -> Option<String> {
+    let partial = results.partial?;
+    Some(match partial.stopped {
+        Some(stopped) => format!(
+            "stopped after {} of {} of arrivals",
+            Nanoseconds(stopped.0),
+            results.scenario.model.duration
+        ),
+        None => {
+            format!("stopped after {} of {} replications", results.reports.len(), partial.wanted)
+        }
+    })
+}
+
+/// How exact the quantiles are.
+pub fn accuracy() -> String {
+    format!("quantiles are within {:.1} % of their value", Histogram::RELATIVE_ERROR * 100.0)
 }
 
 /// The cells of the merged report, and totals where there is more than one of a class.
@@ -63,10 +114,11 @@ fn cells(results: &Results) -> Vec<Cell> {
     cells
 }
 
-fn requests(results: &Results, cells: &[Cell]) -> String {
+/// What became of requests.
+pub fn requests(results: &Results) -> Table {
     let mut table =
         Table::new(&["CMD", "CLASS", ">ARRIVALS", ">SERVED", ">REFUSED", ">LATE", "BY CAUSE"]);
-    for cell in cells {
+    for cell in &cells(results) {
         let causes: Vec<String> = Refusal::ALL
             .into_iter()
             .zip(cell.refused)
@@ -83,13 +135,14 @@ fn requests(results: &Results, cells: &[Cell]) -> String {
             causes.join(", "),
         ]);
     }
-    format!("\n{}", table.text())
+    table
 }
 
-fn times(results: &Results, cells: &[Cell]) -> String {
+/// How long they took.
+pub fn times(results: &Results) -> Table {
     let mut table =
         Table::new(&["CMD", "CLASS", "TIME", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX"]);
-    for cell in cells {
+    for cell in &cells(results) {
         for (name, summary) in [("wait", &cell.wait), ("response", &cell.response)] {
             let mut row = vec![
                 results.cmd_name(cell).to_owned(),
@@ -105,24 +158,92 @@ fn times(results: &Results, cells: &[Cell]) -> String {
             table.row(row);
         }
     }
-    let error = Histogram::RELATIVE_ERROR * 100.0;
-    format!("\n{}quantiles are within {error:.1} % of their value\n", table.text())
+    table
 }
 
-fn apps(results: &Results) -> String {
-    let mut table = Table::new(&["APP", ">MACHINES", ">INSTANCES", ">UTILISATION"]);
-    for (place, app) in results.scenario.model.apps.iter().enumerate() {
+/// The apps, how many instances they had and how busy these were.
+pub fn apps(results: &Results) -> Table {
+    let mut table = Table::new(&[
+        "APP",
+        ">MACHINES",
+        ">INSTANCES",
+        ">MIN",
+        ">MEAN",
+        ">MAX",
+        ">UTILISATION",
+        ">CORE-HOURS",
+        ">PEAK QUEUE",
+    ]);
+    let decimal = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (place, (app, usage)) in apps.enumerate() {
+        let (fewest, most) = usage.extremes();
         table.row([
             app.name.clone(),
             grouped(u64::from(app.machines)),
             grouped(app.all_instances()),
+            grouped(fewest),
+            decimal(results.mean_instances(place)),
+            grouped(most),
             results.utilisation(place).map_or("-".to_owned(), percent),
+            decimal(results.core_hours(place)),
+            usage.peak_queue.map_or("-".to_owned(), grouped),
         ]);
     }
-    format!("\n{}", table.text())
+    table
 }
 
-fn intervals(results: &Results) -> String {
+/// What the scaling rule has decided, by reason; of all replications.
+pub fn scaling(results: &Results) -> Table {
+    let mut table = Table::new(&["APP", "SCALING", ">DECISIONS", ">INSTANCES", ">PEAK TASKS"]);
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (app, usage) in apps.filter(|(app, _)| app.life.bounds.is_some()) {
+        let added = Added::ALL.into_iter().zip(usage.added);
+        let added = added.map(|(reason, actions)| ("add", reason.name(), actions));
+        let removed = Removed::ALL.into_iter().zip(usage.removed);
+        let removed = removed.map(|(reason, actions)| ("remove", reason.name(), actions));
+        let peak = usage.peak_tasks.map_or("-".to_owned(), grouped);
+        let nothing = ("keep", "always", Actions::default());
+        let mut acted: Vec<(&str, &str, Actions)> =
+            added.chain(removed).filter(|(.., actions)| actions.decisions > 0).collect();
+        if acted.is_empty() {
+            acted.push(nothing);
+        }
+        for (what, reason, actions) in acted {
+            table.row([
+                app.name.clone(),
+                format!("{what}: {reason}"),
+                grouped(actions.decisions),
+                grouped(actions.instances),
+                peak.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+/// Instances that no machine could take, and why not.
+pub fn unplaced(results: &Results) -> String {
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    let mut told = String::new();
+    for (app, usage) in apps {
+        if let Some(reasons) = usage.reasons {
+            let count = grouped(usage.unplaced);
+            let name = &app.name;
+            let _ = writeln!(told, "{name}: {count} instances found no place; last: {reasons}");
+        }
+    }
+    told
+}
+
+/// What [`intervals`] shows.
+pub fn intervals_title(results: &Results) -> String {
+    let count = results.reports.len();
+    format!("95 % confidence over {count} replications, as mean ± half the width")
+}
+
+/// Figures with their confidence.
+pub fn intervals(results: &Results) -> Table {
     let mut table = Table::new(&["CMD", "CLASS", ">REFUSED", ">MEAN RESPONSE", ">p99 RESPONSE"]);
     for (place, cell) in results.merged.cells.iter().enumerate() {
         let over = |figure: fn(&Cell) -> Option<f64>| results.over_replications(place, figure);
@@ -139,11 +260,7 @@ fn intervals(results: &Results) -> String {
             interval(&high, milliseconds),
         ]);
     }
-    format!(
-        "\n95 % confidence over {} replications, as mean ± half the width\n{}",
-        results.reports.len(),
-        table.text()
-    )
+    table
 }
 
 fn interval(moments: &Moments, show: impl Fn(Interval) -> String) -> String {
@@ -169,7 +286,8 @@ pub fn part(count: u64, whole: u64) -> String {
     if whole == 0 { "-".to_owned() } else { percent(count as f64 / whole as f64) }
 }
 
-fn percent(part: f64) -> String {
+/// A part in percent.
+pub fn percent(part: f64) -> String {
     format!("{:.2} %", part * 100.0)
 }
 
@@ -204,6 +322,29 @@ impl Table {
     /// Adds a row.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().collect());
+    }
+
+    /// The table as HTML, its text by way of `escape`.
+    pub fn html(&self, escape: impl Fn(&str) -> String) -> String {
+        let class = |heading: &String| match heading.starts_with('>') {
+            true => " class=\"number\"",
+            false => "",
+        };
+        let mut html = String::from("<table><thead><tr>");
+        for heading in &self.headings {
+            let name = escape(heading.trim_start_matches('>'));
+            let _ = write!(html, "<th scope=\"col\"{}>{name}</th>", class(heading));
+        }
+        html.push_str("</tr></thead><tbody>");
+        for row in &self.rows {
+            html.push_str("<tr>");
+            for (cell, heading) in row.iter().zip(&self.headings) {
+                let _ = write!(html, "<td{}>{}</td>", class(heading), escape(cell));
+            }
+            html.push_str("</tr>");
+        }
+        html.push_str("</tbody></table>");
+        html
     }
 
     /// The table as lines.

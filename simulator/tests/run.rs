@@ -45,13 +45,13 @@ fn replications_are_the_same_for_any_number_of_threads() {
         arguments.extend(["--replications", "4", "--threads", threads]);
         arguments.extend(["--output", folder.to_str().unwrap()]);
         let table = printed(&simulator(&arguments));
-        let files = ["results.json", "cells.csv"]
+        let files = ["results.json", "cells.csv", "timeline.csv", "report.html"]
             .map(|name| std::fs::read_to_string(folder.join(name)).unwrap());
         seen.push((table, files));
     }
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0], seen[2]);
-    let (table, [json, csv]) = seen.swap_remove(0);
+    let (table, [json, csv, ..]) = seen.swap_remove(0);
     insta::assert_snapshot!("replications", table);
     insta::assert_snapshot!("cells", csv);
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();

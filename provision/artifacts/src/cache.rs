@@ -3,6 +3,7 @@
 //! `sha256/DIGEST` is a whole archive, read-only. `partial/` holds what is still on its way. Digests
 //! are checked whenever an archive is taken from here: a disk or an editor may have changed it.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -12,6 +13,9 @@ use crate::digests;
 
 /// Whole archives may be read by everybody (a web server, plain Ansible) and written by nobody.
 const MODE: u32 = 0o444;
+
+/// Length of a SHA-256 in hexadecimal digits.
+const DIGEST_CHARACTERS: usize = 64;
 
 /// Longest note about a partial download, in bytes.
 const NOTE_LIMIT_BYTES: u64 = 16 << 10;
@@ -119,6 +123,71 @@ impl Cache {
         let _ = fs::remove_file(&partial.note);
         Ok(path)
     }
+}
+
+/// A file of the cache.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name: the digest of an archive, or what a download that was cut off is called.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+impl Cache {
+    /// Archives that are none of these, and downloads that were cut off and nobody goes on with, by
+    /// name. Files that the cache has not made are left alone.
+    ///
+    /// # Errors
+    /// When the cache can't be read.
+    pub fn surplus(&self, keep: &BTreeSet<String>) -> io::Result<Vec<Stored>> {
+        let is_digest = |name: &str| {
+            name.len() == DIGEST_CHARACTERS && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+        };
+        let mut surplus = files(&self.folder.join("sha256"))?;
+        surplus.retain(|stored| is_digest(&stored.name) && !keep.contains(&stored.name));
+        let partial = files(&self.folder.join("partial"))?;
+        // Who downloads holds a lock on the file; its note goes with it.
+        let is_idle = |stored: &Stored| {
+            let data = stored.path.with_file_name(stored.name.trim_end_matches(".note"));
+            File::open(data).is_ok_and(|file| file.try_lock().is_ok())
+        };
+        surplus.extend(partial.into_iter().filter(is_idle));
+        Ok(surplus)
+    }
+
+    /// Deletes a file of it.
+    ///
+    /// # Errors
+    /// When it can't be deleted.
+    pub fn forget(&self, stored: &Stored) -> io::Result<()> {
+        match fs::remove_file(&stored.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+}
+
+/// The plain files of a folder, by name; a folder that isn't there has none.
+fn files(folder: &Path) -> io::Result<Vec<Stored>> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let data = entry.path().symlink_metadata()?;
+        if data.is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            found.push(Stored { name, path: entry.path(), size: data.len() });
+        }
+    }
+    found.sort_by(|one, other| one.name.cmp(&other.name));
+    Ok(found)
 }
 
 /// Readable by all, like what is in it: a web server may serve from it.
@@ -233,6 +302,38 @@ mod tests {
         fs::write(&path, b"archivE").unwrap();
         let damaged = cache.look(&digest).unwrap();
         assert!(matches!(damaged, Look::Damaged { size: 7, .. }), "{damaged:?}");
+    }
+
+    #[test]
+    fn what_nobody_names_is_surplus() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::new(folder.path());
+        assert_eq!(cache.surplus(&BTreeSet::new()).unwrap(), []);
+        let keep = |bytes: &[u8]| {
+            let digest = hex::encode(Sha256::digest(bytes));
+            let mut partial = cache.partial("x").unwrap();
+            partial.restart(None).unwrap();
+            partial.append(bytes).unwrap();
+            cache.keep(partial, &digest).unwrap();
+            digest
+        };
+        let (wanted, other) = (keep(b"wanted"), keep(b"other"));
+        fs::write(folder.path().join("sha256/README"), "not ours").unwrap();
+        let mut cut_off = cache.partial("cut-off").unwrap();
+        cut_off.restart(Some("note")).unwrap();
+        drop(cut_off);
+        let going_on = cache.partial("going-on").unwrap();
+        let surplus = cache.surplus(&BTreeSet::from([wanted.clone()])).unwrap();
+        let names: Vec<&str> = surplus.iter().map(|stored| stored.name.as_str()).collect();
+        assert_eq!(names, [other.as_str(), "cut-off", "cut-off.note"]);
+        for stored in &surplus {
+            cache.forget(stored).unwrap();
+            cache.forget(stored).unwrap();
+        }
+        assert_eq!(cache.look(&wanted).unwrap(), Look::Whole(6));
+        assert_eq!(cache.look(&other).unwrap(), Look::Missing);
+        assert_eq!(cache.surplus(&BTreeSet::from([wanted])).unwrap(), []);
+        assert!(going_on.path().exists());
     }
 
     proptest! {

@@ -11,6 +11,7 @@ mod facts;
 mod kv;
 mod mapping;
 mod names;
+mod registered;
 mod resolve;
 mod terms;
 
@@ -18,5 +19,7 @@ pub use catalog::{Answered, Catalog, Question, Services, Wanted};
 pub use conditions::Conditions;
 pub use facts::is_listing;
 pub use mapping::{Connection, Keyed, Kv, Mapping, TlsFiles, default_mapping, read_mapping};
+pub use names::{OF_ENGINE, OF_TEMPLATES};
+pub use registered::{Registered, Registry};
 pub use resolve::{Discovered, FoundGroup, FoundHost, Variables, resolve};
 pub use terms::{Field, Key, Term};

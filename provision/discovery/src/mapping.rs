@@ -116,6 +116,9 @@ struct Written {
     plugin: Spanned<String>,
     addresses: Option<OneOrMany>,
     datacenter: Option<Spanned<String>>,
+    datacenters: Option<Spanned<OneOrMany>>,
+    namespace: Option<Spanned<String>>,
+    partition: Option<Spanned<String>>,
     token_file: Option<String>,
     tls: Option<WrittenTls>,
     consistency: Option<Spanned<Freshness>>,
@@ -198,6 +201,9 @@ pub struct TlsFiles {
 pub struct Mapping {
     /// How to ask.
     pub connection: Connection,
+    /// Datacenters that are asked one after the other, each like a Consul of its own; none: the one
+    /// of the connection.
+    pub datacenters: Vec<String>,
     /// Which nodes become hosts.
     pub nodes: Conditions,
     /// Variables of each host, and what they are taken from: the first that there is.
@@ -274,12 +280,14 @@ fn check(written: Written, document: &Node, found: &mut Vec<Diagnostic>) -> Mapp
         );
     }
     let connection = connection(&written, found);
+    let datacenters = datacenters(&written, found);
+    check_edition(&written, found);
     let nodes = written.nodes.checked(found).of_living();
     let variables = variables(written.variables, found);
     let groups = groups(written.groups, document, found);
     let keyed = written.keyed_groups.into_iter().filter_map(|one| keyed(one, found)).collect();
     let kv = written.kv.map(|kv| kv_of(kv, found));
-    Mapping { connection, nodes, variables, groups, keyed, kv }
+    Mapping { connection, datacenters, nodes, variables, groups, keyed, kv }
 }
 
 fn connection(written: &Written, found: &mut Vec<Diagnostic>) -> Connection {
@@ -332,6 +340,48 @@ fn connection(written: &Written, found: &mut Vec<Diagnostic>) -> Connection {
         },
         consistency,
         timeout_ms,
+    }
+}
+
+/// The datacenters of a list, each once.
+fn datacenters(written: &Written, found: &mut Vec<Diagnostic>) -> Vec<String> {
+    let Some(list) = &written.datacenters else { return Vec::new() };
+    if let Some(one) = &written.datacenter {
+        found.push(
+            Diagnostic::error("consul-mapping", "there are both `datacenter` and `datacenters`")
+                .at(one.span, "which is meant?")
+                .hint("write `datacenters` with all of them"),
+        );
+    }
+    if list.value.0.is_empty() {
+        found.push(
+            Diagnostic::error("consul-mapping", "no datacenter would be asked")
+                .at(list.span, "the list is empty")
+                .hint("without `datacenters`, that of the agent is asked"),
+        );
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in &list.value.0 {
+        if names.contains(&name.value) {
+            let message = format!("datacenter `{}` is there twice", name.value);
+            found.push(Diagnostic::error("consul-mapping", message).at(list.span, "in this list"));
+        } else {
+            names.push(name.value.clone());
+        }
+    }
+    names
+}
+
+/// What only Consul Enterprise has.
+fn check_edition(written: &Written, found: &mut Vec<Diagnostic>) {
+    for (name, value) in [("namespace", &written.namespace), ("partition", &written.partition)] {
+        let Some(value) = value else { continue };
+        let message = format!("the free edition of Consul has no {name}s");
+        found.push(
+            Diagnostic::error("consul-mapping", message)
+                .at(value.span, "only Consul Enterprise knows this")
+                .hint("tell nodes apart by meta, names or addresses: see `nodes` and `require`"),
+        );
     }
 }
 

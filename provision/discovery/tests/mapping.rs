@@ -72,6 +72,32 @@ kv: {prefix: /}
 }
 
 #[test]
+fn what_only_another_edition_has_is_told() {
+    let told = told("plugin: consul\nnamespace: team\npartition: edge\n");
+    assert!(told.contains("the free edition of Consul has no namespaces"), "{told}");
+    assert!(told.contains("the free edition of Consul has no partitions"), "{told}");
+    assert!(told.contains("consul.yml:2:12"), "{told}");
+}
+
+#[test]
+fn datacenters_are_one_or_several() {
+    let of = |text: &str| {
+        let mut sources = Sources::default();
+        let source = sources.add("consul.yml", text);
+        read_mapping(text, source).unwrap().0.datacenters
+    };
+    assert_eq!(of("plugin: consul"), [""; 0]);
+    assert_eq!(of("plugin: consul\ndatacenters: east"), ["east"]);
+    assert_eq!(of("plugin: consul\ndatacenters: [east, west]"), ["east", "west"]);
+    let both = told("plugin: consul\ndatacenter: a\ndatacenters: [b]");
+    assert!(both.contains("there are both `datacenter` and `datacenters`"), "{both}");
+    let twice = told("plugin: consul\ndatacenters: [b, b]");
+    assert!(twice.contains("datacenter `b` is there twice"), "{twice}");
+    let none = told("plugin: consul\ndatacenters: []");
+    assert!(none.contains("no datacenter would be asked"), "{none}");
+}
+
+#[test]
 fn what_is_no_mapping_is_told_too() {
     for text in ["", "plugin: [", "- a", "plugin: consul\n---\nplugin: consul", "plugin: aws"] {
         assert!(told(text).contains("error"), "{text}: {}", told(text));

@@ -25,6 +25,9 @@ pub enum Event {
         hosts: usize,
         /// Check mode.
         check: bool,
+        /// The command, if it is one command and no playbook.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        command: Option<CommandLine>,
     },
     /// A play begins for one batch of hosts.
     PlayStarted {
@@ -97,6 +100,15 @@ pub enum Event {
         /// How it ended.
         outcome: Outcome,
     },
+}
+
+/// A command for many hosts, as it was given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine {
+    /// Which hosts.
+    pub pattern: String,
+    /// The command and its arguments.
+    pub words: Vec<String>,
 }
 
 /// A result on one host.

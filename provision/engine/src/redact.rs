@@ -94,7 +94,10 @@ impl KnownSecrets {
         let finder = self.finder()?;
         let mut event = event.clone();
         match &mut event {
-            Event::RunStarted { .. }
+            Event::RunStarted { command: Some(command), .. } => {
+                command.words.iter_mut().for_each(|word| clean_text(&finder, word));
+            }
+            Event::RunStarted { command: None, .. }
             | Event::HostConnected { .. }
             | Event::TaskFinished { .. }
             | Event::RunFinished { .. } => return None,

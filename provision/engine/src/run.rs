@@ -15,7 +15,7 @@ use yaml::{Node, NodeValue};
 
 use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
-use crate::event::{EVENT_FORMAT, Event, HostRecap, Outcome};
+use crate::event::{CommandLine, EVENT_FORMAT, Event, HostRecap, Outcome};
 use crate::load::{Loaded, hosts_of};
 use crate::outside::Outside;
 use crate::play::{Arrival, PlayRun, Shared};
@@ -38,6 +38,8 @@ pub struct RunOptions {
     pub exclusive: bool,
     /// Answers to `vars_prompt`; `None`: nobody to ask.
     pub prompt: Option<Box<AskOperator>>,
+    /// The command that the playbook in memory stands for.
+    pub command: Option<CommandLine>,
 }
 
 /// Asks the operator a question of `vars_prompt`; `None`: no answer.
@@ -129,6 +131,7 @@ impl Run {
                 .collect(),
             hosts: hosts.len(),
             check: loaded.world.settings.check,
+            command: options.command,
         });
         for warning in &loaded.warnings {
             report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));

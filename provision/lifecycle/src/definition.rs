@@ -10,6 +10,7 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serialize};
 use yaml::{Schema, Spanned};
 
+use crate::order::Order;
 use crate::roster::{Joins, Members};
 use crate::transition::{Pattern, Transition};
 
@@ -45,6 +46,9 @@ pub struct Definition {
     pub quorum: Option<Quorum>,
     /// How hosts join and leave; without it they can't.
     pub members: Option<Members>,
+    /// What stands between it and other components.
+    #[serde(default)]
+    pub order: Order,
     /// When a member is well.
     pub health: Health,
     /// Ports, by what they are for.

@@ -62,6 +62,9 @@ pub enum Record {
         request: Box<Request>,
         /// What it knows at its beginning.
         progress: Progress,
+        /// What the operator was shown before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        shown: Option<Box<Shown>>,
     },
     /// Something happens.
     Happens {
@@ -74,7 +77,33 @@ pub enum Record {
         how: String,
         /// In words.
         message: String,
+        /// How long it took, in milliseconds.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        duration_ms: Option<u64>,
+        /// What it wrote into the inventory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        written: Option<Written>,
     },
+}
+
+/// The plan that an operator says yes to: a run that is shown again begins with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Shown {
+    /// What was observed.
+    pub observed: Observed,
+    /// What was to be done.
+    pub steps: Vec<Step>,
+}
+
+/// Lines of a file that were written anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Written {
+    /// The file.
+    pub path: PathBuf,
+    /// Lines that are no longer there.
+    pub removed: Vec<String>,
+    /// Lines that stand in their place.
+    pub added: Vec<String>,
 }
 
 /// What a run is for: all that is needed to begin it again.
@@ -243,7 +272,27 @@ impl Record {
             after: after.map(str::to_owned),
             request: Box::new(request.clone()),
             progress: progress.clone(),
+            shown: None,
         }
+    }
+
+    /// The same with the plan that the operator was shown; other records stay as they are.
+    #[must_use]
+    pub fn showing(self, plan: Option<Shown>) -> Self {
+        match self {
+            Record::Begun { format, run, after, request, progress, shown: _ } => {
+                let shown = plan.map(Box::new);
+                Record::Begun { format, run, after, request, progress, shown }
+            }
+            other => other,
+        }
+    }
+
+    /// The last record of a run.
+    #[must_use]
+    pub fn ended(how: &str, message: impl Into<String>) -> Self {
+        let (how, message) = (how.to_owned(), message.into());
+        Record::Ended { how, message, duration_ms: None, written: None }
     }
 }
 

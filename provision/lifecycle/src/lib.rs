@@ -28,6 +28,7 @@ mod estimate;
 mod forecast;
 mod journal;
 mod membership;
+mod order;
 mod plan;
 mod progress;
 mod reason;
@@ -44,7 +45,8 @@ pub use definition::{
 };
 pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;
-pub use journal::{Given, Happening, JournalError, Note, Past, Record, Request};
+pub use journal::{Given, Happening, JournalError, Note, Past, Record, Request, Shown, Written};
+pub use order::{CircleError, Mismatch, Neighbour, Order, mismatch, ordered};
 pub use plan::{MadeFrom, PLAN_FORMAT, PlanError, ReleasePlan, digest_of};
 pub use progress::{Failed, Outcome, Progress, Touch};
 pub use reason::{Because, Reason, Revert, Stop};

@@ -25,6 +25,18 @@ pub enum ArtifactsCommand {
     Mirror(Mirror),
     /// Show what the lock names
     List(List),
+    /// Delete from the cache what no lock names
+    Prune(Prune),
+}
+
+/// Delete from the cache what no lock names.
+#[derive(Debug, Clone, Args)]
+pub struct Prune {
+    #[command(flatten)]
+    pub place: Place,
+    /// Do not ask: all locks that use this cache are named with -i
+    #[arg(short, long)]
+    pub yes: bool,
 }
 
 /// Where lock and cache are.

@@ -5,6 +5,7 @@ pub mod arguments;
 mod add;
 mod fetch;
 mod place;
+mod prune;
 mod show;
 mod upstream;
 
@@ -51,6 +52,7 @@ pub async fn artifacts(command: ArtifactsCommand) -> Exit {
         ArtifactsCommand::Verify(verify) => show::verify(&verify),
         ArtifactsCommand::Mirror(mirror) => show::mirror(&mirror),
         ArtifactsCommand::List(list) => show::list(&list),
+        ArtifactsCommand::Prune(prune) => prune::prune(&prune),
     });
     match done.await {
         Ok(Ok(())) => Exit::Done,

@@ -9,10 +9,10 @@ use provision_engine::discovery::Snapshot;
 use provision_engine::release::{
     Change, End, Ground, Journals, Performed, Prepared, Refusal, chosen,
 };
-use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Step, Version};
+use provision_lifecycle::{Given, Goal, Options, Purpose, ReleasePlan, Shown, Step, Version};
 
 use super::screen::{self, Screen, refuse};
-use super::{absolute, begin, members, prepared, view, with_inventories};
+use super::{absolute, begin, members, prepared, several, view, with_inventories};
 use crate::apply;
 use crate::arguments::{Add, Care, OfReleases, Output, Reconfigure, Remove, Rollback, Upgrade};
 use crate::exit::Exit;
@@ -20,15 +20,32 @@ use crate::paint;
 use crate::prompt;
 
 pub(super) async fn upgrade(arguments: &Upgrade) -> Exit {
-    let version = match Version::parse(&arguments.version) {
-        Ok(version) => version,
+    let mut pairs = match several::pairs(&arguments.changes) {
+        Ok(pairs) => pairs,
         Err(error) => {
-            paint::error(&error.to_string(), None);
+            paint::error(&error, Some("provision upgrade COMPONENT VERSION [COMPONENT VERSION]…"));
             return Exit::Usage;
         }
     };
-    let wish = Wish::new(Purpose::Upgrade, Some(version));
-    fresh(&arguments.component, wish, &arguments.care, &arguments.of).await
+    if pairs.len() > 1 {
+        pairs = match several::in_order(pairs, arguments) {
+            Ok(pairs) => pairs,
+            Err(exit) => return exit,
+        };
+    }
+    let mut left = pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    for (component, version) in &pairs {
+        let wish = Wish::new(Purpose::Upgrade, Some(version.clone()));
+        let exit = fresh(component, wish, &arguments.care, &arguments.of).await;
+        left.retain(|name| name != component);
+        if exit != Exit::Done {
+            if !left.is_empty() {
+                paint::note(&format!("not begun: {}", left.join(", ")));
+            }
+            return exit;
+        }
+    }
+    Exit::Done
 }
 
 pub(super) async fn rollback(arguments: &Rollback) -> Exit {
@@ -133,6 +150,11 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
     if let Err(refusal) = begun.change.choose_version(version) {
         return begun.give_up(refusal).await;
     }
+    let goal = begun.change.request.goal.clone();
+    if let Err(exit) = several::refusal(component, &goal, of).await {
+        begun.change.finish().await;
+        return exit;
+    }
     if wish.follows {
         begun.change.wait_until_settled().await;
     }
@@ -185,6 +207,10 @@ pub(super) async fn saved(path: &Path, of: OfReleases) -> Exit {
         let message = format!("{}: {error}", path.display());
         return begun.give_up(Refusal::new(message, hint)).await;
     }
+    if let Err(exit) = several::refusal(&plan.component, &plan.goal, &of).await {
+        begun.change.finish().await;
+        return exit;
+    }
     begun.change.request.plan = Some(plan.steps.clone());
     begun.show_plan(&plan.steps);
     begun.run(None).await
@@ -218,7 +244,9 @@ impl Begun {
         refuse(&refusal, Exit::Refused)
     }
 
-    fn show_plan(&self, steps: &[Step]) {
+    fn show_plan(&mut self, steps: &[Step]) {
+        let observed = self.change.observed.clone();
+        self.change.shown = Some(Shown { observed, steps: steps.to_vec() });
         if self.output == Output::Human {
             screen::show_plan(&self.change, steps);
         }
@@ -289,7 +317,11 @@ impl Begun {
         let is_human = self.output == Output::Human;
         if matches!(performed.end, End::Done) {
             if is_human {
-                screen::show_done(&self.change, performed.duration_ms);
+                screen::show_done(
+                    &self.change.request,
+                    &self.change.observed,
+                    performed.duration_ms,
+                );
             }
             screen::show_wanted(&performed.wanted, is_human);
             if is_human && self.change.request.goal.purpose == Purpose::Leave {
@@ -304,7 +336,7 @@ impl Begun {
             let request = &self.change.request;
             let kind = self.change.component.definition.kind.value;
             let wanted = Ok(&request.goal.version);
-            say!("{}", view::table(&request.component, kind, &observed, wanted));
+            say!("{}", view::table(&request.component, kind, &observed, wanted, None));
         }
         exit
     }

@@ -1,11 +1,13 @@
 //! `provision status`, `upgrade`, `rollback`, `add`, `remove`, `resume` and `apply --plan`.
 
 mod change;
+mod from_consul;
 mod members;
 mod resume;
-mod screen;
+pub mod screen;
+mod several;
 mod status;
-mod view;
+pub mod view;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,7 +83,7 @@ pub async fn run_plan(plan: &Path, arguments: &Apply) -> Exit {
 
 /// Restarts the members that roles of `apply` left to the planner, one component after another.
 pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<String>) -> Exit {
-    for component in components {
+    for component in several::sorted(components, folder) {
         let of = of_apply(arguments, folder.to_owned());
         let care = Care {
             hosts: of.reach.limit.clone(),

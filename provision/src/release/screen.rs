@@ -3,7 +3,7 @@
 use provision_engine::release::{
     Change, End, Happening, Journals, Listener, Record, Refusal, Request, Wanted, now_ms,
 };
-use provision_lifecycle::{Note, Purpose, Reason, Revert, Step, Stop};
+use provision_lifecycle::{Note, Observed, Purpose, Reason, Revert, Step, Stop, Written};
 
 use super::view;
 use crate::arguments::Output;
@@ -38,7 +38,19 @@ pub(super) fn show_note(note: &Note, component: &str) {
 
 /// The plan that an operator reads before saying yes.
 pub(super) fn show_plan(change: &Change, steps: &[Step]) {
-    let (request, observed) = (&change.request, &change.observed);
+    let request = &change.request;
+    show_steps(request, &change.observed, steps);
+    if steps.is_empty() {
+        return;
+    }
+    let durations = Journals::default().durations(&request.component, &request.inventories);
+    if let Some(estimate) = durations.estimate(steps, request.goal.purpose) {
+        say!("{}", styled(FAINT, &view::estimate(&estimate)));
+    }
+}
+
+/// What is to be done, and what will be looked at meanwhile.
+pub(crate) fn show_steps(request: &Request, observed: &Observed, steps: &[Step]) {
     say!("{}", view::heading(&request.component, &request.goal, observed));
     if steps.is_empty() {
         say!("{}", view::nothing_to_do(&request.goal, observed));
@@ -56,16 +68,12 @@ pub(super) fn show_plan(change: &Change, steps: &[Step]) {
         }
     };
     say!("{}", styled(FAINT, note));
-    let durations = Journals::default().durations(&request.component, &request.inventories);
-    if let Some(estimate) = durations.estimate(steps, request.goal.purpose) {
-        say!("{}", styled(FAINT, &view::estimate(&estimate)));
-    }
 }
 
 /// The goal is reached.
-pub(super) fn show_done(change: &Change, duration_ms: u64) {
-    let (time, request) = (view::seconds(duration_ms), &change.request);
-    let done = view::done(&request.component, &request.goal, change.observed.voters() > 0);
+pub(crate) fn show_done(request: &Request, observed: &Observed, duration_ms: u64) {
+    let time = view::seconds(duration_ms);
+    let done = view::done(&request.component, &request.goal, observed.voters() > 0);
     say!("{} in {time}: {done}", styled(GOOD, "done"));
 }
 
@@ -74,13 +82,11 @@ pub(super) fn show_wanted(wanted: &Wanted, is_human: bool) {
     let warn = |text: String| tell!("{} {text}", styled(CHANGED, "warning:"));
     match wanted {
         Wanted::Kept => {}
-        Wanted::Rewritten { path, before, after } if is_human => {
-            say!("{}:", path.display());
-            for line in changed_lines(before, after) {
-                say!("{line}");
+        Wanted::Rewritten { .. } => {
+            if let Some(written) = wanted.written().filter(|_| is_human) {
+                show_written(&written);
             }
         }
-        Wanted::Rewritten { .. } => {}
         Wanted::NotFound(error) => warn(format!("the wanted version is not rewritten: {error}")),
         Wanted::Partial { path, meant, all } => warn(format!(
             "{} is not rewritten: {meant} of {all} members were meant; finish with the others",
@@ -93,14 +99,13 @@ pub(super) fn show_wanted(wanted: &Wanted, is_human: bool) {
     }
 }
 
-/// Lines that differ; only one does.
-fn changed_lines(before: &str, after: &str) -> Vec<String> {
-    let pairs = before.lines().zip(after.lines()).filter(|(old, new)| old != new);
-    pairs
-        .flat_map(|(old, new)| {
-            [styled(BAD, &format!("- {old}")), styled(GOOD, &format!("+ {new}"))]
-        })
-        .collect()
+/// Lines of the inventory that were written anew.
+pub(crate) fn show_written(written: &Written) {
+    say!("{}:", written.path.display());
+    for (old, new) in written.removed.iter().zip(&written.added) {
+        say!("{}", styled(BAD, &format!("- {old}")));
+        say!("{}", styled(GOOD, &format!("+ {new}")));
+    }
 }
 
 /// What to do next, and the exit code.
@@ -152,15 +157,20 @@ fn hint_of(stop: &Stop, component: &str) -> Option<String> {
 }
 
 /// Shows what happens.
-pub(super) struct Screen {
+pub(crate) struct Screen {
     request: Request,
     output: Output,
     number: usize,
 }
 
 impl Screen {
-    pub(super) fn new(request: &Request, output: Output) -> Self {
+    pub(crate) fn new(request: &Request, output: Output) -> Self {
         Screen { request: request.clone(), output, number: 0 }
+    }
+
+    /// Counts a step that is not shown.
+    pub(crate) fn pass(&mut self) {
+        self.number += 1;
     }
 
     fn show(&mut self, happening: &Happening) {

@@ -1,13 +1,15 @@
 //! `provision status`: what runs where, and what is not as it should be.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use provision_discovery::{Registered, Registry};
 use provision_engine::release::now_ms;
-use provision_lifecycle::{Kind, Note, Observed, Version};
+use provision_lifecycle::{Kind, Member, Note, Observed, Version};
 use serde::Serialize;
 
-use super::{begin, prepared, view};
+use super::{begin, from_consul, prepared, view};
 use crate::apply;
 use crate::arguments::{Output, Status};
 use crate::exit::Exit;
@@ -27,12 +29,15 @@ struct Line<'a> {
     drift: Vec<Drift>,
     /// A run that did not reach its end.
     unfinished: Option<&'a Note>,
+    /// What members have registered in Consul, if that is a source of the inventory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    registered: Option<BTreeMap<&'a str, &'a Registered>>,
 }
 
 #[derive(Debug, Serialize)]
-struct Drift {
-    member: String,
-    text: String,
+pub(super) struct Drift {
+    pub(super) member: String,
+    pub(super) text: String,
 }
 
 /// Asks all members and shows what they say.
@@ -47,6 +52,12 @@ pub async fn status(arguments: &Status) -> Exit {
         paint::error("the inventory has no member of any component", Some(hint));
         return Exit::InvalidInput;
     }
+    let taken = prepared.loaded.discovery.taken();
+    let registry = Registry::of(taken.iter().map(|snapshot| &snapshot.catalog));
+    if arguments.from_consul {
+        return from_consul::status(arguments, prepared, &registry).await;
+    }
+    let registry = registry.tells_of_releases().then_some(&registry);
     let stop = Arc::new(AtomicBool::new(false));
     let mut releases = match begin(&arguments.of, prepared, false, &stop) {
         Ok(releases) => releases,
@@ -62,19 +73,10 @@ pub async fn status(arguments: &Status) -> Exit {
         let wanted = releases.wanted(number, &member.unwrap_or_default());
         let definition = &component.definition;
         let (name, kind) = (definition.name.value.as_str(), definition.kind.value);
-        let drift: Vec<Drift> = match &wanted {
-            Ok(wanted) => observed
-                .members
-                .iter()
-                .filter_map(|member| {
-                    let text = view::drift(member, wanted)?;
-                    Some(Drift { member: member.name.clone(), text })
-                })
-                .collect(),
-            Err(_) => Vec::new(),
-        };
+        let wanted_one = wanted.as_ref().ok();
+        let drift = drift(&observed, wanted_one, name, registry);
         unreachable |= observed.members.iter().any(|member| !member.is_reachable());
-        let is_bad = |member: &provision_lifecycle::Member| member.role().is_none();
+        let is_bad = |member: &Member| member.role().is_none();
         differs |= wanted.is_err() || !drift.is_empty() || observed.members.iter().any(is_bad);
         match arguments.of.output {
             Output::Human => {
@@ -82,7 +84,7 @@ pub async fn status(arguments: &Status) -> Exit {
                     say!("");
                 }
                 let wanted = wanted.as_ref().map_err(String::as_str);
-                say!("{}", view::table(name, kind, &observed, wanted));
+                say!("{}", view::table(name, kind, &observed, wanted, registry));
                 if let Some(note) = &note {
                     let text = format!("unfinished: {}", view::note(note, now_ms()));
                     say!("  {}", styled(CHANGED, &text));
@@ -91,6 +93,11 @@ pub async fn status(arguments: &Status) -> Exit {
             Output::Ndjson => {
                 let wanted = wanted.as_ref().ok();
                 let observed = &observed;
+                let members = observed.members.iter();
+                let registered = registry.map(|registry| {
+                    let told = |member: &Member| registry.host(&member.name);
+                    members.filter_map(|one| Some((one.name.as_str(), told(one)?))).collect()
+                });
                 let line = Line {
                     format: STATUS_FORMAT,
                     component: name,
@@ -99,6 +106,7 @@ pub async fn status(arguments: &Status) -> Exit {
                     observed,
                     drift,
                     unfinished: note.as_ref(),
+                    registered,
                 };
                 say!("{}", serde_json::to_string(&line).unwrap_or_default());
             }
@@ -110,4 +118,20 @@ pub async fn status(arguments: &Status) -> Exit {
         (false, true) => Exit::WouldChange,
         (false, false) => Exit::Done,
     }
+}
+
+/// What is not as the inventory wants it, or not as Consul tells it.
+fn drift(
+    observed: &Observed,
+    wanted: Option<&Version>,
+    component: &str,
+    registry: Option<&Registry>,
+) -> Vec<Drift> {
+    let of = |member: &Member| {
+        let differs = wanted.and_then(|wanted| view::drift(member, wanted));
+        let told = registry.and_then(|known| view::misregistered(member, component, known));
+        let texts = [differs, told].into_iter().flatten();
+        texts.map(|text| Drift { member: member.name.clone(), text }).collect::<Vec<_>>()
+    };
+    observed.members.iter().flat_map(of).collect()
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use provision_discovery::Registry;
 pub use provision_engine::release::names;
 use provision_lifecycle::{
     Because, Duty, Estimate, Files, Goal, Kind, Member, Note, Observed, Outcome, Process, Purpose,
@@ -67,17 +68,54 @@ pub fn drift(member: &Member, wanted: &Version) -> Option<String> {
     }
 }
 
+/// What Consul says of a member that is not so.
+pub fn misregistered(member: &Member, component: &str, registry: &Registry) -> Option<String> {
+    if !member.is_reachable() {
+        return None;
+    }
+    let Some(host) = registry.host(&member.name) else {
+        return Some("Consul has no such node".to_owned());
+    };
+    let (actual, told) = (member.current.as_ref(), host.releases.get(component));
+    match (actual.map(Version::as_str), told.map(String::as_str)) {
+        (actual, told) if actual == told => None,
+        (_, Some(told)) => Some(format!("Consul says {}", harmless(told))),
+        (_, None) => Some("not registered in Consul".to_owned()),
+    }
+}
+
+/// What a table begins with.
+pub fn wanted_head(component: &str, wanted: Result<&Version, &str>) -> String {
+    match wanted {
+        Ok(wanted) => format!("{}  wanted {wanted}", styled(STRONG, component)),
+        Err(error) => format!("{}  {}", styled(STRONG, component), styled(BAD, error)),
+    }
+}
+
+/// Lines of cells of the same width; the last cell of each is as long as it is.
+pub fn aligned(rows: &[Vec<String>]) -> Vec<String> {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ")
+    };
+    rows.iter().map(line).collect()
+}
+
 /// A component's members as a table.
 pub fn table(
     component: &str,
     kind: Kind,
     observed: &Observed,
     wanted: Result<&Version, &str>,
+    registry: Option<&Registry>,
 ) -> String {
-    let mut head = match wanted {
-        Ok(wanted) => format!("{}  wanted {wanted}", styled(STRONG, component)),
-        Err(error) => format!("{}  {}", styled(STRONG, component), styled(BAD, error)),
-    };
+    let mut head = wanted_head(component, wanted);
     if kind == Kind::Quorum {
         let voters = observed.members.iter().filter(|member| member.is_voter());
         let serving = voters.filter(|member| member.role().is_some()).count();
@@ -95,35 +133,41 @@ pub fn table(
         let text = format!("not in the inventory: {}", harmless(&strangers.join(", ")));
         head.push_str(&format!("; {}", styled(BAD, &text)));
     }
-    let mut rows = vec![["HOST", "ROLE", "RUNS", "POSITION", "INSTALLED"].map(str::to_owned)];
+    let mut rows =
+        vec![["HOST", "ROLE", "RUNS", "POSITION", "INSTALLED"].map(str::to_owned).to_vec()];
+    if let (Some(_), Some(head)) = (registry, rows.first_mut()) {
+        head.push("REGISTERED".to_owned());
+    }
     for member in &observed.members {
         let releases: Vec<&str> = member.releases.iter().map(Version::as_str).collect();
         let installed = if releases.is_empty() { "-".to_owned() } else { releases.join(" ") };
         let position = member.position.map_or("-".to_owned(), position);
-        rows.push([
+        let mut row = vec![
             member.name.clone(),
             role(member).to_owned(),
             version(member.running.as_ref()).to_owned(),
             position,
             installed,
-        ]);
+        ];
+        row.extend(registry.map(|registry| {
+            let host = registry.host(&member.name);
+            let told = host.and_then(|host| host.releases.get(component));
+            told.map_or("-".to_owned(), |told| harmless(told))
+        }));
+        rows.push(row);
     }
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..5).map(width).collect();
     let mut lines = vec![head];
-    for (number, row) in rows.iter().enumerate() {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        let cells = cells.join("  ");
+    for (number, cells) in aligned(&rows).into_iter().enumerate() {
         lines.push(match number.checked_sub(1).and_then(|number| observed.members.get(number)) {
             None => styled(FAINT, &format!("  {cells}  HEALTH")),
             Some(member) => {
                 let (style, text) = health(member);
                 let drift = wanted.ok().and_then(|wanted| drift(member, wanted));
-                let drift = drift.map(|text| format!("; {}", styled(CHANGED, &text)));
-                format!("  {cells}  {}{}", styled(style, &text), drift.unwrap_or_default())
+                let told = registry.and_then(|known| misregistered(member, component, known));
+                let drift = [drift, told].into_iter().flatten();
+                let drift: String =
+                    drift.map(|text| format!("; {}", styled(CHANGED, &text))).collect();
+                format!("  {cells}  {}{drift}", styled(style, &text))
             }
         });
     }
@@ -361,7 +405,7 @@ mod tests {
             ],
         };
         let wanted = Version::parse("3.9.3").unwrap();
-        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted)));
+        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted), None));
         assert_eq!(
             text,
             "zookeeper  wanted 3.9.3; 2 of 3 voters serve, 2 must; zk2 leads\n  \
@@ -446,7 +490,7 @@ mod tests {
         let names = ["server.7", "zk1", "zk2"].map(str::to_owned);
         observed.members[1].roster = Some(names.into_iter().collect());
         let wanted = Version::parse("3.9.3").unwrap();
-        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted)));
+        let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted), None));
         assert!(text.contains("2 of 3 voters serve, 2 must"), "{text}");
         assert!(text.contains("not in the inventory: server.7"), "{text}");
         assert!(text.contains("follows without a vote"), "{text}");

@@ -13,8 +13,8 @@ pub struct HistogramOf<const CELL_BITS: u32> {
 /// 128 cells per power of two: what tables show.
 pub type Histogram = HistogramOf<7>;
 
-/// 16 cells per power of two: where there are hundreds of histograms.
-pub type CoarseHistogram = HistogramOf<4>;
+/// 32 cells per power of two: where there are hundreds of histograms.
+pub type CoarseHistogram = HistogramOf<5>;
 
 impl<const CELL_BITS: u32> HistogramOf<CELL_BITS> {
     /// A quantile is off by at most this part of its value (half the width of a cell).
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn cells_follow_each_other_without_gaps() {
-        for bits in [4, 7] {
+        for bits in [5, 7] {
             let mut next = 0;
             for cell in 0..(65 - bits as usize) << bits {
                 assert_eq!(lowest(bits, cell), next, "{cell}");

@@ -4,19 +4,25 @@
 //! instance), wait, are worked on and leave. Every decision is a call of the crate `policy`.
 //!
 //! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
-//! - [`engine::run`] knows departures when it dispatches and needs no events. It must give the
-//!   same outcome for every request; `tests/agreement.rs` holds it to that.
+//! - [`engine::run`] knows departures when it dispatches and needs no events, unless instances come
+//!   and go or work has priorities: then events are kept where they happen, in lists of each
+//!   target. It must give the same outcome for every request, and the same instances at all times;
+//!   `tests/agreement.rs` holds it to that.
 //!
 //! What ends at an instant is over before what arrives at it; of several arrivals at one instant,
 //! those of the source that was declared first come first.
 
 #![forbid(unsafe_code)]
 
+mod books;
 pub mod closed_form;
 pub mod engine;
 mod fed;
 mod index;
+pub mod life;
 mod line;
+mod live;
+pub mod look;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
@@ -24,6 +30,7 @@ pub mod pace;
 pub mod report;
 mod rings;
 pub mod timeline;
+pub mod usage;
 pub mod watch;
 pub mod workload;
 
@@ -32,9 +39,11 @@ pub mod workload;
 pub const MODEL_VERSION: u32 = 1;
 
 pub use fed::{Fed, Feed};
+pub use life::{Dynamics, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};
 pub use timeline::Timeline;
+pub use usage::{Actions, Usage};
 pub use workload::{Arrival, Run, Workload};

@@ -94,7 +94,8 @@ mod tests {
         assert!((10_000..whole.len()).contains(&stopped.0.len()), "{}", stopped.0.len());
         assert_eq!(stopped.0[..], whole[..stopped.0.len()]);
         let mut watch = |progress: Progress| progress.requests < 10_000;
-        let (report, timeline) = crate::engine::watched_timeline(&model, &mut watch);
+        let (report, timeline) =
+            crate::engine::watched_timeline(&model, crate::Workload::new(&model), &mut watch);
         assert_eq!(report.stopped(), Some(at));
         assert_eq!(report.total(None).arrivals(), stopped.0.len() as u64);
         assert!(timeline.bounds().all(|(_, end)| end <= at));

@@ -10,16 +10,17 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use policy::Nanoseconds;
-use simulator::scenario::{Override, Scenario, ServiceTimes};
-use simulator_model::{Workload, engine};
+use simulator::scenario::{Override, ServiceTimes};
+use simulator_model::Workload;
 use simulator_traces::{Fault, Format, TraceError};
 
 use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
 use crate::opened::{TraceArguments, refuse};
+use crate::progress::Progress;
 use crate::results::Results;
 use crate::table::grouped;
-use crate::{export, input, paint, table};
+use crate::{input, paint, run};
 use feed::TraceFeed;
 use given::{Factor, Meaning, Window};
 use mapping::Mapping;
@@ -90,17 +91,16 @@ pub struct CommandScan {
 
 /// Runs it.
 pub fn replay(arguments: &ReplayArguments) -> Exit {
-    match try_replay(arguments) {
-        Ok(()) => Exit::Done,
-        Err(exit) => exit,
-    }
+    try_replay(arguments).unwrap_or_else(|exit| exit)
 }
 
-fn try_replay(arguments: &ReplayArguments) -> Result<(), Exit> {
+fn try_replay(arguments: &ReplayArguments) -> Result<Exit, Exit> {
     let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
-    let mut scenario = input::load(path, policy, &arguments.overrides, Warnings::Told)?;
+    let mut loaded = input::load_all(path, policy, &arguments.overrides, Warnings::Told)?;
+    loaded.origin.trace = Some(arguments.trace.trace.display().to_string());
+    let scenario = &mut loaded.scenario;
     scenario.model.seed = arguments.seed.unwrap_or(scenario.model.seed);
-    given::add_meanings(&mut scenario, &arguments.cmds)?;
+    given::add_meanings(scenario, &arguments.cmds)?;
     scenario.replay.service = arguments.service.unwrap_or(scenario.replay.service);
     let format = arguments.trace.detect()?;
     let window = arguments.window.unwrap_or_default();
@@ -109,7 +109,7 @@ fn try_replay(arguments: &ReplayArguments) -> Result<(), Exit> {
         paint::error(&format!("{} can't be replayed: {reason}", arguments.trace.trace.display()));
         Exit::InvalidInput
     };
-    let mapping = Mapping::new(&mut scenario, &scan, &trace, arguments.rate).map_err(wrong)?;
+    let mapping = Mapping::new(scenario, &scan, &trace, arguments.rate).map_err(wrong)?;
     let end_ns = window.to.map_or(scan.last_ns + 1, |to| to.0);
     let length = Nanoseconds(arguments.speed.shrink(end_ns.saturating_sub(window.from.0)).max(1));
     if scenario.model.warm_up >= length {
@@ -120,7 +120,7 @@ fn try_replay(arguments: &ReplayArguments) -> Result<(), Exit> {
         return Err(exit);
     }
     scenario.model.duration = length;
-    mapping::warn_of_overload(&scenario, &scan, &mapping, arguments.rate);
+    mapping::warn_of_overload(scenario, &scan, &mapping, arguments.rate);
     let failed = Rc::new(RefCell::new(None));
     let feed = TraceFeed {
         stream: arguments.trace.stream(format)?,
@@ -132,30 +132,17 @@ fn try_replay(arguments: &ReplayArguments) -> Result<(), Exit> {
         failed: Rc::clone(&failed),
     };
     let model = &scenario.model;
-    let report = engine::report_from(model, Workload::fed(model, Box::new(feed)));
+    let progress = Progress::new(model.duration, 1)?;
+    let workload = Workload::fed(model, Box::new(feed));
+    let done = progress.shown(|| progress.run(model, workload, arguments.output.is_some()));
     if let Some(error) = failed.take() {
         return Err(refuse(&arguments.trace.trace, &error));
     }
     say!("{}", head(arguments, format, &scan, &mapping, trace.left_out.failed));
-    finish(arguments, scenario, report)
-}
-
-fn finish(
-    arguments: &ReplayArguments,
-    scenario: Scenario,
-    report: simulator_model::Report,
-) -> Result<(), Exit> {
     let name = arguments.scenario.display().to_string();
     let command = command(arguments, scenario.model.seed);
-    let results = Results::new(scenario, name, command, vec![report]);
-    say!("{}", table::text(&results).trim_end());
-    match &arguments.output {
-        Some(folder) => export::write(&results, folder).map_err(|error| {
-            paint::error(&error);
-            Exit::Environment
-        }),
-        None => Ok(()),
-    }
+    let results = Results::new(loaded, name, command, vec![done]);
+    Ok(run::finish(results, arguments.output.as_deref()))
 }
 
 /// Reads the trace to its end, or to that of the window.

@@ -11,6 +11,7 @@ use simulator_model::workload::MAX_SOURCES;
 use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
 use yaml::Spanned;
 
+use super::apps::most_instances;
 use super::file::{self, File, Named, Service};
 use super::{Files, Replay};
 use crate::metric::{self, Objective};
@@ -48,7 +49,8 @@ pub fn model(
     let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
     let gateways = file.gateways.unwrap_or(Spanned::nowhere(1));
     let gateways = check.within(gateways, 1, MAX_GATEWAYS, "gateways");
-    let apps = check.apps(&file.apps, machines);
+    let apps = check.apps(&file.apps, machines, policy);
+    let dynamics = check.dynamics(file, &apps, policy);
     let cmds = check.cmds(file);
     let tenants = check.tenants(&file.tenants, gateways);
     let sources = check.sources(file, duration);
@@ -68,6 +70,7 @@ pub fn model(
         admission: policy.admission,
         queue: policy.queue,
         balance: policy.balance,
+        dynamics,
     };
     check.loads(file, &model);
     Some((model, replay))
@@ -119,7 +122,7 @@ impl Check<'_> {
         given.value
     }
 
-    fn apps(&mut self, apps: &Named<file::App>, machines: u32) -> Vec<App> {
+    fn apps(&mut self, apps: &Named<file::App>, machines: u32, policy: &Policy) -> Vec<App> {
         let mut result = Vec::new();
         for (name, app) in &apps.0 {
             let own = app.machines.unwrap_or(Spanned::nowhere(machines));
@@ -139,7 +142,8 @@ impl Check<'_> {
                 let label = format!("at most {MAX_INSTANCES_OF_APP} on all machines");
                 self.wrong(app.instances.span, message, label);
             }
-            result.push(App { name: name.value.clone(), machines: own, instances });
+            let life = self.life(app, policy);
+            result.push(App { name: name.value.clone(), machines: own, instances, life });
         }
         result
     }
@@ -148,7 +152,7 @@ impl Check<'_> {
         let mut cmds = Vec::new();
         for (name, cmd) in &file.cmds.0 {
             let app = self.reference(&cmd.app, &file.apps, "app");
-            let service = self.service(&cmd.service);
+            let service = self.law(&cmd.service);
             if let (Some(app), Some(service)) = (app, service) {
                 let service = self
                     .scale(cmd.service_scale, "times the service")
@@ -185,7 +189,7 @@ impl Check<'_> {
         place
     }
 
-    fn service(&mut self, service: &Spanned<Service>) -> Option<Law> {
+    pub(super) fn law(&mut self, service: &Spanned<Service>) -> Option<Law> {
         let nanoseconds = |Length(length): &Length| length.seconds() * 1e9;
         let law = match &service.value {
             Service::Constant(Length(time)) => Ok(Law::Constant(*time)),
@@ -278,10 +282,12 @@ impl Check<'_> {
             let message = format!("about {requests:.0} requests are too many for one run");
             self.wrong(file.duration.span, message, format!("at most {MAX_REQUESTS:.0}"));
         }
+        self.machine_load(file, model, &loads);
         let apps = model.apps.iter().zip(loads).zip(&file.apps.0);
         for ((app, load), (name, definition)) in apps {
+            let most = most_instances(app, model, &file.apps);
             #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
-            let utilisation = load / app.all_instances() as f64;
+            let utilisation = load / most as f64;
             if utilisation >= 1.0 {
                 let message = format!(
                     "`{}` can't keep up: its steady load is {:.0} % of what it can do",
@@ -289,8 +295,11 @@ impl Check<'_> {
                     utilisation * 100.0
                 );
                 let needed = (load / f64::from(app.machines)).ceil();
-                let hint = format!("{needed:.0} instances on each machine would do");
-                let label = format!("{} instances in all", app.all_instances());
+                let hint = match definition.scales {
+                    Some(_) => format!("{:.0} instances in all would do", load.ceil()),
+                    None => format!("{needed:.0} instances on each machine would do"),
+                };
+                let label = format!("{most} instances in all");
                 let diagnostic = Diagnostic::warning("overload", message);
                 self.found.push(diagnostic.at(definition.instances.span, label).hint(hint));
             }

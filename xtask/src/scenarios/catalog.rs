@@ -27,6 +27,9 @@ const FORGET: &str = "systemctl stop consul 2>/dev/null; \
 /// A cluster that begins takes some seconds; a busy machine is given more.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// An agent tells its servers what has changed about it within a minute or two.
+const SYNC_LIMIT: Duration = Duration::from_secs(180);
+
 /// What the liar says of itself.
 const LIE: &str = r#"{"Node": "evil", "Address": "203.0.113.9",
     "NodeMeta": {"role": "server", "groups": "consul_servers", "ansible_user": "root",
@@ -182,6 +185,18 @@ pub(super) fn inventory(stage: &Stage) -> Result<(), Error> {
     outcome
 }
 
+/// What members have registered is what `status` shows without asking them; what somebody changes by
+/// hand is drift, until the next `apply`. Long, since agents take their time to tell.
+pub(super) fn registered(stage: &Stage) -> Result<(), Error> {
+    let site = Site::new(stage)?;
+    site.apply(&[])?.expect_exit(&[0])?;
+    let outcome = drift(&site);
+    for host in stage.lab.hosts() {
+        stage.ask(host, FORGET)?;
+    }
+    outcome
+}
+
 /// Through a mapping, beside which it stands how hosts are reached.
 const BY_MAPPING: &str = "from-consul/consul.yml";
 
@@ -231,6 +246,48 @@ fn discovered(site: &Site<'_>) -> Result<(), Error> {
     ensure(!said.text().contains("evil"), || format!("it was worked on: {}", said.said))?;
 
     Ok(())
+}
+
+fn drift(site: &Site<'_>) -> Result<(), Error> {
+    let stage = site.stage;
+    let (inventory, playbooks) = (site.inventory.display(), workspace::root().join("playbooks"));
+    let (inventory, playbooks) = (inventory.to_string(), playbooks.display().to_string());
+    let status = |words: &[&str]| {
+        let all =
+            ["status", "consul", "-i", &inventory, "-i", BY_MAPPING, "--playbooks", &playbooks];
+        site.provision(AGENT_TOKEN, &[&all, words, &["--exit-code"]].concat())
+    };
+    let wait = |exit: i32| -> Result<(Run, Duration), Error> {
+        let begun = Instant::now();
+        loop {
+            let run = status(&["--from-consul"])?;
+            if run.exit == Some(exit) {
+                return Ok((run, begun.elapsed()));
+            }
+            ensure(begun.elapsed() < SYNC_LIMIT, || format!("Consul has not heard: {}", run.said))?;
+            std::thread::sleep(Duration::from_secs(1));
+        }
+    };
+    let (run, first) = wait(0)?;
+    let host = stage.lab.hosts().first();
+    let host = host.ok_or_else(|| Error::refused("find a server", "the lab has no host"))?;
+    run.expect_text(&["REGISTERED", &host.name, "alive"])?;
+    status(&[])?.expect_exit(&[0])?.expect_text(&["REGISTERED", "serves"])?;
+
+    let by_hand = "sed -i 's/\"release_consul\" = .*/\"release_consul\" = \"0.9.9\"/' \
+                   /etc/consul.d/releases.hcl && systemctl reload consul";
+    stage.ask(host, by_hand)?;
+    let (run, second) = wait(4)?;
+    run.expect_text(&["has 0.9.9"])?;
+    status(&[])?.expect_exit(&[4])?.expect_text(&["Consul says 0.9.9"])?;
+    println!(
+        "     consul-registered: registered after {:.0} s, a change by hand seen after {:.0} s",
+        first.as_secs_f64(),
+        second.as_secs_f64()
+    );
+    let run = site.apply(&[])?.expect_exit(&[0])?;
+    ensure(run.count(&host.name, "changed")? > 0, || "nothing was put right".to_owned())?;
+    wait(0).map(drop)
 }
 
 /// Another environment is another configuration: it comes to the servers one at a time, after the

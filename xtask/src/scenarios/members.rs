@@ -197,12 +197,12 @@ fn address(stage: &Stage, host: &Host) -> IpAddr {
     IpAddr::V4(stage.lab.record().subnet.address(host))
 }
 
-fn addresses<'a>(stage: &Stage, hosts: impl Iterator<Item = &'a Host>) -> Vec<IpAddr> {
+pub(super) fn addresses<'a>(stage: &Stage, hosts: impl Iterator<Item = &'a Host>) -> Vec<IpAddr> {
     hosts.map(|host| address(stage, host)).collect()
 }
 
 /// The inventory: all hosts, and these in the group.
-fn write_hosts<'a>(
+pub(super) fn write_hosts<'a>(
     site: &Site<'_>,
     stage: &Stage,
     members: impl Iterator<Item = &'a Host>,
@@ -228,7 +228,7 @@ fn write_inventory(site: &Site<'_>, stage: &Stage, groups: &str) -> Result<(), E
     fs::write(&path, text).doing(|| format!("write {}", path.display()))
 }
 
-fn expect_voters<'a>(
+pub(super) fn expect_voters<'a>(
     stage: &Stage,
     hosts: impl Iterator<Item = &'a Host>,
     expected: &str,

@@ -12,6 +12,7 @@ mod faults;
 mod generic;
 mod login;
 mod members;
+mod migration;
 mod normal;
 mod own_roles;
 mod plays;
@@ -124,8 +125,18 @@ const ALL: &[Scenario] = &[
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("metrics", "an exporter tells which releases are in use", generic::metrics),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    long(
+        "zookeeper-migration",
+        "an ensemble with fixed members gets reconfiguration under a writing client",
+        migration::migration,
+    ),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
     short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    long(
+        "consul-registered",
+        "releases in Consul's catalog, and what was changed by hand",
+        catalog::registered,
+    ),
     long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),

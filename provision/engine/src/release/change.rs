@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use provision_lifecycle::{
     Decision, Duty, Files, Goal, MadeFrom, Member, Note, Observed, Options, PLAN_FORMAT, Past,
-    Progress, Purpose, ReleasePlan, Request, Step, Stop, Version, forecast,
+    Progress, Purpose, ReleasePlan, Request, Shown, Step, Stop, Version, forecast,
 };
 
 use super::{Component, LOOK_AGAIN, Prepared, Releases, Rewrite, find_wanted, now_ms};
@@ -115,6 +115,8 @@ pub struct Change {
     pub progress: Progress,
     /// What a run has left on the members that did not reach its end.
     pub note: Option<Note>,
+    /// The plan that the operator was shown.
+    pub shown: Option<Shown>,
     pub(super) rewrite: Result<Rewrite, String>,
     pub(super) first_may_be_done: bool,
 }
@@ -161,6 +163,7 @@ impl Change {
             observed,
             progress,
             note,
+            shown: None,
             rewrite,
             first_may_be_done,
         }

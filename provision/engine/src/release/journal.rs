@@ -13,6 +13,18 @@ const FORMAT: &str = "provision-release-1";
 /// Journals that are kept; the oldest are deleted when a new run begins.
 const KEPT_JOURNALS: usize = 200;
 
+/// The field that says when a record was written, in milliseconds since the epoch.
+const AT: &str = "at_ms";
+
+/// A record of a journal, and when it was written: older journals don't tell.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// In milliseconds since the epoch.
+    pub at_ms: Option<u64>,
+    /// What happened.
+    pub record: Record,
+}
+
 /// An open journal.
 #[derive(Debug)]
 pub struct Journal {
@@ -107,7 +119,7 @@ impl Journals {
     /// When that can't be stored.
     pub fn hand_over(&self, run: &str, to: &str) -> Result<(), String> {
         let message = format!("run {to} goes on");
-        self.open(run)?.write(&Record::Ended { how: "resumed".to_owned(), message })
+        self.open(run)?.write(&Record::ended("resumed", message))
     }
 
     /// The run of this name, or the last that did not reach its end.
@@ -127,6 +139,27 @@ impl Journals {
         }
         let last = self.all().into_iter().rfind(Past::is_open);
         last.ok_or_else(|| "every run has reached its end".to_owned())
+    }
+
+    /// The journals, the oldest first.
+    #[must_use]
+    pub fn paths(&self) -> Vec<PathBuf> {
+        journals(&self.folder)
+    }
+
+    /// All that a journal tells.
+    ///
+    /// # Errors
+    /// When it can't be read, or another version has written it.
+    pub fn story(path: &Path) -> Result<Vec<Told>, String> {
+        let records = durable::read(path, FORMAT).map_err(|error| format!("failed to {error}"))?;
+        Past::of(&records).map_err(|error| format!("{}: {error}", path.display()))?;
+        let told = |bytes: &Vec<u8>| {
+            let value: serde_json::Value = serde_json::from_slice(bytes).ok()?;
+            let at_ms = value.get(AT).and_then(serde_json::Value::as_u64);
+            Some(Told { at_ms, record: serde_json::from_value(value).ok()? })
+        };
+        Ok(records.iter().filter_map(told).collect())
     }
 
     /// How long steps took in earlier runs for a component.
@@ -182,7 +215,11 @@ impl Journal {
     /// # Errors
     /// When it isn't.
     pub fn write(&mut self, record: &Record) -> Result<(), String> {
-        let bytes = serde_json::to_vec(record).map_err(|error| error.to_string())?;
+        let mut value = serde_json::to_value(record).map_err(|error| error.to_string())?;
+        if let Some(fields) = value.as_object_mut() {
+            fields.insert(AT.to_owned(), super::now_ms().into());
+        }
+        let bytes = serde_json::to_vec(&value).map_err(|error| error.to_string())?;
         self.log.append(&bytes).map_err(|error| error.to_string())?;
         self.log.sync().map_err(|error| error.to_string())
     }
@@ -284,7 +321,7 @@ mod tests {
         begin(&journals, "b-3", &request(), None);
         assert_eq!(journals.find(None).unwrap().run, "b-3");
         let mut later = begin(&journals, "b-4", &request(), None);
-        later.write(&Record::Ended { how: "done".into(), message: String::new() }).unwrap();
+        later.write(&Record::ended("done", "")).unwrap();
         let found = |run| journals.find(Some(run)).unwrap();
         assert_eq!(found("b-3").replaced_by.as_deref(), Some("b-4"));
         assert!(!found("b-3").is_open() && found("c-2").is_open() && found("a-1").is_open());
@@ -301,7 +338,7 @@ mod tests {
         let moved = Request { inventories: vec!["/moved".into()], ..request() };
         let mut later = begin(&journals, "a-2", &moved, Some("a-1"));
         assert_eq!(journals.find(None).unwrap().run, "a-2");
-        later.write(&Record::Ended { how: "done".into(), message: String::new() }).unwrap();
+        later.write(&Record::ended("done", "")).unwrap();
         assert!(journals.find(None).is_err());
     }
 
@@ -346,7 +383,7 @@ mod tests {
             let happening =
                 Happening::StepEnded { step: take(), outcomes, duration_ms: 1, progress };
             journal.write(&Record::Happens { happening }).unwrap();
-            journal.write(&Record::Ended { how: how.into(), message: String::new() }).unwrap();
+            journal.write(&Record::ended(how, "")).unwrap();
         }
         assert_eq!(journals.find(None).unwrap().run, "a-1");
         assert!(!journals.find(Some("a-3")).unwrap().is_open());

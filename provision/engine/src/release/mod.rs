@@ -33,10 +33,10 @@ use crate::report::Sink;
 use crate::run::{HostEnd, LeftHandlers, Run, RunOptions};
 use crate::variables::Layer;
 pub use change::{Change, Ground, Refusal, chosen, names};
-pub use journal::{Journal, Journals};
+pub use journal::{Journal, Journals, Told};
 pub use perform::{Listener, Performed, Wanted};
 pub use plays::PlayKind;
-pub use prepare::{Component, PrepareFailure, Prepared, components, prepare};
+pub use prepare::{Component, PrepareFailure, Prepared, components, orders, prepare};
 pub use wanted::{Rewrite, WantedError, find_wanted, variable as variable_of};
 
 /// How often a cluster is looked at while it is waited for.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use provision_lifecycle::{Happening, Note, Purpose, Record, Step};
+use provision_lifecycle::{Happening, Note, Purpose, Record, Step, Written};
 
 use super::change::{Change, names};
 use super::journal::{Journal, Journals};
@@ -68,6 +68,17 @@ pub enum Wanted {
         /// Why.
         error: String,
     },
+}
+
+impl Wanted {
+    /// What was written, line by line: a version stands on one of them.
+    #[must_use]
+    pub fn written(&self) -> Option<Written> {
+        let Wanted::Rewritten { path, before, after } = self else { return None };
+        let pairs = before.lines().zip(after.lines()).filter(|(old, new)| old != new);
+        let (removed, added) = pairs.map(|(old, new)| (old.to_owned(), new.to_owned())).unzip();
+        Some(Written { path: path.clone(), removed, added })
+    }
 }
 
 impl End {
@@ -141,7 +152,8 @@ impl Change {
     ) -> Result<Performed, String> {
         let run = self.releases.name().to_owned();
         let mut keeper = Keeper { journal: journals.begin(&run)?, listener };
-        keeper.store(&Record::begun(&run, after, &self.request, &self.progress))?;
+        let begins = Record::begun(&run, after, &self.request, &self.progress);
+        keeper.store(&begins.showing(self.shown.clone()))?;
         if let Some(before) = after {
             journals.hand_over(before, &run)?;
         }
@@ -168,7 +180,12 @@ impl Change {
         if !matches!(end, End::Paused { .. } | End::Interrupted) {
             self.releases.forget_note(ONE, &members).await;
         }
-        let ended = Record::Ended { how: end.word().to_owned(), message: end.message() };
+        let ended = Record::Ended {
+            how: end.word().to_owned(),
+            message: end.message(),
+            duration_ms: Some(duration_ms),
+            written: wanted.written(),
+        };
         let not_stored = keeper.store(&ended).err();
         Ok(Performed { end, duration_ms, wanted, not_stored })
     }

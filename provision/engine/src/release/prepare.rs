@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use diagnostics::{Diagnostic, SourceId, Sources};
 use provision_discovery::is_listing;
-use provision_lifecycle::{Definition, Duty, digest_of, read_definition};
+use provision_lifecycle::{Definition, Duty, Order, digest_of, read_definition};
 use provision_playbook::files::{FileKind, Files};
 
 use super::{plays, services};
@@ -78,6 +78,20 @@ fn component_of(role: &str) -> String {
 #[must_use]
 pub fn components(playbooks: &Path) -> Vec<String> {
     roles(playbooks).iter().map(|role| component_of(role)).collect()
+}
+
+/// What the components of roles say of their order. One with a mistake says nothing here: who
+/// prepares it is told.
+#[must_use]
+pub fn orders(playbooks: &Path) -> Vec<(String, Order)> {
+    let mut sources = Sources::default();
+    let mut order = |role: String| {
+        let path = playbooks.join("roles").join(&role).join("component.yml");
+        let text = Disk::default().read(&path).ok()?;
+        let definition = read_definition(&path.display().to_string(), &text, &mut sources).ok()?;
+        (!definition.is_shared()).then(|| (component_of(&role), definition.order))
+    };
+    roles(playbooks).into_iter().filter_map(&mut order).collect()
 }
 
 /// Folders of the roles that have a `component.yml`.

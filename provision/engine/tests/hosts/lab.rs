@@ -130,6 +130,7 @@ impl Lab {
             lock_wait_ms: 10_000,
             exclusive: true,
             prompt: None,
+            command: None,
         }
     }
 

@@ -34,21 +34,19 @@ pub(super) fn is_mapping(document: &Node) -> bool {
 }
 
 impl Loader<'_> {
-    /// `consul://HOST:PORT,HOST:PORT/DATACENTER`, with the built-in mapping.
+    /// `consul://HOST:PORT,HOST:PORT/DATACENTER,DATACENTER`, with the built-in mapping.
     pub(super) fn consul_url(&mut self, url: &str) {
         let Some((http, rest)) = encryption(url) else { return };
         self.file = None;
-        let (hosts, datacenter) = match rest.split_once('/') {
-            Some((hosts, datacenter)) => (hosts, Some(datacenter).filter(|name| !name.is_empty())),
-            None => (rest, None),
-        };
+        let (hosts, datacenters) = rest.split_once('/').unwrap_or((rest, ""));
         let text = default_mapping();
         let source = self.sources.add(format!("built-in mapping of {url}"), text);
         match read_mapping(text, source) {
             Ok((mut mapping, _)) => {
                 let hosts = hosts.split(',').filter(|host| !host.is_empty());
                 mapping.connection.addresses = hosts.map(|host| format!("{http}{host}")).collect();
-                mapping.connection.datacenter = datacenter.map(str::to_owned);
+                let names = datacenters.split(',').filter(|name| !name.is_empty());
+                mapping.datacenters = names.map(str::to_owned).collect();
                 self.ask(&mapping);
             }
             Err(found) => found.into_iter().for_each(|one| self.report(one)),
@@ -66,20 +64,34 @@ impl Loader<'_> {
         }
     }
 
+    /// Asks each datacenter as if it were a Consul of its own. Keys are those of the first: each
+    /// has a store of its own, and what stands in one must not depend on the others.
     fn ask(&mut self, mapping: &ConsulMapping) {
         let folder = self.file.as_deref().and_then(|file| file.parent());
-        let question = Question {
-            connection: mapping.connection.clone(),
-            wanted: mapping.wanted(),
-            base: folder.map_or_else(PathBuf::new, std::path::Path::to_owned),
-        };
-        match self.files.consul(&question) {
-            Ok(answered) => {
-                answered.warnings.into_iter().for_each(|one| self.report(one));
-                let found = resolve(mapping, &answered.origin, &answered.catalog, self.sources);
-                self.discovered.push(found);
+        let base = folder.map_or_else(PathBuf::new, std::path::Path::to_owned);
+        let mut wanted = mapping.wanted();
+        let mut mapping = mapping.clone();
+        let mut datacenters: Vec<Option<String>> =
+            mapping.datacenters.iter().cloned().map(Some).collect();
+        if datacenters.is_empty() {
+            datacenters.push(mapping.connection.datacenter.clone());
+        }
+        let mut seen = BTreeSet::new();
+        for datacenter in datacenters {
+            mapping.connection.datacenter = datacenter;
+            let connection = mapping.connection.clone();
+            let question = Question { connection, wanted: wanted.clone(), base: base.clone() };
+            match self.files.consul(&question) {
+                Ok(answered) => {
+                    answered.warnings.into_iter().for_each(|one| self.report(one));
+                    let found =
+                        resolve(&mapping, &answered.origin, &answered.catalog, self.sources);
+                    self.discovered.push(without_seen(found, &mut seen));
+                }
+                Err(diagnostic) => self.report(*diagnostic),
             }
-            Err(diagnostic) => self.report(*diagnostic),
+            wanted.kv_prefix = None;
+            mapping.kv = None;
         }
     }
 
@@ -96,6 +108,25 @@ impl Loader<'_> {
         }
         found.into_iter().for_each(|one| self.report(one));
     }
+}
+
+/// Leaves out hosts that an earlier datacenter has: a host is one machine, and which one must not
+/// depend on who registers its name elsewhere.
+fn without_seen(mut found: Discovered, seen: &mut BTreeSet<String>) -> Discovered {
+    let hosts = std::mem::take(&mut found.hosts);
+    for host in hosts {
+        if seen.contains(&host.name) {
+            let message = format!("node `{}` is left out", host.name);
+            found.diagnostics.push(
+                Diagnostic::warning("consul-node", message)
+                    .at(host.span, "an earlier datacenter of the mapping has a node of this name"),
+            );
+        } else {
+            found.hosts.push(host);
+        }
+    }
+    seen.extend(found.hosts.iter().map(|host| host.name.clone()));
+    found
 }
 
 impl Inventory {
