@@ -3,6 +3,7 @@
 //! Nothing here reads files: whoever calls loads them.
 
 pub mod judge;
+pub mod loads;
 pub mod metric;
 pub mod parameter;
 pub mod scenario;
