@@ -12,8 +12,8 @@ use crate::fields::{Fields, Plain, Quoted};
 use crate::row::{Request, Trace};
 use crate::stream::next_row;
 
-/// As much as is read at a time: it stays in the second cache.
-const BUFFER_BYTES: usize = 1 << 16;
+/// As much as is read at a time: it and its requests stay in the first cache.
+const BUFFER_BYTES: usize = 1 << 14;
 /// Longer lines are left to the crate `csv`.
 const LINE_BYTES: usize = 1 << 20;
 

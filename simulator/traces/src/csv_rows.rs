@@ -253,7 +253,13 @@ fn meaning(name: &str, given: &[Column]) -> Option<(Role, Unit)> {
 
 #[inline(always)]
 fn field<F: Fields>(row: &F, index: usize) -> &[u8] {
-    row.get(index).trim_ascii()
+    let text = row.get(index);
+    match text {
+        // Hardly any field has blanks around it.
+        [first, .., last] if *first > b' ' && *last > b' ' => text,
+        [] => text,
+        _ => text.trim_ascii(),
+    }
 }
 
 #[inline(always)]

@@ -7,8 +7,14 @@ const DAY_S: i64 = 24 * HOUR_S;
 
 /// A decimal number times `scale_ns`, cut to whole nanoseconds: `1.5` with 10^9 is 1.5 s.
 /// `None`: it isn't one, it is negative, infinite, not a number, or too large.
+#[inline]
 pub(crate) fn scaled(text: &[u8], scale_ns: u64) -> Option<u64> {
-    let text = text.trim_ascii();
+    let digits = quick_digits(text).and_then(|value| value.checked_mul(scale_ns));
+    digits.or_else(|| scaled_otherwise(text.trim_ascii(), scale_ns))
+}
+
+/// With a point, blanks or an exponent, or too large.
+fn scaled_otherwise(text: &[u8], scale_ns: u64) -> Option<u64> {
     plain(text, scale_ns).or_else(|| written_otherwise(text, scale_ns))
 }
 
@@ -126,9 +132,14 @@ fn written_otherwise(text: &[u8], scale_ns: u64) -> Option<u64> {
 }
 
 /// A whole number.
+#[inline]
 pub(crate) fn whole(text: &[u8]) -> Option<u64> {
-    let text = text.trim_ascii();
-    if text.is_empty() { None } else { quick_digits(text).or_else(|| digits(text)) }
+    quick_digits(text).or_else(|| whole_otherwise(text.trim_ascii()))
+}
+
+/// With blanks, or no number.
+fn whole_otherwise(text: &[u8]) -> Option<u64> {
+    if text.is_empty() { None } else { digits(text) }
 }
 
 fn digits(text: &[u8]) -> Option<u64> {
