@@ -6,6 +6,10 @@
 //! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
 //! - [`engine::run`] knows departures when it dispatches and needs no events. It must give the
 //!   same outcome for every request; `tests/agreement.rs` holds it to that.
+//! - [`windows`] is another model of the same platform, in which messages take time and gateways
+//!   see reports, with an oracle of its own and an engine that several threads can share.
+//! - [`windows`] is another model of the same platform, in which messages take time and gateways
+//!   see reports, with an oracle of its own and an engine that several threads can share.
 //!
 //! What ends at an instant is over before what arrives at it; of several arrivals at one instant,
 //! those of the source that was declared first come first.
@@ -25,6 +29,7 @@ pub mod report;
 mod rings;
 pub mod timeline;
 pub mod watch;
+pub mod windows;
 pub mod workload;
 
 /// Version of what a seed means: it grows whenever the same scenario gives other results than before.
@@ -32,7 +37,7 @@ pub mod workload;
 pub const MODEL_VERSION: u32 = 1;
 
 pub use fed::{Fed, Feed};
-pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
+pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};

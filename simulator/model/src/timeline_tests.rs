@@ -25,6 +25,7 @@ pub(crate) fn model(duration: u64) -> Model {
         admission: policy::Admission::default(),
         queue: policy::Queue::OPEN,
         balance: policy::Balance::Random,
+        network: None,
     }
 }
 

@@ -26,6 +26,7 @@ fn model(sources: Vec<Source>) -> Model {
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance: Balance::Random,
+        network: None,
     }
 }
 

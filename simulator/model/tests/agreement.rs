@@ -161,6 +161,7 @@ fn model() -> impl Strategy<Value = Model> {
                 admission,
                 queue,
                 balance,
+                network: None,
             }
         },
     )
