@@ -72,7 +72,8 @@ pub struct Run {
     #[arg(long, value_name = "COUNT", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub replications: u32,
-    /// Threads for replications; all processors if absent. Results don't depend on it.
+    /// Threads for replications, or within one run with gateways behind a network; all processors if
+    /// absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Folder for results.json and cells.csv; made if it isn't there.

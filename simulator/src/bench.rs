@@ -8,10 +8,13 @@ use crate::exit::Exit;
 use policy::admission::{Admission, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 
+use diagnostics::Sources;
 use nix::sys::resource::{UsageWho, getrusage};
 use policy::{Class, Nanoseconds, Queue, Scope};
+use simulator::execute;
+use simulator::scenario;
 use simulator_kernel::Law;
-use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants, engine};
+use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
 
 /// One load.
 struct Case {
@@ -74,6 +77,21 @@ fn cases(requests: u64) -> Vec<Case> {
         limited("1,000 nodes, two choices, admission", 1),
         limited("1,000 × 32 instances, two choices, admission", 32),
     ]
+    .into_iter()
+    .chain(platform(requests))
+    .collect()
+}
+
+/// The beginning of `scenarios/day.yml`, which is also tested. Long requests have not filled the
+/// machines up by then: a whole hour costs more.
+fn platform(requests: u64) -> Option<Case> {
+    let mut sources = Sources::default();
+    let source = sources.add("scenarios/day.yml", include_str!("../../scenarios/day.yml"));
+    let nothing = |_: &str, _: &mut Sources| Err("it names no file".to_owned());
+    let scenario = scenario::read(source, &[], &mut sources, nothing).scenario?;
+    let duration = Nanoseconds(scenario.model.mean_gap().saturating_mul(requests));
+    let model = Model { duration, warm_up: Nanoseconds::ZERO, ..scenario.model };
+    Some(Case { name: "platform: the beginning of scenarios/day.yml", model })
 }
 
 /// Limits that count and never refuse, so that each request pays for all of them.
@@ -118,6 +136,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance,
+        network: None,
     }
 }
 
@@ -136,7 +155,7 @@ fn measure(case: &Case, runs: u32) -> Measured {
     let (mut requests, mut waits) = (0, 0);
     for _ in 0..runs {
         let begun = processor_time();
-        let report = engine::report(&case.model);
+        let report = execute::report(&case.model, 1);
         fastest = fastest.min(processor_time().saturating_sub(begun));
         let total = report.total(None);
         (requests, waits) = (total.arrivals(), total.wait.total());

@@ -47,15 +47,22 @@ pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
 }
 
 /// All seeds, in their order whatever thread was first. The first one has its course recorded if
-/// files are wanted.
+/// files are wanted; a single one may have all threads to itself.
 fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
     let pool = input::pool(arguments.threads)?;
     let progress = Progress::new(model.duration, arguments.replications)?;
+    let threads = match arguments.replications {
+        1 => u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX),
+        _ => 1,
+    };
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
         let model = Model { seed, ..model.clone() };
         let has_course = number == 0 && arguments.output.is_some();
-        progress.run(&model, Workload::new(&model), has_course)
+        match model.network {
+            None => progress.run(&model, Workload::new(&model), has_course),
+            Some(_) => progress.run_in_windows(&model, threads),
+        }
     };
     let all = || (0..arguments.replications).into_par_iter().map(run).collect();
     Ok(progress.shown(|| pool.install(all)))

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use policy::{Class, Nanoseconds, Refusal};
+use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::Cell;
 
@@ -42,6 +43,7 @@ fn head(results: &Results) -> String {
         "\n{} of arrivals, the first {} not reported; {seeds}; policy {digest} (from `{preset}`)",
         model.duration, model.warm_up,
     );
+    let _ = writeln!(text, "engine: {}", execute::engine_name(model));
     text.push_str("inactive: policy.scaling, policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n");
     text
 }
