@@ -3,7 +3,7 @@
 //!
 //! Two shapes. *Per request*: [`admit`], [`pick`] and [`enqueue`] read borrowed views and random
 //! words keyed by (request, purpose), answer with a small `Copy` value and allocate nothing.
-//! *Per tick*: [`scaling::decide`] maps a configuration, an observation and a state that can be
+//! *Per tick*: [`scaling::decide`] and [`placement::place`] map a configuration, an observation and a state that can be
 //! stored to actions with reasons. Time, randomness and all state are arguments; every "no" has a
 //! type with a reason that a user can read.
 
@@ -12,6 +12,7 @@
 pub mod admission;
 pub mod balance;
 pub mod config;
+pub mod placement;
 pub mod queue;
 pub mod random;
 pub mod refusal;
@@ -19,6 +20,7 @@ pub mod repair;
 pub mod rollout;
 pub mod scaling;
 pub mod sharing;
+pub mod spread;
 pub mod time;
 
 pub use admission::{Accounts, Admission, admit, release};

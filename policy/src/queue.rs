@@ -59,6 +59,8 @@ pub enum Classes {
 pub enum Order {
     /// Who came first.
     Fifo,
+    /// Paid before free, within a class who came first. Work that has begun is not interrupted.
+    Priority,
 }
 
 /// What stands at a target, as far as the rules count it.

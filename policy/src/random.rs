@@ -21,6 +21,8 @@ pub enum Purpose {
     Gateway = 4,
     /// Which target the balancer takes.
     Balance = 5,
+    /// How long an instance takes to start.
+    StartUp = 20,
     /// Which settings a search tries first.
     Search = 64,
 }

@@ -174,10 +174,14 @@ pub fn decide(rules: &Rollout, seen: &Observation) -> Step {
     let needed = seen.demand.unwrap_or(seen.wanted).min(seen.wanted);
     let capacity = seen.stay.capacity_thousandths + seen.leave.capacity_thousandths;
     let beyond = |instances: u32| whole(capacity.saturating_sub(u64::from(instances) * 1000));
-    let redundancy = beyond(needed);
+    // Instances count whole when they are retired, so that any of them may go. What covers the need
+    // by itself lets all others go, whatever part of an instance they carry.
+    let redundancy = if needed == 0 { u32::MAX } else { beyond(needed) };
+    let is_covered = seen.stay.capacity_thousandths >= u64::from(seen.wanted) * 1000;
+    let replaced = if is_covered { u32::MAX } else { beyond(seen.wanted) };
     let in_the_way = in_the_way(seen, start, all >= limit);
     let making_room = in_the_way.min(redundancy.saturating_sub(1));
-    let retire = beyond(seen.wanted).max(making_room).min(seen.leave.serving).min(rules.step);
+    let retire = replaced.max(making_room).min(seen.leave.serving).min(rules.step);
     let surplus = seen.stay.all().saturating_sub(seen.wanted);
     let idle = seen.stay.starting.saturating_add(seen.stay.ailing);
     let surplus_serving = surplus.saturating_sub(idle).min(redundancy.saturating_sub(retire));

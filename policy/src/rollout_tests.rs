@@ -112,6 +112,14 @@ fn scaling_in_leaves_what_the_load_needs() {
     assert_eq!(step.surplus, 1, "eight that warm up carry as much as four and a half");
 }
 
+/// What is deleted or scaled to nothing goes before it is warm.
+#[test]
+fn what_nobody_wants_goes_at_once() {
+    let warming = Group { serving: 2, capacity_thousandths: 200, ..Group::default() };
+    assert_eq!(decide(&rules(), &seen(0, Group::default(), warming)).retire, 2);
+    assert_eq!(decide(&rules(), &seen(0, warming, Group::default())).surplus, 2);
+}
+
 #[test]
 fn a_freeze_takes_nothing_away() {
     let mut seen = seen(4, Group { starting: 3, ..serving(2) }, serving(4));

@@ -157,6 +157,52 @@ fn shrink(rules: &Scaling, seen: Observation, state: &State, now: Time) -> Actio
     }
 }
 
+impl Added {
+    /// All reasons.
+    pub const ALL: [Added; 2] = [Added::BelowMinimum, Added::TasksAboveTarget];
+
+    /// Its place in [`Added::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Added::BelowMinimum => 0,
+            Added::TasksAboveTarget => 1,
+        }
+    }
+
+    /// Its name in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Added::BelowMinimum => "below_minimum",
+            Added::TasksAboveTarget => "tasks_above_target",
+        }
+    }
+}
+
+impl Removed {
+    /// All reasons.
+    pub const ALL: [Removed; 2] = [Removed::AboveMaximum, Removed::FewerAreEnough];
+
+    /// Its place in [`Removed::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Removed::AboveMaximum => 0,
+            Removed::FewerAreEnough => 1,
+        }
+    }
+
+    /// Its name in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Removed::AboveMaximum => "above_maximum",
+            Removed::FewerAreEnough => "fewer_are_enough",
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,6 +35,19 @@ fn actions_say_why() {
     assert_eq!(text(5000, 100), "kept: more are needed, at the maximum");
 }
 
+#[test]
+fn reasons_have_places_and_names() {
+    let told = |name: &str| name.replace('_', "");
+    for (place, reason) in Added::ALL.into_iter().enumerate() {
+        assert_eq!(reason.index(), place);
+        assert_eq!(told(reason.name()), format!("{reason:?}").to_lowercase());
+    }
+    for (place, reason) in Removed::ALL.into_iter().enumerate() {
+        assert_eq!(reason.index(), place);
+        assert_eq!(told(reason.name()), format!("{reason:?}").to_lowercase());
+    }
+}
+
 /// Everything that happened: (time, tasks, instances, action).
 type History = Vec<(u64, u64, u32, Action)>;
 

@@ -557,7 +557,7 @@ fn the_cache_keeps_what_locks_name() {
     site.write(LOCK, &without);
     site.expect(&["prune"], 6, &[&sha256(&one), "not confirmed; nothing was deleted"]);
     assert!(site.cached(&sha256(&one)).exists());
-    site.expect(&["prune", "--yes"], 0, &["deleted 1 files"]);
+    site.expect(&["prune", "--yes"], 0, &["deleted 1 file,"]);
     assert!(!site.cached(&sha256(&one)).exists() && site.cached(&sha256(&two)).exists());
     // Another inventory's archives go only if that one is not named.
     site.write("other/group_vars/all/artifacts.yml", &lock);

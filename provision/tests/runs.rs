@@ -267,7 +267,7 @@ fn what_can_not_be_shown_is_told() {
     assert!(said.contains("2 runs have names that begin with 6"), "{said}");
     let (code, said) = machine.refused(&["replay", "77"]);
     assert_eq!(code, Some(3));
-    assert!(said.contains("no run 77 has left a journal"), "{said}");
+    assert!(said.contains("there is no journal of a run 77 here"), "{said}");
     let (code, said) = machine.refused(&["replay", "--speed", "0"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("write 1x, 10x"), "{said}");

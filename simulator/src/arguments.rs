@@ -13,6 +13,7 @@ use crate::trace::TraceCommand;
 
 use crate::capacity::Capacity;
 use crate::compare::Compare;
+use crate::explain::Explain;
 use crate::sweep::Sweep;
 use crate::tune::Tune;
 
@@ -45,6 +46,8 @@ pub enum Command {
     Tune(Tune),
     /// Find the fewest machines for a load, or the largest load for the machines.
     Capacity(Capacity),
+    /// Tell why a request was refused or waited, or what an app was like at a time.
+    Explain(Explain),
     /// Tell what a request trace is like, and write a scenario that is like it.
     Fit(Fit),
     /// Measure how fast the engine is on this machine.

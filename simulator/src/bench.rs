@@ -14,7 +14,7 @@ use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator::execute;
 use simulator::scenario;
 use simulator_kernel::Law;
-use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
+use simulator_model::{App, Arrivals, Cmd, Dynamics, Life, Model, Source, Tenants};
 
 /// One load.
 struct Case {
@@ -124,7 +124,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         duration,
         warm_up: Nanoseconds::ZERO,
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines, instances }],
+        apps: vec![App { name: "app".into(), machines, instances, life: Life::default() }],
         cmds: vec![Cmd {
             name: "cmd".into(),
             app: 0,
@@ -137,6 +137,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         queue: Queue::OPEN,
         balance,
         network: None,
+        dynamics: Dynamics::default(),
     }
 }
 

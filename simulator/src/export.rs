@@ -4,11 +4,12 @@ use std::fs;
 use std::path::Path;
 
 use policy::Refusal;
+use policy::scaling::{Added, Removed};
 use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Cell, MODEL_VERSION, Report};
+use simulator_model::{Actions, Cell, MODEL_VERSION, Report, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
@@ -60,6 +61,9 @@ fn json_text(results: &Results) -> String {
                 "machines": app.machines,
                 "instances": app.all_instances(),
                 "utilisation": results.utilisation(place),
+                "instances_mean": results.mean_instances(place),
+                "core_hours": results.core_hours(place),
+                "usage": results.merged.usage.get(place).map(usage_json),
             })
         })
         .collect();
@@ -123,6 +127,26 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         "refused": refused,
         "wait": summary_json(&cell.wait),
         "response": summary_json(&cell.response),
+    })
+}
+
+/// Instances of an app over all replications.
+fn usage_json(usage: &Usage) -> Value {
+    let (fewest, most) = usage.extremes();
+    let actions =
+        |actions: &Actions| json!({"decisions": actions.decisions, "instances": actions.instances});
+    let added = Added::ALL.into_iter().zip(&usage.added);
+    let removed = Removed::ALL.into_iter().zip(&usage.removed);
+    json!({
+        "fewest": fewest,
+        "most": most,
+        "added": added.map(|(reason, counted)| (reason.name().to_owned(), actions(counted)))
+            .collect::<Map<_, _>>(),
+        "removed": removed.map(|(reason, counted)| (reason.name().to_owned(), actions(counted)))
+            .collect::<Map<_, _>>(),
+        "unplaced": usage.unplaced,
+        "peak_tasks": usage.peak_tasks,
+        "peak_queue": usage.peak_queue,
     })
 }
 

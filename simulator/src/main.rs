@@ -10,6 +10,7 @@ mod capacity;
 mod compare;
 mod course;
 mod exit;
+mod explain;
 mod export;
 mod fit;
 mod generate;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
         Command::Sweep(arguments) => sweep::sweep(&arguments),
         Command::Capacity(arguments) => capacity::capacity(&arguments),
         Command::Tune(arguments) => tune::tune(&arguments),
+        Command::Explain(arguments) => explain::explain(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::ExitCodes => {

@@ -89,7 +89,7 @@ impl Results {
             timeline = timeline.or(course);
         }
         let stopped = reports.first()?.stopped();
-        let mut merged = Report::new(&scenario.model);
+        let mut merged = Report::none(&scenario.model);
         reports.iter().for_each(|report| merged.merge(report));
         if let Some(stopped) = stopped {
             merged.cut(stopped);
@@ -120,10 +120,28 @@ impl Results {
         if self.merged.stopped().is_some() {
             return None;
         }
-        let instances = self.scenario.model.apps.get(app)?.all_instances();
-        let window = u128::from(self.merged.window().0) * self.reports.len() as u128;
+        let able = self.merged.usage.get(app)?.able();
         let busy = *self.merged.busy.get(app)?;
-        Some(busy as f64 / (window * u128::from(instances)) as f64)
+        (able > 0).then(|| busy as f64 / able as f64)
+    }
+
+    /// The mean number of instances of an app, over all replications.
+    pub fn mean_instances(&self, app: usize) -> Option<f64> {
+        let windows = self.merged.window().0.saturating_mul(self.reports.len() as u64);
+        Some(self.merged.usage.get(app)?.mean(Nanoseconds(windows)))
+    }
+
+    /// What an app held in one run, in hours of one core; the mean over the replications.
+    pub fn core_hours(&self, app: usize) -> Option<f64> {
+        let cores = self.scenario.model.apps.get(app)?.life.needs.cores;
+        let hours = self.merged.window().seconds() / 3600.0;
+        Some(self.mean_instances(app)? * f64::from(cores) * hours)
+    }
+
+    /// Whether any app scales.
+    pub fn scales(&self) -> bool {
+        let model = &self.scenario.model;
+        model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some())
     }
 
     /// A figure of one cell over the replications; those without it are left out.

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use policy::{Class, Nanoseconds, Refusal};
+use policy::scaling::{Added, Removed};
+use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
-use simulator_model::Cell;
+use simulator_model::{Actions, Cell};
 
 use crate::results::{Results, refused_part, seconds};
 
@@ -20,6 +21,9 @@ pub fn text(results: &Results) -> String {
     let _ = write!(text, "\n{}", requests(results).text());
     let _ = write!(text, "\n{}{error}\n", times(results).text());
     let _ = write!(text, "\n{}", apps(results).text());
+    if results.scales() {
+        let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
+    }
     if results.reports.len() > 1 {
         let _ = write!(text, "\n{}\n{}", intervals_title(results), intervals(results).text());
     }
@@ -44,7 +48,12 @@ fn head(results: &Results) -> String {
         model.duration, model.warm_up,
     );
     let _ = writeln!(text, "engine: {}", execute::engine_name(model));
-    text.push_str("inactive: policy.scaling, policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n");
+    if !results.scales() {
+        text.push_str("inactive: policy.scaling (no app has `scales`)\n");
+    }
+    text.push_str(
+        "inactive: policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n",
+    );
     text
 }
 
@@ -53,6 +62,17 @@ pub fn preset(results: &Results) -> &'static str {
     match results.scenario.policy.preset {
         policy::config::Preset::Original => "original",
         policy::config::Preset::Recommended => "recommended",
+    }
+}
+
+/// The name of a rule in policy.yml.
+pub fn balance(rule: Balance) -> String {
+    match rule {
+        Balance::Random => "random".to_owned(),
+        Balance::RoundRobin => "round_robin".to_owned(),
+        Balance::LeastLoaded => "least_loaded".to_owned(),
+        Balance::PowerOfChoices(choices) => format!("power_of_choices ({})", choices.get()),
+        Balance::JoinShortestQueue => "join_shortest_queue".to_owned(),
     }
 }
 
@@ -143,18 +163,79 @@ pub fn times(results: &Results) -> Table {
     table
 }
 
-/// The apps and how busy they were.
+/// The apps, how many instances they had and how busy these were.
 pub fn apps(results: &Results) -> Table {
-    let mut table = Table::new(&["APP", ">MACHINES", ">INSTANCES", ">UTILISATION"]);
-    for (place, app) in results.scenario.model.apps.iter().enumerate() {
+    let mut table = Table::new(&[
+        "APP",
+        ">MACHINES",
+        ">INSTANCES",
+        ">MIN",
+        ">MEAN",
+        ">MAX",
+        ">UTILISATION",
+        ">CORE-HOURS",
+        ">PEAK QUEUE",
+    ]);
+    let decimal = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (place, (app, usage)) in apps.enumerate() {
+        let (fewest, most) = usage.extremes();
         table.row([
             app.name.clone(),
             grouped(u64::from(app.machines)),
             grouped(app.all_instances()),
+            grouped(fewest),
+            decimal(results.mean_instances(place)),
+            grouped(most),
             results.utilisation(place).map_or("-".to_owned(), percent),
+            decimal(results.core_hours(place)),
+            usage.peak_queue.map_or("-".to_owned(), grouped),
         ]);
     }
     table
+}
+
+/// What the scaling rule has decided, by reason; of all replications.
+pub fn scaling(results: &Results) -> Table {
+    let mut table = Table::new(&["APP", "SCALING", ">DECISIONS", ">INSTANCES", ">PEAK TASKS"]);
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (app, usage) in apps.filter(|(app, _)| app.life.bounds.is_some()) {
+        let added = Added::ALL.into_iter().zip(usage.added);
+        let added = added.map(|(reason, actions)| ("add", reason.name(), actions));
+        let removed = Removed::ALL.into_iter().zip(usage.removed);
+        let removed = removed.map(|(reason, actions)| ("remove", reason.name(), actions));
+        let peak = usage.peak_tasks.map_or("-".to_owned(), grouped);
+        let nothing = ("keep", "always", Actions::default());
+        let mut acted: Vec<(&str, &str, Actions)> =
+            added.chain(removed).filter(|(.., actions)| actions.decisions > 0).collect();
+        if acted.is_empty() {
+            acted.push(nothing);
+        }
+        for (what, reason, actions) in acted {
+            table.row([
+                app.name.clone(),
+                format!("{what}: {reason}"),
+                grouped(actions.decisions),
+                grouped(actions.instances),
+                peak.clone(),
+            ]);
+        }
+    }
+    table
+}
+
+/// Instances that no machine could take, and why not.
+pub fn unplaced(results: &Results) -> String {
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    let mut told = String::new();
+    for (app, usage) in apps {
+        if let Some(reasons) = usage.reasons {
+            let count = grouped(usage.unplaced);
+            let name = &app.name;
+            let _ = writeln!(told, "{name}: {count} instances found no place; last: {reasons}");
+        }
+    }
+    told
 }
 
 /// What [`intervals`] shows.

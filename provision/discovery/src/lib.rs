@@ -19,6 +19,7 @@ pub use catalog::{Answered, Catalog, Question, Services, Wanted};
 pub use conditions::Conditions;
 pub use facts::is_listing;
 pub use mapping::{Connection, Keyed, Kv, Mapping, TlsFiles, default_mapping, read_mapping};
+pub use names::{OF_ENGINE, OF_TEMPLATES};
 pub use registered::{Registered, Registry};
 pub use resolve::{Discovered, FoundGroup, FoundHost, Variables, resolve};
 pub use terms::{Field, Key, Term};

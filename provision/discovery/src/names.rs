@@ -3,9 +3,8 @@
 /// Longest name of a host, in bytes: that of a name in DNS.
 const NAME_LIMIT_BYTES: usize = 253;
 
-/// Names that the engine provides, or that mean something in templates.
-const MAGIC: &[&str] = &[
-    "environment",
+/// Names without `ansible_` before them that the engine gives a value: the one list of them.
+pub const OF_ENGINE: &[&str] = &[
     "group_names",
     "groups",
     "hostvars",
@@ -13,20 +12,17 @@ const MAGIC: &[&str] = &[
     "inventory_file",
     "inventory_hostname",
     "inventory_hostname_short",
-    "lookup",
-    "now",
-    "omit",
     "play_hosts",
     "playbook_dir",
     "provision_rolls_restarts",
-    "q",
-    "query",
     "role_name",
     "role_names",
     "role_path",
-    "undef",
     "vars",
 ];
+
+/// Names that are functions of templates, or stand for no value at all.
+pub const OF_TEMPLATES: &[&str] = &["lookup", "now", "omit", "q", "query", "undef"];
 
 /// Why a node can't be a host under its name.
 pub(crate) fn host_problem(name: &str) -> Option<&'static str> {
@@ -60,7 +56,7 @@ pub(crate) fn is_variable(name: &str) -> bool {
 
 /// Whether the engine provides this name itself.
 pub(crate) fn is_magic(name: &str) -> bool {
-    MAGIC.contains(&name)
+    OF_ENGINE.contains(&name) || OF_TEMPLATES.contains(&name) || name == "environment"
 }
 
 /// Whether a variable of this name may steer connections, become or the engine: data from Consul

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
+use provision_discovery::{OF_ENGINE, OF_TEMPLATES};
 use provision_playbook::files::Files;
 use provision_playbook::inventory::is_localhost;
 use provision_playbook::model::{Context, RoleUse};
@@ -11,8 +12,8 @@ use provision_template::{Slot, Value};
 use crate::outside::Outside;
 use crate::variables::{View, dictionary};
 
-/// Names that [`value`] knows.
-pub const NAMES: &[&str] = &[
+/// Names with `ansible_` before them that [`value`] knows; the others are [`OF_ENGINE`].
+const OF_ANSIBLE: &[&str] = &[
     "ansible_check_mode",
     "ansible_dependent_role_names",
     "ansible_diff_mode",
@@ -33,21 +34,12 @@ pub const NAMES: &[&str] = &[
     "ansible_skip_tags",
     "ansible_verbosity",
     "ansible_version",
-    "group_names",
-    "groups",
-    "hostvars",
-    "inventory_dir",
-    "inventory_file",
-    "inventory_hostname",
-    "inventory_hostname_short",
-    "play_hosts",
-    "playbook_dir",
-    "provision_rolls_restarts",
-    "role_name",
-    "role_names",
-    "role_path",
-    "vars",
 ];
+
+/// Names that [`value`] knows.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    OF_ANSIBLE.iter().chain(OF_ENGINE).copied()
+}
 
 /// Variables that steer connection and become. Facts with these names are not visible as
 /// variables: a host must not be able to redirect the controller.
@@ -73,12 +65,13 @@ const STEERING: &[&str] = &[
 /// Whether a name belongs to the engine or steers connection or become.
 #[must_use]
 pub fn is_reserved(name: &str) -> bool {
-    NAMES.contains(&name)
+    names().any(|known| known == name)
         || STEERING.contains(&name)
         || name.starts_with("ansible_become")
         || name.starts_with("ansible_ssh_") && !name.starts_with("ansible_ssh_host_key_")
         || name.starts_with("ansible_sudo")
-        || matches!(name, "ansible_facts" | "omit" | "lookup" | "query" | "q" | "now" | "undef")
+        || OF_TEMPLATES.contains(&name)
+        || name == "ansible_facts"
 }
 
 /// What a connection variable is when nobody sets it, as Ansible shows it to tasks.

@@ -509,7 +509,7 @@ impl Scope for View {
             layers.iter().for_each(|layer| add(layer));
         }
         names.extend(self.host.learned.names());
-        names.extend(magic::NAMES.iter().map(|name| (*name).to_owned()));
+        names.extend(magic::names().map(str::to_owned));
         names.into_iter().collect()
     }
 }

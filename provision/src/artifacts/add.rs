@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use calendar::Moment;
 use provision_artifacts::archive::{self, Contents};
 use provision_artifacts::cache::{Cache, Partial};
 use provision_artifacts::digests::{self, Digests};
@@ -186,7 +187,7 @@ fn entry(source: &Source, found: &Digests, contents: Contents, said: &Said) -> E
         sha512: Some(found.sha512.clone()),
         root: contents.root,
         signature: said.signature.as_ref().map(|verified| verified.signer.clone()),
-        added: Some(rfc3339(seconds)),
+        added: Some(Moment::of_epoch_seconds(seconds).to_string()),
     }
 }
 
@@ -296,32 +297,9 @@ fn changes(before: &str, after: &str) -> Vec<String> {
     lines
 }
 
-/// Days to civil date after Howard Hinnant.
-fn rfc3339(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{changes, rfc3339};
-
-    #[test]
-    fn times_are_those_of_the_calendar() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_850_643), "2026-11-28T07:24:03Z");
-    }
+    use super::changes;
 
     #[test]
     fn a_change_is_shown_with_its_surroundings() {

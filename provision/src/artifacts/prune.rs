@@ -24,7 +24,11 @@ pub fn prune(arguments: &Prune) -> Result<(), Failure> {
         say!("{:>9}  {}", size(stored.size), stored.path.display());
     }
     let all = size(surplus.iter().map(|stored| stored.size).sum());
-    let question = format!("delete {} files, {all}, that no given lock names?", surplus.len());
+    let files = match surplus.len() {
+        1 => "1 file".to_owned(),
+        count => format!("{count} files"),
+    };
+    let question = format!("delete {files}, {all}, that no given lock names?");
     if !arguments.yes && !prompt::confirm(&question) {
         return Err(Failure::new(Exit::Refused, "not confirmed; nothing was deleted").hint(
             "name all inventories that use this cache with -i, and answer y, or give --yes",
@@ -36,7 +40,7 @@ pub fn prune(arguments: &Prune) -> Result<(), Failure> {
             Failure::new(Exit::Environment, message)
         })?;
     }
-    say!("deleted {} files, {all}", surplus.len());
+    say!("deleted {files}, {all}");
     Ok(())
 }
 

@@ -112,7 +112,7 @@ fn find(known: Vec<Found>, run: Option<&str>) -> Result<Found, (String, &'static
             let message = format!("{} runs have names that begin with {run}", others + 1);
             Err((message, "write more of the name"))
         }
-        (None, _) => Err((format!("no run {run} has left a journal for this user here"), LIST)),
+        (None, _) => Err((format!("there is no journal of a run {run} here"), LIST)),
     }
 }
 
@@ -199,7 +199,8 @@ fn row_of_release(story: &[ReleaseTold]) -> Row {
             Record::Happens { .. } => {}
             Record::Ended { how, duration_ms, .. } => {
                 let time = duration_ms.map(|ms| format!(" in {}.{} s", ms / 1000, ms % 1000 / 100));
-                row.end = Some(format!("{how}{}, {steps} steps", time.unwrap_or_default()));
+                let noun = if steps == 1 { "step" } else { "steps" };
+                row.end = Some(format!("{how}{}, {steps} {noun}", time.unwrap_or_default()));
             }
         }
     }

@@ -48,7 +48,7 @@ fn runs_are_found_by_the_beginning_of_their_names() {
     assert_eq!(found(Some("6a-3")), Ok(("6a-3".into(), Kind::Release)));
     let message = |run| found(Some(run)).unwrap_err().0;
     assert_eq!(message("6a"), "3 runs have names that begin with 6a");
-    assert_eq!(message("7"), "no run 7 has left a journal for this user here");
+    assert_eq!(message("7"), "there is no journal of a run 7 here");
     assert_eq!(find(Vec::new(), None).unwrap_err().0, "no run has left a journal on this machine");
 }
 

@@ -147,6 +147,9 @@ pub struct App {
     /// Its instances, by number; each is a record of its own.
     #[serde(skip)]
     pub instances: BTreeMap<u64, Instance>,
+    /// Its number in the index of placement.
+    #[serde(skip)]
+    pub(crate) slot: u32,
     /// What it had to do last; not stored, because it is stale soon.
     #[serde(skip)]
     pub load: Option<Observed>,
@@ -294,6 +297,7 @@ impl App {
             is_deleted: self.is_deleted,
             gone: self.gone.clone(),
             instances: BTreeMap::new(),
+            slot: 0,
             load: None,
             hold: None,
             looked: None,

@@ -59,7 +59,7 @@ impl Turn<'_> {
         check_bounds(bounds)?;
         check(&specification, step)?;
         if !self.state.apps.contains_key(name) {
-            self.state.apps.insert(name.clone(), new_app(bounds));
+            self.state.insert_app(name.clone(), new_app(bounds));
             return Ok(self.bring(name, specification, step));
         }
         let now = self.now;
@@ -219,6 +219,7 @@ impl Turn<'_> {
             return Ok(Accepted::Unchanged);
         }
         machine.is_draining = is_draining;
+        self.state.index_machine(name);
         self.machine_changed(name);
         Ok(Accepted::Noted)
     }
@@ -274,6 +275,7 @@ fn new_app(bounds: Bounds) -> App {
         is_deleted: false,
         gone: Vec::new(),
         instances: BTreeMap::new(),
+        slot: 0,
         load: None,
         hold: None,
         looked: None,

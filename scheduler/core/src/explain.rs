@@ -12,7 +12,7 @@ use serde::Serialize;
 use crate::app::{Bounds, Deployment, Ended, Scaled};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Gone, Instance, Life, Placed, Wait};
-use crate::place::{Exclusion, Wanted, counts};
+use crate::place::{Exclusion, Wanted};
 use crate::state::State;
 
 /// Waiting instances of an app that are explained one by one; the others wait for the same.
@@ -130,11 +130,11 @@ fn excluded(
     if instance.life != Life::Waiting {
         return excluded;
     }
-    let counts = counts(app);
     let (version, named) = (instance.version, instance.named.as_ref());
-    let wanted = Wanted { app, version, specification, named, counts: &counts };
+    let wanted = Wanted { app, version, specification, named };
     for (name, machine) in &state.machines {
-        if let Some(exclusion) = state.exclusion(&wanted, name, machine, now) {
+        let count = state.count_on(app, name);
+        if let Some(exclusion) = state.exclusion(&wanted, name, machine, count, now) {
             excluded.insert(name.clone(), exclusion);
         }
     }
@@ -190,9 +190,8 @@ impl fmt::Display for InstanceExplanation {
         if let Some(placed) = self.placed {
             write!(
                 f,
-                "\n  placed there: of {} machines that could take it one with the fewest of the \
-                 app ({}) and the most free cores ({})",
-                placed.feasible,
+                "\n  placed there: of the machines that could take it one with the fewest of the \
+                 app ({}) and of these the most free cores ({})",
                 placed.same_app,
                 f64::from(placed.free_millicores) / 1000.0
             )?;

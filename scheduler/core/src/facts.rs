@@ -24,6 +24,7 @@ impl Turn<'_> {
                 let Some(machine) = self.state.machines.get_mut(name) else { return };
                 if machine.silent_since.is_none() {
                     machine.silent_since = Some(now);
+                    self.state.index_machine(name);
                     self.machine_changed(name);
                 }
             }
@@ -34,7 +35,7 @@ impl Turn<'_> {
 
     fn machine_up(&mut self, name: &MachineName, description: Description) {
         let Some(machine) = self.state.machines.get_mut(name) else {
-            self.state.machines.insert(name.clone(), Machine::new(description));
+            self.state.insert_machine(name.clone(), Machine::new(description));
             self.machine_changed(name);
             return;
         };
@@ -44,6 +45,7 @@ impl Turn<'_> {
         }
         machine.description = description;
         let instances: Vec<InstanceId> = machine.instances.iter().cloned().collect();
+        self.state.index_machine(name);
         self.machine_changed(name);
         if !was_silent {
             return;
@@ -67,7 +69,9 @@ impl Turn<'_> {
             let known = self.state.instance(&id).and_then(|instance| instance.end.clone());
             self.remove(&id, known.unwrap_or_else(|| end.clone()));
         }
-        self.state.machines.remove(name);
+        if let Some(machine) = self.state.machines.remove(name) {
+            self.state.spread.set_machine(machine.slot, None);
+        }
     }
 
     /// Touches all apps that have something there.

@@ -95,8 +95,6 @@ pub struct Placed {
     pub same_app: u32,
     /// Thousandths of cores that were free there.
     pub free_millicores: u32,
-    /// Machines that could have taken it.
-    pub feasible: u32,
 }
 
 /// Why an instance has no machine.
@@ -210,6 +208,23 @@ impl Life {
             | Life::Running
             | Life::Registering => true,
             Life::Serving { .. }
+            | Life::Deregistering
+            | Life::CoolingDown
+            | Life::Killing
+            | Life::Sweeping => false,
+        }
+    }
+
+    /// Whether it counts as one of the app's on its machine: it isn't on its way out.
+    #[must_use]
+    pub const fn is_spread(self) -> bool {
+        match self {
+            Life::Intended
+            | Life::Launching
+            | Life::Running
+            | Life::Registering
+            | Life::Serving { .. } => true,
+            Life::Waiting
             | Life::Deregistering
             | Life::CoolingDown
             | Life::Killing

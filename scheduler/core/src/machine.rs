@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::Time;
+use policy::spread::Room;
 use serde::{Deserialize, Serialize};
 
 use crate::app::Need;
@@ -31,6 +32,9 @@ pub struct Machine {
     pub silent_since: Option<Time>,
     /// Whether its instances move elsewhere.
     pub is_draining: bool,
+    /// Its number in the index of placement.
+    #[serde(skip)]
+    pub(crate) slot: u32,
     /// Instances that hold resources there, and those whose registration is left; derived.
     #[serde(skip)]
     pub instances: BTreeSet<InstanceId>,
@@ -52,6 +56,7 @@ impl Machine {
             description,
             silent_since: None,
             is_draining: false,
+            slot: 0,
             instances: BTreeSet::new(),
             taken: Need::default(),
             taken_ports: BTreeSet::new(),
@@ -68,6 +73,12 @@ impl Machine {
             memory_mib: self.description.memory_mib.saturating_sub(self.taken.memory_mib),
             ports: ports.saturating_sub(self.taken.ports),
         }
+    }
+
+    /// What the index may use of it: nothing while it is silent or drained.
+    pub(crate) fn room(&self) -> Option<Room> {
+        let is_open = self.silent_since.is_none() && !self.is_draining;
+        is_open.then(|| room(self.free()))
     }
 
     /// Free ports, as many as asked for, if there are.
@@ -108,6 +119,11 @@ impl Machine {
     fn ranges(&self) -> impl Iterator<Item = (u16, u16)> {
         self.description.ports.iter().copied().filter(|(first, last)| first <= last)
     }
+}
+
+/// A need as the index counts it: processors in thousandths.
+pub(crate) const fn room(need: Need) -> Room {
+    Room { cores: need.millicores, memory_mib: need.memory_mib, ports: need.ports }
 }
 
 #[cfg(test)]

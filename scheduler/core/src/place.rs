@@ -1,10 +1,10 @@
 //! Which machine takes an instance: what excludes a machine, and the choice among the others.
 
-use std::cmp::Reverse;
-use std::collections::BTreeMap;
 use std::fmt;
+use std::mem;
 use std::sync::Arc;
 
+use policy::spread::Spread;
 use policy::{Nanoseconds, Time};
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::app::{App, Constraint, Specification};
 use crate::command::{Command, Key, Launch};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{Life, Placed, Wait};
-use crate::machine::Machine;
+use crate::machine::{Machine, room};
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -53,8 +53,12 @@ pub enum Exclusion {
     },
 }
 
-/// Instances of the app on a machine, then what is free there: thousandths of cores, memory.
-type Rank = (u32, Reverse<(u32, u32)>);
+/// A machine for an instance.
+struct Chosen {
+    machine: MachineName,
+    placed: Placed,
+    specification: Arc<Specification>,
+}
 
 /// What is to be placed.
 pub(crate) struct Wanted<'a> {
@@ -62,17 +66,16 @@ pub(crate) struct Wanted<'a> {
     pub(crate) version: Version,
     pub(crate) specification: &'a Specification,
     pub(crate) named: Option<&'a MachineName>,
-    /// Instances of the app by machine, apart from those on their way out.
-    pub(crate) counts: &'a BTreeMap<MachineName, u32>,
 }
 
 impl State {
-    /// The first reason why a machine can't take an instance.
+    /// The first reason why a machine with so many instances of the app can't take one more.
     pub(crate) fn exclusion(
         &self,
         wanted: &Wanted<'_>,
         name: &MachineName,
         machine: &Machine,
+        count: u32,
         now: Time,
     ) -> Option<Exclusion> {
         if let Some(since) = machine.silent_since {
@@ -86,7 +89,6 @@ impl State {
         {
             return Some(Exclusion::NamedElsewhere(named.clone()));
         }
-        let count = wanted.counts.get(name).copied().unwrap_or(0);
         for constraint in &wanted.specification.constraints {
             if !allows(constraint, name, machine, count) {
                 return Some(Exclusion::Constraint(constraint.clone()));
@@ -103,24 +105,33 @@ impl State {
     }
 
     /// The machine for one more instance: of those that can take it one with the fewest instances
-    /// of the app; of these the one with the most that is free; of these the first.
-    fn choose(&self, wanted: &Wanted<'_>, now: Time) -> Option<(MachineName, Placed)> {
-        let mut feasible = 0u32;
-        let mut best: Option<(Rank, &MachineName)> = None;
-        for (name, machine) in &self.machines {
-            if self.exclusion(wanted, name, machine, now).is_some() {
-                continue;
-            }
-            feasible = feasible.saturating_add(1);
-            let count = wanted.counts.get(name).copied().unwrap_or(0);
-            let free = machine.free();
-            let key = (count, Reverse((free.millicores, free.memory_mib)));
-            if best.as_ref().is_none_or(|(least, _)| key < *least) {
-                best = Some((key, name));
-            }
-        }
-        let ((same_app, Reverse((free_millicores, _))), name) = best?;
-        Some((name.clone(), Placed { same_app, free_millicores, feasible }))
+    /// of the app; of these the one with the most that is free.
+    fn choose(
+        &self,
+        spread: &mut Spread,
+        wanted: &Wanted<'_>,
+        now: Time,
+    ) -> Option<(MachineName, Placed)> {
+        let is_able = |name: &MachineName, count: u32| {
+            let machine = self.machines.get(name);
+            machine
+                .is_some_and(|machine| self.exclusion(wanted, name, machine, count, now).is_none())
+        };
+        let slot_of = |name: &MachineName| self.machines.get(name).map(|machine| machine.slot);
+        let name = if let Some(named) = wanted.named {
+            let count = slot_of(named).map_or(0, |slot| spread.count(wanted.app.slot, slot));
+            Some(named).filter(|named| is_able(named, count))
+        } else {
+            let name = |slot: u32| self.slots.get(slot as usize);
+            let need = room(wanted.specification.need);
+            let slot = spread.place(wanted.app.slot, need, |slot, count| {
+                name(slot).is_some_and(|name| is_able(name, count))
+            });
+            slot.and_then(name)
+        }?;
+        let same_app = spread.count(wanted.app.slot, self.machines.get(name)?.slot);
+        let free_millicores = self.machines.get(name)?.free().millicores;
+        Some((name.clone(), Placed { same_app, free_millicores }))
     }
 }
 
@@ -157,19 +168,6 @@ fn lacks(specification: &Specification, machine: &Machine) -> Option<Exclusion> 
     (free.ports < need.ports).then_some(Exclusion::Ports { free: free.ports, needed: need.ports })
 }
 
-/// Instances of an app by machine, apart from those on their way out.
-pub(crate) fn counts(app: &App) -> BTreeMap<MachineName, u32> {
-    let mut counts = BTreeMap::new();
-    for instance in app.instances.values() {
-        let counted = !instance.life.is_stopping() && instance.life != Life::Sweeping;
-        if let (true, Some(machine)) = (counted, &instance.machine) {
-            let count = counts.entry(machine.clone()).or_insert(0u32);
-            *count = count.saturating_add(1);
-        }
-    }
-    counts
-}
-
 impl Turn<'_> {
     /// Places what waits, as far as there is room.
     pub(crate) fn place_waiting(&mut self, name: &AppName) {
@@ -180,22 +178,34 @@ impl Turn<'_> {
             .filter(|(_, instance)| instance.life == Life::Waiting)
             .map(|(number, _)| *number)
             .collect();
-        if waiting.is_empty() {
-            return;
-        }
-        let mut counts = counts(app);
+        // What finds no machine is told once for all that are alike: none becomes free meanwhile.
+        let mut full: Option<Version> = None;
         for number in waiting {
             let id = InstanceId { app: name.clone(), number };
-            self.place(&id, &mut counts);
+            self.place(&id, &mut full);
         }
     }
 
-    fn place(&mut self, id: &InstanceId, counts: &mut BTreeMap<MachineName, u32>) {
-        let now = self.now;
-        let chosen = self.chosen(id, counts);
-        let epoch = self.epoch();
+    fn place(&mut self, id: &InstanceId, full: &mut Option<Version>) {
+        let known = self.state.instance(id);
+        let Some(version) = known.filter(|one| one.named.is_none()).map(|one| one.version) else {
+            let chosen = self.chosen(id);
+            return self.place_at(id, chosen);
+        };
+        if *full == Some(version) {
+            return self.place_at(id, Err(Wait::NoMachine));
+        }
+        let chosen = self.chosen(id);
+        if matches!(chosen, Err(Wait::NoMachine)) {
+            *full = Some(version);
+        }
+        self.place_at(id, chosen);
+    }
+
+    fn place_at(&mut self, id: &InstanceId, chosen: Result<Chosen, Wait>) {
+        let (now, epoch) = (self.now, self.epoch());
         let Some(instance) = self.state.instance_mut(id) else { return };
-        let (machine, placed, specification) = match chosen {
+        let Chosen { machine, placed, specification } = match chosen {
             Ok(chosen) => chosen,
             Err(wait) => {
                 instance.wait = Some(wait);
@@ -206,7 +216,7 @@ impl Turn<'_> {
         let Some(there) = self.state.machines.get_mut(&machine) else { return };
         let Some(ports) = there.choose_ports(need.ports) else { return };
         there.take(id.clone(), need, &ports);
-        *counts.entry(machine.clone()).or_insert(0) += 1;
+        self.state.index_machine(&machine);
         let Some(instance) = self.state.instance_mut(id) else { return };
         instance.enter(Life::Intended, now);
         instance.machine = Some(machine.clone());
@@ -214,16 +224,21 @@ impl Turn<'_> {
         instance.placed = Some(placed);
         instance.wait = None;
         instance.came = now;
+        self.state.index_instance(id, true);
         self.dirty(Key::Instance(id.clone()));
         let launch = Launch { instance: id.clone(), machine, ports, specification, epoch };
         self.commands.push(Command::Launch(launch));
     }
 
-    fn chosen(
-        &self,
-        id: &InstanceId,
-        counts: &BTreeMap<MachineName, u32>,
-    ) -> Result<(MachineName, Placed, Arc<Specification>), Wait> {
+    fn chosen(&mut self, id: &InstanceId) -> Result<Chosen, Wait> {
+        // The index brings its orders up to date as it is asked, and asks back about machines.
+        let mut spread = mem::take(&mut self.state.spread);
+        let chosen = self.chosen_by(&mut spread, id);
+        self.state.spread = spread;
+        chosen
+    }
+
+    fn chosen_by(&self, spread: &mut Spread, id: &InstanceId) -> Result<Chosen, Wait> {
         let app = self.state.apps.get(&id.app).ok_or(Wait::NoMachine)?;
         let instance = app.instances.get(&id.number).ok_or(Wait::NoMachine)?;
         let specification = app.versions.get(&instance.version).ok_or(Wait::NoMachine)?;
@@ -239,9 +254,10 @@ impl Turn<'_> {
             machine.is_some_and(|machine| machine.silent_since.is_none() && !machine.is_draining)
         });
         let version = instance.version;
-        let wanted = Wanted { app, version, specification, named, counts };
-        let (machine, placed) = self.state.choose(&wanted, self.now).ok_or(Wait::NoMachine)?;
-        Ok((machine, placed, specification.clone()))
+        let wanted = Wanted { app, version, specification, named };
+        let (machine, placed) =
+            self.state.choose(spread, &wanted, self.now).ok_or(Wait::NoMachine)?;
+        Ok(Chosen { machine, placed, specification: specification.clone() })
     }
 }
 

@@ -14,7 +14,6 @@ use crate::command::{Command, Key};
 use crate::decision::{Decided, rollout_rules};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Instance, Life, Wait};
-use crate::place::counts;
 use crate::state::State;
 use crate::timers::LOAD_STALE_AFTER;
 use crate::turn::Turn;
@@ -166,13 +165,13 @@ impl Turn<'_> {
     /// where it is; from the machine with the most instances of the app; the youngest.
     fn surplus(&self, name: &AppName, stay: Vec<(u64, Standing)>, count: u32) -> Vec<u64> {
         let (Some(app), 1..) = (self.state.apps.get(name), count) else { return Vec::new() };
-        let counts = counts(app);
         let mut ranked: Vec<_> = stay
             .into_iter()
             .filter_map(|(number, standing)| {
                 let instance = app.instances.get(&number)?;
-                let there = instance.machine.as_ref().and_then(|name| counts.get(name));
-                let crowd = Reverse(there.copied().unwrap_or(0));
+                let there = instance.machine.as_ref();
+                let crowd = there.map_or(0, |name| self.state.count_on(app, name));
+                let crowd = Reverse(crowd);
                 let is_named = instance.named.is_some();
                 Some((standing == Standing::Serving, is_named, standing, crowd, Reverse(number)))
             })
@@ -205,6 +204,9 @@ impl Turn<'_> {
         let life = instance.life;
         if end.is_failure() {
             self.failed(id);
+        }
+        if life.is_spread() && life != Life::Intended {
+            self.state.index_instance(id, false);
         }
         let Some(instance) = self.state.instance_mut(id) else { return };
         match life {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
+use policy::Time;
 use policy::config::Policy;
-use policy::repair::{self, Verdict};
-use policy::{Time, repair::Observation};
+use policy::repair::{self, Observation, Verdict};
+use policy::spread::{Room, Spread};
 use serde::{Deserialize, Serialize};
 
 use crate::app::{App, Need};
@@ -42,6 +43,11 @@ pub struct State {
     pub(crate) is_leading: bool,
     pub(crate) freeze: Verdict,
     pub(crate) outbox: Outbox,
+    /// Where instances are, for placement; derived.
+    pub(crate) spread: Spread,
+    /// Names of machines by their number in it.
+    pub(crate) slots: Vec<MachineName>,
+    apps_slotted: u32,
 }
 
 /// What waits for the store.
@@ -110,6 +116,9 @@ impl State {
             is_leading: false,
             freeze: Verdict::Go,
             outbox: Outbox::default(),
+            spread: Spread::new(),
+            slots: Vec::new(),
+            apps_slotted: 0,
         }
     }
 
@@ -132,11 +141,9 @@ impl State {
                     return Err(RestoreError::Version(cluster.version));
                 }
                 (Key::Machine(name), Record::Machine(machine)) => {
-                    state.machines.insert(name, machine);
+                    state.insert_machine(name, machine);
                 }
-                (Key::App(name), Record::App(app)) => {
-                    state.apps.insert(name, *app);
-                }
+                (Key::App(name), Record::App(app)) => state.insert_app(name, *app),
                 (Key::Instance(id), Record::Instance(instance)) => instances.push((id, *instance)),
                 (key, _) => return Err(RestoreError::Kind(key)),
             }
@@ -230,6 +237,50 @@ impl State {
             .map_or_else(Need::default, |specification| specification.need)
     }
 
+    pub(crate) fn insert_app(&mut self, name: AppName, mut app: App) {
+        app.slot = self.apps_slotted;
+        self.apps_slotted = self.apps_slotted.saturating_add(1);
+        self.apps.insert(name, app);
+    }
+
+    pub(crate) fn insert_machine(&mut self, name: MachineName, mut machine: Machine) {
+        // More machines than that have never been in one room.
+        machine.slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(name.clone());
+        self.machines.insert(name.clone(), machine);
+        self.index_machine(&name);
+    }
+
+    /// What a machine has free has changed, or whether it takes instances.
+    pub(crate) fn index_machine(&mut self, name: &MachineName) {
+        if let Some(machine) = self.machines.get(name) {
+            self.spread.set_machine(machine.slot, machine.room());
+        }
+    }
+
+    /// An instance begins or ceases to count as one of its app on its machine.
+    pub(crate) fn index_instance(&mut self, id: &InstanceId, is_there: bool) {
+        let Some(app) = self.apps.get(&id.app) else { return };
+        let machine = app.instances.get(&id.number).and_then(|one| one.machine.as_ref());
+        let Some(machine) = machine.and_then(|name| self.machines.get(name)) else { return };
+        let count = self.spread.count(app.slot, machine.slot);
+        let count = if is_there { count.saturating_add(1) } else { count.saturating_sub(1) };
+        self.spread.set_count(app.slot, machine.slot, count);
+    }
+
+    /// Instances of an app on a machine, apart from those on their way out.
+    #[must_use]
+    pub fn count_on(&self, app: &App, machine: &MachineName) -> u32 {
+        let slot = self.machines.get(machine).map(|machine| machine.slot);
+        slot.map_or(0, |slot| self.spread.count(app.slot, slot))
+    }
+
+    /// What placement may use of a machine: nothing while it is silent or drained.
+    #[must_use]
+    pub fn room_on(&self, machine: &MachineName) -> Option<Room> {
+        self.spread.free(self.machines.get(machine)?.slot)
+    }
+
     fn derive(&mut self) {
         let mut taken = Vec::new();
         for (name, app) in &self.apps {
@@ -237,18 +288,21 @@ impl State {
                 if let Some(machine) = &instance.machine {
                     let id = InstanceId { app: name.clone(), number: *number };
                     let need = self.need(&id);
-                    let holds = instance.life.holds_resources();
-                    taken.push((machine.clone(), id, need, instance.ports.clone(), holds));
+                    taken.push((machine.clone(), id, need, instance.ports.clone(), instance.life));
                 }
             }
         }
-        for (machine, id, need, ports, holds) in taken {
-            let Some(machine) = self.machines.get_mut(&machine) else { continue };
-            if holds {
+        for (name, id, need, ports, life) in taken {
+            if life.is_spread() {
+                self.index_instance(&id, true);
+            }
+            let Some(machine) = self.machines.get_mut(&name) else { continue };
+            if life.holds_resources() {
                 machine.take(id, need, &ports);
             } else {
                 machine.instances.insert(id);
             }
+            self.index_machine(&name);
         }
     }
 

@@ -153,12 +153,16 @@ impl<'a> Turn<'a> {
         let need = self.state.need(id);
         let Some(instance) = self.state.instance(id) else { return };
         let (holds, ports) = (instance.life.holds_resources(), instance.ports.clone());
-        let Some(machine) = instance.machine.clone() else { return };
-        if let Some(machine) = self.state.machines.get_mut(&machine)
+        let Some(name) = instance.machine.clone() else { return };
+        if instance.life.is_spread() {
+            self.state.index_instance(id, false);
+        }
+        if let Some(machine) = self.state.machines.get_mut(&name)
             && holds
         {
             machine.give_back(need, &ports);
         }
+        self.state.index_machine(&name);
     }
 
     /// A launch that hasn't left doesn't leave.

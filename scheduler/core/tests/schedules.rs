@@ -113,22 +113,50 @@ fn run(seed: u64) -> World {
         world.loads.insert(app(name), load(1));
         world.call(deploy(name, "good-5", 3, 5));
     }
-    for second in 0..2_500 {
-        world.second(second);
-        if second % 50 == 49 {
-            let is_deleted = APPS.iter().any(|name| {
-                world.core.as_ref().is_some_and(|core| !core.apps().contains_key(&app(name)))
-            });
-            if is_deleted {
-                for name in APPS {
-                    world.call(deploy(name, "good-5", 3, 5));
-                }
-            } else if world::checks::unsettled(&world).is_empty() {
-                return world;
-            }
+    for _ in 0..10 {
+        if world.settle(250) {
+            return world;
+        }
+        // An app that was deleted is deployed again when it is gone.
+        for name in APPS {
+            world.call(deploy(name, "good-5", 3, 5));
         }
     }
     panic!("seed {seed} doesn't settle:\n{}", world::checks::unsettled(&world).join("\n"));
+}
+
+/// An upgrade during which the core ends just before its n-th command is carried out: the next one
+/// finishes it. Users call again as long as they have no answer.
+fn upgrade(crash_at_command: Option<u64>) -> World {
+    let mut world = World::new(7, 4);
+    world.crash_at_command = crash_at_command;
+    for label in ["good-1", "good-2"] {
+        let request = world.call(deploy("image", label, 3, 3));
+        let mut requests = vec![request];
+        for second in 0..60 {
+            world.second(second);
+            let is_answered = requests.iter().any(|request| world.answers.contains_key(request));
+            if !is_answered && second % 10 == 9 {
+                requests.push(world.call(deploy("image", label, 3, 3)));
+            }
+        }
+    }
+    assert!(world.settle(1_000), "{:?}: {:?}", crash_at_command, world::checks::unsettled(&world));
+    world
+}
+
+#[test]
+fn a_core_that_ends_at_any_command_has_a_successor_that_finishes() {
+    let calm = upgrade(None);
+    assert!(calm.commands > 60 && calm.crashes == 0, "{}", calm.commands);
+    let first = World::new(7, 4).commands + 1;
+    for command in first..=calm.commands {
+        let world = upgrade(Some(command));
+        assert_eq!(world.crashes, 1, "before command {command}");
+        let labels: Vec<&str> =
+            world.processes.values().map(|process| process.label.as_str()).collect();
+        assert_eq!(labels, ["good-2"; 3], "before command {command}");
+    }
 }
 
 fn number(name: &str, default: u64) -> u64 {

@@ -1,14 +1,17 @@
 //! The fast engine. Queues are first come, first served, so the end of a request is known when it
 //! is dispatched (`line.rs`): there is no heap of events. Where a rule counts what is in flight, a
-//! wheel of ends tells it.
+//! wheel of ends tells it. Models in which instances come and go are run by `live`.
 
-use policy::admission::{Account, Admission, Candidate};
-use policy::{Accounts, Class, Nanoseconds, Purpose, Queue, Refusal, Scope, Time, Words};
+use policy::admission::{Admission, Candidate};
+use policy::{Class, Purpose, Queue, Refusal, Time, Words};
 use simulator_kernel::Wheel;
 use simulator_kernel::row::Requests;
 use simulator_kernel::wide::Task;
 
+use crate::books::{Books, SourceInfo};
 use crate::line::{Line, asks_for_ends};
+use crate::live;
+use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Block, Outcome, Record, Served};
 use crate::report::Report;
@@ -23,6 +26,9 @@ pub fn run<R: Record>(model: &Model, record: &mut R) {
 
 /// Runs a model with the requests of a workload.
 pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) {
+    if model.is_dynamic() {
+        return live::run(model, workload, record);
+    }
     simulator_kernel::wide::run(Whole { model, workload, record });
 }
 
@@ -40,18 +46,24 @@ impl<R: Record> Task for Whole<'_, R> {
         let mut engine = Engine::new(self.model);
         let mut workload = self.workload;
         let mut columns = Columns::new();
+        if R::LOOKS {
+            engine.lines.iter_mut().for_each(Line::keep_starts);
+        }
         while let Some(run) = workload.next_run() {
             let first = Time(run.at.first().copied().unwrap_or(0));
             if !self.record.goes_on(first, run.number) {
                 break;
             }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
-            if engine.refuses_none {
+            if engine.refuses_none && !R::LOOKS {
                 engine.serve(&run, info, &mut columns);
                 self.record.record_block(&columns.block(run));
                 continue;
             }
             for arrival in run.arrivals() {
+                if R::LOOKS && self.record.wants(arrival.number) {
+                    self.record.look(&arrival, engine.look(&arrival, info));
+                }
                 let outcome = engine.arrive(&arrival, info);
                 self.record.record(&arrival, outcome);
             }
@@ -123,16 +135,6 @@ struct Engine<'model> {
     balance_words: Words,
 }
 
-/// What must be known of requests of one source.
-#[derive(Debug, Clone, Copy)]
-struct SourceInfo {
-    cmd: u32,
-    app: u32,
-    class: Class,
-    deadline: Nanoseconds,
-    usual: Nanoseconds,
-}
-
 /// Who holds permits.
 #[derive(Debug, Clone, Copy)]
 struct Holder {
@@ -148,23 +150,12 @@ impl<'model> Engine<'model> {
             let (count, instances) = app.targets(&model.queue);
             Line::new(count, instances, &model.queue, model.balance)
         };
-        let info = |source: &crate::Source| {
-            let cmd = model.cmds.get(source.cmd);
-            let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
-            SourceInfo {
-                cmd: u32::try_from(source.cmd).unwrap_or(u32::MAX),
-                app: cmd.map_or(u32::MAX, |cmd| u32::try_from(cmd.app).unwrap_or(u32::MAX)),
-                class,
-                deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
-                usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
-            }
-        };
         let counts =
             counts_in_flight(&model.admission) || asks_for_ends(&model.queue, model.balance);
         Engine {
             model,
             lines: model.apps.iter().map(line).collect(),
-            sources: model.sources.iter().map(info).collect(),
+            sources: model.sources.iter().map(|source| SourceInfo::new(model, source)).collect(),
             books: Books::new(model),
             is_counted: counts_in_flight(&model.admission),
             refuses_none: model.admission == Admission::default()
@@ -252,6 +243,22 @@ impl<'model> Engine<'model> {
         served
     }
 
+    /// What there is just before a request is decided about.
+    fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
+        self.end(arrival.at);
+        let mut look = self
+            .books
+            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let turn = usize::from(arrival.gateway) * self.lines.len() + info.app as usize;
+        let line = self.lines.get_mut(info.app as usize);
+        let (Some(line), Some(turn)) = (line, self.turns.get(turn)) else { return look };
+        line.pass(arrival.at);
+        let draw = self.balance_words.of(arrival.key);
+        let chosen = look.pick(self.model.balance, line, *turn, draw);
+        look.chosen = chosen.map(|target| line.look(target, info.class, &self.model.queue));
+        look
+    }
+
     /// Everything that ends by now gives back what it holds.
     #[inline(always)]
     fn end(&mut self, now: Time) {
@@ -292,63 +299,6 @@ fn counts_in_flight(rules: &Admission) -> bool {
         limits.is_some_and(|limits| limits.concurrency.is_some())
     };
     rules.accept.is_some() || counts(rules.user) || counts(rules.cmd)
-}
-
-/// The accounts of admission.
-#[derive(Debug)]
-struct Books {
-    accepted: Vec<u32>,
-    users: Vec<Account>,
-    cmds: Vec<Account>,
-    /// From one gateway to the next in each table; 0 if they count together.
-    accepted_step: usize,
-    users_step: usize,
-    cmds_step: usize,
-}
-
-impl Books {
-    fn new(model: &Model) -> Self {
-        let rules = &model.admission;
-        let gateways = usize::from(model.gateways.max(1));
-        let step = |scope: Option<Scope>, length: usize| match scope {
-            Some(Scope::Gateway) => length,
-            // What no rule looks at needs no table for each gateway.
-            Some(Scope::Cluster) | None => 0,
-        };
-        let (users, cmds) = (model.users().max(1), model.cmds.len().max(1));
-        let accepted_step = step(rules.accept.map(|accept| accept.scope), 1);
-        let users_step = step(rules.user.map(|limits| limits.scope), users);
-        let cmds_step = step(rules.cmd.map(|limits| limits.scope), cmds);
-        let length = |step: usize, one: usize| if step == 0 { one } else { step * gateways };
-        Books {
-            accepted: vec![0; length(accepted_step, 1)],
-            users: vec![Account::default(); length(users_step, users)],
-            cmds: vec![Account::default(); length(cmds_step, cmds)],
-            accepted_step,
-            users_step,
-            cmds_step,
-        }
-    }
-
-    #[inline(always)]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "tables are cut for all gateways, users and commands of the model"
-    )]
-    fn with<T>(
-        &mut self,
-        gateway: u16,
-        user: u32,
-        cmd: u32,
-        act: impl FnOnce(Accounts<'_>) -> T,
-    ) -> T {
-        let gateway = usize::from(gateway);
-        act(Accounts {
-            accepted: &mut self.accepted[gateway * self.accepted_step],
-            user: &mut self.users[gateway * self.users_step + user as usize],
-            cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
-        })
-    }
 }
 
 /// Whether there is a target for a command: an app without any refuses.

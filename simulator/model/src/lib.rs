@@ -4,10 +4,10 @@
 //! instance), wait, are worked on and leave. Every decision is a call of the crate `policy`.
 //!
 //! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
-//! - [`engine::run`] knows departures when it dispatches and needs no events. It must give the
-//!   same outcome for every request; `tests/agreement.rs` holds it to that.
-//! - [`windows`] is another model of the same platform, in which messages take time and gateways
-//!   see reports, with an oracle of its own and an engine that several threads can share.
+//! - [`engine::run`] knows departures when it dispatches and needs no events, unless instances come
+//!   and go or work has priorities: then events are kept where they happen, in lists of each
+//!   target. It must give the same outcome for every request, and the same instances at all times;
+//!   `tests/agreement.rs` holds it to that.
 //! - [`windows`] is another model of the same platform, in which messages take time and gateways
 //!   see reports, with an oracle of its own and an engine that several threads can share.
 //!
@@ -16,11 +16,15 @@
 
 #![forbid(unsafe_code)]
 
+mod books;
 pub mod closed_form;
 pub mod engine;
 mod fed;
 mod index;
+pub mod life;
 mod line;
+mod live;
+pub mod look;
 pub mod model;
 pub mod oracle;
 pub mod outcome;
@@ -28,6 +32,7 @@ pub mod pace;
 pub mod report;
 mod rings;
 pub mod timeline;
+pub mod usage;
 pub mod watch;
 pub mod windows;
 pub mod workload;
@@ -37,9 +42,11 @@ pub mod workload;
 pub const MODEL_VERSION: u32 = 1;
 
 pub use fed::{Fed, Feed};
+pub use life::{Dynamics, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};
 pub use timeline::Timeline;
+pub use usage::{Actions, Usage};
 pub use workload::{Arrival, Run, Workload};

@@ -18,6 +18,7 @@ use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
 use simulator_kernel::row::{self, Requests};
 
 use crate::index::Index;
+use crate::look::Chosen;
 use crate::rings::Rings;
 
 /// The targets of one app.
@@ -101,6 +102,22 @@ impl Line {
             keeps_starts: asks_for_length(rules) || asks_for_load(balance, count),
             present: vec![[0; 2]; counted],
             index: asks_for_index(balance).then(|| Index::new(count)),
+        }
+    }
+
+    /// Remembers who waits even if no rule asks.
+    pub(crate) const fn keep_starts(&mut self) {
+        self.keeps_starts = true;
+    }
+
+    /// What is at a target, for people.
+    pub(crate) fn look(&mut self, target: u32, class: Class, rules: &Queue) -> Chosen {
+        Chosen {
+            target,
+            waiting: self.starts.by_class(target as usize, last_stamp(self.now)),
+            running: self.running(target),
+            instances: u32::try_from(self.instances).unwrap_or(u32::MAX),
+            standing: self.standing(target, class, rules),
         }
     }
 

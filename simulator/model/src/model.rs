@@ -3,6 +3,7 @@
 use policy::{Admission, Balance, Class, Nanoseconds, Queue};
 use simulator_kernel::Law;
 
+use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
 
 /// Everything a run depends on.
@@ -33,6 +34,8 @@ pub struct Model {
     /// What is between gateways and machines; if nothing, gateways see the present state of all
     /// targets.
     pub network: Option<Network>,
+    /// What changes in the course of the run.
+    pub dynamics: Dynamics,
 }
 
 /// What is between gateways and machines; what it means is said in [`crate::windows`].
@@ -51,8 +54,10 @@ pub struct App {
     pub name: String,
     /// Machines that run it.
     pub machines: u32,
-    /// Instances on each of them, each working on one request at a time.
+    /// Instances on each of them in the beginning, each working on one request at a time.
     pub instances: u32,
+    /// How they come and go.
+    pub life: Life,
 }
 
 /// A command.
@@ -193,6 +198,14 @@ impl Model {
         (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
     }
 
+    /// Whether instances come and go, or work begins in another order than it comes in. Then the
+    /// end of a request isn't known when it is dispatched.
+    #[must_use]
+    pub fn is_dynamic(&self) -> bool {
+        let scales = |app: &App| app.scaling(&self.dynamics).is_some();
+        self.queue.order != policy::queue::Order::Fifo || self.apps.iter().any(scales)
+    }
+
     /// All users of all groups.
     #[must_use]
     pub fn users(&self) -> usize {
@@ -212,7 +225,7 @@ impl App {
         }
     }
 
-    /// All instances.
+    /// All instances in the beginning.
     #[must_use]
     pub const fn all_instances(&self) -> u64 {
         self.machines as u64 * self.instances as u64

@@ -1,8 +1,10 @@
 //! What becomes of a request, and who is told.
 
+use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Refusal, Time};
 
+use crate::look::Look;
 use crate::{Arrival, Run};
 
 /// A request that was worked on.
@@ -46,6 +48,9 @@ pub struct Block<'a> {
 /// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
 /// instances and decisions come in the order of time.
 pub trait Record {
+    /// Whether it ever wants to [`Record::look`]: engines keep more then, and are slower.
+    const LOOKS: bool = false;
+
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
 
@@ -66,12 +71,27 @@ pub trait Record {
     /// The scaling rule has decided for an app. Called for every tick, also if nothing changes.
     fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
 
+    /// No machine could take an instance that the scaling rule has asked for.
+    fn unplaced(&mut self, _at: Time, _app: usize, _reasons: Unplaced) {}
+
+    /// The longest that all queues of an app together have been, just after an arrival. Told at
+    /// the end, and only of runs whose queues are kept as such ([`crate::Model::is_dynamic`]).
+    fn peak_queue(&mut self, _app: usize, _requests: u64) {}
+
     /// Whether the run goes on: asked before some arrivals, of which the first has this time and
     /// number. What is in the system then has been told already.
     #[inline(always)]
     fn goes_on(&mut self, _at: Time, _number: u64) -> bool {
         true
     }
+
+    /// Whether what is known of the request with this number before it is decided about is wanted.
+    fn wants(&self, _number: u64) -> bool {
+        false
+    }
+
+    /// What was known of a request that it wants.
+    fn look(&mut self, _arrival: &Arrival, _look: Look) {}
 }
 
 /// Both are told; the run goes on as long as both say so.
@@ -96,6 +116,16 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
         self.0.decide(at, app, seen, action);
         self.1.decide(at, app, seen, action);
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        self.0.unplaced(at, app, reasons);
+        self.1.unplaced(at, app, reasons);
+    }
+
+    fn peak_queue(&mut self, app: usize, requests: u64) {
+        self.0.peak_queue(app, requests);
+        self.1.peak_queue(app, requests);
     }
 
     #[inline(always)]

@@ -1,10 +1,15 @@
-//! What a run is summed up to: a cell for each command and class, and how busy each app was. All of
+//! What a run is summed up to: a cell for each command and class, and of each app how busy it was
+//! and how many instances it had. All of
 //! it is integers, so reports don't depend on the order in which outcomes come.
 
+use policy::placement::Unplaced;
+use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::Summary;
 
-use crate::model::Model;
+use crate::model::{App, Model};
+use crate::outcome::Instances;
+use crate::usage::Usage;
 use crate::workload::BLOCK;
 use crate::{Arrival, Block, Outcome, Record};
 
@@ -15,6 +20,8 @@ pub struct Report {
     pub cells: Vec<Cell>,
     /// Time that instances of each app worked within the reported window, in nanoseconds.
     pub busy: Vec<u128>,
+    /// How many instances each app had.
+    pub usage: Vec<Usage>,
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
@@ -89,7 +96,15 @@ impl Cell {
 }
 
 impl Report {
-    /// An empty report of a model.
+    /// The report of no run at all, for those of runs to be added.
+    #[must_use]
+    pub fn none(model: &Model) -> Self {
+        let report = Report::new(model);
+        let usage = report.usage.iter().map(|_| Usage::none()).collect();
+        Report { usage, ..report }
+    }
+
+    /// The report of a run that has not begun.
     #[must_use]
     pub fn new(model: &Model) -> Self {
         let mut cells: Vec<Cell> = Vec::new();
@@ -106,11 +121,17 @@ impl Report {
             let deadline = cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX));
             sources.push(SourceInfo { cell, app: cmd.map_or(0, |cmd| cmd.app), deadline });
         }
+        let (from, until) = (Time(model.warm_up.0), Time(model.duration.0));
+        let usage = |app: &App| {
+            let ready = u32::try_from(app.all_instances()).unwrap_or(u32::MAX);
+            Usage::new(Instances { ready, ..Instances::default() }, from, until)
+        };
         Report {
             cells,
             busy: vec![0; model.apps.len()],
-            from: Time(model.warm_up.0),
-            until: Time(model.duration.0),
+            usage: model.apps.iter().map(usage).collect(),
+            from,
+            until,
             is_partial: false,
             sources,
         }
@@ -125,6 +146,7 @@ impl Report {
     /// The run was stopped: nothing that would have arrived since is in it.
     pub fn cut(&mut self, stopped: Time) {
         self.until = self.until.min(stopped);
+        self.usage.iter_mut().for_each(|usage| usage.cut(stopped));
         self.is_partial = true;
     }
 
@@ -142,6 +164,9 @@ impl Report {
         }
         for (busy, more) in self.busy.iter_mut().zip(&other.busy) {
             *busy += more;
+        }
+        for (usage, more) in self.usage.iter_mut().zip(&other.usage) {
+            usage.merge(more);
         }
     }
 
@@ -212,6 +237,30 @@ impl Record for Report {
                     *count += 1;
                 }
             }
+        }
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        if let Some(usage) = self.usage.get_mut(app) {
+            usage.change(at, instances);
+        }
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        if let Some(usage) = self.usage.get_mut(app) {
+            usage.decide(at, seen, action);
+        }
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        if let Some(usage) = self.usage.get_mut(app) {
+            usage.unplaced(at, reasons);
+        }
+    }
+
+    fn peak_queue(&mut self, app: usize, requests: u64) {
+        if let Some(usage) = self.usage.get_mut(app) {
+            usage.peak_queue = usage.peak_queue.max(Some(requests));
         }
     }
 }

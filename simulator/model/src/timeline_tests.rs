@@ -18,7 +18,12 @@ pub(crate) fn model(duration: u64) -> Model {
         duration: Nanoseconds(duration),
         warm_up: Nanoseconds::ZERO,
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines: 2, instances: 3 }],
+        apps: vec![App {
+            name: "app".into(),
+            machines: 2,
+            instances: 3,
+            life: crate::Life::default(),
+        }],
         cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0), source(1)],
@@ -26,6 +31,7 @@ pub(crate) fn model(duration: u64) -> Model {
         queue: policy::Queue::OPEN,
         balance: policy::Balance::Random,
         network: None,
+        dynamics: crate::Dynamics::default(),
     }
 }
 

@@ -14,7 +14,12 @@ fn model(sources: Vec<Source>) -> Model {
         duration: Nanoseconds::from_seconds(100),
         warm_up: Nanoseconds::ZERO,
         gateways: 3,
-        apps: vec![App { name: "app".into(), machines: 1, instances: 1 }],
+        apps: vec![App {
+            name: "app".into(),
+            machines: 1,
+            instances: 1,
+            life: crate::Life::default(),
+        }],
         cmds: vec![Cmd {
             name: "cmd".into(),
             app: 0,
@@ -27,6 +32,7 @@ fn model(sources: Vec<Source>) -> Model {
         queue: Queue::OPEN,
         balance: Balance::Random,
         network: None,
+        dynamics: crate::Dynamics::default(),
     }
 }
 

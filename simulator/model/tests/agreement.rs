@@ -3,15 +3,17 @@
 #![allow(clippy::unwrap_used)]
 
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
-use policy::balance::{Balance, Choices};
+use policy::balance::{Balance, Choices, FULL_WEIGHT};
+use policy::placement::{Resources, Unplaced};
 use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
-use policy::{Class, Nanoseconds, Scope};
+use policy::scaling::{Action, Observation, Scaling};
+use policy::{Class, Nanoseconds, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrivals, Cmd, Model, Outcome, Phase, Rates, Record, Report, Sine, Source, Stretch,
-    Tenants, engine, oracle,
+    App, Arrivals, Cmd, Dynamics, Instances, Life, Model, Outcome, Phase, Rates, Record, Report,
+    Sine, Source, Stretch, Tenants, WarmUp, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -120,6 +122,7 @@ fn model() -> impl Strategy<Value = Model> {
         name: "app".into(),
         machines,
         instances,
+        life: Life::default(),
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
@@ -162,14 +165,77 @@ fn model() -> impl Strategy<Value = Model> {
                 queue,
                 balance,
                 network: None,
+                dynamics: Dynamics::default(),
             }
         },
     )
 }
 
+/// Rules that change something every few requests.
+fn scaling() -> impl Strategy<Value = Scaling> {
+    let times = (1u64..20, 0u64..20, proptest::option::of(0u64..30));
+    (0u32..4, 1u32..4, times).prop_map(|(target, step, (interval, cool_down, period))| Scaling {
+        target,
+        min: 0,
+        max: 0,
+        step,
+        interval: Nanoseconds(interval * GRID),
+        cool_down: Nanoseconds(cool_down * GRID),
+        scale_in_after: period.map(|period| Nanoseconds(period * GRID)),
+    })
+}
+
+fn life() -> impl Strategy<Value = Life> {
+    let grid = |steps: u64| Nanoseconds(steps * GRID);
+    let bounds = proptest::option::weighted(0.8, (0u32..8, 0u32..10));
+    let warm_up = (0u64..40, 1u32..=FULL_WEIGHT, prop_oneof![Just(0u32), 1u32..3000])
+        .prop_map(move |(over, weight, slowdown)| WarmUp { over: grid(over), weight, slowdown });
+    let needs = (1u32..3, 0u32..3).prop_map(|(cores, memory_mib)| Resources { cores, memory_mib });
+    (needs, bounds, law(), proptest::option::of(law()), warm_up, 0u64..20).prop_map(
+        move |(needs, bounds, start_up, first_start_up, warm_up, cool_down)| Life {
+            needs,
+            bounds: bounds.map(|(min, more)| (min, min + more)),
+            start_up,
+            first_start_up,
+            warm_up,
+            cool_down: grid(cool_down),
+        },
+    )
+}
+
+/// Instances that come and go, and perhaps priorities.
+fn dynamic_model() -> impl Strategy<Value = Model> {
+    let order = prop_oneof![3 => Just(Order::Fifo), 1 => Just(Order::Priority)];
+    let capacity = prop_oneof![
+        Just(Resources::UNLIMITED),
+        (1u32..12, 1u32..12).prop_map(|(cores, memory_mib)| Resources { cores, memory_mib }),
+    ];
+    let lives = proptest::collection::vec(life(), 2);
+    (model(), lives, scaling(), order, capacity).prop_map(
+        |(mut model, lives, scaling, order, capacity)| {
+            model.queue.order = order;
+            model.dynamics = Dynamics { capacity, scaling: Some(scaling) };
+            for (app, life) in model.apps.iter_mut().zip(lives) {
+                app.life = life;
+            }
+            model
+        },
+    )
+}
+
+/// What is told of instances: when, of which app, and what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Changed(Time, usize, Instances),
+    Decided(Time, usize, Observation, Action),
+    Unplaced(Time, usize, Unplaced),
+    Peak(usize, u64),
+}
+
 /// Outcomes, a report, and the sums of responses and services.
 struct Everything {
     outcomes: Vec<Option<Outcome>>,
+    told: Vec<Told>,
     report: Report,
     responses: u128,
     services: u128,
@@ -177,7 +243,13 @@ struct Everything {
 
 impl Everything {
     fn new(model: &Model) -> Self {
-        Everything { outcomes: Vec::new(), report: Report::new(model), responses: 0, services: 0 }
+        Everything {
+            outcomes: Vec::new(),
+            told: Vec::new(),
+            report: Report::new(model),
+            responses: 0,
+            services: 0,
+        }
     }
 }
 
@@ -187,9 +259,48 @@ impl Record for Everything {
         self.report.record(arrival, outcome);
         if let Ok(served) = outcome {
             self.responses += u128::from(served.end.since(arrival.at).0);
-            self.services += u128::from(arrival.service.0);
+            self.services += u128::from(served.end.since(served.start).0);
         }
     }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.told.push(Told::Changed(at, app, instances));
+        self.report.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.told.push(Told::Decided(at, app, seen, action));
+        self.report.decide(at, app, seen, action);
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        self.told.push(Told::Unplaced(at, app, reasons));
+        self.report.unplaced(at, app, reasons);
+    }
+
+    fn peak_queue(&mut self, app: usize, requests: u64) {
+        self.told.push(Told::Peak(app, requests));
+        self.report.peak_queue(app, requests);
+    }
+}
+
+/// Runs both engines and holds them to each other, and to what is true of each run.
+fn agree(model: &Model) -> Result<(), TestCaseError> {
+    let mut slow = Everything::new(model);
+    let checked = oracle::run(model, &mut slow);
+    let mut fast = Everything::new(model);
+    engine::run(model, &mut fast);
+    prop_assert!(slow.outcomes.iter().all(Option::is_some));
+    prop_assert_eq!(&fast.told, &slow.told);
+    prop_assert_eq!(&fast.outcomes, &slow.outcomes);
+    prop_assert_eq!(&fast.report, &slow.report);
+    // Whole blocks at once are summed up as one by one.
+    prop_assert_eq!(&engine::report(model), &slow.report);
+    // Little's law and work conservation, exactly: the run begins and ends empty.
+    prop_assert_eq!(checked.presence, slow.responses);
+    prop_assert_eq!(checked.work, slow.services);
+    prop_assert_eq!(checked.idle_beside_work, 0);
+    Ok(())
 }
 
 proptest! {
@@ -197,18 +308,34 @@ proptest! {
 
     #[test]
     fn engines_agree_request_by_request(model in model()) {
-        let mut slow = Everything::new(&model);
-        let checked = oracle::run(&model, &mut slow);
-        let mut fast = Everything::new(&model);
-        engine::run(&model, &mut fast);
-        prop_assert!(slow.outcomes.iter().all(Option::is_some));
-        prop_assert_eq!(&fast.outcomes, &slow.outcomes);
-        prop_assert_eq!(&fast.report, &slow.report);
-        // Whole blocks at once are summed up as one by one.
-        prop_assert_eq!(&engine::report(&model), &slow.report);
-        // Little's law and work conservation, exactly: the run begins and ends empty.
-        prop_assert_eq!(checked.presence, slow.responses);
-        prop_assert_eq!(checked.work, slow.services);
-        prop_assert_eq!(checked.idle_beside_work, 0);
+        agree(&model)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_while_instances_come_and_go(model in dynamic_model()) {
+        agree(&model)?;
+    }
+
+    /// Without scaling and priorities both fast engines could run a model.
+    #[test]
+    fn bounds_that_allow_no_change_change_nothing(model in model()) {
+        let mut fixed = model.clone();
+        let interval = Nanoseconds(GRID);
+        fixed.dynamics.scaling = Some(Scaling {
+            target: 1, min: 0, max: 0, step: 1, interval,
+            cool_down: Nanoseconds::ZERO, scale_in_after: None,
+        });
+        for app in &mut fixed.apps {
+            let all = app.machines * app.instances;
+            app.life.bounds = Some((all, all));
+        }
+        let (mut plain, mut live) = (Everything::new(&model), Everything::new(&fixed));
+        engine::run(&model, &mut plain);
+        engine::run(&fixed, &mut live);
+        prop_assert_eq!(plain.outcomes, live.outcomes);
     }
 }

@@ -10,8 +10,8 @@ use policy::balance::{Balance, Choices};
 use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Model, Outcome, Record, Report, Source, Tenants, closed_form,
-    engine, oracle,
+    App, Arrival, Arrivals, Cmd, Dynamics, Life, Model, Outcome, Record, Report, Source, Tenants,
+    closed_form, engine, oracle,
 };
 
 #[path = "arrivals/mod.rs"]
@@ -35,7 +35,7 @@ fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32
         duration,
         warm_up: Nanoseconds(duration.0 / 20),
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines: 1, instances }],
+        apps: vec![App { name: "app".into(), machines: 1, instances, life: Life::default() }],
         cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
         tenants: vec![Tenants { name: "all".into(), class: Class::Free, users: 1, skew: 0.0 }],
         sources: vec![Source { tenants: 0, cmd: 0, arrivals: Arrivals::Poisson { gap } }],
@@ -43,6 +43,7 @@ fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32
         queue: Queue { free: bound, ..Queue::OPEN },
         balance: Balance::Random,
         network: None,
+        dynamics: Dynamics::default(),
     }
 }
 

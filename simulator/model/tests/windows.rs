@@ -11,7 +11,9 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
-use simulator_model::{App, Arrivals, Cmd, Model, Network, Outcome, Phase, Sine, Source, Tenants};
+use simulator_model::{
+    App, Arrivals, Cmd, Dynamics, Life, Model, Network, Outcome, Phase, Sine, Source, Tenants,
+};
 
 /// Times on a coarse grid make ties, where engines differ first.
 const GRID: u64 = 10;
@@ -108,6 +110,7 @@ fn model() -> impl Strategy<Value = Model> {
         name: "app".into(),
         machines,
         instances,
+        life: Life::default(),
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
@@ -150,6 +153,7 @@ fn model() -> impl Strategy<Value = Model> {
                 queue,
                 balance,
                 network: None,
+                dynamics: Dynamics::default(),
             }
         },
     )
@@ -207,7 +211,8 @@ proptest! {
         windows::check(&model, network).unwrap();
         let mut slow = windows::oracle::run(&model, network, Both::new(&model, network));
         slow.outcomes.sort_unstable_by_key(|(key, _)| *key);
-        let wanted = slow.tally.into_report();
+        let mut wanted = simulator_model::Report::new(&model);
+        wanted.merge(&slow.tally.into_report());
         for lanes in [1, 2, 3, 8] {
             let parts = run_in_lanes(&model, network, lanes);
             let mut outcomes = Vec::new();

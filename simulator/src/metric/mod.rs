@@ -216,17 +216,16 @@ impl Metric {
             Scope::App(chosen) => app == chosen,
             _ => true,
         };
-        let mut busy = 0;
-        let mut instances = 0;
+        let (mut busy, mut able, mut cores) = (0, 0, 0);
         for (app, definition) in model.apps.iter().enumerate().filter(|(app, _)| is_chosen(*app)) {
+            let usage = report.usage.get(app)?;
             busy += report.busy.get(app).copied()?;
-            instances += definition.all_instances();
+            able += usage.able();
+            cores += usage.held() * u128::from(definition.life.needs.cores);
         }
-        // Instances are there for the whole of the reported window.
-        let time = u128::from(instances) * u128::from(report.window().0);
         match self.figure {
-            Figure::CoreHours => Some(wide(time) / 3.6e12),
-            _ if time > 0 => Some(wide(busy) / wide(time)),
+            Figure::CoreHours => Some(wide(cores) / 3.6e12),
+            _ if able > 0 => Some(wide(busy) / wide(able)),
             _ => None,
         }
     }

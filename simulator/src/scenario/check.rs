@@ -12,6 +12,7 @@ use simulator_model::workload::MAX_SOURCES;
 use simulator_model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 use yaml::Spanned;
 
+use super::apps::most_instances;
 use super::file::{self, File, Named, Service};
 use super::{Files, Replay};
 use crate::metric::{self, Objective};
@@ -49,7 +50,8 @@ pub fn model(
     let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
     let gateways = gateways(file);
     let gateways = check.within(gateways, 1, MAX_GATEWAYS, "gateways");
-    let apps = check.apps(&file.apps, machines);
+    let apps = check.apps(&file.apps, machines, policy);
+    let dynamics = check.dynamics(file, &apps, policy);
     let cmds = check.cmds(file);
     let tenants = check.tenants(&file.tenants, gateways);
     let sources = check.sources(file, duration);
@@ -70,6 +72,7 @@ pub fn model(
         queue: policy.queue,
         balance: policy.balance,
         network: None,
+        dynamics,
     };
     check.loads(file, &model);
     Some((model, replay))
@@ -97,7 +100,11 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
         let span = match reason {
             Unfit::NoDelay => given.network_delay.span,
             Unfit::Reports => given.reports_every.span,
-            Unfit::Cluster(_) | Unfit::Recorded | Unfit::Gateways => given.count.span,
+            Unfit::Cluster(_)
+            | Unfit::Scaling
+            | Unfit::Order
+            | Unfit::Recorded
+            | Unfit::Gateways => given.count.span,
         };
         let message = "gateways behind a network can't be simulated so".to_owned();
         found.push(Diagnostic::error("scenario", message).at(span, reason.to_string()));
@@ -151,7 +158,7 @@ impl Check<'_> {
         given.value
     }
 
-    fn apps(&mut self, apps: &Named<file::App>, machines: u32) -> Vec<App> {
+    fn apps(&mut self, apps: &Named<file::App>, machines: u32, policy: &Policy) -> Vec<App> {
         let mut result = Vec::new();
         for (name, app) in &apps.0 {
             let own = app.machines.unwrap_or(Spanned::nowhere(machines));
@@ -171,7 +178,8 @@ impl Check<'_> {
                 let label = format!("at most {MAX_INSTANCES_OF_APP} on all machines");
                 self.wrong(app.instances.span, message, label);
             }
-            result.push(App { name: name.value.clone(), machines: own, instances });
+            let life = self.life(app, policy);
+            result.push(App { name: name.value.clone(), machines: own, instances, life });
         }
         result
     }
@@ -180,7 +188,7 @@ impl Check<'_> {
         let mut cmds = Vec::new();
         for (name, cmd) in &file.cmds.0 {
             let app = self.reference(&cmd.app, &file.apps, "app");
-            let service = self.service(&cmd.service);
+            let service = self.law(&cmd.service);
             if let (Some(app), Some(service)) = (app, service) {
                 let service = self
                     .scale(cmd.service_scale, "times the service")
@@ -217,7 +225,7 @@ impl Check<'_> {
         place
     }
 
-    fn service(&mut self, service: &Spanned<Service>) -> Option<Law> {
+    pub(super) fn law(&mut self, service: &Spanned<Service>) -> Option<Law> {
         let nanoseconds = |Length(length): &Length| length.seconds() * 1e9;
         let law = match &service.value {
             Service::Constant(Length(time)) => Ok(Law::Constant(*time)),
@@ -310,10 +318,12 @@ impl Check<'_> {
             let message = format!("about {requests:.0} requests are too many for one run");
             self.wrong(file.duration.span, message, format!("at most {MAX_REQUESTS:.0}"));
         }
+        self.machine_load(file, model, &loads);
         let apps = model.apps.iter().zip(loads).zip(&file.apps.0);
         for ((app, load), (name, definition)) in apps {
+            let most = most_instances(app, model, &file.apps);
             #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
-            let utilisation = load / app.all_instances() as f64;
+            let utilisation = load / most as f64;
             if utilisation >= 1.0 {
                 let message = format!(
                     "`{}` can't keep up: its steady load is {:.0} % of what it can do",
@@ -321,8 +331,11 @@ impl Check<'_> {
                     utilisation * 100.0
                 );
                 let needed = (load / f64::from(app.machines)).ceil();
-                let hint = format!("{needed:.0} instances on each machine would do");
-                let label = format!("{} instances in all", app.all_instances());
+                let hint = match definition.scales {
+                    Some(_) => format!("{:.0} instances in all would do", load.ceil()),
+                    None => format!("{needed:.0} instances on each machine would do"),
+                };
+                let label = format!("{most} instances in all");
                 let diagnostic = Diagnostic::warning("overload", message);
                 self.found.push(diagnostic.at(definition.instances.span, label).hint(hint));
             }

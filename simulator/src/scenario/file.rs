@@ -20,6 +20,8 @@ pub struct File {
     pub duration: Spanned<Length>,
     pub warm_up: Option<Spanned<Length>>,
     pub machines: Spanned<u32>,
+    /// Of each machine.
+    pub cores: Option<Spanned<u32>>,
     pub gateways: Option<Spanned<Gateways>>,
     /// So many times the requests of the workload; once if absent.
     pub load_scale: Option<Spanned<f64>>,
@@ -95,8 +97,34 @@ impl<'de> Deserialize<'de> for Gateways {
 pub struct App {
     /// On so many machines; on all of them if absent.
     pub machines: Option<Spanned<u32>>,
-    /// On each.
+    /// On each, in the beginning.
     pub instances: Spanned<u32>,
+    /// That each instance holds.
+    pub cores: Option<Spanned<u32>>,
+    /// If the number of instances follows the load.
+    pub scales: Option<Scales>,
+    pub start_up: Option<Spanned<Service>>,
+    /// Of the first instance on a machine.
+    pub first_start_up: Option<Spanned<Service>>,
+    pub warm_up: Option<WarmUp>,
+    pub cool_down: Option<Length>,
+}
+
+/// Instances in all; what isn't given is as in the policy.
+#[derive(Debug, Deserialize)]
+pub struct Scales {
+    pub min: Option<Spanned<u32>>,
+    pub max: Option<Spanned<u32>>,
+}
+
+/// How new instances are spared.
+#[derive(Debug, Deserialize)]
+pub struct WarmUp {
+    pub over: Length,
+    /// Of the full weight, in the beginning.
+    pub weight: Option<Part>,
+    /// Times as long work takes, in the beginning.
+    pub slowdown: Option<Spanned<f64>>,
 }
 
 /// A command.

@@ -11,6 +11,7 @@ use yaml::{Mapping, Node, NodeValue, Schema};
 
 use crate::metric::Objective;
 
+mod apps;
 mod arrivals;
 mod check;
 mod file;

@@ -132,6 +132,11 @@ const ALL: &[Scenario] = &[
     ),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
     short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    long(
+        "consul-registered",
+        "releases in Consul's catalog, and what was changed by hand",
+        catalog::registered,
+    ),
     long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),

@@ -24,26 +24,12 @@ pub struct KnownNames {
     pub open: bool,
 }
 
-/// Variables that Ansible itself provides besides those with `ansible_` before them.
+/// Names that are variables only somewhere: in loops, macros, templates.
 const MAGIC: &[&str] = &[
     "environment",
-    "group_names",
-    "groups",
-    "hostvars",
-    "inventory_dir",
-    "inventory_file",
-    "inventory_hostname",
-    "inventory_hostname_short",
     "item",
     "omit",
-    "play_hosts",
-    "playbook_dir",
-    "provision_rolls_restarts",
-    "role_name",
-    "role_names",
-    "role_path",
     "role_uuid",
-    "vars",
     "loop",
     "self",
     "caller",
@@ -57,6 +43,11 @@ const MAGIC: &[&str] = &[
     "template_run_date",
     "template_uid",
 ];
+
+/// Variables that Ansible itself provides besides those with `ansible_` before them.
+fn magic<'a>() -> impl Iterator<Item = &'a str> {
+    MAGIC.iter().chain(provision_discovery::OF_ENGINE).copied()
+}
 
 /// Facts that modules set without `ansible_` before them.
 const FACTS: &[&str] =
@@ -169,7 +160,7 @@ impl Loader {
                 None => node.span,
             };
             let names = defined.names.iter().map(String::as_str);
-            let closest = diagnostics::closest(name, names.chain(MAGIC.iter().copied()));
+            let closest = diagnostics::closest(name, names.chain(magic()));
             let hint = match closest {
                 Some(closest) => format!("did you mean `{closest}`?"),
                 None => format!("define it in `vars:`, in the inventory or with `-e {name}=…`"),
@@ -210,7 +201,7 @@ impl Defined {
     fn has(&self, name: &str) -> bool {
         name.starts_with("ansible_")
             || name.starts_with("getent_")
-            || MAGIC.contains(&name)
+            || magic().any(|known| known == name)
             || FACTS.contains(&name)
             || self.names.contains(name)
     }

@@ -8,7 +8,7 @@ use policy::repair::Verdict;
 use scheduler_core::State;
 use scheduler_core::app::App;
 use scheduler_core::event::Event;
-use scheduler_core::ids::{AppName, InstanceId};
+use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
 
 use super::World;
@@ -41,8 +41,15 @@ pub fn turn(before: &Before, state: &State, now: Time, event: &Event) {
         let earlier = before.apps.get(name).unwrap_or(&nothing);
         bounds(name, app, earlier, state, event);
         capacity(name, app, earlier, state, now, event);
-        resources(state);
     }
+}
+
+/// What follows from the records is what the core believes.
+pub fn derived(state: &State) {
+    for (name, app) in state.apps() {
+        index(name, app, state);
+    }
+    resources(state);
 }
 
 /// Whoever is started fits into wanted plus surge.
@@ -91,6 +98,33 @@ fn capacity(
         capacity as f64 / 1000.0 >= needed - 1e-6,
         "{name}: {capacity} thousandths serve, the load needs {needed} after {event:?}"
     );
+}
+
+/// What placement believes is what is.
+fn index(name: &AppName, app: &App, state: &State) {
+    let mut counts: BTreeMap<&MachineName, u32> = BTreeMap::new();
+    for instance in app.instances.values() {
+        let is_out = matches!(
+            instance.life,
+            Life::Waiting
+                | Life::Deregistering
+                | Life::CoolingDown
+                | Life::Killing
+                | Life::Sweeping
+        );
+        if let (false, Some(machine)) = (is_out, &instance.machine) {
+            *counts.entry(machine).or_default() += 1;
+        }
+    }
+    for (machine, there) in state.machines() {
+        let count = counts.get(machine).copied().unwrap_or(0);
+        assert_eq!(state.count_on(app, machine), count, "{name} on {machine}");
+        let is_closed = there.silent_since.is_some() || there.is_draining;
+        let room = state.room_on(machine).map(|room| (room.cores, room.memory_mib, room.ports));
+        let free = there.free();
+        let expected = (!is_closed).then_some((free.millicores, free.memory_mib, free.ports));
+        assert_eq!(room, expected, "{machine}");
+    }
 }
 
 /// No machine is overbooked, and no port is given twice.

@@ -108,6 +108,7 @@ pub struct World {
     pub loads: BTreeMap<AppName, Load>,
     /// What was decided, in order: for comparisons.
     pub decisions: Vec<scheduler_core::decision::Decision>,
+    pub turns: u64,
     pub commands: u64,
     pub crashes: u64,
     /// The core ends just before this command is carried out.
@@ -118,6 +119,9 @@ pub struct World {
     /// Commands of a core arrive in order.
     last_arrival: Time,
 }
+
+/// What is derived is compared only now and then: an error in it stays.
+const DERIVED_EVERY_TURNS: u64 = 16;
 
 pub const fn seconds(count: u64) -> Nanoseconds {
     Nanoseconds::from_seconds(count)
@@ -181,6 +185,7 @@ impl World {
             launches: BTreeSet::new(),
             loads: BTreeMap::new(),
             decisions: Vec::new(),
+            turns: 0,
             commands: 0,
             crashes: 0,
             crash_at_command: None,
@@ -237,7 +242,11 @@ impl World {
         let Some(mut core) = self.core.take() else { return };
         let before = checks::Before::of(&core);
         let commands = apply(&mut core, event.clone(), self.now);
+        self.turns += 1;
         checks::turn(&before, &core, self.now, &event);
+        if self.turns.is_multiple_of(DERIVED_EVERY_TURNS) {
+            checks::derived(&core);
+        }
         self.core = Some(core);
         for command in commands {
             self.commands += 1;
@@ -562,6 +571,17 @@ impl World {
             host.is_gone = true;
         }
         self.registry.retain(|_, (machine, _)| machine != name);
+    }
+
+    /// Lets time pass until all is as it should be; whether it is.
+    pub fn settle(&mut self, most_seconds: u64) -> bool {
+        for second in 0..most_seconds {
+            self.second(second);
+            if second % 25 == 24 && checks::unsettled(self).is_empty() {
+                return true;
+            }
+        }
+        false
     }
 
     /// One second: a tick, and every few seconds what is told periodically.

@@ -38,6 +38,7 @@
 
 use std::fmt;
 
+use policy::queue::Order;
 use policy::{Nanoseconds, Scope};
 
 use crate::model::{Arrivals, Model, Network};
@@ -65,6 +66,10 @@ pub enum Unfit {
     Reports,
     /// Gateways can't count together without talking to each other.
     Cluster(&'static str),
+    /// An app scales.
+    Scaling,
+    /// Queues aren't first come, first served.
+    Order,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -83,6 +88,8 @@ impl fmt::Display for Unfit {
                 "admission.{rule} counts over the cluster, but gateways behind a network count \
                  for themselves"
             ),
+            Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
+            Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -102,6 +109,12 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.sources.iter().any(|source| matches!(source.arrivals, Arrivals::Recorded { .. })) {
         return Err(Unfit::Recorded);
+    }
+    if model.queue.order != Order::Fifo {
+        return Err(Unfit::Order);
+    }
+    if model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some()) {
+        return Err(Unfit::Scaling);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);
@@ -196,5 +209,7 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
 /// Runs a model in one lane and sums it up; compiled here, as one piece.
 #[must_use]
 pub fn report(model: &Model, network: Network) -> Report {
-    run(model, network, Tally::new(model, network)).into_report()
+    let mut whole = Report::new(model);
+    whole.merge(&run(model, network, Tally::new(model, network)).into_report());
+    whole
 }

@@ -31,7 +31,7 @@ impl Tally {
     /// An empty one.
     #[must_use]
     pub fn new(model: &Model, network: Network) -> Self {
-        let report = Report::new(model);
+        let report = Report::none(model);
         let info = |source: &crate::Source| {
             let group = model.tenants.get(source.tenants);
             let class = group.map_or(Class::Free, |group| group.class);
@@ -53,7 +53,7 @@ impl Tally {
         }
     }
 
-    /// The report.
+    /// What is to be added to [`Report::new`]: lanes don't count instances.
     #[must_use]
     pub fn into_report(self) -> Report {
         self.report

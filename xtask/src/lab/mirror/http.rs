@@ -11,6 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use calendar::Moment;
+
 use super::{Site, is_clean};
 use crate::error;
 
@@ -165,32 +167,21 @@ fn plain(mut stream: &TcpStream, status: &str, text: &str) -> io::Result<()> {
     stream.write_all(head.as_bytes())
 }
 
-/// A time as HTTP writes it (RFC 9110 5.6.7); days to civil date after Howard Hinnant.
+/// A time as HTTP writes it (RFC 9110 5.6.7).
 fn date(time: SystemTime) -> String {
     let seconds = time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let weekdays = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    let moment = Moment::of_epoch_seconds(seconds);
+    let Moment { year, month, day, weekday, hour, minute, second } = moment;
+    let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
     let months =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let name = |names: &[&'static str], index: u64| {
         usize::try_from(index).ok().and_then(|index| names.get(index).copied()).unwrap_or_default()
     };
     format!(
-        "{}, {day:02} {} {year} {:02}:{:02}:{:02} GMT",
-        name(&weekdays, days % 7),
+        "{}, {day:02} {} {year} {hour:02}:{minute:02}:{second:02} GMT",
+        name(&weekdays, weekday),
         name(&months, month - 1),
-        second / 3600,
-        second / 60 % 60,
-        second % 60
     )
 }
 

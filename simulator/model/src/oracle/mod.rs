@@ -1,15 +1,22 @@
 //! The slow engine: a heap of events, lists of requests, and nothing clever. It is the measure of
-//! the fast one, so it shares with it only the stream of requests and the crate `policy`.
+//! the fast ones, so it shares with them only the stream of requests, the order of events at one
+//! instant and the crate `policy`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::{Account, Candidate};
 use policy::{Accounts, Class, Purpose, Refusal, Scope, Targets, Time, Waiting, Words};
 
+use crate::life::Control;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
 use crate::workload::{Arrival, Workload};
+
+mod control;
+mod crew;
+
+use crew::Crew;
 
 /// What the oracle knows besides outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -26,30 +33,29 @@ pub struct Checked {
 /// Events in their order at one instant: what ends is over before what arrives.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// A request (by its number) ends at an app's target.
-    End { app: usize, target: usize, number: u64 },
+    /// An instance ends a request (by its number).
+    End { app: usize, target: usize, instance: usize, number: u64 },
+    /// Something else that was planned.
+    Control(Control),
     /// The next request arrives.
     Arrive,
 }
 
-#[derive(Debug, Default)]
-struct Target {
-    instances: usize,
-    waiting: VecDeque<Arrival>,
-    running: Vec<(Arrival, Time)>,
-}
-
 #[derive(Debug)]
-struct View<'a>(&'a [Target]);
+struct View<'a>(&'a Crew);
 
 impl Targets for View<'_> {
     fn count(&self) -> u32 {
-        u32::try_from(self.0.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.0.open.len()).unwrap_or(u32::MAX)
     }
 
-    fn load(&mut self, target: u32) -> u32 {
-        let load = |target: &Target| target.waiting.len() + target.running.len();
-        self.0.get(target as usize).map_or(0, |target| u32::try_from(load(target)).unwrap_or(0))
+    fn load(&mut self, place: u32) -> u32 {
+        let open = self.0.open.get(place as usize);
+        open.map_or(0, |(target, _)| u32::try_from(self.0.load(*target)).unwrap_or(u32::MAX))
+    }
+
+    fn weight(&self, place: u32) -> u32 {
+        self.0.open.get(place as usize).map_or(1, |(_, weight)| *weight)
     }
 }
 
@@ -57,7 +63,7 @@ impl Targets for View<'_> {
 struct Oracle<'model, R> {
     model: &'model Model,
     events: BinaryHeap<Reverse<(Time, Event)>>,
-    apps: Vec<Vec<Target>>,
+    apps: Vec<Crew>,
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
@@ -75,15 +81,10 @@ pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
 
 /// Runs a model with the requests of a workload.
 pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) -> Checked {
-    let targets = |app: &crate::App| {
-        let (count, instances) = app.targets(&model.queue);
-        let target = || Target { instances: instances as usize, ..Target::default() };
-        (0..count).map(|_| target()).collect()
-    };
     let mut oracle = Oracle {
         model,
         events: BinaryHeap::new(),
-        apps: model.apps.iter().map(targets).collect(),
+        apps: model.apps.iter().map(|app| Crew::new(app, &model.queue)).collect(),
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
@@ -93,6 +94,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         now: Time::ZERO,
         record,
     };
+    oracle.plan_tick();
     let mut arrivals = workload.rest().into_iter();
     let mut next = arrivals.next();
     if let Some(arrival) = &next {
@@ -101,7 +103,10 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.pass(now);
         match event {
-            Event::End { app, target, number } => oracle.end(app, target, number),
+            Event::End { app, target, instance, number } => {
+                oracle.end(app, target, instance, number);
+            }
+            Event::Control(control) => oracle.control(control),
             Event::Arrive => {
                 let Some(arrival) = next else { continue };
                 oracle.arrive(arrival);
@@ -112,6 +117,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
             }
         }
     }
+    oracle.tell_peaks();
     oracle.checked
 }
 
@@ -122,12 +128,15 @@ impl<R: Record> Oracle<'_, R> {
         if passed == 0 {
             return;
         }
-        for target in self.apps.iter().flatten() {
-            let (waiting, running) = (target.waiting.len() as u128, target.running.len() as u128);
-            self.checked.presence += (waiting + running) * u128::from(passed);
-            self.checked.work += running * u128::from(passed);
-            let is_idle = target.running.len() < target.instances;
-            self.checked.idle_beside_work += u64::from(is_idle && waiting > 0);
+        for app in &self.apps {
+            for (target, queue) in &app.queues {
+                let (waiting, running) =
+                    (queue.waiting.len() as u128, app.running(*target) as u128);
+                self.checked.presence += (waiting + running) * u128::from(passed);
+                self.checked.work += running * u128::from(passed);
+                let is_idle = app.idle(*target).next().is_some();
+                self.checked.idle_beside_work += u64::from(is_idle && waiting > 0);
+            }
         }
         self.now = now;
     }
@@ -159,55 +168,47 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     fn dispatch(&mut self, arrival: &Arrival, app: usize, class: Class) -> Result<(), Refusal> {
-        let targets = self.apps.get(app).map_or(&[][..], Vec::as_slice);
+        let crew = self.apps.get(app).ok_or(Refusal::NoInstance)?;
         let turn = self.turns.entry((arrival.gateway, app)).or_default();
         let draw = self.balance_words.of(arrival.key);
-        let chosen = policy::pick(self.model.balance, &mut View(targets), turn, draw);
+        let chosen = policy::pick(self.model.balance, &mut View(crew), turn, draw);
         let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
-        let target = targets.get(chosen).ok_or(Refusal::NoInstance)?;
+        let (target, _) = *crew.open.get(chosen).ok_or(Refusal::NoInstance)?;
         let class_of = |arrival: &Arrival| self.kind(arrival).map(|(_, class)| class);
         let mut waiting = [0; 2];
         let mut running = [0; 2];
-        for known in target.waiting.iter().filter_map(class_of) {
+        for known in crew.waiting_at(target).filter_map(class_of) {
             *waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
-        for known in target.running.iter().filter_map(|(arrival, _)| class_of(arrival)) {
+        for known in crew.running_at(target).filter_map(class_of) {
             *running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         let counted = self.model.queue.counted(class, waiting, running);
-        let idle = target.running.len() < target.instances;
+        let idle = crew.idle(target).next().is_some();
         policy::enqueue(&self.model.queue, class, Waiting { counted, idle })?;
-        if let Some(target) = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen)) {
-            target.waiting.push_back(*arrival);
+        if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
+            queue.waiting.push_back(*arrival);
         }
-        self.start(app, chosen);
+        self.settle(app, target);
+        if let Some(crew) = self.apps.get_mut(app) {
+            crew.peak = crew.peak.max(crew.all_waiting());
+        }
         Ok(())
     }
 
-    /// Begins work at a target, if an instance is idle and a request waits.
-    fn start(&mut self, app: usize, chosen: usize) {
-        let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
-        let Some(target) = target else { return };
-        if target.running.len() < target.instances
-            && let Some(arrival) = target.waiting.pop_front()
-        {
-            target.running.push((arrival, self.now));
-            let end = Event::End { app, target: chosen, number: arrival.number };
-            self.events.push(Reverse((self.now + arrival.service, end)));
-        }
-    }
-
-    fn end(&mut self, app: usize, chosen: usize, number: u64) {
-        let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
-        let Some(target) = target else { return };
-        let place = target.running.iter().position(|(arrival, _)| arrival.number == number);
-        let Some(place) = place else { return };
-        let (arrival, start) = target.running.remove(place);
-        self.start(app, chosen);
+    fn end(&mut self, app: usize, target: usize, instance: usize, number: u64) {
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let Some(instance) = crew.instances.get_mut(instance) else { return };
+        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.number == number)
+        else {
+            return;
+        };
+        instance.idle_since = self.now;
+        self.settle(app, target);
         if let Some((cmd, _)) = self.kind(&arrival) {
             self.with_accounts(&arrival, cmd, policy::release);
         }
-        let target = u32::try_from(chosen).unwrap_or(u32::MAX);
+        let target = u32::try_from(target).unwrap_or(u32::MAX);
         self.record.record(&arrival, Ok(Served { target, start, end: self.now }));
     }
 

@@ -1,0 +1,254 @@
+//! What the live engine does at known times: ticks of the scaling rule, starts and ends of
+//! instances.
+
+use std::cmp::Reverse;
+
+use policy::Time;
+use policy::placement::{self, Machine};
+use policy::queue::QueueScope;
+use policy::scaling::{self, Action, Observation};
+
+use super::Live;
+use super::group::{Instance, Phase};
+use super::target::Target;
+use crate::life::Control;
+use crate::outcome::Record;
+
+impl<R: Record> Live<'_, R> {
+    /// The instances of the beginning join their targets, and the first tick is planned.
+    pub(super) fn begin(&mut self) {
+        for app in 0..self.groups.len() {
+            let count = self.groups.get(app).map_or(0, |group| group.instances.len());
+            for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                self.hold(app, number);
+                self.enlist(app, number, Time::ZERO);
+            }
+        }
+        self.refresh(Time::ZERO);
+        self.plan_tick(Time::ZERO);
+    }
+
+    pub(super) fn control(&mut self, control: Control, now: Time) {
+        match control {
+            Control::Gone { app, instance } => self.gone(app, instance, now),
+            Control::Ready { app, instance } => self.ready(app, instance, now),
+            Control::Tick if now >= self.ticks_until => {}
+            Control::Tick => {
+                self.plan_tick(now);
+                for app in 0..self.groups.len() {
+                    self.tick(app, now);
+                }
+                self.refresh(now);
+            }
+        }
+    }
+
+    fn plan(&mut self, at: Time, control: Control) {
+        self.controls.push(Reverse((at, control)));
+    }
+
+    /// Plans the next tick, if any app scales and requests still arrive then.
+    fn plan_tick(&mut self, now: Time) {
+        let rules = self.groups.iter().find_map(|group| group.rules);
+        let Some(rules) = rules else { return };
+        let next = now + rules.interval;
+        if next < self.ticks_until {
+            self.plan(next, Control::Tick);
+        }
+    }
+
+    fn refresh(&mut self, now: Time) {
+        let scope = self.model.queue.scope;
+        for group in &mut self.groups {
+            group.refresh(&self.targets, scope, now);
+        }
+    }
+
+    fn tell(&mut self, app: usize, now: Time) {
+        let Some(group) = self.groups.get_mut(app) else { return };
+        if group.counted != group.told {
+            group.told = group.counted;
+            self.record.change(now, app, group.counted);
+        }
+    }
+
+    fn tick(&mut self, app: usize, now: Time) {
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let Some(rules) = group.rules else { return };
+        let seen = Observation {
+            tasks: group.tasks,
+            instances: group.counted.ready + group.counted.starting,
+        };
+        let action = scaling::decide(&rules, seen, &mut group.state, now);
+        self.record.decide(now, app, seen, action);
+        match action {
+            Action::Add(count, _) => (0..count).for_each(|_| self.add(app, now)),
+            Action::Remove(count, _) => (0..count).for_each(|_| self.remove(app, now)),
+            Action::Keep(_) => {}
+        }
+        self.tell(app, now);
+    }
+
+    /// An instance takes what it needs of its machine.
+    fn hold(&mut self, app: usize, number: u32) {
+        let Some(group) = self.groups.get(app) else { return };
+        let Some(instance) = group.instances.get(number as usize) else { return };
+        if let Some(held) = self.held.get_mut(instance.machine as usize) {
+            *held = held.with(group.definition.life.needs);
+        }
+    }
+
+    /// It gives that back.
+    fn release(&mut self, app: usize, number: u32) {
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let Some(instance) = group.instances.get_mut(number as usize) else { return };
+        instance.phase = Phase::Gone;
+        if let Some(held) = self.held.get_mut(instance.machine as usize) {
+            *held = held.without(group.definition.life.needs);
+        }
+    }
+
+    /// The machines as placement sees them for an app.
+    fn machines(&self, app: usize) -> Vec<Machine> {
+        let on_machines = self.groups.get(app).map_or(&[][..], |group| &group.on_machines);
+        let capacity = self.model.dynamics.capacity;
+        let machines = self.held.iter().zip(on_machines);
+        machines
+            .map(|(held, instances)| Machine {
+                allowed: true,
+                up: true,
+                free: capacity.without(*held),
+                instances: *instances,
+            })
+            .collect()
+    }
+
+    fn add(&mut self, app: usize, now: Time) {
+        let machines = self.machines(app);
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let life = &group.definition.life;
+        let machine = match placement::place(&machines, life.needs) {
+            Ok(machine) => machine,
+            Err(reasons) => return self.record.unplaced(now, app, reasons),
+        };
+        let number = u32::try_from(group.instances.len()).unwrap_or(u32::MAX);
+        let known = group.images.get_mut(machine).map(|known| std::mem::replace(known, true));
+        let at = life.ready_at(group.words, number, known == Some(false), now);
+        if let Some(count) = group.on_machines.get_mut(machine) {
+            *count += 1;
+        }
+        let machine = u32::try_from(machine).unwrap_or(u32::MAX);
+        group.instances.push(Instance { machine, phase: Phase::Starting, ready: None, crew: 0 });
+        group.starting.insert((machine, number));
+        group.counted.starting += 1;
+        self.hold(app, number);
+        self.plan(at, Control::Ready { app, instance: number });
+    }
+
+    fn ready(&mut self, app: usize, number: u32, now: Time) {
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let Some(instance) = group.instances.get_mut(number as usize) else { return };
+        if instance.phase != Phase::Starting {
+            return;
+        }
+        instance.phase = Phase::Ready;
+        instance.ready = Some(now);
+        group.starting.remove(&(instance.machine, number));
+        group.warming.push(number);
+        group.counted.starting -= 1;
+        group.counted.ready += 1;
+        self.enlist(app, number, now);
+        self.tell(app, now);
+        self.refresh(now);
+    }
+
+    /// An instance begins to work for its target, which is made if it isn't there.
+    fn enlist(&mut self, app: usize, number: u32, now: Time) {
+        let scope = self.model.queue.scope;
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let target = group.target_of(number, scope);
+        let place = self.made.get(&(app, target)).copied().unwrap_or_else(|| {
+            let place = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
+            let app_number = u32::try_from(app).unwrap_or(u32::MAX);
+            self.targets.push(Target::new(app_number, place, target, self.model.queue.order));
+            self.made.insert((app, target), place);
+            place
+        });
+        group.manned.insert(target, place);
+        if let Some((target, mut floor, _)) = self.at(place, now) {
+            target.enlist(number, now, &mut floor);
+        }
+        self.see_off(app);
+    }
+
+    /// Takes one instance away: on the machine that placement says the newest one that starts, or
+    /// else the one that will have nothing to do first.
+    fn remove(&mut self, app: usize, now: Time) {
+        let Some(machine) = placement::displace(&self.machines(app)) else { return };
+        let Some(group) = self.groups.get_mut(app) else { return };
+        if let Some(count) = group.on_machines.get_mut(machine) {
+            *count -= 1;
+        }
+        let machine = u32::try_from(machine).unwrap_or(u32::MAX);
+        let newest = group.starting.range((machine, 0)..=(machine, u32::MAX)).next_back().copied();
+        if let Some(newest) = newest {
+            group.starting.remove(&newest);
+            group.counted.starting -= 1;
+            return self.release(app, newest.1);
+        }
+        group.counted.ready -= 1;
+        group.counted.leaving += 1;
+        let place = match self.model.queue.scope {
+            QueueScope::Node => group.manned.get(&machine).copied(),
+            QueueScope::Instance => self.least_busy(app, machine),
+        };
+        if let Some(place) = place
+            && let Some((target, mut floor, _)) = self.at(place, now)
+        {
+            target.dismiss(now, &mut floor);
+        }
+        self.see_off(app);
+    }
+
+    /// Of the instances of a machine with queues of their own the one with the fewest requests, of
+    /// equals the newest.
+    fn least_busy(&self, app: usize, machine: u32) -> Option<u32> {
+        let group = self.groups.get(app)?;
+        let mut best: Option<(u32, u32)> = None;
+        for (number, place) in &group.manned {
+            let instance = group.instances.get(*number as usize)?;
+            let target = self.targets.get(*place as usize)?;
+            let stays = target.present() > 0 && target.leaving() == 0;
+            if instance.machine == machine && stays {
+                let load = target.load();
+                if best.is_none_or(|(least, _)| load <= least) {
+                    best = Some((load, *place));
+                }
+            }
+        }
+        best.map(|(_, place)| place)
+    }
+
+    /// Plans the end of instances that have just left their target.
+    pub(super) fn see_off(&mut self, app: usize) {
+        if self.left.is_empty() {
+            return;
+        }
+        let Some(group) = self.groups.get_mut(app) else { return };
+        for (at, instance, decided) in self.left.drain(..) {
+            if let Some(left) = group.instances.get_mut(instance as usize) {
+                left.phase = Phase::Leaving;
+            }
+            let gone = at.max(decided + group.definition.life.cool_down);
+            self.controls.push(Reverse((gone, Control::Gone { app, instance })));
+        }
+    }
+
+    fn gone(&mut self, app: usize, number: u32, now: Time) {
+        self.release(app, number);
+        if let Some(group) = self.groups.get_mut(app) {
+            group.counted.leaving -= 1;
+        }
+        self.tell(app, now);
+    }
+}

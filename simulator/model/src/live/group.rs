@@ -1,0 +1,179 @@
+//! The instances of one app in the live engine, as counters and short lists.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use policy::balance::FULL_WEIGHT;
+use policy::queue::QueueScope;
+use policy::scaling::{self, Scaling};
+use policy::{Nanoseconds, Targets, Time, Words};
+
+use super::target::Target;
+use crate::App;
+use crate::life::{start_up_words, target_weight};
+use crate::model::Model;
+use crate::outcome::Instances;
+
+/// An instance.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Instance {
+    pub machine: u32,
+    pub phase: Phase,
+    /// When it became ready; none for those that were there in the beginning.
+    pub ready: Option<Time>,
+    /// The how manyth of its target it was.
+    pub crew: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    /// It works for its target, which knows whether it is to leave.
+    Ready,
+    /// It has left its target, but still holds its machine.
+    Leaving,
+    Gone,
+}
+
+/// The instances of an app.
+#[derive(Debug)]
+pub(super) struct Group<'model> {
+    pub definition: &'model App,
+    pub rules: Option<Scaling>,
+    pub instances: Vec<Instance>,
+    /// Targets with instances by their number, with their place among all targets.
+    pub manned: BTreeMap<u32, u32>,
+    /// Places of the targets that the balancer knows, and their weights.
+    pub open: Vec<u32>,
+    weights: Vec<u32>,
+    /// Whether all of these are full.
+    is_full: bool,
+    pub state: scaling::State,
+    pub counted: Instances,
+    pub told: Instances,
+    /// For each machine the instances that start or stay.
+    pub on_machines: Vec<u32>,
+    /// For each machine whether it has ever had an instance.
+    pub images: Vec<bool>,
+    /// Machine and number of those that start.
+    pub starting: BTreeSet<(u32, u32)>,
+    /// Those that may not be warm yet.
+    pub warming: Vec<u32>,
+    pub tasks: u64,
+    pub waiting: u64,
+    pub peak: u64,
+    pub words: Words,
+}
+
+impl<'model> Group<'model> {
+    /// An app with the instances of the beginning; their targets are still to be made.
+    pub(super) fn new(model: &'model Model, app: usize, definition: &'model App) -> Self {
+        let machines = definition.machines as usize;
+        let each = definition.instances;
+        let one = |machine| Instance { machine, phase: Phase::Ready, ready: None, crew: 0 };
+        let instances: Vec<Instance> = (0..definition.machines)
+            .flat_map(|machine| (0..each).map(move |_| one(machine)))
+            .collect();
+        let ready = u32::try_from(instances.len()).unwrap_or(u32::MAX);
+        let counted = Instances { ready, ..Instances::default() };
+        Group {
+            definition,
+            rules: definition.scaling(&model.dynamics),
+            instances,
+            manned: BTreeMap::new(),
+            open: Vec::new(),
+            weights: Vec::new(),
+            is_full: true,
+            state: scaling::State::default(),
+            counted,
+            told: counted,
+            on_machines: vec![each; machines],
+            images: vec![each > 0; machines],
+            starting: BTreeSet::new(),
+            warming: Vec::new(),
+            tasks: 0,
+            waiting: 0,
+            peak: 0,
+            words: start_up_words(model.seed, app),
+        }
+    }
+
+    /// The number of the target that an instance works for.
+    pub(super) fn target_of(&self, instance: u32, scope: QueueScope) -> u32 {
+        match scope {
+            QueueScope::Node => {
+                self.instances.get(instance as usize).map_or(0, |known| known.machine)
+            }
+            QueueScope::Instance => instance,
+        }
+    }
+
+    /// Tells the balancer which targets there are and what they weigh.
+    pub(super) fn refresh(&mut self, targets: &[Target], scope: QueueScope, now: Time) {
+        let target = |place: u32| targets.get(place as usize);
+        self.manned.retain(|_, place| target(*place).is_some_and(|known| known.present() > 0));
+        let warm_up = self.definition.life.warm_up;
+        let is_cold = |instance: &u32| {
+            let known = self.instances.get(*instance as usize);
+            known.is_some_and(|known| {
+                let age = known.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
+                known.phase == Phase::Ready && age < warm_up.over
+            })
+        };
+        self.warming.retain(is_cold);
+        // What is missing to the full weight of each target.
+        let mut missing: BTreeMap<u32, u64> = BTreeMap::new();
+        for instance in &self.warming {
+            let ready = self.instances.get(*instance as usize).and_then(|known| known.ready);
+            let weight = warm_up.weight_at(now.since(ready.unwrap_or(Time::ZERO)));
+            *missing.entry(self.target_of(*instance, scope)).or_default() +=
+                u64::from(FULL_WEIGHT - weight);
+        }
+        let staying = |known: &Target| known.present().saturating_sub(known.leaving());
+        let places = self.manned.values().copied();
+        self.open.clear();
+        self.open.extend(places.filter(|place| target(*place).is_some_and(|t| staying(t) > 0)));
+        let open = self.open.iter().filter_map(|place| target(*place));
+        let most = open.clone().map(staying).max().unwrap_or(0);
+        self.weights.clear();
+        self.weights.extend(open.map(|known| {
+            let missing = missing.get(&known.number).copied().unwrap_or(0);
+            let sum = u64::from(known.present()) * u64::from(FULL_WEIGHT) - missing;
+            target_weight(sum, known.leaving(), most)
+        }));
+        self.is_full = self.weights.iter().all(|weight| *weight == FULL_WEIGHT);
+    }
+}
+
+/// The targets of an app as the balancer sees them.
+#[derive(Debug)]
+pub(super) struct View<'a> {
+    pub group: &'a Group<'a>,
+    pub targets: &'a [Target],
+}
+
+#[expect(clippy::indexing_slicing, reason = "places are below the number of open targets")]
+impl Targets for View<'_> {
+    #[inline]
+    fn count(&self) -> u32 {
+        u32::try_from(self.group.open.len()).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    fn load(&mut self, place: u32) -> u32 {
+        self.targets[self.group.open[place as usize] as usize].load()
+    }
+
+    #[inline]
+    fn weight(&self, place: u32) -> u32 {
+        self.group.weights[place as usize]
+    }
+
+    // The least loaded of equally heavy targets is the one with the fewest requests.
+    fn least_loaded(&mut self, from: u32) -> Option<u32> {
+        if self.group.is_full {
+            policy::balance::scan_shortest(self, from)
+        } else {
+            policy::balance::scan_least_loaded(self, from)
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! The engine of runs in which instances come and go, or work begins in another order than it
+//! comes in: the end of a request isn't known before it begins. Each target has its own short list
+//! of ends; a wheel tells which targets have something due by the time of the next arrival, so
+//! there is no heap of all events. What concerns more than one target (ticks, starts) happens at
+//! known times and is handled in order.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use policy::admission::Candidate;
+use policy::placement::Resources;
+use policy::{Purpose, Refusal, Time, Words};
+use simulator_kernel::Wheel;
+
+use crate::books::{Books, SourceInfo};
+use crate::life::Control;
+use crate::look::Look;
+use crate::model::Model;
+use crate::outcome::{Record, Served};
+use crate::workload::{Arrival, Workload};
+
+mod control;
+mod group;
+mod target;
+
+use group::{Group, View};
+use target::{Floor, Job, Jobs, Target};
+
+/// Runs a model to its end.
+pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: &mut R) {
+    let mut live = Live::new(model, record);
+    while let Some(run) = workload.next_run() {
+        let first = Time(run.at.first().copied().unwrap_or(0));
+        if !live.record.goes_on(first, run.number) {
+            live.ticks_until = first;
+            break;
+        }
+        let Some(info) = live.sources.get(usize::from(run.source)).copied() else { continue };
+        for arrival in run.arrivals() {
+            live.until(arrival.at);
+            if R::LOOKS && live.record.wants(arrival.number) {
+                let look = live.look(&arrival, info);
+                live.record.look(&arrival, look);
+            }
+            if let Err(cause) = live.arrive(&arrival, info) {
+                live.record.record(&arrival, Err(cause));
+            }
+        }
+    }
+    live.finish();
+}
+
+#[derive(Debug)]
+struct Live<'model, R> {
+    model: &'model Model,
+    record: &'model mut R,
+    sources: Vec<SourceInfo>,
+    books: Books,
+    /// Of all apps.
+    targets: Vec<Target>,
+    groups: Vec<Group<'model>>,
+    /// Places of targets by app and number.
+    made: BTreeMap<(usize, u32), u32>,
+    jobs: Jobs,
+    /// Targets at the times at which work ends there.
+    wheel: Wheel<u32>,
+    /// A list that is used again and again.
+    due: Vec<u32>,
+    /// Likewise: instances that have just left, when, and when that was decided.
+    left: Vec<(Time, u32, Time)>,
+    controls: BinaryHeap<Reverse<(Time, Control)>>,
+    /// The end of arrivals, and of ticks.
+    ticks_until: Time,
+    /// What instances hold of each machine.
+    held: Vec<Resources>,
+    /// Turns of round robins: for each gateway, of each app.
+    turns: Vec<u64>,
+    balance_words: Words,
+}
+
+impl<'model, R: Record> Live<'model, R> {
+    fn new(model: &'model Model, record: &'model mut R) -> Self {
+        let groups = model.apps.iter().enumerate();
+        let groups = groups.map(|(number, app)| Group::new(model, number, app)).collect();
+        let machines = model.apps.iter().map(|app| app.machines).max().unwrap_or(0) as usize;
+        let mut live = Live {
+            model,
+            record,
+            sources: model.sources.iter().map(|source| SourceInfo::new(model, source)).collect(),
+            books: Books::new(model),
+            targets: Vec::new(),
+            groups,
+            made: BTreeMap::new(),
+            jobs: Jobs::default(),
+            wheel: Wheel::new(model.mean_gap()),
+            due: Vec::new(),
+            left: Vec::new(),
+            controls: BinaryHeap::new(),
+            ticks_until: Time(model.duration.0),
+            held: vec![Resources::default(); machines],
+            turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
+            balance_words: Words::new(model.seed, Purpose::Balance, 0),
+        };
+        live.begin();
+        live
+    }
+
+    /// Everything happens that is due by now, control before what arrives now.
+    #[inline]
+    fn until(&mut self, now: Time) {
+        loop {
+            let first = self.controls.peek().map(|Reverse((at, _))| *at);
+            self.pass(first.map_or(now, |at| at.min(now)));
+            // What has just passed may have planned something for before.
+            let Some(Reverse((at, control))) = self.controls.peek().copied() else { return };
+            if at > now {
+                return;
+            }
+            self.controls.pop();
+            self.control(control, at);
+        }
+    }
+
+    /// Requests end and begin until now.
+    #[inline]
+    fn pass(&mut self, now: Time) {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.advance(now.0, |place| due.push(place));
+        for place in due.drain(..) {
+            self.pass_at(place, now);
+        }
+        self.due = due;
+    }
+
+    fn pass_at(&mut self, place: u32, now: Time) {
+        let Some((target, mut floor, rest)) = self.at(place, now) else { return };
+        let Rest { books, record, sources, tasks } = rest;
+        target.pass(&mut floor, |job, number, end| {
+            *tasks -= 1;
+            let Arrival { gateway, user, source, .. } = job.arrival;
+            if let Some(info) = sources.get(usize::from(source)) {
+                books.with(gateway, user, info.cmd, policy::release);
+            }
+            let served = Served { target: number, start: job.start, end };
+            record.record(&job.arrival, Ok(served));
+        });
+        let app = target.app as usize;
+        self.see_off(app);
+    }
+
+    /// A target with what it needs to let time pass.
+    #[inline]
+    fn at(&mut self, place: u32, until: Time) -> Option<(&mut Target, Floor<'_>, Rest<'_, R>)> {
+        let target = self.targets.get_mut(place as usize)?;
+        let group = self.groups.get_mut(target.app as usize)?;
+        let floor = Floor {
+            until,
+            jobs: &mut self.jobs,
+            instances: &mut group.instances,
+            waiting: &mut group.waiting,
+            wheel: &mut self.wheel,
+            warm_up: &group.definition.life.warm_up,
+            left: &mut self.left,
+        };
+        let rest = Rest {
+            books: &mut self.books,
+            record: self.record,
+            sources: &self.sources,
+            tasks: &mut group.tasks,
+        };
+        Some((target, floor, rest))
+    }
+
+    #[inline]
+    fn arrive(&mut self, arrival: &Arrival, info: SourceInfo) -> Result<(), Refusal> {
+        let now = arrival.at;
+        let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
+        let rules = &self.model.admission;
+        self.books.with(arrival.gateway, arrival.user, info.cmd, |accounts| {
+            policy::admit(rules, accounts, candidate, now)
+        })?;
+        let queued = self.dispatch(arrival, info);
+        if queued.is_err() {
+            self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
+        }
+        queued
+    }
+
+    #[inline]
+    fn dispatch(&mut self, arrival: &Arrival, info: SourceInfo) -> Result<(), Refusal> {
+        let apps = self.groups.len();
+        let group = self.groups.get(info.app as usize).ok_or(Refusal::NoInstance)?;
+        let turn = usize::from(arrival.gateway) * apps + info.app as usize;
+        let turn = self.turns.get_mut(turn).ok_or(Refusal::NoInstance)?;
+        let draw = self.balance_words.of(arrival.key);
+        let mut view = View { group, targets: &self.targets };
+        let chosen = policy::pick(self.model.balance, &mut view, turn, draw);
+        let chosen = chosen.ok_or(Refusal::NoInstance)?;
+        let place = *group.open.get(chosen as usize).ok_or(Refusal::NoInstance)?;
+        let queue = &self.model.queue;
+        let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
+        policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
+        *rest.tasks += 1;
+        let job = Job { arrival: *arrival, class: info.class, start: Time::ZERO };
+        target.join(job, arrival.at, &mut floor);
+        if let Some(group) = self.groups.get_mut(info.app as usize) {
+            group.peak = group.peak.max(group.waiting);
+        }
+        Ok(())
+    }
+
+    /// What there is just before a request is decided about.
+    fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
+        let mut look = self
+            .books
+            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let turn = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
+        let group = self.groups.get(info.app as usize);
+        let (Some(group), Some(turn)) = (group, self.turns.get(turn)) else { return look };
+        let draw = self.balance_words.of(arrival.key);
+        let mut view = View { group, targets: &self.targets };
+        let chosen = look.pick(self.model.balance, &mut view, *turn, draw);
+        let known = |place: u32| {
+            let place = group.open.get(place as usize)?;
+            self.targets.get(*place as usize)
+        };
+        for (target, _) in &mut look.seen {
+            *target = known(*target).map_or(*target, |known| known.number);
+        }
+        let chosen = chosen.and_then(known);
+        look.chosen = chosen.map(|target| target.look(info.class, &self.model.queue));
+        look
+    }
+
+    /// After the last arrival: what is planned still happens, and all work is done.
+    fn finish(&mut self) {
+        while let Some(Reverse((at, _))) = self.controls.peek().copied() {
+            self.until(at);
+        }
+        self.until(LAST);
+        for (app, group) in self.groups.iter().enumerate() {
+            self.record.peak_queue(app, group.peak);
+        }
+    }
+}
+
+/// What a target doesn't need to let time pass.
+#[derive(Debug)]
+struct Rest<'a, R> {
+    books: &'a mut Books,
+    record: &'a mut R,
+    sources: &'a [SourceInfo],
+    tasks: &'a mut u64,
+}
+
+/// Nothing happens after this, 146 years after the beginning.
+const LAST: Time = Time(1 << 62);

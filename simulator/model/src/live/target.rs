@@ -1,0 +1,282 @@
+//! One target of the live engine: its instances, what they work on and what waits for them. Time
+//! passes here on its own: what ends is replaced by what waits, in order, as long as it is due.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+use policy::queue::Order;
+use policy::{Class, Queue, Time, Waiting};
+use simulator_kernel::Wheel;
+
+use super::group::Instance;
+use crate::Arrival;
+use crate::life::WarmUp;
+use crate::look::Chosen;
+
+/// A request that is at a target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    pub arrival: Arrival,
+    pub class: Class,
+    pub start: Time,
+}
+
+/// Requests by slots that are used again.
+#[derive(Debug, Default)]
+pub(super) struct Jobs {
+    slots: Vec<Job>,
+    free: Vec<u32>,
+}
+
+#[expect(clippy::indexing_slicing, reason = "slots are given out by `insert`")]
+impl Jobs {
+    #[inline]
+    pub(super) fn insert(&mut self, job: Job) -> u32 {
+        if let Some(slot) = self.free.pop() {
+            self.slots[slot as usize] = job;
+            return slot;
+        }
+        self.slots.push(job);
+        u32::try_from(self.slots.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    #[inline]
+    fn take(&mut self, slot: u32) -> Job {
+        self.free.push(slot);
+        self.slots[slot as usize]
+    }
+
+    #[inline]
+    fn start(&mut self, slot: u32, now: Time) -> Job {
+        let job = &mut self.slots[slot as usize];
+        job.start = now;
+        *job
+    }
+}
+
+/// What all targets of an app share while time passes.
+#[derive(Debug)]
+pub(super) struct Floor<'a> {
+    /// Until then everything happens now; later ends go to the wheel.
+    pub until: Time,
+    pub jobs: &'a mut Jobs,
+    pub instances: &'a mut [Instance],
+    /// Requests of the app that wait anywhere.
+    pub waiting: &'a mut u64,
+    pub wheel: &'a mut Wheel<u32>,
+    pub warm_up: &'a WarmUp,
+    /// Instances that have nothing more to do: when, which, and when that was decided.
+    pub left: &'a mut Vec<(Time, u32, Time)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Leave {
+    /// Requests that came to the target before the decision.
+    joined: u64,
+    /// Instances that came to the target before the decision.
+    crew: u32,
+    decided: Time,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Queued {
+    /// The how manyth request of the target it is.
+    number: u64,
+    slot: u32,
+}
+
+#[derive(Debug)]
+pub(super) struct Target {
+    pub app: u32,
+    /// The place of itself among all targets.
+    place: u32,
+    /// The number that others know it by.
+    pub number: u32,
+    order: Order,
+    /// Instances that have nothing to do, by the time since when.
+    idle: BinaryHeap<Reverse<(Time, u32)>>,
+    /// Ends of work, with instance and slot.
+    running: BinaryHeap<Reverse<(Time, u32, u32)>>,
+    /// In the order in which they came; those that go first, and the others.
+    waiting: [VecDeque<Queued>; 2],
+    /// Waiting and running requests by class.
+    waiting_classes: [u32; 2],
+    running_classes: [u32; 2],
+    joined: u64,
+    /// Instances that ever came.
+    crew: u32,
+    leaves: Vec<Leave>,
+}
+
+impl Target {
+    pub(super) fn new(app: u32, place: u32, number: u32, order: Order) -> Self {
+        Target {
+            app,
+            place,
+            number,
+            order,
+            idle: BinaryHeap::new(),
+            running: BinaryHeap::new(),
+            waiting: [VecDeque::new(), VecDeque::new()],
+            waiting_classes: [0; 2],
+            running_classes: [0; 2],
+            joined: 0,
+            crew: 0,
+            leaves: Vec::new(),
+        }
+    }
+
+    /// Requests that wait or are worked on.
+    #[inline]
+    pub(super) fn load(&self) -> u32 {
+        let [free, paid] = self.waiting_classes;
+        free + paid + u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Instances that have not left.
+    pub(super) fn present(&self) -> u32 {
+        u32::try_from(self.idle.len() + self.running.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Instances that will leave.
+    pub(super) fn leaving(&self) -> u32 {
+        u32::try_from(self.leaves.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What the rules of the queue count for a request of this class.
+    #[inline]
+    pub(super) fn standing(&self, class: Class, rules: &Queue) -> Waiting {
+        let counted = rules.counted(class, self.waiting_classes, self.running_classes);
+        Waiting { counted, idle: !self.idle.is_empty() }
+    }
+
+    /// What is here, for people.
+    pub(super) fn look(&self, class: Class, rules: &Queue) -> Chosen {
+        Chosen {
+            target: self.number,
+            waiting: self.waiting_classes,
+            running: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            instances: self.present().saturating_sub(self.leaving()),
+            standing: self.standing(class, rules),
+        }
+    }
+
+    /// Takes a request in.
+    #[inline]
+    pub(super) fn join(&mut self, job: Job, now: Time, floor: &mut Floor<'_>) {
+        let slot = floor.jobs.insert(job);
+        let queued = Queued { number: self.joined, slot };
+        self.joined += 1;
+        if self.leaves.is_empty()
+            && let Some(Reverse((_, instance))) = self.idle.pop()
+        {
+            // Nothing waits beside an idle instance.
+            return self.begin(slot, instance, now, floor);
+        }
+        let [first, second] = &mut self.waiting;
+        match (self.order, job.class) {
+            (Order::Priority, Class::Free) => second.push_back(queued),
+            (Order::Fifo, _) | (Order::Priority, Class::Paid) => first.push_back(queued),
+        }
+        *count(&mut self.waiting_classes, job.class) += 1;
+        *floor.waiting += 1;
+        self.settle(now, floor);
+    }
+
+    /// An instance has become ready.
+    pub(super) fn enlist(&mut self, instance: u32, now: Time, floor: &mut Floor<'_>) {
+        if let Some(known) = floor.instances.get_mut(instance as usize) {
+            known.crew = self.crew;
+        }
+        self.crew += 1;
+        self.idle.push(Reverse((now, instance)));
+        self.settle(now, floor);
+    }
+
+    /// One of the present instances is to leave, when what waits now has begun.
+    pub(super) fn dismiss(&mut self, now: Time, floor: &mut Floor<'_>) {
+        self.leaves.push(Leave { joined: self.joined, crew: self.crew, decided: now });
+        self.settle(now, floor);
+    }
+
+    /// Lets everything happen that is due; `ended` hears of each request that is over.
+    #[inline]
+    pub(super) fn pass(&mut self, floor: &mut Floor<'_>, mut ended: impl FnMut(&Job, u32, Time)) {
+        while let Some(Reverse((end, instance, slot))) = self.running.peek().copied()
+            && end <= floor.until
+        {
+            self.running.pop();
+            let job = floor.jobs.take(slot);
+            *count(&mut self.running_classes, job.class) -= 1;
+            ended(&job, self.number, end);
+            self.idle.push(Reverse((end, instance)));
+            self.settle(end, floor);
+        }
+    }
+
+    /// Instances take what waits, or leave, until nothing is left to do.
+    fn settle(&mut self, now: Time, floor: &mut Floor<'_>) {
+        while !self.idle.is_empty() {
+            if !self.leaves.is_empty() && self.let_one_leave(now, floor) {
+                continue;
+            }
+            let [first, second] = &mut self.waiting;
+            let Some(queued) = first.pop_front().or_else(|| second.pop_front()) else { return };
+            let Some(Reverse((_, instance))) = self.idle.pop() else { return };
+            *floor.waiting -= 1;
+            let class = self.begin_class(queued.slot, floor);
+            *count(&mut self.waiting_classes, class) -= 1;
+            self.begin(queued.slot, instance, now, floor);
+        }
+    }
+
+    fn begin_class(&self, slot: u32, floor: &Floor<'_>) -> Class {
+        floor.jobs.slots.get(slot as usize).map_or(Class::Free, |job| job.class)
+    }
+
+    #[inline]
+    fn begin(&mut self, slot: u32, instance: u32, now: Time, floor: &mut Floor<'_>) {
+        let job = floor.jobs.start(slot, now);
+        *count(&mut self.running_classes, job.class) += 1;
+        let mut service = job.arrival.service;
+        if floor.warm_up.slowdown > 0
+            && let Some(ready) = floor.instances.get(instance as usize).and_then(|one| one.ready)
+        {
+            service = floor.warm_up.slowed(service, now.since(ready));
+        }
+        let end = now + service;
+        self.running.push(Reverse((end, instance, slot)));
+        if end > floor.until {
+            floor.wheel.insert(end.0, self.place);
+        }
+    }
+
+    /// Whether one of the idle instances has left for good.
+    #[cold]
+    fn let_one_leave(&mut self, now: Time, floor: &mut Floor<'_>) -> bool {
+        let fronts = self.waiting.iter().filter_map(VecDeque::front);
+        let oldest = fronts.map(|queued| queued.number).min().unwrap_or(u64::MAX);
+        let mut idle: Vec<(Time, u32)> = self.idle.iter().map(|Reverse(entry)| *entry).collect();
+        idle.sort_unstable();
+        let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);
+        let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {
+            let one = idle.iter().find(|(_, instance)| crew(*instance) < leave.crew)?;
+            (oldest >= leave.joined).then_some((place, one.1))
+        });
+        let Some((place, instance)) = found else { return false };
+        let leave = self.leaves.remove(place);
+        self.idle.retain(|Reverse((_, known))| *known != instance);
+        floor.left.push((now, instance, leave.decided));
+        true
+    }
+}
+
+/// The counter of a class.
+#[inline]
+const fn count(counts: &mut [u32; 2], class: Class) -> &mut u32 {
+    let [free, paid] = counts;
+    match class {
+        Class::Free => free,
+        Class::Paid => paid,
+    }
+}

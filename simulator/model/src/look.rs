@@ -1,0 +1,95 @@
+//! What an engine knew of a request just before it decided about it: for people who ask why.
+
+use policy::admission::Account;
+use policy::{Accounts, Balance, Draw, Targets, Waiting};
+
+/// What there was when a request arrived.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Accept permits in use, where they are counted for this request.
+    pub accepted: u32,
+    /// The account of its user.
+    pub user: Account,
+    /// The account of its command.
+    pub cmd: Account,
+    /// How many targets the balancer had to choose from.
+    pub targets: u32,
+    /// Targets whose load it looked at, in its order, with their loads.
+    pub seen: Vec<(u32, u32)>,
+    /// What it would take, if there is any.
+    pub chosen: Option<Chosen>,
+}
+
+/// The target that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chosen {
+    /// The target, counted within its app.
+    pub target: u32,
+    /// Requests that wait there, by class, in the order of [`policy::Class::ALL`].
+    pub waiting: [u32; 2],
+    /// Requests that are worked on there.
+    pub running: u32,
+    /// Instances there that take requests.
+    pub instances: u32,
+    /// What the rules of its queue count.
+    pub standing: Waiting,
+}
+
+/// Targets that remember who was looked at.
+struct Spy<'a, T> {
+    targets: &'a mut T,
+    seen: Vec<(u32, u32)>,
+}
+
+/// Looking at all of a thousand targets is told as the first of them.
+const MOST_SEEN: usize = 16;
+
+impl<T: Targets> Targets for Spy<'_, T> {
+    fn count(&self) -> u32 {
+        self.targets.count()
+    }
+
+    fn load(&mut self, target: u32) -> u32 {
+        let load = self.targets.load(target);
+        let is_known = self.seen.iter().any(|(known, _)| *known == target);
+        if !is_known && self.seen.len() < MOST_SEEN {
+            self.seen.push((target, load));
+        }
+        load
+    }
+
+    fn weight(&self, target: u32) -> u32 {
+        self.targets.weight(target)
+    }
+
+    fn least_loaded(&mut self, from: u32) -> Option<u32> {
+        self.targets.least_loaded(from)
+    }
+
+    fn shortest(&mut self, from: u32) -> Option<u32> {
+        self.targets.shortest(from)
+    }
+}
+
+impl Look {
+    /// What accounts say.
+    pub(crate) fn of(accounts: &Accounts<'_>) -> Self {
+        let (accepted, user, cmd) = (*accounts.accepted, *accounts.user, *accounts.cmd);
+        Look { accepted, user, cmd, ..Look::default() }
+    }
+
+    /// What the balancer would take, remembering whom it looks at.
+    pub(crate) fn pick<T: Targets>(
+        &mut self,
+        rule: Balance,
+        targets: &mut T,
+        mut turn: u64,
+        draw: Draw,
+    ) -> Option<u32> {
+        let mut spy = Spy { targets, seen: Vec::new() };
+        let chosen = policy::pick(rule, &mut spy, &mut turn, draw);
+        self.targets = spy.count();
+        self.seen = spy.seen;
+        chosen
+    }
+}

@@ -1,0 +1,257 @@
+//! What the oracle does about instances: work begins, ticks, starts and ends of instances.
+
+use std::cmp::Reverse;
+
+use policy::placement::{self, Machine};
+use policy::queue::{Order, QueueScope};
+use policy::scaling::{self, Action, Observation};
+use policy::{Class, Nanoseconds, Time};
+
+use super::crew::{Instance, Leave, Phase};
+use super::{Event, Oracle};
+use crate::life::{Control, start_up_words};
+use crate::outcome::Record;
+
+impl<R: Record> Oracle<'_, R> {
+    pub(super) fn control(&mut self, control: Control) {
+        match control {
+            Control::Gone { app, instance } => {
+                if let Some(one) = self.instance(app, instance) {
+                    one.phase = Phase::Gone;
+                }
+                self.tell(app);
+            }
+            Control::Ready { app, instance } => self.ready(app, instance),
+            Control::Tick => {
+                self.plan_tick();
+                for app in 0..self.apps.len() {
+                    self.tick(app);
+                }
+                self.refresh();
+            }
+        }
+    }
+
+    fn plan(&mut self, at: Time, control: Control) {
+        self.events.push(Reverse((at, Event::Control(control))));
+    }
+
+    fn instance(&mut self, app: usize, number: u32) -> Option<&mut Instance> {
+        self.apps.get_mut(app)?.instances.get_mut(number as usize)
+    }
+
+    /// Instances take what waits, or leave, until nothing is left to do at a target.
+    pub(super) fn settle(&mut self, app: usize, target: usize) {
+        while self.let_one_leave(app, target) || self.begin_one(app, target) {}
+    }
+
+    fn let_one_leave(&mut self, app: usize, target: usize) -> bool {
+        let Some(definition) = self.model.apps.get(app) else { return false };
+        let Some(crew) = self.apps.get_mut(app) else { return false };
+        let mut idle: Vec<(Time, usize)> =
+            crew.idle(target).map(|(number, one)| (one.idle_since, number)).collect();
+        idle.sort_unstable();
+        let Some(queue) = crew.queues.get_mut(&target) else { return false };
+        let waiting: Vec<u64> = queue.waiting.iter().map(|arrival| arrival.number).collect();
+        let found = queue.leaves.iter().enumerate().find_map(|(place, leave)| {
+            let done = !waiting.iter().any(|number| leave.waited.contains(number));
+            let one = idle.iter().find(|(_, number)| leave.instances.contains(number));
+            Some((place, one.filter(|_| done)?.1))
+        });
+        let Some((place, number)) = found else { return false };
+        let leave = queue.leaves.remove(place);
+        queue.ready.remove(&number);
+        if let Some(one) = crew.instances.get_mut(number) {
+            one.phase = Phase::Leaving;
+        }
+        let gone = self.now.max(leave.decided + definition.life.cool_down);
+        let instance = u32::try_from(number).unwrap_or(u32::MAX);
+        self.plan(gone, Control::Gone { app, instance });
+        true
+    }
+
+    fn begin_one(&mut self, app: usize, target: usize) -> bool {
+        let now = self.now;
+        let Some(definition) = self.model.apps.get(app) else { return false };
+        let Some(crew) = self.apps.get(app) else { return false };
+        let idle = crew.idle(target).map(|(number, one)| (one.idle_since, number)).min();
+        let rank = |class: Class| match (self.model.queue.order, class) {
+            (Order::Priority, Class::Free) => 1,
+            (Order::Priority, Class::Paid) | (Order::Fifo, _) => 0,
+        };
+        let waiting = crew.waiting_at(target).enumerate();
+        let first = waiting
+            .min_by_key(|(_, arrival)| self.kind(arrival).map_or(0, |(_, class)| rank(class)));
+        let (Some((_, instance)), Some((place, _))) = (idle, first) else { return false };
+        let Some(crew) = self.apps.get_mut(app) else { return false };
+        let Some(queue) = crew.queues.get_mut(&target) else { return false };
+        let Some(arrival) = queue.waiting.remove(place) else { return false };
+        let Some(one) = crew.instances.get_mut(instance) else { return false };
+        let age = one.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
+        let service = definition.life.warm_up.slowed(arrival.service, age);
+        one.work = Some((arrival, now));
+        let end = Event::End { app, target, instance, number: arrival.number };
+        self.events.push(Reverse((now + service, end)));
+        true
+    }
+
+    /// Plans the next tick, if any app scales and requests still arrive then.
+    pub(super) fn plan_tick(&mut self) {
+        let dynamics = &self.model.dynamics;
+        let scales = self.model.apps.iter().any(|app| app.scaling(dynamics).is_some());
+        let Some(rules) = dynamics.scaling.filter(|_| scales) else { return };
+        let next = self.now + rules.interval;
+        if next.0 < self.model.duration.0 {
+            self.plan(next, Control::Tick);
+        }
+    }
+
+    fn tick(&mut self, app: usize) {
+        let now = self.now;
+        let definition = self.model.apps.get(app);
+        let rules = definition.and_then(|app| app.scaling(&self.model.dynamics));
+        let (Some(rules), Some(crew)) = (rules, self.apps.get_mut(app)) else { return };
+        let counted = crew.count();
+        let seen =
+            Observation { tasks: crew.tasks() as u64, instances: counted.ready + counted.starting };
+        let action = scaling::decide(&rules, seen, &mut crew.scaling, now);
+        self.record.decide(now, app, seen, action);
+        match action {
+            Action::Add(count, _) => (0..count).for_each(|_| self.add(app)),
+            Action::Remove(count, _) => (0..count).for_each(|_| self.remove(app)),
+            Action::Keep(_) => {}
+        }
+        self.tell(app);
+    }
+
+    /// The machines as placement sees them for an app.
+    fn machines(&self, app: usize) -> Vec<Machine> {
+        let count = self.model.apps.get(app).map_or(0, |app| app.machines) as usize;
+        (0..count).map(|machine| self.machine(app, machine)).collect()
+    }
+
+    fn machine(&self, app: usize, machine: usize) -> Machine {
+        let mut free = self.model.dynamics.capacity;
+        for (definition, crew) in self.model.apps.iter().zip(&self.apps) {
+            for one in crew.instances.iter().filter(|one| one.machine == machine) {
+                if one.phase != Phase::Gone {
+                    free = free.without(definition.life.needs);
+                }
+            }
+        }
+        let counts = |phase| phase == Phase::Starting || phase == Phase::Ready;
+        let instances = self.apps.get(app).map_or(0, |crew| {
+            let numbers = (0..crew.instances.len()).zip(&crew.instances);
+            let here = numbers.filter(|(_, one)| one.machine == machine && counts(one.phase));
+            let (here, targets): (Vec<_>, Vec<_>) =
+                here.map(|(number, _)| (number, crew.target_of(number))).unzip();
+            let mut targets = targets;
+            targets.dedup();
+            let leaving: usize = targets.iter().map(|target| crew.leaving_at(*target)).sum();
+            here.len() - leaving
+        });
+        let instances = u32::try_from(instances).unwrap_or(u32::MAX);
+        Machine { allowed: true, up: true, free, instances }
+    }
+
+    fn add(&mut self, app: usize) {
+        let now = self.now;
+        let Some(definition) = self.model.apps.get(app) else { return };
+        let machine = match placement::place(&self.machines(app), definition.life.needs) {
+            Ok(machine) => machine,
+            Err(reasons) => return self.record.unplaced(now, app, reasons),
+        };
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let number = u32::try_from(crew.instances.len()).unwrap_or(u32::MAX);
+        let is_first = crew.images.insert(machine);
+        let words = start_up_words(self.model.seed, app);
+        let ready = definition.life.ready_at(words, number, is_first, now);
+        crew.instances.push(Instance {
+            machine,
+            phase: Phase::Starting,
+            ready: None,
+            idle_since: Time::ZERO,
+            work: None,
+        });
+        self.plan(ready, Control::Ready { app, instance: number });
+    }
+
+    fn ready(&mut self, app: usize, number: u32) {
+        let now = self.now;
+        let Some(one) = self.instance(app, number) else { return };
+        if one.phase != Phase::Starting {
+            return;
+        }
+        one.phase = Phase::Ready;
+        one.ready = Some(now);
+        one.idle_since = now;
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        crew.join(number as usize);
+        let target = crew.target_of(number as usize);
+        self.settle(app, target);
+        self.tell(app);
+        self.refresh();
+    }
+
+    /// Takes one instance away: on the machine that placement says the newest one that starts, or
+    /// else the one that will have nothing to do first.
+    fn remove(&mut self, app: usize) {
+        let now = self.now;
+        let Some(machine) = placement::displace(&self.machines(app)) else { return };
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let mut here: Vec<usize> = (0..crew.instances.len())
+            .filter(|number| crew.instances.get(*number).is_some_and(|i| i.machine == machine))
+            .collect();
+        here.reverse();
+        let phase = |number: &&usize, wanted: Phase| {
+            crew.instances.get(**number).is_some_and(|one| one.phase == wanted)
+        };
+        if let Some(number) = here.iter().find(|number| phase(number, Phase::Starting)) {
+            if let Some(one) = crew.instances.get_mut(*number) {
+                one.phase = Phase::Gone;
+            }
+            return;
+        }
+        let target = match self.model.queue.scope {
+            QueueScope::Node => Some(machine),
+            // The first of the least loaded in descending order: the newest.
+            QueueScope::Instance => here
+                .iter()
+                .filter(|number| phase(number, Phase::Ready) && crew.leaving_at(**number) == 0)
+                .min_by_key(|number| crew.load(**number))
+                .copied(),
+        };
+        let Some(target) = target else { return };
+        if let Some(queue) = crew.queues.get_mut(&target) {
+            let waited = queue.waiting.iter().map(|arrival| arrival.number).collect();
+            let instances = queue.ready.clone();
+            queue.leaves.push(Leave { waited, instances, decided: now });
+        }
+        self.settle(app, target);
+    }
+
+    /// Tells of instances, if their numbers have changed.
+    fn tell(&mut self, app: usize) {
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let counted = crew.count();
+        if counted != crew.told {
+            crew.told = counted;
+            self.record.change(self.now, app, counted);
+        }
+    }
+
+    fn refresh(&mut self) {
+        for (definition, crew) in self.model.apps.iter().zip(&mut self.apps) {
+            crew.refresh(definition, self.now);
+        }
+    }
+
+    pub(super) fn tell_peaks(&mut self) {
+        if !self.model.is_dynamic() {
+            return;
+        }
+        for (app, crew) in self.apps.iter().enumerate() {
+            self.record.peak_queue(app, crew.peak as u64);
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The instances of one app as lists, and what waits for them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use policy::queue::QueueScope;
+use policy::{Nanoseconds, Queue, Time, scaling};
+
+use crate::life::target_weight;
+use crate::outcome::Instances;
+use crate::{App, Arrival};
+
+/// An instance of an app.
+#[derive(Debug)]
+pub(super) struct Instance {
+    pub machine: usize,
+    pub phase: Phase,
+    /// When it became ready; none for those that were there in the beginning.
+    pub ready: Option<Time>,
+    pub idle_since: Time,
+    /// What it works on, and since when.
+    pub work: Option<(Arrival, Time)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    Starting,
+    Ready,
+    /// It takes nothing more, but holds its machine.
+    Leaving,
+    Gone,
+}
+
+/// What has a queue.
+#[derive(Debug, Default)]
+pub(super) struct Line {
+    /// In the order in which they came.
+    pub waiting: VecDeque<Arrival>,
+    /// Instances that work for it.
+    pub ready: BTreeSet<usize>,
+    /// Instances that are to leave, but still have something to do.
+    pub leaves: Vec<Leave>,
+}
+
+/// The decision that one of some instances leaves, when what waited then has begun.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub waited: BTreeSet<u64>,
+    pub instances: BTreeSet<usize>,
+    pub decided: Time,
+}
+
+/// All instances of an app that ever were, by their number.
+#[derive(Debug)]
+pub(super) struct Crew {
+    scope: QueueScope,
+    pub instances: Vec<Instance>,
+    /// By the number of the target.
+    pub queues: BTreeMap<usize, Line>,
+    /// Targets that the balancer knows, with their weights.
+    pub open: Vec<(usize, u32)>,
+    pub scaling: scaling::State,
+    /// Machines that have had an instance.
+    pub images: BTreeSet<usize>,
+    pub told: Instances,
+    pub peak: usize,
+}
+
+impl Crew {
+    pub(super) fn new(app: &App, rules: &Queue) -> Self {
+        let mut crew = Crew {
+            scope: rules.scope,
+            instances: Vec::new(),
+            queues: BTreeMap::new(),
+            open: Vec::new(),
+            scaling: scaling::State::default(),
+            images: BTreeSet::new(),
+            told: Instances::default(),
+            peak: 0,
+        };
+        for machine in 0..app.machines as usize {
+            for _ in 0..app.instances {
+                crew.images.insert(machine);
+                crew.instances.push(Instance {
+                    machine,
+                    phase: Phase::Ready,
+                    ready: None,
+                    idle_since: Time::ZERO,
+                    work: None,
+                });
+                crew.join(crew.instances.len() - 1);
+            }
+        }
+        crew.refresh(app, Time::ZERO);
+        crew.told = crew.count();
+        crew
+    }
+
+    /// The target that an instance works for.
+    pub(super) fn target_of(&self, instance: usize) -> usize {
+        match self.scope {
+            QueueScope::Node => self.instances.get(instance).map_or(0, |one| one.machine),
+            QueueScope::Instance => instance,
+        }
+    }
+
+    /// A ready instance begins to work for its target.
+    pub(super) fn join(&mut self, instance: usize) {
+        let target = self.target_of(instance);
+        self.queues.entry(target).or_default().ready.insert(instance);
+    }
+
+    /// Ready instances of a target with their numbers.
+    fn ready(&self, target: usize) -> impl Iterator<Item = (usize, &Instance)> {
+        let numbers = self.queues.get(&target).into_iter().flat_map(|queue| &queue.ready);
+        numbers.filter_map(|number| Some((*number, self.instances.get(*number)?)))
+    }
+
+    /// Instances of a target that have nothing to do.
+    pub(super) fn idle(&self, target: usize) -> impl Iterator<Item = (usize, &Instance)> {
+        self.ready(target).filter(|(_, instance)| instance.work.is_none())
+    }
+
+    pub(super) fn waiting_at(&self, target: usize) -> impl Iterator<Item = &Arrival> {
+        self.queues.get(&target).into_iter().flat_map(|queue| &queue.waiting)
+    }
+
+    pub(super) fn running_at(&self, target: usize) -> impl Iterator<Item = &Arrival> {
+        self.ready(target).filter_map(|(_, one)| one.work.as_ref().map(|(arrival, _)| arrival))
+    }
+
+    pub(super) fn running(&self, target: usize) -> usize {
+        self.running_at(target).count()
+    }
+
+    pub(super) fn load(&self, target: usize) -> usize {
+        self.waiting_at(target).count() + self.running(target)
+    }
+
+    pub(super) fn all_waiting(&self) -> usize {
+        self.queues.values().map(|queue| queue.waiting.len()).sum()
+    }
+
+    /// All requests of the app.
+    pub(super) fn tasks(&self) -> usize {
+        let works = |one: &&Instance| one.work.is_some();
+        self.all_waiting() + self.instances.iter().filter(works).count()
+    }
+
+    pub(super) fn leaving_at(&self, target: usize) -> usize {
+        self.queues.get(&target).map_or(0, |queue| queue.leaves.len())
+    }
+
+    pub(super) fn count(&self) -> Instances {
+        let of = |phase| self.instances.iter().filter(|one| one.phase == phase).count();
+        let bound: usize = self.queues.values().map(|queue| queue.leaves.len()).sum();
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        Instances {
+            ready: number(of(Phase::Ready) - bound),
+            starting: number(of(Phase::Starting)),
+            leaving: number(of(Phase::Leaving) + bound),
+        }
+    }
+
+    /// Tells the balancer which targets there are and what they weigh.
+    pub(super) fn refresh(&mut self, app: &App, now: Time) {
+        let staying = |target: usize| self.ready(target).count() - self.leaving_at(target);
+        let targets = self.queues.keys().copied();
+        let known: Vec<usize> = targets.filter(|target| staying(*target) > 0).collect();
+        let most = known.iter().map(|target| staying(*target)).max().unwrap_or(0);
+        let weight = |target: usize| {
+            let ages = self.ready(target).map(|(_, one)| match one.ready {
+                Some(ready) => now.since(ready),
+                None => Nanoseconds(u64::MAX),
+            });
+            let sum = ages.map(|age| u64::from(app.life.warm_up.weight_at(age))).sum();
+            let leaving = u32::try_from(self.leaving_at(target)).unwrap_or(u32::MAX);
+            target_weight(sum, leaving, u32::try_from(most).unwrap_or(u32::MAX))
+        };
+        self.open = known.iter().map(|target| (*target, weight(*target))).collect();
+    }
+}

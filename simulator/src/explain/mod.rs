@@ -1,0 +1,229 @@
+//! `simulator explain`: why a request was refused or waited, and what an app was like at a time. A
+//! run is repeated from the texts in its `results.json`, with somebody who looks at that one thing.
+
+use std::path::{Path, PathBuf};
+
+use diagnostics::{SourceId, Sources};
+use policy::Nanoseconds;
+use policy::config::units::Length;
+use serde::Deserialize;
+use serde::de::value::{Error, StrDeserializer};
+use simulator::scenario::{self, Override, Scenario};
+use simulator_model::MODEL_VERSION;
+
+use crate::exit::Exit;
+use crate::export::RESULTS_VERSION;
+use crate::paint;
+use crate::results::Origin;
+
+mod moment;
+mod request;
+
+/// `simulator explain`.
+#[derive(Debug, clap::Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["request", "at"])))]
+pub struct Explain {
+    /// The folder that `simulator run -o` has written.
+    pub folder: PathBuf,
+    /// The request with this number, in the order of arrival from 0 on.
+    #[arg(long, value_name = "N")]
+    pub request: Option<u64>,
+    /// An app at this time, such as 12m30s.
+    #[arg(long, value_name = "TIME", value_parser = time, requires = "app")]
+    pub at: Option<Nanoseconds>,
+    /// The app.
+    #[arg(long, value_name = "NAME", requires = "at")]
+    pub app: Option<String>,
+}
+
+/// `12min 30s`, `12m30s`, `90s`: blanks may be left out, and a minute is `m`, too.
+fn time(text: &str) -> Result<Nanoseconds, String> {
+    let mut spaced = String::new();
+    let mut last = ' ';
+    for letter in text.chars() {
+        if last.is_alphabetic() && letter.is_ascii_digit() {
+            spaced.push(' ');
+        }
+        spaced.push(letter);
+        last = letter;
+    }
+    let words = spaced.split_ascii_whitespace().map(|word| match word.strip_suffix('m') {
+        Some(number) if number.ends_with(|letter: char| letter.is_ascii_digit()) => {
+            format!("{number}min")
+        }
+        _ => word.to_owned(),
+    });
+    let text = words.collect::<Vec<_>>().join(" ");
+    let Length(time) = Length::deserialize(StrDeserializer::<Error>::new(&text))
+        .map_err(|_| "expected a time with its unit, such as 12m30s or 90s".to_owned())?;
+    Ok(time)
+}
+
+/// What is needed of `results.json` to run it again.
+#[derive(Debug, Deserialize)]
+struct Recorded {
+    version: u32,
+    model_version: Option<u32>,
+    scenario: String,
+    origin: Option<Origin>,
+    runs: Vec<RecordedRun>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RecordedRun {
+    seed: u64,
+}
+
+/// What is asked about.
+struct Asked {
+    scenario: Scenario,
+    name: String,
+}
+
+/// Explains it.
+pub fn explain(arguments: &Explain) -> Exit {
+    let asked = match load(&arguments.folder) {
+        Ok(asked) => asked,
+        Err((exit, message)) => {
+            paint::error(&message);
+            return exit;
+        }
+    };
+    let answer = match (arguments.request, arguments.at, &arguments.app) {
+        (Some(number), ..) => request::explain(&asked, number),
+        (None, Some(at), Some(app)) => moment::explain(&asked, at, app),
+        // The arguments are declared so that this can't be.
+        (None, ..) => Err("expected --request, or --at with --app".to_owned()),
+    };
+    match answer {
+        Ok(text) => {
+            say!("{}", text.trim_end());
+            Exit::Done
+        }
+        Err(message) => {
+            paint::error(&message);
+            Exit::InvalidInput
+        }
+    }
+}
+
+/// Results of thousands of replications are some tens of megabytes.
+const MAX_FILE_BYTES: u64 = 256 << 20;
+
+fn load(folder: &Path) -> Result<Asked, (Exit, String)> {
+    let path = folder.join("results.json");
+    let shown = path.display();
+    let unread = |reason: String| {
+        (
+            Exit::Environment,
+            format!("failed to read {shown}: {reason} (write it by `simulator run … -o`)"),
+        )
+    };
+    let size = std::fs::metadata(&path).map_err(|error| unread(error.to_string()))?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(unread(format!("it has {size} bytes, more than {MAX_FILE_BYTES}")));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| unread(error.to_string()))?;
+    let recorded =
+        recorded(&text).map_err(|reason| (Exit::InvalidInput, format!("{shown} {reason}")))?;
+    let Recorded { scenario: name, origin, runs, .. } = recorded;
+    let (Some(origin), Some(run)) = (origin, runs.first()) else {
+        let message = format!("{shown} doesn't hold its scenario: write it anew by its `command`");
+        return Err((Exit::InvalidInput, message));
+    };
+    if let Some(trace) = origin.trace {
+        let message = format!(
+            "{shown} is of a replay of {trace}, whose rows it doesn't hold: replays can't be \
+             explained yet; explain a run of a scenario that is like it (`simulator fit`)"
+        );
+        return Err((Exit::InvalidInput, message));
+    }
+    let mut scenario = read(&origin).map_err(|errors| {
+        let message = format!("the scenario in {shown} can't be used: {errors}");
+        (Exit::InvalidInput, message)
+    })?;
+    scenario.model.seed = run.seed;
+    Ok(Asked { scenario, name })
+}
+
+/// The parts of a file that are needed, if this program gives the same results.
+fn recorded(text: &str) -> Result<Recorded, String> {
+    let recorded: Recorded =
+        serde_json::from_str(text).map_err(|error| format!("is no result of a run: {error}"))?;
+    if recorded.version != RESULTS_VERSION {
+        return Err(format!(
+            "has version {} of its format, this program knows {RESULTS_VERSION}: use the program \
+             that wrote it",
+            recorded.version
+        ));
+    }
+    if recorded.model_version != Some(MODEL_VERSION) {
+        let version =
+            recorded.model_version.map_or("none".to_owned(), |version| version.to_string());
+        return Err(format!(
+            "was simulated by version {version} of the model, this program has {MODEL_VERSION}: \
+             its request numbers would mean other requests; run its `command` again, or use the \
+             program that wrote it"
+        ));
+    }
+    Ok(recorded)
+}
+
+/// The scenario from its texts.
+fn read(origin: &Origin) -> Result<Scenario, String> {
+    let mut sources = Sources::default();
+    let [first, others @ ..] = origin.files.as_slice() else {
+        return Err("there is none".to_owned());
+    };
+    let source = sources.add(first.name.as_str(), first.text.as_str());
+    let overrides: Result<Vec<Override>, String> =
+        origin.overrides.iter().map(|text| Override::parse(text)).collect();
+    let policy = origin.policy.as_ref();
+    let policy = policy.map(|file| sources.add(file.name.as_str(), file.text.as_str()));
+    let found = scenario::read_with(source, policy, &overrides?, &mut sources, |name, sources| {
+        let file = others.iter().find(|file| file.name == name);
+        let add = |file: &crate::results::NamedText| -> SourceId {
+            sources.add(file.name.as_str(), file.text.as_str())
+        };
+        file.map(add).ok_or_else(|| format!("`{name}` is not in the results"))
+    });
+    found.scenario.ok_or_else(|| {
+        diagnostics::render_all(&found.diagnostics, &sources, diagnostics::Style::Plain)
+    })
+}
+
+/// An instant, also in seconds to the nanosecond.
+fn instant(at: u64) -> String {
+    let (seconds, rest) = (at / Nanoseconds::PER_SECOND, at % Nanoseconds::PER_SECOND);
+    format!("{} ({seconds}.{rest:09} s)", Nanoseconds(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_people_write_them() {
+        let seconds = |text| time(text).map(|time| time.0 / Nanoseconds::PER_SECOND).ok();
+        assert_eq!(seconds("12m30s"), Some(750));
+        assert_eq!(seconds("12min 30s"), Some(750));
+        assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("1h"), Some(3600));
+        assert_eq!(time("5ms"), Ok(Nanoseconds(5_000_000)));
+        for wrong in ["", "12", "m", "5x"] {
+            assert_eq!(seconds(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn results_of_another_program_are_refused_with_advice() {
+        let refused = |text: &str| recorded(text).map(|_| ()).unwrap_err();
+        assert!(refused("{").contains("no result of a run"));
+        let other = r#"{"version": 99, "scenario": "a", "runs": []}"#;
+        assert!(refused(other).contains("version 99"), "{}", refused(other));
+        let other = format!(
+            r#"{{"version": {RESULTS_VERSION}, "model_version": 0, "scenario": "a", "runs": []}}"#
+        );
+        assert!(refused(&other).contains("version 0 of the model"), "{}", refused(&other));
+    }
+}

@@ -1,0 +1,207 @@
+//! `--at TIME --app NAME`: what an app was like at an instant, and what scaling decided around it.
+
+use std::fmt::Write;
+
+use policy::scaling::{Action, Observation};
+use policy::{Class, Nanoseconds, Time};
+use simulator_model::timeline::Decision;
+use simulator_model::{Arrival, Instances, Outcome, Record, engine};
+
+use super::{Asked, instant};
+use crate::table::grouped;
+
+/// How long after the instant a change is waited for.
+const PATIENCE: Nanoseconds = Nanoseconds::from_seconds(3_600);
+
+/// Looks at one app at one instant.
+struct Moment<'a> {
+    at: Time,
+    app: usize,
+    /// App and class of each source.
+    sources: &'a [(usize, Class)],
+    waiting: [u64; Class::ALL.len()],
+    busy: [u64; Class::ALL.len()],
+    /// The request that has waited longest at the instant.
+    longest: Option<Arrival>,
+    /// Numbers of the first and the last request for the app, and of the last refused one, up to
+    /// the instant.
+    last: Option<Arrival>,
+    last_refused: Option<(Arrival, policy::Refusal)>,
+    instances: Instances,
+    before: Option<Decision>,
+    change_before: Option<Decision>,
+    after: Option<Decision>,
+    change_after: Option<Decision>,
+}
+
+impl Record for Moment<'_> {
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let Some((app, class)) = self.sources.get(usize::from(arrival.source)) else { return };
+        if *app != self.app || arrival.at > self.at {
+            return;
+        }
+        // Outcomes come in any order.
+        if self.last.is_none_or(|last| last.number < arrival.number) {
+            self.last = Some(*arrival);
+        }
+        match outcome {
+            Err(cause) => {
+                let last = self.last_refused.map(|(arrival, _)| arrival.number);
+                if last.is_none_or(|last| last < arrival.number) {
+                    self.last_refused = Some((*arrival, cause));
+                }
+            }
+            Ok(served) if served.start > self.at => {
+                count(&mut self.waiting, *class);
+                let longest = self.longest.map(|longest| longest.number);
+                if longest.is_none_or(|number| arrival.number < number) {
+                    self.longest = Some(*arrival);
+                }
+            }
+            Ok(served) if served.end > self.at => count(&mut self.busy, *class),
+            Ok(_) => {}
+        }
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        if app == self.app && at <= self.at {
+            self.instances = instances;
+        }
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        if app != self.app {
+            return;
+        }
+        let decision = Decision { at, app, seen, action };
+        let changes = !matches!(action, Action::Keep(_));
+        if at <= self.at {
+            self.before = Some(decision);
+            self.change_before = if changes { Some(decision) } else { self.change_before };
+        } else {
+            self.after = self.after.or(Some(decision));
+            let first = self.change_after.or(changes.then_some(decision));
+            self.change_after = first;
+        }
+    }
+
+    fn goes_on(&mut self, at: Time, _number: u64) -> bool {
+        let decides = self.before.is_some() || self.after.is_some();
+        let wanted = decides && self.change_after.is_none() && at <= self.at + PATIENCE;
+        at <= self.at || wanted
+    }
+}
+
+fn count(counts: &mut [u64; Class::ALL.len()], class: Class) {
+    if let Some(count) = counts.get_mut(class.index()) {
+        *count += 1;
+    }
+}
+
+/// What an app was like at an instant.
+pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, String> {
+    let model = &asked.scenario.model;
+    let Some(place) = model.apps.iter().position(|known| known.name == app) else {
+        let names: Vec<&str> = model.apps.iter().map(|app| app.name.as_str()).collect();
+        let hint = match diagnostics::closest(app, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("known: {}", names.join(", ")),
+        };
+        return Err(format!("there is no app `{app}` in this run; {hint}"));
+    };
+    if at >= model.duration {
+        return Err(format!(
+            "{at} is after the end: this run takes {} of arrivals",
+            model.duration
+        ));
+    }
+    let sources = sources(model);
+    let ready = model.apps.get(place).map_or(0, simulator_model::App::all_instances);
+    let mut moment = Moment {
+        at: Time(at.0),
+        app: place,
+        sources: &sources,
+        waiting: [0; Class::ALL.len()],
+        busy: [0; Class::ALL.len()],
+        longest: None,
+        last: None,
+        last_refused: None,
+        instances: Instances {
+            ready: u32::try_from(ready).unwrap_or(u32::MAX),
+            ..Instances::default()
+        },
+        before: None,
+        change_before: None,
+        after: None,
+        change_after: None,
+    };
+    engine::run(model, &mut moment);
+    Ok(text(asked, app, &moment))
+}
+
+fn sources(model: &simulator_model::Model) -> Vec<(usize, Class)> {
+    let source = |source: &simulator_model::Source| {
+        let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
+        (model.cmds.get(source.cmd).map_or(0, |cmd| cmd.app), class)
+    };
+    model.sources.iter().map(source).collect()
+}
+
+fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
+    let mut text = String::new();
+    let mut add = |name: &str, line: String| {
+        let _ = writeln!(text, "  {name:<17} {line}");
+    };
+    let both = |counts: &[u64; 2]| {
+        let [free, paid] = counts;
+        format!("{} ({} free, {} paid)", grouped(free + paid), grouped(*free), grouped(*paid))
+    };
+    let Instances { ready, starting, leaving } = moment.instances;
+    let number = |count: u32| grouped(u64::from(count));
+    let [ready, starting, leaving] = [ready, starting, leaving].map(number);
+    add("instances", format!("{ready} ready, {starting} starting, {leaving} leaving"));
+    add("worked on", both(&moment.busy));
+    add("waiting", both(&moment.waiting));
+    if let Some(longest) = moment.longest {
+        let waited = moment.at.since(longest.at);
+        add("waits longest", format!("request {}, for {waited}", longest.number));
+    }
+    match moment.last {
+        Some(last) => {
+            add("last arrival", format!("request {}, at {}", last.number, instant(last.at.0)))
+        }
+        None => add("last arrival", "none so far".to_owned()),
+    }
+    match moment.last_refused {
+        Some((arrival, cause)) => add(
+            "last refused",
+            format!(
+                "request {}, at {}, by {}",
+                arrival.number,
+                instant(arrival.at.0),
+                cause.name()
+            ),
+        ),
+        None => add("last refused", "none so far".to_owned()),
+    }
+    if moment.before.is_none() && moment.after.is_none() {
+        add("scaling", "decides nothing in this run: the app doesn't scale".to_owned());
+    } else {
+        let shown = |decision: Option<Decision>| {
+            decision.map_or("none".to_owned(), |Decision { at, seen, action, .. }| {
+                let at = Nanoseconds(at.0);
+                let (tasks, instances) = (grouped(seen.tasks), seen.instances);
+                format!("at {at}: {action} (saw {tasks} tasks, {instances} instances)")
+            })
+        };
+        add("last decision", shown(moment.before));
+        add("last change", shown(moment.change_before));
+        add("next decision", shown(moment.after));
+        let next = shown(moment.change_after);
+        let none = format!("none within {PATIENCE}");
+        add("next change", if moment.change_after.is_none() { none } else { next });
+    }
+    let at = instant(moment.at.0);
+    let seed = asked.scenario.model.seed;
+    format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.name)
+}

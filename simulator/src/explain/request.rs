@@ -1,0 +1,299 @@
+//! `--request N`: what became of one request, check by check.
+
+use std::fmt::Write;
+
+use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
+use policy::queue::{Classes, Counts, QueueScope};
+use policy::{Class, Nanoseconds, Refusal, Scope, Time};
+use simulator_model::look::{Chosen, Look};
+use simulator_model::{Arrival, Model, Outcome, Record, engine};
+
+use super::{Asked, instant};
+use crate::table::grouped;
+
+/// Waits for one request.
+struct Wanted {
+    number: u64,
+    arrival: Option<Arrival>,
+    look: Look,
+    outcome: Option<Outcome>,
+    /// How many requests have been told of.
+    count: u64,
+}
+
+impl Record for Wanted {
+    const LOOKS: bool = true;
+
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.count += 1;
+        if arrival.number == self.number {
+            self.outcome = Some(outcome);
+        }
+    }
+
+    fn wants(&self, number: u64) -> bool {
+        number == self.number
+    }
+
+    fn look(&mut self, arrival: &Arrival, look: Look) {
+        (self.arrival, self.look) = (Some(*arrival), look);
+    }
+
+    fn goes_on(&mut self, _at: Time, number: u64) -> bool {
+        number <= self.number
+    }
+}
+
+/// What became of a request.
+pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
+    let model = &asked.scenario.model;
+    let mut wanted =
+        Wanted { number, arrival: None, look: Look::default(), outcome: None, count: 0 };
+    engine::run(model, &mut wanted);
+    let Wanted { arrival, look, outcome, count, .. } = wanted;
+    let (Some(arrival), Some(outcome)) = (arrival, outcome) else {
+        return Err(match count {
+            0 => "this run has no requests".to_owned(),
+            count => format!(
+                "there is no request {number}: this run has {}, with the numbers 0 to {}",
+                grouped(count),
+                count - 1
+            ),
+        });
+    };
+    let story = Story { model, arrival, look, outcome };
+    story.text(asked).ok_or_else(|| "the scenario lacks what this request needs".to_owned())
+}
+
+struct Story<'a> {
+    model: &'a Model,
+    arrival: Arrival,
+    look: Look,
+    outcome: Outcome,
+}
+
+impl Story<'_> {
+    fn text(&self, asked: &Asked) -> Option<String> {
+        let Story { model, arrival, .. } = self;
+        let source = model.sources.get(usize::from(arrival.source))?;
+        let (cmd, group) = (model.cmds.get(source.cmd)?, model.tenants.get(source.tenants)?);
+        let app = model.apps.get(cmd.app)?;
+        let mut lines = Lines(String::new());
+        let number = grouped(arrival.number);
+        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.name, model.seed);
+        lines.add(
+            "arrived",
+            &format!(
+                "at {}, at gateway {} of {}",
+                instant(arrival.at.0),
+                arrival.gateway,
+                model.gateways
+            ),
+        );
+        let before: u32 = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
+        let rank = arrival.user.saturating_sub(before) + 1;
+        lines.add(
+            "from",
+            &format!(
+                "user {rank} of {} of `{}` ({}), workload entry {}",
+                group.users,
+                group.name,
+                group.class.name(),
+                arrival.source
+            ),
+        );
+        lines.add(
+            "asks for",
+            &format!("`{}` of app `{}`; the work takes {}", cmd.name, app.name, arrival.service),
+        );
+        let candidate = Candidate {
+            deadline: cmd.deadline.map_or(Time(u64::MAX), |deadline| arrival.at + deadline),
+            usual: cmd.service.median(),
+        };
+        let admitted = self.admission(&mut lines, candidate, cmd.deadline);
+        if admitted {
+            self.queue(&mut lines, group.class);
+        }
+        self.end(&mut lines, cmd.deadline);
+        Some(lines.0)
+    }
+
+    /// The checks of admission, each with its numbers; whether all let it pass.
+    fn admission(
+        &self,
+        lines: &mut Lines,
+        candidate: Candidate,
+        deadline: Option<Nanoseconds>,
+    ) -> bool {
+        let rules = &self.model.admission;
+        let (mut accepted, mut user, mut cmd) = (self.look.accepted, self.look.user, self.look.cmd);
+        let accounts = Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd };
+        // The rules themselves say which of them refuses.
+        let verdict = policy::admit(rules, accounts, candidate, self.arrival.at);
+        let refused = verdict.err();
+        let mut checks = vec![(Refusal::AcceptPermits, self.accept(rules))];
+        checks.push((Refusal::Deadline, self.deadline(rules, candidate, deadline)));
+        let limits = [
+            (rules.user, self.look.user, Refusal::UserRate, Refusal::UserConcurrency),
+            (rules.cmd, self.look.cmd, Refusal::CmdRate, Refusal::CmdConcurrency),
+        ];
+        for (limits, account, rate, concurrency) in limits {
+            checks.push((rate, rate_text(limits, account, self.arrival.at)));
+            checks.push((concurrency, concurrency_text(limits, account)));
+        }
+        for (cause, text) in checks {
+            let Some(text) = text else { continue };
+            let is_refused = refused == Some(cause);
+            lines.check(cause.name(), if is_refused { "refused" } else { "passed" }, &text);
+            if is_refused {
+                lines.add("", "nothing after this was asked");
+                break;
+            }
+        }
+        refused.is_none()
+    }
+
+    fn accept(&self, rules: &Admission) -> Option<String> {
+        let permits = rules.accept?;
+        let (used, all) = (grouped(self.look.accepted.into()), grouped(permits.permits.into()));
+        Some(format!("{used} of {all} permits {} in use", scope(permits.scope)))
+    }
+
+    fn deadline(
+        &self,
+        rules: &Admission,
+        candidate: Candidate,
+        deadline: Option<Nanoseconds>,
+    ) -> Option<String> {
+        let left = deadline.filter(|_| rules.deadlines == Deadlines::Refuse)?;
+        Some(format!("{left} left, the command usually takes {} (median)", candidate.usual))
+    }
+
+    fn queue(&self, lines: &mut Lines, class: Class) {
+        let Look { targets, seen, chosen, .. } = &self.look;
+        let rule = crate::table::balance(self.model.balance);
+        let Some(chosen) = chosen else {
+            lines.check("no_instance", "refused", "no target takes requests");
+            return;
+        };
+        let mut text = format!("{rule} took target {} of {targets}", chosen.target);
+        let others: Vec<String> =
+            seen.iter().map(|(target, load)| format!("{target} with {load}")).collect();
+        if !others.is_empty() {
+            let _ = write!(text, "; requests there, waiting or worked on: {}", others.join(", "));
+        }
+        lines.add("balance", &text);
+        let rules = &self.model.queue;
+        let verdict = policy::enqueue(rules, class, chosen.standing);
+        let bound = match rules.bound(class) {
+            policy::Queue::UNLIMITED => "no bound".to_owned(),
+            bound => {
+                let whose = match rules.classes {
+                    Classes::Together => "all classes",
+                    Classes::Apart => "its class",
+                };
+                let which = match rules.counts {
+                    Counts::Waiting => "waiting",
+                    Counts::InSystem => "waiting or being worked on",
+                };
+                let counted = chosen.standing.counted;
+                format!("{counted} of {whose} {which}, the bound for {} is {bound}", class.name())
+            }
+        };
+        let idle = if chosen.standing.idle { ", an instance is idle" } else { "" };
+        let verdict = if verdict.is_err() { "refused" } else { "passed" };
+        lines.check("queue_full", verdict, &format!("{bound}{idle}"));
+        lines.add("there", &self.there(chosen));
+    }
+
+    /// What stood at the chosen target.
+    fn there(&self, chosen: &Chosen) -> String {
+        let [free, paid] = chosen.waiting;
+        let what = match self.model.queue.scope {
+            QueueScope::Node => "machine",
+            QueueScope::Instance => "instance",
+        };
+        format!(
+            "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked",
+            free + paid,
+            chosen.running,
+            chosen.instances
+        )
+    }
+
+    fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>) {
+        let arrived = self.arrival.at;
+        match self.outcome {
+            Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
+            Ok(served) => {
+                let (wait, response) = (served.start.since(arrived), served.end.since(arrived));
+                let behind = match self.look.chosen {
+                    Some(chosen) if wait > Nanoseconds::ZERO => {
+                        match chosen.waiting.iter().sum::<u32>() {
+                            0 => " until an instance was free".to_owned(),
+                            count => format!(" behind {count} others in the queue"),
+                        }
+                    }
+                    _ => String::new(),
+                };
+                lines.add("waited", &format!("{wait}{behind}"));
+                lines.add("worked on", &format!("from {}", instant(served.start.0)));
+                let late = match deadline {
+                    Some(deadline) if response > deadline => {
+                        format!(", too late: its deadline is {deadline}")
+                    }
+                    Some(deadline) => format!(", within its deadline of {deadline}"),
+                    None => String::new(),
+                };
+                let end = instant(served.end.0);
+                lines.add("outcome", &format!("served at {end}, response {response}{late}"));
+            }
+        }
+    }
+}
+
+const fn scope(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Gateway => "at its gateway",
+        Scope::Cluster => "in the cluster",
+    }
+}
+
+/// How near an account was to its rate; none without one.
+fn rate_text(limits: Option<Limits>, account: Account, now: Time) -> Option<String> {
+    let limits = limits?;
+    let rate = limits.rate?;
+    let latest = now + rate.tolerance;
+    let each = format!("a request each {} {}", rate.interval, scope(limits.scope));
+    Some(if account.expected > latest {
+        format!("{each}; the next may come in {}", account.expected.since(latest))
+    } else {
+        let at_once = latest.since(account.expected).0 / rate.interval.0.max(1) + 1;
+        let burst = rate.tolerance.0 / rate.interval.0.max(1) + 1;
+        format!("{each}; {} of {} might come at once", grouped(at_once.min(burst)), grouped(burst))
+    })
+}
+
+/// How many requests an account had in flight; none without a limit.
+fn concurrency_text(limits: Option<Limits>, account: Account) -> Option<String> {
+    let limits = limits?;
+    let most = grouped(limits.concurrency?.into());
+    Some(format!(
+        "{} of {most} in flight {}",
+        grouped(account.in_flight.into()),
+        scope(limits.scope)
+    ))
+}
+
+/// Lines with a name and what it was.
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, text: &str) {
+        let _ = writeln!(self.0, "  {name:<17} {text}");
+    }
+
+    fn check(&mut self, name: &str, verdict: &str, text: &str) {
+        self.add(name, &format!("{verdict}: {text}"));
+    }
+}

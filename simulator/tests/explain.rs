@@ -1,0 +1,112 @@
+//! `simulator explain` from the outside: it says what the run's own files say.
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+const SCENARIO: &str = "version: 1
+duration: 20s
+machines: 2
+gateways: 2
+policy: policy.yml
+apps:
+  image: {instances: 2}
+cmds:
+  resize: {app: image, service: {exponential: 40ms}, deadline: 300ms}
+tenants:
+  visitors: {class: free, users: 3}
+  customers: {class: paid, users: 3}
+workload:
+  - {tenants: visitors, cmd: resize, arrivals: {poisson: 60/s}}
+  - {tenants: customers, cmd: resize, arrivals: {poisson: 40/s}}
+";
+const POLICY: &str = "preset: original
+balance: {rule: power_of_choices}
+admission:
+  accept: {permits: 12}
+  user: {rate: 15/s, burst: 5, concurrency: 6, scope: cluster}
+";
+
+fn simulator(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    command.current_dir(folder).args(arguments).env("NO_COLOR", "1").output().unwrap()
+}
+
+/// A run whose scenario is gone: everything comes from its results.
+fn ran() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
+    write("scenario.yml", SCENARIO);
+    write("policy.yml", POLICY);
+    let arguments =
+        ["run", "scenario.yml", "--set", "policy.queue.free=4", "--seed", "3", "-o", "out"];
+    let output = simulator(place.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for name in ["scenario.yml", "policy.yml"] {
+        std::fs::remove_file(place.path().join(name)).unwrap();
+    }
+    place
+}
+
+fn explained(place: &TempDir, arguments: &[&str]) -> String {
+    let arguments = [&["explain", "out"], arguments].concat();
+    let output = simulator(place.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn refused(place: &TempDir, arguments: &[&str]) -> (i32, String) {
+    let arguments = [&["explain", "out"], arguments].concat();
+    let output = simulator(place.path(), &arguments);
+    (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn requests_and_moments() {
+    let place = ran();
+    insta::assert_snapshot!("moment", explained(&place, &["--at", "10s", "--app", "image"]));
+    // All kinds of outcomes among the first requests, each as the results count them.
+    let json = std::fs::read_to_string(place.path().join("out/results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let mut shown = std::collections::BTreeMap::new();
+    for number in 0..300 {
+        let text = explained(&place, &["--request", &number.to_string()]);
+        let (_, outcome) = text.rsplit_once("  outcome           ").unwrap();
+        let kind = outcome.split_ascii_whitespace().take(3).collect::<Vec<_>>().join(" ");
+        let kind = if kind.starts_with("served") { "served".to_owned() } else { kind };
+        let waited = kind == "served" && !text.contains("waited            0");
+        let kind = if waited { "waited".to_owned() } else { kind };
+        shown.entry(kind).or_insert(text);
+    }
+    let kinds: Vec<&str> = shown.keys().map(String::as_str).collect();
+    for cause in ["accept_permits", "user_rate", "user_concurrency", "queue_full"] {
+        let count = |cell: usize| json["cells"][cell]["refused"][cause].as_u64().unwrap();
+        let is_seen = kinds.iter().any(|kind| kind.contains(cause));
+        assert!(!is_seen || count(0) + count(1) > 0, "{cause}");
+    }
+    assert!(kinds.len() >= 4, "{kinds:?}");
+    let all: Vec<String> = shown.into_values().collect();
+    insta::assert_snapshot!("requests", all.join("\n"));
+}
+
+#[test]
+fn what_can_not_be_explained() {
+    let place = ran();
+    let (code, told) = refused(&place, &["--request", "99999999"]);
+    assert!(code == 3 && told.contains("with the numbers 0 to "), "{code} {told}");
+    let (code, told) = refused(&place, &["--at", "25s", "--app", "image"]);
+    assert!(code == 3 && told.contains("after the end"), "{code} {told}");
+    let (code, told) = refused(&place, &["--at", "5s", "--app", "imag"]);
+    assert!(code == 3 && told.contains("did you mean `image`?"), "{code} {told}");
+    assert_eq!(refused(&place, &["--at", "5s"]).0, 2);
+    assert_eq!(refused(&place, &[]).0, 2);
+    let path = place.path().join("out/results.json");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("\"model_version\": ", "\"model_version\": 9")).unwrap();
+    let (code, told) = refused(&place, &["--request", "1"]);
+    assert!(code == 3 && told.contains("of the model"), "{code} {told}");
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(refused(&place, &["--request", "1"]).0, 5);
+}
