@@ -107,6 +107,15 @@ pub struct Story {
 }
 
 impl Story {
+    /// Hosts of its plays.
+    pub fn hosts(&self) -> impl Iterator<Item = &str> {
+        let plays = self.told.iter().filter_map(|told| match &told.event {
+            Event::PlayStarted { hosts, .. } => Some(hosts),
+            _ => None,
+        });
+        plays.flatten().map(String::as_str)
+    }
+
     /// Reads a journal that somebody may still be writing.
     ///
     /// # Errors

@@ -268,6 +268,13 @@ fn what_can_not_be_shown_is_told() {
     let (code, said) = machine.refused(&["replay", "77"]);
     assert_eq!(code, Some(3));
     assert!(said.contains("there is no journal of a run 77 here"), "{said}");
+    machine.journal("runs", "68000000-0000000a", "provision-run-1", &plays());
+    let (code, said) = machine.refused(&["replay", "68", "--host", "h11"]);
+    assert_eq!(code, Some(3));
+    assert!(
+        said.contains("the run had no host h11") && said.contains("did you mean h1?"),
+        "{said}"
+    );
     let (code, said) = machine.refused(&["replay", "--speed", "0"]);
     assert_eq!(code, Some(2));
     assert!(said.contains("write 1x, 10x"), "{said}");

@@ -11,7 +11,7 @@ use crate::opened::TraceArguments;
 use crate::replay::ReplayArguments;
 use crate::trace::TraceCommand;
 
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, percent};
 use crate::compare::Compare;
 use crate::explain::Explain;
 use crate::sweep::Sweep;
@@ -75,6 +75,10 @@ pub struct Run {
     #[arg(long, value_name = "COUNT", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub replications: u32,
+    /// As many replications as it takes until the 95 % interval of each mean response is within this
+    /// part of its value, and that of each p99 within twice as much; at most 1,000.
+    #[arg(long, value_name = "PERCENT", value_parser = percent)]
+    pub precision: Option<f64>,
     /// Threads for replications, or within one run with gateways behind a network; all processors if
     /// absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]

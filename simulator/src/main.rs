@@ -4,6 +4,7 @@
 #[macro_use]
 mod paint;
 
+mod advice;
 mod arguments;
 mod bench;
 mod capacity;
@@ -17,6 +18,7 @@ mod generate;
 mod html;
 mod input;
 mod opened;
+mod precision;
 mod progress;
 mod replay;
 mod results;

@@ -137,6 +137,35 @@ fn what_is_wrong_has_its_place_and_a_suggestion() {
     insta::assert_snapshot!(told);
 }
 
+proptest::proptest! {
+    /// Whatever is written: an error has a place within the text, and what is read is shown as what
+    /// means the same.
+    #[test]
+    fn any_text_is_read_or_refused(
+        text in "(paid|free|avthumb|é)?[.]?(p99|p9.9|wait_p1|late|slo|goodput|rejected)(_ms)?(<=|>=|<| )\\PC{0,6},?"
+    ) {
+        let model = model();
+        let at = Span::new(Sources::default().add("", text.as_str()), 0, text.len());
+        match conditions(&text, at, &model) {
+            Ok(read) => {
+                let shown: Vec<String> = read.iter().map(Condition::to_string).collect();
+                let shown = shown.join(",");
+                let at = Span::new(Sources::default().add("", shown.as_str()), 0, shown.len());
+                let again = conditions(&shown, at, &model).unwrap();
+                for (left, right) in read.iter().zip(&again) {
+                    assert_eq!(left.metric, right.metric);
+                    let difference = (left.limit - right.limit).abs();
+                    assert!(difference <= left.limit * 1e-9 + 1e-10, "{text}: {left:?} {right:?}");
+                }
+            }
+            Err(wrong) => {
+                let span = wrong.primary.unwrap().span;
+                assert!(text.get(span.start as usize..span.end as usize).is_some(), "{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn defaults_watch_each_class_and_what_it_costs() {
     let names: Vec<String> =

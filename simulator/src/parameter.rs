@@ -37,11 +37,11 @@ impl Parameter {
             return Err(wrong(0, text.len(), message, "expected KEY=VALUES"));
         };
         let key = key.trim();
+        let begin = text.len() - list.len();
         if key.split('.').any(|part| part.trim().is_empty()) {
             let message = "a key is empty".to_owned();
-            return Err(wrong(0, key.len().max(1), message, "expected KEY.KEY"));
+            return Err(wrong(0, begin - 1, message, "expected KEY.KEY"));
         }
-        let begin = text.len() - list.len();
         let mut values = Vec::new();
         for (start, part) in parts(list) {
             let end = start + part.len();
@@ -49,7 +49,7 @@ impl Parameter {
             let part = part.trim();
             if part.is_empty() {
                 let message = format!("a value of `{key}` is missing");
-                return Err(wrong(start, end.max(start + 1), message, "expected a value"));
+                return Err(wrong(start, end, message, "expected a value"));
             }
             match part.split_once("..") {
                 Some((low, high)) => {
@@ -186,6 +186,26 @@ mod tests {
             ["{rule: power_of_choices, choices: 3}", "{rule: random}"]
         );
         assert_eq!(values("a=x"), ["x"]);
+    }
+
+    proptest::proptest! {
+        /// Whatever is written: an error has a place within the text, and values are ones that
+        /// `--set` takes.
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a.é=0-9,{}\\[\\] spt]{0,24}") {
+            let mut sources = Sources::default();
+            let at = Span::new(sources.add("--param", text.as_str()), 0, text.len());
+            match Parameter::parse(&text, at) {
+                Ok(read) => {
+                    assert!(!read.values.is_empty());
+                    assert!((0..read.values.len()).all(|place| read.set(place).is_some()));
+                }
+                Err(wrong) => {
+                    let span = wrong.primary.unwrap().span;
+                    assert!(text.get(span.start as usize..span.end as usize).is_some());
+                }
+            }
+        }
     }
 
     #[test]

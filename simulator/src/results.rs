@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use simulator_kernel::Moments;
 use simulator_model::{Cell, Report, Timeline};
 
+use crate::advice;
 use crate::input::Loaded;
 use simulator::scenario::Scenario;
 
@@ -17,8 +18,10 @@ pub struct Results {
     pub name: String,
     /// What it was read from.
     pub origin: Origin,
-    /// Warnings about the scenario, as they were told.
+    /// Warnings about the scenario and the run.
     pub warnings: Vec<String>,
+    /// Those about the run, which aren't told yet.
+    pub advice: Vec<String>,
     /// The digest of the effective policy.
     pub policy_digest: String,
     /// The command that gives the same results.
@@ -76,7 +79,7 @@ impl Results {
         command: String,
         runs: Vec<Option<Replication>>,
     ) -> Option<Self> {
-        let Loaded { scenario, origin, warnings } = loaded;
+        let Loaded { scenario, origin, mut warnings } = loaded;
         let wanted = runs.len();
         let is_whole = |run: &Option<Replication>| {
             run.as_ref().is_some_and(|(report, _)| report.stopped().is_none())
@@ -94,6 +97,9 @@ impl Results {
         if let Some(stopped) = stopped {
             merged.cut(stopped);
         }
+        let course = timeline.as_ref().filter(|_| stopped.is_none());
+        let advice = advice::warnings(&scenario.model, &merged, course);
+        warnings.extend(advice.iter().cloned());
         Some(Results {
             policy_digest: scenario.policy.digest(),
             partial: (whole < wanted).then_some(Partial { stopped, wanted }),
@@ -101,6 +107,7 @@ impl Results {
             name,
             origin,
             warnings,
+            advice,
             command,
             reports,
             merged,

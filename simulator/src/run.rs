@@ -1,16 +1,17 @@
 //! `simulator run`: a scenario, its replications, the table and the files.
 
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
-use simulator_model::{Model, Workload};
+use simulator_model::{Model, Report, Workload};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
 use crate::progress::Progress;
 use crate::results::{Replication, Results};
-use crate::{export, input, paint, table};
+use crate::{advice, export, input, paint, precision, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
@@ -26,7 +27,7 @@ pub fn run(arguments: &Run) -> Exit {
         Err(exit) => return exit,
     };
     let name = arguments.scenario.display().to_string();
-    let command = command(arguments, &name, loaded.scenario.model.seed);
+    let command = command(arguments, &name, loaded.scenario.model.seed, runs.len());
     finish(Results::new(loaded, name, command, runs), arguments.output.as_deref())
 }
 
@@ -37,6 +38,7 @@ pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
         return Exit::Stopped;
     };
     say!("{}", table::text(&results).trim_end());
+    results.advice.iter().for_each(|advice| paint::warning(advice));
     if let Some(folder) = output
         && let Err(error) = export::write(&results, folder)
     {
@@ -46,30 +48,52 @@ pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
     if results.partial.is_some() { Exit::Stopped } else { Exit::Done }
 }
 
-/// All seeds, in their order whatever thread was first. The first one has its course recorded if
-/// files are wanted; a single one may have all threads to itself.
+/// As many replications as were asked for, or as the precision that was asked for takes.
 fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
+    let mut runs = some(model, arguments, 0..arguments.replications)?;
+    let Some(wanted) = arguments.precision else { return Ok(runs) };
+    loop {
+        let reports: Option<Vec<&Report>> =
+            runs.iter().map(|run| run.as_ref().map(|(report, _)| report)).collect();
+        let present = u32::try_from(runs.len()).unwrap_or(u32::MAX);
+        // Some are missing after Ctrl-C.
+        let Some(reports) = reports else { return Ok(runs) };
+        let enough = precision::wanted(&reports, wanted).min(precision::MOST);
+        if enough <= present {
+            return Ok(runs);
+        }
+        runs.extend(some(model, arguments, present..enough)?);
+    }
+}
+
+/// Some replications, in the order of their seeds whatever thread was first. The first one has its
+/// course recorded if files are wanted, or to see whether its warm-up is long enough.
+fn some(
+    model: &Model,
+    arguments: &Run,
+    numbers: Range<u32>,
+) -> Result<Vec<Option<Replication>>, Exit> {
     let pool = input::pool(arguments.threads)?;
-    let progress = Progress::new(model.duration, arguments.replications)?;
-    let threads = match arguments.replications {
-        1 => u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX),
-        _ => 1,
-    };
+    let count = numbers.end - numbers.start;
+    let progress = Progress::new(model.duration, count)?;
+    let wants_course = arguments.output.is_some() || advice::looks_at_course(model);
+    // A single one may have all threads to itself.
+    let all_threads = u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX);
+    let threads = if count == 1 { all_threads } else { 1 };
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
         let model = Model { seed, ..model.clone() };
-        let has_course = number == 0 && arguments.output.is_some();
         match model.network {
-            None => progress.run(&model, Workload::new(&model), has_course),
+            None => progress.run(&model, Workload::new(&model), number == 0 && wants_course),
             Some(_) => progress.run_in_windows(&model, threads),
         }
     };
-    let all = || (0..arguments.replications).into_par_iter().map(run).collect();
+    let all = || numbers.into_par_iter().map(run).collect();
     Ok(progress.shown(|| pool.install(all)))
 }
 
 /// The command that gives the same results.
-fn command(arguments: &Run, name: &str, seed: u64) -> String {
+fn command(arguments: &Run, name: &str, seed: u64, replications: usize) -> String {
     let mut command = format!("simulator run {}", quoted(name));
     if let Some(policy) = &arguments.policy {
         command.push_str(&format!(" --policy {}", quoted(&policy.display().to_string())));
@@ -78,8 +102,8 @@ fn command(arguments: &Run, name: &str, seed: u64) -> String {
     for given in &arguments.overrides {
         command.push_str(&format!(" --set {}", quoted(&given.text)));
     }
-    if arguments.replications > 1 {
-        command.push_str(&format!(" --replications {}", arguments.replications));
+    if replications > 1 {
+        command.push_str(&format!(" --replications {replications}"));
     }
     command
 }

@@ -31,6 +31,9 @@ pub struct Effort {
     pub steps: u32,
 }
 
+/// So many neighbours are looked at closely.
+const PROMISING: usize = 3;
+
 /// A setting that was tried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tried {
@@ -93,28 +96,45 @@ impl<R: FnMut(&[Point], Range<u32>) -> Vec<Option<Vec<Values>>>> Search<'_, R> {
             self.extend(&mut alive, runs..runs * 2);
             runs *= 2;
         }
-        self.descend(&mut alive, &given_up, runs);
+        self.descend(&mut alive, &mut given_up, runs);
         alive.append(&mut given_up);
         alive
     }
 
     /// Looks at the neighbours of the best as long as one of them is better.
-    fn descend(&mut self, alive: &mut Vec<Tried>, given_up: &[Tried], runs: u32) {
+    fn descend(&mut self, alive: &mut Vec<Tried>, given_up: &mut Vec<Tried>, runs: u32) {
         for _ in 0..self.effort.steps {
             let Some(best) = alive.first().map(|best| best.point.clone()) else { return };
             let singles = neighbours(&best, self.sizes);
             let pairs = exchanges(&best, self.sizes);
             let is_better = [singles, pairs].into_iter().any(|mut points| {
                 points.retain(|point| {
-                    !alive.iter().chain(given_up).any(|tried| tried.point == *point)
+                    !alive.iter().chain(&*given_up).any(|tried| tried.point == *point)
                 });
-                self.add(alive, points, 0..runs);
+                self.look(alive, given_up, points, runs);
                 alive.first().is_some_and(|first| first.point != best)
             });
             if !is_better {
                 return;
             }
         }
+    }
+
+    /// Runs new settings a few times, and the most promising ones as often as those that are alive.
+    fn look(
+        &mut self,
+        alive: &mut Vec<Tried>,
+        given_up: &mut Vec<Tried>,
+        points: Vec<Point>,
+        runs: u32,
+    ) {
+        let few = (self.effort.first_runs * 2).min(runs);
+        let mut fresh = Vec::new();
+        self.add(&mut fresh, points, 0..few);
+        given_up.extend(fresh.split_off(PROMISING.min(fresh.len())));
+        self.extend(&mut fresh, few..runs);
+        alive.append(&mut fresh);
+        sort(alive);
     }
 
     /// Runs new settings and sorts them in.

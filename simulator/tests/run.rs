@@ -93,6 +93,39 @@ fn a_policy_does_not_disturb_the_workload() {
     assert_eq!(first, arrivals("policy.balance={rule: random}"));
 }
 
+/// Replications are added until the intervals are as narrow as wanted; the command that is printed
+/// gives the same without looking again.
+#[test]
+fn a_run_goes_on_until_it_is_precise() {
+    let mut arguments = SHORT.to_vec();
+    arguments.extend(["--precision", "0.5%"]);
+    let table = printed(&simulator(&arguments));
+    let (_, command) = table.rsplit_once("again: simulator ").unwrap();
+    let (_, count) = command.trim().rsplit_once("--replications ").unwrap();
+    let count: u32 = count.parse().unwrap();
+    assert!((5..200).contains(&count), "{count}");
+    let mut arguments = SHORT.to_vec();
+    let replications = count.to_string();
+    arguments.extend(["--replications", &replications]);
+    assert_eq!(printed(&simulator(&arguments)), table);
+    let (_, intervals) = table.rsplit_once("p99 RESPONSE\n").unwrap();
+    for line in intervals.lines().take(2) {
+        let words: Vec<&str> = line.split_ascii_whitespace().collect();
+        let number = |place: usize| words[place].parse::<f64>().unwrap();
+        // imageView2 paid 0.000 ± 0.000 % MEAN ± HALF ms HIGH ± HALF ms
+        assert!(number(8) <= 0.0052 * number(6), "{line}");
+        assert!(number(12) <= 0.0102 * number(10), "{line}");
+    }
+}
+
+#[test]
+fn doubtful_runs_are_warned_of() {
+    let mut arguments = vec!["run", "scenarios/gate/transcode.yml"];
+    arguments.extend(["--set", "duration=20min", "--set", "warm_up=0s"]);
+    let output = simulator(&arguments);
+    insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn wrong_input_has_its_own_exit_codes() {
     let code = |arguments: &[&str]| simulator(arguments).status.code().unwrap();

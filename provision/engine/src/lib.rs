@@ -1,5 +1,6 @@
 //! `[io]` The controller: sessions, evaluation, fences, events and journal.
 
+mod batches;
 pub mod channel;
 pub mod connection;
 pub mod contents;

@@ -13,6 +13,7 @@ use provision_protocol::modules;
 use tokio::sync::mpsc;
 use yaml::{Node, NodeValue};
 
+use crate::batches::batches;
 use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
 use crate::event::{CommandLine, EVENT_FORMAT, Event, HostRecap, Outcome};
@@ -568,61 +569,6 @@ fn with_facts(play: &Arc<Play>) -> Play {
 /// Number of the implicit task; no loaded task has it.
 const FACTS_TASK: u32 = u32::MAX;
 
-/// `serial`: batches of hosts.
-fn batches(world: &Arc<World>, play: &Play, hosts: &[String]) -> Vec<Vec<String>> {
-    let localhost = world.host_or_new("localhost");
-    let mut view = View::of_host(world, &localhost);
-    if let Some(vars) = &play.context.directives.vars {
-        for (name, slot) in world.layers.of(vars).iter() {
-            view.local.set(name, slot.clone());
-        }
-    }
-    let outside = Outside::of(&view);
-    let sizes: Vec<usize> = play
-        .serial
-        .iter()
-        .filter_map(|node| world.engine.render_node(node, &view, &outside).ok())
-        .flat_map(|value| match value.kind() {
-            minijinja::value::ValueKind::Seq => {
-                value.try_iter().into_iter().flatten().collect::<Vec<_>>()
-            }
-            _ => vec![value],
-        })
-        .map(|value| batch_size(&provision_template::text_of(&value), hosts.len()))
-        .collect();
-    if sizes.is_empty() || hosts.is_empty() {
-        return vec![hosts.to_vec()];
-    }
-    let mut rest = hosts;
-    let mut batches = Vec::new();
-    let mut sizes = sizes.into_iter().peekable();
-    let mut size = hosts.len();
-    while !rest.is_empty() {
-        if let Some(next) = sizes.next() {
-            size = next;
-        }
-        let (batch, others) = rest.split_at(size.clamp(1, rest.len()));
-        batches.push(batch.to_vec());
-        rest = others;
-    }
-    batches
-}
-
-/// A number of hosts, or a percentage of them; at least one. Zero and nonsense mean all.
-fn batch_size(text: &str, hosts: usize) -> usize {
-    let text = text.trim();
-    match text.strip_suffix('%') {
-        Some(percent) => {
-            let percent: usize = percent.trim().parse().unwrap_or(100);
-            (hosts * percent / 100).max(1)
-        }
-        None => match text.parse::<usize>() {
-            Ok(0) | Err(_) => hosts,
-            Ok(size) => size,
-        },
-    }
-}
-
 /// `vars_files` of each host: names may be templates over its variables.
 fn vars_files(
     shared: &mut Shared,
@@ -687,23 +633,4 @@ fn play_file(play: &Play, written: &str) -> std::path::PathBuf {
     }
     let within = play.folder.join("vars").join(path);
     if within.exists() { within } else { play.folder.join(path) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::batch_size;
-
-    #[test]
-    fn sizes_of_batches() {
-        for (text, hosts, size) in [
-            ("1", 10, 1),
-            ("30%", 10, 3),
-            ("1%", 10, 1),
-            ("0", 10, 10),
-            ("x", 4, 4),
-            ("100%", 7, 7),
-        ] {
-            assert_eq!(batch_size(text, hosts), size, "{text} of {hosts}");
-        }
-    }
 }

@@ -83,14 +83,20 @@ pub fn runs(command: &RunsCommand) -> Exit {
     }
 }
 
-/// The journals, the youngest first: names begin with the second in which a run began.
+/// The journals, the youngest first: names begin with the second in which a run began, and within one
+/// the file that was written last is of the later run.
 fn known(folders: &[PathBuf], releases: &Journals) -> Vec<Found> {
     let of_tasks = folders.iter().flat_map(|folder| journal::journals(folder));
     let of_tasks = of_tasks.map(|path| Found { kind: Kind::Tasks, path });
     let of_releases = releases.paths().into_iter();
     let of_releases = of_releases.map(|path| Found { kind: Kind::Release, path });
     let mut known: Vec<Found> = of_tasks.chain(of_releases).collect();
-    known.sort_by_key(|found| std::cmp::Reverse(found.name()));
+    known.sort_by_cached_key(|found| {
+        let (name, written) =
+            (found.name(), found.path.metadata().and_then(|data| data.modified()));
+        let second = name.split('-').next().unwrap_or_default().to_owned();
+        std::cmp::Reverse((second, written.ok(), name))
+    });
     known
 }
 
@@ -261,6 +267,10 @@ fn replay_tasks(path: &Path, filter: Filter, mut pace: Pace, again: &Replay) -> 
             return Exit::Environment;
         }
     };
+    let known: Vec<&str> = story.hosts().collect();
+    if let Err(exit) = expect_hosts(&filter, &known) {
+        return exit;
+    }
     let is_timed = story.told.iter().any(|told| told.at_ms.is_some());
     if again.speed != Speed::Instant && !is_timed {
         let message = "an older version has written this journal: it does not tell when";
@@ -281,6 +291,17 @@ fn replay_tasks(path: &Path, filter: Filter, mut pace: Pace, again: &Replay) -> 
         paint::warning(None, CUT_OFF);
     }
     Exit::Done
+}
+
+/// A host that the run did not know is a slip: nothing of it would be shown.
+fn expect_hosts(filter: &Filter, known: &[&str]) -> Result<(), Exit> {
+    let Some(unknown) = filter.hosts.iter().find(|host| !known.contains(&host.as_str())) else {
+        return Ok(());
+    };
+    let closest = diagnostics::closest(unknown, known.iter().copied());
+    let hint = closest.map(|name| format!("did you mean {name}?"));
+    paint::error(&format!("the run had no host {unknown}"), hint.as_deref());
+    Err(Exit::InvalidInput)
 }
 
 /// What showed the run when it ran.

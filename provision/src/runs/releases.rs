@@ -41,6 +41,10 @@ pub fn replay(path: &Path, filter: &Filter, mut pace: Pace, output: Output) -> E
     }) else {
         return Exit::Environment;
     };
+    let members: Vec<&str> = request.goal.members.iter().map(String::as_str).collect();
+    if let Err(exit) = super::expect_hosts(filter, &members) {
+        return exit;
+    }
     let is_human = output == Output::Human;
     let observed = shown.0.map(|shown| shown.observed.clone()).unwrap_or_else(|| first(&story));
     if is_human {

@@ -154,6 +154,20 @@ impl Arrivals {
 }
 
 impl Arrivals {
+    /// Whether they are alike from beginning to end.
+    #[must_use]
+    pub const fn is_steady(&self) -> bool {
+        match self {
+            Arrivals::Constant { .. } | Arrivals::Poisson { .. } | Arrivals::Switching { .. } => {
+                true
+            }
+            Arrivals::Burst { .. }
+            | Arrivals::Sine(_)
+            | Arrivals::Lines(_)
+            | Arrivals::Recorded { .. } => false,
+        }
+    }
+
     /// So many times the requests in the same time.
     #[must_use]
     #[expect(

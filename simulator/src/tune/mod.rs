@@ -26,8 +26,6 @@ mod show;
 const LEVEL: f64 = 0.05;
 /// Halving ends with so many, and so many are checked at most.
 const FINALISTS: u32 = 4;
-/// Steps to better neighbours; each costs twice as many settings as there are parameters.
-const STEPS: u32 = 6;
 /// Seeds of the check begin so far behind those of the search.
 const CHECK_SEEDS: u64 = 1_000_000;
 
@@ -53,6 +51,10 @@ pub struct Tune {
     #[arg(long, value_name = "COUNT", default_value_t = 48,
           value_parser = clap::value_parser!(u32).range(4..=4_096))]
     pub candidates: u32,
+    /// Steps from the best of them to better neighbours.
+    #[arg(long, value_name = "COUNT", default_value_t = 6,
+          value_parser = clap::value_parser!(u32).range(0..=1_000))]
+    pub steps: u32,
     /// Runs of the check, with seeds that the search didn't see.
     #[arg(long, value_name = "COUNT", default_value_t = 20,
           value_parser = clap::value_parser!(u32).range(5..=1_000))]
@@ -174,7 +176,7 @@ impl<'a> Task<'a> {
             candidates: self.arguments.candidates,
             first_runs: 2,
             finalists: FINALISTS,
-            steps: STEPS,
+            steps: self.arguments.steps,
         };
         let tried = Search {
             sizes: &sizes,
@@ -255,6 +257,9 @@ impl<'a> Task<'a> {
         if arguments.candidates != 48 {
             command.push_str(&format!(" --candidates {}", arguments.candidates));
         }
+        if arguments.steps != 6 {
+            command.push_str(&format!(" --steps {}", arguments.steps));
+        }
         if arguments.check != 20 {
             command.push_str(&format!(" --check {}", arguments.check));
         }
@@ -295,6 +300,7 @@ fn defaults(base: &Scenario) -> Result<Vec<Parameter>, Exit> {
 }
 
 /// Whether any app scales.
-fn scales(_base: &Scenario) -> bool {
-    false
+fn scales(base: &Scenario) -> bool {
+    let model = &base.model;
+    model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some())
 }
