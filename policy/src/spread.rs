@@ -1,5 +1,6 @@
-//! Placement with an index: the same rule as a plain scan (the instances of an app evenly over
-//! machines, then the machines' load), for clusters with thousands of machines and apps.
+//! Placement with an index: the same rule as the plain scan of [`crate::placement`] (the instances of
+//! an app evenly over machines, then the machines' load), for clusters with thousands of machines and
+//! apps. Ports are counted, too.
 //!
 //! All machines stand in one order by what is free, the most first. Each app knows only the machines
 //! that have instances of it, by how many. A placement walks the common order past the machines that

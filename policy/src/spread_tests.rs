@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::placement;
 
 /// A cluster without an index.
 #[derive(Debug, Default)]
@@ -13,41 +14,37 @@ struct Plain {
 }
 
 impl Plain {
-    fn place(&self, app: usize, need: Room, allowed: &[bool]) -> Option<u32> {
+    /// As the plain scan sees it; ports are a constraint to it.
+    fn machines(&self, app: usize, need: Room, allowed: &[bool]) -> Vec<placement::Machine> {
         let machines = self.free.iter().enumerate();
-        let able = machines.filter_map(|(machine, free)| {
-            let free = (*free)?;
-            let has_room = free.cores >= need.cores
-                && free.memory_mib >= need.memory_mib
-                && free.ports >= need.ports;
-            (has_room && allowed[machine]).then_some((machine, free))
+        let seen = machines.map(|(machine, free)| {
+            let Room { cores, memory_mib, ports } = free.unwrap_or_default();
+            placement::Machine {
+                allowed: allowed[machine] && ports >= need.ports,
+                up: free.is_some(),
+                free: placement::Resources { cores, memory_mib },
+                instances: self.counts[app][machine],
+            }
         });
-        let mut sorted: Vec<_> = able.collect();
-        sorted.sort_by(|(one, free_one), (two, free_two)| {
-            let counts = self.counts[app][*one].cmp(&self.counts[app][*two]);
-            let cores = free_two.cores.cmp(&free_one.cores);
-            let memory = free_two.memory_mib.cmp(&free_one.memory_mib);
-            counts.then(cores).then(memory).then(one.cmp(two))
-        });
-        sorted.first().map(|(machine, _)| u32::try_from(*machine).unwrap())
+        seen.collect()
+    }
+
+    fn place(&self, app: usize, need: Room, allowed: &[bool]) -> Option<u32> {
+        let needs = placement::Resources { cores: need.cores, memory_mib: need.memory_mib };
+        let place = placement::place(&self.machines(app, need, allowed), needs);
+        place.ok().map(|place| u32::try_from(place).unwrap())
     }
 
     fn displace(&self, app: usize) -> Option<u32> {
-        let most = *self.counts[app].iter().max()?;
-        let mut best: Option<usize> = None;
-        for (machine, count) in self.counts[app].iter().enumerate() {
-            if *count != most || most == 0 {
-                continue;
-            }
-            let free = |machine: usize| {
-                // What takes nothing is fullest.
-                self.free[machine].map_or((0, 0, 0), |free| (1, free.cores, free.memory_mib))
-            };
-            if best.is_none_or(|best| free(machine) <= free(best)) {
-                best = Some(machine);
-            }
+        let all = vec![true; self.free.len()];
+        let mut machines = self.machines(app, Room::default(), &all);
+        // What takes nothing goes before all others of those with as many.
+        let most = machines.iter().map(|machine| machine.instances).max()?;
+        let is_closed = |machine: &placement::Machine| !machine.up && machine.instances == most;
+        if machines.iter().any(is_closed) {
+            machines.iter_mut().filter(|one| one.up).for_each(|one| one.instances = 0);
         }
-        best.map(|machine| u32::try_from(machine).unwrap())
+        placement::displace(&machines).map(|place| u32::try_from(place).unwrap())
     }
 }
 

@@ -14,6 +14,8 @@ use crate::trace::TraceCommand;
 use crate::capacity::{Capacity, percent};
 use crate::compare::Compare;
 use crate::explain::Explain;
+use crate::lint::ScenarioCommand;
+use crate::schema;
 use crate::sweep::Sweep;
 use crate::tune::Tune;
 
@@ -52,6 +54,14 @@ pub enum Command {
     Fit(Fit),
     /// Measure how fast the engine is on this machine.
     Bench(Bench),
+    /// Check scenario files.
+    #[command(subcommand)]
+    Scenario(ScenarioCommand),
+    /// Print the JSON Schema of a format, for editors and other programs.
+    Schema {
+        /// Which format.
+        format: schema::Format,
+    },
     /// Print the table of exit codes.
     ExitCodes,
 }

@@ -84,7 +84,7 @@ fn json_text(results: &Results) -> String {
         "scenario": results.name,
         "scenario_digest": results.scenario.digest,
         "origin": results.origin,
-        "warnings": results.warnings,
+        "warnings": results.warnings.iter().chain(&results.advice).collect::<Vec<_>>(),
         "policy": results.scenario.policy,
         "policy_digest": results.policy_digest,
         "window_ns": results.merged.window(),

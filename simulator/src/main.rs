@@ -17,12 +17,14 @@ mod fit;
 mod generate;
 mod html;
 mod input;
+mod lint;
 mod opened;
 mod precision;
 mod progress;
 mod replay;
 mod results;
 mod run;
+mod schema;
 mod sweep;
 mod table;
 mod trace;
@@ -33,6 +35,7 @@ use std::process::ExitCode;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use exit::Exit;
+use lint::ScenarioCommand;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -56,6 +59,11 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Scenario(ScenarioCommand::Lint(arguments)) => lint::lint(&arguments),
+        Command::Schema { format } => {
+            say!("{}", schema::text(format).trim_end());
+            Exit::Done
+        }
         Command::ExitCodes => {
             say!("{}", exit::table().trim_end());
             Exit::Done

@@ -52,11 +52,14 @@ pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
 fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
     let mut runs = some(model, arguments, 0..arguments.replications)?;
     let Some(wanted) = arguments.precision else { return Ok(runs) };
+    let is_whole = |report: &&Report| report.stopped().is_none();
     loop {
-        let reports: Option<Vec<&Report>> =
-            runs.iter().map(|run| run.as_ref().map(|(report, _)| report)).collect();
+        let reports: Option<Vec<&Report>> = runs
+            .iter()
+            .map(|run| run.as_ref().map(|(report, _)| report).filter(is_whole))
+            .collect();
         let present = u32::try_from(runs.len()).unwrap_or(u32::MAX);
-        // Some are missing after Ctrl-C.
+        // Some are missing or cut short after Ctrl-C.
         let Some(reports) = reports else { return Ok(runs) };
         let enough = precision::wanted(&reports, wanted).min(precision::MOST);
         if enough <= present {

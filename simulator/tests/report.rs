@@ -122,3 +122,41 @@ fn all_colours_are_in_the_style_sheet() {
     }
     assert!(seen > 100);
 }
+
+/// `results.json` has everything that its schema says, and nothing else: the schema requires all
+/// of it and knows no other keys.
+#[test]
+fn results_have_the_keys_of_their_schema() {
+    let place = tempfile::tempdir().unwrap();
+    run(place.path(), &[]);
+    let json = std::fs::read_to_string(place.path().join("results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let schema = simulator(&["schema", "results"]);
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    let keys = |value: &serde_json::Value| {
+        value.as_object().unwrap().keys().cloned().collect::<std::collections::BTreeSet<_>>()
+    };
+    for (place, value) in [
+        ("", &json),
+        ("/$defs/origin", &json["origin"]),
+        ("/$defs/file", &json["origin"]["files"][0]),
+        ("/$defs/app", &json["apps"][0]),
+        ("/$defs/app/properties/usage/anyOf/0", &json["apps"][0]["usage"]),
+        (
+            "/$defs/app/properties/usage/anyOf/0/properties/added",
+            &json["apps"][0]["usage"]["added"],
+        ),
+        ("/$defs/cell", &json["cells"][0]),
+        ("/$defs/cell", &json["runs"][0]["cells"][1]),
+        ("/$defs/cell/properties/refused", &json["cells"][0]["refused"]),
+        ("/$defs/times", &json["cells"][0]["wait"]),
+        ("/$defs/objective", &json["objectives"][0]),
+        ("/$defs/run", &json["runs"][0]),
+    ] {
+        let object = schema.pointer(place).unwrap();
+        assert_eq!(keys(value), keys(&object["properties"]), "{place}");
+        let required = object["required"].as_array().unwrap();
+        let required = required.iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+        assert_eq!(keys(value), required, "{place}");
+    }
+}

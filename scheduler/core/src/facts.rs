@@ -39,6 +39,7 @@ impl Turn<'_> {
             self.machine_changed(name);
             return;
         };
+        let description = description.tidied();
         let was_silent = machine.silent_since.take().is_some();
         if !was_silent && machine.description == description {
             return;

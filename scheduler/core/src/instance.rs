@@ -339,3 +339,15 @@ impl fmt::Display for Exit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task may cost 1 KB of memory; this is what it costs before names, ports and indexes.
+    #[test]
+    fn an_instance_is_small() {
+        let bytes = size_of::<Instance>();
+        assert!(bytes <= 400, "{bytes} bytes");
+    }
+}

@@ -23,6 +23,23 @@ pub struct Description {
     pub attributes: BTreeMap<String, String>,
 }
 
+impl Description {
+    /// The same, with ports that are told once and in order.
+    pub(crate) fn tidied(mut self) -> Self {
+        self.ports.retain(|(first, last)| first <= last);
+        self.ports.sort_unstable();
+        let mut apart: Vec<(u16, u16)> = Vec::with_capacity(self.ports.len());
+        for (first, last) in self.ports {
+            match apart.last_mut() {
+                Some((_, end)) if first <= *end => *end = last.max(*end),
+                _ => apart.push((first, last)),
+            }
+        }
+        self.ports = apart;
+        self
+    }
+}
+
 /// A machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
@@ -53,7 +70,7 @@ pub struct Machine {
 impl Machine {
     pub(crate) fn new(description: Description) -> Self {
         Machine {
-            description,
+            description: description.tidied(),
             silent_since: None,
             is_draining: false,
             slot: 0,
@@ -67,6 +84,7 @@ impl Machine {
     /// What is free.
     #[must_use]
     pub fn free(&self) -> Need {
+        // Ranges are apart, so these are at most all ports.
         let ports: u32 = self.ranges().map(|(first, last)| u32::from(last - first) + 1).sum();
         Need {
             millicores: self.description.millicores.saturating_sub(self.taken.millicores),
@@ -117,7 +135,7 @@ impl Machine {
     }
 
     fn ranges(&self) -> impl Iterator<Item = (u16, u16)> {
-        self.description.ports.iter().copied().filter(|(first, last)| first <= last)
+        self.description.ports.iter().copied()
     }
 }
 
@@ -132,7 +150,7 @@ mod tests {
 
     #[test]
     fn ports_are_given_in_turn_and_never_twice() {
-        let ports = vec![(100, 102), (200, 201), (9, 3)];
+        let ports = vec![(200, 201), (100, 101), (9, 3), (101, 102), (100, 100)];
         let mut machine = Machine::new(Description { ports, ..Description::default() });
         assert_eq!(machine.free().ports, 5);
         let id = |number| InstanceId { app: "a".parse().unwrap(), number };

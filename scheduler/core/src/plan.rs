@@ -14,6 +14,7 @@ use crate::command::{Command, Key};
 use crate::decision::{Decided, rollout_rules};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Instance, Life, Wait};
+use crate::machine::Machine;
 use crate::state::State;
 use crate::timers::LOAD_STALE_AFTER;
 use crate::turn::Turn;
@@ -35,24 +36,28 @@ struct Sorted {
 }
 
 impl State {
-    fn standing(&self, instance: &Instance) -> Standing {
+    fn standing(instance: &Instance, machine: Option<&Machine>) -> Standing {
         if instance.life.is_starting() {
             return Standing::Starting;
         }
-        let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
         let is_there = machine.is_some_and(|machine| machine.silent_since.is_none());
         if is_there && !instance.is_unhealthy() { Standing::Serving } else { Standing::Ailing }
     }
 
     /// Why an instance must leave, if it must.
-    fn leaving(&self, app: &App, instance: &Instance, now: Time) -> Option<End> {
+    fn leaving(
+        &self,
+        app: &App,
+        instance: &Instance,
+        machine: Option<&Machine>,
+        now: Time,
+    ) -> Option<End> {
         if app.is_deleted || instance.leaving.is_some() {
             return Some(End::ByUser);
         }
         if instance.version != app.target {
             return Some(End::Upgraded);
         }
-        let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
         if machine.is_some_and(|machine| machine.is_draining) {
             return Some(End::Drained);
         }
@@ -74,8 +79,9 @@ impl State {
                 stopping += 1;
                 continue;
             }
-            let standing = self.standing(instance);
-            let end = self.leaving(app, instance, now);
+            let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
+            let standing = State::standing(instance, machine);
+            let end = self.leaving(app, instance, machine, now);
             let group = if end.is_some() { &mut leave } else { &mut stay };
             match standing {
                 Standing::Starting => group.starting += 1,
@@ -184,7 +190,7 @@ impl Turn<'_> {
     fn start(&mut self, name: &AppName, count: u32) {
         let now = self.now;
         let Some(app) = self.state.apps.get_mut(name) else { return };
-        let mut named = missing_named(app);
+        let mut named = if count > 0 { missing_named(app) } else { Vec::new() };
         for _ in 0..count {
             self.state.cluster.instances_made += 1;
             let number = self.state.cluster.instances_made;
@@ -325,7 +331,9 @@ impl Turn<'_> {
     /// Lets an instance be found with the weight that it should have now.
     pub(crate) fn register(&mut self, id: &InstanceId) {
         let (now, epoch) = (self.now, self.epoch());
-        let weight = self.state.weight(id, now);
+        let Some(app) = self.state.apps.get(&id.app) else { return };
+        let Some(instance) = app.instances.get(&id.number) else { return };
+        let weight = self.state.weight(app, instance, now);
         let Some(instance) = self.state.instance_mut(id) else { return };
         let Some(machine) = instance.machine.clone() else { return };
         instance.sent = Some(now);

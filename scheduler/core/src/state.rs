@@ -246,6 +246,7 @@ impl State {
     pub(crate) fn insert_machine(&mut self, name: MachineName, mut machine: Machine) {
         // More machines than that have never been in one room.
         machine.slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        machine.description = machine.description.tidied();
         self.slots.push(name.clone());
         self.machines.insert(name.clone(), machine);
         self.index_machine(&name);

@@ -5,7 +5,7 @@ use policy::repair::{self, Silent};
 use policy::rollout::{self, Rollout};
 use policy::{Nanoseconds, Time, scaling};
 
-use crate::app::{Scaled, ScaledBy};
+use crate::app::{App, Scaled, ScaledBy};
 use crate::command::{Command, Key};
 use crate::decision::{Decided, scaling_rules};
 use crate::ids::{AppName, InstanceId, MachineName};
@@ -40,52 +40,51 @@ enum Due {
 
 impl State {
     /// The weight that an instance should have now, in thousandths.
-    pub(crate) fn weight(&self, id: &InstanceId, now: Time) -> u32 {
-        let Some(app) = self.apps.get(&id.app) else { return 0 };
-        let Some(instance) = app.instances.get(&id.number) else { return 0 };
+    pub(crate) fn weight(&self, app: &App, instance: &Instance, now: Time) -> u32 {
         let own = app.versions.get(&instance.version).and_then(|one| one.warm_up);
         let warm_up = own.unwrap_or(self.policy.rollout.warm_up);
         let serving = instance.serving_since.map_or(Nanoseconds::ZERO, |since| now.since(since));
         rollout::weight_thousandths(&Rollout { warm_up, ..self.policy.rollout }, serving)
     }
 
-    fn due(&self, id: &InstanceId, instance: &Instance, now: Time) -> Option<Due> {
-        let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name))?;
-        let app = self.apps.get(&id.app)?;
-        let specification = app.versions.get(&instance.version);
+    /// Whether something can be done on the machine of an instance.
+    fn is_there(&self, instance: &Instance) -> bool {
+        let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
+        machine.is_some_and(|machine| machine.silent_since.is_none())
+    }
+
+    /// What is due for an instance. Most have nothing due, so their machine is looked up last.
+    fn due(&self, app: &App, instance: &Instance, now: Time) -> Option<Due> {
         let is_over = |limit: Nanoseconds| now.since(instance.since) >= limit;
-        if instance.life == Life::CoolingDown {
-            let own = specification.and_then(|one| one.cool_down);
-            return is_over(own.unwrap_or(self.policy.rollout.cool_down)).then_some(Due::Cooled);
-        }
-        if machine.silent_since.is_some() {
-            return None;
-        }
         let is_late = instance.sent.is_none_or(|sent| now.since(sent) >= AGAIN_AFTER);
-        match instance.life {
+        let specification = || app.versions.get(&instance.version);
+        let due = match instance.life {
+            Life::CoolingDown => {
+                // Time to finish requests passes on silent machines, too.
+                let own = specification().and_then(|one| one.cool_down);
+                let limit = own.unwrap_or(self.policy.rollout.cool_down);
+                return is_over(limit).then_some(Due::Cooled);
+            }
             Life::Registering => is_late.then_some(Due::Register),
             Life::Serving { weight_thousandths } => {
-                let weight = self.weight(id, now);
+                let weight = self.weight(app, instance, now);
                 let is_asked = instance.weight_asked == weight && !is_late;
                 (weight != weight_thousandths && !is_asked).then_some(Due::Register)
             }
             Life::Deregistering | Life::Sweeping => is_late.then_some(Due::Deregister),
             Life::Killing => is_late.then_some(Due::Kill),
             Life::Running => {
-                let grace = specification.and_then(|one| one.health_grace)?;
+                let grace = specification().and_then(|one| one.health_grace)?;
                 is_over(grace).then_some(Due::NeverHealthy)
             }
-            Life::Waiting | Life::Intended | Life::Launching | Life::CoolingDown => None,
-        }
+            Life::Waiting | Life::Intended | Life::Launching => None,
+        };
+        due.filter(|_| self.is_there(instance))
     }
 
     /// Whether an instance has to be asked for now.
     fn is_doubtful(&self, instance: &Instance, now: Time) -> bool {
         if matches!(instance.life, Life::Waiting | Life::Intended | Life::Sweeping) {
-            return false;
-        }
-        let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
-        if machine.is_none_or(|machine| machine.silent_since.is_some()) {
             return false;
         }
         let patience = match instance.life {
@@ -94,7 +93,7 @@ impl State {
         };
         let is_quiet = now.since(instance.came) >= patience;
         let is_asked = instance.asked.is_some_and(|asked| now.since(asked) < AGAIN_AFTER);
-        (instance.is_doubted || is_quiet) && !is_asked
+        (instance.is_doubted || is_quiet) && !is_asked && self.is_there(instance)
     }
 }
 
@@ -164,14 +163,14 @@ impl Turn<'_> {
         let mut due = Vec::new();
         let mut doubtful = Vec::new();
         for (number, instance) in &app.instances {
-            let id = InstanceId { app: name.clone(), number: *number };
+            let id = || InstanceId { app: name.clone(), number: *number };
             if let (true, Some(machine)) =
                 (self.state.is_doubtful(instance, self.now), &instance.machine)
             {
-                doubtful.push((id.clone(), machine.clone()));
+                doubtful.push((id(), machine.clone()));
             }
-            if let Some(what) = self.state.due(&id, instance, self.now) {
-                due.push((id, what));
+            if let Some(what) = self.state.due(app, instance, self.now) {
+                due.push((id(), what));
             }
         }
         for (id, _) in &doubtful {

@@ -39,7 +39,7 @@ fn disturb(world: &mut World, machines: usize) {
     let processes: Vec<InstanceId> = world.processes.keys().cloned().collect();
     let process = pick(world, &processes).map(|place| processes[place].clone());
     let count = world.random.below(7) as u32;
-    match world.random.below(22) {
+    match world.random.below(23) {
         0..=2 => {
             let label = LABELS[world.random.below(6) as usize];
             world.call(deploy(name, label, 2, 6));
@@ -72,6 +72,8 @@ fn disturb(world: &mut World, machines: usize) {
         17 | 18 => world.heal(&place),
         19 if world.random.chance(100) && machines > 5 => world.lose(&place),
         20 => world.crash(),
+        // The clock jumps, forwards or back.
+        22 if world.random.chance(200) => world.ahead = seconds(world.random.below(100)),
         21 if world.random.chance(100) => drop(world.call(Call::Thaw)),
         _ => drop(world.loads.insert(app(name), load(u64::from(count)))),
     }

@@ -165,7 +165,7 @@ impl Course<'_> {
         let (added, removed) = (count(Ink::Green), count(Ink::Red));
         if added + removed > 0 {
             let more = format!(
-                ". Marks at the bottom: {added} decisions to add instances (green), {removed} to \
+                ". Marks at the top: {added} decisions to add instances (green), {removed} to \
                  take some away (red)"
             );
             chart.told.push_str(&more);

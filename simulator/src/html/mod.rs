@@ -34,6 +34,13 @@ pub fn page(results: &Results) -> Result<String, String> {
     }
     body.push_str("<h2>Apps</h2>");
     body.push_str(&scrolled(&table::apps(results)));
+    if results.scales() {
+        body.push_str(&scrolled(&table::scaling(results)));
+        let unplaced = table::unplaced(results);
+        if !unplaced.is_empty() {
+            body.push_str(&format!("<p class=\"warning\">{}</p>", escaped(&unplaced)));
+        }
+    }
     body.push_str(&plots(results)?);
     body.push_str(&decisions(results));
     body.push_str(&origins(results));
@@ -100,7 +107,7 @@ fn head(results: &Results) -> String {
             "<p class=\"warning\" role=\"alert\"><b>Partial</b>: {partial}</p>"
         ));
     }
-    for warning in &results.warnings {
+    for warning in results.warnings.iter().chain(&results.advice) {
         let warning = escaped(warning);
         html.push_str(&format!("<div class=\"warning\" role=\"note\"><pre>{warning}</pre></div>"));
     }

@@ -104,7 +104,7 @@ pub struct Plot {
     pub series: Vec<Series>,
     /// A part of the x axis that doesn't count, from its beginning: the warm-up.
     pub shaded: f64,
-    /// Places on the x axis with something to see, such as scale events: at the bottom.
+    /// Places on the x axis with something to see, such as scale events: at the top.
     pub marks: Vec<(f64, Ink)>,
 }
 
@@ -231,8 +231,7 @@ impl Plot {
             }
         }
         for (at, ink) in &self.marks {
-            let top = low + (high - low) * 0.06;
-            let points = vec![(*at, low), (*at, top)];
+            let points = vec![(*at, high), (*at, high - (high - low) * 0.06)];
             let style = ink.colour().stroke_width(FINE + FINE / 2);
             chart.draw_series([PathElement::new(points, style)])?;
         }

@@ -111,6 +111,8 @@ pub struct World {
     pub turns: u64,
     pub commands: u64,
     pub crashes: u64,
+    /// The clock that the core is given is this far ahead.
+    pub ahead: Nanoseconds,
     /// The core ends just before this command is carried out.
     pub crash_at_command: Option<u64>,
     agenda: BTreeMap<(Time, u64), Happening>,
@@ -188,6 +190,7 @@ impl World {
             turns: 0,
             commands: 0,
             crashes: 0,
+            ahead: Nanoseconds::ZERO,
             crash_at_command: None,
             agenda: BTreeMap::new(),
             numbered: 0,
@@ -241,9 +244,10 @@ impl World {
     pub fn deliver(&mut self, event: Event) {
         let Some(mut core) = self.core.take() else { return };
         let before = checks::Before::of(&core);
-        let commands = apply(&mut core, event.clone(), self.now);
+        let now = self.now + self.ahead;
+        let commands = apply(&mut core, event.clone(), now);
         self.turns += 1;
-        checks::turn(&before, &core, self.now, &event);
+        checks::turn(&before, &core, now, &event);
         if self.turns.is_multiple_of(DERIVED_EVERY_TURNS) {
             checks::derived(&core);
         }

@@ -1,0 +1,513 @@
+//! `simulator schema`: what may be in a scenario, in a policy and in results, for editors and for
+//! other programs. Tests hold it to the readers and the writer themselves.
+
+use clap::ValueEnum;
+use serde_json::{Map, Value, json};
+
+/// Which format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Scenario files.
+    Scenario,
+    /// policy.yml.
+    Policy,
+    /// results.json.
+    Results,
+}
+
+/// The schema of a format, as a file.
+pub fn text(format: Format) -> String {
+    let value = match format {
+        Format::Scenario => scenario(),
+        Format::Policy => policy(),
+        Format::Results => results::schema(),
+    };
+    format!("{value:#}\n")
+}
+
+const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
+
+mod results;
+
+/// An entry of an object: name, what it may be, what it means.
+type Entry = (&'static str, Value, &'static str);
+
+/// An object with these keys and no others; those that are named first are required.
+fn object(required: &[&str], entries: Vec<Entry>) -> Value {
+    let properties: Map<String, Value> = entries
+        .into_iter()
+        .map(|(name, mut value, about)| {
+            if let (Some(map), false) = (value.as_object_mut(), about.is_empty()) {
+                map.insert("description".to_owned(), about.into());
+            }
+            (name.to_owned(), value)
+        })
+        .collect();
+    json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": required,
+        "properties": properties,
+    })
+}
+
+/// A mapping with names of the user's choice.
+fn named(value: Value) -> Value {
+    json!({"type": "object", "additionalProperties": value})
+}
+
+/// One of several kinds, each an object with its own single key.
+fn one_of(entries: Vec<Entry>) -> Value {
+    let kinds: Vec<Value> =
+        entries.into_iter().map(|entry| object(&[entry.0], vec![entry])).collect();
+    json!({"oneOf": kinds})
+}
+
+fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/$defs/{name}")})
+}
+
+fn text_of(pattern: &str, examples: &[&str]) -> Value {
+    json!({"type": "string", "pattern": pattern, "examples": examples})
+}
+
+fn words(words: &[&str]) -> Value {
+    json!({"enum": words})
+}
+
+fn whole(low: u64) -> Value {
+    json!({"type": "integer", "minimum": low})
+}
+
+fn number(low: f64) -> Value {
+    json!({"type": "number", "minimum": low})
+}
+
+/// Values with units; see `policy::config::units`.
+fn units() -> Map<String, Value> {
+    let time = "[0-9.]+(ns|us|µs|ms|s|min|h|d)";
+    let length = text_of(&format!("^ *{time}( +{time})* *$"), &["200ms", "10s", "1h 30min"]);
+    let frequency =
+        text_of("^ *[0-9.]+[kM]? */ *(ns|us|µs|ms|s|min|h|d) *$", &["10/s", "2.5k/s", "600/min"]);
+    let part = text_of("^[0-9.]+%$", &["80%"]);
+    let entries = [
+        ("length", json!({"anyOf": [length, {"const": 0}]})),
+        ("frequency", frequency.clone()),
+        ("part", json!({"anyOf": [part, {"type": "number", "minimum": 0, "maximum": 1}]})),
+        ("bound", json!({"anyOf": [whole(0), {"const": "unlimited"}]})),
+        ("rate", json!({"anyOf": [frequency, {"const": "unlimited"}]})),
+        ("scope", words(&["gateway", "cluster"])),
+    ];
+    entries.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn policy() -> Value {
+    let mut schema = policy_object();
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("$schema".to_owned(), DRAFT.into());
+        map.insert("title".to_owned(), "policy.yml".into());
+        map.insert("$defs".to_owned(), units().into());
+    }
+    schema
+}
+
+fn policy_object() -> Value {
+    let limits = || {
+        object(
+            &[],
+            vec![
+                ("rate", reference("rate"), "how fast"),
+                ("burst", whole(0), "requests at once; a second's if absent"),
+                ("concurrency", reference("bound"), "requests in flight"),
+                ("scope", reference("scope"), "counted over what"),
+            ],
+        )
+    };
+    object(
+        &["preset"],
+        vec![
+            ("version", json!({"const": 1}), "of this format"),
+            ("preset", words(&["original", "recommended"]), "the rules that this file begins with"),
+            (
+                "admission",
+                object(
+                    &[],
+                    vec![
+                        (
+                            "accept",
+                            object(
+                                &[],
+                                vec![
+                                    ("permits", reference("bound"), ""),
+                                    ("scope", reference("scope"), "counted over what"),
+                                ],
+                            ),
+                            "requests that a gateway holds at the same time",
+                        ),
+                        ("user", limits(), "limits of each user"),
+                        ("cmd", limits(), "limits of each command"),
+                        ("deadlines", words(&["ignore", "refuse"]), "what can't be done in time"),
+                    ],
+                ),
+                "rules of gateways",
+            ),
+            (
+                "queue",
+                object(
+                    &[],
+                    vec![
+                        (
+                            "free",
+                            reference("bound"),
+                            "the most requests for which a free one queues",
+                        ),
+                        (
+                            "paid",
+                            reference("bound"),
+                            "the most requests for which a paid one queues",
+                        ),
+                        ("scope", words(&["node", "instance"]), "what has a queue"),
+                        ("counts", words(&["waiting", "in_system"]), "what counts"),
+                        ("classes", words(&["together", "apart"]), "whose requests count"),
+                        ("order", words(&["fifo", "priority"]), "who is served first"),
+                    ],
+                ),
+                "rules of queues",
+            ),
+            (
+                "balance",
+                object(
+                    &["rule"],
+                    vec![
+                        (
+                            "rule",
+                            words(&[
+                                "random",
+                                "round_robin",
+                                "least_loaded",
+                                "power_of_choices",
+                                "join_shortest_queue",
+                            ]),
+                            "",
+                        ),
+                        (
+                            "choices",
+                            json!({"type": "integer", "minimum": 1, "maximum": 8}),
+                            "of power_of_choices",
+                        ),
+                    ],
+                ),
+                "how targets are chosen",
+            ),
+            (
+                "scaling",
+                object(
+                    &[],
+                    vec![
+                        ("target", whole(0), "tasks per instance above which instances are added"),
+                        ("min", whole(0), "the fewest instances"),
+                        ("max", whole(0), "the most instances"),
+                        ("step", whole(1), "instances added or taken at a time"),
+                        ("interval", reference("length"), "between decisions"),
+                        ("cool_down", reference("length"), "after a change"),
+                        (
+                            "scale_in_after",
+                            reference("length"),
+                            "for so long fewer must have been enough",
+                        ),
+                    ],
+                ),
+                "how many instances there are",
+            ),
+            ("rollout", rollout(), "how versions are replaced"),
+            ("repair", repair(), "what is done about instances that fail"),
+            (
+                "sharing",
+                object(
+                    &[],
+                    vec![
+                        ("lend", reference("part"), ""),
+                        ("reserve", reference("part"), ""),
+                        ("idle_for", reference("length"), ""),
+                        ("give_back", reference("length"), ""),
+                    ],
+                ),
+                "idle instances for others",
+            ),
+        ],
+    )
+}
+
+fn rollout() -> Value {
+    object(
+        &[],
+        vec![
+            ("surge", reference("part"), ""),
+            ("step", reference("bound"), ""),
+            ("utilisation", reference("part"), ""),
+            ("warm_up", reference("length"), ""),
+            ("warm_up_floor", reference("part"), ""),
+            ("cool_down", reference("length"), ""),
+            ("progress_deadline", reference("length"), ""),
+            ("failures", reference("bound"), ""),
+            ("auto_revert", json!({"type": "boolean"}), ""),
+        ],
+    )
+}
+
+fn repair() -> Value {
+    object(
+        &[],
+        vec![
+            ("back_off", reference("length"), ""),
+            ("back_off_most", reference("length"), ""),
+            ("back_off_forget", reference("length"), ""),
+            ("launch_timeout", reference("length"), ""),
+            ("replace_unhealthy_after", reference("length"), ""),
+            ("replace_unreachable_after", reference("length"), ""),
+            ("forget_unreachable_after", reference("length"), ""),
+            ("freeze_above", reference("part"), ""),
+            ("freeze_most", reference("length"), ""),
+        ],
+    )
+}
+
+fn scenario() -> Value {
+    let mut schema = object(
+        &["version", "duration", "machines", "apps", "cmds", "tenants", "workload"],
+        vec![
+            ("version", json!({"const": 1}), "of this format"),
+            ("about", json!({"type": "string"}), "what it shows"),
+            ("seed", whole(0), "of all random streams; 1 if absent"),
+            ("duration", reference("length"), "requests arrive for so long"),
+            ("warm_up", reference("length"), "not reported, from the beginning"),
+            ("machines", whole(1), ""),
+            ("cores", whole(1), "of each machine"),
+            ("gateways", whole(1), "1 if absent"),
+            ("load_scale", number(0.0), "so many times the requests of the workload"),
+            (
+                "policy",
+                json!({"anyOf": [{"type": "string"}, reference("policy")]}),
+                "a section, or a file beside this one",
+            ),
+            ("apps", named(reference("app")), "instances that work on the same commands"),
+            ("cmds", named(reference("cmd")), "commands"),
+            ("tenants", named(reference("tenants")), "groups of users"),
+            ("workload", json!({"type": "array", "items": reference("source")}), "what arrives"),
+            (
+                "objectives",
+                named(reference("part")),
+                "metrics that `compare` watches, with margins",
+            ),
+            ("replay", reference("replay"), "what commands of traces mean"),
+        ],
+    );
+    let mut definitions = units();
+    let mut define = |name: &str, value: Value| definitions.insert(name.to_owned(), value);
+    define("policy", policy_object());
+    define("service", service());
+    define("arrivals", arrivals());
+    define("app", app());
+    define(
+        "cmd",
+        object(
+            &["app", "service"],
+            vec![
+                ("app", json!({"type": "string"}), "that works on it"),
+                ("service", reference("service"), "how long it takes"),
+                ("service_scale", number(0.0), "so many times as long"),
+                ("deadline", reference("length"), "how long clients wait"),
+            ],
+        ),
+    );
+    define(
+        "tenants",
+        object(
+            &["class"],
+            vec![
+                ("class", words(&["free", "paid"]), ""),
+                ("users", whole(1), "1 if absent"),
+                ("skew", number(0.0), "Zipf's exponent; 0 is even"),
+            ],
+        ),
+    );
+    define(
+        "source",
+        object(
+            &["tenants", "cmd", "arrivals"],
+            vec![
+                ("tenants", json!({"type": "string"}), "who sends"),
+                ("cmd", json!({"type": "string"}), "what"),
+                ("arrivals", reference("arrivals"), "when"),
+            ],
+        ),
+    );
+    define(
+        "replay",
+        object(
+            &[],
+            vec![
+                (
+                    "cmds",
+                    named(json!({"type": "string"})),
+                    "names in traces and what they mean here",
+                ),
+                ("others", json!({"type": "string"}), "what all other names mean"),
+                ("service", words(&["trace", "law"]), "where service times come from"),
+            ],
+        ),
+    );
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("$schema".to_owned(), DRAFT.into());
+        map.insert("title".to_owned(), "a scenario of the simulator".into());
+        map.insert("$defs".to_owned(), definitions.into());
+    }
+    schema
+}
+
+fn app() -> Value {
+    object(
+        &["instances"],
+        vec![
+            ("machines", whole(1), "on so many; on all if absent"),
+            ("instances", whole(1), "on each machine, in the beginning"),
+            ("cores", whole(1), "that each instance holds"),
+            (
+                "scales",
+                object(
+                    &[],
+                    vec![
+                        ("min", whole(0), "instead of the policy's"),
+                        ("max", whole(0), "instead of the policy's"),
+                    ],
+                ),
+                "the number of instances follows the load",
+            ),
+            ("start_up", reference("service"), "of an instance"),
+            ("first_start_up", reference("service"), "of the first instance on a machine"),
+            (
+                "warm_up",
+                object(
+                    &["over"],
+                    vec![
+                        ("over", reference("length"), ""),
+                        ("weight", reference("part"), "of the full weight, in the beginning"),
+                        ("slowdown", number(0.0), "times as long work takes, in the beginning"),
+                    ],
+                ),
+                "how new instances are spared",
+            ),
+            ("cool_down", reference("length"), "between taking nothing new and going"),
+        ],
+    )
+}
+
+fn service() -> Value {
+    let quantiles = json!({
+        "type": "object",
+        "propertyNames": {"pattern": "^p[0-9.]+$"},
+        "additionalProperties": reference("length"),
+    });
+    one_of(vec![
+        ("constant", reference("length"), "always the same"),
+        ("exponential", reference("length"), "the mean"),
+        (
+            "lognormal",
+            object(
+                &["p50", "p99"],
+                vec![("p50", reference("length"), ""), ("p99", reference("length"), "")],
+            ),
+            "by two quantiles",
+        ),
+        (
+            "hyperexponential",
+            object(
+                &["share", "first", "second"],
+                vec![
+                    ("share", reference("part"), "of the first"),
+                    ("first", reference("length"), "its mean"),
+                    ("second", reference("length"), "its mean"),
+                ],
+            ),
+            "one of two exponential laws",
+        ),
+        ("quantiles", quantiles, "p0, p50, p99.9, p100: straight between them"),
+    ])
+}
+
+fn arrivals() -> Value {
+    let phase = || {
+        object(
+            &["rate", "lasts"],
+            vec![
+                ("rate", reference("frequency"), ""),
+                ("lasts", reference("length"), "on average"),
+            ],
+        )
+    };
+    one_of(vec![
+        ("constant", reference("frequency"), "at equal distances"),
+        ("poisson", reference("frequency"), "independently of each other"),
+        (
+            "burst",
+            object(
+                &["at", "requests"],
+                vec![
+                    ("at", reference("length"), "when it begins"),
+                    ("requests", whole(0), "how many"),
+                    ("over", reference("length"), "for how long they come; at once if absent"),
+                ],
+            ),
+            "a backlog",
+        ),
+        (
+            "diurnal",
+            object(
+                &["mean", "amplitude"],
+                vec![
+                    ("mean", reference("frequency"), ""),
+                    ("amplitude", reference("part"), "of the mean"),
+                    ("period", reference("length"), "a day if absent"),
+                    ("peak", reference("length"), "when the rate is highest"),
+                ],
+            ),
+            "a rate that swings like a sine",
+        ),
+        (
+            "flash",
+            object(
+                &["peak", "at", "ramp", "hold", "decay"],
+                vec![
+                    ("base", reference("frequency"), "before and after"),
+                    ("peak", reference("frequency"), ""),
+                    ("at", reference("length"), "when it begins"),
+                    ("ramp", reference("length"), ""),
+                    ("hold", reference("length"), ""),
+                    ("decay", reference("length"), ""),
+                ],
+            ),
+            "a rate that goes up, stays and goes down again",
+        ),
+        (
+            "mmpp",
+            object(&["quiet", "burst"], vec![("quiet", phase(), ""), ("burst", phase(), "")]),
+            "one of two rates in turn",
+        ),
+        (
+            "profile",
+            object(
+                &["file"],
+                vec![
+                    ("file", json!({"type": "string"}), "CSV, beside this file"),
+                    ("column", json!({"type": "string"}), ""),
+                    ("scale", number(0.0), ""),
+                    ("repeat", json!({"type": "boolean"}), ""),
+                ],
+            ),
+            "rates from a file",
+        ),
+    ])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! `results.json`. What is written is always there: everything is required.
+
+use policy::Refusal;
+use policy::scaling::{Added, Removed};
+use serde_json::{Value, json};
+
+use super::{DRAFT, Entry, named, object, reference, whole, words};
+use crate::export::RESULTS_VERSION;
+use crate::table::QUANTILES;
+
+/// An object in which everything is required.
+fn whole_object(entries: Vec<Entry>) -> Value {
+    let names: Vec<&str> = entries.iter().map(|(name, ..)| *name).collect();
+    object(&names, entries)
+}
+
+fn or_null(value: Value) -> Value {
+    json!({"anyOf": [value, {"type": "null"}]})
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+fn number_or_null() -> Value {
+    json!({"type": ["number", "null"]})
+}
+
+fn list(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+/// The schema.
+pub fn schema() -> Value {
+    let mut schema = whole_object(vec![
+        ("version", json!({"const": RESULTS_VERSION}), "of this format"),
+        ("program", text(), "that wrote it"),
+        ("model_version", whole(1), "results of different versions can't be compared by seed"),
+        ("command", text(), "that gives the same results"),
+        ("partial", or_null(reference("partial")), "what is missing, if the run was stopped"),
+        ("scenario", text(), "the name of its file"),
+        ("scenario_digest", reference("digest"), "of what the file means, without its policy"),
+        ("origin", reference("origin"), "the texts that the scenario was read from"),
+        ("warnings", list(text()), "about the scenario and the run"),
+        ("policy", json!({"type": "object"}), "the effective rules"),
+        ("policy_digest", reference("digest"), "of the effective rules"),
+        ("window_ns", whole(0), "how long arrivals were reported"),
+        ("apps", list(reference("app")), ""),
+        ("cells", list(reference("cell")), "all runs together"),
+        ("objectives", list(reference("objective")), "what `compare` watches"),
+        ("runs", list(reference("run")), "one for each seed"),
+    ]);
+    let definitions = json!({
+        "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+        "partial": whole_object(vec![
+            ("stopped_ns", or_null(whole(0)), "when, if not even the first run has ended"),
+            ("replications_wanted", whole(1), ""),
+        ]),
+        "origin": whole_object(vec![
+            ("files", list(reference("file")), "the scenario, and then what it names"),
+            ("policy", or_null(reference("file")), "that was given in the place of its own"),
+            ("trace", or_null(text()), "that was replayed"),
+            ("overrides", list(text()), "the arguments of --set"),
+        ]),
+        "file": whole_object(vec![("name", text(), ""), ("text", text(), "")]),
+        "app": app(),
+        "cell": cell(),
+        "times": times(),
+        "objective": whole_object(vec![
+            ("metric", text(), ""),
+            ("margin", json!({"type": "number"}), "by which it may get worse"),
+        ]),
+        "run": whole_object(vec![
+            ("seed", whole(0), ""),
+            ("metrics", named(number_or_null()), "the objectives"),
+            ("cells", list(reference("cell")), ""),
+        ]),
+    });
+    if let Some(map) = schema.as_object_mut() {
+        map.insert("$schema".to_owned(), DRAFT.into());
+        map.insert("title".to_owned(), "results of simulator run".into());
+        map.insert("$defs".to_owned(), definitions);
+    }
+    schema
+}
+
+fn app() -> Value {
+    whole_object(vec![
+        ("name", text(), ""),
+        ("machines", whole(0), ""),
+        ("instances", whole(0), "in all, in the beginning"),
+        ("utilisation", number_or_null(), "the part of their time that instances worked"),
+        ("instances_mean", number_or_null(), "over time"),
+        ("core_hours", number_or_null(), "of one run"),
+        ("usage", or_null(usage()), "how many instances there were, and what scaling did"),
+    ])
+}
+
+fn usage() -> Value {
+    let actions =
+        || whole_object(vec![("decisions", whole(0), ""), ("instances", whole(0), "in all")]);
+    let added = Added::ALL.map(|reason| (reason.name(), actions(), ""));
+    let removed = Removed::ALL.map(|reason| (reason.name(), actions(), ""));
+    whole_object(vec![
+        ("fewest", whole(0), "instances at any time"),
+        ("most", whole(0), "instances at any time"),
+        ("added", whole_object(added.into()), "by reason"),
+        ("removed", whole_object(removed.into()), "by reason"),
+        ("unplaced", whole(0), "instances that no machine could take"),
+        ("peak_tasks", or_null(whole(0)), "that the scaling rule saw"),
+        ("peak_queue", or_null(whole(0)), "of all queues together"),
+    ])
+}
+
+fn cell() -> Value {
+    let causes = Refusal::ALL.map(|cause| (cause.name(), whole(0), ""));
+    whole_object(vec![
+        ("cmd", text(), ""),
+        ("class", words(&["free", "paid"]), ""),
+        ("arrivals", whole(0), ""),
+        ("served", whole(0), ""),
+        ("late", whole(0), "served after their deadline"),
+        ("refused", whole_object(causes.into()), "by cause"),
+        ("wait", reference("times"), "from the arrival to the beginning of work"),
+        ("response", reference("times"), "from the arrival to the end of work"),
+    ])
+}
+
+/// Mean, quantiles and maximum of times.
+fn times() -> Value {
+    let mut names = vec!["mean_ns".to_owned()];
+    names.extend(QUANTILES.map(|(name, _)| format!("{name}_ns")));
+    names.push("max_ns".to_owned());
+    let properties: serde_json::Map<String, Value> =
+        names.iter().map(|name| (name.clone(), number_or_null())).collect();
+    json!({
+        "type": "object",
+        "description": "in nanoseconds; null if there were none",
+        "additionalProperties": false,
+        "required": names,
+        "properties": properties,
+    })
+}
