@@ -24,11 +24,13 @@ pub enum Refusal {
     NoInstance,
     /// The queue of the chosen target is full for the class of the request.
     QueueFull,
+    /// The machine failed on which it waited or was worked on.
+    Failed,
 }
 
 impl Refusal {
     /// All causes.
-    pub const ALL: [Refusal; 8] = [
+    pub const ALL: [Refusal; 9] = [
         Refusal::AcceptPermits,
         Refusal::Deadline,
         Refusal::UserRate,
@@ -37,6 +39,7 @@ impl Refusal {
         Refusal::CmdConcurrency,
         Refusal::NoInstance,
         Refusal::QueueFull,
+        Refusal::Failed,
     ];
 
     /// Its place in [`Refusal::ALL`].
@@ -52,6 +55,7 @@ impl Refusal {
             Refusal::CmdConcurrency => 5,
             Refusal::NoInstance => 6,
             Refusal::QueueFull => 7,
+            Refusal::Failed => 8,
         }
     }
 
@@ -67,6 +71,7 @@ impl Refusal {
             Refusal::CmdConcurrency => "cmd_concurrency",
             Refusal::NoInstance => "no_instance",
             Refusal::QueueFull => "queue_full",
+            Refusal::Failed => "failed",
         }
     }
 }
@@ -82,6 +87,7 @@ impl fmt::Display for Refusal {
             Refusal::CmdConcurrency => "the command has too many requests in flight",
             Refusal::NoInstance => "no instance can take requests",
             Refusal::QueueFull => "the queue is full for this class",
+            Refusal::Failed => "the machine that had it has failed",
         })
     }
 }

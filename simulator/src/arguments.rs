@@ -121,4 +121,7 @@ pub struct Bench {
     #[arg(long, value_name = "COUNT", default_value_t = 7,
           value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub runs: u32,
+    /// Also run the plain engine, and say whether both have the same waits.
+    #[arg(long)]
+    pub oracle: bool,
 }

@@ -5,6 +5,7 @@
 pub mod execute;
 pub mod judge;
 mod lanes;
+pub mod loads;
 pub mod metric;
 pub mod parameter;
 pub mod scenario;

@@ -283,7 +283,9 @@ fn scenario() -> Value {
             ("warm_up", reference("length"), "not reported, from the beginning"),
             ("machines", whole(1), ""),
             ("cores", whole(1), "of each machine"),
+            ("racks", whole(1), "machine m stands in rack m modulo this; 1 if absent"),
             ("gateways", whole(1), "1 if absent"),
+            ("faults", json!({"type": "array", "items": fault()}), "machines that fail"),
             ("load_scale", number(0.0), "so many times the requests of the workload"),
             (
                 "policy",
@@ -363,6 +365,18 @@ fn scenario() -> Value {
         map.insert("$defs".to_owned(), definitions.into());
     }
     schema
+}
+
+fn fault() -> Value {
+    object(
+        &["at", "for"],
+        vec![
+            ("machine", whole(0), "its number, or else a rack"),
+            ("rack", whole(0), "all machines of it"),
+            ("at", reference("length"), "from the beginning"),
+            ("for", reference("length"), "until it is back"),
+        ],
+    )
 }
 
 fn app() -> Value {

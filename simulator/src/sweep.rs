@@ -14,6 +14,7 @@ use simulator_kernel::{Change, Comparison, Moments, Pair};
 use simulator_model::Model;
 
 use crate::exit::Exit;
+use crate::html::map::{self, Cell, HeatMap};
 use crate::input::{self, Subject, Warnings, quoted};
 use crate::paint;
 use crate::table::Table;
@@ -43,7 +44,7 @@ pub struct Sweep {
     /// Threads; all processors if absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Folder for sweep.json and sweep.csv; made if it isn't there.
+    /// Folder for sweep.json, sweep.csv and report.html; made if it isn't there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
 }
@@ -203,6 +204,10 @@ struct Sheet<'a> {
 
 impl Sheet<'_> {
     fn text(&self) -> String {
+        format!("{}\n{}\n\nagain: {}\n", self.table().text(), self.note(), self.again())
+    }
+
+    fn table(&self) -> Table {
         let mut headings: Vec<String> = self.parameters.iter().map(|p| p.key.clone()).collect();
         headings.push("BEST".to_owned());
         headings.extend(self.metrics.iter().map(|metric| format!(">{}", metric.name)));
@@ -225,16 +230,47 @@ impl Sheet<'_> {
             }
             table.row(row);
         }
+        table
+    }
+
+    fn note(&self) -> String {
         let best = self.metrics.first().filter(|metric| metric.figure.worse().is_some());
         let legend = best.map_or(String::new(), |metric| {
             format!("; best by {}, ~: not proven to be worse", metric.name)
         });
-        format!(
-            "{}\n{} runs at each point, the same seeds; 95 % intervals{legend}\n\nagain: {}\n",
-            table.text(),
-            self.arguments.replications,
-            self.again()
-        )
+        let count = self.arguments.replications;
+        format!("{count} runs at each point, the same seeds; 95 % intervals{legend}")
+    }
+
+    /// A map for each metric: the first parameter downwards, all others together across.
+    fn maps(&self) -> Vec<HeatMap> {
+        let Some((first, others)) = self.parameters.split_first() else { return Vec::new() };
+        let across: usize = others.iter().map(|parameter| parameter.values.len()).product();
+        let rows: Vec<&[Point]> = self.points.chunks(across.max(1)).collect();
+        let name = |values: &[String]| values.join(", ");
+        let setting = |point: &Point| point.settings.first().cloned().unwrap_or_default();
+        let rest = |point: &Point| name(point.settings.get(1..).unwrap_or_default());
+        let axes: Vec<String> = others.iter().map(|parameter| parameter.key.clone()).collect();
+        let map = |(place, metric): (usize, &Metric)| {
+            let cell = |point: &Point| {
+                let moments = column(&point.runs, place);
+                let value = (moments.count() > 0).then(|| moments.mean());
+                let unit = metric.figure.unit();
+                let text = value.map_or("-".to_owned(), |value| unit.show(value));
+                Cell { value, text, is_best: place == 0 && point.mark == Mark::Best }
+            };
+            let row = |points: &&[Point]| {
+                let first = points.first().map(setting).unwrap_or_default();
+                (first, points.iter().map(cell).collect())
+            };
+            HeatMap {
+                title: metric.name.clone(),
+                axes: (first.key.clone(), name(&axes)),
+                columns: rows.first().map_or(Vec::new(), |row| row.iter().map(rest).collect()),
+                rows: rows.iter().map(row).collect(),
+            }
+        };
+        self.metrics.iter().enumerate().map(map).collect()
     }
 
     fn again(&self) -> String {
@@ -255,7 +291,11 @@ impl Sheet<'_> {
             Exit::Environment
         };
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        for (name, text) in [("sweep.json", self.json()), ("sweep.csv", self.csv())] {
+        let title = self.arguments.subject.scenario.display().to_string();
+        let (again, note) = (self.again(), self.note());
+        let page = map::page(&title, &again, &self.table(), &note, &self.maps());
+        let files = [("sweep.json", self.json()), ("sweep.csv", self.csv()), ("report.html", page)];
+        for (name, text) in files {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|error| failed(&path, error))?;
         }

@@ -1,7 +1,9 @@
-//! `[ui]` `cargo xtask bench provision`: a typical deployment, measured, also with other tools.
+//! `[ui]` `cargo xtask bench`: a typical deployment, and the simulator's engine, measured, also with
+//! other tools.
 
 mod measure;
 mod report;
+mod simulator;
 mod tools;
 
 use std::fs;
@@ -36,6 +38,8 @@ pub struct BenchArguments {
 enum What {
     /// A deployment of 50 tasks: first run, and with nothing to change
     Provision(ProvisionArguments),
+    /// The simulator's engine on the loads of its speed table
+    Simulator(simulator::SimulatorArguments),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -82,7 +86,10 @@ pub fn run_internal(arguments: &InternalArguments) -> Result<ExitCode, Error> {
 /// # Errors
 /// A tool can't be installed, or the lab fails; not: that a tool does.
 pub fn run(arguments: BenchArguments) -> Result<ExitCode, Error> {
-    let What::Provision(arguments) = arguments.what;
+    let arguments = match arguments.what {
+        What::Provision(arguments) => arguments,
+        What::Simulator(arguments) => return simulator::run(&arguments),
+    };
     let provision = match &arguments.provision {
         Some(program) => program.clone(),
         None => build::build(BuildArguments::default())?.provision,

@@ -117,6 +117,9 @@ fn run(seed: u64) -> World {
     }
     for _ in 0..10 {
         if world.settle(250) {
+            // What was just decided gets the time to be written.
+            world.run(seconds(1));
+            world::checks::stored(&world);
             return world;
         }
         // An app that was deleted is deployed again when it is gone.

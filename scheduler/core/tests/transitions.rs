@@ -5,7 +5,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::disallowed_methods,
+    clippy::cast_possible_truncation,
     reason = "a test that finds something else than it expects has failed"
 )]
 
@@ -555,4 +555,90 @@ fn an_unhealthy_one_is_replaced_before_it_ends() {
     assert_eq!(bench.life(1), Some(Life::CoolingDown), "its replacement serves");
     bench.settle(60);
     assert_eq!(bench.state.apps()[&app()].gone.last().unwrap().end, End::Unhealthy);
+}
+
+/// Events that make no sense, with times and numbers from the ends of their ranges: nothing panics,
+/// and what is known can still be stored and read.
+#[test]
+fn no_event_is_too_strange() {
+    let mut word = 1u64;
+    let mut random = |bound: u64| {
+        word = word.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (word >> 33) % bound
+    };
+    let ends = [0, 1, 7, u64::from(u32::MAX), u64::MAX];
+    for _ in 0..400 {
+        let mut state = State::new(policy::config::Policy::recommended());
+        let _ = apply(&mut state, Event::Leader { epoch: Epoch(1) }, Time(5));
+        for _ in 0..60 {
+            let mut end = || ends[random(5) as usize];
+            let now = Time(end());
+            let (one, two, three) = (end(), end(), end());
+            let small = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+            let place = machine(["m1", "m2", "m3"][random(3) as usize]);
+            let instance = id(random(9));
+            let fact = |fact| Event::Instance { instance, machine: place.clone(), at: now, fact };
+            let event = match random(18) {
+                0 | 1 => {
+                    let ports = vec![(0, u16::MAX), (9, 3), (0, 0), (u16::MAX, u16::MAX)];
+                    let millicores = small(one);
+                    let up = Description {
+                        millicores,
+                        memory_mib: small(two),
+                        ports,
+                        ..Description::default()
+                    };
+                    Event::Machine { machine: place, fact: MachineFact::Up(up) }
+                }
+                2 => Event::Machine { machine: place, fact: MachineFact::Silent },
+                3 => Event::Machine { machine: place, fact: MachineFact::Gone },
+                4 => fact(InstanceFact::Running),
+                5 => fact(InstanceFact::Healthy),
+                6 => fact(InstanceFact::Registered { weight_thousandths: small(one) }),
+                7 => fact(InstanceFact::Deregistered),
+                8 => fact(InstanceFact::Unknown),
+                9 | 10 => Event::Tick,
+                11 | 12 => Event::Durable { write: scheduler_core::ids::WriteNumber(random(60)) },
+                13 => Event::NotDurable { write: scheduler_core::ids::WriteNumber(random(60)) },
+                14 => {
+                    let load =
+                        Load { busy_thousandths: one, waiting: two, arrivals: three, rejects: one };
+                    Event::Load { app: app(), at: now, load }
+                }
+                15 => {
+                    let need = Need { millicores: small(one), memory_mib: small(two), ports: 2 };
+                    let health_grace = Some(Nanoseconds(three));
+                    let specification = Arc::new(Specification {
+                        need,
+                        health_grace,
+                        kill_grace: Nanoseconds(one),
+                        warm_up: health_grace,
+                        ..specification(["1", "2"][random(2) as usize])
+                    });
+                    let bounds = Bounds { min: small(one).min(40), max: small(two) };
+                    let call = Call::Deploy { app: app(), specification, bounds, step: None };
+                    Event::Call { request: RequestId(one), call }
+                }
+                16 => {
+                    let call = Call::Scale { app: app(), instances: small(two).min(50) };
+                    Event::Call { request: RequestId(one), call }
+                }
+                _ => {
+                    let call = match random(5) {
+                        0 => Call::AddOn { app: app(), machine: place },
+                        1 => Call::RemoveOn { app: app(), machine: place },
+                        2 => Call::Drain { machine: place },
+                        3 => Call::Delete { app: app() },
+                        _ => Call::Restart { instance: id(random(9)) },
+                    };
+                    Event::Call { request: RequestId(one), call }
+                }
+            };
+            let _ = apply(&mut state, event, now);
+            let _ = explain::app(&state, &app(), now).map(|told| told.to_string());
+        }
+        let records = state.records();
+        let restored = State::restore(*state.policy(), records.clone()).unwrap();
+        assert_eq!(restored.records().len(), records.len());
+    }
 }

@@ -42,7 +42,7 @@ pub mod workload;
 pub const MODEL_VERSION: u32 = 1;
 
 pub use fed::{Fed, Feed};
-pub use life::{Dynamics, Life, WarmUp};
+pub use life::{Dynamics, Fault, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};

@@ -9,13 +9,27 @@ use simulator_kernel::Law;
 use crate::App;
 
 /// What changes in the course of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dynamics {
     /// What each machine has.
     pub capacity: Resources,
     /// The rule by which apps with [`Life::bounds`] grow and shrink; it is asked each
     /// [`Scaling::interval`] until the last request has arrived.
     pub scaling: Option<Scaling>,
+    /// Machines that fail.
+    pub faults: Vec<Fault>,
+}
+
+/// A machine fails: what waits there or is worked on fails with it. When it is back, as many
+/// instances of each app start there as it has lost, apart from those that were to leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which, counted from 0.
+    pub machine: u32,
+    /// When.
+    pub at: Time,
+    /// When it is back; later than `at`.
+    pub repaired: Time,
 }
 
 /// How instances of an app come and go.
@@ -50,7 +64,7 @@ pub struct WarmUp {
 
 impl Default for Dynamics {
     fn default() -> Self {
-        Dynamics { capacity: Resources::UNLIMITED, scaling: None }
+        Dynamics { capacity: Resources::UNLIMITED, scaling: None, faults: Vec::new() }
     }
 }
 
@@ -142,6 +156,10 @@ pub(crate) enum Control {
     Gone { app: usize, instance: u32 },
     /// An instance has started.
     Ready { app: usize, instance: u32 },
+    /// A machine is back.
+    Repaired { machine: u32 },
+    /// A machine has failed.
+    Failed { machine: u32 },
     /// The scaling rule is asked, app by app.
     Tick,
 }

@@ -206,6 +206,10 @@ impl Record for Report {
         let Some(cell) = self.cells.get_mut(info.cell) else { return };
         let [at, starts, ends] =
             [run.at, starts, ends].map(|column| column.get(early..).unwrap_or_default());
+        if at.is_empty() {
+            // An empty histogram has no cells, as if it had been asked one by one.
+            return;
+        }
         let mut room = [0; BLOCK];
         cell.wait.record_all(differences(starts, at, &mut room));
         let responses = differences(ends, at, &mut room);

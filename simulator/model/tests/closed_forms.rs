@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use policy::balance::{Balance, Choices};
+use policy::queue::Order;
 use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
@@ -61,6 +62,8 @@ struct Batch {
     served: f64,
     wait: f64,
     response: f64,
+    /// Served and their waits, by source.
+    sources: [(f64, f64); 2],
 }
 
 impl Record for Batches {
@@ -76,7 +79,11 @@ impl Record for Batches {
         match outcome {
             Ok(served) => {
                 batch.served += 1.0;
-                batch.wait += served.start.since(arrival.at).0 as f64 / UNIT;
+                let wait = served.start.since(arrival.at).0 as f64 / UNIT;
+                batch.wait += wait;
+                let (count, waits) = &mut batch.sources[usize::from(arrival.source)];
+                *count += 1.0;
+                *waits += wait;
                 batch.response += served.end.since(arrival.at).0 as f64 / UNIT;
             }
             Err(_) => batch.refused += 1.0,
@@ -87,6 +94,8 @@ impl Record for Batches {
 #[derive(Clone, Copy)]
 enum Figure {
     Wait,
+    /// Of the requests of one source.
+    WaitOf(usize),
     Response,
     Loss,
 }
@@ -95,6 +104,7 @@ impl Figure {
     fn of(self, batch: &Batch) -> f64 {
         match self {
             Figure::Wait => batch.wait / batch.served,
+            Figure::WaitOf(source) => batch.sources[source].1 / batch.sources[source].0,
             Figure::Response => batch.response / batch.served,
             Figure::Loss => batch.refused / (batch.served + batch.refused),
         }
@@ -140,6 +150,33 @@ fn choices(machines: u32, balance: Balance) -> Row {
     row
 }
 
+/// Paid requests before free ones, without interruption (Cobham 1954; with several instances Kella
+/// and Yechiali 1985).
+fn priority(
+    name: &'static str,
+    instances: u32,
+    loads: [f64; 2],
+    requests: u32,
+    exact: [f64; 2],
+) -> Row {
+    let figures =
+        [(Figure::WaitOf(0), "paid wait", exact[0]), (Figure::WaitOf(1), "free wait", exact[1])];
+    let law = Law::Exponential { mean: UNIT };
+    let all = loads[0] + loads[1];
+    let mut row = row(name, (instances, all, Queue::UNLIMITED), law, requests, &figures);
+    let model = &mut row.model;
+    let group = |class| Tenants { name: "group".into(), class, users: 1, skew: 0.0 };
+    model.tenants = vec![group(Class::Paid), group(Class::Free)];
+    let source = |(tenants, load): (usize, &f64)| Source {
+        tenants,
+        cmd: 0,
+        arrivals: Arrivals::Poisson { gap: UNIT / load },
+    };
+    model.sources = loads.iter().enumerate().map(source).collect();
+    model.queue.order = Order::Priority;
+    row
+}
+
 fn rows() -> Vec<Row> {
     use Figure::{Loss, Response, Wait};
     const OPEN: u32 = Queue::UNLIMITED;
@@ -173,6 +210,8 @@ fn rows() -> Vec<Row> {
         choices(2, Balance::PowerOfChoices(Choices::TWO)),
         choices(3, Balance::PowerOfChoices(Choices::TWO)),
         row("M/G/1 cv²=4 ρ=.5", (1, 0.5, OPEN), varied(), 600_000, &wait(2.5)),
+        priority("M/M/1 priority", 1, [0.3, 0.5], 400_000, [1.142_857, 5.714_286]),
+        priority("M/M/16 priority", 16, [4.4, 10.0], 600_000, [0.050_978, 0.509_779]),
     ]
 }
 

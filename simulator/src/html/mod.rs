@@ -9,6 +9,7 @@ use crate::table::{self, Table};
 
 mod axis;
 mod charts;
+pub mod map;
 mod plot;
 
 use charts::Chart;

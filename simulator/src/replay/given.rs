@@ -29,13 +29,17 @@ impl Factor {
         self.0.to_bits() == 1.0_f64.to_bits()
     }
 
-    /// A length of time divided by the factor.
-    #[expect(clippy::cast_precision_loss, reason = "times of traces are below 2^53 ns, 104 days")]
+    /// A length of time divided by the factor, which counts to nine digits behind the point.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "factors are positive and bounded"
+    )]
     pub fn shrink(self, time_ns: u64) -> u64 {
-        match self.is_one() {
-            true => time_ns,
-            false => simulator_kernel::logarithm::whole(time_ns as f64 / self.0),
-        }
+        const DIGITS: f64 = 1e9;
+        let factor = ((self.0 * DIGITS).round() as u128).max(1);
+        let shrunk = (u128::from(time_ns) * (DIGITS as u128) + factor / 2) / factor;
+        u64::try_from(shrunk).unwrap_or(u64::MAX)
     }
 }
 
@@ -132,6 +136,8 @@ mod tests {
             assert!(Factor::parse(text).is_err(), "{text}");
         }
         assert_eq!(Factor(2.0).shrink(11), 6);
+        assert_eq!(Factor(0.5).shrink(1 << 60), 1 << 61);
+        assert_eq!(Factor(1.0).shrink(u64::MAX), u64::MAX);
         let minutes = |count: u64| Nanoseconds::from_seconds(count * 60);
         let window = Window { from: minutes(60), to: Some(minutes(90)) };
         assert_eq!(Window::parse("1h..90min"), Ok(window));

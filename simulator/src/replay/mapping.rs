@@ -279,7 +279,8 @@ fn told(scenario: &Scenario, scan: &Scan, trace: &Trace, cmds: &[Option<usize>])
         .zip(cmds)
         .filter_map(|((name, command), cmd)| {
             let cmd = scenario.model.cmds.get((*cmd)?)?;
-            Some((command.requests, format!("{name} → {}", cmd.name)))
+            // Some traces have hashes for names.
+            Some((command.requests, format!("{name:.20} → {}", cmd.name)))
         })
         .collect();
     rows.sort_by_key(|(requests, _)| std::cmp::Reverse(*requests));

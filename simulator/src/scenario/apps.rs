@@ -5,9 +5,9 @@ use policy::balance::FULL_WEIGHT;
 use policy::config::Policy;
 use policy::config::units::{Length, Part};
 use policy::placement::Resources;
-use policy::{Nanoseconds, scaling::Scaling};
+use policy::{Nanoseconds, Time, scaling::Scaling};
 use simulator_kernel::Law;
-use simulator_model::{App, Dynamics, Life, Model, WarmUp};
+use simulator_model::{App, Dynamics, Fault, Life, Model, WarmUp};
 use yaml::Spanned;
 
 use super::check::Check;
@@ -88,7 +88,40 @@ impl Check<'_> {
             }
             (None, None) => Resources::UNLIMITED,
         };
-        Dynamics { capacity, scaling: Some(policy.scaling) }
+        Dynamics { capacity, scaling: Some(policy.scaling), faults: self.faults(file) }
+    }
+
+    fn faults(&mut self, file: &File) -> Vec<Fault> {
+        let machines = file.machines.value;
+        let racks = file.racks.map_or(1, |racks| self.within(racks, 1, machines, "racks"));
+        let last = machines.saturating_sub(1);
+        let mut faults = Vec::new();
+        for fault in &file.faults {
+            let length = fault.length.value.0;
+            if length == Nanoseconds::ZERO {
+                let message = "a fault of no length is none".to_owned();
+                self.wrong(fault.length.span, message, "expected a length of time, such as 5min");
+            }
+            let at = Time(fault.at.value.0.0);
+            let mut fail = |machine| faults.push(Fault { machine, at, repaired: at + length });
+            match (fault.machine, fault.rack) {
+                (Some(machine), None) => {
+                    fail(self.within(machine, 0, last, "as the number of a machine"));
+                }
+                (None, Some(rack)) => {
+                    let rack = self.within(rack, 0, racks - 1, "as the number of a rack");
+                    (0..machines).filter(|machine| machine % racks == rack).for_each(fail);
+                }
+                (None, None) | (Some(_), Some(_)) => {
+                    let diagnostic =
+                        Diagnostic::error("scenario", "a fault is of one machine or of one rack")
+                            .at(fault.at.span, "this one")
+                            .hint("write `machine: 3` or `rack: 0`");
+                    self.found.push(diagnostic);
+                }
+            }
+        }
+        faults
     }
 
     /// Warns if the machines together can't do the steady load: each app's in nanoseconds of work

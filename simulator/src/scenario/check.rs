@@ -102,6 +102,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             Unfit::Reports => given.reports_every.span,
             Unfit::Cluster(_)
             | Unfit::Scaling
+            | Unfit::Faults
             | Unfit::Order
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,

@@ -22,7 +22,11 @@ pub struct File {
     pub machines: Spanned<u32>,
     /// Of each machine.
     pub cores: Option<Spanned<u32>>,
+    /// Machine m stands in rack m modulo this.
+    pub racks: Option<Spanned<u32>>,
     pub gateways: Option<Spanned<Gateways>>,
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// So many times the requests of the workload; once if absent.
     pub load_scale: Option<Spanned<f64>>,
     /// Read apart; here so that it is a known key.
@@ -115,6 +119,16 @@ pub struct App {
 pub struct Scales {
     pub min: Option<Spanned<u32>>,
     pub max: Option<Spanned<u32>>,
+}
+
+/// Machines that fail: one, or all of a rack.
+#[derive(Debug, Deserialize)]
+pub struct Fault {
+    pub machine: Option<Spanned<u32>>,
+    pub rack: Option<Spanned<u32>>,
+    pub at: Spanned<Length>,
+    #[serde(rename = "for")]
+    pub length: Spanned<Length>,
 }
 
 /// How new instances are spared.

@@ -1,8 +1,7 @@
 //! Rows of comma-separated values: which column means what, and one request a row.
 
-use csv::ByteRecord;
-
 use crate::error::{Fault, TraceError};
+use crate::fields::Fields;
 use crate::names::{Name, Names, NoNumber};
 use crate::number;
 use crate::row::{Class, Request, Trace};
@@ -122,9 +121,9 @@ pub(crate) struct Layout {
 impl Layout {
     /// By our own names, or by the given columns; what they don't name is an error unless it is
     /// ignored on purpose.
-    pub fn new(header: &ByteRecord, given: &[Column]) -> Result<Self, TraceError> {
+    pub fn new<F: Fields>(header: &F, given: &[Column]) -> Result<Self, TraceError> {
         let mut layout = Layout {
-            count: header.len(),
+            count: header.count(),
             arrival: (usize::MAX, Unit::Seconds),
             ends: false,
             service: None,
@@ -135,25 +134,25 @@ impl Layout {
             source: None,
             succeeded: None,
         };
-        for (index, name) in header.iter().enumerate() {
-            let name = String::from_utf8_lossy(name.trim_ascii()).into_owned();
+        for index in 0..header.count() {
+            let name = String::from_utf8_lossy(field(header, index)).into_owned();
             let Some((role, unit)) = meaning(&name, given) else {
                 let known = OURS.iter().map(|(name, ..)| *name);
                 let closest = diagnostics::closest(&name, known).map(str::to_owned);
-                return Err(at(header, index, Fault::UnknownColumn { name, closest }));
+                return Err(header.at(index, Fault::UnknownColumn { name, closest }));
             };
             if !layout.take(index, role, unit) {
-                return Err(at(header, index, Fault::TwiceColumn { name }));
+                return Err(header.at(index, Fault::TwiceColumn { name }));
             }
         }
         if layout.arrival.0 == usize::MAX {
             let others = "`arrival_s`, `arrival_ms`, `arrival_us`, `arrival_ns`, `arrival`";
             let fault = Fault::MissingColumn { name: "arrival_s", others };
-            return Err(TraceError::whole(fault, line_of(header), &text_of(header)));
+            return Err(header.whole(fault));
         }
         if layout.ends && layout.service.is_none() {
             let fault = Fault::MissingColumn { name: "service_s", others: "" };
-            return Err(TraceError::whole(fault, line_of(header), &text_of(header)));
+            return Err(header.whole(fault));
         }
         Ok(layout)
     }
@@ -185,17 +184,18 @@ impl Layout {
     }
 
     /// The request of a row, with its time as the row has it; `None` if it did not succeed.
-    pub fn request(
+    #[inline(always)]
+    pub fn request<F: Fields>(
         &self,
-        row: &ByteRecord,
+        row: &F,
         trace: &mut Trace,
     ) -> Result<Option<Request>, TraceError> {
-        if row.len() != self.count {
-            let fault = Fault::FieldCount { expected: self.count, found: row.len() };
-            return Err(TraceError::whole(fault, line_of(row), &text_of(row)));
+        if row.count() != self.count {
+            let fault = Fault::FieldCount { expected: self.count, found: row.count() };
+            return Err(row.whole(fault));
         }
         if let Some((index, word)) = self.succeeded
-            && row.get(index) != Some(word.as_bytes())
+            && row.get(index) != word.as_bytes()
         {
             trace.left_out.failed += 1;
             return Ok(None);
@@ -230,7 +230,7 @@ impl Layout {
             let expected = "a whole number of bytes";
             let fault = Fault::BadField { what: "size", expected };
             size_bytes =
-                Some(number::whole(field(row, index)).ok_or_else(|| at(row, index, fault))?);
+                Some(number::whole(field(row, index)).ok_or_else(|| row.at(index, fault))?);
         }
         let source = self.source.map(|index| source(row, index)).transpose()?.flatten();
         Ok(Some(Request { arrival_ns, command, tenant, class, service_ns, size_bytes, source }))
@@ -251,12 +251,20 @@ fn meaning(name: &str, given: &[Column]) -> Option<(Role, Unit)> {
     ours.map(|(_, role, unit)| (*role, *unit))
 }
 
-fn field(row: &ByteRecord, index: usize) -> &[u8] {
-    row.get(index).unwrap_or_default().trim_ascii()
+#[inline(always)]
+fn field<F: Fields>(row: &F, index: usize) -> &[u8] {
+    let text = row.get(index);
+    match text {
+        // Hardly any field has blanks around it.
+        [first, .., last] if *first > b' ' && *last > b' ' => text,
+        [] => text,
+        _ => text.trim_ascii(),
+    }
 }
 
-fn time(
-    row: &ByteRecord,
+#[inline(always)]
+fn time<F: Fields>(
+    row: &F,
     (index, unit): (usize, Unit),
     what: &'static str,
 ) -> Result<u64, TraceError> {
@@ -265,29 +273,30 @@ fn time(
         Unit::Timestamp => (number::timestamp(text), "a time such as 2026-11-28 07:05:10.25"),
         _ => (number::scaled(text, unit.ns()), "a number that is not negative"),
     };
-    value.ok_or_else(|| at(row, index, Fault::BadField { what, expected }))
+    value.ok_or_else(|| row.at(index, Fault::BadField { what, expected }))
 }
 
-fn name(row: &ByteRecord, index: usize, names: &mut Names) -> Result<Name, TraceError> {
+#[inline(always)]
+fn name<F: Fields>(row: &F, index: usize, names: &mut Names) -> Result<Name, TraceError> {
     names.number_of(field(row, index)).map_err(|reason| {
         let fault = match reason {
             NoNumber::NotText => Fault::BadField { what: "name", expected: "UTF-8" },
             NoNumber::TooMany => Fault::TooManyNames,
         };
-        at(row, index, fault)
+        row.at(index, fault)
     })
 }
 
-fn class(row: &ByteRecord, index: usize) -> Result<Option<Class>, TraceError> {
+fn class<F: Fields>(row: &F, index: usize) -> Result<Option<Class>, TraceError> {
     match field(row, index) {
         b"" => Ok(None),
         b"free" => Ok(Some(Class::Free)),
         b"paid" => Ok(Some(Class::Paid)),
-        _ => Err(at(row, index, Fault::BadField { what: "class", expected: "`free` or `paid`" })),
+        _ => Err(row.at(index, Fault::BadField { what: "class", expected: "`free` or `paid`" })),
     }
 }
 
-fn source(row: &ByteRecord, index: usize) -> Result<Option<u16>, TraceError> {
+fn source<F: Fields>(row: &F, index: usize) -> Result<Option<u16>, TraceError> {
     let text = field(row, index);
     if text.is_empty() {
         return Ok(None);
@@ -295,21 +304,5 @@ fn source(row: &ByteRecord, index: usize) -> Result<Option<u16>, TraceError> {
     let place = number::whole(text).and_then(|place| u16::try_from(place).ok());
     let expected = "the place of an entry of the workload, from 0";
     let fault = Fault::BadField { what: "source", expected };
-    place.map(Some).ok_or_else(|| at(row, index, fault))
-}
-
-pub(crate) fn line_of(row: &ByteRecord) -> u64 {
-    row.position().map_or(0, csv::Position::line)
-}
-
-/// The row as it stood in the file, but for quotes.
-pub(crate) fn text_of(row: &ByteRecord) -> Vec<u8> {
-    row.iter().collect::<Vec<_>>().join(&b',')
-}
-
-/// A fault in one field.
-pub(crate) fn at(row: &ByteRecord, index: usize, fault: Fault) -> TraceError {
-    let start: usize = row.iter().take(index).map(|field| field.len() + 1).sum();
-    let end = start + row.get(index).map_or(0, <[u8]>::len);
-    TraceError::new(fault, line_of(row), &text_of(row), start..end)
+    place.map(Some).ok_or_else(|| row.at(index, fault))
 }

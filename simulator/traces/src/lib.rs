@@ -11,9 +11,11 @@
 //! tenant only if its row has one. Rows that a format marks as failed or cancelled are left out and
 //! counted in [`Trace::left_out`].
 
+mod csv_lines;
 mod csv_rows;
 mod detect;
 mod error;
+mod fields;
 mod foreign;
 mod lines;
 mod minutes;

@@ -5,8 +5,8 @@ use std::io::Read;
 
 use csv::ByteRecord;
 
-use crate::csv_rows::{self, at};
 use crate::error::{Fault, TraceError};
+use crate::fields::{Fields, Quoted};
 use crate::names::{Name, Names};
 use crate::number;
 use crate::row::{Options, Request, Trace};
@@ -49,8 +49,7 @@ impl Minutes {
         while next_row(&mut reader, &mut row)? {
             if row.len() != header.len() {
                 let fault = Fault::FieldCount { expected: header.len(), found: row.len() };
-                let (line, text) = (csv_rows::line_of(&row), csv_rows::text_of(&row));
-                return Err(TraceError::whole(fault, line, &text));
+                return Err(Quoted { record: &row, before: 0 }.whole(fault));
             }
             let text = |index: usize| String::from_utf8_lossy(row.get(index).unwrap_or_default());
             let tenant = tenants.number(&text(0));
@@ -134,6 +133,10 @@ fn counts(row: &ByteRecord, calls: &mut u64, most_calls: u64) -> Result<Vec<u64>
         Ok(count)
     };
     row.iter().enumerate().skip(NAME_FIELDS).map(count).collect()
+}
+
+fn at(record: &ByteRecord, index: usize, fault: Fault) -> TraceError {
+    Quoted { record, before: 0 }.at(index, fault)
 }
 
 /// A number for one call, different from those of others.

@@ -7,18 +7,28 @@ const DAY_S: i64 = 24 * HOUR_S;
 
 /// A decimal number times `scale_ns`, cut to whole nanoseconds: `1.5` with 10^9 is 1.5 s.
 /// `None`: it isn't one, it is negative, infinite, not a number, or too large.
+#[inline]
 pub(crate) fn scaled(text: &[u8], scale_ns: u64) -> Option<u64> {
-    let text = text.trim_ascii();
+    let digits = quick_digits(text).and_then(|value| value.checked_mul(scale_ns));
+    digits.or_else(|| scaled_otherwise(text.trim_ascii(), scale_ns))
+}
+
+/// With a point, blanks or an exponent, or too large.
+fn scaled_otherwise(text: &[u8], scale_ns: u64) -> Option<u64> {
     plain(text, scale_ns).or_else(|| written_otherwise(text, scale_ns))
 }
 
 /// The usual case, quickly: up to 19 digits and a point, nothing to be cut off.
+#[inline]
 fn plain(text: &[u8], scale_ns: u64) -> Option<u64> {
     const MOST_DIGITS: usize = 19;
-    let (mut value, mut point) = (0_u64, None);
-    if text.is_empty() || text.len() > MOST_DIGITS {
+    if text.len() > MOST_DIGITS {
         return None;
     }
+    if let Some(value) = quick_digits(text) {
+        return value.checked_mul(scale_ns);
+    }
+    let (mut value, mut point) = (0_u64, None);
     for (index, byte) in text.iter().enumerate() {
         match byte {
             b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
@@ -26,7 +36,7 @@ fn plain(text: &[u8], scale_ns: u64) -> Option<u64> {
             _ => return None,
         }
     }
-    let places = point.map_or(0, |point| text.len() - point - 1);
+    let places = text.len() - point? - 1;
     let mut scale = scale_ns;
     for _ in 0..places {
         if !scale.is_multiple_of(10) {
@@ -35,6 +45,45 @@ fn plain(text: &[u8], scale_ns: u64) -> Option<u64> {
         scale /= 10;
     }
     value.checked_mul(scale)
+}
+
+/// One to 19 digits and nothing else: eight at a time (D. Lemire, "Quickly parsing eight digits",
+/// 2018).
+#[inline]
+fn quick_digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() || text.len() > 19 {
+        return None;
+    }
+    let (mut value, mut rest) = (0_u64, text);
+    while let Some((chunk, behind)) = rest.split_first_chunk::<8>() {
+        value = value * 100_000_000 + eight_digits(*chunk)?;
+        rest = behind;
+    }
+    for digit in rest {
+        let digit = digit.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        value = value * 10 + u64::from(digit);
+    }
+    Some(value)
+}
+
+/// The number that eight digits are.
+#[inline]
+const fn eight_digits(chunk: [u8; 8]) -> Option<u64> {
+    const ZEROS: u64 = 0x3030_3030_3030_3030;
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    const SIXES: u64 = 0x0606_0606_0606_0606;
+    let word = u64::from_le_bytes(chunk);
+    // Digits are 0x30 to 0x39: adding six to the lower half must not reach the upper one.
+    if (word & HIGH) | ((word.wrapping_add(SIXES) & HIGH) >> 4) != ZEROS | (ZEROS >> 4) {
+        return None;
+    }
+    let pairs = (word & !HIGH).wrapping_mul(10).wrapping_add((word & !HIGH) >> 8);
+    let pairs = pairs & 0x00ff_00ff_00ff_00ff;
+    let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
+    Some(fours.wrapping_mul(10_000).wrapping_add(fours >> 32) & 0xffff_ffff)
 }
 
 /// Exponents, digits below a nanosecond, and what is no number.
@@ -83,8 +132,13 @@ fn written_otherwise(text: &[u8], scale_ns: u64) -> Option<u64> {
 }
 
 /// A whole number.
+#[inline]
 pub(crate) fn whole(text: &[u8]) -> Option<u64> {
-    let text = text.trim_ascii();
+    quick_digits(text).or_else(|| whole_otherwise(text.trim_ascii()))
+}
+
+/// With blanks, or no number.
+fn whole_otherwise(text: &[u8]) -> Option<u64> {
     if text.is_empty() { None } else { digits(text) }
 }
 
@@ -287,6 +341,20 @@ mod tests {
             if let Some(quick) = plain(text.as_bytes(), scale) {
                 prop_assert_eq!(Some(quick), written_otherwise(text.as_bytes(), scale));
             }
+        }
+
+        /// Eight at a time is the same as one at a time; any other byte is seen.
+        #[test]
+        fn eight_digits_are_right(
+            text in proptest::collection::vec(b'0'..=b'9', 1..20),
+            other in proptest::option::of((any::<prop::sample::Index>(), any::<u8>())),
+        ) {
+            let mut text = text;
+            if let Some((place, byte)) = other {
+                let place = place.index(text.len());
+                text[place] = byte;
+            }
+            prop_assert_eq!(quick_digits(&text), digits(&text));
         }
 
         #[test]

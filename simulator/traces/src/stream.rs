@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read};
 
 use csv::ByteRecord;
 
-use crate::csv_rows::{self, Layout, is_absolute};
+use crate::csv_lines::CsvLines;
+use crate::csv_rows::is_absolute;
 use crate::detect::Format;
 use crate::error::{Fault, TraceError};
 use crate::foreign;
@@ -33,7 +34,7 @@ pub struct Stream<R> {
 }
 
 enum Rows<R> {
-    Csv { reader: Box<csv::Reader<R>>, layout: Layout, row: ByteRecord },
+    Csv(Box<CsvLines<R>>),
     Packed(Unpacker<R>),
     Lines(Lines<R>),
     Minutes(Box<Minutes>),
@@ -132,15 +133,12 @@ impl<R: Read> Stream<R> {
     /// # Errors
     /// When the header isn't one.
     pub fn csv(input: R, options: &Options) -> Result<Self, TraceError> {
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
-        let mut row = ByteRecord::new();
-        if !next_row(&mut reader, &mut row)? {
-            return Err(TraceError::nowhere(Fault::Empty));
+        let mut lines = CsvLines::new(input, &options.columns, true)?;
+        let any_order = lines.is_by_end() || options.order == Order::Sort;
+        if any_order {
+            lines.leave_order();
         }
-        let layout = Layout::new(&row, &options.columns)?;
-        let any_order = layout.is_by_end() || options.order == Order::Sort;
-        Ok(Self::new(Rows::Csv { reader: Box::new(reader), layout, row }, any_order))
+        Ok(Self::new(Rows::Csv(Box::new(lines)), any_order))
     }
 
     /// A packed trace.
@@ -185,14 +183,7 @@ impl<R: Read> Stream<R> {
     fn next_row(&mut self) -> Result<Option<Request>, TraceError> {
         match &mut self.rows {
             Rows::Packed(unpacker) => unpacker.next(&mut self.trace),
-            Rows::Csv { reader, layout, row } => loop {
-                if !next_row(reader, row)? {
-                    return Ok(None);
-                }
-                if let Some(request) = layout.request(row, &mut self.trace)? {
-                    return Ok(Some(request));
-                }
-            },
+            Rows::Csv(lines) => lines.next(&mut self.trace),
             Rows::Lines(lines) => lines.next(&mut self.trace),
             Rows::Minutes(minutes) => Ok(minutes.next(&mut self.trace)),
         }
@@ -225,11 +216,9 @@ impl<R: Read> Stream<R> {
     fn unsorted(&self, now_ns: u64) -> TraceError {
         let fault = Fault::Unsorted { before_ns: self.last_ns, now_ns };
         match &self.rows {
-            Rows::Csv { row, .. } => {
-                TraceError::whole(fault, csv_rows::line_of(row), &csv_rows::text_of(row))
-            }
             Rows::Lines(lines) => TraceError::whole(fault, lines.number, lines.line.trim_ascii()),
-            Rows::Packed(_) | Rows::Minutes(_) => TraceError::nowhere(fault),
+            // A CSV that must be in order has told its row before.
+            Rows::Csv(_) | Rows::Packed(_) | Rows::Minutes(_) => TraceError::nowhere(fault),
         }
     }
 }

@@ -173,7 +173,7 @@ impl Results {
 }
 
 /// What this machine is.
-fn machine() -> String {
+pub fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let information = read("/proc/cpuinfo");
     let field = |text: &str, name: &str| {

@@ -7,6 +7,7 @@ use policy::Time;
 use policy::repair::Verdict;
 use scheduler_core::State;
 use scheduler_core::app::App;
+use scheduler_core::command::{Key, Record};
 use scheduler_core::event::Event;
 use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
@@ -146,6 +147,35 @@ fn resources(state: &State) {
         assert_eq!(ports, machine.taken_ports, "{name}");
         assert!(cores <= machine.description.millicores, "{name} is overbooked");
     }
+}
+
+/// When all is calm, what is stored is what the core knows, and a core that reads it knows the same.
+/// When a process was last heard of isn't worth a write.
+pub fn stored(world: &World) {
+    let Some(core) = &world.core else { panic!("there is no core") };
+    let comparable = |records: &BTreeMap<Key, Record>| -> BTreeMap<Key, Record> {
+        let unheard = |record: &Record| match record.clone() {
+            Record::Instance(mut instance) => {
+                instance.heard = Time::ZERO;
+                instance.came = Time::ZERO;
+                instance.sent = None;
+                instance.asked = None;
+                instance.weight_asked = 0;
+                Record::Instance(instance)
+            }
+            Record::Machine(machine) => {
+                // What is derived isn't stored: read it as it is written.
+                let text = serde_json::to_string(&machine).unwrap();
+                Record::Machine(serde_json::from_str(&text).unwrap())
+            }
+            other => other,
+        };
+        records.iter().map(|(key, record)| (key.clone(), unheard(record))).collect()
+    };
+    let known = comparable(&core.records());
+    assert_eq!(comparable(&world.store), known, "what is stored and what the core knows");
+    let restored = State::restore(world.policy, world.store.clone()).unwrap();
+    assert_eq!(comparable(&restored.records()), known, "what a core reads");
 }
 
 /// What isn't as it should be when all is calm.

@@ -26,12 +26,19 @@ impl<R: Record> Live<'_, R> {
         }
         self.refresh(Time::ZERO);
         self.plan_tick(Time::ZERO);
+        for fault in &self.model.dynamics.faults {
+            let machine = fault.machine;
+            self.plan(fault.at, Control::Failed { machine });
+            self.plan(fault.repaired, Control::Repaired { machine });
+        }
     }
 
     pub(super) fn control(&mut self, control: Control, now: Time) {
         match control {
             Control::Gone { app, instance } => self.gone(app, instance, now),
             Control::Ready { app, instance } => self.ready(app, instance, now),
+            Control::Repaired { machine } => self.repaired(machine, now),
+            Control::Failed { machine } => self.failed(machine, now),
             Control::Tick if now >= self.ticks_until => {}
             Control::Tick => {
                 self.plan_tick(now);
@@ -57,14 +64,14 @@ impl<R: Record> Live<'_, R> {
         }
     }
 
-    fn refresh(&mut self, now: Time) {
+    pub(super) fn refresh(&mut self, now: Time) {
         let scope = self.model.queue.scope;
         for group in &mut self.groups {
             group.refresh(&self.targets, scope, now);
         }
     }
 
-    fn tell(&mut self, app: usize, now: Time) {
+    pub(super) fn tell(&mut self, app: usize, now: Time) {
         let Some(group) = self.groups.get_mut(app) else { return };
         if group.counted != group.told {
             group.told = group.counted;
@@ -99,7 +106,7 @@ impl<R: Record> Live<'_, R> {
     }
 
     /// It gives that back.
-    fn release(&mut self, app: usize, number: u32) {
+    pub(super) fn release(&mut self, app: usize, number: u32) {
         let Some(group) = self.groups.get_mut(app) else { return };
         let Some(instance) = group.instances.get_mut(number as usize) else { return };
         instance.phase = Phase::Gone;
@@ -112,11 +119,11 @@ impl<R: Record> Live<'_, R> {
     fn machines(&self, app: usize) -> Vec<Machine> {
         let on_machines = self.groups.get(app).map_or(&[][..], |group| &group.on_machines);
         let capacity = self.model.dynamics.capacity;
-        let machines = self.held.iter().zip(on_machines);
+        let machines = self.held.iter().zip(&self.down).zip(on_machines);
         machines
-            .map(|(held, instances)| Machine {
+            .map(|((held, faults), instances)| Machine {
                 allowed: true,
-                up: true,
+                up: *faults == 0,
                 free: capacity.without(*held),
                 instances: *instances,
             })
@@ -125,12 +132,17 @@ impl<R: Record> Live<'_, R> {
 
     fn add(&mut self, app: usize, now: Time) {
         let machines = self.machines(app);
-        let Some(group) = self.groups.get_mut(app) else { return };
-        let life = &group.definition.life;
-        let machine = match placement::place(&machines, life.needs) {
+        let Some(group) = self.groups.get(app) else { return };
+        let machine = match placement::place(&machines, group.definition.life.needs) {
             Ok(machine) => machine,
             Err(reasons) => return self.record.unplaced(now, app, reasons),
         };
+        self.start_on(app, machine, now);
+    }
+
+    pub(super) fn start_on(&mut self, app: usize, machine: usize, now: Time) {
+        let Some(group) = self.groups.get_mut(app) else { return };
+        let life = &group.definition.life;
         let number = u32::try_from(group.instances.len()).unwrap_or(u32::MAX);
         let known = group.images.get_mut(machine).map(|known| std::mem::replace(known, true));
         let at = life.ready_at(group.words, number, known == Some(false), now);
@@ -245,6 +257,11 @@ impl<R: Record> Live<'_, R> {
     }
 
     fn gone(&mut self, app: usize, number: u32, now: Time) {
+        let group = self.groups.get(app);
+        let instance = group.and_then(|group| group.instances.get(number as usize));
+        if instance.is_none_or(|instance| instance.phase != Phase::Leaving) {
+            return;
+        }
         self.release(app, number);
         if let Some(group) = self.groups.get_mut(app) {
             group.counted.leaving -= 1;

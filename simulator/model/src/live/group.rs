@@ -52,6 +52,8 @@ pub(super) struct Group<'model> {
     pub told: Instances,
     /// For each machine the instances that start or stay.
     pub on_machines: Vec<u32>,
+    /// For each machine that is down those that it has lost.
+    pub lost: Vec<u32>,
     /// For each machine whether it has ever had an instance.
     pub images: Vec<bool>,
     /// Machine and number of those that start.
@@ -87,6 +89,7 @@ impl<'model> Group<'model> {
             counted,
             told: counted,
             on_machines: vec![each; machines],
+            lost: vec![0; machines],
             images: vec![each > 0; machines],
             starting: BTreeSet::new(),
             warming: Vec::new(),

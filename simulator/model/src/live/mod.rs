@@ -20,6 +20,7 @@ use crate::outcome::{Record, Served};
 use crate::workload::{Arrival, Workload};
 
 mod control;
+mod faults;
 mod group;
 mod target;
 
@@ -73,6 +74,8 @@ struct Live<'model, R> {
     ticks_until: Time,
     /// What instances hold of each machine.
     held: Vec<Resources>,
+    /// Faults of each machine at the moment.
+    down: Vec<u32>,
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     balance_words: Words,
@@ -98,6 +101,7 @@ impl<'model, R: Record> Live<'model, R> {
             controls: BinaryHeap::new(),
             ticks_until: Time(model.duration.0),
             held: vec![Resources::default(); machines],
+            down: vec![0; machines],
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         };

@@ -193,6 +193,20 @@ impl Target {
         self.settle(now, floor);
     }
 
+    /// Everything that is here is lost.
+    pub(super) fn clear(&mut self, floor: &mut Floor<'_>, mut lost: impl FnMut(&Job)) {
+        let [free, paid] = self.waiting_classes;
+        *floor.waiting -= u64::from(free) + u64::from(paid);
+        let running = self.running.drain().map(|Reverse((_, _, slot))| slot);
+        let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
+        for slot in running.chain(waiting.map(|queued| queued.slot)) {
+            lost(&floor.jobs.take(slot));
+        }
+        self.idle.clear();
+        self.leaves.clear();
+        (self.waiting_classes, self.running_classes) = ([0; 2], [0; 2]);
+    }
+
     /// One of the present instances is to leave, when what waits now has begun.
     pub(super) fn dismiss(&mut self, now: Time, floor: &mut Floor<'_>) {
         self.leaves.push(Leave { joined: self.joined, crew: self.crew, decided: now });

@@ -16,12 +16,15 @@ impl<R: Record> Oracle<'_, R> {
     pub(super) fn control(&mut self, control: Control) {
         match control {
             Control::Gone { app, instance } => {
-                if let Some(one) = self.instance(app, instance) {
+                let leaving = self.instance(app, instance);
+                if let Some(one) = leaving.filter(|one| one.phase == Phase::Leaving) {
                     one.phase = Phase::Gone;
                 }
                 self.tell(app);
             }
             Control::Ready { app, instance } => self.ready(app, instance),
+            Control::Repaired { machine } => self.repaired(machine as usize),
+            Control::Failed { machine } => self.failed(machine as usize),
             Control::Tick => {
                 self.plan_tick();
                 for app in 0..self.apps.len() {
@@ -32,7 +35,7 @@ impl<R: Record> Oracle<'_, R> {
         }
     }
 
-    fn plan(&mut self, at: Time, control: Control) {
+    pub(super) fn plan(&mut self, at: Time, control: Control) {
         self.events.push(Reverse((at, Event::Control(control))));
     }
 
@@ -130,7 +133,7 @@ impl<R: Record> Oracle<'_, R> {
         (0..count).map(|machine| self.machine(app, machine)).collect()
     }
 
-    fn machine(&self, app: usize, machine: usize) -> Machine {
+    pub(super) fn machine(&self, app: usize, machine: usize) -> Machine {
         let mut free = self.model.dynamics.capacity;
         for (definition, crew) in self.model.apps.iter().zip(&self.apps) {
             for one in crew.instances.iter().filter(|one| one.machine == machine) {
@@ -151,7 +154,8 @@ impl<R: Record> Oracle<'_, R> {
             here.len() - leaving
         });
         let instances = u32::try_from(instances).unwrap_or(u32::MAX);
-        Machine { allowed: true, up: true, free, instances }
+        let up = self.down.get(&machine).is_none_or(|faults| *faults == 0);
+        Machine { allowed: true, up, free, instances }
     }
 
     fn add(&mut self, app: usize) {
@@ -161,6 +165,12 @@ impl<R: Record> Oracle<'_, R> {
             Ok(machine) => machine,
             Err(reasons) => return self.record.unplaced(now, app, reasons),
         };
+        self.start_on(app, machine);
+    }
+
+    pub(super) fn start_on(&mut self, app: usize, machine: usize) {
+        let now = self.now;
+        let Some(definition) = self.model.apps.get(app) else { return };
         let Some(crew) = self.apps.get_mut(app) else { return };
         let number = u32::try_from(crew.instances.len()).unwrap_or(u32::MAX);
         let is_first = crew.images.insert(machine);
@@ -231,7 +241,7 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     /// Tells of instances, if their numbers have changed.
-    fn tell(&mut self, app: usize) {
+    pub(super) fn tell(&mut self, app: usize) {
         let Some(crew) = self.apps.get_mut(app) else { return };
         let counted = crew.count();
         if counted != crew.told {
@@ -240,7 +250,7 @@ impl<R: Record> Oracle<'_, R> {
         }
     }
 
-    fn refresh(&mut self) {
+    pub(super) fn refresh(&mut self) {
         for (definition, crew) in self.model.apps.iter().zip(&mut self.apps) {
             crew.refresh(definition, self.now);
         }

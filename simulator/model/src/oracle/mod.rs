@@ -15,6 +15,7 @@ use crate::workload::{Arrival, Workload};
 
 mod control;
 mod crew;
+mod faults;
 
 use crew::Crew;
 
@@ -26,6 +27,10 @@ pub struct Checked {
     pub presence: u128,
     /// The number of instances at work, summed over time: the sum of all services.
     pub work: u128,
+    /// Parts of both that were of requests which failed.
+    pub lost_presence: u128,
+    /// Likewise.
+    pub lost_work: u128,
     /// Instants at which an instance was idle though a request waited at its target.
     pub idle_beside_work: u64,
 }
@@ -64,6 +69,10 @@ struct Oracle<'model, R> {
     model: &'model Model,
     events: BinaryHeap<Reverse<(Time, Event)>>,
     apps: Vec<Crew>,
+    /// How many faults of a machine there are at the moment.
+    down: BTreeMap<usize, u32>,
+    /// Instances to start again, by machine and app.
+    lost: BTreeMap<(usize, usize), u32>,
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
@@ -85,6 +94,8 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         model,
         events: BinaryHeap::new(),
         apps: model.apps.iter().map(|app| Crew::new(app, &model.queue)).collect(),
+        down: BTreeMap::new(),
+        lost: BTreeMap::new(),
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
@@ -95,6 +106,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         record,
     };
     oracle.plan_tick();
+    oracle.plan_faults();
     let mut arrivals = workload.rest().into_iter();
     let mut next = arrivals.next();
     if let Some(arrival) = &next {
@@ -213,12 +225,12 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     /// Command and class of a request.
-    fn kind(&self, arrival: &Arrival) -> Option<(usize, Class)> {
+    pub(super) fn kind(&self, arrival: &Arrival) -> Option<(usize, Class)> {
         let source = self.model.sources.get(usize::from(arrival.source))?;
         Some((source.cmd, self.model.tenants.get(source.tenants)?.class))
     }
 
-    fn with_accounts<T>(
+    pub(super) fn with_accounts<T>(
         &mut self,
         arrival: &Arrival,
         cmd: usize,

@@ -68,6 +68,8 @@ pub enum Unfit {
     Cluster(&'static str),
     /// An app scales.
     Scaling,
+    /// Machines or instances fail.
+    Faults,
     /// Queues aren't first come, first served.
     Order,
     /// Requests from outside the model don't say which gateway they reach.
@@ -89,6 +91,7 @@ impl fmt::Display for Unfit {
                  for themselves"
             ),
             Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
+            Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
@@ -115,6 +118,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some()) {
         return Err(Unfit::Scaling);
+    }
+    if !model.dynamics.faults.is_empty() {
+        return Err(Unfit::Faults);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);
