@@ -111,6 +111,7 @@ fn a_tuned_policy_is_found_checked_written_and_loaded() {
         let policy = place.path().join("policy.yml");
         let mut arguments = vec!["tune", BURST, "--objective", "paid.rejected"];
         arguments.extend(["--subject-to", "free.rejected<=15%", "--candidates", "8"]);
+        arguments.extend(["--set", "policy={preset: recommended}"]);
         arguments.extend(["--param", "policy.queue.free=2..12 step 2"]);
         arguments.extend(["--param", "policy.queue.classes=together,apart"]);
         arguments.extend(["--threads", threads, "--output", out.to_str().unwrap()]);

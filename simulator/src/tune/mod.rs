@@ -267,7 +267,12 @@ impl<'a> Task<'a> {
     }
 
     fn try_it(&self, policy: &std::path::Path) -> String {
-        let subject = Subject { policy: Some(policy.to_owned()), ..self.arguments.subject.clone() };
+        let mut subject =
+            Subject { policy: Some(policy.to_owned()), ..self.arguments.subject.clone() };
+        // What was set of the policy stands in the file; set again, it would replace what was found.
+        subject.overrides.retain(|given| {
+            !given.text.starts_with("policy.") && !given.text.starts_with("policy=")
+        });
         format!("simulator run {}", subject.words())
     }
 }
