@@ -11,9 +11,9 @@ use simulator_model::watch::{Progress, Watch};
 use simulator_model::windows::{Lane, Parcel, Tally};
 use simulator_model::{Model, Network, Report};
 
-/// How often a lane looks whether the others are done before it sleeps: about 20 µs, several
-/// windows of work. Longer is a waste where other programs want the processor.
-const LOOKS: u32 = 2_000;
+/// How often a lane looks whether the others are done before it sleeps: some microseconds, a window
+/// of work. Longer is a waste where other programs want the processor.
+const LOOKS: u32 = 400;
 
 /// Windows between two questions to the watch: some milliseconds.
 const QUESTIONS: u64 = 1_000;

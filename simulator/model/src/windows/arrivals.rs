@@ -263,8 +263,10 @@ impl<'model> Stream<'model> {
                 }
             }
             Arrivals::Sine(_) | Arrivals::Lines(_) | Arrivals::Switching { .. } => {
-                let pace = self.pace.as_mut();
-                let count = pace.map_or(0, |pace| pace.fill(words, at, self.end));
+                let count = match &mut self.pace {
+                    Some(pace) => pace.fill(words, at, self.end),
+                    None => 0,
+                };
                 at[count..].fill(u64::MAX);
             }
             Arrivals::Recorded { .. } => at.fill(u64::MAX),

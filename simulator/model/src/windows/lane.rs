@@ -134,7 +134,9 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         }
         lane.serve(inbound, outbound);
         for parcel in inbound.iter() {
-            parcel.answers.iter().for_each(|answer| lane.gateways.expect(*answer));
+            for answer in &parcel.answers {
+                lane.gateways.expect(*answer);
+            }
         }
         if inbound.iter().any(|parcel| parcel.reports) {
             lane.learn(inbound);
@@ -180,7 +182,12 @@ impl<W: Witness> Lane<'_, W> {
     #[inline(always)]
     fn serve(&mut self, inbound: &[Parcel], outbound: &mut [Parcel]) {
         match inbound {
-            [only] => only.requests.iter().for_each(|request| self.join(request, outbound)),
+            // Loops, not closures: those may stay apart, where they miss the wide vectors.
+            [only] => {
+                for request in &only.requests {
+                    self.join(request, outbound);
+                }
+            }
             several => {
                 let mut heads: Vec<&[Request]> =
                     several.iter().map(|parcel| parcel.requests.as_slice()).collect();
