@@ -89,7 +89,8 @@ pub struct Run {
     /// part of its value, and that of each p99 within twice as much; at most 1,000.
     #[arg(long, value_name = "PERCENT", value_parser = percent)]
     pub precision: Option<f64>,
-    /// Threads for replications; all processors if absent. Results don't depend on it.
+    /// Threads for replications, or within one run with gateways behind a network; all processors if
+    /// absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Folder for results.json and cells.csv; made if it isn't there.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
 use simulator::loads::{Load, loads};
+use simulator_model::windows::{self, Tally};
 use simulator_model::{Report, engine, oracle};
 
 use crate::arguments::Bench;
@@ -55,7 +56,12 @@ fn processor_time() -> Duration {
 /// The sum of waits by the plain engine.
 fn oracle_waits(load: &Load) -> u128 {
     let mut report = Report::new(&load.model);
-    oracle::run(&load.model, &mut report);
+    if let Some(network) = load.model.network {
+        let tally = Tally::new(&load.model, network);
+        report.merge(&windows::oracle::run(&load.model, network, tally).into_report());
+    } else {
+        oracle::run(&load.model, &mut report);
+    }
     report.total(None).wait.total()
 }
 

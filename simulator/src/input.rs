@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use diagnostics::{Diagnostic, SourceId, Sources, Span, render_all};
 use rayon::prelude::*;
+use simulator::execute;
 use simulator::judge::Values;
 use simulator::metric::{self, Condition, Metric};
 use simulator::scenario::{self, Override, Scenario};
-use simulator_model::{Model, engine};
+use simulator_model::Model;
 
 use crate::exit::Exit;
 use crate::paint;
@@ -225,7 +226,7 @@ pub fn measure(
         .collect();
     let run = |(model, number): &(&Model, u32)| -> Values {
         let seed = model.seed.wrapping_add(u64::from(*number));
-        let report = engine::report(&Model { seed, ..(*model).clone() });
+        let report = execute::report(&Model { seed, ..(*model).clone() }, 1);
         metrics.iter().map(|metric| metric.value(model, &report)).collect()
     };
     let values: Vec<Values> = pool.install(|| runs.par_iter().map(run).collect());

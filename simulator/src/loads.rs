@@ -1,11 +1,14 @@
 //! The loads that are measured and published for other simulators, too: `simulator bench` and
 //! `cargo xtask bench simulator` run the same ones.
 
+use diagnostics::Sources;
 use policy::admission::{Admission, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator_kernel::Law;
 use simulator_model::{App, Arrivals, Cmd, Dynamics, Life, Model, Source, Tenants};
+
+use crate::scenario;
 
 /// A load.
 #[derive(Debug)]
@@ -42,6 +45,21 @@ pub fn loads(requests: u64) -> Vec<Load> {
         limited("1,000 nodes, two choices, admission", 1),
         limited("1,000 × 32 instances, two choices, admission", 32),
     ]
+    .into_iter()
+    .chain(platform(requests))
+    .collect()
+}
+
+/// The beginning of `scenarios/day.yml`, which is also tested. Long requests have not filled the
+/// machines up by then: a whole hour costs more.
+fn platform(requests: u64) -> Option<Load> {
+    let mut sources = Sources::default();
+    let source = sources.add("scenarios/day.yml", include_str!("../../scenarios/day.yml"));
+    let nothing = |_: &str, _: &mut Sources| Err("it names no file".to_owned());
+    let scenario = scenario::read(source, &[], &mut sources, nothing).scenario?;
+    let duration = Nanoseconds(scenario.model.mean_gap().saturating_mul(requests));
+    let model = Model { duration, warm_up: Nanoseconds::ZERO, ..scenario.model };
+    Some(Load { name: "platform: the beginning of scenarios/day.yml", model })
 }
 
 /// Limits that count and never refuse, so that each request pays for all of them.
@@ -87,6 +105,7 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance,
+        network: None,
         dynamics: Dynamics::default(),
     }
 }

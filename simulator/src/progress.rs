@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use policy::{Nanoseconds, Time};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
+use simulator::execute;
 use simulator_model::{Model, Workload, engine, watch};
 
 use crate::exit::Exit;
@@ -93,6 +94,19 @@ impl Progress {
         };
         part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
         Some(run)
+    }
+
+    /// Runs one replication of a model with a network, on so many threads; nothing if all is to end
+    /// already. Its course is not recorded.
+    pub fn run_in_windows(&self, model: &Model, threads: u16) -> Option<Replication> {
+        if self.is_stopped() {
+            return None;
+        }
+        let mut part =
+            Part { progress: self, last: watch::Progress { at: Time::ZERO, requests: 0 } };
+        let report = execute::watched_report(model, threads, &mut |now| part.moved(now));
+        part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
+        Some((report, None))
     }
 
     /// Does something, and shows how far it is on standard error if that is a terminal.

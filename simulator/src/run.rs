@@ -77,12 +77,19 @@ fn some(
     numbers: Range<u32>,
 ) -> Result<Vec<Option<Replication>>, Exit> {
     let pool = input::pool(arguments.threads)?;
-    let progress = Progress::new(model.duration, numbers.end - numbers.start)?;
+    let count = numbers.end - numbers.start;
+    let progress = Progress::new(model.duration, count)?;
     let wants_course = arguments.output.is_some() || advice::looks_at_course(model);
+    // A single one may have all threads to itself.
+    let all_threads = u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX);
+    let threads = if count == 1 { all_threads } else { 1 };
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
         let model = Model { seed, ..model.clone() };
-        progress.run(&model, Workload::new(&model), number == 0 && wants_course)
+        match model.network {
+            None => progress.run(&model, Workload::new(&model), number == 0 && wants_course),
+            Some(_) => progress.run_in_windows(&model, threads),
+        }
     };
     let all = || numbers.into_par_iter().map(run).collect();
     Ok(progress.shown(|| pool.install(all)))

@@ -267,3 +267,40 @@ fn what_is_no_scenario() {
         assert!(scenario.is_none() && !told.is_empty(), "{text}");
     }
 }
+
+#[test]
+fn gateways_behind_a_network() {
+    let given = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
+    let scenario = scenario(SMALL, &[given]);
+    let network = scenario.model.network.unwrap();
+    assert_eq!(scenario.model.gateways, 3);
+    assert_eq!(network.delay, Nanoseconds::from_milliseconds(2));
+    assert_eq!(network.reports, Nanoseconds::from_milliseconds(10));
+}
+
+#[test]
+fn gateways_behind_a_network_that_make_no_sense() {
+    let told = |given: &str| {
+        let (scenario, told) = found(SMALL, &[given]);
+        assert!(scenario.is_none());
+        told
+    };
+    let cases = [
+        "gateways={count: 3, network_delay: 0s, reports_every: 10ms}",
+        "gateways={count: 3, network_delay: 2ms, reports_every: 5ms}",
+        "gateways={count: 3, network_delay: 2ms}",
+        "gateways={count: 3, network_delay: 2ms, reports: 5ms}",
+        "gateways={count: 2000, network_delay: 2ms, reports_every: 10ms}",
+        "gateways=many",
+    ];
+    insta::assert_snapshot!(cases.map(told).join("\n"));
+}
+
+#[test]
+fn limits_of_the_cluster_need_live_gateways() {
+    let limit = "policy.admission={accept: {permits: 10, scope: cluster}}";
+    let network = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
+    let (scenario, told) = found(SMALL, &[limit, network]);
+    assert!(scenario.is_none());
+    assert!(told.contains("admission.accept counts over the cluster"), "{told}");
+}

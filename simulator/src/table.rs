@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use policy::scaling::{Added, Removed};
 use policy::{Balance, Class, Nanoseconds, Refusal};
+use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::{Actions, Cell};
 
@@ -46,6 +47,7 @@ fn head(results: &Results) -> String {
         "\n{} of arrivals, the first {} not reported; {seeds}; policy {digest} (from `{preset}`)",
         model.duration, model.warm_up,
     );
+    let _ = writeln!(text, "engine: {}", execute::engine_name(model));
     if !results.scales() {
         text.push_str("inactive: policy.scaling (no app has `scales`)\n");
     }

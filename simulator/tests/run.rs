@@ -135,3 +135,51 @@ fn wrong_input_has_its_own_exit_codes() {
     assert_eq!(code(&["run", "scenarios/none.yml"]), 5);
     assert_eq!(code(&["exit-codes"]), 0);
 }
+
+/// A second of the platform.
+const DAY: [&str; 6] =
+    ["run", "scenarios/day.yml", "--set", "duration=1s", "--set", "warm_up=200ms"];
+
+/// Whoever stops a run gets its beginning, the same for any number of threads.
+#[test]
+fn a_run_in_windows_can_be_stopped() {
+    let mut sources = diagnostics::Sources::default();
+    let text = std::fs::read_to_string(folder().join("scenarios/day.yml")).unwrap();
+    let source = sources.add("day.yml", text);
+    let short = simulator::scenario::Override::parse("duration=20s").unwrap();
+    let warm_up = simulator::scenario::Override::parse("warm_up=0s").unwrap();
+    let found = simulator::scenario::read(source, &[short, warm_up], &mut sources, |_, _| {
+        Err("it names no file".to_owned())
+    });
+    let model = found.scenario.unwrap().model;
+    let stopped = |threads| {
+        let mut last = 0;
+        let report = simulator::execute::watched_report(&model, threads, &mut |now| {
+            last = now.at.0;
+            last < 2_000_000_000
+        });
+        (report, last)
+    };
+    let (report, last) = stopped(1);
+    assert_eq!(report.stopped().unwrap().0, last);
+    let arrivals = report.total(None).arrivals();
+    assert!((200_000..260_000).contains(&arrivals), "{arrivals}");
+    assert_eq!(stopped(3), (report, last));
+}
+
+#[test]
+fn a_run_in_windows_is_the_same_for_any_number_of_threads() {
+    let place = tempfile::tempdir().unwrap();
+    let mut seen = Vec::new();
+    for threads in ["1", "2", "8"] {
+        let folder = place.path().join(threads);
+        let mut arguments = DAY.to_vec();
+        arguments.extend(["--threads", threads, "--output", folder.to_str().unwrap()]);
+        let table = printed(&simulator(&arguments));
+        let json = std::fs::read_to_string(folder.join("results.json")).unwrap();
+        seen.push((table, json));
+    }
+    assert_eq!(seen[0], seen[1]);
+    assert_eq!(seen[0], seen[2]);
+    insta::assert_snapshot!(seen.swap_remove(0).0);
+}

@@ -34,7 +34,9 @@ impl Summary {
         }
         self.total += (u128::from(high) << 32) + u128::from(low);
         self.longest = self.longest.max(Nanoseconds(longest));
-        self.histogram.record_all(times, longest);
+        if !times.is_empty() {
+            self.histogram.record_all(times, longest);
+        }
     }
 
     /// Adds another summary.

@@ -74,6 +74,9 @@ impl<R: Record> Task for Whole<'_, R> {
 /// Runs a model and sums it up; compiled here, as one piece.
 #[must_use]
 pub fn report(model: &Model) -> Report {
+    if let Some(network) = model.network {
+        return crate::windows::report(model, network);
+    }
     report_from(model, Workload::new(model))
 }
 

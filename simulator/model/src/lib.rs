@@ -8,6 +8,8 @@
 //!   and go or work has priorities: then events are kept where they happen, in lists of each
 //!   target. It must give the same outcome for every request, and the same instances at all times;
 //!   `tests/agreement.rs` holds it to that.
+//! - [`windows`] is another model of the same platform, in which messages take time and gateways
+//!   see reports, with an oracle of its own and an engine that several threads can share.
 //!
 //! What ends at an instant is over before what arrives at it; of several arrivals at one instant,
 //! those of the source that was declared first come first.
@@ -32,6 +34,7 @@ mod rings;
 pub mod timeline;
 pub mod usage;
 pub mod watch;
+pub mod windows;
 pub mod workload;
 
 /// Version of what a seed means: it grows whenever the same scenario gives other results than before.
@@ -40,7 +43,7 @@ pub const MODEL_VERSION: u32 = 1;
 
 pub use fed::{Fed, Feed};
 pub use life::{Dynamics, Fault, Life, WarmUp};
-pub use model::{App, Arrivals, Cmd, Model, Source, Tenants};
+pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};
 pub use report::{Cell, Report};

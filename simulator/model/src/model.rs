@@ -31,8 +31,20 @@ pub struct Model {
     pub queue: Queue,
     /// How targets are chosen.
     pub balance: Balance,
+    /// What is between gateways and machines; if nothing, gateways see the present state of all
+    /// targets.
+    pub network: Option<Network>,
     /// What changes in the course of the run.
     pub dynamics: Dynamics,
+}
+
+/// What is between gateways and machines; what it means is said in [`crate::windows`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// How long a message takes, one way; also the length of a window.
+    pub delay: Nanoseconds,
+    /// Time between reports of a target; a multiple of the delay.
+    pub reports: Nanoseconds,
 }
 
 /// Instances that work on the same commands.

@@ -260,13 +260,20 @@ pub(crate) struct Pace<'model> {
     mass: f64,
     last: u64,
     has_ended: bool,
+    /// One request in so many is taken.
+    parts: f64,
 }
 
 impl<'model> Pace<'model> {
     fn new(plan: Plan<'model>) -> Self {
         let shape = Shape::Straight { rate: 0.0, slope: 0.0 };
         let piece = Piece { length: 0, mass: 0.0, shape };
-        Pace { plan, piece, begin: 0, mass: 0.0, last: 0, has_ended: false }
+        Pace { plan, piece, begin: 0, mass: 0.0, last: 0, has_ended: false, parts: 1.0 }
+    }
+
+    /// One of so many equal parts: those of a Poisson process are Poisson processes.
+    pub(crate) fn part_of(self, parts: u16) -> Self {
+        Pace { parts: f64::from(parts.max(1)), ..self }
     }
 
     pub(crate) fn lines(rates: &'model Rates) -> Self {
@@ -301,7 +308,7 @@ impl<'model> Pace<'model> {
         }
         let mut masses = [0.0; BLOCK];
         for (mass, word) in masses.iter_mut().zip(words) {
-            *mass = -natural(open_unit(!*word));
+            *mass = -natural(open_unit(!*word)) * self.parts;
         }
         let mut mass = self.mass;
         for entry in &mut masses {

@@ -30,6 +30,7 @@ pub(crate) fn model(duration: u64) -> Model {
         admission: policy::Admission::default(),
         queue: policy::Queue::OPEN,
         balance: policy::Balance::Random,
+        network: None,
         dynamics: crate::Dynamics::default(),
     }
 }

@@ -229,7 +229,7 @@ struct Columns {
 pub(crate) struct StreamWords {
     arrival: Words,
     /// Of the states of a source that switches.
-    phase: Words,
+    pub(crate) phase: Words,
     pub(crate) service: Words,
     pub(crate) tenant: Words,
     pub(crate) gateway: Words,
@@ -422,7 +422,7 @@ fn fill_words(words: Words, first: u64, block: &mut [u64; BLOCK]) {
     clippy::cast_sign_loss,
     reason = "times of a run are below 2^53 ns, 104 days; beyond, they are after its end"
 )]
-fn multiple(gap: f64, number: u64) -> u64 {
+pub(crate) fn multiple(gap: f64, number: u64) -> u64 {
     (gap * number as f64).round() as u64
 }
 

@@ -31,6 +31,7 @@ fn model(sources: Vec<Source>) -> Model {
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance: Balance::Random,
+        network: None,
         dynamics: crate::Dynamics::default(),
     }
 }

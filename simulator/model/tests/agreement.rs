@@ -164,6 +164,7 @@ fn model() -> impl Strategy<Value = Model> {
                 admission,
                 queue,
                 balance,
+                network: None,
                 dynamics: Dynamics::default(),
             }
         },

@@ -43,6 +43,7 @@ fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32
         admission: Admission::default(),
         queue: Queue { free: bound, ..Queue::OPEN },
         balance: Balance::Random,
+        network: None,
         dynamics: Dynamics::default(),
     }
 }

@@ -51,6 +51,7 @@ fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Mod
         admission,
         queue,
         balance,
+        network: None,
         dynamics: Dynamics::default(),
     }
 }

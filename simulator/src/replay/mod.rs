@@ -12,6 +12,7 @@ use std::rc::Rc;
 use policy::Nanoseconds;
 use simulator::scenario::{Override, ServiceTimes};
 use simulator_model::Workload;
+use simulator_model::windows::Unfit;
 use simulator_traces::{Fault, Format, TraceError};
 
 use crate::exit::Exit;
@@ -109,6 +110,11 @@ fn try_replay(arguments: &ReplayArguments) -> Result<Exit, Exit> {
         paint::error(&format!("{} can't be replayed: {reason}", arguments.trace.trace.display()));
         Exit::InvalidInput
     };
+    if scenario.model.network.is_some() {
+        let exit = wrong(Unfit::Recorded.to_string());
+        tell!("hint: --set gateways=8 takes the network away");
+        return Err(exit);
+    }
     let mapping = Mapping::new(scenario, &scan, &trace, arguments.rate).map_err(wrong)?;
     let end_ns = window.to.map_or(scan.last_ns + 1, |to| to.0);
     let length = Nanoseconds(arguments.speed.shrink(end_ns.saturating_sub(window.from.0)).max(1));

@@ -7,8 +7,9 @@ use policy::config::Policy;
 use policy::config::units::Length;
 use simulator_kernel::law::Quantiles;
 use simulator_kernel::{Law, normal};
+use simulator_model::windows::{self, Unfit};
 use simulator_model::workload::MAX_SOURCES;
-use simulator_model::{App, Arrivals, Cmd, Model, Source, Tenants};
+use simulator_model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 use yaml::Spanned;
 
 use super::apps::most_instances;
@@ -47,7 +48,7 @@ pub fn model(
     check.version(file.version);
     let duration = check.duration(file);
     let machines = check.within(file.machines, 1, MAX_MACHINES, "machines");
-    let gateways = file.gateways.unwrap_or(Spanned::nowhere(1));
+    let gateways = gateways(file);
     let gateways = check.within(gateways, 1, MAX_GATEWAYS, "gateways");
     let apps = check.apps(&file.apps, machines, policy);
     let dynamics = check.dynamics(file, &apps, policy);
@@ -70,10 +71,46 @@ pub fn model(
         admission: policy.admission,
         queue: policy.queue,
         balance: policy.balance,
+        network: None,
         dynamics,
     };
     check.loads(file, &model);
     Some((model, replay))
+}
+
+/// How many gateways there are.
+fn gateways(file: &File) -> Spanned<u16> {
+    match &file.gateways {
+        None => Spanned::nowhere(1),
+        Some(Spanned { value: file::Gateways::Live(count), span }) => {
+            Spanned { value: *count, span: *span }
+        }
+        Some(Spanned { value: file::Gateways::Behind(network), .. }) => network.count,
+    }
+}
+
+/// What is between the gateways and the machines of a model; errors are added to `found`.
+pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Option<Network> {
+    let Some(Spanned { value: file::Gateways::Behind(given), .. }) = &file.gateways else {
+        return None;
+    };
+    let network =
+        Network { delay: given.network_delay.value.0, reports: given.reports_every.value.0 };
+    if let Err(reason) = windows::check(model, network) {
+        let span = match reason {
+            Unfit::NoDelay => given.network_delay.span,
+            Unfit::Reports => given.reports_every.span,
+            Unfit::Cluster(_)
+            | Unfit::Scaling
+            | Unfit::Faults
+            | Unfit::Order
+            | Unfit::Recorded
+            | Unfit::Gateways => given.count.span,
+        };
+        let message = "gateways behind a network can't be simulated so".to_owned();
+        found.push(Diagnostic::error("scenario", message).at(span, reason.to_string()));
+    }
+    Some(network)
 }
 
 pub struct Check<'a> {

@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use policy::Class;
 use policy::config::units::{Frequency, Length, Part};
 use serde::Deserialize;
-use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use yaml::Spanned;
 
 /// The whole file.
@@ -23,7 +24,7 @@ pub struct File {
     pub cores: Option<Spanned<u32>>,
     /// Machine m stands in rack m modulo this.
     pub racks: Option<Spanned<u32>>,
-    pub gateways: Option<Spanned<u16>>,
+    pub gateways: Option<Spanned<Gateways>>,
     #[serde(default)]
     pub faults: Vec<Fault>,
     /// So many times the requests of the workload; once if absent.
@@ -50,6 +51,49 @@ pub struct Replay {
 
 const fn one() -> u64 {
     1
+}
+
+/// Gateways: a number, if they see the present state of all targets; else what is between.
+#[derive(Debug)]
+pub enum Gateways {
+    Live(u16),
+    Behind(Network),
+}
+
+/// Gateways behind a network.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    pub count: Spanned<u16>,
+    /// One way.
+    pub network_delay: Spanned<Length>,
+    pub reports_every: Spanned<Length>,
+}
+
+impl<'de> Deserialize<'de> for Gateways {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct GatewaysVisitor;
+
+        impl<'de> Visitor<'de> for GatewaysVisitor {
+            type Value = Gateways;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter
+                    .write_str("a number, or {count: 8, network_delay: 2ms, reports_every: 20ms}")
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Gateways, E> {
+                let number = u16::try_from(number);
+                number.map(Gateways::Live).map_err(|_| E::custom("expected 1 to 1024 gateways"))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Gateways, A::Error> {
+                Network::deserialize(MapAccessDeserializer::new(map)).map(Gateways::Behind)
+            }
+        }
+
+        deserializer.deserialize_any(GatewaysVisitor)
+    }
 }
 
 /// Instances that work on the same commands.

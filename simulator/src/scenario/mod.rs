@@ -226,7 +226,8 @@ fn assemble(parts: &Parts, mut files: Files<'_>) -> Found {
         yaml::from_node(&parts.root).map_err(|found| diagnostics.extend(found)).ok();
     let scenario = file.and_then(|file| {
         let rules = rules.unwrap_or_else(Policy::recommended);
-        let (model, replay) = check::model(&file, &rules, &mut files, &mut diagnostics)?;
+        let (mut model, replay) = check::model(&file, &rules, &mut files, &mut diagnostics)?;
+        model.network = check::network(&file, &model, &mut diagnostics);
         Some(Scenario {
             objectives: check::objectives(&file, &model, &mut diagnostics),
             about: file.about,

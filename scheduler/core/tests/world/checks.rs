@@ -161,6 +161,8 @@ pub fn stored(world: &World) {
                 instance.sent = None;
                 instance.asked = None;
                 instance.weight_asked = 0;
+                instance.is_doubted = false;
+                instance.wait = None;
                 Record::Instance(instance)
             }
             Record::Machine(machine) => {

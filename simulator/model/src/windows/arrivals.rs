@@ -1,0 +1,398 @@
+//! The requests of some gateways in the order of time. Each pair of a source and a gateway has a
+//! stream and random words of its own, so any lane makes its own arrivals, and they don't depend on
+//! how gateways are shared out.
+
+use policy::random::halves;
+use policy::{Nanoseconds, Purpose, Time, Words};
+use simulator_kernel::Law;
+
+use super::{Key, Request};
+use crate::model::{Arrivals, Model, Source};
+use crate::pace::Pace;
+use crate::workload::{StreamWords, Users, multiple};
+
+/// Requests that a stream prepares at a time.
+const CHUNK: usize = 64;
+/// Requests that are put in order at a time, about: they fit the first cache.
+const BLOCK: u64 = 512;
+
+/// Arrivals at gateways.
+#[derive(Debug)]
+pub(super) struct Flow<'model> {
+    streams: Vec<Stream<'model>>,
+    /// When the next request of each stream arrives.
+    next: Vec<u64>,
+    users: Vec<Users>,
+    end: u64,
+    /// Length of a block, a whole number of windows.
+    block: u64,
+    /// The end of the present block.
+    until: u64,
+    /// Requests of the present block in their order, and how many are taken.
+    ordered: Vec<Request>,
+    taken: usize,
+    sorter: Sorter,
+}
+
+impl<'model> Flow<'model> {
+    /// Arrivals at the gateways of a range.
+    pub(super) fn new(model: &'model Model, gateways: std::ops::Range<u16>, window: u64) -> Self {
+        let mut streams = Vec::new();
+        let part =
+            u64::from(model.gateways.max(1)) / u64::from(gateways.end - gateways.start).max(1);
+        for gateway in gateways {
+            let sources = model.sources.iter().zip(0u16..);
+            streams.extend(
+                sources.filter_map(|(source, number)| Stream::new(model, source, number, gateway)),
+            );
+        }
+        let mut first_user = 0;
+        let users = model.tenants.iter().map(|group| {
+            let users = Users::new(group, first_user);
+            first_user += group.users;
+            users
+        });
+        let wanted = model.mean_gap().saturating_mul(BLOCK).saturating_mul(part);
+        let mut flow = Flow {
+            next: vec![0; streams.len()],
+            streams,
+            users: users.collect(),
+            end: model.duration.0,
+            block: (wanted / window).clamp(1, 1 << 20).saturating_mul(window),
+            until: 0,
+            ordered: Vec::new(),
+            taken: 0,
+            sorter: Sorter::default(),
+        };
+        for (stream, next) in flow.streams.iter_mut().zip(&mut flow.next) {
+            stream.fill(&flow.users);
+            *next = stream.next();
+        }
+        flow
+    }
+
+    /// The requests that arrive before a time, which must not be beyond the end of a block.
+    #[inline(always)]
+    pub(super) fn before(&mut self, until: u64) -> &[Request] {
+        if until > self.until {
+            self.fill();
+        }
+        let from = self.taken;
+        let rest = self.ordered.get(from..).unwrap_or_default();
+        let count = rest.iter().take_while(|request| request.at < until).count();
+        self.taken += count;
+        rest.get(..count).unwrap_or_default()
+    }
+
+    /// Nothing arrives any more.
+    pub(super) fn stop(&mut self) {
+        self.end = 0;
+        self.ordered.clear();
+        self.taken = 0;
+    }
+
+    /// The next block.
+    #[inline(always)]
+    fn fill(&mut self) {
+        let begin = self.until;
+        self.until = begin.saturating_add(self.block);
+        let until = self.until.min(self.end);
+        let Flow { streams, next, users, sorter, .. } = self;
+        sorter.clear();
+        for (stream, next) in streams.iter_mut().zip(next) {
+            while *next < until {
+                stream.take(until, sorter);
+                if stream.taken == CHUNK {
+                    stream.refill(users);
+                }
+                *next = stream.next();
+            }
+        }
+        sorter.sort(begin, self.block, &mut self.ordered);
+        self.taken = 0;
+    }
+}
+
+/// The requests of one source at one gateway.
+#[derive(Debug)]
+struct Stream<'model> {
+    arrivals: &'model Arrivals,
+    /// For rates that change with time.
+    pace: Option<Pace<'model>>,
+    service: &'model Law,
+    group: usize,
+    gateway: u64,
+    gateways: u64,
+    words: [Words; 3],
+    /// The key of the first request of the chunk, and its number within the stream.
+    key: u64,
+    first: u64,
+    taken: usize,
+    /// When the last request of the chunk before arrives.
+    last: u64,
+    /// When the run ends.
+    end: u64,
+    columns: Box<Columns>,
+}
+
+#[derive(Debug)]
+struct Columns {
+    at: [u64; CHUNK],
+    service: [u64; CHUNK],
+    users: [u32; CHUNK],
+}
+
+#[expect(clippy::indexing_slicing, reason = "what is taken of a chunk is at most CHUNK")]
+impl<'model> Stream<'model> {
+    fn new(
+        model: &'model Model,
+        source: &'model Source,
+        number: u16,
+        gateway: u16,
+    ) -> Option<Self> {
+        let cmd = model.cmds.get(source.cmd)?;
+        model.tenants.get(source.tenants)?;
+        let part = (u64::from(gateway) << 16) | u64::from(number);
+        let words = [Purpose::Arrival, Purpose::Service, Purpose::Tenant];
+        Some(Stream {
+            arrivals: &source.arrivals,
+            pace: pace(model, source, number),
+            service: &cmd.service,
+            group: source.tenants,
+            gateway: u64::from(gateway),
+            gateways: u64::from(model.gateways.max(1)),
+            words: words.map(|purpose| Words::new(model.seed, purpose, part)),
+            key: Key::first(gateway, number),
+            first: 0,
+            taken: 0,
+            last: 0,
+            end: model.duration.0,
+            columns: Box::new(Columns {
+                at: [u64::MAX; CHUNK],
+                service: [0; CHUNK],
+                users: [0; CHUNK],
+            }),
+        })
+    }
+
+    #[inline(always)]
+    fn next(&self) -> u64 {
+        self.columns.at[self.taken]
+    }
+
+    /// Takes what arrives before a time.
+    #[inline(always)]
+    fn take(&mut self, until: u64, sorter: &mut Sorter) {
+        let from = self.taken;
+        let at = &self.columns.at[from..];
+        let count = at.iter().take_while(|at| **at < until).count();
+        let columns = at.iter().zip(&self.columns.service[from..]).zip(&self.columns.users[from..]);
+        let keys = self.key + from as u64..;
+        sorter.requests.extend(columns.zip(keys).take(count).map(
+            |(((at, service), user), key)| Request {
+                at: *at,
+                service: *service,
+                key,
+                user: *user,
+                target: 0,
+            },
+        ));
+        self.taken += count;
+    }
+
+    /// The next chunk.
+    #[inline(always)]
+    fn refill(&mut self, users: &[Users]) {
+        self.first += CHUNK as u64;
+        self.key += CHUNK as u64;
+        self.fill(users);
+    }
+
+    #[inline(always)]
+    fn fill(&mut self, users: &[Users]) {
+        let [arrival, service, tenant] = self.words;
+        self.taken = 0;
+        let mut words = [0; CHUNK];
+        fill_words(service, self.first, &mut words);
+        self.service.fill(&words, &mut self.columns.service);
+        for service in &mut self.columns.service {
+            *service = (*service).max(1);
+        }
+        fill_words(tenant, self.first, &mut words);
+        if let Some(users) = users.get(self.group) {
+            for (user, word) in self.columns.users.iter_mut().zip(&words) {
+                let (low, high) = halves(*word);
+                *user = users.choose(low, high);
+            }
+        }
+        fill_words(arrival, self.first, &mut words);
+        self.fill_times(&words);
+    }
+
+    /// When the requests of a chunk arrive; never, if there are no more.
+    #[inline(always)]
+    #[expect(clippy::cast_precision_loss, reason = "at most 1,024 gateways")]
+    fn fill_times(&mut self, words: &[u64; CHUNK]) {
+        let at = &mut self.columns.at;
+        // Where gateways take turns, this is the number of a request among those of all gateways.
+        let (own, every, first) = (self.gateway, self.gateways, self.first);
+        let number = |place: usize| (first + place as u64) * every + own;
+        match *self.arrivals {
+            Arrivals::Poisson { gap } => {
+                Law::Exponential { mean: gap * every as f64 }.fill(words, at);
+                let mut last = self.last;
+                for at in at {
+                    last = last.saturating_add(*at);
+                    *at = last;
+                }
+                self.last = last;
+            }
+            Arrivals::Constant { gap } => {
+                for (place, at) in at.iter_mut().enumerate() {
+                    *at = multiple(gap, number(place) + 1);
+                }
+            }
+            Arrivals::Burst { at: begin, requests, over } => {
+                for (place, at) in at.iter_mut().enumerate() {
+                    let number = number(place);
+                    let after =
+                        u128::from(number) * u128::from(over.0) / u128::from(requests.max(1));
+                    let after = u64::try_from(after).unwrap_or(u64::MAX);
+                    let is_one = number < requests;
+                    *at = if is_one { begin.0.saturating_add(after) } else { u64::MAX };
+                }
+            }
+            Arrivals::Sine(_) | Arrivals::Lines(_) | Arrivals::Switching { .. } => {
+                let count = match &mut self.pace {
+                    Some(pace) => pace.fill(words, at, self.end),
+                    None => 0,
+                };
+                at[count..].fill(u64::MAX);
+            }
+            Arrivals::Recorded { .. } => at.fill(u64::MAX),
+        }
+    }
+}
+
+/// The changing rate of one gateway's part of a source. Where a rate switches, it does so for all
+/// gateways at the same time.
+fn pace<'model>(model: &Model, source: &'model Source, number: u16) -> Option<Pace<'model>> {
+    let pace = match &source.arrivals {
+        Arrivals::Sine(sine) => Pace::sine(*sine),
+        Arrivals::Lines(rates) => Pace::lines(rates),
+        Arrivals::Switching { quiet, burst } => {
+            Pace::switching(*quiet, *burst, StreamWords::new(model.seed, number).phase)
+        }
+        Arrivals::Constant { .. }
+        | Arrivals::Poisson { .. }
+        | Arrivals::Burst { .. }
+        | Arrivals::Recorded { .. } => return None,
+    };
+    Some(pace.part_of(model.gateways.max(1)))
+}
+
+/// The words of neighbouring positions; a loop that becomes vector code.
+#[inline(always)]
+fn fill_words(words: Words, first: u64, block: &mut [u64; CHUNK]) {
+    for (place, word) in block.iter_mut().enumerate() {
+        *word = words.at(first + place as u64);
+    }
+}
+
+/// Puts requests in the order of time: they are dealt out to cells by time, about one for each, and
+/// what is left to do is near.
+#[derive(Debug, Default)]
+struct Sorter {
+    requests: Vec<Request>,
+    cells: Vec<u32>,
+}
+
+/// More cells would not fit the first cache.
+const MOST_CELLS: usize = 1 << 12;
+/// Cells with more requests than this are sorted by a method that is fast for many.
+const MANY: usize = 32;
+
+#[expect(clippy::indexing_slicing, reason = "cells are counted from what is dealt out")]
+impl Sorter {
+    fn clear(&mut self) {
+        self.requests.clear();
+    }
+
+    /// Writes the requests of a block in the order of time; of those at the same instant, in the
+    /// order in which they came.
+    #[inline(always)]
+    fn sort(&mut self, begin: u64, length: u64, ordered: &mut Vec<Request>) {
+        let count = self.requests.len().next_power_of_two().clamp(2, MOST_CELLS);
+        // The cell is the upper half of a product that is below count·2^32.
+        let scale = ((count as u64) << 32) / length.max(1);
+        let cell = |request: &Request| {
+            let product = u128::from(request.at - begin) * u128::from(scale);
+            ((product >> 32) as usize).min(count - 1)
+        };
+        self.cells.clear();
+        self.cells.resize(count + 1, 0);
+        for request in &self.requests {
+            self.cells[cell(request) + 1] += 1;
+        }
+        let mut most = 0;
+        let mut sum = 0;
+        for cell in &mut self.cells {
+            most = most.max(*cell);
+            sum += *cell;
+            *cell = sum;
+        }
+        ordered.clear();
+        ordered.resize(self.requests.len(), Request::default());
+        for request in &self.requests {
+            let place = &mut self.cells[cell(request)];
+            ordered[*place as usize] = *request;
+            *place += 1;
+        }
+        if most as usize > MANY {
+            ordered.sort_by_key(|request| request.at);
+        } else {
+            insertion_sort(ordered);
+        }
+    }
+}
+
+/// Sorts what is nearly sorted.
+#[inline(always)]
+#[expect(clippy::indexing_slicing, reason = "places are below that of the loop")]
+fn insertion_sort(requests: &mut [Request]) {
+    for next in 1..requests.len() {
+        let request = requests[next];
+        let mut place = next;
+        while place > 0 && requests[place - 1].at > request.at {
+            requests[place] = requests[place - 1];
+            place -= 1;
+        }
+        if place < next {
+            requests[place] = request;
+        }
+    }
+}
+
+/// All requests of a model in the order in which gateways take them, for those who don't count
+/// memory: the arrivals of the oracle.
+pub(super) fn all(model: &Model) -> Vec<Request> {
+    let mut flow = Flow::new(model, 0..model.gateways.max(1), model.duration.0.max(1));
+    let mut all = Vec::new();
+    while flow.until < model.duration.0 {
+        let until = flow.until.saturating_add(flow.block);
+        all.extend_from_slice(flow.before(until));
+    }
+    all
+}
+
+impl Request {
+    /// When it arrives.
+    pub(super) const fn time(&self) -> Time {
+        Time(self.at)
+    }
+
+    /// How long the work takes.
+    pub(super) const fn work(&self) -> Nanoseconds {
+        Nanoseconds(self.service)
+    }
+}

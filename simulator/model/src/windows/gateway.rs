@@ -1,0 +1,208 @@
+//! The gateways of a lane: whom they admit, and where they send what they admit.
+
+use policy::admission::{Account, Admission, Candidate};
+use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
+
+use super::calendar::Calendar;
+use super::plan::{Plan, SourceInfo};
+use super::{Answer, Key, Request};
+use crate::model::Model;
+
+/// Some gateways.
+#[derive(Debug)]
+pub(super) struct Gateways {
+    rules: Admission,
+    balance: policy::Balance,
+    books: Books,
+    calendar: Calendar,
+    known: Known,
+    balance_words: Words,
+}
+
+impl Gateways {
+    pub(super) fn new(model: &Model, plan: &Plan, gateways: std::ops::Range<u16>) -> Self {
+        let count = usize::from(gateways.end - gateways.start);
+        Gateways {
+            rules: model.admission,
+            balance: model.balance,
+            books: Books {
+                first: gateways.start,
+                accepted: vec![0; count],
+                users: vec![Account::default(); count * model.users().max(1)],
+                cmds: vec![Account::default(); count * model.cmds.len().max(1)],
+                users_step: model.users().max(1),
+                cmds_step: model.cmds.len().max(1),
+            },
+            calendar: Calendar::new(plan.network.delay.0),
+            known: Known {
+                first: gateways.start,
+                loads: vec![0; count * plan.targets()],
+                targets: plan.targets(),
+                turns: vec![0; count * plan.apps.len()],
+                apps: plan.apps.len(),
+            },
+            balance_words: Words::new(model.seed, Purpose::Balance, 0),
+        }
+    }
+
+    /// Takes in what a gateway is going to hear.
+    #[inline(always)]
+    pub(super) fn expect(&mut self, answer: Answer) {
+        self.calendar.insert(answer);
+    }
+
+    /// A window begins: what was heard long before needs no exact order.
+    #[inline(always)]
+    pub(super) fn begin(&mut self, now: u64, plan: &Plan) {
+        let books = &mut self.books;
+        self.calendar.pass(now, |answer| books.release(answer, plan));
+    }
+
+    /// Reports of all targets arrive at all gateways.
+    pub(super) fn learn(&mut self, loads: &[u32]) {
+        for known in self.known.loads.chunks_exact_mut(self.known.targets.max(1)) {
+            for (known, load) in known.iter_mut().zip(loads) {
+                *known = *load;
+            }
+        }
+    }
+
+    /// A request arrives: the target that its gateway sends it to.
+    #[inline(always)]
+    pub(super) fn arrive(&mut self, request: &Request, plan: &Plan) -> Result<u32, Refusal> {
+        let (gateway, source) = Key::parts(request.key);
+        let info = plan.source(source).ok_or(Refusal::NoInstance)?;
+        let now = request.time();
+        let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
+        if self.admit(gateway, request.user, info, candidate, now).is_err() {
+            // Permits that are not yet given back can only refuse too much: what is admitted
+            // in spite of them is admitted. What isn't, is asked again when all are.
+            let books = &mut self.books;
+            self.calendar.settle(now.0, |answer| books.release(answer, plan));
+            self.admit(gateway, request.user, info, candidate, now)?;
+        }
+        let draw = self.balance_words.of(request.key);
+        let picked = self.known.view(gateway, info, plan).and_then(|(mut view, turn)| {
+            let target = policy::pick(self.balance, &mut view, turn, draw)?;
+            view.send(target);
+            Some(target)
+        });
+        if picked.is_none() {
+            self.books.with(gateway, request.user, info.cmd, policy::release);
+        }
+        picked.ok_or(Refusal::NoInstance)
+    }
+
+    #[inline(always)]
+    fn admit(
+        &mut self,
+        gateway: u16,
+        user: u32,
+        info: &SourceInfo,
+        candidate: Candidate,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let rules = &self.rules;
+        self.books.with(gateway, user, info.cmd, |accounts| {
+            policy::admit(rules, accounts, candidate, now)
+        })
+    }
+}
+
+/// The accounts of admission, each gateway's its own.
+#[derive(Debug)]
+struct Books {
+    first: u16,
+    accepted: Vec<u32>,
+    users: Vec<Account>,
+    cmds: Vec<Account>,
+    /// From one gateway to the next in each table.
+    users_step: usize,
+    cmds_step: usize,
+}
+
+impl Books {
+    #[inline(always)]
+    fn release(&mut self, answer: Answer, plan: &Plan) {
+        let Some(info) = plan.source(answer.source) else { return };
+        self.with(answer.gateway, answer.user, info.cmd, policy::release);
+    }
+
+    #[inline(always)]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "tables are cut for all gateways, users and commands of the model"
+    )]
+    fn with<T>(
+        &mut self,
+        gateway: u16,
+        user: u32,
+        cmd: u32,
+        act: impl FnOnce(Accounts<'_>) -> T,
+    ) -> T {
+        let gateway = usize::from(gateway - self.first);
+        act(Accounts {
+            accepted: &mut self.accepted[gateway],
+            user: &mut self.users[gateway * self.users_step + user as usize],
+            cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
+        })
+    }
+}
+
+/// What gateways know of targets.
+#[derive(Debug)]
+struct Known {
+    first: u16,
+    /// For each gateway, for each target of each app.
+    loads: Vec<u32>,
+    targets: usize,
+    /// Turns of round robins: for each gateway, of each app.
+    turns: Vec<u64>,
+    apps: usize,
+}
+
+impl Known {
+    #[inline(always)]
+    fn view(
+        &mut self,
+        gateway: u16,
+        info: &SourceInfo,
+        plan: &Plan,
+    ) -> Option<(View<'_>, &mut u64)> {
+        let gateway = usize::from(gateway - self.first);
+        let app = plan.apps.get(info.app as usize)?;
+        let from = gateway * self.targets + app.first;
+        let loads = self.loads.get_mut(from..from + app.count as usize)?;
+        let turn = self.turns.get_mut(gateway * self.apps + info.app as usize)?;
+        Some((View { loads }, turn))
+    }
+}
+
+/// The targets of an app as one gateway knows them.
+#[derive(Debug)]
+struct View<'a> {
+    loads: &'a mut [u32],
+}
+
+impl View<'_> {
+    /// What is sent counts at once.
+    #[inline(always)]
+    fn send(&mut self, target: u32) {
+        if let Some(load) = self.loads.get_mut(target as usize) {
+            *load += 1;
+        }
+    }
+}
+
+#[expect(clippy::indexing_slicing, reason = "policy asks for targets below the count")]
+impl Targets for View<'_> {
+    #[inline(always)]
+    fn count(&self) -> u32 {
+        u32::try_from(self.loads.len()).unwrap_or(u32::MAX)
+    }
+
+    #[inline(always)]
+    fn load(&mut self, target: u32) -> u32 {
+        self.loads[target as usize]
+    }
+}

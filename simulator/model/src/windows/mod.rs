@@ -1,0 +1,221 @@
+//! Gateways that see what real ones see: requests and answers take time on the network, and what a
+//! gateway knows of a machine is its last report. That is also what lets several threads share one
+//! run: nothing that happens within a window as long as the network's delay is felt elsewhere in
+//! it, so lanes (a part of the gateways and a part of the targets each) move on window by window
+//! and exchange parcels between them.
+//!
+//! # What is simulated
+//!
+//! D is the delay of the network, one way; R is the time between reports, a multiple of D.
+//!
+//! - A client reaches each gateway equally often. Poisson sources are split into independent ones,
+//!   one for each gateway; of constant sources and bursts, gateways take requests in turn.
+//! - A request that arrives at a gateway at t is admitted by the gateway's own accounts
+//!   (`policy::admit`; all limits have the scope `gateway`) and sent to the target that
+//!   `policy::pick` takes. The balancer sees of each target the load of the last report that has
+//!   come, plus what *this gateway* has sent there since it came. What other gateways send, and
+//!   what is on its way, it doesn't see.
+//! - It reaches its target at t + D. There `policy::enqueue` decides. What is refused is heard of
+//!   by the gateway at t + 2D.
+//! - Targets are first come, first served; each instance works on one request at a time. Work that
+//!   ends at e is heard of by the gateway at e + D.
+//! - Permits, and the places in limits of requests in flight, are held until the gateway hears of
+//!   the end or of the refusal; what `pick` finds no target for gives them back at once.
+//! - At R, 2R, … each target reports its load: requests that wait or are worked on. Reports reach
+//!   all gateways D later.
+//!
+//! At one instant, in this order: work ends, and what waits begins; targets report; answers,
+//! refusals and reports reach gateways; requests reach targets; clients' requests reach gateways.
+//! Requests at the same instant come in the order of gateways, then of sources, then of their
+//! numbers.
+//!
+//! A response is the time from the arrival at the gateway until the answer is back there; a wait is
+//! the time in the queue of the target. Requests arrive until the end of the run; what is in the
+//! system then is worked on to its end.
+//!
+//! [`oracle::run`] is this list as a heap of events. [`Lane`]s must give every request the same
+//! outcome, for any number of lanes; `tests/windows.rs` holds them to that.
+
+use std::fmt;
+
+use policy::queue::Order;
+use policy::{Nanoseconds, Scope};
+
+use crate::model::{Arrivals, Model, Network};
+use crate::outcome::Outcome;
+use crate::report::Report;
+
+mod arrivals;
+mod bank;
+mod calendar;
+mod gateway;
+mod lane;
+pub mod oracle;
+mod plan;
+mod tally;
+
+pub use lane::{Lane, Parcel};
+pub use tally::Tally;
+
+/// Why a model can't be run in windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// Without a delay there is no window.
+    NoDelay,
+    /// Reports don't come at the borders of windows.
+    Reports,
+    /// Gateways can't count together without talking to each other.
+    Cluster(&'static str),
+    /// An app scales.
+    Scaling,
+    /// Machines or instances fail.
+    Faults,
+    /// Queues aren't first come, first served.
+    Order,
+    /// Requests from outside the model don't say which gateway they reach.
+    Recorded,
+    /// There are more gateways than keys of requests have room for.
+    Gateways,
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unfit::NoDelay => f.write_str("the network delay must be more than 0"),
+            Unfit::Reports => {
+                f.write_str("the time between reports must be a multiple of the network delay")
+            }
+            Unfit::Cluster(rule) => write!(
+                f,
+                "admission.{rule} counts over the cluster, but gateways behind a network count \
+                 for themselves"
+            ),
+            Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
+            Unfit::Faults => f.write_str("machines can fail with live gateways only"),
+            Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
+            Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
+            Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
+        }
+    }
+}
+
+/// Whether a model can be run in windows.
+///
+/// # Errors
+/// Why not.
+pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
+    if network.delay == Nanoseconds::ZERO {
+        return Err(Unfit::NoDelay);
+    }
+    if network.reports == Nanoseconds::ZERO || !network.reports.0.is_multiple_of(network.delay.0) {
+        return Err(Unfit::Reports);
+    }
+    if model.sources.iter().any(|source| matches!(source.arrivals, Arrivals::Recorded { .. })) {
+        return Err(Unfit::Recorded);
+    }
+    if model.queue.order != Order::Fifo {
+        return Err(Unfit::Order);
+    }
+    if model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some()) {
+        return Err(Unfit::Scaling);
+    }
+    if !model.dynamics.faults.is_empty() {
+        return Err(Unfit::Faults);
+    }
+    if model.gateways > Key::MOST_GATEWAYS {
+        return Err(Unfit::Gateways);
+    }
+    let rules = &model.admission;
+    let scopes = [
+        ("accept", rules.accept.map(|accept| accept.scope)),
+        ("user", rules.user.map(|limits| limits.scope)),
+        ("cmd", rules.cmd.map(|limits| limits.scope)),
+    ];
+    let cluster = scopes.into_iter().find(|(_, scope)| *scope == Some(Scope::Cluster));
+    cluster.map_or(Ok(()), |(rule, _)| Err(Unfit::Cluster(rule)))
+}
+
+/// A request on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Request {
+    /// When it arrives at its gateway, in nanoseconds.
+    pub at: u64,
+    /// How long the work on it takes, in nanoseconds; at least one.
+    pub service: u64,
+    /// Where it comes from, see [`Key::parts`]; the key of its random words.
+    pub key: u64,
+    /// Whose it is, counted over all groups.
+    pub user: u32,
+    /// The target that it was sent to, counted within its app.
+    pub target: u32,
+}
+
+/// What a gateway hears of a request that is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Answer {
+    /// When it hears of it.
+    at: u64,
+    user: u32,
+    gateway: u16,
+    source: u16,
+}
+
+/// Keys of requests: gateway, source and number, the number among the requests of this source at
+/// this gateway.
+#[derive(Debug)]
+pub struct Key;
+
+impl Key {
+    /// A source sends at most 2³⁸ requests to a gateway.
+    const NUMBER_BITS: u32 = 38;
+    /// See `workload::MAX_SOURCES`.
+    const SOURCE_BITS: u32 = 14;
+    /// Of 64 bits, two are left for the words that a decision may draw.
+    const MOST_GATEWAYS: u16 = 1 << (62 - Key::NUMBER_BITS - Key::SOURCE_BITS);
+
+    /// The key of the first request of a source at a gateway; the others follow.
+    const fn first(gateway: u16, source: u16) -> u64 {
+        let stream = ((gateway as u64) << Key::SOURCE_BITS) | source as u64;
+        stream << Key::NUMBER_BITS
+    }
+
+    /// The gateway and the source of a request.
+    #[inline(always)]
+    #[must_use]
+    pub const fn parts(key: u64) -> (u16, u16) {
+        let stream = key >> Key::NUMBER_BITS;
+        ((stream >> Key::SOURCE_BITS) as u16, (stream & ((1 << Key::SOURCE_BITS) - 1)) as u16)
+    }
+}
+
+/// Who is told of outcomes, in no particular order, each request once.
+pub trait Witness {
+    /// What became of a request.
+    fn outcome(&mut self, request: &Request, outcome: Outcome);
+}
+
+/// Outcomes by their keys.
+impl Witness for Vec<(u64, Outcome)> {
+    fn outcome(&mut self, request: &Request, outcome: Outcome) {
+        self.push((request.key, outcome));
+    }
+}
+
+/// Runs a model in one lane.
+pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
+    let mut lane = Lane::new(model, network, 0, 1, witness);
+    let (mut inbound, mut outbound) = ([Parcel::default()], [Parcel::default()]);
+    while !lane.is_over() {
+        lane.advance(&mut inbound, &mut outbound);
+        std::mem::swap(&mut inbound, &mut outbound);
+    }
+    lane.finish()
+}
+
+/// Runs a model in one lane and sums it up; compiled here, as one piece.
+#[must_use]
+pub fn report(model: &Model, network: Network) -> Report {
+    let mut whole = Report::new(model);
+    whole.merge(&run(model, network, Tally::new(model, network)).into_report());
+    whole
+}

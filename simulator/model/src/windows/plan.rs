@@ -1,0 +1,90 @@
+//! What all lanes know of a model: looked up for each request, never changed.
+
+use policy::{Class, Nanoseconds};
+
+use crate::model::{Model, Network};
+
+/// The model, prepared.
+#[derive(Debug)]
+pub(super) struct Plan {
+    pub(super) network: Network,
+    pub(super) sources: Vec<SourceInfo>,
+    pub(super) apps: Vec<AppInfo>,
+    /// How many lanes share the work.
+    pub(super) lanes: u16,
+}
+
+/// What must be known of requests of one source.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SourceInfo {
+    pub(super) cmd: u32,
+    pub(super) app: u32,
+    pub(super) class: Class,
+    pub(super) deadline: Nanoseconds,
+    pub(super) usual: Nanoseconds,
+}
+
+impl SourceInfo {
+    fn of(model: &Model, source: &crate::Source) -> Self {
+        let cmd = model.cmds.get(source.cmd);
+        let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
+        SourceInfo {
+            cmd: u32::try_from(source.cmd).unwrap_or(u32::MAX),
+            app: cmd.map_or(u32::MAX, |cmd| u32::try_from(cmd.app).unwrap_or(u32::MAX)),
+            class,
+            deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
+            usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
+        }
+    }
+}
+
+/// The targets of an app.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AppInfo {
+    /// The place of the first target among those of all apps.
+    pub(super) first: usize,
+    pub(super) count: u32,
+    pub(super) instances: u32,
+}
+
+impl Plan {
+    pub(super) fn new(model: &Model, network: Network, lanes: u16) -> Self {
+        let mut first = 0;
+        let apps = model.apps.iter().map(|app| {
+            let (count, instances) = app.targets(&model.queue);
+            let info = AppInfo { first, count, instances };
+            first += count as usize;
+            info
+        });
+        Plan {
+            network,
+            sources: model.sources.iter().map(|source| SourceInfo::of(model, source)).collect(),
+            apps: apps.collect(),
+            lanes: lanes.max(1),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn source(&self, source: u16) -> Option<&SourceInfo> {
+        self.sources.get(usize::from(source))
+    }
+
+    /// The targets of all apps.
+    pub(super) fn targets(&self) -> usize {
+        self.apps.iter().map(|app| app.count as usize).sum()
+    }
+
+    /// The part of a number of things that belongs to a lane.
+    pub(super) fn share(&self, count: u32, lane: u16) -> std::ops::Range<u32> {
+        let cut = |lane: u16| {
+            let cut = u64::from(count) * u64::from(lane) / u64::from(self.lanes);
+            u32::try_from(cut).unwrap_or(u32::MAX)
+        };
+        cut(lane)..cut(lane + 1)
+    }
+
+    /// The lane of each of a number of things.
+    pub(super) fn owners(&self, count: u32) -> Vec<u16> {
+        (0..self.lanes).flat_map(|lane| self.share(count, lane).map(move |_| lane)).collect()
+    }
+}

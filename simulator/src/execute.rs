@@ -1,0 +1,47 @@
+//! `[io]` One run of a model by the engine that fits it.
+
+use policy::Time;
+use simulator_model::watch::{Progress, Watch};
+use simulator_model::{Model, Network, Report, Workload, engine};
+
+use crate::lanes;
+
+/// Plays a model once. Threads are used within the run if the engine can; the report doesn't depend
+/// on them.
+#[must_use]
+pub fn report(model: &Model, threads: u16) -> Report {
+    match model.network {
+        None => engine::report(model),
+        Some(network) => lanes::report(model, network, threads, &mut |_| true),
+    }
+}
+
+/// The same, watched; with several threads, the number of requests that it is told is an estimate.
+pub fn watched_report(model: &Model, threads: u16, watch: &mut Watch<'_>) -> Report {
+    let Some(network) = model.network else {
+        return engine::watched_report(model, Workload::new(model), watch);
+    };
+    let mut stopped = None;
+    let mut whole = lanes::report(model, network, threads, &mut |now: Progress| {
+        let goes_on = watch(now);
+        if !goes_on {
+            stopped = Some(now.at);
+        }
+        goes_on
+    });
+    if let Some(Time(at)) = stopped {
+        whole.cut(Time(at));
+    }
+    whole
+}
+
+/// The name of the engine that plays a model.
+#[must_use]
+pub fn engine_name(model: &Model) -> String {
+    match model.network {
+        None => "live (gateways see the present state of all targets)".to_owned(),
+        Some(Network { delay, reports }) => format!(
+            "windows of {delay} (the delay of the network; gateways see reports, one every {reports})"
+        ),
+    }
+}

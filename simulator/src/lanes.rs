@@ -1,0 +1,236 @@
+//! `[io]` Threads for one run: a lane for each thread, moved on window by window together. How many
+//! there are changes how long a run takes and nothing else.
+
+use std::hint::spin_loop;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use policy::Time;
+use simulator_model::watch::{Progress, Watch};
+use simulator_model::windows::{Lane, Parcel, Tally};
+use simulator_model::{Model, Network, Report};
+
+/// How often a lane looks whether the others are done before it sleeps: some microseconds, a window
+/// of work. Longer is a waste where other programs want the processor.
+const LOOKS: u32 = 400;
+
+/// Windows between two questions to the watch: some milliseconds.
+const QUESTIONS: u64 = 1_000;
+
+/// Runs a model with so many threads and sums it up. The watch is asked by the calling thread; if it
+/// stops the run, nothing arrives since the time that it was told last.
+pub fn report(model: &Model, network: Network, threads: u16, watch: &mut Watch<'_>) -> Report {
+    let lanes = threads.max(1);
+    let meeting = Meeting::new(lanes);
+    let post = Post::new(lanes);
+    let reports: Vec<Report> = thread::scope(|scope| {
+        let run = |number| Run { model, network, number, meeting: &meeting, post: &post };
+        let spawn = |number| scope.spawn(move || run(number).to_the_end(&mut |_| true));
+        let others: Vec<_> = (1..lanes).map(spawn).collect();
+        let first = run(0).to_the_end(watch);
+        let others = others.into_iter().filter_map(|thread| thread.join().ok().flatten());
+        first.into_iter().chain(others).collect()
+    });
+    assert_eq!(reports.len(), usize::from(lanes), "a lane has failed");
+    let mut whole = Report::new(model);
+    reports.iter().for_each(|report| whole.merge(report));
+    whole
+}
+
+/// One lane's part of a run.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    model: &'a Model,
+    network: Network,
+    number: u16,
+    meeting: &'a Meeting,
+    post: &'a Post,
+}
+
+impl Run<'_> {
+    /// What it has written down; none if another lane has failed.
+    fn to_the_end(self, watch: &mut Watch<'_>) -> Option<Report> {
+        let Run { model, network, number, meeting, post } = self;
+        let _leave = Leave(meeting);
+        let tally = Tally::new(model, network);
+        let mut lane = Lane::new(model, network, number, meeting.lanes, tally);
+        let parcels = || (0..meeting.lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
+        let (mut inbound, mut outbound) = (parcels(), parcels());
+        let mut window = 0u64;
+        while !lane.is_over() {
+            for (other, parcel) in (0..meeting.lanes).zip(&mut inbound) {
+                post.swap(other, number, window, parcel);
+            }
+            lane.advance(&mut inbound, &mut outbound);
+            for (other, parcel) in (0..meeting.lanes).zip(&mut outbound) {
+                post.swap(number, other, window + 1, parcel);
+            }
+            window += 1;
+            if number == 0 && window.is_multiple_of(QUESTIONS) {
+                let requests = lane.arrived() * u64::from(meeting.lanes);
+                if !watch(Progress { at: Time((window + 1) * network.delay.0), requests }) {
+                    // The others learn of it before that window, however late they look.
+                    meeting.last.fetch_min(window + 1, Ordering::SeqCst);
+                }
+            }
+            if !meeting.meet(number, window) {
+                return None;
+            }
+            if window == meeting.last.load(Ordering::SeqCst) {
+                lane.stop();
+            }
+        }
+        Some(lane.finish().into_report())
+    }
+}
+
+/// Parcels on their way, by sender, receiver, and whether the window in which they are opened is
+/// even: one is being opened while the next is packed, so nobody ever waits for a lock.
+struct Post {
+    lanes: usize,
+    boxes: Vec<[Mutex<Parcel>; 2]>,
+}
+
+impl Post {
+    fn new(lanes: u16) -> Self {
+        let lanes = usize::from(lanes);
+        Post { lanes, boxes: (0..lanes * lanes).map(|_| Default::default()).collect() }
+    }
+
+    /// Exchanges a parcel with the one in the box.
+    fn swap(&self, from: u16, to: u16, window: u64, parcel: &mut Parcel) {
+        let place = usize::from(from) * self.lanes + usize::from(to);
+        let pair = self.boxes.get(place);
+        let place = usize::from(!window.is_multiple_of(2));
+        if let Some(held) = pair.and_then(|pair| pair.get(place)) {
+            std::mem::swap(&mut *lock(held), parcel);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where lanes wait for each other.
+struct Meeting {
+    lanes: u16,
+    /// How many windows each lane has done.
+    done: Vec<Alone>,
+    sleepers: AtomicU32,
+    has_failed: AtomicBool,
+    /// The first window without arrivals, if the run is stopped.
+    last: AtomicU64,
+    door: Mutex<()>,
+    bell: Condvar,
+}
+
+/// A counter with a cache line pair of its own: whoever writes it disturbs nobody else's.
+#[repr(align(128))]
+#[derive(Default)]
+struct Alone(AtomicU64);
+
+impl Meeting {
+    fn new(lanes: u16) -> Self {
+        Meeting {
+            lanes,
+            done: (0..lanes).map(|_| Alone::default()).collect(),
+            sleepers: AtomicU32::new(0),
+            has_failed: AtomicBool::new(false),
+            last: AtomicU64::new(u64::MAX),
+            door: Mutex::new(()),
+            bell: Condvar::new(),
+        }
+    }
+
+    /// Waits until all lanes have done so many windows; false if one never will.
+    fn meet(&self, number: u16, windows: u64) -> bool {
+        if let Some(Alone(done)) = self.done.get(usize::from(number)) {
+            // Sequentially consistent, like the look at the sleepers: either this lane sees that
+            // another one goes to sleep, or that one sees this count.
+            done.store(windows, Ordering::SeqCst);
+        }
+        self.wake();
+        for Alone(done) in &self.done {
+            if done.load(Ordering::Acquire) < windows {
+                self.wait(done, windows);
+            }
+        }
+        !self.has_failed.load(Ordering::Acquire)
+    }
+
+    fn wake(&self) {
+        if self.sleepers.load(Ordering::SeqCst) > 0 {
+            drop(lock(&self.door));
+            self.bell.notify_all();
+        }
+    }
+
+    fn wait(&self, done: &AtomicU64, windows: u64) {
+        let is_done = |order| done.load(order) >= windows || self.has_failed.load(order);
+        for _ in 0..LOOKS {
+            if is_done(Ordering::Acquire) {
+                return;
+            }
+            spin_loop();
+        }
+        self.sleepers.fetch_add(1, Ordering::SeqCst);
+        let mut door = lock(&self.door);
+        while !is_done(Ordering::SeqCst) {
+            door = self.bell.wait(door).unwrap_or_else(PoisonError::into_inner);
+        }
+        drop(door);
+        self.sleepers.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Tells the others if this lane panics: they would wait for ever.
+struct Leave<'a>(&'a Meeting);
+
+impl Drop for Leave<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.has_failed.store(true, Ordering::SeqCst);
+            self.0.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_leaves_before_all_have_come() {
+        let meeting = Meeting::new(4);
+        let counts: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+        thread::scope(|scope| {
+            for number in 0..4u16 {
+                let (meeting, counts) = (&meeting, &counts);
+                scope.spawn(move || {
+                    for window in 1..=500 {
+                        counts[usize::from(number)].store(window, Ordering::Relaxed);
+                        assert!(meeting.meet(number, window));
+                        for count in counts {
+                            assert!(count.load(Ordering::Relaxed) >= window);
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_one_who_fails() {
+        let meeting = Meeting::new(2);
+        thread::scope(|scope| {
+            let failing = scope.spawn(|| {
+                let _leave = Leave(&meeting);
+                panic!("on purpose");
+            });
+            assert!(failing.join().is_err());
+            assert!(!meeting.meet(0, 1));
+        });
+    }
+}
