@@ -272,6 +272,16 @@ fn repair() -> Value {
     )
 }
 
+fn gateways() -> Value {
+    let keys = vec![
+        ("count", whole(1), ""),
+        ("network_delay", reference("length"), "one way, between gateways and machines"),
+        ("reports_every", reference("length"), "of loads; a multiple of the delay"),
+    ];
+    let behind = object(&["count", "network_delay", "reports_every"], keys);
+    json!({"anyOf": [whole(1), behind]})
+}
+
 fn scenario() -> Value {
     let mut schema = object(
         &["version", "duration", "machines", "apps", "cmds", "tenants", "workload"],
@@ -284,7 +294,7 @@ fn scenario() -> Value {
             ("machines", whole(1), ""),
             ("cores", whole(1), "of each machine"),
             ("racks", whole(1), "machine m stands in rack m modulo this; 1 if absent"),
-            ("gateways", whole(1), "1 if absent"),
+            ("gateways", gateways(), "1 if absent; a number: they see the present state"),
             ("faults", json!({"type": "array", "items": fault()}), "machines that fail"),
             ("load_scale", number(0.0), "so many times the requests of the workload"),
             (
