@@ -40,6 +40,17 @@ fn lines(diagnostics: &[Diagnostic], sources: &Sources) -> Vec<String> {
     diagnostics.iter().map(line).collect()
 }
 
+/// Groups come below `all` at the end, so it is above them before that, too.
+#[test]
+fn all_is_below_no_group() {
+    let ini = "[a:children]\nb\nall\n[b]\nh1\n";
+    let wanted = "hosts.ini:3:1 \"all\" `all` already contains `a` | a group would be below itself \
+                  [remove one of the two from the other's children]";
+    assert_eq!(told(&[("hosts.ini", ini)], "hosts.ini"), [wanted]);
+    let yml = "a:\n  children:\n    all:\n      hosts: {h1: }\n";
+    assert_eq!(told(&[("hosts.yml", yml)], "hosts.yml"), [wanted.replace("ini:3:1", "yml:3:5")]);
+}
+
 fn told(texts: &[(&str, &str)], source: &str) -> Vec<String> {
     let (loaded, sources) = load_texts(texts, source);
     lines(&loaded.diagnostics, &sources)

@@ -159,7 +159,8 @@ impl Inventory {
     /// # Errors
     /// When the group would be below itself.
     pub(super) fn add_child(&mut self, parent: &str, child: &str) -> Result<bool, GroupCycle> {
-        if parent == child || self.ancestors(parent).contains(child) {
+        // Everything is below `all`, though most groups are linked to it when all else is known.
+        if parent == child || child == ALL || self.ancestors(parent).contains(child) {
             return Err(GroupCycle { parent: parent.to_owned(), child: child.to_owned() });
         }
         Ok(self.link(parent, child))
