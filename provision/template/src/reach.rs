@@ -272,6 +272,7 @@ impl<'w> Walk<'w> {
 
     /// Filters and tests that are named by a text.
     fn named_plugin(&mut self, args: &Args) {
+        self.reach.impure |= args.splat.is_some();
         for expr in &args.positional {
             if let Expr::Const(value) = expr
                 && let Some(name) = value.as_str()
@@ -309,6 +310,13 @@ impl<'w> Walk<'w> {
             Expr::Const(value) => value.as_str().map(str::to_owned),
             _ => None,
         };
+        if args.splat.is_some() || args.named_splat.is_some() {
+            // Whatever stands in the list: names of variables, of files, even of the lookup.
+            self.reach.lookups.insert("*".into());
+            self.reach.dynamic = true;
+            self.reach.dynamic_includes = true;
+            return;
+        }
         let name = args.positional.first().and_then(constant);
         let name = name.as_deref().map(crate::filters::bare_name);
         let Some(name) = name else {

@@ -306,6 +306,11 @@ fn reach_sees_every_name() {
     assert_eq!(reach.includes.iter().collect::<Vec<_>>(), ["inc.j2"]);
     assert!(engine.names_in("{{ vars[x] }}", TextKind::Template).dynamic);
     assert!(engine.names_in("{{ lookup('vars', x) }}", TextKind::Template).dynamic);
+    assert!(engine.names_in("{{ lookup('vars', *'s') }}", TextKind::Template).dynamic);
+    assert!(
+        engine.names_in("{{ lookup(*['template', 'f']) }}", TextKind::Template).dynamic_includes
+    );
+    assert!(engine.names_in("{{ [1] | map(*['shuffle']) }}", TextKind::Template).impure);
     assert!(engine.names_in("{{ now() }}", TextKind::Template).impure);
     let conditional =
         engine.names_in("{% if a %}{% set b = 1 %}{% endif %}{{ b }}", TextKind::File);
