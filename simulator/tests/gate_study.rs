@@ -137,19 +137,19 @@ fn neutral_changes_raise_no_alarm_and_one_percent_is_found() {
 const ALL: [&str; 3] = ["steady", "burst", "transcode"];
 
 #[test]
-#[ignore = "minutes; its output is in docs/experiments.md"]
+#[ignore = "minutes; docs/experiments.md says which part was run"]
 fn neutral_changes_500_times() {
     neutral(&ALL, 500);
 }
 
 #[test]
-#[ignore = "minutes; its output is in docs/experiments.md"]
+#[ignore = "minutes; docs/experiments.md says which part was run"]
 fn one_percent_500_times() {
     longer(&ALL, 500);
 }
 
 #[test]
-#[ignore = "an hour on a busy machine; its output is in docs/experiments.md"]
+#[ignore = "an hour; docs/experiments.md says which part was run"]
 fn other_seeds_500_times() {
     fresh(&ALL, 500);
 }
