@@ -6,7 +6,7 @@ use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limi
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Record, engine};
+use simulator_model::{Arrival, Model, Outcome, Record};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -49,7 +49,7 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
     let model = &asked.scenario.model;
     let mut wanted =
         Wanted { number, arrival: None, look: Look::default(), outcome: None, count: 0 };
-    engine::run(model, &mut wanted);
+    asked.run(&mut wanted)?;
     let Wanted { arrival, look, outcome, count, .. } = wanted;
     let (Some(arrival), Some(outcome)) = (arrival, outcome) else {
         return Err(match count {
@@ -80,7 +80,7 @@ impl Story<'_> {
         let app = model.apps.get(cmd.app)?;
         let mut lines = Lines(String::new());
         let number = grouped(arrival.number);
-        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.name, model.seed);
+        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.source(), model.seed);
         lines.add(
             "arrived",
             &format!(
@@ -92,16 +92,13 @@ impl Story<'_> {
         );
         let before: u32 = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
         let rank = arrival.user.saturating_sub(before) + 1;
-        lines.add(
-            "from",
-            &format!(
-                "user {rank} of {} of `{}` ({}), workload entry {}",
-                group.users,
-                group.name,
-                group.class.name(),
-                arrival.source
-            ),
-        );
+        let mut from =
+            format!("user {rank} of {} of `{}` ({})", group.users, group.name, group.class.name());
+        // A trace has no entries.
+        if asked.cast.is_none() {
+            let _ = write!(from, ", workload entry {}", arrival.source);
+        }
+        lines.add("from", &from);
         lines.add(
             "asks for",
             &format!("`{}` of app `{}`; the work takes {}", cmd.name, app.name, arrival.service),
