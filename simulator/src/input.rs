@@ -19,6 +19,9 @@ use crate::results::{NamedText, Origin};
 /// Scenario and policy files are written by people: larger ones are something else.
 const MAX_FILE_BYTES: u64 = 16 << 20;
 
+/// Codes of warnings that are about what a scenario's workload asks for.
+const OF_WORKLOADS: [&str; 2] = ["overload", "profile"];
+
 /// What the user has named.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Subject {
@@ -41,6 +44,8 @@ pub struct Subject {
 pub enum Warnings {
     /// They are.
     Told,
+    /// Those about the workload aren't, because a trace comes instead.
+    OfReplay,
     /// They aren't.
     Silent,
     /// Errors aren't either: of things that are tried.
@@ -122,8 +127,14 @@ pub fn load_all(
         files.push((name.to_owned(), source));
         Ok(source)
     });
+    let mut found = found;
+    if warnings == Warnings::OfReplay {
+        found
+            .diagnostics
+            .retain(|diagnostic| diagnostic.is_error() || !OF_WORKLOADS.contains(&diagnostic.code));
+    }
     let is_silent = warnings == Warnings::AllSilent;
-    if !is_silent && (warnings == Warnings::Told || found.scenario.is_none()) {
+    if !is_silent && (warnings != Warnings::Silent || found.scenario.is_none()) {
         paint::diagnostics(&found.diagnostics, &sources);
     }
     let Some(scenario) = found.scenario else {

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use policy::scaling::{Added, Removed};
 use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator::execute;
+use simulator::metric::Unit;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::{Actions, Cell, Stage};
 
@@ -297,7 +298,7 @@ fn interval(moments: &Moments, show: impl Fn(Interval) -> String) -> String {
 }
 
 fn milliseconds(interval: Interval) -> String {
-    format!("{:.2} ± {:.2} ms", interval.mean * 1e3, interval.half_width * 1e3)
+    Unit::Milliseconds.show_interval(interval.mean * 1e3, interval.half_width * 1e3)
 }
 
 #[expect(

@@ -122,7 +122,8 @@ fn replays_are_replicated() {
     let place = Place::new();
     let rows = (0..4_000).map(|row| format!("{},jpg,u{}\n", f64::from(row) / 100.0, row % 9));
     place.write("t.csv", format!("arrival_s,cmd,tenant\n{}", rows.collect::<String>()));
-    let line = "replay t.csv --scenario scenario.yml --replications 3 --set machines=2";
+    // Two machines are too few for all of them.
+    let line = "replay t.csv --scenario scenario.yml --replications 3 --set machines=2 --rate 3x";
     let table = place.printed(&format!("{line} --threads 1 -o one"));
     assert_eq!(place.printed(&format!("{line} --threads 3 -o three")), table);
     assert!(table.contains("95 % confidence over 3 replications"), "{table}");
@@ -131,12 +132,24 @@ fn replays_are_replicated() {
     }
     let results: serde_json::Value = serde_json::from_str(&place.read("one/results.json")).unwrap();
     assert_eq!(results["origin"]["replay"]["requests"], 4_000);
+    // The page says what was replayed, and each warning once.
+    let page = place.read("one/report.html");
+    assert!(page.contains("Replayed <b>t.csv</b>"), "{page}");
+    let warnings = results["warnings"].as_array().unwrap();
+    assert!(!warnings.is_empty(), "{table}");
+    for warning in warnings.iter().filter_map(|warning| warning.as_str()) {
+        // Nothing about the workload, which isn't used.
+        assert!(!warning.contains("steady load"), "{warning}");
+        let warning = warning.trim_end().replace('\'', "&#39;");
+        assert_eq!(page.matches(&warning).count(), 1, "{warning}");
+    }
     let means: Vec<f64> = (0..3)
         .map(|run| results["runs"][run]["cells"][0]["response"]["mean_ns"].as_f64().unwrap())
         .collect();
     assert!(means[0] != means[1] && means[1] != means[2], "{means:?}");
     // The second is what a run with its seed alone gives.
-    place.printed("replay t.csv --scenario scenario.yml --set machines=2 --seed 6 -o second");
+    let one = "replay t.csv --scenario scenario.yml --set machines=2 --rate 3x --seed 6 -o second";
+    place.printed(one);
     let second: serde_json::Value =
         serde_json::from_str(&place.read("second/results.json")).unwrap();
     assert_eq!(second["runs"][0]["cells"], results["runs"][1]["cells"]);

@@ -21,6 +21,7 @@ use crate::lab::names::Layout;
 use crate::lab::rootfs::{self, Variant};
 use crate::lab::{self, Lab, UpOptions, isolate, packages};
 use crate::step;
+pub(crate) use report::machine;
 use report::{Floor, Results, Row};
 use tools::{Bench, Tool};
 

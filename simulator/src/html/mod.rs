@@ -101,8 +101,9 @@ fn head(results: &Results) -> String {
         ("Model version", simulator_model::MODEL_VERSION.to_string()),
         ("Program", concat!("simulator ", env!("CARGO_PKG_VERSION")).to_owned()),
     ];
+    let trace = results.origin.trace.clone().map(|trace| ("Replayed", trace));
     html.push_str("<ul class=\"facts quiet\">");
-    for (name, value) in facts {
+    for (name, value) in trace.into_iter().chain(facts) {
         html.push_str(&format!("<li>{name} <b>{}</b></li>", escaped(&value)));
     }
     html.push_str("</ul></header>");
@@ -112,7 +113,7 @@ fn head(results: &Results) -> String {
             "<p class=\"warning\" role=\"alert\"><b>Partial</b>: {partial}</p>"
         ));
     }
-    for warning in results.warnings.iter().chain(&results.advice) {
+    for warning in &results.warnings {
         let warning = escaped(warning);
         html.push_str(&format!("<div class=\"warning\" role=\"note\"><pre>{warning}</pre></div>"));
     }

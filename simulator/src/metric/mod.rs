@@ -140,6 +140,9 @@ impl Unit {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         match self {
+            Unit::Milliseconds if value.abs() >= SECONDS_FROM_MS => {
+                format!("{} s", digits(value / 1e3))
+            }
             Unit::Milliseconds => format!("{} ms", digits(value)),
             Unit::Part => format!("{:.3} %", value * 100.0),
             Unit::PerSecond => format!("{}/s", digits(value)),
@@ -152,12 +155,18 @@ impl Unit {
     pub fn show_interval(self, value: f64, half_width: f64) -> String {
         match self {
             Unit::Part => format!("{:.3} ± {:.3} %", value * 100.0, half_width * 100.0),
+            Unit::Milliseconds if value.abs() >= SECONDS_FROM_MS => {
+                format!("{:.2} ± {:.2} s", value / 1e3, half_width / 1e3)
+            }
             Unit::Milliseconds => format!("{value:.2} ± {half_width:.2} ms"),
             Unit::PerSecond => format!("{value:.1} ± {half_width:.1} /s"),
             Unit::CoreHours => format!("{value:.2} ± {half_width:.2} core-hours"),
         }
     }
 }
+
+/// People read longer times in seconds.
+const SECONDS_FROM_MS: f64 = 1e4;
 
 /// About five significant digits.
 fn digits(value: f64) -> String {

@@ -8,7 +8,6 @@ use simulator_traces::{Class as TraceClass, Name, Request, Trace};
 
 use super::given::Factor;
 use super::scan::{CommandScan, Scan};
-use crate::paint;
 use crate::table::grouped;
 
 /// The commands that are named in an error or a line of the head.
@@ -291,9 +290,9 @@ fn told(scenario: &Scenario, scan: &Scan, trace: &Trace, cmds: &[Option<usize>])
     rows.join(", ") + &more
 }
 
-/// Warns of apps that the trace asks for more than they can do.
+/// The apps that the trace asks for more than they can do.
 #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
-pub fn warn_of_overload(scenario: &Scenario, scan: &Scan, mapping: &Mapping, rate: Factor) {
+pub fn overloads(scenario: &Scenario, scan: &Scan, mapping: &Mapping, rate: Factor) -> Vec<String> {
     let model = &scenario.model;
     let mut loads = vec![0.0; model.apps.len()];
     for (command, cmd) in scan.commands.iter().zip(&mapping.cmds) {
@@ -308,17 +307,20 @@ pub fn warn_of_overload(scenario: &Scenario, scan: &Scan, mapping: &Mapping, rat
             *load += (service_ns as f64 + drawn) * rate.0;
         }
     }
-    for (app, load) in model.apps.iter().zip(loads) {
-        let utilisation = load / model.duration.0 as f64 / app.all_instances() as f64;
-        if utilisation >= 1.0 {
-            paint::warning(&format!(
+    let apps = model.apps.iter().zip(loads);
+    let utilised =
+        apps.map(|(app, load)| (app, load / model.duration.0 as f64 / app.all_instances() as f64));
+    utilised
+        .filter(|(_, utilisation)| *utilisation >= 1.0)
+        .map(|(app, utilisation)| {
+            format!(
                 "`{}` can't keep up: the trace asks for {:.0} % of what its {} instances can do",
                 app.name,
                 utilisation * 100.0,
                 grouped(app.all_instances())
-            ));
-        }
-    }
+            )
+        })
+        .collect()
 }
 
 #[cfg(test)]

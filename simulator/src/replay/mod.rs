@@ -69,11 +69,12 @@ pub fn replay(arguments: &ReplayArguments) -> Exit {
 
 fn try_replay(arguments: &ReplayArguments) -> Result<Exit, Exit> {
     let (path, policy) = (&arguments.scenario, arguments.policy.as_deref());
-    let mut loaded = input::load_all(path, policy, &arguments.overrides, Warnings::Told)?;
+    let mut loaded = input::load_all(path, policy, &arguments.overrides, Warnings::OfReplay)?;
     let model = &mut loaded.scenario.model;
     model.seed = arguments.seed.unwrap_or(model.seed);
     let replay = Replay::read(arguments.trace.clone(), arguments.playing.clone())?;
     let cast = Cast::new(Arc::new(replay), &mut loaded.scenario, Warnings::Told)?;
+    loaded.warnings.extend(cast.replay.overloads(&loaded.scenario, &cast.mapping));
     loaded.origin.trace = Some(arguments.trace.trace.display().to_string());
     loaded.origin.replay = Some(Replayed {
         arguments: words(arguments),

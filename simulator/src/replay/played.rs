@@ -121,9 +121,14 @@ impl Replay {
         }
         scenario.model.duration = length;
         if warnings == Warnings::Told {
-            mapping::warn_of_overload(scenario, &self.scan, &mapping, self.playing.rate);
+            self.overloads(scenario, &mapping).iter().for_each(|warning| paint::warning(warning));
         }
         Ok(mapping)
+    }
+
+    /// Warnings of apps that the trace asks for too much.
+    pub fn overloads(&self, scenario: &Scenario, mapping: &Mapping) -> Vec<String> {
+        mapping::overloads(scenario, &self.scan, mapping, self.playing.rate)
     }
 }
 
@@ -221,7 +226,11 @@ impl Played {
 
     /// The same with more overrides.
     pub fn load_with(&self, more: &[Override], warnings: Warnings) -> Result<Case, Exit> {
-        let mut scenario = self.subject.load_with(more, warnings)?;
+        let told = match (&self.trace, warnings) {
+            (Some(_), Warnings::Told) => Warnings::OfReplay,
+            _ => warnings,
+        };
+        let mut scenario = self.subject.load_with(more, told)?;
         let Some(replay) = self.replay()? else { return Ok(Case { scenario, cast: None }) };
         let cast = Some(Cast::new(replay, &mut scenario, warnings)?);
         Ok(Case { scenario, cast })
