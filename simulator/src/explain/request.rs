@@ -7,7 +7,7 @@ use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limi
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Path, Paths, Record, Stage, engine};
+use simulator_model::{Arrival, Model, Outcome, Path, Paths, Record, Stage};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -67,7 +67,7 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
         count: 0,
         tries_again: model.has_retries(),
     };
-    engine::run(model, &mut wanted);
+    asked.run(&mut wanted)?;
     let Wanted { looks, outcomes, settled, count, .. } = wanted;
     let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
         let outcome = *outcomes.get(&arrival.key)?;
@@ -132,7 +132,7 @@ impl Story<'_> {
         let app = model.apps.get(cmd.app)?;
         let mut lines = Lines(String::new());
         let number = grouped(arrival.number);
-        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.name, model.seed);
+        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.source(), model.seed);
         lines.add(
             "arrived",
             &format!(
@@ -144,16 +144,13 @@ impl Story<'_> {
         );
         let before: u32 = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
         let rank = arrival.user.saturating_sub(before) + 1;
-        lines.add(
-            "from",
-            &format!(
-                "user {rank} of {} of `{}` ({}), workload entry {}",
-                group.users,
-                group.name,
-                group.class.name(),
-                arrival.source
-            ),
-        );
+        let mut from =
+            format!("user {rank} of {} of `{}` ({})", group.users, group.name, group.class.name());
+        // A trace has no entries.
+        if asked.cast.is_none() {
+            let _ = write!(from, ", workload entry {}", arrival.source);
+        }
+        lines.add("from", &from);
         lines.add(
             "asks for",
             &format!("`{}` of app `{}`; the work takes {}", cmd.name, app.name, arrival.service),

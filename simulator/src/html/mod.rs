@@ -9,6 +9,7 @@ use crate::table::{self, Table};
 
 mod axis;
 mod charts;
+pub mod front;
 pub mod map;
 mod plot;
 

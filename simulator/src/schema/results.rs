@@ -61,7 +61,13 @@ pub fn schema() -> Value {
             ("files", list(reference("file")), "the scenario, and then what it names"),
             ("policy", or_null(reference("file")), "that was given in the place of its own"),
             ("trace", or_null(text()), "that was replayed"),
+            ("replay", or_null(reference("replay")), "how it was replayed"),
             ("overrides", list(text()), "the arguments of --set"),
+        ]),
+        "replay": whole_object(vec![
+            ("arguments", list(text()), "of `simulator replay`: the trace, how it is read and played"),
+            ("requests", whole(1), "that were found in it"),
+            ("last_ns", whole(0), "when the last of them arrives"),
         ]),
         "file": whole_object(vec![("name", text(), ""), ("text", text(), "")]),
         "app": app(),
