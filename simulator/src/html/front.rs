@@ -16,6 +16,8 @@ pub struct Dot {
     pub kind: Kind,
     /// Whether no other is both cheaper and faster.
     pub is_on_front: bool,
+    /// Whether it meets all conditions, as far as it was run.
+    pub is_good: bool,
 }
 
 /// What is known of a setting.
@@ -84,25 +86,25 @@ impl Front {
             shape: Shape::Dots,
             points: of(kind).map(|dot| (dot.at.0, Some(dot.at.1))).collect(),
         };
-        let mut front: Vec<(f64, f64)> =
-            known.iter().filter(|dot| dot.is_on_front).map(|dot| dot.at).collect();
-        front.sort_by(|left, right| left.0.total_cmp(&right.0));
-        let line = Series {
-            name: "the front: none is both cheaper and faster".to_owned(),
-            ink: Ink::Blue,
+        let all = front_of(known.iter().copied().filter(|dot| dot.is_on_front));
+        let good = front_of(known.iter().copied().filter(|dot| dot.is_good));
+        let line = |name: &str, ink, front: &[(f64, f64)]| Series {
+            name: name.to_owned(),
+            ink,
             strength: 1.0,
             shape: Shape::Line,
-            points: stairs(&front),
+            points: stairs(front),
         };
         let series = vec![
             dots("misses a condition", Ink::Grey, 0.6, Kind::Misses),
             dots("meets all conditions", Ink::Green, 0.9, Kind::Meets),
-            line,
+            line("none is both cheaper and faster", Ink::Blue, &all),
+            line("none of those that meet all conditions is", Ink::Green, &good),
             dots("the policy before", Ink::Orange, 1.0, Kind::Before),
             dots(self.chosen, Ink::Red, 1.0, Kind::Chosen),
         ];
         Some(Chart {
-            told: told(&title, &front, known.len()),
+            told: told(&title, [&all, &good], known.len()),
             plot: Plot {
                 x: axis(|dot| dot.at.0)?,
                 y: axis(|dot| dot.at.1)?,
@@ -116,18 +118,32 @@ impl Front {
 }
 
 /// What the plot shows, in words.
-fn told(title: &str, front: &[(f64, f64)], count: usize) -> String {
+fn told(title: &str, [all, good]: [&[(f64, f64)]; 2], count: usize) -> String {
     let end = |at: Option<&(f64, f64)>| {
         at.map_or(String::new(), |(cost, time)| {
             format!("{} at {}", number(*time, ""), number(*cost, ""))
         })
     };
+    let ends = |front: &[(f64, f64)]| match front {
+        [] => "none".to_owned(),
+        [alone] => end(Some(alone)),
+        front => format!("from {} to {}", end(front.first()), end(front.last())),
+    };
     format!(
-        "{title}. {count} settings, {} on the front: from {} to {}",
-        front.len(),
-        end(front.first()),
-        end(front.last())
+        "{title}. {count} settings; the front: {}; of those that meet all conditions: {}",
+        ends(all),
+        ends(good)
     )
+}
+
+/// Settings of a front, the cheapest first: of equal ones and worse ones, none.
+fn front_of<'a>(dots: impl Iterator<Item = &'a Dot>) -> Vec<(f64, f64)> {
+    let points: Vec<(f64, f64)> = dots.map(|dot| dot.at).collect();
+    let kept = simulator::search::front(&points);
+    let mut front: Vec<(f64, f64)> =
+        points.into_iter().zip(kept).filter(|(_, kept)| *kept).map(|(at, _)| at).collect();
+    front.sort_by(|left, right| left.0.total_cmp(&right.0));
+    front
 }
 
 fn is_known(dot: &Dot) -> bool {
@@ -158,7 +174,10 @@ mod tests {
             stairs(&[(1.0, 9.0), (2.0, 4.0)]),
             [(1.0, Some(9.0)), (2.0, Some(9.0)), (2.0, Some(4.0))]
         );
-        let dot = |at, kind, is_on_front| Dot { at, kind, is_on_front };
+        let dot = |at, kind, is_on_front| {
+            let is_good = matches!(kind, Kind::Meets | Kind::Chosen);
+            Dot { at, kind, is_on_front, is_good }
+        };
         let front = Front {
             axes: ["cost".to_owned(), "p99 <ms>".to_owned()],
             chosen: "written",
@@ -166,17 +185,19 @@ mod tests {
                 dot((50.0, 400.0), Kind::Before, true),
                 dot((60.0, 300.0), Kind::Chosen, true),
                 dot((70.0, 500.0), Kind::Misses, false),
+                dot((80.0, 200.0), Kind::Meets, false),
+                dot((90.0, 250.0), Kind::Meets, false),
                 dot((f64::INFINITY, 1.0), Kind::Misses, false),
             ],
         };
         let chart = front.chart().unwrap();
         assert_eq!(
             chart.told,
-            "p99 <ms> (upwards) against cost (to the right). 3 settings, 2 on the front: from \
-             400 at 50 to 300 at 60"
+            "p99 <ms> (upwards) against cost (to the right). 5 settings; the front: from 400 at 50 \
+             to 300 at 60; of those that meet all conditions: from 300 at 60 to 200 at 80"
         );
         let names: Vec<&str> = chart.plot.series.iter().map(|one| one.name.as_str()).collect();
-        assert_eq!(names.len(), 4, "{names:?}");
+        assert_eq!(names.len(), 6, "{names:?}");
         let page = page("a <b>", "text", &front, &[], "again").unwrap();
         assert!(page.contains("p99 &lt;ms&gt;") && page.contains("<svg class=\"wide\""), "{page}");
         assert!(Front { dots: Vec::new(), ..front }.chart().is_none());

@@ -122,10 +122,15 @@ pub fn write_page(
                 (false, true) => Kind::Meets,
                 (false, false) => Kind::Misses,
             };
-            Dot { at: at(&one.runs), kind, is_on_front: *on_front }
+            Dot { at: at(&one.runs), kind, is_on_front: *on_front, is_good: one.meets() }
         })
         .collect();
-    dots.push(Dot { at: at(&checked.before), kind: Kind::Before, is_on_front: false });
+    dots.push(Dot {
+        at: at(&checked.before),
+        kind: Kind::Before,
+        is_on_front: false,
+        is_good: false,
+    });
     let page = Front {
         axes: [cost_metric.name.clone(), time_metric.name.clone()],
         chosen: if checked.found.is_some() { "what was found" } else { "the nearest" },
