@@ -212,13 +212,14 @@ impl Model {
         (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
     }
 
-    /// Whether instances come and go, machines fail, or work begins in another order than it comes in. Then the
+    /// Whether instances come and go, anything fails, or work begins in another order than it comes in. Then the
     /// end of a request isn't known when it is dispatched.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
         let scales = |app: &App| app.scaling(&self.dynamics).is_some();
         self.queue.order != policy::queue::Order::Fifo
-            || !self.dynamics.faults.is_empty()
+            || !self.dynamics.faults.are_none()
+            || self.dynamics.scheduler.is_some()
             || self.apps.iter().any(scales)
     }
 

@@ -6,7 +6,7 @@ use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limi
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Record, engine};
+use simulator_model::{Arrival, Cause, Incident, Lost, Model, Outcome, Record, engine};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -17,6 +17,8 @@ struct Wanted {
     arrival: Option<Arrival>,
     look: Look,
     outcome: Option<Outcome>,
+    /// What it was lost with, and when.
+    lost: Option<(Time, Lost)>,
     /// How many requests have been told of.
     count: u64,
 }
@@ -28,6 +30,15 @@ impl Record for Wanted {
         self.count += 1;
         if arrival.number == self.number {
             self.outcome = Some(outcome);
+        }
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        // The engine tells of requests that fail, and then of what they were lost with.
+        if let (Incident::Lost(lost), Some(Err(Refusal::Failed)), None) =
+            (incident, self.outcome, self.lost)
+        {
+            self.lost = Some((at, lost));
         }
     }
 
@@ -47,10 +58,16 @@ impl Record for Wanted {
 /// What became of a request.
 pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
     let model = &asked.scenario.model;
-    let mut wanted =
-        Wanted { number, arrival: None, look: Look::default(), outcome: None, count: 0 };
+    let mut wanted = Wanted {
+        number,
+        arrival: None,
+        look: Look::default(),
+        outcome: None,
+        lost: None,
+        count: 0,
+    };
     engine::run(model, &mut wanted);
-    let Wanted { arrival, look, outcome, count, .. } = wanted;
+    let Wanted { arrival, look, outcome, lost, count, .. } = wanted;
     let (Some(arrival), Some(outcome)) = (arrival, outcome) else {
         return Err(match count {
             0 => "this run has no requests".to_owned(),
@@ -61,7 +78,7 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
             ),
         });
     };
-    let story = Story { model, arrival, look, outcome };
+    let story = Story { model, arrival, look, outcome, lost };
     story.text(asked).ok_or_else(|| "the scenario lacks what this request needs".to_owned())
 }
 
@@ -70,6 +87,7 @@ struct Story<'a> {
     arrival: Arrival,
     look: Look,
     outcome: Outcome,
+    lost: Option<(Time, Lost)>,
 }
 
 impl Story<'_> {
@@ -224,6 +242,28 @@ impl Story<'_> {
     fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>) {
         let arrived = self.arrival.at;
         match self.outcome {
+            Err(Refusal::Failed) => {
+                if let Some((at, lost)) = self.lost {
+                    let what = match lost.cause {
+                        Cause::Machine => format!("machine {} failed", lost.machine),
+                        Cause::Killed => format!(
+                            "its instance on machine {} was ended: its grace was over",
+                            lost.machine
+                        ),
+                        Cause::Crash { .. } => {
+                            format!("its instance on machine {} ended", lost.machine)
+                        }
+                    };
+                    let after = at.since(arrived);
+                    let others = lost.requests.saturating_sub(1);
+                    let text = format!(
+                        "at {}, {after} after its arrival: {what}; {others} others failed with it",
+                        instant(at.0)
+                    );
+                    lines.add("failed", &text);
+                }
+                lines.add("outcome", &Refusal::Failed.to_string());
+            }
             Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
             Ok(served) => {
                 let (wait, response) = (served.start.since(arrived), served.end.since(arrived));

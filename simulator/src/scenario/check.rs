@@ -103,6 +103,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             Unfit::Cluster(_)
             | Unfit::Scaling
             | Unfit::Faults
+            | Unfit::Scheduler
             | Unfit::Order
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
@@ -227,8 +228,13 @@ impl Check<'_> {
     }
 
     pub(super) fn law(&mut self, service: &Spanned<Service>) -> Option<Law> {
+        self.law_at(&service.value, service.span)
+    }
+
+    /// The law that stands at a place.
+    pub(super) fn law_at(&mut self, service: &Service, span: Span) -> Option<Law> {
         let nanoseconds = |Length(length): &Length| length.seconds() * 1e9;
-        let law = match &service.value {
+        let law = match service {
             Service::Constant(Length(time)) => Ok(Law::Constant(*time)),
             Service::Exponential(mean) => Ok(Law::Exponential { mean: nanoseconds(mean) }),
             Service::Lognormal { p50, p99 } => {
@@ -254,7 +260,7 @@ impl Check<'_> {
             Service::Quantiles(named) => quantiles(named),
         };
         law.map_err(|reason| {
-            self.wrong(service.span, "this is no law of service times".to_owned(), reason);
+            self.wrong(span, "this is no law of times".to_owned(), reason);
         })
         .ok()
     }

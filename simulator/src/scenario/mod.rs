@@ -14,10 +14,12 @@ use crate::metric::Objective;
 mod apps;
 mod arrivals;
 mod check;
+mod faults;
 mod file;
 mod overrides;
 mod profile;
 mod replay;
+mod scheduler;
 
 pub use overrides::Override;
 pub use replay::{Replay, ServiceTimes};

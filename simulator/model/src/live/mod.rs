@@ -13,17 +13,21 @@ use policy::{Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
 
 use crate::books::{Books, SourceInfo};
+use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
 use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
 use crate::workload::{Arrival, Workload};
 
+mod cluster;
 mod control;
 mod faults;
 mod group;
 mod target;
 
+use cluster::Cluster;
+pub use cluster::FIRST_VERSION;
 use group::{Group, View};
 use target::{Floor, Job, Jobs, Target};
 
@@ -43,7 +47,11 @@ pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: 
                 let look = live.look(&arrival, info);
                 live.record.look(&arrival, look);
             }
-            if let Err(cause) = live.arrive(&arrival, info) {
+            let outcome = live.arrive(&arrival, info);
+            if let Some(cluster) = &mut live.cluster {
+                cluster.count(info.app as usize, outcome);
+            }
+            if let Err(cause) = outcome {
                 live.record.record(&arrival, Err(cause));
             }
         }
@@ -76,6 +84,12 @@ struct Live<'model, R> {
     held: Vec<Resources>,
     /// Faults of each machine at the moment.
     down: Vec<u32>,
+    slow: Slow,
+    back_offs: BackOffs,
+    /// The scheduler and what is between it and the instances, if there is one.
+    cluster: Option<Box<Cluster<'model>>>,
+    /// Whether any version takes more or less time than the one in the beginning.
+    is_scaled: bool,
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     balance_words: Words,
@@ -102,6 +116,10 @@ impl<'model, R: Record> Live<'model, R> {
             ticks_until: Time(model.duration.0),
             held: vec![Resources::default(); machines],
             down: vec![0; machines],
+            slow: Slow::default(),
+            back_offs: BackOffs::default(),
+            cluster: None,
+            is_scaled: false,
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         };
@@ -164,6 +182,7 @@ impl<'model, R: Record> Live<'model, R> {
             waiting: &mut group.waiting,
             wheel: &mut self.wheel,
             warm_up: &group.definition.life.warm_up,
+            is_slow: self.slow.is_anywhere() || self.is_scaled,
             left: &mut self.left,
         };
         let rest = Rest {

@@ -70,6 +70,8 @@ pub enum Unfit {
     Scaling,
     /// Machines or instances fail.
     Faults,
+    /// A scheduler starts and ends instances.
+    Scheduler,
     /// Queues aren't first come, first served.
     Order,
     /// Requests from outside the model don't say which gateway they reach.
@@ -92,6 +94,7 @@ impl fmt::Display for Unfit {
             ),
             Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
+            Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
@@ -119,8 +122,11 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some()) {
         return Err(Unfit::Scaling);
     }
-    if !model.dynamics.faults.is_empty() {
+    if !model.dynamics.faults.are_none() {
         return Err(Unfit::Faults);
+    }
+    if model.dynamics.scheduler.is_some() {
+        return Err(Unfit::Scheduler);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);
