@@ -90,10 +90,17 @@ fn units() -> Map<String, Value> {
     let frequency =
         text_of("^ *[0-9.]+[kM]? */ *(ns|us|µs|ms|s|min|h|d) *$", &["10/s", "2.5k/s", "600/min"]);
     let part = text_of("^[0-9.]+%$", &["80%"]);
+    let size = text_of("^[0-9.]+([kKMG]?B|[KMG]iB)$", &["400KB", "8MiB"]);
+    let size = json!({"anyOf": [size, {"const": 0}]});
     let entries = [
         ("length", json!({"anyOf": [length, {"const": 0}]})),
         ("frequency", frequency.clone()),
         ("part", json!({"anyOf": [part, {"type": "number", "minimum": 0, "maximum": 1}]})),
+        ("size", size),
+        (
+            "bandwidth",
+            text_of("^ *[0-9.]+([kKMG]?B|[KMG]iB|[kMG]bit) */ *s *$", &["100MB/s", "10Gbit/s"]),
+        ),
         ("bound", json!({"anyOf": [whole(0), {"const": "unlimited"}]})),
         ("rate", json!({"anyOf": [frequency, {"const": "unlimited"}]})),
         ("scope", words(&["gateway", "cluster"])),
@@ -305,6 +312,7 @@ fn scenario() -> Value {
                 json!({"anyOf": [{"type": "string"}, reference("policy")]}),
                 "a section, or a file beside this one",
             ),
+            ("stages", stages(), "what requests pass besides queues and work"),
             ("apps", named(reference("app")), "instances that work on the same commands"),
             ("cmds", named(reference("cmd")), "commands"),
             ("tenants", named(reference("tenants")), "groups of users"),
@@ -320,10 +328,12 @@ fn scenario() -> Value {
     let mut definitions = units();
     let mut define = |name: &str, value: Value| definitions.insert(name.to_owned(), value);
     define("policy", policy_object());
-    define("service", service());
+    define("service", law_of("length"));
     define("fault", fault());
     define("scheduler", scheduler());
     define("upgrade", upgrade());
+    define("drawn_length", json!({"anyOf": [reference("length"), reference("service")]}));
+    define("drawn_size", json!({"anyOf": [reference("size"), law_of("size")]}));
     define("arrivals", arrivals());
     define("app", app());
     define(
@@ -335,6 +345,9 @@ fn scenario() -> Value {
                 ("service", reference("service"), "how long it takes"),
                 ("service_scale", number(0.0), "so many times as long"),
                 ("deadline", reference("length"), "how long clients wait"),
+                ("source_size", reference("drawn_size"), "of what is downloaded"),
+                ("cached", reference("part"), "how often that is on the machine already"),
+                ("answer_size", reference("drawn_size"), "of what is sent back"),
             ],
         ),
     );
@@ -383,11 +396,6 @@ fn scenario() -> Value {
     schema
 }
 
-/// A mean time, or a law.
-fn lasting() -> Value {
-    json!({"anyOf": [reference("length"), reference("service")]})
-}
-
 fn scheduler() -> Value {
     let length = || reference("length");
     object(
@@ -415,7 +423,11 @@ fn upgrade() -> Value {
             ("step", whole(1), "the most that are replaced at a time, instead of the policy's"),
             ("service_scale", number(0.0), "so many times as long work takes"),
             ("healthy", json!({"type": "boolean"}), "whether it ever becomes healthy"),
-            ("mtbf", lasting(), "until an instance of it ends by itself: a mean, or a law"),
+            (
+                "mtbf",
+                reference("drawn_length"),
+                "until an instance of it ends by itself: a mean, or a law",
+            ),
         ],
     )
 }
@@ -430,8 +442,12 @@ fn fault() -> Value {
             ("at", reference("length"), "from the beginning"),
             ("for", reference("length"), "until it is as before"),
             ("each", words(&["machine", "rack", "instance"]), "that fails by chance"),
-            ("mtbf", lasting(), "mean time between failures (exponential), or its law"),
-            ("mttr", lasting(), "mean time to repair (exponential), or its law"),
+            (
+                "mtbf",
+                reference("drawn_length"),
+                "mean time between failures (exponential), or its law",
+            ),
+            ("mttr", reference("drawn_length"), "mean time to repair (exponential), or its law"),
             ("slowdown", number(1.0), "slow and not down: so many times as long work takes"),
         ],
     )
@@ -474,20 +490,42 @@ fn app() -> Value {
     )
 }
 
-fn service() -> Value {
+fn stages() -> Value {
+    let link = || {
+        object(
+            &[],
+            vec![
+                ("latency", reference("drawn_length"), "until the first byte; none if absent"),
+                ("bandwidth", reference("bandwidth"), "of each transfer; no limit if absent"),
+            ],
+        )
+    };
+    object(
+        &[],
+        vec![
+            ("accept", reference("drawn_length"), "at the gateway"),
+            ("dispatch", reference("drawn_length"), "from the gateway to the machine"),
+            ("network", link(), "between a machine and the world"),
+            ("store", link(), "where sources are kept on a machine: a ramfs or a disk"),
+        ],
+    )
+}
+
+/// A law of times or sizes.
+fn law_of(unit: &str) -> Value {
     let quantiles = json!({
         "type": "object",
         "propertyNames": {"pattern": "^p[0-9.]+$"},
-        "additionalProperties": reference("length"),
+        "additionalProperties": reference(unit),
     });
     one_of(vec![
-        ("constant", reference("length"), "always the same"),
-        ("exponential", reference("length"), "the mean"),
+        ("constant", reference(unit), "always the same"),
+        ("exponential", reference(unit), "the mean"),
         (
             "lognormal",
             object(
                 &["p50", "p99"],
-                vec![("p50", reference("length"), ""), ("p99", reference("length"), "")],
+                vec![("p50", reference(unit), ""), ("p99", reference(unit), "")],
             ),
             "by two quantiles",
         ),
@@ -497,8 +535,8 @@ fn service() -> Value {
                 &["share", "first", "second"],
                 vec![
                     ("share", reference("part"), "of the first"),
-                    ("first", reference("length"), "its mean"),
-                    ("second", reference("length"), "its mean"),
+                    ("first", reference(unit), "its mean"),
+                    ("second", reference(unit), "its mean"),
                 ],
             ),
             "one of two exponential laws",

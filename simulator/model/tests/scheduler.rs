@@ -66,6 +66,7 @@ fn model(policy: Policy) -> Model {
             app: 0,
             service: Law::Exponential { mean: 1e8 },
             deadline: None,
+            stages: None,
         }],
         tenants: vec![Tenants { name: "all".to_owned(), class: Class::Paid, users: 5, skew: 0.0 }],
         sources: vec![Source {

@@ -10,7 +10,7 @@ use yaml::Spanned;
 
 use super::apps::{MAX_SLOWDOWN, thousandths};
 use super::check::Check;
-use super::file::{self, Each, File, Lasting};
+use super::file::{self, Drawn, Each, File};
 
 /// More than a fault a second of a day, on ten machines.
 const MAX_FAULTS: f64 = 1e6;
@@ -207,11 +207,11 @@ impl Check<'_> {
         faults.chances.push(Chance { racks, between: law, lasts, effect });
     }
 
-    /// The law of a time that is given as its mean or as a law.
-    pub(super) fn lasting(&mut self, given: &Spanned<Lasting>) -> Option<Law> {
+    /// The law of a time that is given as the mean of an exponential one, or as a law.
+    pub(super) fn lasting(&mut self, given: &Spanned<Drawn<Length>>) -> Option<Law> {
         let law = match &given.value {
-            Lasting::Mean(mean) => Law::Exponential { mean: mean.0.seconds() * 1e9 },
-            Lasting::Law(law) => self.law_at(law, given.span)?,
+            Drawn::Always(mean) => Law::Exponential { mean: mean.0.seconds() * 1e9 },
+            Drawn::By(_) => self.drawn(Some(given))?,
         };
         if law.mean() < 1.0 {
             self.wrong(given.span, "this time is nothing".to_owned(), "expected more than 0");

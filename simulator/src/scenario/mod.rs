@@ -16,10 +16,12 @@ mod arrivals;
 mod check;
 mod faults;
 mod file;
+mod laws;
 mod overrides;
 mod profile;
 mod replay;
 mod scheduler;
+mod stages;
 
 pub use overrides::Override;
 pub use replay::{Replay, ServiceTimes};

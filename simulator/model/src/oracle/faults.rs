@@ -74,9 +74,7 @@ impl<R: Record> Oracle<'_, R> {
     /// A request has failed.
     fn fail(&mut self, arrival: &Arrival) {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
-        if let Some((cmd, _)) = self.kind(arrival) {
-            self.with_accounts(arrival, cmd, policy::release);
-        }
+        self.release(arrival);
         self.record.record(arrival, Err(Refusal::Failed));
     }
 
@@ -101,6 +99,7 @@ impl<R: Record> Oracle<'_, R> {
         }
         for target in targets {
             if let Some(queue) = crew.queues.get_mut(&target) {
+                failed.append(&mut queue.coming);
                 failed.extend(queue.waiting.drain(..));
                 queue.ready.clear();
                 queue.leaves.clear();
@@ -162,6 +161,7 @@ impl<R: Record> Oracle<'_, R> {
         }
         if queue.ready.is_empty() {
             failed.extend(queue.waiting.drain(..));
+            failed.append(&mut queue.coming);
         }
         let number = u32::try_from(machine).unwrap_or(u32::MAX);
         let rules = &self.model.dynamics.faults.repair;

@@ -74,6 +74,8 @@ pub enum Unfit {
     Scheduler,
     /// Queues aren't first come, first served.
     Order,
+    /// Requests take time besides their queue and the work.
+    Stages,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -96,6 +98,7 @@ impl fmt::Display for Unfit {
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
+            Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -127,6 +130,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.dynamics.scheduler.is_some() {
         return Err(Unfit::Scheduler);
+    }
+    if model.has_stages() {
+        return Err(Unfit::Stages);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);

@@ -56,6 +56,8 @@ fn specification(model: &Model, rules: &Scheduler, app: &App, label: &str) -> Sp
         warm_up: given(app.life.warm_up.over),
         cool_down: given(app.life.cool_down),
         constraints,
+        check: None,
+        inner_ports: Vec::new(),
     }
 }
 
