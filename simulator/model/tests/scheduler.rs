@@ -73,6 +73,7 @@ fn model(policy: Policy) -> Model {
             tenants: 0,
             cmd: 0,
             arrivals: Arrivals::Poisson { gap: 1e9 / 60.0 },
+            retries: None,
         }],
         admission: policy.admission,
         queue: policy.queue,
@@ -168,6 +169,7 @@ fn without_faults_both_ways_scale_alike() {
         scheduled.sources.push(Source {
             tenants: 0,
             cmd: 0,
+            retries: None,
             arrivals: Arrivals::Burst { at: seconds(60), requests: 6_000, over: seconds(60) },
         });
         let mut direct = scheduled.clone();

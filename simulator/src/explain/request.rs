@@ -1,5 +1,6 @@
 //! `--request N`: what became of one request, check by check.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
@@ -14,31 +15,44 @@ use crate::table::grouped;
 /// Waits for one request.
 struct Wanted {
     number: u64,
-    arrival: Option<Arrival>,
-    look: Look,
-    outcome: Option<Outcome>,
-    /// What it was lost with, and when.
-    lost: Option<(Time, Lost)>,
+    /// Attempts with what was known of each; one, unless its client tries again.
+    looks: Vec<(Arrival, Look)>,
+    /// By key.
+    outcomes: BTreeMap<u64, Outcome>,
+    settled: Option<(u32, Option<Time>)>,
+    /// What an attempt was lost with, and when; by key.
+    lost: BTreeMap<u64, (Time, Lost)>,
+    /// The attempt that failed just before, of which that isn't known yet.
+    failed: Option<u64>,
     /// How many requests have been told of.
     count: u64,
+    /// Whether any client tries again.
+    tries_again: bool,
 }
 
 impl Record for Wanted {
     const LOOKS: bool = true;
 
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        self.count += 1;
+        self.count = self.count.max(arrival.number + 1);
         if arrival.number == self.number {
-            self.outcome = Some(outcome);
+            self.outcomes.insert(arrival.key, outcome);
+            self.failed = (outcome == Err(Refusal::Failed)).then_some(arrival.key);
+        }
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        if first.number == self.number {
+            self.settled = Some((attempts, answered));
         }
     }
 
     fn incident(&mut self, at: Time, incident: Incident) {
         // The engine tells of requests that fail, and then of what they were lost with.
-        if let (Incident::Lost(lost), Some(Err(Refusal::Failed)), None) =
-            (incident, self.outcome, self.lost)
+        if let Incident::Lost(lost) = incident
+            && let Some(key) = self.failed.take()
         {
-            self.lost = Some((at, lost));
+            self.lost.insert(key, (at, lost));
         }
     }
 
@@ -47,11 +61,12 @@ impl Record for Wanted {
     }
 
     fn look(&mut self, arrival: &Arrival, look: Look) {
-        (self.arrival, self.look) = (Some(*arrival), look);
+        self.looks.push((*arrival, look));
     }
 
     fn goes_on(&mut self, _at: Time, number: u64) -> bool {
-        number <= self.number
+        // Nobody tries again in a run that was stopped.
+        number <= self.number || (self.tries_again && self.settled.is_none())
     }
 }
 
@@ -60,15 +75,22 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
     let model = &asked.scenario.model;
     let mut wanted = Wanted {
         number,
-        arrival: None,
-        look: Look::default(),
-        outcome: None,
-        lost: None,
+        looks: Vec::new(),
+        outcomes: BTreeMap::new(),
+        settled: None,
+        lost: BTreeMap::new(),
+        failed: None,
         count: 0,
+        tries_again: model.has_retries(),
     };
     asked.run(&mut wanted)?;
-    let Wanted { arrival, look, outcome, lost, count, .. } = wanted;
-    let (Some(arrival), Some(outcome)) = (arrival, outcome) else {
+    let Wanted { looks, outcomes, settled, lost, count, .. } = wanted;
+    let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
+        let outcome = *outcomes.get(&arrival.key)?;
+        let lost = lost.get(&arrival.key).copied();
+        Some(Story { model, arrival, look, outcome, lost })
+    });
+    let Some(story) = attempts.next() else {
         return Err(match count {
             0 => "this run has no requests".to_owned(),
             count => format!(
@@ -78,8 +100,38 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
             ),
         });
     };
-    let story = Story { model, arrival, look, outcome, lost };
-    story.text(asked).ok_or_else(|| "the scenario lacks what this request needs".to_owned())
+    let text = story.text(asked).map(|text| text + &later(&attempts.collect::<Vec<_>>(), settled));
+    text.ok_or_else(|| "the scenario lacks what this request needs".to_owned())
+}
+
+/// What its client did after the first attempt.
+fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>) -> String {
+    let mut lines = Lines(String::new());
+    for (number, story) in (2..).zip(attempts) {
+        let arrived = story.arrival.at;
+        let path = Paths::new(story.model).of(&story.arrival).unwrap_or_default();
+        let became = match story.outcome {
+            Err(cause) => format!("refused by {}", cause.name()),
+            Ok(served) => {
+                let answered = served.end + path.respond;
+                format!("served, response {}", answered.since(arrived))
+            }
+        };
+        let gateway = story.arrival.gateway;
+        let text = format!("at {}, at gateway {gateway}: {became}", instant(arrived.0));
+        lines.add(&format!("attempt {number}"), &text);
+    }
+    match settled {
+        None => {}
+        Some((attempts, Some(answered))) => lines.add(
+            "its client",
+            &format!("had its answer at {}, after {}", instant(answered.0), tries(attempts)),
+        ),
+        Some((attempts, None)) => {
+            lines.add("its client", &format!("gave up after {}", tries(attempts)));
+        }
+    }
+    lines.0
 }
 
 struct Story<'a> {
@@ -307,6 +359,10 @@ impl Story<'_> {
             }
         }
     }
+}
+
+fn tries(attempts: u32) -> String {
+    if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") }
 }
 
 /// What is sent to and from the machine.

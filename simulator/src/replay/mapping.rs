@@ -169,7 +169,7 @@ fn mixed(tenant: u64, copy: u64) -> u64 {
 }
 
 fn source(tenants: usize, cmd: usize, requests: u64) -> Source {
-    Source { tenants, cmd, arrivals: Arrivals::Recorded { requests } }
+    Source { tenants, cmd, arrivals: Arrivals::Recorded { requests }, retries: None }
 }
 
 #[expect(

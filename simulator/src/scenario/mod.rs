@@ -20,6 +20,7 @@ mod laws;
 mod overrides;
 mod profile;
 mod replay;
+mod retries;
 mod scheduler;
 mod stages;
 

@@ -160,6 +160,20 @@ fn cell() -> Value {
         ("stages", or_null(stages()), "null if requests have none besides queue and work"),
         ("downloaded", whole(0), "of the served, those whose source was downloaded"),
         ("cached", whole(0), "of the served, those whose source was there already"),
+        (
+            "clients",
+            or_null(clients()),
+            "null if clients don't try again; the rest counts attempts",
+        ),
+    ])
+}
+
+fn clients() -> Value {
+    whole_object(vec![
+        ("requests", whole(0), ""),
+        ("attempts", whole(0), "that these took"),
+        ("answered", whole(0), "within the deadline of one of their attempts"),
+        ("answer", reference("times"), "from the first attempt to the answer"),
     ])
 }
 

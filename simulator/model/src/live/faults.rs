@@ -112,7 +112,7 @@ impl<R: Record> Live<'_, R> {
     /// Empties a target; how many requests were there.
     pub(super) fn lose_at(&mut self, place: u32, now: Time) -> u32 {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return 0 };
-        let Rest { books, record, sources, tasks, .. } = rest;
+        let Rest { books, clients, record, sources, tasks, .. } = rest;
         let (leaving, present) = (target.leaving(), target.present());
         let app = target.app;
         let mut requests = 0;
@@ -124,6 +124,9 @@ impl<R: Record> Live<'_, R> {
                 books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
             }
             record.record(arrival, Err(Refusal::Failed));
+            if let Some(clients) = clients.as_mut() {
+                clients.give_up(arrival, now);
+            }
         });
         if let Some(group) = self.groups.get_mut(app as usize) {
             group.counted.leaving -= leaving;
@@ -203,7 +206,7 @@ impl<R: Record> Live<'_, R> {
         let target = group.target_of(number, self.model.queue.scope);
         let place = self.made.get(&(app, target)).copied()?;
         let (target, mut floor, rest) = self.at(place, now)?;
-        let Rest { books, record, sources, tasks, .. } = rest;
+        let Rest { books, clients, record, sources, tasks, .. } = rest;
         let mut requests = 0;
         let was_to_leave = target.fall(number, &mut floor, |job| {
             requests += 1;
@@ -213,6 +216,9 @@ impl<R: Record> Live<'_, R> {
                 books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
             }
             record.record(arrival, Err(Refusal::Failed));
+            if let Some(clients) = clients.as_mut() {
+                clients.give_up(arrival, now);
+            }
         });
         if let Some(group) = self.groups.get_mut(app) {
             match was_to_leave {

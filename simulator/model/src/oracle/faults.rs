@@ -76,6 +76,7 @@ impl<R: Record> Oracle<'_, R> {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
         self.release(arrival);
         self.record.record(arrival, Err(Refusal::Failed));
+        self.tell_client(arrival, self.now);
     }
 
     /// Takes all instances of an app from a machine: how many, and the requests that were there.

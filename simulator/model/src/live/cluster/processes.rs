@@ -260,8 +260,7 @@ impl<'model, R: Record> Live<'model, R> {
         }
     }
 
-    /// Instances have just left their target: a scheduler says when they end. What waits behind the
-    /// last one that had to go has nobody.
+    /// Instances have just left their target: a scheduler says when they end.
     pub(in crate::live) fn see_off_under_scheduler(&mut self, app: usize) {
         for (at, number, _) in std::mem::take(&mut self.left) {
             let Some(group) = self.groups.get_mut(app) else { return };
@@ -270,14 +269,19 @@ impl<'model, R: Record> Live<'model, R> {
             if !one.is_killed {
                 continue;
             }
-            let machine = one.machine;
             self.plan(at, Control::Gone { app, instance: number });
-            let requests = self.strand(app, number, at);
-            if requests > 0 {
-                let cause = Cause::Killed;
-                let lost = Lost { app, machine, cause, instances: 0, ready: 0, requests };
-                self.record.incident(at, Incident::Lost(lost));
-            }
+        }
+    }
+
+    /// An instance that was asked to end has gone: what waits behind the last one has nobody.
+    fn strand_behind(&mut self, app: usize, number: u32, now: Time) {
+        let group = self.groups.get(app).and_then(|group| group.instances.get(number as usize));
+        let Some(machine) = group.map(|one| one.machine) else { return };
+        let requests = self.strand(app, number, now);
+        if requests > 0 {
+            let cause = Cause::Killed;
+            let lost = Lost { app, machine, cause, instances: 0, ready: 0, requests };
+            self.record.incident(now, Incident::Lost(lost));
         }
     }
 
@@ -387,6 +391,7 @@ impl<'model, R: Record> Live<'model, R> {
     /// An instance that was asked to end has ended.
     pub(in crate::live) fn gone_under_scheduler(&mut self, app: usize, number: u32, now: Time) {
         let Some(mut cluster) = self.cluster.take() else { return };
+        self.strand_behind(app, number, now);
         if let Some(id) = cluster.ids.get(&(app, number)).cloned() {
             self.process_over(&mut cluster, &id, Exit::Code(0), now);
         }
