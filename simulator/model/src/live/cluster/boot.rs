@@ -106,6 +106,7 @@ fn answers(commands: Vec<Command>, at: Time) -> Vec<Event> {
             | Command::Deregister { .. }
             | Command::Ask(_)
             | Command::Answer { .. }
+            | Command::Acknowledge { .. }
             | Command::Record(_) => {}
         }
     }

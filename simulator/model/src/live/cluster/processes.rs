@@ -111,7 +111,10 @@ impl<'model, R: Record> Live<'model, R> {
                     cluster.fact(now, &instance, machine, fact);
                 }
             }
-            Command::Persist(_) | Command::Answer { .. } | Command::Record(_) => {}
+            Command::Persist(_)
+            | Command::Answer { .. }
+            | Command::Acknowledge { .. }
+            | Command::Record(_) => {}
         }
     }
 
