@@ -169,6 +169,65 @@ fn a_lognormal_law_has_its_two_quantiles() {
 }
 
 #[test]
+fn stages_and_sizes() {
+    let text = SMALL.replace(
+        "cmds:",
+        "stages:
+  accept: 50us
+  dispatch: {exponential: 300us}
+  network: {latency: 3ms, bandwidth: 100MB/s}
+  store: {bandwidth: 2GB/s}
+cmds:
+  plain: {app: image, service: {constant: 1s}}",
+    );
+    let sizes = [
+        "cmds.resize.source_size={quantiles: {p0: 4KB, p50: 400KB, p100: 60MB}}",
+        "cmds.resize.cached=30%",
+        "cmds.resize.answer_size=40KB",
+    ];
+    let model = scenario(&text, &sizes).model;
+    assert!(model.is_dynamic());
+    let plain = model.cmds[0].stages.clone().unwrap();
+    assert_eq!(plain.accept, Law::Constant(Nanoseconds(50_000)));
+    assert_eq!((plain.download, plain.respond), (None, None));
+    let stages = model.cmds[1].stages.clone().unwrap();
+    assert_eq!(stages.dispatch, Law::Exponential { mean: 3e5 });
+    let download = stages.download.unwrap();
+    assert_eq!(download.size.median().0, 400_000);
+    assert_eq!((download.cached, download.network.bandwidth), (0.3, Some(100_000_000)));
+    assert_eq!(download.network.latency, Law::Constant(Nanoseconds(3_000_000)));
+    assert_eq!(download.store.bandwidth, Some(2_000_000_000));
+    assert_eq!(stages.respond.unwrap().size, Law::Constant(Nanoseconds(40_000)));
+    // What takes no time is no stage.
+    let nothing = scenario(SMALL, &["stages={network: {bandwidth: 1GB/s}}"]).model;
+    assert!(nothing.cmds[0].stages.is_none() && !nothing.is_dynamic());
+}
+
+#[test]
+fn stages_are_checked() {
+    let mut told = String::new();
+    let network = "stages={network: {latency: 3ms, bandwidth: 100MB/s}}";
+    let cases: [&[&str]; 9] = [
+        &["cmds.resize.source_size=400KB"],
+        &["cmds.resize.answer_size=400KB"],
+        &[network, "cmds.resize.cached=30%"],
+        &[network, "cmds.resize.source_size=400"],
+        &[network, "cmds.resize.source_size={quantiles: {p0: 4KB, p50: 400MB, p100: 6MB}}"],
+        &[network, "cmds.resize.source_size=1MB", "cmds.resize.cached=130%"],
+        &["stages={network: {latency: 3, bandwidth: 100Mb/s}}"],
+        &["stages={acept: 3ms, network: {bandwith: 1GB/s}}"],
+        &["stages={dispatch: {lognormal: {p50: 3ms, p99: 1ms}}}"],
+    ];
+    for changes in cases {
+        let (scenario, found) = found(SMALL, changes);
+        assert!(scenario.is_none(), "{changes:?}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn errors_have_places_and_suggestions() {
     insta::assert_snapshot!(
         found(

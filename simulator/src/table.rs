@@ -6,7 +6,7 @@ use policy::scaling::{Added, Removed};
 use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
-use simulator_model::{Actions, Cell};
+use simulator_model::{Actions, Cell, Stage};
 
 use crate::results::{Results, refused_part, seconds};
 
@@ -20,6 +20,9 @@ pub fn text(results: &Results) -> String {
     let error = accuracy();
     let _ = write!(text, "\n{}", requests(results).text());
     let _ = write!(text, "\n{}{error}\n", times(results).text());
+    if let Some(stages) = stages(results) {
+        let _ = write!(text, "\n{}", stages.text());
+    }
     let _ = write!(text, "\n{}", apps(results).text());
     if results.scales() {
         let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
@@ -146,21 +149,45 @@ pub fn times(results: &Results) -> Table {
         Table::new(&["CMD", "CLASS", "TIME", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX"]);
     for cell in &cells(results) {
         for (name, summary) in [("wait", &cell.wait), ("response", &cell.response)] {
-            let mut row = vec![
-                results.cmd_name(cell).to_owned(),
-                cell.class.name().to_owned(),
-                name.to_owned(),
-                mean(summary).map_or("-".to_owned(), |mean| mean.to_string()),
-            ];
-            for (_, part) in QUANTILES {
-                row.push(summary.quantile(part).map_or("-".to_owned(), |time| time.to_string()));
-            }
-            let longest = (summary.count() > 0).then(|| summary.longest().to_string());
-            row.push(longest.unwrap_or("-".to_owned()));
-            table.row(row);
+            table.row(time_row(results, cell, name, summary));
         }
     }
     table
+}
+
+/// Mean, quantiles and maximum of a time.
+fn time_row(results: &Results, cell: &Cell, name: &str, summary: &Summary) -> Vec<String> {
+    let mut row = vec![
+        results.cmd_name(cell).to_owned(),
+        cell.class.name().to_owned(),
+        name.to_owned(),
+        mean(summary).map_or("-".to_owned(), |mean| mean.to_string()),
+    ];
+    for (_, part) in QUANTILES {
+        row.push(summary.quantile(part).map_or("-".to_owned(), |time| time.to_string()));
+    }
+    let longest = (summary.count() > 0).then(|| summary.longest().to_string());
+    row.push(longest.unwrap_or("-".to_owned()));
+    row
+}
+
+/// The stages of commands that have any besides queue and work; none if no command has.
+pub fn stages(results: &Results) -> Option<Table> {
+    let mut table = Table::new(&[
+        "CMD", "CLASS", "STAGE", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX", "SOURCES",
+    ]);
+    for cell in &results.merged.cells {
+        for (stage, summary) in cell.stages() {
+            let mut row = time_row(results, cell, stage.name(), summary);
+            let sources = cell.downloaded + cell.cached;
+            row.push(match stage {
+                Stage::Download if sources > 0 => format!("{} cached", part(cell.cached, sources)),
+                _ => String::new(),
+            });
+            table.row(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 /// The apps, how many instances they had and how busy these were.

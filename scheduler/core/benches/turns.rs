@@ -49,6 +49,8 @@ fn deployments() -> Vec<Event> {
             warm_up: None,
             cool_down: None,
             constraints: Vec::new(),
+            check: None,
+            inner_ports: Vec::new(),
         });
         let bounds = Bounds { min: INSTANCES, max: INSTANCES };
         let call = Call::Deploy { app, specification, bounds, step: None };

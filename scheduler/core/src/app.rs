@@ -48,6 +48,48 @@ pub struct Specification {
     /// Where it may run: all of them hold.
     #[serde(default)]
     pub constraints: Vec<Constraint>,
+    /// How whoever runs it sees that it is healthy; with it, there is a `health_grace`.
+    #[serde(default)]
+    pub check: Option<Check>,
+    /// Ports inside its container that its ports lead to, in order; those that aren't named are the
+    /// same inside.
+    #[serde(default)]
+    pub inner_ports: Vec<u16>,
+}
+
+/// How it is seen whether an instance is healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Check {
+    /// What is tried.
+    pub probe: Probe,
+    /// Time from one to the next.
+    pub interval: Nanoseconds,
+    /// The longest that one may take.
+    pub timeout: Nanoseconds,
+    /// So many in a row have to fail before it isn't healthy any more.
+    pub failures: u32,
+}
+
+/// What is tried to see whether an instance is healthy. Ports are told by their place in the
+/// instance's list of ports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probe {
+    /// A GET of this path, answered with a status from 200 to 399.
+    Http {
+        /// The path.
+        path: String,
+        /// Which port.
+        port: u32,
+    },
+    /// A connection.
+    Tcp {
+        /// Which port.
+        port: u32,
+    },
+    /// A program with its arguments, in the instance's surroundings, that ends with code 0.
+    Command(Vec<String>),
 }
 
 /// A program.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::{
-    App, Bounds, Cause, Deployment, Ended, INSTANCES_MOST, LIST_MOST, Outcome, Run, Scaled,
+    App, Bounds, Cause, Deployment, Ended, INSTANCES_MOST, LIST_MOST, Outcome, Probe, Run, Scaled,
     ScaledBy, Specification, remember,
 };
 use crate::command::Key;
@@ -250,7 +250,17 @@ fn check(specification: &Specification, step: Option<u32>) -> Result<(), Refusal
     if is_empty {
         return Err(Refusal::NothingToRun);
     }
-    let lists = [words, specification.environment.len(), specification.constraints.len()];
+    let probe = match specification.check.as_ref().map(|check| &check.probe) {
+        Some(Probe::Command(words)) => words.len(),
+        Some(Probe::Http { .. } | Probe::Tcp { .. }) | None => 0,
+    };
+    let lists = [
+        words,
+        probe,
+        specification.environment.len(),
+        specification.constraints.len(),
+        specification.inner_ports.len(),
+    ];
     if lists.into_iter().any(|length| length > LIST_MOST) {
         return Err(Refusal::TooLong { most: LIST_MOST });
     }

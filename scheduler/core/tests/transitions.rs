@@ -57,6 +57,8 @@ fn specification(label: &str) -> Specification {
         warm_up: None,
         cool_down: None,
         constraints: Vec::new(),
+        check: None,
+        inner_ports: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::CoarseHistogram;
 
 use crate::model::Model;
+use crate::stages::Paths;
 use crate::{Arrival, Instances, Outcome, Record};
 
 /// The most buckets of a run: a point for every two or three pixels of a plot.
@@ -15,12 +16,13 @@ pub const MOST_BUCKETS: u64 = 300;
 pub const MOST_DECISIONS: usize = 100_000;
 
 /// The course of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {
     grid: Grid,
     apps: Vec<Course>,
     /// App and class of each source.
     sources: Vec<(usize, Class)>,
+    paths: Paths,
     decisions: Vec<Decision>,
     unlisted: u64,
 }
@@ -51,7 +53,7 @@ pub struct Bucket {
     pub waiting: f64,
     /// How many were worked on, as the mean over the bucket.
     pub busy: f64,
-    /// From the arrival to the end of work, of those that arrived in it and were served.
+    /// From the arrival to the end, of those that arrived in it and were served.
     pub response: CoarseHistogram,
 }
 
@@ -124,6 +126,7 @@ impl Timeline {
             grid,
             apps: model.apps.iter().map(course).collect(),
             sources: model.sources.iter().map(source).collect(),
+            paths: Paths::new(model),
             decisions: Vec::new(),
             unlisted: 0,
         }
@@ -271,11 +274,10 @@ impl Traffic {
 
 impl Record for Timeline {
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        self.add(
-            arrival.source,
-            Trip { at: arrival.at, joined: arrival.at, back: Nanoseconds::ZERO },
-            outcome,
-        );
+        let path = self.paths.of(arrival).filter(|_| outcome.is_ok()).unwrap_or_default();
+        let joined = arrival.at + path.before();
+        let trip = Trip { at: arrival.at, joined, back: path.respond };
+        self.add(arrival.source, trip, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {

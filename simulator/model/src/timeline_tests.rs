@@ -24,7 +24,7 @@ pub(crate) fn model(duration: u64) -> Model {
             instances: 3,
             life: crate::Life::default(),
         }],
-        cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None, stages: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0), source(1)],
         admission: policy::Admission::default(),

@@ -25,6 +25,7 @@ fn model(sources: Vec<Source>) -> Model {
             app: 0,
             service: Law::Exponential { mean: 1e6 },
             deadline: None,
+            stages: None,
         }],
         tenants: vec![group("even", 10, 0.0), group("skewed", 100, 0.9)],
         sources,

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrivals, Cmd, Dynamics, Fault, Instances, Life, Model, Outcome, Phase, Rates, Record,
-    Report, Sine, Source, Stretch, Tenants, WarmUp, engine, oracle,
+    App, Arrivals, Cmd, Download, Dynamics, Fault, Instances, Life, Link, Model, Outcome, Phase,
+    Rates, Record, Report, Respond, Sine, Source, Stages, Stretch, Tenants, WarmUp, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -33,6 +33,25 @@ fn law() -> impl Strategy<Value = Law> {
             Law::Empirical(Quantiles::new(points).unwrap())
         }),
     ]
+}
+
+/// Stages on the same grid as everything else, so that requests come at the instant at which others
+/// end or arrive.
+fn stages() -> impl Strategy<Value = Stages> {
+    let link = || {
+        (law(), proptest::option::of(1u64..200_000_000_000))
+            .prop_map(|(latency, bandwidth)| Link { latency, bandwidth })
+    };
+    let download = (law(), 0.0f64..=1.0, link(), link())
+        .prop_map(|(size, cached, network, store)| Download { size, cached, network, store });
+    let respond = (law(), link()).prop_map(|(size, network)| Respond { size, network });
+    let options = (proptest::option::of(download), proptest::option::of(respond));
+    (law(), law(), options).prop_map(|(accept, dispatch, (download, respond))| Stages {
+        accept,
+        dispatch,
+        download,
+        respond,
+    })
 }
 
 fn arrivals() -> impl Strategy<Value = Arrivals> {
@@ -126,7 +145,8 @@ fn model() -> impl Strategy<Value = Model> {
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
-            Cmd { name: "cmd".into(), app, service, deadline: deadline.map(Nanoseconds) }
+            let deadline = deadline.map(Nanoseconds);
+            Cmd { name: "cmd".into(), app, service, deadline, stages: None }
         });
     let class = prop_oneof![Just(Class::Free), Just(Class::Paid)];
     let group = (class, 1u32..4, prop_oneof![Just(0.0), Just(1.1)])
@@ -228,6 +248,17 @@ fn dynamic_model() -> impl Strategy<Value = Model> {
     )
 }
 
+/// Requests that take time on their way, with instances that come and go or without.
+fn staged_model() -> impl Strategy<Value = Model> {
+    let cmds = proptest::collection::vec(proptest::option::weighted(0.8, stages()), 3);
+    (prop_oneof![model(), dynamic_model()], cmds).prop_map(|(mut model, stages)| {
+        for (cmd, stages) in model.cmds.iter_mut().zip(stages) {
+            cmd.stages = stages;
+        }
+        model
+    })
+}
+
 /// What is told of instances: when, of which app, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -313,6 +344,15 @@ proptest! {
 
     #[test]
     fn engines_agree_request_by_request(model in model()) {
+        agree(&model)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_about_stages(model in staged_model()) {
         agree(&model)?;
     }
 }

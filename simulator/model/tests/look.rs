@@ -45,7 +45,7 @@ fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Mod
         warm_up: Nanoseconds::ZERO,
         gateways: 2,
         apps: vec![App { name: "app".into(), machines: 3, instances: 2, life: Life::default() }],
-        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None, stages: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0, 20.0), source(1, 50.0)],
         admission,

@@ -6,7 +6,7 @@ use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limi
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Record, engine};
+use simulator_model::{Arrival, Model, Outcome, Path, Paths, Record, Stage, engine};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -110,11 +110,15 @@ impl Story<'_> {
             deadline: cmd.deadline.map_or(Time(u64::MAX), |deadline| arrival.at + deadline),
             usual: cmd.service.median(),
         };
+        let path = Paths::new(model).of(arrival);
+        if let Some(path) = &path {
+            lines.add("transfers", &transfers(path));
+        }
         let admitted = self.admission(&mut lines, candidate, cmd.deadline);
         if admitted {
             self.queue(&mut lines, group.class);
         }
-        self.end(&mut lines, cmd.deadline);
+        self.end(&mut lines, cmd.deadline, &path.unwrap_or_default());
         Some(lines.0)
     }
 
@@ -209,26 +213,38 @@ impl Story<'_> {
     /// What stood at the chosen target.
     fn there(&self, chosen: &Chosen) -> String {
         let [free, paid] = chosen.waiting;
+        let coming = match chosen.coming.iter().sum::<u32>() {
+            0 => String::new(),
+            count => format!(", {count} more on their way"),
+        };
         let what = match self.model.queue.scope {
             QueueScope::Node => "machine",
             QueueScope::Instance => "instance",
         };
         format!(
-            "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked",
+            "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked{coming}",
             free + paid,
             chosen.running,
             chosen.instances
         )
     }
 
-    fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>) {
+    fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>, path: &Path) {
         let arrived = self.arrival.at;
         match self.outcome {
             Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
             Ok(served) => {
-                let (wait, response) = (served.start.since(arrived), served.end.since(arrived));
+                let joined = arrived + path.before();
+                let wait = served.start.since(joined);
+                let answered = served.end + path.respond;
+                let response = answered.since(arrived);
+                if path.before() > Nanoseconds::ZERO {
+                    lines.add("came", &came(path));
+                }
+                // What had arrived before it may come after it, and the other way round.
+                let is_in_order = !self.model.has_stages();
                 let behind = match self.look.chosen {
-                    Some(chosen) if wait > Nanoseconds::ZERO => {
+                    Some(chosen) if wait > Nanoseconds::ZERO && is_in_order => {
                         match chosen.waiting.iter().sum::<u32>() {
                             0 => " until an instance was free".to_owned(),
                             count => format!(" behind {count} others in the queue"),
@@ -238,6 +254,10 @@ impl Story<'_> {
                 };
                 lines.add("waited", &format!("{wait}{behind}"));
                 lines.add("worked on", &format!("from {}", instant(served.start.0)));
+                if path.respond > Nanoseconds::ZERO {
+                    let ended = instant(served.end.0);
+                    lines.add("answered", &format!("in {}, from {ended}", path.respond));
+                }
                 let late = match deadline {
                     Some(deadline) if response > deadline => {
                         format!(", too late: its deadline is {deadline}")
@@ -245,10 +265,45 @@ impl Story<'_> {
                     Some(deadline) => format!(", within its deadline of {deadline}"),
                     None => String::new(),
                 };
-                let end = instant(served.end.0);
+                let end = instant(answered.0);
                 lines.add("outcome", &format!("served at {end}, response {response}{late}"));
             }
         }
+    }
+}
+
+/// What is sent to and from the machine.
+fn transfers(path: &Path) -> String {
+    let source = match (path.source_bytes, path.is_cached) {
+        (None, _) => "no source".to_owned(),
+        (Some(bytes), true) => format!("a source of {}, in the cache of the machine", size(bytes)),
+        (Some(bytes), false) => format!("a source of {}, to be downloaded", size(bytes)),
+    };
+    match path.answer_bytes {
+        None => source,
+        Some(bytes) => format!("{source}; an answer of {}", size(bytes)),
+    }
+}
+
+/// The way to the queue, stage by stage.
+fn came(path: &Path) -> String {
+    let stages = [(Stage::Accept, path.accept), (Stage::Dispatch, path.dispatch)];
+    let stages = stages.into_iter().chain([(Stage::Download, path.download)]);
+    let stages: Vec<String> = stages
+        .filter(|(_, time)| *time > Nanoseconds::ZERO)
+        .map(|(stage, time)| format!("{} {time}", stage.name()))
+        .collect();
+    format!("to the queue after {}: {}", path.before(), stages.join(", "))
+}
+
+/// Bytes for people.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} KB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 

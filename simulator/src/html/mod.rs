@@ -27,6 +27,9 @@ pub fn page(results: &Results) -> Result<String, String> {
     body.push_str("<h2>Requests</h2>");
     body.push_str(&scrolled(&table::requests(results)));
     body.push_str(&scrolled(&table::times(results)));
+    if let Some(stages) = table::stages(results) {
+        body.push_str(&scrolled(&stages));
+    }
     body.push_str(&format!("<p class=\"quiet\">{}</p>", escaped(&table::accuracy())));
     if results.reports.len() > 1 {
         let title = table::intervals_title(results);

@@ -4,7 +4,7 @@
 use policy::{Class, Nanoseconds, Refusal};
 use simulator_kernel::gate::Worse;
 use simulator_kernel::{Change, Summary};
-use simulator_model::{Cell, Model, Report};
+use simulator_model::{Cell, Model, Report, Stage};
 
 mod condition;
 mod objective;
@@ -49,10 +49,12 @@ pub enum Figure {
 /// Which time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
-    /// From the arrival to the end of work.
+    /// From the arrival to the end of work, or until the answer has been sent.
     Response,
-    /// From the arrival to the beginning of work.
+    /// In the queue, until work begins.
     Wait,
+    /// In one stage; only of commands that have stages besides queue and work.
+    In(Stage),
 }
 
 /// What of many times.
@@ -199,6 +201,10 @@ impl Metric {
         match self.figure {
             Figure::Time(Time::Response, statistic) => statistic.of(&cell.response),
             Figure::Time(Time::Wait, statistic) => statistic.of(&cell.wait),
+            Figure::Time(Time::In(wanted), statistic) => {
+                let found = cell.stages().find(|(stage, _)| *stage == wanted);
+                found.and_then(|(_, summary)| statistic.of(summary))
+            }
             Figure::Rejected(None) => part(cell.refusals(), arrivals),
             Figure::Rejected(Some(cause)) => {
                 part(cell.refused.get(cause.index()).copied()?, arrivals)

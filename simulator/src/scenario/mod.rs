@@ -15,9 +15,11 @@ mod apps;
 mod arrivals;
 mod check;
 mod file;
+mod laws;
 mod overrides;
 mod profile;
 mod replay;
+mod stages;
 
 pub use overrides::Override;
 pub use replay::{Replay, ServiceTimes};

@@ -3,6 +3,7 @@
 use policy::Refusal;
 use policy::scaling::{Added, Removed};
 use serde_json::{Value, json};
+use simulator_model::Stage;
 
 use super::{DRAFT, Entry, named, object, reference, whole, words};
 use crate::export::RESULTS_VERSION;
@@ -121,9 +122,20 @@ fn cell() -> Value {
         ("served", whole(0), ""),
         ("late", whole(0), "served after their deadline"),
         ("refused", whole_object(causes.into()), "by cause"),
-        ("wait", reference("times"), "from the arrival to the beginning of work"),
-        ("response", reference("times"), "from the arrival to the end of work"),
+        ("wait", reference("times"), "in the queue, until work begins"),
+        (
+            "response",
+            reference("times"),
+            "until the end of work, or until the answer has been sent",
+        ),
+        ("stages", or_null(stages()), "null if requests have none besides queue and work"),
+        ("downloaded", whole(0), "of the served, those whose source was downloaded"),
+        ("cached", whole(0), "of the served, those whose source was there already"),
     ])
+}
+
+fn stages() -> Value {
+    whole_object(Stage::ALL.map(|stage| (stage.name(), reference("times"), "")).into())
 }
 
 /// Mean, quantiles and maximum of times.

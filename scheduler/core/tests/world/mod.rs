@@ -165,6 +165,8 @@ pub fn specification(label: &str) -> Arc<Specification> {
         warm_up: None,
         cool_down: None,
         constraints: Vec::new(),
+        check: None,
+        inner_ports: Vec::new(),
     })
 }
 

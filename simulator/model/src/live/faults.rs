@@ -66,7 +66,7 @@ impl<R: Record> Live<'_, R> {
     /// Empties a target.
     fn lose_at(&mut self, place: u32, now: Time) {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return };
-        let Rest { books, record, sources, tasks } = rest;
+        let Rest { books, record, sources, tasks, .. } = rest;
         let (leaving, present) = (target.leaving(), target.present());
         let app = target.app;
         target.clear(&mut floor, |job| {

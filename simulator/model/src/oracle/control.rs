@@ -55,7 +55,8 @@ impl<R: Record> Oracle<'_, R> {
             crew.idle(target).map(|(number, one)| (one.idle_since, number)).collect();
         idle.sort_unstable();
         let Some(queue) = crew.queues.get_mut(&target) else { return false };
-        let waiting: Vec<u64> = queue.waiting.iter().map(|arrival| arrival.number).collect();
+        let taken = queue.coming.iter().chain(&queue.waiting);
+        let waiting: Vec<u64> = taken.map(|arrival| arrival.number).collect();
         let found = queue.leaves.iter().enumerate().find_map(|(place, leave)| {
             let done = !waiting.iter().any(|number| leave.waited.contains(number));
             let one = idle.iter().find(|(_, number)| leave.instances.contains(number));
@@ -233,7 +234,8 @@ impl<R: Record> Oracle<'_, R> {
         };
         let Some(target) = target else { return };
         if let Some(queue) = crew.queues.get_mut(&target) {
-            let waited = queue.waiting.iter().map(|arrival| arrival.number).collect();
+            let taken = queue.coming.iter().chain(&queue.waiting);
+            let waited = taken.map(|arrival| arrival.number).collect();
             let instances = queue.ready.clone();
             queue.leaves.push(Leave { waited, instances, decided: now });
         }

@@ -6,11 +6,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::{Account, Candidate};
-use policy::{Accounts, Class, Purpose, Refusal, Scope, Targets, Time, Waiting, Words};
+use policy::{
+    Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Targets, Time, Words,
+};
 
 use crate::life::Control;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
+use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
 mod control;
@@ -40,6 +43,10 @@ pub struct Checked {
 enum Event {
     /// An instance ends a request (by its number).
     End { app: usize, target: usize, instance: usize, number: u64 },
+    /// A request has come to its target.
+    Join { app: usize, target: usize, number: u64 },
+    /// The answer of a request has been sent.
+    Answered { number: u64 },
     /// Something else that was planned.
     Control(Control),
     /// The next request arrives.
@@ -78,6 +85,9 @@ struct Oracle<'model, R> {
     cmds: BTreeMap<(u16, usize), Account>,
     turns: BTreeMap<(u16, usize), u64>,
     balance_words: Words,
+    paths: Paths,
+    /// Requests whose answers are being sent, by their numbers.
+    answering: BTreeMap<u64, Arrival>,
     checked: Checked,
     now: Time,
     record: &'model mut R,
@@ -101,6 +111,8 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         cmds: BTreeMap::new(),
         turns: BTreeMap::new(),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
+        paths: Paths::new(model),
+        answering: BTreeMap::new(),
         checked: Checked::default(),
         now: Time::ZERO,
         record,
@@ -117,6 +129,12 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         match event {
             Event::End { app, target, instance, number } => {
                 oracle.end(app, target, instance, number);
+            }
+            Event::Join { app, target, number } => oracle.join(app, target, number),
+            Event::Answered { number } => {
+                if let Some(arrival) = oracle.answering.remove(&number) {
+                    oracle.release(&arrival);
+                }
             }
             Event::Control(control) => oracle.control(control),
             Event::Arrive => {
@@ -144,7 +162,8 @@ impl<R: Record> Oracle<'_, R> {
             for (target, queue) in &app.queues {
                 let (waiting, running) =
                     (queue.waiting.len() as u128, app.running(*target) as u128);
-                self.checked.presence += (waiting + running) * u128::from(passed);
+                let present = queue.coming.len() as u128 + waiting + running;
+                self.checked.presence += present * u128::from(passed);
                 self.checked.work += running * u128::from(passed);
                 let is_idle = app.idle(*target).next().is_some();
                 self.checked.idle_beside_work += u64::from(is_idle && waiting > 0);
@@ -187,25 +206,46 @@ impl<R: Record> Oracle<'_, R> {
         let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
         let (target, _) = *crew.open.get(chosen).ok_or(Refusal::NoInstance)?;
         let class_of = |arrival: &Arrival| self.kind(arrival).map(|(_, class)| class);
-        let mut waiting = [0; 2];
-        let mut running = [0; 2];
+        let mut present = Present {
+            idle: u32::try_from(crew.idle(target).count()).unwrap_or(0),
+            ..Present::default()
+        };
+        for known in crew.coming_to(target).filter_map(class_of) {
+            *present.coming.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+        }
         for known in crew.waiting_at(target).filter_map(class_of) {
-            *waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         for known in crew.running_at(target).filter_map(class_of) {
-            *running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
-        let counted = self.model.queue.counted(class, waiting, running);
-        let idle = crew.idle(target).next().is_some();
-        policy::enqueue(&self.model.queue, class, Waiting { counted, idle })?;
+        policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
+        let before = self.paths.of(arrival).map_or(Nanoseconds::ZERO, |path| path.before());
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
-            queue.waiting.push_back(*arrival);
+            queue.coming.push(*arrival);
         }
-        self.settle(app, target);
+        if before == Nanoseconds::ZERO {
+            self.join(app, target, arrival.number);
+        } else {
+            let join = Event::Join { app, target, number: arrival.number };
+            self.events.push(Reverse((self.now + before, join)));
+        }
         if let Some(crew) = self.apps.get_mut(app) {
             crew.peak = crew.peak.max(crew.all_waiting());
         }
         Ok(())
+    }
+
+    /// A request has come to its target, unless it was lost on its way.
+    fn join(&mut self, app: usize, target: usize, number: u64) {
+        let queue = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target));
+        let Some(queue) = queue else { return };
+        let Some(place) = queue.coming.iter().position(|arrival| arrival.number == number) else {
+            return;
+        };
+        let arrival = queue.coming.remove(place);
+        queue.waiting.push_back(arrival);
+        self.settle(app, target);
     }
 
     fn end(&mut self, app: usize, target: usize, instance: usize, number: u64) {
@@ -217,11 +257,23 @@ impl<R: Record> Oracle<'_, R> {
         };
         instance.idle_since = self.now;
         self.settle(app, target);
-        if let Some((cmd, _)) = self.kind(&arrival) {
-            self.with_accounts(&arrival, cmd, policy::release);
+        match self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond) {
+            Nanoseconds::ZERO => self.release(&arrival),
+            respond => {
+                let answered = Event::Answered { number };
+                self.events.push(Reverse((self.now + respond, answered)));
+                self.answering.insert(number, arrival);
+            }
         }
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         self.record.record(&arrival, Ok(Served { target, start, end: self.now }));
+    }
+
+    /// A request gives back what it holds.
+    pub(super) fn release(&mut self, arrival: &Arrival) {
+        if let Some((cmd, _)) = self.kind(arrival) {
+            self.with_accounts(arrival, cmd, policy::release);
+        }
     }
 
     /// Command and class of a request.

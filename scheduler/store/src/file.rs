@@ -1,0 +1,184 @@
+//! Records in one file of this machine: a redb database. Only one process can have it open. A commit
+//! is one transaction with one sync of the file, however many records it changes.
+
+use std::path::{Path, PathBuf};
+
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
+use scheduler_core::command::{Key, Record, Write};
+use scheduler_core::ids::Epoch;
+
+use crate::{Contents, StoreError, key_of, name_of};
+
+/// What the file says of itself.
+pub(crate) const FORMAT: &str = "corral scheduler store 1";
+
+const ABOUT: TableDefinition<&str, &str> = TableDefinition::new("about");
+const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
+
+/// Records in a file.
+#[derive(Debug)]
+pub struct FileStore {
+    path: PathBuf,
+    database: Database,
+}
+
+impl FileStore {
+    /// Opens a file, or makes it with its folder.
+    ///
+    /// # Errors
+    /// When another process has it, it is of another format, or can't be used.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if let Some(folder) = path.parent() {
+            let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let database = Database::create(path).map_err(|error| match error {
+            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+            DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+                StoreError::Format { path: path.to_owned(), found: what }
+            }
+            DatabaseError::UpgradeRequired(version) => StoreError::Format {
+                path: path.to_owned(),
+                found: format!("redb file format {version}"),
+            },
+            other => failed(path, other),
+        })?;
+        let mut store = FileStore { path: path.to_owned(), database };
+        store.check_format()?;
+        Ok(store)
+    }
+
+    fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
+        failed(&self.path, error)
+    }
+
+    /// A new file gets its format; an old one must have it.
+    fn check_format(&mut self) -> Result<(), StoreError> {
+        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+        let is_empty = read.list_tables().map_err(|error| self.failed(error))?.next().is_none();
+        if is_empty {
+            return self.change(|transaction| {
+                transaction.open_table(RECORDS)?;
+                transaction.open_table(ABOUT)?.insert("format", FORMAT)?;
+                Ok(())
+            });
+        }
+        let found = match read.open_table(ABOUT) {
+            Ok(table) => {
+                let value = table.get("format").map_err(|error| self.failed(error))?;
+                value.map(|value| value.value().to_owned()).unwrap_or_default()
+            }
+            Err(TableError::TableDoesNotExist(_) | TableError::TableTypeMismatch { .. }) => {
+                "unknown".to_owned()
+            }
+            Err(error) => return Err(self.failed(error)),
+        };
+        if found == FORMAT {
+            return Ok(());
+        }
+        Err(StoreError::Format { path: self.path.clone(), found })
+    }
+
+    /// One transaction.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let attempt = || {
+            // Durable when it returns, which is the default; an error drops the transaction.
+            let transaction = self.database.begin_write()?;
+            let value = change(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        attempt().map_err(|error: redb::Error| self.failed(error))
+    }
+
+    pub(crate) fn claim(&mut self) -> Result<Epoch, StoreError> {
+        self.change(|transaction| {
+            let mut about = transaction.open_table(ABOUT)?;
+            let next = epoch_in(&about)?.0.saturating_add(1);
+            about.insert("epoch", next.to_string().as_str())?;
+            Ok(Epoch(next))
+        })
+    }
+
+    pub(crate) fn load(&self) -> Result<Contents, StoreError> {
+        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+        let about = read.open_table(ABOUT).map_err(|error| self.failed(error))?;
+        let epoch = epoch_in(&about).map_err(|error| self.failed(error))?;
+        let table = read.open_table(RECORDS).map_err(|error| self.failed(error))?;
+        let mut records = Vec::new();
+        for entry in table.iter().map_err(|error| self.failed(error))? {
+            let (name, value) = entry.map_err(|error| self.failed(error))?;
+            records.push(decoded(name.value(), value.value())?);
+        }
+        Ok(Contents { epoch, records })
+    }
+
+    pub(crate) fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        let changes = writes.iter().flat_map(|write| &write.changes);
+        let encoded = changes.map(|(key, record)| {
+            let name = name_of(key);
+            let value = record.as_ref().map(|record| encoded(&name, record)).transpose()?;
+            Ok((name, value))
+        });
+        let encoded: Vec<(String, Option<Vec<u8>>)> = encoded.collect::<Result<_, StoreError>>()?;
+        let late = self.change(|transaction| {
+            let current = epoch_in(&transaction.open_table(ABOUT)?)?;
+            if let Some(late) = writes.iter().find(|write| write.epoch != current) {
+                return Ok(Some((late.epoch, current)));
+            }
+            let mut table = transaction.open_table(RECORDS)?;
+            for (name, value) in &encoded {
+                match value {
+                    Some(value) => table.insert(name.as_str(), value.as_slice())?,
+                    None => table.remove(name.as_str())?,
+                };
+            }
+            Ok(None)
+        })?;
+        late.map_or(Ok(()), |(written, current)| Err(StoreError::fenced(written, current)))
+    }
+
+    pub(crate) fn replace(&mut self, records: &[(Key, Record)]) -> Result<(), StoreError> {
+        let encoded = records.iter().map(|(key, record)| {
+            let name = name_of(key);
+            encoded(&name, record).map(|value| (name, value))
+        });
+        let encoded: Vec<(String, Vec<u8>)> = encoded.collect::<Result<_, StoreError>>()?;
+        self.change(|transaction| {
+            transaction.delete_table(RECORDS)?;
+            let mut table = transaction.open_table(RECORDS)?;
+            for (name, value) in &encoded {
+                table.insert(name.as_str(), value.as_slice())?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn failed(path: &Path, error: impl Into<redb::Error>) -> StoreError {
+    StoreError::Database { path: path.to_owned(), source: Box::new(error.into()) }
+}
+
+/// The newest term; 0 if there was none.
+fn epoch_in(about: &impl ReadableTable<&'static str, &'static str>) -> Result<Epoch, redb::Error> {
+    let Some(value) = about.get("epoch")? else { return Ok(Epoch(0)) };
+    let number = value.value().parse().map_err(|_| {
+        redb::Error::Corrupted(format!("the term `{}` is no number", value.value()))
+    })?;
+    Ok(Epoch(number))
+}
+
+pub(crate) fn encoded(name: &str, record: &Record) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(record)
+        .map_err(|source| StoreError::Unwritable { name: name.to_owned(), source })
+}
+
+pub(crate) fn decoded(name: &str, value: &[u8]) -> Result<(Key, Record), StoreError> {
+    let wrong = |source| StoreError::Record { name: name.to_owned(), source };
+    let key = key_of(name).ok_or_else(|| wrong(None))?;
+    let record = serde_json::from_slice(value).map_err(|source| wrong(Some(source)))?;
+    Ok((key, record))
+}
