@@ -25,6 +25,8 @@ pub enum Purpose {
     Download = 6,
     /// How long it takes at the gateway and to the machine, and what is sent back.
     Transit = 7,
+    /// How long a client waits before it tries again, and which gateway it reaches then.
+    Retry = 8,
     /// How long an instance takes to start.
     StartUp = 20,
     /// Which settings a search tries first.

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Actions, Cell, MODEL_VERSION, Report, Usage};
+use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Report, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
@@ -137,6 +137,19 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         "stages": (!stages.is_empty()).then_some(stages),
         "downloaded": cell.downloaded,
         "cached": cell.cached,
+        "clients": clients_json(&cell.clients),
+    })
+}
+
+/// What clients that try again saw; none if nobody does.
+fn clients_json(clients: &Clients) -> Option<Value> {
+    (clients.requests > 0).then(|| {
+        json!({
+            "requests": clients.requests,
+            "attempts": clients.attempts,
+            "answered": clients.answered(),
+            "answer": summary_json(&clients.answer),
+        })
     })
 }
 

@@ -102,7 +102,12 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
             stages: None,
         }],
         tenants: vec![Tenants { name: "all".into(), class: Class::Free, users: 1, skew: 0.0 }],
-        sources: vec![Source { tenants: 0, cmd: 0, arrivals: Arrivals::Poisson { gap } }],
+        sources: vec![Source {
+            tenants: 0,
+            cmd: 0,
+            arrivals: Arrivals::Poisson { gap },
+            retries: None,
+        }],
         admission: Admission::default(),
         queue: Queue::OPEN,
         balance,

@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::Arrivals;
+use simulator_model::{Arrivals, BackOff};
 
 use super::*;
 
@@ -221,6 +221,48 @@ fn stages_are_checked() {
     for changes in cases {
         let (scenario, found) = found(SMALL, changes);
         assert!(scenario.is_none(), "{changes:?}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn clients_that_try_again() {
+    let retries = |text: &str| {
+        let model = scenario(SMALL, &[&format!("workload.0.retries={text}")]).model;
+        assert!(model.is_dynamic());
+        model.sources[0].retries.unwrap()
+    };
+    let given = retries("{attempts: 3}");
+    assert_eq!((given.attempts, given.back_off), (3, BackOff::None));
+    assert_eq!((given.jitter, given.budget), (0, None));
+    assert_eq!(retries("{attempts: 3, back_off: none}"), given);
+    let given = retries("{attempts: 2, back_off: 1500ms, jitter: 50%, budget: 10%}");
+    assert_eq!(given.back_off, BackOff::Constant(Nanoseconds::from_milliseconds(1_500)));
+    assert_eq!((given.jitter, given.budget), (500, Some(100)));
+    let given = retries("{attempts: 16, back_off: {exponential: {first: 1s, most: 8s}}}");
+    let (first, most) = (Nanoseconds::from_seconds(1), Nanoseconds::from_seconds(8));
+    assert_eq!(given.back_off, BackOff::Exponential { first, most });
+}
+
+#[test]
+fn retries_are_checked() {
+    let mut told = String::new();
+    for retries in [
+        "{attempts: 1}",
+        "{attempts: 17}",
+        "{back_off: none}",
+        "{attempts: 3, backoff: 1s}",
+        "{attempts: 3, back_off: never}",
+        "{attempts: 3, back_off: 1}",
+        "{attempts: 3, back_off: {exponential: {first: 2s, most: 1s}}}",
+        "{attempts: 3, back_off: {exponental: {first: 2s, most: 1s}}}",
+        "{attempts: 3, jitter: 50%}",
+        "{attempts: 3, budget: 10}",
+    ] {
+        let (scenario, found) = found(SMALL, &[&format!("workload.0.retries={retries}")]);
+        assert!(scenario.is_none(), "{retries}");
         told.push_str(&found);
         told.push_str("\n\n");
     }

@@ -364,6 +364,7 @@ fn scenario() -> Value {
                 ("tenants", json!({"type": "string"}), "who sends"),
                 ("cmd", json!({"type": "string"}), "what"),
                 ("arrivals", reference("arrivals"), "when"),
+                ("retries", retries(), "how clients try again; they don't if absent"),
             ],
         ),
     );
@@ -435,6 +436,27 @@ fn app() -> Value {
                 "how new instances are spared",
             ),
             ("cool_down", reference("length"), "between taking nothing new and going"),
+        ],
+    )
+}
+
+fn retries() -> Value {
+    let exponential = object(
+        &["first", "most"],
+        vec![
+            ("first", reference("length"), "before the second attempt"),
+            ("most", reference("length"), "it doesn't grow beyond"),
+        ],
+    );
+    let growing = one_of(vec![("exponential", exponential, "twice as long each time")]);
+    let back_off = json!({"anyOf": [{"const": "none"}, reference("length"), growing]});
+    object(
+        &["attempts"],
+        vec![
+            ("attempts", whole(2), "the most, the first one included; at most 16"),
+            ("back_off", back_off, "how long they wait; none if absent"),
+            ("jitter", reference("part"), "of each wait, drawn evenly; 0 if absent"),
+            ("budget", reference("part"), "of the requests; no limit if absent"),
         ],
     )
 }

@@ -5,6 +5,7 @@ use simulator_kernel::Law;
 
 use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
+use crate::retries::Retries;
 use crate::stages::Stages;
 
 /// Everything a run depends on.
@@ -98,6 +99,8 @@ pub struct Source {
     pub cmd: usize,
     /// When they come.
     pub arrivals: Arrivals,
+    /// How clients try again; they don't if absent.
+    pub retries: Option<Retries>,
 }
 
 /// When requests come.
@@ -221,6 +224,12 @@ impl Model {
         self.cmds.iter().any(|cmd| cmd.stages.is_some())
     }
 
+    /// Whether clients of any source try again.
+    #[must_use]
+    pub fn has_retries(&self) -> bool {
+        self.sources.iter().any(|source| source.retries.is_some())
+    }
+
     /// Whether instances come and go, machines fail, or work begins in another order than it comes
     /// in. Then the end of a request isn't known when it is dispatched.
     #[must_use]
@@ -230,6 +239,7 @@ impl Model {
             || !self.dynamics.faults.is_empty()
             || self.apps.iter().any(scales)
             || self.has_stages()
+            || self.has_retries()
     }
 
     /// All users of all groups.

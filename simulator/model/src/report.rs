@@ -54,6 +54,34 @@ pub struct Cell {
     pub downloaded: u64,
     /// How many had one that was on the machine already.
     pub cached: u64,
+    /// What their clients saw, if they try again: everything else counts attempts.
+    pub clients: Clients,
+}
+
+/// What clients that try again saw.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Clients {
+    /// How many requests they had.
+    pub requests: u64,
+    /// How many attempts those took.
+    pub attempts: u64,
+    /// From the first attempt to the answer, of requests that were answered within the deadline of
+    /// one of their attempts.
+    pub answer: Summary,
+}
+
+impl Clients {
+    /// How many requests were answered in time.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answer.count()
+    }
+
+    fn merge(&mut self, other: &Clients) {
+        self.requests += other.requests;
+        self.attempts += other.attempts;
+        self.answer.merge(&other.answer);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +103,7 @@ impl Cell {
             stages: std::array::from_fn(|_| Summary::default()),
             downloaded: 0,
             cached: 0,
+            clients: Clients::default(),
         }
     }
 
@@ -143,6 +172,7 @@ impl Cell {
         }
         self.downloaded += other.downloaded;
         self.cached += other.cached;
+        self.clients.merge(&other.clients);
     }
 }
 
@@ -291,6 +321,19 @@ impl Record for Report {
                     *count += 1;
                 }
             }
+        }
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        if first.at < self.from {
+            return;
+        }
+        let info = self.sources.get(usize::from(first.source));
+        let Some(cell) = info.and_then(|info| self.cells.get_mut(info.cell)) else { return };
+        cell.clients.requests += 1;
+        cell.clients.attempts += u64::from(attempts);
+        if let Some(answered) = answered {
+            cell.clients.answer.record(answered.since(first.at));
         }
     }
 

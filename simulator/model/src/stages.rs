@@ -13,6 +13,7 @@ use simulator_kernel::logarithm::open_unit;
 
 use crate::Arrival;
 use crate::model::Model;
+use crate::retries::first_of;
 
 /// How long the stages of a command take.
 #[derive(Debug, Clone, PartialEq)]
@@ -153,6 +154,8 @@ pub struct Paths {
     transit: Words,
     /// By source; empty if no command has any.
     sources: Vec<Option<Stages>>,
+    /// Whether keys have attempts in them.
+    has_attempts: bool,
 }
 
 impl Paths {
@@ -169,6 +172,7 @@ impl Paths {
             download: Words::new(model.seed, Purpose::Download, 0),
             transit: Words::new(model.seed, Purpose::Transit, 0),
             sources,
+            has_attempts: model.has_retries(),
         }
     }
 
@@ -191,16 +195,19 @@ impl Paths {
     pub fn at(&self, source: u16, key: u64) -> Option<Path> {
         let stages = self.sources.get(usize::from(source))?.as_ref()?;
         let (download, transit) = (self.download.of(key), self.transit.of(key));
+        // It is about the same file each time.
+        let first = if self.has_attempts { first_of(key) } else { key };
+        let size_word = |words: Words, place: u64| words.of(first).word(place);
         let mut path = Path {
             accept: stages.accept.sample(transit.word(0)).min(LONGEST),
             dispatch: stages.dispatch.sample(transit.word(1)).min(LONGEST),
             ..Path::default()
         };
         if let Some(rules) = &stages.download {
-            rules.draw(download, &mut path);
+            rules.draw(size_word(self.download, 0), download, &mut path);
         }
         if let Some(Respond { size, network }) = &stages.respond {
-            let bytes = size.sample(transit.word(2)).0;
+            let bytes = size.sample(size_word(self.transit, 2)).0;
             path.answer_bytes = Some(bytes);
             path.respond = network.time(bytes, transit.word(3));
         }
@@ -209,8 +216,8 @@ impl Paths {
 }
 
 impl Download {
-    fn draw(&self, words: Draw, path: &mut Path) {
-        let bytes = self.size.sample(words.word(0)).0;
+    fn draw(&self, size_word: u64, words: Draw, path: &mut Path) {
+        let bytes = self.size.sample(size_word).0;
         path.source_bytes = Some(bytes);
         path.is_cached = open_unit(words.word(1)) < self.cached;
         let network = match path.is_cached {

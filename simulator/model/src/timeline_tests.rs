@@ -11,7 +11,12 @@ use crate::outcome::Served;
 /// Two sources with a request each nanosecond.
 pub(crate) fn model(duration: u64) -> Model {
     let group = |class| Tenants { name: "group".into(), class, users: 1, skew: 0.0 };
-    let source = |tenants| Source { tenants, cmd: 0, arrivals: Arrivals::Constant { gap: 1.0 } };
+    let source = |tenants| Source {
+        tenants,
+        cmd: 0,
+        arrivals: Arrivals::Constant { gap: 1.0 },
+        retries: None,
+    };
     let law = Law::Constant(Nanoseconds(1));
     Model {
         seed: 1,

@@ -38,7 +38,7 @@ fn model(sources: Vec<Source>) -> Model {
 }
 
 fn source(tenants: usize, arrivals: Arrivals) -> Source {
-    Source { tenants, cmd: 0, arrivals }
+    Source { tenants, cmd: 0, arrivals, retries: None }
 }
 
 const POISSON: Arrivals = Arrivals::Poisson { gap: 1e6 };

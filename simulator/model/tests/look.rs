@@ -37,7 +37,12 @@ impl Record for All {
 
 fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Model {
     let group = |class| Tenants { name: "group".into(), class, users: 3, skew: 0.0 };
-    let source = |tenants, gap| Source { tenants, cmd: 0, arrivals: Arrivals::Poisson { gap } };
+    let source = |tenants, gap| Source {
+        tenants,
+        cmd: 0,
+        arrivals: Arrivals::Poisson { gap },
+        retries: None,
+    };
     let service = Law::Exponential { mean: 100.0 };
     Model {
         seed,

@@ -132,6 +132,7 @@ fn model() -> impl Strategy<Value = Model> {
         tenants,
         cmd,
         arrivals,
+        retries: None,
     });
     let place = (any::<u64>(), 100u64..3000, 1u16..5);
     let parts = (

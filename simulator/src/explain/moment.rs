@@ -5,7 +5,7 @@ use std::fmt::Write;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Instances, Outcome, Paths, Record, engine};
+use simulator_model::{Arrival, Instances, Outcome, Paths, Record};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -148,7 +148,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         after: None,
         change_after: None,
     };
-    engine::run(model, &mut moment);
+    asked.run(&mut moment)?;
     Ok(text(asked, app, &moment))
 }
 
@@ -219,5 +219,5 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
     }
     let at = instant(moment.at.0);
     let seed = asked.scenario.model.seed;
-    format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.name)
+    format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.source())
 }

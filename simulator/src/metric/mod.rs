@@ -4,7 +4,7 @@
 use policy::{Class, Nanoseconds, Refusal};
 use simulator_kernel::gate::Worse;
 use simulator_kernel::{Change, Summary};
-use simulator_model::{Cell, Model, Report, Stage};
+use simulator_model::{Cell, Clients, Model, Report, Stage};
 
 mod condition;
 mod objective;
@@ -36,6 +36,8 @@ pub enum Figure {
     Late,
     /// The part of the arrivals that was served within its deadline.
     Slo,
+    /// Of clients that try again, the part of their requests that was never answered in time.
+    Unanswered,
     /// Requests served within their deadline, per second.
     Goodput,
     /// Requests served, per second.
@@ -102,7 +104,11 @@ impl Figure {
     pub const fn unit(self) -> Unit {
         match self {
             Figure::Time(..) => Unit::Milliseconds,
-            Figure::Rejected(_) | Figure::Late | Figure::Slo | Figure::Utilisation => Unit::Part,
+            Figure::Rejected(_)
+            | Figure::Late
+            | Figure::Slo
+            | Figure::Unanswered
+            | Figure::Utilisation => Unit::Part,
             Figure::Goodput | Figure::Throughput => Unit::PerSecond,
             Figure::CoreHours => Unit::CoreHours,
         }
@@ -112,9 +118,11 @@ impl Figure {
     #[must_use]
     pub const fn worse(self) -> Option<Worse> {
         match self {
-            Figure::Time(..) | Figure::Rejected(_) | Figure::Late | Figure::CoreHours => {
-                Some(Worse::More)
-            }
+            Figure::Time(..)
+            | Figure::Rejected(_)
+            | Figure::Late
+            | Figure::Unanswered
+            | Figure::CoreHours => Some(Worse::More),
             Figure::Slo | Figure::Goodput | Figure::Throughput => Some(Worse::Less),
             Figure::Utilisation => None,
         }
@@ -211,6 +219,10 @@ impl Metric {
             }
             Figure::Late => part(cell.late, served),
             Figure::Slo => part(in_time, arrivals),
+            Figure::Unanswered => {
+                let Clients { requests, .. } = cell.clients;
+                part(requests - cell.clients.answered(), requests)
+            }
             Figure::Goodput => Some(float(in_time) / window.seconds()),
             Figure::Throughput => Some(float(served) / window.seconds()),
             Figure::Utilisation | Figure::CoreHours => None,

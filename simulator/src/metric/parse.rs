@@ -10,10 +10,11 @@ use simulator_model::{Model, Stage};
 use super::{Bound, Condition, Figure, Metric, Scope, Statistic, Time, Unit};
 
 /// Figures without a parameter.
-const SIMPLE: [(&str, Figure); 7] = [
+const SIMPLE: [(&str, Figure); 8] = [
     ("rejected", Figure::Rejected(None)),
     ("late", Figure::Late),
     ("slo", Figure::Slo),
+    ("unanswered", Figure::Unanswered),
     ("goodput", Figure::Goodput),
     ("throughput", Figure::Throughput),
     ("utilisation", Figure::Utilisation),

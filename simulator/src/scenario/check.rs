@@ -104,6 +104,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Faults
             | Unfit::Order
             | Unfit::Stages
+            | Unfit::Retries
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
         };
@@ -260,7 +261,8 @@ impl Check<'_> {
             let arrivals = self.arrivals(&source.arrivals, duration);
             if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
                 let arrivals = arrivals.scaled(load);
-                sources.push(Source { tenants, cmd, arrivals });
+                let retries = source.retries.as_ref().map(|given| self.retries(given));
+                sources.push(Source { tenants, cmd, arrivals, retries });
             }
         }
         sources

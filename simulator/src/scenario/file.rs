@@ -290,6 +290,66 @@ pub struct Source {
     pub tenants: Spanned<String>,
     pub cmd: Spanned<String>,
     pub arrivals: Arrivals,
+    /// How clients try again.
+    pub retries: Option<Retries>,
+}
+
+/// How clients try again.
+#[derive(Debug, Deserialize)]
+pub struct Retries {
+    /// The most, the first one included.
+    pub attempts: Spanned<u32>,
+    pub back_off: Option<Spanned<BackOff>>,
+    /// Of each wait.
+    pub jitter: Option<Spanned<Part>>,
+    /// Of the requests.
+    pub budget: Option<Part>,
+}
+
+/// How long clients wait before they try again: `none`, `1s`, or growing.
+#[derive(Debug)]
+pub enum BackOff {
+    None,
+    Constant(Length),
+    Growing(Growing),
+}
+
+/// A wait that grows from attempt to attempt.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Growing {
+    /// Twice as long each time.
+    Exponential { first: Length, most: Length },
+}
+
+impl<'de> Deserialize<'de> for BackOff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BackOffVisitor;
+
+        impl<'de> Visitor<'de> for BackOffVisitor {
+            type Value = BackOff;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`none`, 1s, or {exponential: {first: 100ms, most: 10s}}")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<BackOff, E> {
+                if text == "none" {
+                    return Ok(BackOff::None);
+                }
+                let length = Length::deserialize(text.into_deserializer());
+                length
+                    .map(BackOff::Constant)
+                    .map_err(|_: E| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BackOff, A::Error> {
+                Growing::deserialize(MapAccessDeserializer::new(map)).map(BackOff::Growing)
+            }
+        }
+
+        deserializer.deserialize_any(BackOffVisitor)
+    }
 }
 
 /// When they come.

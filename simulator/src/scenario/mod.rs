@@ -19,6 +19,7 @@ mod laws;
 mod overrides;
 mod profile;
 mod replay;
+mod retries;
 mod stages;
 
 pub use overrides::Override;

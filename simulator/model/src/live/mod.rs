@@ -20,11 +20,13 @@ use crate::outcome::{Record, Served};
 use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
+mod clients;
 mod control;
 mod faults;
 mod group;
 mod target;
 
+use clients::Clients;
 use group::{Group, View};
 use target::{Floor, Job, Jobs, Target};
 
@@ -35,18 +37,13 @@ pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: 
         let first = Time(run.at.first().copied().unwrap_or(0));
         if !live.record.goes_on(first, run.number) {
             live.ticks_until = first;
+            live.clients = None;
             break;
         }
         let Some(info) = live.sources.get(usize::from(run.source)).copied() else { continue };
         for arrival in run.arrivals() {
-            live.until(arrival.at);
-            if R::LOOKS && live.record.wants(arrival.number) {
-                let look = live.look(&arrival, info);
-                live.record.look(&arrival, look);
-            }
-            if let Err(cause) = live.arrive(&arrival, info) {
-                live.record.record(&arrival, Err(cause));
-            }
+            live.advance(arrival.at);
+            live.open(&arrival, info);
         }
     }
     live.finish();
@@ -69,6 +66,8 @@ struct Live<'model, R> {
     paths: Paths,
     /// Whose answers are being sent, at the times at which they have been.
     answers: Wheel<Holder>,
+    /// If any client tries again.
+    clients: Option<Clients>,
     /// A list that is used again and again.
     due: Vec<u32>,
     /// Likewise: instances that have just left, when, and when that was decided.
@@ -110,6 +109,7 @@ impl<'model, R: Record> Live<'model, R> {
             wheel: Wheel::new(model.mean_gap()),
             paths: Paths::new(model),
             answers: Wheel::new(model.mean_gap()),
+            clients: Clients::new(model),
             due: Vec::new(),
             left: Vec::new(),
             controls: BinaryHeap::new(),
@@ -156,13 +156,21 @@ impl<'model, R: Record> Live<'model, R> {
 
     fn pass_at(&mut self, place: u32, now: Time) {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return };
-        let Rest { books, answers, record, sources, tasks } = rest;
+        let Rest { books, answers, clients, record, sources, tasks } = rest;
         target.pass(&mut floor, |job, number, end| {
             *tasks -= 1;
             let Arrival { gateway, user, source, .. } = job.arrival;
-            match sources.get(usize::from(source)).map(|info| info.cmd) {
+            let info = sources.get(usize::from(source));
+            let answered = end + job.respond;
+            if let (Some(clients), Some(info)) = (clients.as_mut(), info)
+                && let Some((first, attempts)) =
+                    clients.answer(&job.arrival, answered, info.deadline)
+            {
+                record.settle(&first, attempts, Some(answered));
+            }
+            match info.map(|info| info.cmd) {
                 Some(cmd) if job.respond > Nanoseconds::ZERO => {
-                    answers.insert((end + job.respond).0, Holder { user, cmd, gateway });
+                    answers.insert(answered.0, Holder { user, cmd, gateway });
                 }
                 Some(cmd) => books.with(gateway, user, cmd, policy::release),
                 None => {}
@@ -191,6 +199,7 @@ impl<'model, R: Record> Live<'model, R> {
         let rest = Rest {
             books: &mut self.books,
             answers: &mut self.answers,
+            clients: &mut self.clients,
             record: self.record,
             sources: &self.sources,
             tasks: &mut group.tasks,
@@ -263,8 +272,11 @@ impl<'model, R: Record> Live<'model, R> {
 
     /// After the last arrival: what is planned still happens, and all work is done.
     fn finish(&mut self) {
-        while let Some(Reverse((at, _))) = self.controls.peek().copied() {
-            self.until(at);
+        loop {
+            let control = self.controls.peek().map(|Reverse((at, _))| *at);
+            let deed = self.clients.as_ref().and_then(Clients::next);
+            let Some(next) = control.into_iter().chain(deed).min() else { break };
+            self.advance_through(next);
         }
         self.until(LAST);
         for (app, group) in self.groups.iter().enumerate() {
@@ -278,6 +290,7 @@ impl<'model, R: Record> Live<'model, R> {
 struct Rest<'a, R> {
     books: &'a mut Books,
     answers: &'a mut Wheel<Holder>,
+    clients: &'a mut Option<Clients>,
     record: &'a mut R,
     sources: &'a [SourceInfo],
     tasks: &'a mut u64,

@@ -32,6 +32,7 @@ impl<R: Record> Oracle<'_, R> {
                 self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
                 self.release(&arrival);
                 self.record.record(&arrival, Err(Refusal::Failed));
+                self.tell_client(&arrival, self.now);
             }
             self.tell(app);
         }

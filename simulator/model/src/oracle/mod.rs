@@ -16,6 +16,7 @@ use crate::outcome::{Record, Served};
 use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
+mod clients;
 mod control;
 mod crew;
 mod faults;
@@ -41,16 +42,20 @@ pub struct Checked {
 /// Events in their order at one instant: what ends is over before what arrives.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// An instance ends a request (by its number).
-    End { app: usize, target: usize, instance: usize, number: u64 },
-    /// A request has come to its target.
-    Join { app: usize, target: usize, number: u64 },
+    /// An instance ends a request (by its key).
+    End { app: usize, target: usize, instance: usize, key: u64 },
+    /// A request has come to its target; those that were let in first come first.
+    Join { serial: u64, app: usize, target: usize, key: u64 },
     /// The answer of a request has been sent.
-    Answered { number: u64 },
+    Answered { key: u64 },
     /// Something else that was planned.
     Control(Control),
+    /// A client learns that an attempt came to nothing.
+    Unanswered { number: u64, attempt: u32 },
     /// The next request arrives.
     Arrive,
+    /// A client tries again.
+    Again { number: u64, attempt: u32 },
 }
 
 #[derive(Debug)]
@@ -86,8 +91,15 @@ struct Oracle<'model, R> {
     turns: BTreeMap<(u16, usize), u64>,
     balance_words: Words,
     paths: Paths,
-    /// Requests whose answers are being sent, by their numbers.
+    /// Requests whose answers are being sent, by their keys.
     answering: BTreeMap<u64, Arrival>,
+    /// How many requests were let in.
+    serial: u64,
+    /// Requests without an answer of clients that try again, by number: the first attempt, and
+    /// which is the present one.
+    calls: BTreeMap<u64, (Arrival, u32)>,
+    /// What clients have sent: of which source, when, and whether it was a retry.
+    sent: Vec<(u16, Time, bool)>,
     checked: Checked,
     now: Time,
     record: &'model mut R,
@@ -113,6 +125,9 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
         paths: Paths::new(model),
         answering: BTreeMap::new(),
+        serial: 0,
+        calls: BTreeMap::new(),
+        sent: Vec::new(),
         checked: Checked::default(),
         now: Time::ZERO,
         record,
@@ -127,18 +142,19 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.pass(now);
         match event {
-            Event::End { app, target, instance, number } => {
-                oracle.end(app, target, instance, number);
-            }
-            Event::Join { app, target, number } => oracle.join(app, target, number),
-            Event::Answered { number } => {
-                if let Some(arrival) = oracle.answering.remove(&number) {
+            Event::End { app, target, instance, key } => oracle.end(app, target, instance, key),
+            Event::Join { app, target, key, .. } => oracle.join(app, target, key),
+            Event::Answered { key } => {
+                if let Some(arrival) = oracle.answering.remove(&key) {
                     oracle.release(&arrival);
                 }
             }
             Event::Control(control) => oracle.control(control),
+            Event::Unanswered { number, attempt } => oracle.unanswered(number, attempt),
+            Event::Again { number, attempt } => oracle.try_again(number, attempt),
             Event::Arrive => {
                 let Some(arrival) = next else { continue };
+                oracle.open(&arrival);
                 oracle.arrive(arrival);
                 next = arrivals.next();
                 if let Some(arrival) = &next {
@@ -174,8 +190,11 @@ impl<R: Record> Oracle<'_, R> {
 
     fn arrive(&mut self, arrival: Arrival) {
         match self.enter(&arrival) {
-            Ok(()) => {}
-            Err(cause) => self.record.record(&arrival, Err(cause)),
+            Ok(()) => self.wait_for(&arrival),
+            Err(cause) => {
+                self.record.record(&arrival, Err(cause));
+                self.tell_client(&arrival, self.now);
+            }
         }
     }
 
@@ -225,9 +244,10 @@ impl<R: Record> Oracle<'_, R> {
             queue.coming.push(*arrival);
         }
         if before == Nanoseconds::ZERO {
-            self.join(app, target, arrival.number);
+            self.join(app, target, arrival.key);
         } else {
-            let join = Event::Join { app, target, number: arrival.number };
+            self.serial += 1;
+            let join = Event::Join { serial: self.serial, app, target, key: arrival.key };
             self.events.push(Reverse((self.now + before, join)));
         }
         if let Some(crew) = self.apps.get_mut(app) {
@@ -237,10 +257,10 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     /// A request has come to its target, unless it was lost on its way.
-    fn join(&mut self, app: usize, target: usize, number: u64) {
+    fn join(&mut self, app: usize, target: usize, key: u64) {
         let queue = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target));
         let Some(queue) = queue else { return };
-        let Some(place) = queue.coming.iter().position(|arrival| arrival.number == number) else {
+        let Some(place) = queue.coming.iter().position(|arrival| arrival.key == key) else {
             return;
         };
         let arrival = queue.coming.remove(place);
@@ -248,23 +268,22 @@ impl<R: Record> Oracle<'_, R> {
         self.settle(app, target);
     }
 
-    fn end(&mut self, app: usize, target: usize, instance: usize, number: u64) {
+    fn end(&mut self, app: usize, target: usize, instance: usize, key: u64) {
         let Some(crew) = self.apps.get_mut(app) else { return };
         let Some(instance) = crew.instances.get_mut(instance) else { return };
-        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.number == number)
-        else {
+        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.key == key) else {
             return;
         };
         instance.idle_since = self.now;
         self.settle(app, target);
-        match self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond) {
-            Nanoseconds::ZERO => self.release(&arrival),
-            respond => {
-                let answered = Event::Answered { number };
-                self.events.push(Reverse((self.now + respond, answered)));
-                self.answering.insert(number, arrival);
-            }
+        let respond = self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond);
+        if respond == Nanoseconds::ZERO {
+            self.release(&arrival);
+        } else {
+            self.events.push(Reverse((self.now + respond, Event::Answered { key })));
+            self.answering.insert(key, arrival);
         }
+        self.answer(&arrival, self.now + respond);
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         self.record.record(&arrival, Ok(Served { target, start, end: self.now }));
     }

@@ -104,6 +104,8 @@ pub enum Unfit {
     Order,
     /// Requests take time besides their queue and the work.
     Stages,
+    /// Clients try again.
+    Retries,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -129,6 +131,7 @@ impl fmt::Display for Unfit {
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
+            Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -166,6 +169,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.has_stages() {
         return Err(Unfit::Stages);
+    }
+    if model.has_retries() {
+        return Err(Unfit::Retries);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);
