@@ -18,6 +18,7 @@ pub mod configuration;
 mod framework;
 mod master;
 mod random;
+pub mod scenario;
 pub mod wire;
 
 pub use agent::{AgentKey, AgentSpec, Body, End, Profile, Rule, Span};

@@ -48,7 +48,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(master: Master, started: Instant) -> (Self, UnboundedReceiver<(AgentKey, Run)>) {
+    pub(crate) fn new(
+        master: Master,
+        started: Instant,
+    ) -> (Self, UnboundedReceiver<(AgentKey, Run)>) {
         let (runs, receiver) = unbounded_channel();
         let state = State { master, sinks: BTreeMap::new(), next_stream: 0 };
         (Self { state: Mutex::new(state), started, runs, changed: Notify::new() }, receiver)

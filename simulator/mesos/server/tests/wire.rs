@@ -9,7 +9,9 @@ use std::sync::Arc;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use mesos::recordio::Decoder;
-use mesos::scheduler::{Accept, Acknowledge, Call, Decline, Event, EventType, Kill, Roles, Subscribe};
+use mesos::scheduler::{
+    Accept, Acknowledge, Call, Decline, Event, EventType, Kill, Roles, Subscribe,
+};
 use mesos::{
     CommandInfo, Encoding, Filters, FrameworkCapability, FrameworkCapabilityType, FrameworkId,
     FrameworkInfo, Launch, Milli, Operation, OperationType, Resource, TaskId, TaskInfo, TaskState,
@@ -21,7 +23,8 @@ use tokio::net::TcpStream;
 
 fn quick() -> Body {
     let at_once = Span::exactly(MILLISECOND);
-    let profile = Profile { starting: at_once, running: at_once, ending: at_once, ..Profile::default() };
+    let profile =
+        Profile { starting: at_once, running: at_once, ending: at_once, ..Profile::default() };
     Body::Simulated(Arc::new(profile))
 }
 
@@ -158,8 +161,7 @@ impl Scheduler {
         assert_eq!(header(&head, "Transfer-Encoding").unwrap(), "chunked");
         let stream_id = header(&head, "Mesos-Stream-Id").unwrap();
         let calls = Connection::open(address).await;
-        let mut scheduler =
-            Self { encoding, stream, calls, id: FrameworkId::default(), stream_id };
+        let mut scheduler = Self { encoding, stream, calls, id: FrameworkId::default(), stream_id };
         let subscribed = scheduler.event(EventType::Subscribed).await.subscribed.unwrap();
         scheduler.id = subscribed.framework_id;
         scheduler
@@ -237,7 +239,8 @@ async fn life(encoding: Encoding) {
     scheduler.call(&Call::accept(scheduler.id.clone(), accept)).await;
     assert_eq!(scheduler.status().await.state(), TaskState::Starting);
     assert_eq!(scheduler.status().await.state(), TaskState::Running);
-    let kill = Kill { task_id: TaskId::new("t"), agent_id: Some(offer.agent_id), kill_policy: None };
+    let kill =
+        Kill { task_id: TaskId::new("t"), agent_id: Some(offer.agent_id), kill_policy: None };
     scheduler.call(&Call::kill(scheduler.id.clone(), kill)).await;
     assert_eq!(scheduler.status().await.state(), TaskState::Killed);
     let id = scheduler.id.clone();
