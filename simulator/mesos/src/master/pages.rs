@@ -48,7 +48,7 @@ impl Master {
     }
 
     fn count(&self, chosen: impl Fn(&Agent) -> bool) -> f64 {
-        self.agents.iter().filter(|agent| chosen(agent)).map(|_| 1.0).sum()
+        self.agents.iter().filter(|agent| chosen(agent)).fold(0.0, |sum, _| sum + 1.0)
     }
 
     fn state_page(&self) -> Value {
@@ -213,13 +213,14 @@ impl Master {
 
     fn metrics(&self) -> Value {
         let known = |framework: &&Framework| framework.standing == framework::Standing::Known;
-        let frameworks: f64 = self.frameworks.iter().filter(known).map(|_| 1.0).sum();
-        let connected = self.frameworks.iter().filter(|it| it.stream.is_some()).map(|_| 1.0);
+        let frameworks: f64 = self.frameworks.iter().filter(known).fold(0.0, |sum, _| sum + 1.0);
+        let connected = self.frameworks.iter().filter(|it| it.stream.is_some());
+        let connected = connected.fold(0.0, |sum: f64, _| sum + 1.0);
         let of_all = |state: mesos::TaskState| -> f64 {
             let tasks = self.frameworks.iter().flat_map(|it| it.tasks.values());
-            tasks.filter(|task| task.state == state).map(|_| 1.0).sum()
+            tasks.filter(|task| task.state == state).fold(0.0, |sum, _| sum + 1.0)
         };
-        let offers: f64 = self.offers.iter().map(|_| 1.0).sum();
+        let offers: f64 = self.offers.iter().fold(0.0, |sum, _| sum + 1.0);
         json!({
             "master/elected": 1.0,
             "master/uptime_secs": crate::configuration::seconds(self.now - self.started),
@@ -227,10 +228,9 @@ impl Master {
             "master/slaves_connected": self.count(|agent| agent.is_connected),
             "master/slaves_unreachable":
                 self.count(|agent| matches!(agent.standing, Standing::Unreachable(_))),
-            "master/frameworks_active": connected.clone().sum::<f64>(),
-            "master/frameworks_connected": connected.sum::<f64>(),
-            "master/frameworks_disconnected":
-                frameworks - self.frameworks.iter().filter(|it| it.stream.is_some()).map(|_| 1.0).sum::<f64>(),
+            "master/frameworks_active": connected,
+            "master/frameworks_connected": connected,
+            "master/frameworks_disconnected": frameworks - connected,
             "master/outstanding_offers": offers,
             "master/tasks_staging": of_all(mesos::TaskState::Staging),
             "master/tasks_starting": of_all(mesos::TaskState::Starting),
