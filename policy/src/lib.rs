@@ -26,7 +26,7 @@ pub mod time;
 
 pub use admission::{Accounts, Admission, admit, release};
 pub use balance::{Balance, Targets, pick};
-pub use queue::{Queue, Waiting, enqueue};
+pub use queue::{Present, Queue, Waiting, enqueue};
 pub use random::{Draw, Purpose, Words};
 pub use refusal::Refusal;
 pub use time::{Nanoseconds, Time};

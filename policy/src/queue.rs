@@ -72,6 +72,19 @@ pub struct Waiting {
     pub idle: bool,
 }
 
+/// What there is at a target; tables are by class, in the order of [`Class::ALL`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Present {
+    /// Requests that wait.
+    pub waiting: [u32; 2],
+    /// Requests that are worked on.
+    pub running: [u32; 2],
+    /// Requests that were let in and can't begin yet: they or their sources are still on the way.
+    pub coming: [u32; 2],
+    /// How many more requests could begin at once.
+    pub idle: u32,
+}
+
 impl Queue {
     /// No bound.
     pub const UNLIMITED: u32 = u32::MAX;
@@ -107,11 +120,35 @@ impl Queue {
                 [waiting[0].saturating_add(running[0]), waiting[1].saturating_add(running[1])]
             }
         };
+        self.of_counted_classes(class, [free, paid])
+    }
+
+    /// The part of a table that counts for a class.
+    #[inline(always)]
+    const fn of_counted_classes(&self, class: Class, [free, paid]: [u32; 2]) -> u32 {
         match (self.classes, class) {
             (Classes::Together, _) => free.saturating_add(paid),
             (Classes::Apart, Class::Free) => free,
             (Classes::Apart, Class::Paid) => paid,
         }
+    }
+
+    /// What stands at a target for a request of `class`.
+    ///
+    /// A request is let in or refused before anything is done for it, so those whose sources are
+    /// still being downloaded count as what they would be if they were there already: an idle
+    /// instance is taken by each of them, and those for which none is left wait. Otherwise a burst
+    /// would pass the bound of a queue while it downloads.
+    #[inline(always)]
+    #[must_use]
+    pub const fn standing(&self, class: Class, at: Present) -> Waiting {
+        let coming = self.of_counted_classes(class, at.coming);
+        let there = self.counted(class, at.waiting, at.running);
+        let more = match self.counts {
+            Counts::Waiting => coming.saturating_sub(at.idle),
+            Counts::InSystem => coming,
+        };
+        Waiting { counted: there.saturating_add(more), idle: at.idle > coming }
     }
 }
 
@@ -172,6 +209,45 @@ mod tests {
             }
         }
         assert_eq!(checked, 256 * 6 * 2 * 2 * 2 * 2);
+    }
+
+    /// Small numbers of what is on the way against a walk through it: each takes an idle instance
+    /// as long as there is one, and waits then.
+    #[test]
+    fn what_is_on_the_way_counts_as_if_it_were_there() {
+        for number in 0..4u32.pow(4) {
+            let at = |place: u32| number / 4u32.pow(place) % 4;
+            let (waiting, coming, idle) = (at(0), [at(1), at(2)], at(3));
+            // Nothing waits beside an idle instance.
+            let waiting = if idle > 0 { [0, 0] } else { [waiting, 1] };
+            let running = [2, 1];
+            for classes in [Classes::Together, Classes::Apart] {
+                for class in Class::ALL {
+                    let (mut left, mut waits, mut all) = (idle, 0, 0);
+                    for other in Class::ALL {
+                        if classes == Classes::Apart && other != class {
+                            continue;
+                        }
+                        waits += waiting[other.index()];
+                        all += waiting[other.index()] + running[other.index()];
+                        for _ in 0..coming[other.index()] {
+                            all += 1;
+                            if left > 0 {
+                                left -= 1;
+                            } else {
+                                waits += 1;
+                            }
+                        }
+                    }
+                    let rules = Queue { classes, ..Queue::OPEN };
+                    let present = Present { waiting, running, coming, idle };
+                    let seen = rules.standing(class, present);
+                    assert_eq!(seen, Waiting { counted: waits, idle: left > 0 }, "{present:?}");
+                    let rules = Queue { counts: Counts::InSystem, ..rules };
+                    assert_eq!(rules.standing(class, present).counted, all, "{present:?}");
+                }
+            }
+        }
     }
 
     /// The requests one by one: class, and whether it waits.

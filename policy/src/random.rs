@@ -21,6 +21,12 @@ pub enum Purpose {
     Gateway = 4,
     /// Which target the balancer takes.
     Balance = 5,
+    /// How large its source is, whether it is cached, and how long links take to answer.
+    Download = 6,
+    /// How long it takes at the gateway and to the machine, and what is sent back.
+    Transit = 7,
+    /// How long a client waits before it tries again, and which gateway it reaches then.
+    Retry = 8,
     /// How long an instance takes to start.
     StartUp = 20,
     /// Which settings a search tries first.

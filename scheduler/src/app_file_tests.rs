@@ -78,3 +78,56 @@ fn nothing_and_two_things_are_no_app() {
     assert!(told("a: 1\n---\nb: 2\n").contains("found 2"));
     assert!(told("a: [").contains("error"));
 }
+
+/// Pieces that files are made of, and pieces that they aren't.
+const PIECES: [&str; 24] = [
+    "app: web\n",
+    "version: 1\n",
+    "shell: x $PORT\n",
+    "command: [a, 1]\n",
+    "image: i\n",
+    "instances: {min: 2, max: 1}\n",
+    "instances: 3\n",
+    "needs: {cores: 0.5, ports: 2}\n",
+    "needs: {memory: 1GiB}\n",
+    "health: {http: /, port: 1}\n",
+    "health: {tcp: true, command: [x]}\n",
+    "constraints: [{machines: [a b]}]\n",
+    "constraints: [{most_per_machine: 1}]\n",
+    "environment: {A: 1, PORT: 2, '': 3}\n",
+    "step: 0\n",
+    "inner_ports: [80, 90]\n",
+    "kill_grace: 1h 3min\n",
+    "format: 9\n",
+    ": ",
+    "{",
+    "- ",
+    "\u{fffd}\0",
+    "é",
+    "'",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(512))]
+
+    /// Whatever a file says, reading it ends, and what is wrong has a place in the text.
+    #[test]
+    fn every_text_is_an_app_or_has_errors_with_places(
+        pieces in proptest::collection::vec(proptest::sample::select(&PIECES[..]), 0..12),
+    ) {
+        let text = pieces.concat();
+        let mut sources = Sources::default();
+        let source = sources.add("app.yml", text.as_str());
+        let found = read(&text, source);
+        proptest::prop_assert_eq!(
+            found.app.is_none(),
+            found.diagnostics.iter().any(Diagnostic::is_error)
+        );
+        for one in &found.diagnostics {
+            let label = one.primary.as_ref().expect("a place");
+            proptest::prop_assert!(label.span.end as usize <= text.len());
+        }
+        let text = render_all(&found.diagnostics, &sources, Style::Plain);
+        proptest::prop_assert_eq!(text.is_empty(), found.diagnostics.is_empty());
+    }
+}

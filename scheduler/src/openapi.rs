@@ -26,6 +26,7 @@ enum Answer {
 }
 
 const ROUTES: &[Route] = &[
+    ("get", "/", "A page for browsers", None, Answer::Text("text/html")),
     ("get", "/healthz", "Whether the process lives", None, Answer::Text("text/plain")),
     ("get", "/readyz", "Whether it leads and takes calls", None, Answer::Text("text/plain")),
     ("get", "/metrics", "All that is measured, for Prometheus", None, Answer::Text("text/plain")),

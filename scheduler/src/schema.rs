@@ -161,7 +161,7 @@ mod tests {
     use serde::forward_to_deserialize_any;
 
     use super::*;
-    use crate::app_file::shape::{ConstraintPart, File, Health, Needs};
+    use crate::app_file::file::{ConstraintPart, File, Health, Needs};
 
     /// Hears which keys a shape has, and gives nothing.
     struct Listens<'a>(&'a RefCell<BTreeSet<String>>);

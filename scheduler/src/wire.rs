@@ -459,7 +459,7 @@ pub fn instance_row(id: &InstanceId, app: &App, instance: &Instance) -> Instance
 #[must_use]
 pub fn machine_row(name: &str, machine: &Machine) -> MachineRow {
     let free = machine.free();
-    let state = match (machine.silent_since, machine.is_draining, machine.instances.is_empty()) {
+    let state = match (machine.silent_since, machine.is_emptied(), machine.instances.is_empty()) {
         (Some(_), ..) => "silent",
         (None, true, true) => "drained",
         (None, true, false) => "draining",

@@ -9,8 +9,9 @@ use simulator_kernel::{Finding, Looks};
 use simulator_model::Model;
 
 use crate::exit::Exit;
-use crate::input::{self, Subject, Warnings, quoted};
+use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::replay::{Case, Played};
 use crate::table::Table;
 
 /// Wrong answers about one step: 1 in 20, looks and conditions included.
@@ -19,6 +20,8 @@ const LEVEL: f64 = 0.05;
 const FIRST_LOOK: u32 = 5;
 /// More than the largest platform that can be simulated.
 const MAX_COUNT: u64 = 100_000;
+/// Other keys than machines may change nothing up to what the scenario begins with.
+const PATIENCE: u64 = 1_024;
 /// Beyond, it is another load.
 const MAX_GROWTH: f64 = 64.0;
 
@@ -26,7 +29,7 @@ const MAX_GROWTH: f64 = 64.0;
 #[derive(Debug, clap::Args)]
 pub struct Capacity {
     #[command(flatten)]
-    pub subject: Subject,
+    pub subject: Played,
     /// What must hold, such as 'paid.p99_ms<=500'; may be given several times.
     #[arg(long = "slo", value_name = "CONDITION,…", required = true)]
     pub slos: Vec<String>,
@@ -84,7 +87,7 @@ fn done(arguments: &Capacity) -> Result<Exit, Exit> {
         return Err(Exit::Usage);
     }
     let base = arguments.subject.load()?;
-    let conditions = input::conditions("--slo", &arguments.slos, &base.model)?;
+    let conditions = input::conditions("--slo", &arguments.slos, &base.scenario.model)?;
     let mut search = Search {
         arguments,
         metrics: conditions.iter().map(|condition| condition.metric.clone()).collect(),
@@ -92,10 +95,11 @@ fn done(arguments: &Capacity) -> Result<Exit, Exit> {
         looks: Looks::doubling(FIRST_LOOK, arguments.replications, LEVEL),
         pool: input::pool(arguments.threads)?,
         steps: Vec::new(),
+        has_end: false,
     };
     match arguments.find {
-        Find::Machines => search.machines(&base.model),
-        Find::Rate => search.rate(&base.model),
+        Find::Machines => search.machines(&base.scenario.model),
+        Find::Rate => search.rate(&base),
     }
 }
 
@@ -114,19 +118,31 @@ struct Search<'a> {
     looks: Looks,
     pool: ThreadPool,
     steps: Vec<Step>,
+    /// Whether there is a number above which the scenario can't be.
+    has_end: bool,
 }
 
 impl Search<'_> {
     /// The fewest by doubling and bisection: more machines never make it worse.
     fn machines(&mut self, base: &Model) -> Result<Exit, Exit> {
+        let is_machines = self.arguments.key == "machines";
         let largest = base.apps.iter().map(|app| u64::from(app.machines)).max().unwrap_or(1);
-        let mut count = if self.arguments.key == "machines" { largest } else { 1 };
+        let mut count = if is_machines { largest } else { 1 };
         // The most that doesn't do, as far as is proven, and the least that does.
         let (mut low, mut high) = (0, None);
         while high.is_none() && count <= MAX_COUNT {
             if self.holds_with(count)? {
                 high = Some(count);
-            } else if self.more_is_no_better() {
+            } else if low > 0 && self.is_impossible() {
+                // More can't be: the last chance is the most that can.
+                count = self.most_possible(low, count)?;
+                if count > low && self.holds_with(count)? {
+                    high = Some(count);
+                } else {
+                    low = count;
+                }
+                break;
+            } else if self.more_is_no_better() && (is_machines || count >= PATIENCE) {
                 low = count;
                 break;
             } else {
@@ -150,7 +166,8 @@ impl Search<'_> {
             None => "the load".to_owned(),
         };
         let Some(enough) = high else {
-            say!("not met: {low} are not enough for {load}, and more would change nothing");
+            let more = if self.has_end { "more can't be" } else { "more would change nothing" };
+            say!("not met: {low} are not enough for {load}, and {more}");
             self.again();
             return Ok(Exit::Unmet);
         };
@@ -159,12 +176,12 @@ impl Search<'_> {
     }
 
     /// The largest load, by doubling or halving and bisection on a scale of factors.
-    fn rate(&mut self, base: &Model) -> Result<Exit, Exit> {
+    fn rate(&mut self, base: &Case) -> Result<Exit, Exit> {
         let (mut low, mut high) = (None, None);
         let mut factor = 1.0;
         while (low.is_none() || high.is_none()) && (1.0 / MAX_GROWTH..=MAX_GROWTH).contains(&factor)
         {
-            if self.holds_at(base, factor) {
+            if self.holds_at(base, factor)? {
                 low = Some(factor);
                 factor *= 2.0;
             } else {
@@ -176,7 +193,7 @@ impl Search<'_> {
             && too_much / fits > 1.0 + self.arguments.precision
         {
             let middle = f64::midpoint(fits, too_much);
-            if self.holds_at(base, middle) {
+            if self.holds_at(base, middle)? {
                 low = Some(middle);
             } else {
                 high = Some(middle);
@@ -215,14 +232,10 @@ impl Search<'_> {
     }
 
     fn holds_with(&mut self, count: u64) -> Result<bool, Exit> {
-        let text = format!("{}={count}", self.arguments.key);
-        let given = Override::parse(&text).map_err(|reason| {
-            paint::error(&format!("--key {}: {reason}", self.arguments.key));
-            Exit::Usage
-        })?;
-        let scenario = self.arguments.subject.try_load_with(std::slice::from_ref(&given))?;
-        let met = match scenario {
-            Some(scenario) => Some(self.met(&scenario.model, self.arguments.growth.unwrap_or(1.0))),
+        let given = self.given(count)?;
+        let case = self.arguments.subject.try_load_with(std::slice::from_ref(&given))?;
+        let met = match case {
+            Some(case) => Some(self.met(&case, self.arguments.growth.unwrap_or(1.0))?),
             // Something else in the scenario needs more; if nothing ever fits, it is told.
             None if count > MAX_COUNT / 2 || self.steps.is_empty() => {
                 self.arguments.subject.load_with(&[given], Warnings::Silent)?;
@@ -235,21 +248,50 @@ impl Search<'_> {
         Ok(holds)
     }
 
-    fn holds_at(&mut self, base: &Model, factor: f64) -> bool {
-        let met = self.met(base, factor);
+    fn holds_at(&mut self, base: &Case, factor: f64) -> Result<bool, Exit> {
+        let met = self.met(base, factor)?;
         let holds = met.finding == Finding::Holds;
         self.steps.push(Step { value: factor, shown: format!("{factor:.3}x"), met: Some(met) });
-        holds
+        Ok(holds)
     }
 
-    fn met(&self, model: &Model, growth: f64) -> Met {
-        let mut model = model.clone();
-        for source in &mut model.sources {
-            source.arrivals = source.arrivals.scaled(growth);
-        }
-        meets(&self.conditions, &self.looks, |range| {
-            let runs = input::measure(&self.pool, &[&model], &self.metrics, range);
+    fn met(&self, case: &Case, growth: f64) -> Result<Met, Exit> {
+        let case = case.clone().scaled(growth);
+        let mut failure = None;
+        let met = meets(&self.conditions, &self.looks, |range| {
+            let runs = input::measure(&self.pool, &[&case], &self.metrics, range);
+            let runs = runs.unwrap_or_else(|exit| {
+                failure = Some(exit);
+                Vec::new()
+            });
             runs.into_iter().flatten().collect()
+        });
+        failure.map_or(Ok(met), Err)
+    }
+
+    /// Whether the scenario can't be with the number that was tried last.
+    fn is_impossible(&self) -> bool {
+        self.steps.last().is_some_and(|step| step.met.is_none())
+    }
+
+    /// The largest number with which the scenario can be, from one that can to one that can't.
+    fn most_possible(&mut self, mut can: u64, mut cannot: u64) -> Result<u64, Exit> {
+        self.has_end = true;
+        while cannot - can > 1 {
+            let middle = can + (cannot - can) / 2;
+            let given = self.given(middle)?;
+            match self.arguments.subject.try_load_with(std::slice::from_ref(&given))? {
+                Some(_) => can = middle,
+                None => cannot = middle,
+            }
+        }
+        Ok(can)
+    }
+
+    fn given(&self, count: u64) -> Result<Override, Exit> {
+        Override::parse(&format!("{}={count}", self.arguments.key)).map_err(|reason| {
+            paint::error(&format!("--key {}: {reason}", self.arguments.key));
+            Exit::Usage
         })
     }
 

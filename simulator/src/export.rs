@@ -1,4 +1,4 @@
-//! The files of `-o`: `results.json`, `cells.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
+//! The files of `-o`: `results.json`, `cells.csv`, `stages.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
 
 use std::fs;
 use std::path::Path;
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Actions, Cell, MODEL_VERSION, Report, Usage};
+use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Report, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
@@ -27,6 +27,9 @@ pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
     if let Some(timeline) = &results.timeline {
         files.push(("timeline.csv", course::timeline_csv(results, timeline)));
         files.push(("decisions.csv", course::decisions_csv(results, timeline)));
+    }
+    if let Some(text) = stages_csv(results) {
+        files.push(("stages.csv", text));
     }
     files.push(("report.html", html::page(results)?));
     for (name, text) in files {
@@ -118,6 +121,10 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         .zip(cell.refused)
         .map(|(cause, count)| (cause.name().to_owned(), count.into()))
         .collect();
+    let stages: Map<String, Value> = cell
+        .stages()
+        .map(|(stage, summary)| (stage.name().to_owned(), summary_json(summary)))
+        .collect();
     json!({
         "cmd": results.cmd_name(cell),
         "class": cell.class.name(),
@@ -127,6 +134,22 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         "refused": refused,
         "wait": summary_json(&cell.wait),
         "response": summary_json(&cell.response),
+        "stages": (!stages.is_empty()).then_some(stages),
+        "downloaded": cell.downloaded,
+        "cached": cell.cached,
+        "clients": clients_json(&cell.clients),
+    })
+}
+
+/// What clients that try again saw; none if nobody does.
+fn clients_json(clients: &Clients) -> Option<Value> {
+    (clients.requests > 0).then(|| {
+        json!({
+            "requests": clients.requests,
+            "attempts": clients.attempts,
+            "answered": clients.answered(),
+            "answer": summary_json(&clients.answer),
+        })
     })
 }
 
@@ -179,15 +202,41 @@ fn csv_text(results: &Results) -> String {
         row.extend([cell.arrivals(), cell.served(), cell.late].map(|count| count.to_string()));
         row.extend(cell.refused.map(|count| count.to_string()));
         for summary in [&cell.wait, &cell.response] {
-            row.push(summary.mean().map_or(String::new(), |mean| format!("{mean:.1}")));
-            let quantiles = QUANTILES.map(|(_, part)| summary.quantile(part));
-            row.extend(quantiles.map(|time| time.map_or(String::new(), |time| time.0.to_string())));
-            row.push(summary.longest().0.to_string());
+            row.extend(summary_row(summary));
         }
         text.push_str(&row.join(","));
         text.push('\n');
     }
     text
+}
+
+/// Mean, quantiles and maximum, in nanoseconds.
+fn summary_row(summary: &Summary) -> Vec<String> {
+    let mut row = vec![summary.mean().map_or(String::new(), |mean| format!("{mean:.1}"))];
+    let quantiles = QUANTILES.map(|(_, part)| summary.quantile(part));
+    row.extend(quantiles.map(|time| time.map_or(String::new(), |time| time.0.to_string())));
+    row.push(summary.longest().0.to_string());
+    row
+}
+
+/// One row for each stage of each cell; none if no command has stages besides queue and work.
+fn stages_csv(results: &Results) -> Option<String> {
+    let mut columns = ["cmd", "class", "stage", "served", "mean_ns"].map(str::to_owned).to_vec();
+    columns.extend(QUANTILES.map(|(name, _)| format!("{name}_ns")));
+    columns.push("max_ns".to_owned());
+    let mut text = columns.join(",");
+    let mut any = false;
+    for cell in &results.merged.cells {
+        for (stage, summary) in cell.stages() {
+            let mut row = vec![quoted(results.cmd_name(cell)), cell.class.name().to_owned()];
+            row.extend([stage.name().to_owned(), summary.count().to_string()]);
+            row.extend(summary_row(summary));
+            text.push('\n');
+            text.push_str(&row.join(","));
+            any = true;
+        }
+    }
+    any.then(|| text + "\n")
 }
 
 /// A field of CSV (RFC 4180).

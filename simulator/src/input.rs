@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use diagnostics::{Diagnostic, SourceId, Sources, Span, render_all};
 use rayon::prelude::*;
-use simulator::execute;
 use simulator::judge::Values;
 use simulator::metric::{self, Condition, Metric};
 use simulator::scenario::{self, Override, Scenario};
@@ -14,6 +13,7 @@ use simulator_model::Model;
 
 use crate::exit::Exit;
 use crate::paint;
+use crate::replay::Case;
 use crate::results::{NamedText, Origin};
 
 /// Scenario and policy files are written by people: larger ones are something else.
@@ -59,15 +59,6 @@ impl Subject {
         let mut scenario = load(&self.scenario, self.policy.as_deref(), &overrides, warnings)?;
         scenario.model.seed = self.seed.unwrap_or(scenario.model.seed);
         Ok(scenario)
-    }
-
-    /// The scenario with more overrides, or nothing if it can't be with them.
-    pub fn try_load_with(&self, more: &[Override]) -> Result<Option<Scenario>, Exit> {
-        match self.load_with(more, Warnings::AllSilent) {
-            Ok(scenario) => Ok(Some(scenario)),
-            Err(Exit::InvalidInput) => Ok(None),
-            Err(exit) => Err(exit),
-        }
     }
 
     /// The scenario, and what was given with it, as words of a command.
@@ -151,6 +142,7 @@ pub fn load_all(
         files: files.into_iter().filter_map(|(name, source)| text(name, source)).collect(),
         policy: given.and_then(|(name, source)| text(name, source)),
         trace: None,
+        replay: None,
         overrides: overrides.iter().map(|given| given.text.clone()).collect(),
     };
     let plain = |diagnostic: &Diagnostic| {
@@ -212,26 +204,28 @@ pub fn pool(threads: Option<u16>) -> Result<rayon::ThreadPool, Exit> {
     })
 }
 
-/// The values of metrics for some replications of several models: for each model, in the order of
-/// the replications, whatever thread was first. The seeds follow each model's own.
+/// The values of metrics for some replications of several cases: for each case, in the order of the
+/// replications, whatever thread was first. The seeds follow each case's own. What is wrong with a
+/// trace has been told when this fails.
 pub fn measure(
     pool: &rayon::ThreadPool,
-    models: &[&Model],
+    cases: &[&Case],
     metrics: &[Metric],
     replications: Range<u32>,
-) -> Vec<Vec<Values>> {
-    let runs: Vec<(&Model, u32)> = models
+) -> Result<Vec<Vec<Values>>, Exit> {
+    let runs: Vec<(&Case, u32)> = cases
         .iter()
-        .flat_map(|model| replications.clone().map(move |number| (*model, number)))
+        .flat_map(|case| replications.clone().map(move |number| (*case, number)))
         .collect();
-    let run = |(model, number): &(&Model, u32)| -> Values {
+    let run = |(case, number): &(&Case, u32)| -> Result<Values, Exit> {
+        let model = &case.scenario.model;
         let seed = model.seed.wrapping_add(u64::from(*number));
-        let report = execute::report(&Model { seed, ..(*model).clone() }, 1);
-        metrics.iter().map(|metric| metric.value(model, &report)).collect()
+        let report = case.report(&Model { seed, ..model.clone() })?;
+        Ok(metrics.iter().map(|metric| metric.value(model, &report)).collect())
     };
-    let values: Vec<Values> = pool.install(|| runs.par_iter().map(run).collect());
-    let mut values = values.into_iter();
-    models.iter().map(|_| values.by_ref().take(replications.len()).collect()).collect()
+    let values: Result<Vec<Values>, Exit> = pool.install(|| runs.par_iter().map(run).collect());
+    let mut values = values?.into_iter();
+    Ok(cases.iter().map(|_| values.by_ref().take(replications.len()).collect()).collect())
 }
 
 /// A word for a shell.

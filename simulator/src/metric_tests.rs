@@ -95,6 +95,29 @@ fn values_are_those_of_the_report() {
 }
 
 #[test]
+fn stages_have_figures_where_there_are_stages() {
+    let text = SCENARIO.replace("cmds:", "stages: {network: {latency: 7ms}}\ncmds:");
+    let text = text.replace("{app: image,", "{app: image, source_size: 4MB,");
+    let mut sources = Sources::default();
+    let source = sources.add("scenario.yml", &*text);
+    let found = scenario::read(source, &[], &mut sources, |_, _| Err(String::new()));
+    let model = found.scenario.unwrap().model;
+    // What was served 10 ms after its arrival had waited 3 ms since it was there.
+    let report = report(&model);
+    let value = |name: &str| one(name, &model).value(&model, &report);
+    let near = |name: &str, wanted: f64| {
+        let seen = value(name).unwrap();
+        assert!((seen - wanted).abs() <= wanted * 0.004, "{name}: {seen}, not {wanted}");
+    };
+    near("paid.download_p99_ms", 7.0);
+    near("paid.wait_max_ms", 3.0);
+    near("paid.queue_max_ms", 3.0);
+    near("paid.compute_mean_ms", 65.0);
+    near("paid.max_ms", 120.0);
+    assert_eq!(value("avthumb.download_mean_ms"), None);
+}
+
+#[test]
 fn conditions_take_units() {
     let model = model();
     let text = "paid.p99_ms<=500, rejected <= 0.1%,goodput>=6k/min,mean_ms<=1.5s,slo>=0.999";

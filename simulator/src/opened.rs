@@ -5,7 +5,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use diagnostics::Sources;
-use simulator_traces::{Column, Format, Options, Order, Role, Stream, TraceError, Unit, detect};
+use simulator_traces::{
+    Column, Fault, Format, Options, Order, Role, Stream, TraceError, Unit, detect,
+};
 
 use crate::exit::Exit;
 use crate::paint;
@@ -38,17 +40,41 @@ pub struct TraceArguments {
     /// The trace: our CSV or packed, Azure Functions, Azure LLM, Alibaba GenAI, SWF, an access log,
     /// SWIM.
     pub trace: PathBuf,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// How a trace is read.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Reading {
     /// Its format, if its beginning doesn't tell.
-    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    #[arg(long, value_name = "FORMAT", value_parser = format, requires = "trace")]
     pub format: Option<Format>,
     /// Sort rows that are out of order, instead of refusing them.
-    #[arg(long)]
+    #[arg(long, requires = "trace")]
     pub sort: bool,
     /// What a column of a CSV means: arrival_s (or _ms, _us, _ns), arrival (date and time), end_s,
     /// end, cmd, tenant, class, service_s (or _ms, _us, _ns), size_bytes, ignore; may be given
     /// several times.
-    #[arg(long = "map", value_name = "COLUMN=MEANING", value_parser = column)]
+    #[arg(long = "map", value_name = "COLUMN=MEANING", value_parser = column, requires = "trace")]
     pub columns: Vec<Mapped>,
+}
+
+impl Reading {
+    /// What was given, as words of a command.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        if let Some(format) = self.format {
+            words.extend(["--format".to_owned(), format.to_string()]);
+        }
+        if self.sort {
+            words.push("--sort".to_owned());
+        }
+        for column in &self.columns {
+            words.extend(["--map".to_owned(), column.text.clone()]);
+        }
+        words
+    }
 }
 
 /// A column and its meaning, also as it was given.
@@ -79,17 +105,17 @@ fn column(text: &str) -> Result<Mapped, String> {
 impl TraceArguments {
     /// How it is read.
     pub fn options(&self) -> Options {
-        let order = if self.sort { Order::Sort } else { Order::Refuse };
-        let columns = self.columns.iter().map(|mapped| mapped.column.clone()).collect();
+        let order = if self.reading.sort { Order::Sort } else { Order::Refuse };
+        let columns = self.reading.columns.iter().map(|mapped| mapped.column.clone()).collect();
         Options { order, columns, ..Options::default() }
     }
 
     /// The format; what is wrong has been told when this fails.
     pub fn detect(&self) -> Result<Format, Exit> {
-        if let Some(format) = self.format {
+        if let Some(format) = self.reading.format {
             return Ok(format);
         }
-        if !self.columns.is_empty() {
+        if !self.reading.columns.is_empty() {
             return Ok(Format::Csv);
         }
         let mut beginning = Vec::new();
@@ -115,12 +141,22 @@ impl TraceArguments {
         Exit::Environment
     }
 
-    /// Its requests, one after another.
+    /// Its requests, one after another; what is wrong has been told when this fails.
     pub fn stream(&self, format: Format) -> Result<Stream<File>, Exit> {
+        self.streamed(format, self.file()?).map_err(|error| refuse(&self.trace, &error))
+    }
+
+    /// The same once more; nothing is told.
+    pub fn reopen(&self, format: Format) -> Result<Stream<File>, TraceError> {
+        let file =
+            File::open(&self.trace).map_err(|error| TraceError::from(Fault::Unreadable(error)))?;
+        self.streamed(format, file)
+    }
+
+    fn streamed(&self, format: Format, file: File) -> Result<Stream<File>, TraceError> {
         // Calls of counts are not kept in memory here.
         let options = Options { most_calls: u64::MAX, ..self.options() };
-        let stream = Stream::open(format, self.file()?, &options);
-        stream.map_err(|error| refuse(&self.trace, &error))
+        Stream::open(format, file, &options)
     }
 }
 

@@ -45,8 +45,22 @@ pub struct Origin {
     pub policy: Option<NamedText>,
     /// The trace that was replayed; its rows are not here.
     pub trace: Option<String>,
+    /// How it was replayed; missing in files of earlier programs.
+    #[serde(default)]
+    pub replay: Option<Replayed>,
     /// The arguments of `--set`, in their order.
     pub overrides: Vec<String>,
+}
+
+/// Enough to replay a trace again, and to see whether it is still the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replayed {
+    /// The trace and how it was read and played, as arguments of `simulator replay`.
+    pub arguments: Vec<String>,
+    /// Requests that were found in it.
+    pub requests: u64,
+    /// When the last of them arrives, since the beginning of the trace.
+    pub last_ns: u64,
 }
 
 /// A file.

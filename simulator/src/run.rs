@@ -22,7 +22,11 @@ pub fn run(arguments: &Run) -> Exit {
     };
     let model = &mut loaded.scenario.model;
     model.seed = arguments.seed.unwrap_or(model.seed);
-    let runs = match replicate(&loaded.scenario.model, arguments) {
+    let model = &loaded.scenario.model;
+    let replicated = replicate(arguments.replications, arguments.precision, |numbers| {
+        some(model, arguments, numbers)
+    });
+    let runs = match replicated {
         Ok(runs) => runs,
         Err(exit) => return exit,
     };
@@ -48,10 +52,15 @@ pub fn finish(results: Option<Results>, output: Option<&Path>) -> Exit {
     if results.partial.is_some() { Exit::Stopped } else { Exit::Done }
 }
 
-/// As many replications as were asked for, or as the precision that was asked for takes.
-fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>, Exit> {
-    let mut runs = some(model, arguments, 0..arguments.replications)?;
-    let Some(wanted) = arguments.precision else { return Ok(runs) };
+/// As many replications as were asked for, or as the precision that was asked for takes; `some`
+/// brings those with the given numbers.
+pub fn replicate(
+    replications: u32,
+    precision: Option<f64>,
+    some: impl Fn(Range<u32>) -> Result<Vec<Option<Replication>>, Exit>,
+) -> Result<Vec<Option<Replication>>, Exit> {
+    let mut runs = some(0..replications)?;
+    let Some(wanted) = precision else { return Ok(runs) };
     let is_whole = |report: &&Report| report.stopped().is_none();
     loop {
         let reports: Option<Vec<&Report>> = runs
@@ -65,7 +74,7 @@ fn replicate(model: &Model, arguments: &Run) -> Result<Vec<Option<Replication>>,
         if enough <= present {
             return Ok(runs);
         }
-        runs.extend(some(model, arguments, present..enough)?);
+        runs.extend(some(present..enough)?);
     }
 }
 

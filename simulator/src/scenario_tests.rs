@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::Arrivals;
+use simulator_model::{Arrivals, BackOff};
 
 use super::*;
 
@@ -166,6 +166,107 @@ fn a_lognormal_law_has_its_two_quantiles() {
     assert_eq!(law.median().0, 40_000_000);
     let high = law.sample(u64::MAX / 100 * 99).0;
     assert!(high.abs_diff(400_000_000) < 100, "{high}");
+}
+
+#[test]
+fn stages_and_sizes() {
+    let text = SMALL.replace(
+        "cmds:",
+        "stages:
+  accept: 50us
+  dispatch: {exponential: 300us}
+  network: {latency: 3ms, bandwidth: 100MB/s}
+  store: {bandwidth: 2GB/s}
+cmds:
+  plain: {app: image, service: {constant: 1s}}",
+    );
+    let sizes = [
+        "cmds.resize.source_size={quantiles: {p0: 4KB, p50: 400KB, p100: 60MB}}",
+        "cmds.resize.cached=30%",
+        "cmds.resize.answer_size=40KB",
+    ];
+    let model = scenario(&text, &sizes).model;
+    assert!(model.is_dynamic());
+    let plain = model.cmds[0].stages.clone().unwrap();
+    assert_eq!(plain.accept, Law::Constant(Nanoseconds(50_000)));
+    assert_eq!((plain.download, plain.respond), (None, None));
+    let stages = model.cmds[1].stages.clone().unwrap();
+    assert_eq!(stages.dispatch, Law::Exponential { mean: 3e5 });
+    let download = stages.download.unwrap();
+    assert_eq!(download.size.median().0, 400_000);
+    assert_eq!((download.cached, download.network.bandwidth), (0.3, Some(100_000_000)));
+    assert_eq!(download.network.latency, Law::Constant(Nanoseconds(3_000_000)));
+    assert_eq!(download.store.bandwidth, Some(2_000_000_000));
+    assert_eq!(stages.respond.unwrap().size, Law::Constant(Nanoseconds(40_000)));
+    // What takes no time is no stage.
+    let nothing = scenario(SMALL, &["stages={network: {bandwidth: 1GB/s}}"]).model;
+    assert!(nothing.cmds[0].stages.is_none() && !nothing.is_dynamic());
+}
+
+#[test]
+fn stages_are_checked() {
+    let mut told = String::new();
+    let network = "stages={network: {latency: 3ms, bandwidth: 100MB/s}}";
+    let cases: [&[&str]; 9] = [
+        &["cmds.resize.source_size=400KB"],
+        &["cmds.resize.answer_size=400KB"],
+        &[network, "cmds.resize.cached=30%"],
+        &[network, "cmds.resize.source_size=400"],
+        &[network, "cmds.resize.source_size={quantiles: {p0: 4KB, p50: 400MB, p100: 6MB}}"],
+        &[network, "cmds.resize.source_size=1MB", "cmds.resize.cached=130%"],
+        &["stages={network: {latency: 3, bandwidth: 100Mb/s}}"],
+        &["stages={acept: 3ms, network: {bandwith: 1GB/s}}"],
+        &["stages={dispatch: {lognormal: {p50: 3ms, p99: 1ms}}}"],
+    ];
+    for changes in cases {
+        let (scenario, found) = found(SMALL, changes);
+        assert!(scenario.is_none(), "{changes:?}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn clients_that_try_again() {
+    let retries = |text: &str| {
+        let model = scenario(SMALL, &[&format!("workload.0.retries={text}")]).model;
+        assert!(model.is_dynamic());
+        model.sources[0].retries.unwrap()
+    };
+    let given = retries("{attempts: 3}");
+    assert_eq!((given.attempts, given.back_off), (3, BackOff::None));
+    assert_eq!((given.jitter, given.budget), (0, None));
+    assert_eq!(retries("{attempts: 3, back_off: none}"), given);
+    let given = retries("{attempts: 2, back_off: 1500ms, jitter: 50%, budget: 10%}");
+    assert_eq!(given.back_off, BackOff::Constant(Nanoseconds::from_milliseconds(1_500)));
+    assert_eq!((given.jitter, given.budget), (500, Some(100)));
+    let given = retries("{attempts: 16, back_off: {exponential: {first: 1s, most: 8s}}}");
+    let (first, most) = (Nanoseconds::from_seconds(1), Nanoseconds::from_seconds(8));
+    assert_eq!(given.back_off, BackOff::Exponential { first, most });
+}
+
+#[test]
+fn retries_are_checked() {
+    let mut told = String::new();
+    for retries in [
+        "{attempts: 1}",
+        "{attempts: 17}",
+        "{back_off: none}",
+        "{attempts: 3, backoff: 1s}",
+        "{attempts: 3, back_off: never}",
+        "{attempts: 3, back_off: 1}",
+        "{attempts: 3, back_off: {exponential: {first: 2s, most: 1s}}}",
+        "{attempts: 3, back_off: {exponental: {first: 2s, most: 1s}}}",
+        "{attempts: 3, jitter: 50%}",
+        "{attempts: 3, budget: 10}",
+    ] {
+        let (scenario, found) = found(SMALL, &[&format!("workload.0.retries={retries}")]);
+        assert!(scenario.is_none(), "{retries}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]

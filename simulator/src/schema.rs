@@ -90,10 +90,17 @@ fn units() -> Map<String, Value> {
     let frequency =
         text_of("^ *[0-9.]+[kM]? */ *(ns|us|µs|ms|s|min|h|d) *$", &["10/s", "2.5k/s", "600/min"]);
     let part = text_of("^[0-9.]+%$", &["80%"]);
+    let size = text_of("^[0-9.]+([kKMG]?B|[KMG]iB)$", &["400KB", "8MiB"]);
+    let size = json!({"anyOf": [size, {"const": 0}]});
     let entries = [
         ("length", json!({"anyOf": [length, {"const": 0}]})),
         ("frequency", frequency.clone()),
         ("part", json!({"anyOf": [part, {"type": "number", "minimum": 0, "maximum": 1}]})),
+        ("size", size),
+        (
+            "bandwidth",
+            text_of("^ *[0-9.]+([kKMG]?B|[KMG]iB|[kMG]bit) */ *s *$", &["100MB/s", "10Gbit/s"]),
+        ),
         ("bound", json!({"anyOf": [whole(0), {"const": "unlimited"}]})),
         ("rate", json!({"anyOf": [frequency, {"const": "unlimited"}]})),
         ("scope", words(&["gateway", "cluster"])),
@@ -302,6 +309,7 @@ fn scenario() -> Value {
                 json!({"anyOf": [{"type": "string"}, reference("policy")]}),
                 "a section, or a file beside this one",
             ),
+            ("stages", stages(), "what requests pass besides queues and work"),
             ("apps", named(reference("app")), "instances that work on the same commands"),
             ("cmds", named(reference("cmd")), "commands"),
             ("tenants", named(reference("tenants")), "groups of users"),
@@ -317,7 +325,9 @@ fn scenario() -> Value {
     let mut definitions = units();
     let mut define = |name: &str, value: Value| definitions.insert(name.to_owned(), value);
     define("policy", policy_object());
-    define("service", service());
+    define("service", law_of("length"));
+    define("drawn_length", json!({"anyOf": [reference("length"), reference("service")]}));
+    define("drawn_size", json!({"anyOf": [reference("size"), law_of("size")]}));
     define("arrivals", arrivals());
     define("app", app());
     define(
@@ -329,6 +339,9 @@ fn scenario() -> Value {
                 ("service", reference("service"), "how long it takes"),
                 ("service_scale", number(0.0), "so many times as long"),
                 ("deadline", reference("length"), "how long clients wait"),
+                ("source_size", reference("drawn_size"), "of what is downloaded"),
+                ("cached", reference("part"), "how often that is on the machine already"),
+                ("answer_size", reference("drawn_size"), "of what is sent back"),
             ],
         ),
     );
@@ -351,6 +364,7 @@ fn scenario() -> Value {
                 ("tenants", json!({"type": "string"}), "who sends"),
                 ("cmd", json!({"type": "string"}), "what"),
                 ("arrivals", reference("arrivals"), "when"),
+                ("retries", retries(), "how clients try again; they don't if absent"),
             ],
         ),
     );
@@ -426,20 +440,63 @@ fn app() -> Value {
     )
 }
 
-fn service() -> Value {
+fn retries() -> Value {
+    let exponential = object(
+        &["first", "most"],
+        vec![
+            ("first", reference("length"), "before the second attempt"),
+            ("most", reference("length"), "it doesn't grow beyond"),
+        ],
+    );
+    let growing = one_of(vec![("exponential", exponential, "twice as long each time")]);
+    let back_off = json!({"anyOf": [{"const": "none"}, reference("length"), growing]});
+    object(
+        &["attempts"],
+        vec![
+            ("attempts", whole(2), "the most, the first one included; at most 16"),
+            ("back_off", back_off, "how long they wait; none if absent"),
+            ("jitter", reference("part"), "of each wait, drawn evenly; 0 if absent"),
+            ("budget", reference("part"), "of the requests; no limit if absent"),
+        ],
+    )
+}
+
+fn stages() -> Value {
+    let link = || {
+        object(
+            &[],
+            vec![
+                ("latency", reference("drawn_length"), "until the first byte; none if absent"),
+                ("bandwidth", reference("bandwidth"), "of each transfer; no limit if absent"),
+            ],
+        )
+    };
+    object(
+        &[],
+        vec![
+            ("accept", reference("drawn_length"), "at the gateway"),
+            ("dispatch", reference("drawn_length"), "from the gateway to the machine"),
+            ("network", link(), "between a machine and the world"),
+            ("store", link(), "where sources are kept on a machine: a ramfs or a disk"),
+        ],
+    )
+}
+
+/// A law of times or sizes.
+fn law_of(unit: &str) -> Value {
     let quantiles = json!({
         "type": "object",
         "propertyNames": {"pattern": "^p[0-9.]+$"},
-        "additionalProperties": reference("length"),
+        "additionalProperties": reference(unit),
     });
     one_of(vec![
-        ("constant", reference("length"), "always the same"),
-        ("exponential", reference("length"), "the mean"),
+        ("constant", reference(unit), "always the same"),
+        ("exponential", reference(unit), "the mean"),
         (
             "lognormal",
             object(
                 &["p50", "p99"],
-                vec![("p50", reference("length"), ""), ("p99", reference("length"), "")],
+                vec![("p50", reference(unit), ""), ("p99", reference(unit), "")],
             ),
             "by two quantiles",
         ),
@@ -449,8 +506,8 @@ fn service() -> Value {
                 &["share", "first", "second"],
                 vec![
                     ("share", reference("part"), "of the first"),
-                    ("first", reference("length"), "its mean"),
-                    ("second", reference("length"), "its mean"),
+                    ("first", reference(unit), "its mean"),
+                    ("second", reference(unit), "its mean"),
                 ],
             ),
             "one of two exponential laws",

@@ -44,6 +44,14 @@ pub struct Tried {
     standing: Standing,
 }
 
+impl Tried {
+    /// Whether the means of its runs meet all conditions.
+    #[must_use]
+    pub fn meets(&self) -> bool {
+        self.standing.excess <= 0.0
+    }
+}
+
 /// How good a setting is: least is best.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Standing {

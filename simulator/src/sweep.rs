@@ -11,12 +11,12 @@ use simulator::parameter::Parameter;
 use simulator::scenario::Override;
 use simulator_kernel::gate::{Worse, holm};
 use simulator_kernel::{Change, Comparison, Moments, Pair};
-use simulator_model::Model;
 
 use crate::exit::Exit;
 use crate::html::map::{self, Cell, HeatMap};
-use crate::input::{self, Subject, Warnings, quoted};
+use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::replay::{Case, Played};
 use crate::table::Table;
 
 /// More points than anybody looks at.
@@ -28,7 +28,7 @@ const SWEEP_VERSION: u32 = 1;
 #[derive(Debug, clap::Args)]
 pub struct Sweep {
     #[command(flatten)]
-    pub subject: Subject,
+    pub subject: Played,
     /// A key and its values: KEY=a..b, KEY=a..b step c, or KEY=a,b,c; may be given several times,
     /// then all combinations are run.
     #[arg(long = "param", value_name = "KEY=VALUES", required = true)]
@@ -72,21 +72,20 @@ pub fn sweep(arguments: &Sweep) -> Exit {
 
 fn done(arguments: &Sweep) -> Result<(), Exit> {
     let parameters = parameters("--param", &arguments.parameters)?;
-    let base = arguments.subject.load()?;
+    let Case { scenario: base, .. } = arguments.subject.load()?;
     let mut metrics = input::metrics("--metric", &arguments.metrics, &base.model)?;
     if metrics.is_empty() {
         metrics = base.objectives.iter().map(|objective| objective.metric.clone()).collect();
     }
     let places = grid(&parameters)?;
-    let mut models: Vec<Model> = Vec::new();
+    let mut cases: Vec<Case> = Vec::new();
     for place in &places {
-        let scenario =
-            arguments.subject.load_with(&overrides(&parameters, place), Warnings::Silent)?;
-        models.push(scenario.model);
+        let given = overrides(&parameters, place);
+        cases.push(arguments.subject.load_with(&given, Warnings::Silent)?);
     }
     let pool = input::pool(arguments.threads)?;
-    let references: Vec<&Model> = models.iter().collect();
-    let runs = input::measure(&pool, &references, &metrics, 0..arguments.replications);
+    let references: Vec<&Case> = cases.iter().collect();
+    let runs = input::measure(&pool, &references, &metrics, 0..arguments.replications)?;
     let mut points: Vec<Point> = places
         .iter()
         .zip(runs)
@@ -257,7 +256,12 @@ impl Sheet<'_> {
                 let value = (moments.count() > 0).then(|| moments.mean());
                 let unit = metric.figure.unit();
                 let text = value.map_or("-".to_owned(), |value| unit.show(value));
-                Cell { value, text, is_best: place == 0 && point.mark == Mark::Best }
+                let told = moments.interval(0.95).map_or(text.clone(), |interval| {
+                    unit.show_interval(interval.mean, interval.half_width)
+                });
+                let is_as_good = place == 0 && point.mark == Mark::AsGood;
+                let text = if is_as_good { format!("~ {text}") } else { text };
+                Cell { value, text, told, is_best: place == 0 && point.mark == Mark::Best }
             };
             let row = |points: &&[Point]| {
                 let first = points.first().map(setting).unwrap_or_default();
@@ -265,6 +269,7 @@ impl Sheet<'_> {
             };
             HeatMap {
                 title: metric.name.clone(),
+                worse: metric.figure.worse(),
                 axes: (first.key.clone(), name(&axes)),
                 columns: rows.first().map_or(Vec::new(), |row| row.iter().map(rest).collect()),
                 rows: rows.iter().map(row).collect(),
@@ -291,7 +296,7 @@ impl Sheet<'_> {
             Exit::Environment
         };
         fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-        let title = self.arguments.subject.scenario.display().to_string();
+        let title = self.arguments.subject.subject.scenario.display().to_string();
         let (again, note) = (self.again(), self.note());
         let page = map::page(&title, &again, &self.table(), &note, &self.maps());
         let files = [("sweep.json", self.json()), ("sweep.csv", self.csv()), ("report.html", page)];

@@ -6,7 +6,7 @@ use policy::scaling::{Added, Removed};
 use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
-use simulator_model::{Actions, Cell};
+use simulator_model::{Actions, Cell, Clients, Stage};
 
 use crate::results::{Results, refused_part, seconds};
 
@@ -20,6 +20,12 @@ pub fn text(results: &Results) -> String {
     let error = accuracy();
     let _ = write!(text, "\n{}", requests(results).text());
     let _ = write!(text, "\n{}{error}\n", times(results).text());
+    if let Some(clients) = clients(results) {
+        let _ = write!(text, "\n{}", clients.text());
+    }
+    if let Some(stages) = stages(results) {
+        let _ = write!(text, "\n{}", stages.text());
+    }
     let _ = write!(text, "\n{}", apps(results).text());
     if results.scales() {
         let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
@@ -146,21 +152,85 @@ pub fn times(results: &Results) -> Table {
         Table::new(&["CMD", "CLASS", "TIME", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX"]);
     for cell in &cells(results) {
         for (name, summary) in [("wait", &cell.wait), ("response", &cell.response)] {
-            let mut row = vec![
-                results.cmd_name(cell).to_owned(),
-                cell.class.name().to_owned(),
-                name.to_owned(),
-                mean(summary).map_or("-".to_owned(), |mean| mean.to_string()),
-            ];
-            for (_, part) in QUANTILES {
-                row.push(summary.quantile(part).map_or("-".to_owned(), |time| time.to_string()));
-            }
-            let longest = (summary.count() > 0).then(|| summary.longest().to_string());
-            row.push(longest.unwrap_or("-".to_owned()));
-            table.row(row);
+            table.row(time_row(results, cell, name, summary));
         }
     }
     table
+}
+
+/// Mean, quantiles and maximum of a time.
+fn time_row(results: &Results, cell: &Cell, name: &str, summary: &Summary) -> Vec<String> {
+    let mut row = vec![
+        results.cmd_name(cell).to_owned(),
+        cell.class.name().to_owned(),
+        name.to_owned(),
+        mean(summary).map_or("-".to_owned(), |mean| mean.to_string()),
+    ];
+    for (_, part) in QUANTILES {
+        row.push(summary.quantile(part).map_or("-".to_owned(), |time| time.to_string()));
+    }
+    let longest = (summary.count() > 0).then(|| summary.longest().to_string());
+    row.push(longest.unwrap_or("-".to_owned()));
+    row
+}
+
+/// What clients that try again saw; none if nobody does. Everything else counts attempts.
+pub fn clients(results: &Results) -> Option<Table> {
+    let mut table = Table::new(&[
+        "CMD",
+        "CLASS",
+        "CLIENTS",
+        ">REQUESTS",
+        ">ATTEMPTS",
+        ">ANSWERED",
+        ">GOODPUT",
+        ">MEAN",
+        ">p50",
+        ">p90",
+        ">p99",
+        ">p99.9",
+        ">MAX",
+    ]);
+    let seconds = results.merged.window().seconds() * precise(results.reports.len() as u64);
+    for cell in &results.merged.cells {
+        let Clients { requests, attempts, answer } = &cell.clients;
+        if *requests == 0 {
+            continue;
+        }
+        let times = time_row(results, cell, "until answered", answer);
+        let mut row: Vec<String> = times.iter().take(3).cloned().collect();
+        row.push(grouped(*requests));
+        row.push(format!("{:.2}", precise(*attempts) / precise(*requests)));
+        row.push(part(answer.count(), *requests));
+        row.push(format!("{:.1}/s", precise(answer.count()) / seconds));
+        row.extend(times.into_iter().skip(3));
+        table.row(row);
+    }
+    (!table.rows.is_empty()).then_some(table)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "ratios for people")]
+fn precise(count: u64) -> f64 {
+    count as f64
+}
+
+/// The stages of commands that have any besides queue and work; none if no command has.
+pub fn stages(results: &Results) -> Option<Table> {
+    let mut table = Table::new(&[
+        "CMD", "CLASS", "STAGE", ">MEAN", ">p50", ">p90", ">p99", ">p99.9", ">MAX", "SOURCES",
+    ]);
+    for cell in &results.merged.cells {
+        for (stage, summary) in cell.stages() {
+            let mut row = time_row(results, cell, stage.name(), summary);
+            let sources = cell.downloaded + cell.cached;
+            row.push(match stage {
+                Stage::Download if sources > 0 => format!("{} cached", part(cell.cached, sources)),
+                _ => String::new(),
+            });
+            table.row(row);
+        }
+    }
+    (!table.rows.is_empty()).then_some(table)
 }
 
 /// The apps, how many instances they had and how busy these were.

@@ -101,6 +101,38 @@ fn what_cannot_be_met_or_meant_has_its_exit_code() {
     assert!(err.contains("more than 10000 points"), "{err}");
 }
 
+const SCALES: &str = "version: 1
+duration: 20s
+machines: 2
+cores: 7
+policy: {preset: recommended}
+apps:
+  image: {instances: 2, scales: {min: 1, max: 14}, start_up: {constant: 1min}}
+cmds:
+  thumb: {app: image, service: {constant: 100ms}}
+tenants:
+  others: {class: free}
+workload:
+  - {tenants: others, cmd: thumb, arrivals: {constant: 115/s}}
+";
+
+/// Beyond the last power of two that can be there is something, too: what is looked for may be there.
+#[test]
+fn the_fewest_may_be_near_the_most_that_can_be() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("scales.yml");
+    std::fs::write(&file, SCALES).unwrap();
+    let base = ["capacity", file.to_str().unwrap(), "--key", "apps.image.instances"];
+    let found = |more: &[&str]| ended(&[base.as_slice(), more].concat());
+    let (code, out, err) = found(&["--slo", "mean_ms<=110"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    // 115 requests a second of 100 ms need 12 instances, 6 on each machine; 7 are the most.
+    assert!(out.contains("\n6 apps.image.instances are enough for the load"), "{out}");
+    let (code, out, _) = found(&["--slo", "mean_ms<=90"]);
+    assert_eq!(code, 9, "{out}");
+    assert!(out.contains("not met: 7 are not enough for the load, and more can't be"), "{out}");
+}
+
 /// The policy that a search finds is what `run` loads, and does what the search has said.
 #[test]
 fn a_tuned_policy_is_found_checked_written_and_loaded() {
@@ -156,7 +188,18 @@ fn a_search_that_finds_nothing_writes_nothing() {
     arguments.extend(["--write", policy.to_str().unwrap()]);
     let (code, out, _) = ended(&arguments);
     assert_eq!(code, 9, "{out}");
-    assert!(out.contains("not met: no policy") && !policy.exists(), "{out}");
+    assert!(!policy.exists());
+    insta::assert_snapshot!("tune_unmet", out);
+    // What would do, does: weaker conditions, or more machines.
+    let weaker = out.split("--subject-to '").nth(1).unwrap().split('\'').next().unwrap();
+    let mut arguments = vec!["tune", BURST, "--objective", "paid.mean_ms", "--subject-to", weaker];
+    arguments.extend(["--candidates", "4", "--param", "policy.queue.paid=4,5", "--check", "5"]);
+    assert_eq!(ended(&arguments).0, 0);
+    let command = out.split("    simulator capacity ").nth(1).unwrap().lines().next().unwrap();
+    let words: Vec<&str> = command.split(' ').map(|word| word.trim_matches('\'')).collect();
+    let (code, out, _) = ended(&[&["capacity"], words.as_slice()].concat());
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("machines are enough for the load"), "{out}");
     let wrong = |more: &[&str]| {
         let mut arguments = vec!["tune", BURST, "--subject-to", "late<=1%"];
         arguments.extend(more);

@@ -63,6 +63,39 @@ fn refused(place: &TempDir, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
 }
 
+/// Requests that take time on their way, and clients that try again.
+#[test]
+fn ways_and_attempts() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
+    let stages = "stages: {accept: 1ms, network: {latency: 5ms, bandwidth: 10MB/s}}\ncmds:";
+    let sizes =
+        "deadline: 300ms, source_size: {exponential: 200KB}, cached: 30%, answer_size: 20KB";
+    let tries = "{poisson: 60/s}, retries: {attempts: 3, back_off: 100ms, jitter: 50%}}";
+    let scenario = SCENARIO.replace("cmds:", stages).replace("deadline: 300ms", sizes);
+    write("scenario.yml", &scenario.replace("{poisson: 60/s}}", tries));
+    write("policy.yml", POLICY);
+    let output = simulator(place.path(), &["run", "scenario.yml", "-o", "out"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    // One of each kind of client, among the first requests.
+    let mut shown = std::collections::BTreeMap::new();
+    for number in 0..300 {
+        let text = explained(&place, &["--request", &number.to_string()]);
+        let kind = match text.split_once("  its client        ") {
+            None => "has no second attempt",
+            Some((_, end)) if end.ends_with("after 1 attempt\n") => "first",
+            Some((_, end)) if end.starts_with("had") => "later",
+            Some(_) => "never",
+        };
+        shown.entry(kind).or_insert(text);
+    }
+    let requests: Vec<String> =
+        shown.iter().map(|(kind, text)| format!("{kind}: {text}")).collect();
+    let moment = explained(&place, &["--at", "10s", "--app", "image"]);
+    insta::assert_snapshot!("ways", format!("{text}\n{}\n{moment}", requests.join("\n")));
+}
+
 #[test]
 fn requests_and_moments() {
     let place = ran();

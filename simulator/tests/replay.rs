@@ -116,6 +116,109 @@ fn a_replay_tells_how_to_repeat_it() {
     assert_eq!(place.printed(again), first);
 }
 
+/// Replications differ in what the trace doesn't say, and are the same for any number of threads.
+#[test]
+fn replays_are_replicated() {
+    let place = Place::new();
+    let rows = (0..4_000).map(|row| format!("{},jpg,u{}\n", f64::from(row) / 100.0, row % 9));
+    place.write("t.csv", format!("arrival_s,cmd,tenant\n{}", rows.collect::<String>()));
+    let line = "replay t.csv --scenario scenario.yml --replications 3 --set machines=2";
+    let table = place.printed(&format!("{line} --threads 1 -o one"));
+    assert_eq!(place.printed(&format!("{line} --threads 3 -o three")), table);
+    assert!(table.contains("95 % confidence over 3 replications"), "{table}");
+    for name in ["results.json", "cells.csv", "timeline.csv", "report.html"] {
+        assert_eq!(place.read(&format!("one/{name}")), place.read(&format!("three/{name}")));
+    }
+    let results: serde_json::Value = serde_json::from_str(&place.read("one/results.json")).unwrap();
+    assert_eq!(results["origin"]["replay"]["requests"], 4_000);
+    let means: Vec<f64> = (0..3)
+        .map(|run| results["runs"][run]["cells"][0]["response"]["mean_ns"].as_f64().unwrap())
+        .collect();
+    assert!(means[0] != means[1] && means[1] != means[2], "{means:?}");
+    // The second is what a run with its seed alone gives.
+    place.printed("replay t.csv --scenario scenario.yml --set machines=2 --seed 6 -o second");
+    let second: serde_json::Value =
+        serde_json::from_str(&place.read("second/results.json")).unwrap();
+    assert_eq!(second["runs"][0]["cells"], results["runs"][1]["cells"]);
+    let (_, again) = table.rsplit_once("again: simulator ").unwrap();
+    assert_eq!(place.printed(again), table);
+}
+
+/// What experiments say of a trace is what replays of it say, one by one.
+#[test]
+fn experiments_take_traces() {
+    let place = Place::new();
+    place.printed("generate scenario.yml -o t.packed");
+    let line = "sweep scenario.yml --trace t.packed --rate 1.5x --param policy.queue.paid=2,8 \
+                --metric paid.rejected --replications 2 -o swept";
+    let table = place.printed(line);
+    let swept: serde_json::Value = serde_json::from_str(&place.read("swept/sweep.json")).unwrap();
+    for (point, paid) in [(0, 2), (1, 8)] {
+        place.printed(&format!(
+            "replay t.packed --scenario scenario.yml --rate 1.5x --set policy.queue.paid={paid} \
+             --seed 6 -o one"
+        ));
+        let one: serde_json::Value = serde_json::from_str(&place.read("one/results.json")).unwrap();
+        let seen = &swept["points"][point]["metrics"]["paid.rejected"]["values"][1];
+        assert_eq!(seen, &one["runs"][0]["metrics"]["paid.rejected"], "{table}");
+        assert!(seen.as_f64().unwrap() > 0.0, "{table}");
+    }
+    let (_, again) = table.rsplit_once("again: simulator ").unwrap();
+    assert_eq!(place.printed(again), table);
+    // The load that fits, as a factor of the trace's.
+    let found = place.printed(
+        "capacity scenario.yml --trace t.packed --find rate --precision 20% --slo rejected<=10%",
+    );
+    assert!(found.contains("times the load fits"), "{found}");
+    let tuned = place.printed(
+        "tune scenario.yml --trace t.packed --objective paid.mean_ms --subject-to rejected<=50% \
+         --param policy.queue.paid=2,4,8 --candidates 4 --check 5 --write policy.yml",
+    );
+    let (_, try_it) = tuned.split_once("try: simulator ").unwrap();
+    let (try_it, _) = try_it.split_once('\n').unwrap();
+    assert!(try_it.starts_with("replay t.packed --scenario scenario.yml"), "{try_it}");
+    place.printed(try_it);
+    let wrong = place.simulator("sweep scenario.yml --rate 2x --param policy.queue.paid=2,8");
+    assert_eq!(wrong.status.code(), Some(2), "{}", told(&wrong));
+    let gone = place.simulator("sweep scenario.yml --trace no.csv --param policy.queue.paid=2,8");
+    assert_eq!(gone.status.code(), Some(5), "{}", told(&gone));
+}
+
+/// A request of a replay has the same story as in the run that the trace was made from; a trace that
+/// is another one by then is refused.
+#[test]
+fn replays_are_explained() {
+    let place = Place::new();
+    place.printed("run scenario.yml -o run");
+    place.printed("generate scenario.yml -o t.csv");
+    place.printed("replay t.csv --scenario scenario.yml -o replay");
+    for what in ["--request 100", "--request 5000", "--at 21s --app image"] {
+        let story = |folder: &str| {
+            let story = place.printed(&format!("explain {folder} {what}"));
+            let story = story.replace("t.csv in scenario.yml", "scenario.yml");
+            let (before, entry) = story.split_once(", workload entry").unwrap_or((&story, ""));
+            let after = entry.split_once('\n').map_or("", |(_, after)| after);
+            format!("{}\n{after}", before.trim_end())
+        };
+        assert_eq!(story("replay").trim_end(), story("run").trim_end());
+    }
+    place.printed(
+        "replay t.csv --scenario scenario.yml --rate 2x --window 5s..30s --cmd a=resize -o b",
+    );
+    let story = place.printed("explain b --request 7");
+    assert!(story.starts_with("request 7 of t.csv in scenario.yml, seed 5"), "{story}");
+    let different = place.simulator("compare replay/results.json b/results.json");
+    assert_eq!(different.status.code(), Some(8), "{}", told(&different));
+    assert!(told(&different).contains("different traces"), "{}", told(&different));
+    let text = place.read("t.csv");
+    place.write("t.csv", text.trim_end().rsplit_once('\n').unwrap().0.to_owned() + "\n");
+    let output = place.simulator("explain replay --request 7");
+    assert_eq!(output.status.code(), Some(3));
+    assert!(told(&output).contains("has changed since it was replayed"), "{}", told(&output));
+    fs::remove_file(place.path("t.csv")).unwrap();
+    assert_eq!(place.simulator("explain replay --request 7").status.code(), Some(5));
+}
+
 fn arrivals(table: &str) -> u64 {
     let rows = table.lines().skip_while(|line| !line.starts_with("CMD "));
     let rows = rows.skip(1).take_while(|line| !line.is_empty());

@@ -128,7 +128,15 @@ fn all_colours_are_in_the_style_sheet() {
 #[test]
 fn results_have_the_keys_of_their_schema() {
     let place = tempfile::tempdir().unwrap();
-    run(place.path(), &[]);
+    let set = [
+        "--set",
+        "stages={network: {bandwidth: 100MB/s}}",
+        "--set",
+        "cmds.imageView2.source_size=100KB",
+        "--set",
+        "workload.0.retries={attempts: 2}",
+    ];
+    run(place.path(), &set);
     let json = std::fs::read_to_string(place.path().join("results.json")).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let schema = simulator(&["schema", "results"]);
@@ -149,6 +157,8 @@ fn results_have_the_keys_of_their_schema() {
         ("/$defs/cell", &json["cells"][0]),
         ("/$defs/cell", &json["runs"][0]["cells"][1]),
         ("/$defs/cell/properties/refused", &json["cells"][0]["refused"]),
+        ("/$defs/cell/properties/stages/anyOf/0", &json["cells"][0]["stages"]),
+        ("/$defs/cell/properties/clients/anyOf/0", &json["cells"][0]["clients"]),
         ("/$defs/times", &json["cells"][0]["wait"]),
         ("/$defs/objective", &json["objectives"][0]),
         ("/$defs/run", &json["runs"][0]),

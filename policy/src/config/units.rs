@@ -27,6 +27,14 @@ pub struct Part(pub f64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bound(pub Option<u32>);
 
+/// A number of bytes: `400KB`, `8MiB`, `12B`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Size(pub u64);
+
+/// Bytes per second: `100MB/s`, `10Gbit/s`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Bandwidth(pub u64);
+
 /// Something that is written as one word.
 trait Written: Sized {
     /// What is expected, to end "expected …".
@@ -67,6 +75,45 @@ impl Written for Length {
 
     fn from_number(number: f64) -> Option<Self> {
         (number == 0.0).then_some(Length(Nanoseconds::ZERO))
+    }
+}
+
+const SIZES: &[(&str, f64)] = &[
+    ("B", 1.0),
+    ("kB", 1e3),
+    ("KB", 1e3),
+    ("MB", 1e6),
+    ("GB", 1e9),
+    ("KiB", 1024.0),
+    ("MiB", 1_048_576.0),
+    ("GiB", 1_073_741_824.0),
+];
+
+/// Larger files and faster links are slips: a million gigabytes.
+const LARGEST: f64 = 1e15;
+
+impl Written for Size {
+    const EXPECTED: &'static str = "a size with its unit, such as 400KB, 8MiB or 1.5GB";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let bytes = scaled(text, SIZES)?;
+        (0.0..=LARGEST).contains(&bytes).then(|| Size(rounded(bytes)))
+    }
+
+    fn from_number(number: f64) -> Option<Self> {
+        (number == 0.0).then_some(Size(0))
+    }
+}
+
+impl Written for Bandwidth {
+    const EXPECTED: &'static str = "a bandwidth, such as 100MB/s or 10Gbit/s";
+
+    fn from_text(text: &str) -> Option<Self> {
+        let (size, second) = text.split_once('/')?;
+        let bits = [("kbit", 125.0), ("Mbit", 125e3), ("Gbit", 125e6)];
+        let bytes = scaled(size.trim(), SIZES).or_else(|| scaled(size.trim(), &bits))?;
+        let is_known = second.trim() == "s" && (1.0..=LARGEST).contains(&bytes);
+        is_known.then(|| Bandwidth(rounded(bytes)))
     }
 }
 
@@ -167,7 +214,7 @@ macro_rules! deserialize_written {
     };
 }
 
-deserialize_written!(Length, Frequency, Part, Bound);
+deserialize_written!(Length, Frequency, Part, Bound, Size, Bandwidth);
 
 #[cfg(test)]
 mod tests {
@@ -188,6 +235,27 @@ mod tests {
         }
         assert_eq!(Length::from_number(0.0), Some(Length(Nanoseconds(0))));
         assert_eq!(Length::from_number(200.0), None);
+    }
+
+    #[test]
+    fn sizes_and_bandwidths() {
+        let size = |text| Size::from_text(text).map(|size| size.0);
+        assert_eq!(size("400KB"), Some(400_000));
+        assert_eq!(size("1.5kB"), Some(1_500));
+        assert_eq!(size("8MiB"), Some(8 << 20));
+        assert_eq!(size("0B"), Some(0));
+        for wrong in ["", "400", "B", "-1B", "4 KB", "4Kb", "1e3B", "2000000GB"] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+        assert_eq!(Size::from_number(0.0), Some(Size(0)));
+        assert_eq!(Size::from_number(400.0), None);
+        let bandwidth = |text| Bandwidth::from_text(text).map(|bandwidth| bandwidth.0);
+        assert_eq!(bandwidth("100MB/s"), Some(100_000_000));
+        assert_eq!(bandwidth("10Gbit/s"), Some(1_250_000_000));
+        for wrong in ["100MB", "0B/s", "100/s", "100MB/min", "10Gb/s", "/s", "-1MB/s"] {
+            assert_eq!(bandwidth(wrong), None, "{wrong}");
+        }
+        assert_eq!(Bandwidth::from_number(0.0), None);
     }
 
     #[test]

@@ -1,10 +1,7 @@
 //! `app.yml`: what is to run, and how. JSON is YAML, so the API reads its bodies by this, too.
 
 mod check;
-mod file;
-
-#[cfg(test)]
-pub(crate) use file as shape;
+pub(crate) mod file;
 
 use diagnostics::{Diagnostic, SourceId, Span};
 use scheduler_core::app::{Bounds, Specification};

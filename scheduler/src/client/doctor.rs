@@ -67,7 +67,7 @@ fn daemon_look(place: &Place) -> Found {
     let status = Client::open(place).and_then(|client| client.get::<Status>("/v1/status"));
     match status {
         Ok(status) => Found::Good(format!(
-            "{} at {}, term {}, {} apps, {} instances",
+            "{} at {}, term {}; apps: {}, instances: {}",
             status.program, daemon.address, status.epoch, status.apps, status.instances
         )),
         Err(trouble) => {

@@ -239,6 +239,7 @@ impl Cycle {
             | Command::Kill { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
+            | Command::Acknowledge { .. }
             | Command::Ask(_) => {
                 self.shared.meters.command(&command);
                 // It ends only with the program.

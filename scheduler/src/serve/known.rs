@@ -202,7 +202,7 @@ fn known_app(app: &App) -> KnownApp {
 }
 
 const fn machine_state(machine: &Machine) -> &'static str {
-    match (machine.silent_since.is_some(), machine.is_draining) {
+    match (machine.silent_since.is_some(), machine.is_emptied()) {
         (true, _) => "silent",
         (false, true) => "draining",
         (false, false) => "up",

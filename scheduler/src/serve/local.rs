@@ -113,6 +113,9 @@ pub async fn carry_out(
                     }
                 }
             }
+            // Nobody here gives receipts.
+            Command::Acknowledge { .. } => {}
+            // The loop itself does these.
             Command::Persist(_) | Command::Answer { .. } | Command::Record(_) => {}
         }
     }
@@ -141,7 +144,7 @@ fn event(report: Report) -> Option<Event> {
             Ending::Signal(signal) => Exit::Signal(signal),
             Ending::OutOfMemory => Exit::OutOfMemory,
             Ending::NotStarted(why) => Exit::NotStarted(why),
-            Ending::Lost(why) => Exit::Evicted(why),
+            Ending::Lost(why) => Exit::Lost(why),
         }),
     };
     // What isn't named as an instance was not started by a scheduler.

@@ -152,8 +152,8 @@ fn machines(text: &mut Text, state: &State) {
         state.machines().values().filter(|machine| wanted(machine)).count() as u64
     };
     let rows = [
-        ("{state=\"up\"}", count(|one| one.silent_since.is_none() && !one.is_draining)),
-        ("{state=\"draining\"}", count(|one| one.silent_since.is_none() && one.is_draining)),
+        ("{state=\"up\"}", count(Machine::is_open)),
+        ("{state=\"draining\"}", count(|one| one.silent_since.is_none() && one.is_emptied())),
         ("{state=\"silent\"}", count(|one| one.silent_since.is_some())),
     ]
     .map(|(label, value)| (label.to_owned(), value));

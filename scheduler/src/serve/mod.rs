@@ -268,7 +268,8 @@ fn tell_beginning(
         1 => "this machine".to_owned(),
         count => format!("this machine as {count}"),
     };
-    tell!("scheduler {} on {machines}: http://{address}", env!("CARGO_PKG_VERSION"));
+    let program = env!("CARGO_PKG_VERSION");
+    tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
     tell!("records, output and token: {}", folder.display());
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),

@@ -5,10 +5,10 @@
 //! tested at the full level (an intersection-union test, Berger 1982). One that moved is enough to
 //! fail, so these tests are corrected for their number by Holm's method (1979).
 //!
-//! Runs are looked at several times. Each run brings its share of the level, and a look may spend
-//! what the runs since the last one brought (Lan and DeMets 1983, spending in proportion). The
+//! Runs are looked at several times, and each look may spend the same part of the level. The
 //! probabilities of all looks add up to at most the level, whatever their dependence, by Boole's
-//! inequality.
+//! inequality. Spending in proportion to the runs (Lan and DeMets 1983) would leave next to nothing to
+//! the first looks, at which nearly all comparisons end: runs have their seeds in common.
 
 use crate::Comparison;
 
@@ -37,12 +37,8 @@ impl Looks {
 
     /// For each look: how many runs there are by then, and the level of its tests.
     pub fn iter(&self) -> impl Iterator<Item = (u32, f64)> {
-        let most = f64::from(self.counts.last().copied().unwrap_or(1));
-        let before = std::iter::once(0).chain(self.counts.iter().copied());
-        self.counts
-            .iter()
-            .zip(before)
-            .map(move |(count, before)| (*count, self.level * f64::from(count - before) / most))
+        let looks = u32::try_from(self.counts.len()).map_or(f64::INFINITY, f64::from);
+        self.counts.iter().map(move |count| (*count, self.level / looks))
     }
 
     /// The most runs.

@@ -5,7 +5,7 @@
 //!
 //! - [`oracle::run`] is a plain heap of events: simple, slow, and what a reader believes.
 //! - [`engine::run`] knows departures when it dispatches and needs no events, unless instances come
-//!   and go or work has priorities: then events are kept where they happen, in lists of each
+//!   and go, work has priorities, requests are on their way for a while or clients try again: then events are kept where they happen, in lists of each
 //!   target. It must give the same outcome for every request, and the same instances at all times;
 //!   `tests/agreement.rs` holds it to that.
 //! - [`windows`] is another model of the same platform, in which messages take time and gateways
@@ -30,7 +30,9 @@ pub mod oracle;
 pub mod outcome;
 pub mod pace;
 pub mod report;
+pub mod retries;
 mod rings;
+pub mod stages;
 pub mod timeline;
 pub mod usage;
 pub mod watch;
@@ -46,7 +48,9 @@ pub use life::{Dynamics, Fault, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 pub use outcome::{Block, Instances, Outcome, Record, Served};
 pub use pace::{Phase, Rates, Sine, Stretch};
-pub use report::{Cell, Report};
+pub use report::{Cell, Clients, Report};
+pub use retries::{BackOff, Retries};
+pub use stages::{Download, Link, Path, Paths, Respond, Stage, Stages};
 pub use timeline::Timeline;
 pub use usage::{Actions, Usage};
 pub use workload::{Arrival, Run, Workload};

@@ -115,6 +115,7 @@ impl Line {
         Chosen {
             target,
             waiting: self.starts.by_class(target as usize, last_stamp(self.now)),
+            coming: [0; 2],
             running: self.running(target),
             instances: u32::try_from(self.instances).unwrap_or(u32::MAX),
             standing: self.standing(target, class, rules),

@@ -27,6 +27,8 @@ pub struct Chosen {
     pub target: u32,
     /// Requests that wait there, by class, in the order of [`policy::Class::ALL`].
     pub waiting: [u32; 2],
+    /// Requests that were let in there and are still on their way, by class.
+    pub coming: [u32; 2],
     /// Requests that are worked on there.
     pub running: u32,
     /// Instances there that take requests.

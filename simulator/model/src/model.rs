@@ -5,6 +5,8 @@ use simulator_kernel::Law;
 
 use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
+use crate::retries::Retries;
+use crate::stages::Stages;
 
 /// Everything a run depends on.
 #[derive(Debug, Clone, PartialEq)]
@@ -71,6 +73,8 @@ pub struct Cmd {
     pub service: Law,
     /// How long clients wait for the answer.
     pub deadline: Option<Nanoseconds>,
+    /// What a request goes through besides its queue and the work; none of it takes time if absent.
+    pub stages: Option<Stages>,
 }
 
 /// A group of users of the same kind.
@@ -95,6 +99,8 @@ pub struct Source {
     pub cmd: usize,
     /// When they come.
     pub arrivals: Arrivals,
+    /// How clients try again; they don't if absent.
+    pub retries: Option<Retries>,
 }
 
 /// When requests come.
@@ -212,14 +218,28 @@ impl Model {
         (duration / self.sources.iter().map(requests).sum::<f64>()) as u64
     }
 
-    /// Whether instances come and go, machines fail, or work begins in another order than it comes in. Then the
-    /// end of a request isn't known when it is dispatched.
+    /// Whether requests of any command take time besides their queue and the work.
+    #[must_use]
+    pub fn has_stages(&self) -> bool {
+        self.cmds.iter().any(|cmd| cmd.stages.is_some())
+    }
+
+    /// Whether clients of any source try again.
+    #[must_use]
+    pub fn has_retries(&self) -> bool {
+        self.sources.iter().any(|source| source.retries.is_some())
+    }
+
+    /// Whether instances come and go, machines fail, or work begins in another order than it comes
+    /// in. Then the end of a request isn't known when it is dispatched.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
         let scales = |app: &App| app.scaling(&self.dynamics).is_some();
         self.queue.order != policy::queue::Order::Fifo
             || !self.dynamics.faults.is_empty()
             || self.apps.iter().any(scales)
+            || self.has_stages()
+            || self.has_retries()
     }
 
     /// All users of all groups.

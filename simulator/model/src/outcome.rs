@@ -65,6 +65,10 @@ pub trait Record {
         }
     }
 
+    /// The client of a source with retries is done: it has its answer, or tries no more. `first` is
+    /// its first attempt. Each attempt has been recorded as a request of its own, or will be.
+    fn settle(&mut self, _first: &Arrival, _attempts: u32, _answered: Option<Time>) {}
+
     /// The instances of an app have changed.
     fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
 
@@ -106,6 +110,11 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn record_block(&mut self, block: &Block<'_>) {
         self.0.record_block(block);
         self.1.record_block(block);
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        self.0.settle(first, attempts, answered);
+        self.1.settle(first, attempts, answered);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {

@@ -8,13 +8,14 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::Summary;
 
 use crate::model::{App, Model};
-use crate::outcome::Instances;
+use crate::outcome::{Instances, Served};
+use crate::stages::{Path, Paths, Stage};
 use crate::usage::Usage;
 use crate::workload::BLOCK;
 use crate::{Arrival, Block, Outcome, Record};
 
 /// The report of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Report {
     /// One cell for each pair of command and class that any source sends.
     pub cells: Vec<Cell>,
@@ -28,6 +29,7 @@ pub struct Report {
     /// Whether the run was stopped before its end.
     is_partial: bool,
     sources: Vec<SourceInfo>,
+    paths: Paths,
 }
 
 /// Requests of a command and a class.
@@ -41,10 +43,45 @@ pub struct Cell {
     pub refused: [u64; Refusal::ALL.len()],
     /// How many were served after their deadline.
     pub late: u64,
-    /// From the arrival to the beginning of work, of those that were served.
+    /// In the queue, until work begins, of those that were served.
     pub wait: Summary,
-    /// From the arrival to the end of work.
+    /// From the arrival to the end of work, or until the answer has been sent.
     pub response: Summary,
+    /// The stages in the order of [`Stage::ALL`], of those that were served; empty if the command
+    /// has no stages besides queue and work.
+    pub stages: [Summary; Stage::ALL.len()],
+    /// How many of the served had a source that was downloaded.
+    pub downloaded: u64,
+    /// How many had one that was on the machine already.
+    pub cached: u64,
+    /// What their clients saw, if they try again: everything else counts attempts.
+    pub clients: Clients,
+}
+
+/// What clients that try again saw.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Clients {
+    /// How many requests they had.
+    pub requests: u64,
+    /// How many attempts those took.
+    pub attempts: u64,
+    /// From the first attempt to the answer, of requests that were answered within the deadline of
+    /// one of their attempts.
+    pub answer: Summary,
+}
+
+impl Clients {
+    /// How many requests were answered in time.
+    #[must_use]
+    pub fn answered(&self) -> u64 {
+        self.answer.count()
+    }
+
+    fn merge(&mut self, other: &Clients) {
+        self.requests += other.requests;
+        self.attempts += other.attempts;
+        self.answer.merge(&other.answer);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +100,45 @@ impl Cell {
             late: 0,
             wait: Summary::default(),
             response: Summary::default(),
+            stages: std::array::from_fn(|_| Summary::default()),
+            downloaded: 0,
+            cached: 0,
+            clients: Clients::default(),
         }
+    }
+
+    /// Takes in a request that was served and has no stages besides queue and work.
+    #[inline(always)]
+    fn serve_plainly(&mut self, arrival: &Arrival, served: Served, deadline: Nanoseconds) {
+        let response = served.end.since(arrival.at);
+        self.wait.record(served.start.since(arrival.at));
+        self.response.record(response);
+        self.late += u64::from(response > deadline);
+    }
+
+    /// Takes in a request that was served, with its stages.
+    fn serve(&mut self, path: &Path, arrival: &Arrival, served: Served, deadline: Nanoseconds) {
+        let wait = served.start.since(arrival.at + path.before());
+        let compute = served.end.since(served.start);
+        let response = (served.end + path.respond).since(arrival.at);
+        self.wait.record(wait);
+        self.response.record(response);
+        self.late += u64::from(response > deadline);
+        let times = [path.accept, path.dispatch, path.download, wait, compute, path.respond];
+        for (stage, time) in self.stages.iter_mut().zip(times) {
+            stage.record(time);
+        }
+        match (path.source_bytes, path.is_cached) {
+            (Some(_), true) => self.cached += 1,
+            (Some(_), false) => self.downloaded += 1,
+            (None, _) => {}
+        }
+    }
+
+    /// The stages with their times, if the command has any besides queue and work.
+    pub fn stages(&self) -> impl Iterator<Item = (Stage, &Summary)> {
+        let any = self.stages.iter().any(|stage| stage.count() > 0);
+        Stage::ALL.into_iter().zip(&self.stages).filter(move |_| any)
     }
 
     /// How many arrived.
@@ -92,6 +167,12 @@ impl Cell {
         self.late += other.late;
         self.wait.merge(&other.wait);
         self.response.merge(&other.response);
+        for (stage, more) in self.stages.iter_mut().zip(&other.stages) {
+            stage.merge(more);
+        }
+        self.downloaded += other.downloaded;
+        self.cached += other.cached;
+        self.clients.merge(&other.clients);
     }
 }
 
@@ -134,6 +215,7 @@ impl Report {
             until,
             is_partial: false,
             sources,
+            paths: Paths::new(model),
         }
     }
 
@@ -230,17 +312,28 @@ impl Record for Report {
         }
         let Some(cell) = self.cells.get_mut(info.cell) else { return };
         match outcome {
-            Ok(served) => {
-                let response = served.end.since(arrival.at);
-                cell.wait.record(served.start.since(arrival.at));
-                cell.response.record(response);
-                cell.late += u64::from(response > info.deadline);
-            }
+            Ok(served) => match self.paths.of(arrival) {
+                None => cell.serve_plainly(arrival, served, info.deadline),
+                Some(path) => cell.serve(&path, arrival, served, info.deadline),
+            },
             Err(cause) => {
                 if let Some(count) = cell.refused.get_mut(cause.index()) {
                     *count += 1;
                 }
             }
+        }
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        if first.at < self.from {
+            return;
+        }
+        let info = self.sources.get(usize::from(first.source));
+        let Some(cell) = info.and_then(|info| self.cells.get_mut(info.cell)) else { return };
+        cell.clients.requests += 1;
+        cell.clients.attempts += u64::from(attempts);
+        if let Some(answered) = answered {
+            cell.clients.answer.record(answered.since(first.at));
         }
     }
 

@@ -7,6 +7,7 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::CoarseHistogram;
 
 use crate::model::Model;
+use crate::stages::Paths;
 use crate::{Arrival, Instances, Outcome, Record};
 
 /// The most buckets of a run: a point for every two or three pixels of a plot.
@@ -15,12 +16,13 @@ pub const MOST_BUCKETS: u64 = 300;
 pub const MOST_DECISIONS: usize = 100_000;
 
 /// The course of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Timeline {
     grid: Grid,
     apps: Vec<Course>,
     /// App and class of each source.
     sources: Vec<(usize, Class)>,
+    paths: Paths,
     decisions: Vec<Decision>,
     unlisted: u64,
 }
@@ -51,7 +53,7 @@ pub struct Bucket {
     pub waiting: f64,
     /// How many were worked on, as the mean over the bucket.
     pub busy: f64,
-    /// From the arrival to the end of work, of those that arrived in it and were served.
+    /// From the arrival to the end, of those that arrived in it and were served.
     pub response: CoarseHistogram,
 }
 
@@ -124,6 +126,7 @@ impl Timeline {
             grid,
             apps: model.apps.iter().map(course).collect(),
             sources: model.sources.iter().map(source).collect(),
+            paths: Paths::new(model),
             decisions: Vec::new(),
             unlisted: 0,
         }
@@ -218,14 +221,17 @@ impl Record for Timeline {
                 }
             }
             Ok(served) => {
-                row.response.record(served.end.since(arrival.at));
-                let start = self.grid.place_after(served.start.0, came);
+                let path = self.paths.of(arrival).unwrap_or_default();
+                row.response.record((served.end + path.respond).since(arrival.at));
+                let joined = arrival.at + path.before();
+                let join = self.grid.place_after(joined.0, came);
+                let start = self.grid.place_after(served.start.0, join);
                 let end = self.grid.place_after(served.end.0, start);
                 if let Some(row) = traffic.rows.get_mut(end) {
                     row.completed += 1;
                 }
-                let (at, begun, ended) = (arrival.at.0, served.start.0, served.end.0);
-                traffic.waiting.add(self.grid, (at, came), (begun, start), 1);
+                let (joined, begun, ended) = (joined.0, served.start.0, served.end.0);
+                traffic.waiting.add(self.grid, (joined, join), (begun, start), 1);
                 traffic.busy.add(self.grid, (begun, start), (ended, end), 1);
             }
         }

@@ -11,7 +11,12 @@ use crate::outcome::Served;
 /// Two sources with a request each nanosecond.
 pub(crate) fn model(duration: u64) -> Model {
     let group = |class| Tenants { name: "group".into(), class, users: 1, skew: 0.0 };
-    let source = |tenants| Source { tenants, cmd: 0, arrivals: Arrivals::Constant { gap: 1.0 } };
+    let source = |tenants| Source {
+        tenants,
+        cmd: 0,
+        arrivals: Arrivals::Constant { gap: 1.0 },
+        retries: None,
+    };
     let law = Law::Constant(Nanoseconds(1));
     Model {
         seed: 1,
@@ -24,7 +29,7 @@ pub(crate) fn model(duration: u64) -> Model {
             instances: 3,
             life: crate::Life::default(),
         }],
-        cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None, stages: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0), source(1)],
         admission: policy::Admission::default(),

@@ -25,6 +25,7 @@ fn model(sources: Vec<Source>) -> Model {
             app: 0,
             service: Law::Exponential { mean: 1e6 },
             deadline: None,
+            stages: None,
         }],
         tenants: vec![group("even", 10, 0.0), group("skewed", 100, 0.9)],
         sources,
@@ -37,7 +38,7 @@ fn model(sources: Vec<Source>) -> Model {
 }
 
 fn source(tenants: usize, arrivals: Arrivals) -> Source {
-    Source { tenants, cmd: 0, arrivals }
+    Source { tenants, cmd: 0, arrivals, retries: None }
 }
 
 const POISSON: Arrivals = Arrivals::Poisson { gap: 1e6 };

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeMap;
+
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices, FULL_WEIGHT};
 use policy::placement::{Resources, Unplaced};
@@ -12,8 +14,9 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrivals, Cmd, Dynamics, Fault, Instances, Life, Model, Outcome, Phase, Rates, Record,
-    Report, Sine, Source, Stretch, Tenants, WarmUp, engine, oracle,
+    App, Arrival, Arrivals, BackOff, Cmd, Download, Dynamics, Fault, Instances, Life, Link, Model,
+    Outcome, Phase, Rates, Record, Report, Respond, Retries, Sine, Source, Stages, Stretch,
+    Tenants, WarmUp, Workload, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -33,6 +36,25 @@ fn law() -> impl Strategy<Value = Law> {
             Law::Empirical(Quantiles::new(points).unwrap())
         }),
     ]
+}
+
+/// Stages on the same grid as everything else, so that requests come at the instant at which others
+/// end or arrive.
+fn stages() -> impl Strategy<Value = Stages> {
+    let link = || {
+        (law(), proptest::option::of(1u64..200_000_000_000))
+            .prop_map(|(latency, bandwidth)| Link { latency, bandwidth })
+    };
+    let download = (law(), 0.0f64..=1.0, link(), link())
+        .prop_map(|(size, cached, network, store)| Download { size, cached, network, store });
+    let respond = (law(), link()).prop_map(|(size, network)| Respond { size, network });
+    let options = (proptest::option::of(download), proptest::option::of(respond));
+    (law(), law(), options).prop_map(|(accept, dispatch, (download, respond))| Stages {
+        accept,
+        dispatch,
+        download,
+        respond,
+    })
 }
 
 fn arrivals() -> impl Strategy<Value = Arrivals> {
@@ -126,7 +148,8 @@ fn model() -> impl Strategy<Value = Model> {
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
-            Cmd { name: "cmd".into(), app, service, deadline: deadline.map(Nanoseconds) }
+            let deadline = deadline.map(Nanoseconds);
+            Cmd { name: "cmd".into(), app, service, deadline, stages: None }
         });
     let class = prop_oneof![Just(Class::Free), Just(Class::Paid)];
     let group = (class, 1u32..4, prop_oneof![Just(0.0), Just(1.1)])
@@ -135,6 +158,7 @@ fn model() -> impl Strategy<Value = Model> {
         tenants,
         cmd,
         arrivals,
+        retries: None,
     });
     let place = (any::<u64>(), 100u64..3000, 1u16..4);
     let parts = (
@@ -228,6 +252,48 @@ fn dynamic_model() -> impl Strategy<Value = Model> {
     )
 }
 
+/// Requests that take time on their way, with instances that come and go or without.
+fn staged_model() -> impl Strategy<Value = Model> {
+    let cmds = proptest::collection::vec(proptest::option::weighted(0.8, stages()), 3);
+    (prop_oneof![model(), dynamic_model()], cmds).prop_map(|(mut model, stages)| {
+        for (cmd, stages) in model.cmds.iter_mut().zip(stages) {
+            cmd.stages = stages;
+        }
+        model
+    })
+}
+
+fn retries() -> impl Strategy<Value = Retries> {
+    let grid = |steps: u64| Nanoseconds(steps * GRID);
+    let back_off = prop_oneof![
+        1 => Just(BackOff::None),
+        2 => (0u64..20).prop_map(move |wait| BackOff::Constant(grid(wait))),
+        2 => (0u64..10, 0u64..40)
+            .prop_map(move |(first, most)| BackOff::Exponential { first: grid(first), most: grid(most) }),
+    ];
+    let jitter = prop_oneof![Just(0u32), 1u32..=1000];
+    (1u32..=4, back_off, jitter, proptest::option::of(0u32..2000)).prop_map(
+        |(attempts, back_off, jitter, budget)| Retries { attempts, back_off, jitter, budget },
+    )
+}
+
+/// Clients that try again, on everything else that there is.
+fn retried_model() -> impl Strategy<Value = Model> {
+    let all = proptest::collection::vec(proptest::option::weighted(0.8, retries()), 4);
+    let deadlines = proptest::collection::vec(proptest::option::of(0u64..30), 3);
+    let models = prop_oneof![model(), dynamic_model(), staged_model()];
+    (models, all, deadlines).prop_map(|(mut model, retries, deadlines)| {
+        for (source, retries) in model.sources.iter_mut().zip(retries) {
+            source.retries = retries;
+        }
+        // On the grid, so that clients give up when others end or arrive.
+        for (cmd, deadline) in model.cmds.iter_mut().zip(deadlines) {
+            cmd.deadline = deadline.map(|steps| Nanoseconds(steps * GRID)).or(cmd.deadline);
+        }
+        model
+    })
+}
+
 /// What is told of instances: when, of which app, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -239,7 +305,10 @@ enum Told {
 
 /// Outcomes, a report, and the sums of responses and services.
 struct Everything {
-    outcomes: Vec<Option<Outcome>>,
+    /// By key: when it came, which gateway it reached, and what became of it.
+    outcomes: BTreeMap<u64, (Time, u16, Outcome)>,
+    /// By number: what became of requests whose clients try again.
+    settled: BTreeMap<u64, (u32, Option<Time>)>,
     told: Vec<Told>,
     report: Report,
     responses: u128,
@@ -249,7 +318,8 @@ struct Everything {
 impl Everything {
     fn new(model: &Model) -> Self {
         Everything {
-            outcomes: Vec::new(),
+            outcomes: BTreeMap::new(),
+            settled: BTreeMap::new(),
             told: Vec::new(),
             report: Report::new(model),
             responses: 0,
@@ -259,13 +329,20 @@ impl Everything {
 }
 
 impl Record for Everything {
-    fn record(&mut self, arrival: &simulator_model::Arrival, outcome: Outcome) {
-        self.outcomes.record(arrival, outcome);
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let twice = self.outcomes.insert(arrival.key, (arrival.at, arrival.gateway, outcome));
+        assert_eq!(twice, None);
         self.report.record(arrival, outcome);
         if let Ok(served) = outcome {
             self.responses += u128::from(served.end.since(arrival.at).0);
             self.services += u128::from(served.end.since(served.start).0);
         }
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        let twice = self.settled.insert(first.number, (attempts, answered));
+        assert_eq!(twice, None);
+        self.report.settle(first, attempts, answered);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {
@@ -295,10 +372,21 @@ fn agree(model: &Model) -> Result<(), TestCaseError> {
     let checked = oracle::run(model, &mut slow);
     let mut fast = Everything::new(model);
     engine::run(model, &mut fast);
-    prop_assert!(slow.outcomes.iter().all(Option::is_some));
+    let arrivals = Workload::all(model);
+    prop_assert!(arrivals.iter().all(|arrival| slow.outcomes.contains_key(&arrival.key)));
     prop_assert_eq!(&fast.told, &slow.told);
     prop_assert_eq!(&fast.outcomes, &slow.outcomes);
+    prop_assert_eq!(&fast.settled, &slow.settled);
     prop_assert_eq!(&fast.report, &slow.report);
+    // Each request of a client that tries again is settled once, after all of its attempts but
+    // those that it has given up.
+    let tries = |arrival: &Arrival| {
+        let source = model.sources.get(usize::from(arrival.source));
+        source.is_some_and(|source| source.retries.is_some())
+    };
+    prop_assert_eq!(arrivals.iter().filter(|arrival| tries(arrival)).count(), slow.settled.len());
+    let more: u32 = slow.settled.values().map(|(attempts, _)| attempts - 1).sum();
+    prop_assert_eq!(arrivals.len() + more as usize, slow.outcomes.len());
     // Whole blocks at once are summed up as one by one.
     prop_assert_eq!(&engine::report(model), &slow.report);
     // Little's law and work conservation, exactly: the run begins and ends empty.
@@ -313,6 +401,20 @@ proptest! {
 
     #[test]
     fn engines_agree_request_by_request(model in model()) {
+        agree(&model)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_about_retries(model in retried_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_stages(model in staged_model()) {
         agree(&model)?;
     }
 }

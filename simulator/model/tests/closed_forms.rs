@@ -37,9 +37,14 @@ fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32
         warm_up: Nanoseconds(duration.0 / 20),
         gateways: 1,
         apps: vec![App { name: "app".into(), machines: 1, instances, life: Life::default() }],
-        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None, stages: None }],
         tenants: vec![Tenants { name: "all".into(), class: Class::Free, users: 1, skew: 0.0 }],
-        sources: vec![Source { tenants: 0, cmd: 0, arrivals: Arrivals::Poisson { gap } }],
+        sources: vec![Source {
+            tenants: 0,
+            cmd: 0,
+            arrivals: Arrivals::Poisson { gap },
+            retries: None,
+        }],
         admission: Admission::default(),
         queue: Queue { free: bound, ..Queue::OPEN },
         balance: Balance::Random,
@@ -171,6 +176,7 @@ fn priority(
         tenants,
         cmd: 0,
         arrivals: Arrivals::Poisson { gap: UNIT / load },
+        retries: None,
     };
     model.sources = loads.iter().enumerate().map(source).collect();
     model.queue.order = Order::Priority;

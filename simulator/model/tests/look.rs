@@ -37,7 +37,12 @@ impl Record for All {
 
 fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Model {
     let group = |class| Tenants { name: "group".into(), class, users: 3, skew: 0.0 };
-    let source = |tenants, gap| Source { tenants, cmd: 0, arrivals: Arrivals::Poisson { gap } };
+    let source = |tenants, gap| Source {
+        tenants,
+        cmd: 0,
+        arrivals: Arrivals::Poisson { gap },
+        retries: None,
+    };
     let service = Law::Exponential { mean: 100.0 };
     Model {
         seed,
@@ -45,7 +50,7 @@ fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Mod
         warm_up: Nanoseconds::ZERO,
         gateways: 2,
         apps: vec![App { name: "app".into(), machines: 3, instances: 2, life: Life::default() }],
-        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None }],
+        cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None, stages: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],
         sources: vec![source(0, 20.0), source(1, 50.0)],
         admission,

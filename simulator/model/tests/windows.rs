@@ -114,7 +114,13 @@ fn model() -> impl Strategy<Value = Model> {
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
-            Cmd { name: "cmd".into(), app, service, deadline: deadline.map(Nanoseconds) }
+            Cmd {
+                name: "cmd".into(),
+                app,
+                service,
+                deadline: deadline.map(Nanoseconds),
+                stages: None,
+            }
         });
     let class = prop_oneof![Just(Class::Free), Just(Class::Paid)];
     let group = (class, 1u32..4, prop_oneof![Just(0.0), Just(1.1)])
@@ -123,6 +129,7 @@ fn model() -> impl Strategy<Value = Model> {
         tenants,
         cmd,
         arrivals,
+        retries: None,
     });
     let place = (any::<u64>(), 100u64..3000, 1u16..5);
     let parts = (

@@ -11,6 +11,7 @@ use simulator::metric::{self, Objective};
 use super::baseline::read_json;
 use crate::exit::Exit;
 use crate::paint;
+use crate::results::Replayed;
 
 /// What is read of a results.json; there is more in it.
 #[derive(Debug, Deserialize)]
@@ -18,8 +19,16 @@ struct File {
     version: u32,
     model_version: u32,
     scenario_digest: String,
+    #[serde(default)]
+    origin: Replays,
     objectives: Vec<Watched>,
     runs: Vec<Run>,
+}
+
+/// Of an origin, what the digest of the scenario doesn't have.
+#[derive(Debug, Default, PartialEq, Deserialize)]
+struct Replays {
+    replay: Option<Replayed>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -54,6 +63,9 @@ impl Pairs {
         }
         if first.scenario_digest != second.scenario_digest {
             return differ("scenarios");
+        }
+        if first.origin != second.origin {
+            return differ("traces, or of the same one played otherwise");
         }
         let mut before: BTreeMap<u64, Run> =
             first.runs.into_iter().map(|run| (run.seed, run)).collect();

@@ -12,6 +12,7 @@ use simulator_model::MODEL_VERSION;
 use crate::exit::Exit;
 use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::replay::Case;
 
 mod baseline;
 mod files;
@@ -23,6 +24,9 @@ use baseline::Baseline;
 const LEVEL: f64 = 0.01;
 /// Runs before the first look; fewer would need tests beyond what their normality bears.
 const FIRST_LOOK: u32 = 6;
+/// The most runs unless told otherwise: enough to prove half a percent of the mean of images even
+/// where a change has made all runs independent of those before.
+const MOST_RUNS: u32 = 192;
 
 /// `simulator compare`.
 #[derive(Debug, clap::Args)]
@@ -43,7 +47,7 @@ pub struct Compare {
     #[arg(long = "set", value_name = "KEY.KEY=VALUE", value_parser = Override::parse)]
     pub overrides: Vec<Override>,
     /// The most runs of each scenario; a baseline keeps so many.
-    #[arg(long, value_name = "COUNT", default_value_t = 48,
+    #[arg(long, value_name = "COUNT", default_value_t = MOST_RUNS,
           value_parser = clap::value_parser!(u32).range(6..=10_000))]
     pub replications: u32,
     /// Threads; all processors if absent. Results don't depend on it.
@@ -116,17 +120,26 @@ fn with_baselines(arguments: &Compare, path: &Path) -> Result<Vec<Compared>, Exi
     let mut compared = Vec::new();
     for (file, baseline) in &baselines {
         let candidate = candidate(arguments, file, baseline)?;
-        let Candidate { scenario, before } = &candidate;
+        let Candidate { case, before } = &candidate;
+        let scenario = &case.scenario;
         let most = arguments.replications.min(baseline.replications);
         let looks = Looks::doubling(FIRST_LOOK, most, LEVEL);
         let metrics: Vec<Metric> =
             scenario.objectives.iter().map(|objective| objective.metric.clone()).collect();
+        let mut failure = None;
         let judgement = judge(&scenario.objectives, &looks, |range| {
-            let runs = input::measure(&pool, &[&scenario.model], &metrics, range.clone());
+            let runs = input::measure(&pool, &[case], &metrics, range.clone());
+            let runs = runs.unwrap_or_else(|exit| {
+                failure = Some(exit);
+                Vec::new()
+            });
             let after = runs.into_iter().flatten();
             let before = range.map(|number| before(number as usize));
             before.zip(after).collect()
         });
+        if let Some(exit) = failure {
+            return Err(exit);
+        }
         let notes = notes(arguments, baseline, scenario, &judgement);
         let again = again(arguments, file);
         compared.push(Compared { name: baseline.scenario.clone(), judgement, again, notes });
@@ -136,7 +149,7 @@ fn with_baselines(arguments: &Compare, path: &Path) -> Result<Vec<Compared>, Exi
 
 /// What is compared with a baseline.
 struct Candidate<'a> {
-    scenario: Scenario,
+    case: Case,
     /// The baseline's values of the scenario's objectives, for a replication.
     before: Box<dyn Fn(usize) -> Values + 'a>,
 }
@@ -177,7 +190,7 @@ fn candidate<'a>(
     let before = move |number: usize| -> Values {
         columns.iter().map(|column| column.get(number).copied().flatten()).collect()
     };
-    Ok(Candidate { scenario, before: Box::new(before) })
+    Ok(Candidate { case: Case::new(scenario), before: Box::new(before) })
 }
 
 fn load(arguments: &Compare, baseline: &Baseline) -> Result<Scenario, Exit> {
@@ -228,7 +241,7 @@ fn again(arguments: &Compare, file: &Path) -> String {
     for given in &arguments.overrides {
         command.push_str(&format!(" --set {}", quoted(&given.text)));
     }
-    if arguments.replications != 48 {
+    if arguments.replications != MOST_RUNS {
         command.push_str(&format!(" --replications {}", arguments.replications));
     }
     command
@@ -277,9 +290,10 @@ fn record(arguments: &Compare, path: &Path, scenarios: &[PathBuf]) -> Result<(),
         let metrics: Vec<Metric> =
             scenario.objectives.iter().map(|objective| objective.metric.clone()).collect();
         let replications = replications.unwrap_or(arguments.replications);
-        let runs = input::measure(&pool, &[&scenario.model], &metrics, 0..replications);
+        let case = Case::new(scenario);
+        let runs = input::measure(&pool, &[&case], &metrics, 0..replications)?;
         let runs: Vec<Values> = runs.into_iter().flatten().collect();
-        let baseline = Baseline::new(name, &overrides, &scenario, &runs);
+        let baseline = Baseline::new(name, &overrides, &case.scenario, &runs);
         baseline.write(&file)?;
         say!("recorded {}: {replications} runs of {}", file.display(), baseline.scenario);
     }

@@ -1,20 +1,26 @@
 //! `simulator explain`: why a request was refused or waited, and what an app was like at a time. A
-//! run is repeated from the texts in its `results.json`, with somebody who looks at that one thing.
+//! run is repeated from the texts in its `results.json` (a replay also needs its trace), with somebody
+//! who looks at that one thing.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use clap::Parser as _;
 use diagnostics::{SourceId, Sources};
 use policy::Nanoseconds;
 use policy::config::units::Length;
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
 use simulator::scenario::{self, Override, Scenario};
-use simulator_model::MODEL_VERSION;
+use simulator_model::{MODEL_VERSION, Record, engine};
 
 use crate::exit::Exit;
 use crate::export::RESULTS_VERSION;
+use crate::input::Warnings;
+use crate::opened::TraceArguments;
 use crate::paint;
-use crate::results::Origin;
+use crate::replay::{Cast, Playing, Replay};
+use crate::results::{Origin, Replayed};
 
 mod moment;
 mod request;
@@ -23,7 +29,7 @@ mod request;
 #[derive(Debug, clap::Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["request", "at"])))]
 pub struct Explain {
-    /// The folder that `simulator run -o` has written.
+    /// The folder that `simulator run -o` or `simulator replay -o` has written.
     pub folder: PathBuf,
     /// The request with this number, in the order of arrival from 0 on.
     #[arg(long, value_name = "N")]
@@ -78,6 +84,29 @@ struct RecordedRun {
 struct Asked {
     scenario: Scenario,
     name: String,
+    /// What was replayed instead of the scenario's workload.
+    cast: Option<Cast>,
+}
+
+impl Asked {
+    /// Runs it again for somebody who looks on.
+    fn run<R: Record>(&self, record: &mut R) -> Result<(), String> {
+        let model = &self.scenario.model;
+        let Some(cast) = &self.cast else {
+            engine::run(model, record);
+            return Ok(());
+        };
+        let played = cast.played(model, |workload| engine::run_from(model, workload, record));
+        played.map_err(|error| format!("the trace can't be replayed again: {error}"))
+    }
+
+    /// Where requests come from, as a name.
+    fn source(&self) -> String {
+        match &self.cast {
+            Some(cast) => format!("{} in {}", cast.replay.trace.trace.display(), self.name),
+            None => self.name.clone(),
+        }
+    }
 }
 
 /// Explains it.
@@ -131,19 +160,50 @@ fn load(folder: &Path) -> Result<Asked, (Exit, String)> {
         let message = format!("{shown} doesn't hold its scenario: write it anew by its `command`");
         return Err((Exit::InvalidInput, message));
     };
-    if let Some(trace) = origin.trace {
-        let message = format!(
-            "{shown} is of a replay of {trace}, whose rows it doesn't hold: replays can't be \
-             explained yet; explain a run of a scenario that is like it (`simulator fit`)"
-        );
-        return Err((Exit::InvalidInput, message));
-    }
     let mut scenario = read(&origin).map_err(|errors| {
         let message = format!("the scenario in {shown} can't be used: {errors}");
         (Exit::InvalidInput, message)
     })?;
     scenario.model.seed = run.seed;
-    Ok(Asked { scenario, name })
+    let cast = match (&origin.trace, &origin.replay) {
+        (None, _) => None,
+        (Some(_), Some(replayed)) => Some(cast(replayed, &mut scenario)?),
+        (Some(trace), None) => {
+            let message = format!(
+                "{shown} doesn't say how {trace} was replayed: write it anew by its `command`"
+            );
+            return Err((Exit::InvalidInput, message));
+        }
+    };
+    Ok(Asked { scenario, name, cast })
+}
+
+/// The arguments of a replay that are kept in its results.
+#[derive(Debug, clap::Parser)]
+#[command(no_binary_name = true)]
+struct Again {
+    #[command(flatten)]
+    trace: TraceArguments,
+    #[command(flatten)]
+    playing: Playing,
+}
+
+/// The trace once more, if it is still the same.
+fn cast(replayed: &Replayed, scenario: &mut Scenario) -> Result<Cast, (Exit, String)> {
+    let Again { trace, playing } = Again::try_parse_from(&replayed.arguments).map_err(|error| {
+        (Exit::InvalidInput, format!("what was replayed can't be understood: {error}"))
+    })?;
+    let path = trace.trace.display().to_string();
+    let told = |exit| (exit, format!("{path}, which was replayed, can't be read again"));
+    let replay = Replay::read(trace, playing).map_err(told)?;
+    if (replay.scan.requests, replay.scan.last_ns) != (replayed.requests, replayed.last_ns) {
+        let message = format!(
+            "{path} has changed since it was replayed: it had {} requests, now it has {}",
+            replayed.requests, replay.scan.requests
+        );
+        return Err((Exit::InvalidInput, message));
+    }
+    Cast::new(Arc::new(replay), scenario, Warnings::Silent).map_err(told)
 }
 
 /// The parts of a file that are needed, if this program gives the same results.

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Instances, Outcome, Record, engine};
+use simulator_model::{Arrival, Instances, Outcome, Paths, Record};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -19,6 +19,8 @@ struct Moment<'a> {
     app: usize,
     /// App and class of each source.
     sources: &'a [(usize, Class)],
+    paths: Paths,
+    coming: [u64; Class::ALL.len()],
     waiting: [u64; Class::ALL.len()],
     busy: [u64; Class::ALL.len()],
     /// The request that has waited longest at the instant.
@@ -51,10 +53,11 @@ impl Record for Moment<'_> {
                     self.last_refused = Some((*arrival, cause));
                 }
             }
+            Ok(_) if self.joined(arrival) > self.at => count(&mut self.coming, *class),
             Ok(served) if served.start > self.at => {
                 count(&mut self.waiting, *class);
-                let longest = self.longest.map(|longest| longest.number);
-                if longest.is_none_or(|number| arrival.number < number) {
+                let place = |arrival: &Arrival| (self.joined(arrival), arrival.number);
+                if self.longest.is_none_or(|longest| place(arrival) < place(&longest)) {
                     self.longest = Some(*arrival);
                 }
             }
@@ -92,6 +95,14 @@ impl Record for Moment<'_> {
     }
 }
 
+impl Moment<'_> {
+    /// When a request was in its queue.
+    fn joined(&self, arrival: &Arrival) -> Time {
+        let path = self.paths.of(arrival);
+        path.map_or(arrival.at, |path| arrival.at + path.before())
+    }
+}
+
 fn count(counts: &mut [u64; Class::ALL.len()], class: Class) {
     if let Some(count) = counts.get_mut(class.index()) {
         *count += 1;
@@ -121,6 +132,8 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         at: Time(at.0),
         app: place,
         sources: &sources,
+        paths: Paths::new(model),
+        coming: [0; Class::ALL.len()],
         waiting: [0; Class::ALL.len()],
         busy: [0; Class::ALL.len()],
         longest: None,
@@ -135,7 +148,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         after: None,
         change_after: None,
     };
-    engine::run(model, &mut moment);
+    asked.run(&mut moment)?;
     Ok(text(asked, app, &moment))
 }
 
@@ -161,9 +174,12 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
     let [ready, starting, leaving] = [ready, starting, leaving].map(number);
     add("instances", format!("{ready} ready, {starting} starting, {leaving} leaving"));
     add("worked on", both(&moment.busy));
+    if asked.scenario.model.has_stages() {
+        add("coming", both(&moment.coming));
+    }
     add("waiting", both(&moment.waiting));
     if let Some(longest) = moment.longest {
-        let waited = moment.at.since(longest.at);
+        let waited = moment.at.since(moment.joined(&longest));
         add("waits longest", format!("request {}, for {waited}", longest.number));
     }
     match moment.last {
@@ -203,5 +219,5 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
     }
     let at = instant(moment.at.0);
     let seed = asked.scenario.model.seed;
-    format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.name)
+    format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.source())
 }

@@ -1,12 +1,13 @@
 //! `--request N`: what became of one request, check by check.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Record, engine};
+use simulator_model::{Arrival, Model, Outcome, Path, Paths, Record, Stage};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -14,20 +15,30 @@ use crate::table::grouped;
 /// Waits for one request.
 struct Wanted {
     number: u64,
-    arrival: Option<Arrival>,
-    look: Look,
-    outcome: Option<Outcome>,
+    /// Attempts with what was known of each; one, unless its client tries again.
+    looks: Vec<(Arrival, Look)>,
+    /// By key.
+    outcomes: BTreeMap<u64, Outcome>,
+    settled: Option<(u32, Option<Time>)>,
     /// How many requests have been told of.
     count: u64,
+    /// Whether any client tries again.
+    tries_again: bool,
 }
 
 impl Record for Wanted {
     const LOOKS: bool = true;
 
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        self.count += 1;
+        self.count = self.count.max(arrival.number + 1);
         if arrival.number == self.number {
-            self.outcome = Some(outcome);
+            self.outcomes.insert(arrival.key, outcome);
+        }
+    }
+
+    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+        if first.number == self.number {
+            self.settled = Some((attempts, answered));
         }
     }
 
@@ -36,22 +47,33 @@ impl Record for Wanted {
     }
 
     fn look(&mut self, arrival: &Arrival, look: Look) {
-        (self.arrival, self.look) = (Some(*arrival), look);
+        self.looks.push((*arrival, look));
     }
 
     fn goes_on(&mut self, _at: Time, number: u64) -> bool {
-        number <= self.number
+        // Nobody tries again in a run that was stopped.
+        number <= self.number || (self.tries_again && self.settled.is_none())
     }
 }
 
 /// What became of a request.
 pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
     let model = &asked.scenario.model;
-    let mut wanted =
-        Wanted { number, arrival: None, look: Look::default(), outcome: None, count: 0 };
-    engine::run(model, &mut wanted);
-    let Wanted { arrival, look, outcome, count, .. } = wanted;
-    let (Some(arrival), Some(outcome)) = (arrival, outcome) else {
+    let mut wanted = Wanted {
+        number,
+        looks: Vec::new(),
+        outcomes: BTreeMap::new(),
+        settled: None,
+        count: 0,
+        tries_again: model.has_retries(),
+    };
+    asked.run(&mut wanted)?;
+    let Wanted { looks, outcomes, settled, count, .. } = wanted;
+    let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
+        let outcome = *outcomes.get(&arrival.key)?;
+        Some(Story { model, arrival, look, outcome })
+    });
+    let Some(story) = attempts.next() else {
         return Err(match count {
             0 => "this run has no requests".to_owned(),
             count => format!(
@@ -61,8 +83,38 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
             ),
         });
     };
-    let story = Story { model, arrival, look, outcome };
-    story.text(asked).ok_or_else(|| "the scenario lacks what this request needs".to_owned())
+    let text = story.text(asked).map(|text| text + &later(&attempts.collect::<Vec<_>>(), settled));
+    text.ok_or_else(|| "the scenario lacks what this request needs".to_owned())
+}
+
+/// What its client did after the first attempt.
+fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>) -> String {
+    let mut lines = Lines(String::new());
+    for (number, story) in (2..).zip(attempts) {
+        let arrived = story.arrival.at;
+        let path = Paths::new(story.model).of(&story.arrival).unwrap_or_default();
+        let became = match story.outcome {
+            Err(cause) => format!("refused by {}", cause.name()),
+            Ok(served) => {
+                let answered = served.end + path.respond;
+                format!("served, response {}", answered.since(arrived))
+            }
+        };
+        let gateway = story.arrival.gateway;
+        let text = format!("at {}, at gateway {gateway}: {became}", instant(arrived.0));
+        lines.add(&format!("attempt {number}"), &text);
+    }
+    match settled {
+        None => {}
+        Some((attempts, Some(answered))) => lines.add(
+            "its client",
+            &format!("had its answer at {}, after {}", instant(answered.0), tries(attempts)),
+        ),
+        Some((attempts, None)) => {
+            lines.add("its client", &format!("gave up after {}", tries(attempts)));
+        }
+    }
+    lines.0
 }
 
 struct Story<'a> {
@@ -80,7 +132,7 @@ impl Story<'_> {
         let app = model.apps.get(cmd.app)?;
         let mut lines = Lines(String::new());
         let number = grouped(arrival.number);
-        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.name, model.seed);
+        let _ = writeln!(lines.0, "request {number} of {}, seed {}", asked.source(), model.seed);
         lines.add(
             "arrived",
             &format!(
@@ -92,16 +144,13 @@ impl Story<'_> {
         );
         let before: u32 = model.tenants.iter().take(source.tenants).map(|group| group.users).sum();
         let rank = arrival.user.saturating_sub(before) + 1;
-        lines.add(
-            "from",
-            &format!(
-                "user {rank} of {} of `{}` ({}), workload entry {}",
-                group.users,
-                group.name,
-                group.class.name(),
-                arrival.source
-            ),
-        );
+        let mut from =
+            format!("user {rank} of {} of `{}` ({})", group.users, group.name, group.class.name());
+        // A trace has no entries.
+        if asked.cast.is_none() {
+            let _ = write!(from, ", workload entry {}", arrival.source);
+        }
+        lines.add("from", &from);
         lines.add(
             "asks for",
             &format!("`{}` of app `{}`; the work takes {}", cmd.name, app.name, arrival.service),
@@ -110,11 +159,15 @@ impl Story<'_> {
             deadline: cmd.deadline.map_or(Time(u64::MAX), |deadline| arrival.at + deadline),
             usual: cmd.service.median(),
         };
+        let path = Paths::new(model).of(arrival);
+        if let Some(path) = &path {
+            lines.add("transfers", &transfers(path));
+        }
         let admitted = self.admission(&mut lines, candidate, cmd.deadline);
         if admitted {
             self.queue(&mut lines, group.class);
         }
-        self.end(&mut lines, cmd.deadline);
+        self.end(&mut lines, cmd.deadline, &path.unwrap_or_default());
         Some(lines.0)
     }
 
@@ -209,26 +262,38 @@ impl Story<'_> {
     /// What stood at the chosen target.
     fn there(&self, chosen: &Chosen) -> String {
         let [free, paid] = chosen.waiting;
+        let coming = match chosen.coming.iter().sum::<u32>() {
+            0 => String::new(),
+            count => format!(", {count} more on their way"),
+        };
         let what = match self.model.queue.scope {
             QueueScope::Node => "machine",
             QueueScope::Instance => "instance",
         };
         format!(
-            "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked",
+            "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked{coming}",
             free + paid,
             chosen.running,
             chosen.instances
         )
     }
 
-    fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>) {
+    fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>, path: &Path) {
         let arrived = self.arrival.at;
         match self.outcome {
             Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
             Ok(served) => {
-                let (wait, response) = (served.start.since(arrived), served.end.since(arrived));
+                let joined = arrived + path.before();
+                let wait = served.start.since(joined);
+                let answered = served.end + path.respond;
+                let response = answered.since(arrived);
+                if path.before() > Nanoseconds::ZERO {
+                    lines.add("came", &came(path));
+                }
+                // What had arrived before it may come after it, and the other way round.
+                let is_in_order = !self.model.has_stages();
                 let behind = match self.look.chosen {
-                    Some(chosen) if wait > Nanoseconds::ZERO => {
+                    Some(chosen) if wait > Nanoseconds::ZERO && is_in_order => {
                         match chosen.waiting.iter().sum::<u32>() {
                             0 => " until an instance was free".to_owned(),
                             count => format!(" behind {count} others in the queue"),
@@ -238,6 +303,10 @@ impl Story<'_> {
                 };
                 lines.add("waited", &format!("{wait}{behind}"));
                 lines.add("worked on", &format!("from {}", instant(served.start.0)));
+                if path.respond > Nanoseconds::ZERO {
+                    let ended = instant(served.end.0);
+                    lines.add("answered", &format!("in {}, from {ended}", path.respond));
+                }
                 let late = match deadline {
                     Some(deadline) if response > deadline => {
                         format!(", too late: its deadline is {deadline}")
@@ -245,10 +314,49 @@ impl Story<'_> {
                     Some(deadline) => format!(", within its deadline of {deadline}"),
                     None => String::new(),
                 };
-                let end = instant(served.end.0);
+                let end = instant(answered.0);
                 lines.add("outcome", &format!("served at {end}, response {response}{late}"));
             }
         }
+    }
+}
+
+fn tries(attempts: u32) -> String {
+    if attempts == 1 { "1 attempt".to_owned() } else { format!("{attempts} attempts") }
+}
+
+/// What is sent to and from the machine.
+fn transfers(path: &Path) -> String {
+    let source = match (path.source_bytes, path.is_cached) {
+        (None, _) => "no source".to_owned(),
+        (Some(bytes), true) => format!("a source of {}, in the cache of the machine", size(bytes)),
+        (Some(bytes), false) => format!("a source of {}, to be downloaded", size(bytes)),
+    };
+    match path.answer_bytes {
+        None => source,
+        Some(bytes) => format!("{source}; an answer of {}", size(bytes)),
+    }
+}
+
+/// The way to the queue, stage by stage.
+fn came(path: &Path) -> String {
+    let stages = [(Stage::Accept, path.accept), (Stage::Dispatch, path.dispatch)];
+    let stages = stages.into_iter().chain([(Stage::Download, path.download)]);
+    let stages: Vec<String> = stages
+        .filter(|(_, time)| *time > Nanoseconds::ZERO)
+        .map(|(stage, time)| format!("{} {time}", stage.name()))
+        .collect();
+    format!("to the queue after {}: {}", path.before(), stages.join(", "))
+}
+
+/// Bytes for people.
+#[expect(clippy::cast_precision_loss, reason = "three digits are shown")]
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} B"),
+        1_000..1_000_000 => format!("{:.1} KB", bytes as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
     }
 }
 

@@ -17,6 +17,15 @@ pub enum Axis {
         /// Behind each label.
         unit: &'static str,
     },
+    /// Numbers between two.
+    Between {
+        /// The lowest value.
+        low: f64,
+        /// The highest value.
+        high: f64,
+        /// Behind each label.
+        unit: &'static str,
+    },
     /// Lengths of time in nanoseconds, each power of ten as wide as the other.
     Lengths {
         /// The lowest value; above 0.
@@ -52,7 +61,7 @@ impl Axis {
     /// Where a value is.
     pub fn place(self, value: f64) -> f64 {
         match self {
-            Axis::Time { .. } | Axis::Linear { .. } => value,
+            Axis::Time { .. } | Axis::Linear { .. } | Axis::Between { .. } => value,
             Axis::Lengths { .. } => value.max(1.0).log10(),
         }
     }
@@ -64,6 +73,11 @@ impl Axis {
             Axis::Linear { high, .. } => {
                 let step = linear_step(high, most);
                 (0.0, (high / step).ceil().max(1.0) * step)
+            }
+            Axis::Between { low, high, .. } => {
+                let step = linear_step(spread(low, high), most);
+                let (first, last) = ((low / step).floor() * step, (high / step).ceil() * step);
+                (first, if last > first { last } else { first + step })
             }
             Axis::Lengths { low, high } => {
                 let (low, high) = (self.place(low), self.place(high));
@@ -82,6 +96,12 @@ impl Axis {
                 let step = linear_step(high, most);
                 let (_, end) = self.range(most);
                 multiples(step, end).map(|value| (value, number(value, unit))).collect()
+            }
+            Axis::Between { low, high, unit } => {
+                let step = linear_step(spread(low, high), most);
+                let (first, last) = self.range(most);
+                let ticks = multiples(step, last - first).map(|above| first + above);
+                ticks.map(|value| (value, stepped(value, step, unit))).collect()
             }
             Axis::Lengths { .. } => self.length_ticks(most),
         }
@@ -103,6 +123,11 @@ impl Axis {
         let every = lengths.len().div_ceil(most.max(1)).max(1);
         lengths.into_iter().step_by(every).map(|value| (self.place(value), length(value))).collect()
     }
+}
+
+/// How far two values are apart; of a single one, a part of it, so that it has an axis.
+fn spread(low: f64, high: f64) -> f64 {
+    if high > low { high - low } else { high.abs() * 0.1 }
 }
 
 /// Multiples of a step from 0 to an end.
@@ -158,6 +183,17 @@ pub fn number(value: f64, unit: &str) -> String {
     format!("{text}{prefix}{unit}")
 }
 
+/// A number with as many digits as its neighbours at this distance need to differ.
+fn stepped(value: f64, step: f64, unit: &str) -> String {
+    match step {
+        1e3.. => number(value, unit),
+        1.0.. => format!("{value:.0}{unit}"),
+        0.1.. => format!("{value:.1}{unit}"),
+        0.01.. => format!("{value:.2}{unit}"),
+        _ => format!("{value:.3}{unit}"),
+    }
+}
+
 /// A length of time in nanoseconds for people.
 #[expect(
     clippy::cast_possible_truncation,
@@ -205,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_between_two_need_not_begin_at_nothing() {
+        let between = |low, high| labels(Axis::Between { low, high, unit: "" }, 5);
+        assert_eq!(between(50.7, 62.9), "50 55 60 65");
+        assert_eq!(between(402.0, 403.0), "402.0 402.2 402.4 402.6 402.8 403.0");
+        assert_eq!(between(7.0, 7.0), "7.0 7.2");
+        assert_eq!(between(0.0, 0.0), "0 1");
+        assert_eq!(between(18_200.0, 25_100.0), "18k 20k 22k 24k 26k");
+    }
+
+    #[test]
     fn lengths_have_ticks_that_fit() {
         let lengths = |low, high, most| labels(Axis::Lengths { low, high }, most);
         assert_eq!(lengths(2e6, 8e11, 8), "10ms 100ms 1s 10s 1min 10min");
@@ -218,6 +264,7 @@ mod tests {
         for axis in [
             Axis::Time { high: 7.3 },
             Axis::Linear { high: 123.4, unit: "" },
+            Axis::Between { low: 99.0, high: 123.4, unit: "" },
             Axis::Lengths { low: 1.0, high: 9e13 },
         ] {
             for most in 1..12 {

@@ -6,7 +6,7 @@ use simulator_model::Timeline;
 use simulator_model::timeline::{Bucket, MeanInstances};
 
 use super::axis::{self, Axis};
-use super::plot::{Ink, Plot, Series};
+use super::plot::{Ink, Plot, Series, Shape};
 use crate::results::Results;
 
 /// A plot with what stands around it.
@@ -89,7 +89,7 @@ impl Course<'_> {
 
     fn series(&self, name: &str, ink: Ink, values: impl Iterator<Item = Option<f64>>) -> Series {
         let points = self.middles().zip(values).collect();
-        Series { name: name.to_owned(), ink, strength: 1.0, filled: false, points }
+        Series { name: name.to_owned(), ink, strength: 1.0, shape: Shape::Line, points }
     }
 
     fn per_second(&self, name: &str, ink: Ink, count: impl Fn(&Bucket) -> u64) -> Series {
@@ -226,7 +226,7 @@ impl Course<'_> {
             };
             let ink = Ink::STACK.get(number).copied().unwrap_or(Ink::Grey);
             let line = self.per_second(cause.name(), ink, count);
-            series.insert(0, Series { filled: true, ..line });
+            series.insert(0, Series { shape: Shape::Area, ..line });
             let count = crate::table::grouped(total(cause));
             sentences.push(format!("{}: {count} in all", cause.name()));
         }
@@ -257,7 +257,7 @@ pub fn distributions(results: &Results) -> Option<Chart> {
             high = high.max(precise(until.0));
         }
         let name = format!("{} {}", results.cmd_name(cell), cell.class.name());
-        series.push(Series { name, ink, strength: 1.0, filled: false, points });
+        series.push(Series { name, ink, strength: 1.0, shape: Shape::Line, points });
     }
     if series.is_empty() {
         return None;

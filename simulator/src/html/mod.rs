@@ -9,6 +9,7 @@ use crate::table::{self, Table};
 
 mod axis;
 mod charts;
+pub mod front;
 pub mod map;
 mod plot;
 
@@ -27,6 +28,12 @@ pub fn page(results: &Results) -> Result<String, String> {
     body.push_str("<h2>Requests</h2>");
     body.push_str(&scrolled(&table::requests(results)));
     body.push_str(&scrolled(&table::times(results)));
+    if let Some(clients) = table::clients(results) {
+        body.push_str(&scrolled(&clients));
+    }
+    if let Some(stages) = table::stages(results) {
+        body.push_str(&scrolled(&stages));
+    }
     body.push_str(&format!("<p class=\"quiet\">{}</p>", escaped(&table::accuracy())));
     if results.reports.len() > 1 {
         let title = table::intervals_title(results);

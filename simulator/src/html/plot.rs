@@ -90,10 +90,21 @@ pub struct Series {
     pub ink: Ink,
     /// How strong the colour is, up to 1.
     pub strength: f64,
-    /// The area below, too: with a stack of areas, the largest sum comes first.
-    pub filled: bool,
-    /// Its points; the line is interrupted where there is no value.
+    /// How it is drawn.
+    pub shape: Shape,
+    /// Its points; a line is interrupted where there is no value.
     pub points: Vec<(f64, Option<f64>)>,
+}
+
+/// How a series is drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A line from point to point.
+    Line,
+    /// The area below it; with a stack of areas, the largest sum comes first.
+    Area,
+    /// A dot for each point.
+    Dots,
 }
 
 /// Two axes and what is between them.
@@ -218,15 +229,24 @@ impl Plot {
                 let points = points.iter().map(|(x, y)| (self.x.place(*x), self.y.place(*y)));
                 let points: Vec<(f64, f64)> = points.collect();
                 let colour = series.ink.colour().mix(series.strength);
-                if series.filled {
-                    let mut area = points.clone();
-                    area.extend(points.last().map(|(x, _)| (*x, low)));
-                    area.extend(points.first().map(|(x, _)| (*x, low)));
-                    chart.draw_series([Polygon::new(area, colour)])?;
-                } else if let [alone] = points.as_slice() {
-                    chart.draw_series([Circle::new(*alone, FINE + FINE / 2, colour.filled())])?;
-                } else {
-                    chart.draw_series(LineSeries::new(points, colour.stroke_width(2 * FINE)))?;
+                let dot = |at, points| Circle::new(at, points, colour.filled());
+                match (series.shape, points.as_slice()) {
+                    (Shape::Area, _) => {
+                        let mut area = points.clone();
+                        area.extend(points.last().map(|(x, _)| (*x, low)));
+                        area.extend(points.first().map(|(x, _)| (*x, low)));
+                        chart.draw_series([Polygon::new(area, colour)])?;
+                    }
+                    (Shape::Dots, points) => {
+                        chart.draw_series(points.iter().map(|at| dot(*at, 4 * FINE)))?;
+                    }
+                    (Shape::Line, [alone]) => {
+                        chart.draw_series([dot(*alone, FINE + FINE / 2)])?;
+                    }
+                    (Shape::Line, _) => {
+                        chart
+                            .draw_series(LineSeries::new(points, colour.stroke_width(2 * FINE)))?;
+                    }
                 }
             }
         }

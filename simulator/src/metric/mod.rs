@@ -4,7 +4,7 @@
 use policy::{Class, Nanoseconds, Refusal};
 use simulator_kernel::gate::Worse;
 use simulator_kernel::{Change, Summary};
-use simulator_model::{Cell, Model, Report};
+use simulator_model::{Cell, Clients, Model, Report, Stage};
 
 mod condition;
 mod objective;
@@ -36,6 +36,8 @@ pub enum Figure {
     Late,
     /// The part of the arrivals that was served within its deadline.
     Slo,
+    /// Of clients that try again, the part of their requests that was never answered in time.
+    Unanswered,
     /// Requests served within their deadline, per second.
     Goodput,
     /// Requests served, per second.
@@ -49,10 +51,12 @@ pub enum Figure {
 /// Which time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
-    /// From the arrival to the end of work.
+    /// From the arrival to the end of work, or until the answer has been sent.
     Response,
-    /// From the arrival to the beginning of work.
+    /// In the queue, until work begins.
     Wait,
+    /// In one stage; only of commands that have stages besides queue and work.
+    In(Stage),
 }
 
 /// What of many times.
@@ -100,7 +104,11 @@ impl Figure {
     pub const fn unit(self) -> Unit {
         match self {
             Figure::Time(..) => Unit::Milliseconds,
-            Figure::Rejected(_) | Figure::Late | Figure::Slo | Figure::Utilisation => Unit::Part,
+            Figure::Rejected(_)
+            | Figure::Late
+            | Figure::Slo
+            | Figure::Unanswered
+            | Figure::Utilisation => Unit::Part,
             Figure::Goodput | Figure::Throughput => Unit::PerSecond,
             Figure::CoreHours => Unit::CoreHours,
         }
@@ -110,9 +118,11 @@ impl Figure {
     #[must_use]
     pub const fn worse(self) -> Option<Worse> {
         match self {
-            Figure::Time(..) | Figure::Rejected(_) | Figure::Late | Figure::CoreHours => {
-                Some(Worse::More)
-            }
+            Figure::Time(..)
+            | Figure::Rejected(_)
+            | Figure::Late
+            | Figure::Unanswered
+            | Figure::CoreHours => Some(Worse::More),
             Figure::Slo | Figure::Goodput | Figure::Throughput => Some(Worse::Less),
             Figure::Utilisation => None,
         }
@@ -199,12 +209,20 @@ impl Metric {
         match self.figure {
             Figure::Time(Time::Response, statistic) => statistic.of(&cell.response),
             Figure::Time(Time::Wait, statistic) => statistic.of(&cell.wait),
+            Figure::Time(Time::In(wanted), statistic) => {
+                let found = cell.stages().find(|(stage, _)| *stage == wanted);
+                found.and_then(|(_, summary)| statistic.of(summary))
+            }
             Figure::Rejected(None) => part(cell.refusals(), arrivals),
             Figure::Rejected(Some(cause)) => {
                 part(cell.refused.get(cause.index()).copied()?, arrivals)
             }
             Figure::Late => part(cell.late, served),
             Figure::Slo => part(in_time, arrivals),
+            Figure::Unanswered => {
+                let Clients { requests, .. } = cell.clients;
+                part(requests - cell.clients.answered(), requests)
+            }
             Figure::Goodput => Some(float(in_time) / window.seconds()),
             Figure::Throughput => Some(float(served) / window.seconds()),
             Figure::Utilisation | Figure::CoreHours => None,

@@ -5,15 +5,16 @@ use policy::config::units::{Frequency, Length, Part};
 use policy::{Class, Refusal};
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
-use simulator_model::Model;
+use simulator_model::{Model, Stage};
 
 use super::{Bound, Condition, Figure, Metric, Scope, Statistic, Time, Unit};
 
 /// Figures without a parameter.
-const SIMPLE: [(&str, Figure); 7] = [
+const SIMPLE: [(&str, Figure); 8] = [
     ("rejected", Figure::Rejected(None)),
     ("late", Figure::Late),
     ("slo", Figure::Slo),
+    ("unanswered", Figure::Unanswered),
     ("goodput", Figure::Goodput),
     ("throughput", Figure::Throughput),
     ("utilisation", Figure::Utilisation),
@@ -21,7 +22,7 @@ const SIMPLE: [(&str, Figure); 7] = [
 ];
 
 /// Times, of which any quantile may be asked for.
-const TIMES: [&str; 12] = [
+const TIMES: [&str; 18] = [
     "mean_ms",
     "p50_ms",
     "p90_ms",
@@ -34,6 +35,12 @@ const TIMES: [&str; 12] = [
     "wait_p99_ms",
     "wait_p99.9_ms",
     "wait_max_ms",
+    "accept_mean_ms",
+    "dispatch_mean_ms",
+    "download_mean_ms",
+    "download_p99_ms",
+    "compute_mean_ms",
+    "respond_mean_ms",
 ];
 
 /// A metric from its text, which begins at the beginning of `at`.
@@ -143,9 +150,11 @@ fn figure(name: &str) -> Option<Figure> {
         let known = Refusal::ALL.into_iter().find(|known| known.name() == cause);
         return known.map(|cause| Figure::Rejected(Some(cause)));
     }
+    let of_stage =
+        |stage: Stage| Some((Time::In(stage), name.strip_prefix(stage.name())?.strip_prefix('_')?));
     let (time, rest) = match name.strip_prefix("wait_") {
         Some(rest) => (Time::Wait, rest),
-        None => (Time::Response, name),
+        None => Stage::ALL.into_iter().find_map(of_stage).unwrap_or((Time::Response, name)),
     };
     let statistic = match rest.strip_suffix("_ms")? {
         "mean" => Statistic::Mean,

@@ -19,6 +19,8 @@ pub struct TraceFeed<'a> {
     pub window: Window,
     pub speed: Factor,
     pub copies: Copies,
+    /// Words for requests that don't say whose they are.
+    pub tenants: Words,
     /// Whether service times of the trace are used.
     pub own_times: bool,
     /// What went wrong; the feed has ended then.
@@ -108,7 +110,7 @@ impl TraceFeed<'_> {
     }
 
     fn fed(&self, request: &Request, at_ns: u64, copy: u64) -> Option<Fed> {
-        let Some(place) = self.mapping.place(request, self.copies.row, copy) else {
+        let Some(place) = self.mapping.place(request, self.copies.row, copy, &self.tenants) else {
             self.fail(TraceError::from(Fault::Changed));
             return None;
         };

@@ -7,7 +7,7 @@ use simulator_model::{Arrivals, Model, Source};
 use simulator_traces::{Class as TraceClass, Name, Request, Trace};
 
 use super::given::Factor;
-use super::{CommandScan, Scan};
+use super::scan::{CommandScan, Scan};
 use crate::paint;
 use crate::table::grouped;
 
@@ -27,8 +27,6 @@ pub struct Mapping {
     sources: Vec<Vec<u16>>,
     /// Entries of the scenario's workload that requests may name.
     named: Vec<(usize, usize)>,
-    /// For requests without a tenant.
-    words: Words,
     timed: u64,
     /// What means what, for people.
     pub told: String,
@@ -102,8 +100,7 @@ impl Mapping {
             ServiceTimes::Trace => scan.commands.iter().map(|command| command.timed).sum(),
         };
         let told = told(scenario, scan, trace, &cmds);
-        let words = Words::new(scenario.model.seed, Purpose::Tenant, UNNAMED);
-        Ok(Mapping { cmds, tenants, pools, sources, named, words, timed, told })
+        Ok(Mapping { cmds, tenants, pools, sources, named, timed, told })
     }
 
     /// Requests whose own service times are used.
@@ -116,8 +113,9 @@ impl Mapping {
         *self.cmds.get(usize::try_from(command.0).ok()?)?
     }
 
-    /// Where a request counts. `copy` is 0 for the request itself; others are other users'.
-    pub fn place(&self, request: &Request, row: u64, copy: u64) -> Option<Place> {
+    /// Where a request counts. `copy` is 0 for the request itself; others are other users'. The words
+    /// are for those who aren't named.
+    pub fn place(&self, request: &Request, row: u64, copy: u64, words: &Words) -> Option<Place> {
         let cmd = self.cmd(request.command)?;
         let class = class_place(request);
         let pool = self.pools.get(class)?;
@@ -126,7 +124,7 @@ impl Mapping {
             Some(tenant) => *self.tenants.get(usize::try_from(tenant.0).ok()?)?.get(class)?,
             None => None,
         };
-        let other = || pool.user(mixed(self.words.at(row), copy));
+        let other = || pool.user(mixed(words.at(row), copy));
         if let Some(source) = request.source {
             // Copies are drawn from the users of the same group.
             return Some(Place { source, user: known.filter(|_| copy == 0).and_then(user) });
@@ -164,14 +162,14 @@ pub fn class_bit(request: &Request) -> u8 {
 }
 
 /// Requests without a tenant have words of their own.
-const UNNAMED: u64 = 1 << 33;
+pub const UNNAMED: u64 = 1 << 33;
 
 fn mixed(tenant: u64, copy: u64) -> u64 {
     Words::new(tenant, Purpose::Tenant, UNNAMED).at(copy)
 }
 
 fn source(tenants: usize, cmd: usize, requests: u64) -> Source {
-    Source { tenants, cmd, arrivals: Arrivals::Recorded { requests } }
+    Source { tenants, cmd, arrivals: Arrivals::Recorded { requests }, retries: None }
 }
 
 #[expect(

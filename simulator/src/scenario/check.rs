@@ -5,15 +5,13 @@ use diagnostics::{Diagnostic, Span, closest};
 use policy::Nanoseconds;
 use policy::config::Policy;
 use policy::config::units::Length;
-use simulator_kernel::law::Quantiles;
-use simulator_kernel::{Law, normal};
 use simulator_model::windows::{self, Unfit};
 use simulator_model::workload::MAX_SOURCES;
 use simulator_model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
 use yaml::Spanned;
 
 use super::apps::most_instances;
-use super::file::{self, File, Named, Service};
+use super::file::{self, File, Named};
 use super::{Files, Replay};
 use crate::metric::{self, Objective};
 
@@ -104,6 +102,8 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Scaling
             | Unfit::Faults
             | Unfit::Order
+            | Unfit::Stages
+            | Unfit::Retries
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
         };
@@ -187,15 +187,18 @@ impl Check<'_> {
 
     fn cmds(&mut self, file: &File) -> Vec<Cmd> {
         let mut cmds = Vec::new();
+        let ways = self.ways(file.stages.as_ref());
         for (name, cmd) in &file.cmds.0 {
             let app = self.reference(&cmd.app, &file.apps, "app");
+            let stages = ways.as_ref().and_then(|ways| self.stages(ways, name, cmd));
             let service = self.law(&cmd.service);
             if let (Some(app), Some(service)) = (app, service) {
                 let service = self
                     .scale(cmd.service_scale, "times the service")
                     .map_or(service.clone(), |scale| service.scaled(scale));
                 let deadline = cmd.deadline.map(|Length(deadline)| deadline);
-                cmds.push(Cmd { name: name.value.clone(), app, service, deadline });
+                let name = name.value.clone();
+                cmds.push(Cmd { name, app, service, deadline, stages });
             }
         }
         cmds
@@ -224,39 +227,6 @@ impl Check<'_> {
             self.found.push(diagnostic.at(name.span, "not declared in this file").hint(hint));
         }
         place
-    }
-
-    pub(super) fn law(&mut self, service: &Spanned<Service>) -> Option<Law> {
-        let nanoseconds = |Length(length): &Length| length.seconds() * 1e9;
-        let law = match &service.value {
-            Service::Constant(Length(time)) => Ok(Law::Constant(*time)),
-            Service::Exponential(mean) => Ok(Law::Exponential { mean: nanoseconds(mean) }),
-            Service::Lognormal { p50, p99 } => {
-                let (median, high) = (nanoseconds(p50), nanoseconds(p99));
-                let sigma =
-                    simulator_kernel::logarithm::natural(high / median) / normal::quantile(0.99);
-                if median > 0.0 && sigma >= 0.0 {
-                    Ok(Law::Lognormal { median, sigma })
-                } else {
-                    Err("p50 must be more than 0 and at most p99")
-                }
-            }
-            Service::Hyperexponential { share, first, second }
-                if share.0 > 0.0 && share.0 < 1.0 =>
-            {
-                Ok(Law::Hyperexponential {
-                    share: share.0,
-                    first: nanoseconds(first),
-                    second: nanoseconds(second),
-                })
-            }
-            Service::Hyperexponential { .. } => Err("share must be between 0 and 1"),
-            Service::Quantiles(named) => quantiles(named),
-        };
-        law.map_err(|reason| {
-            self.wrong(service.span, "this is no law of service times".to_owned(), reason);
-        })
-        .ok()
     }
 
     fn tenants(&mut self, tenants: &Named<file::Tenants>, gateways: u16) -> Vec<Tenants> {
@@ -290,7 +260,8 @@ impl Check<'_> {
             let arrivals = self.arrivals(&source.arrivals, duration);
             if let (Some(tenants), Some(cmd)) = (tenants, cmd) {
                 let arrivals = arrivals.scaled(load);
-                sources.push(Source { tenants, cmd, arrivals });
+                let retries = source.retries.as_ref().map(|given| self.retries(given));
+                sources.push(Source { tenants, cmd, arrivals, retries });
             }
         }
         sources
@@ -361,17 +332,4 @@ pub fn objectives(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Ve
         }
     }
     objectives
-}
-
-/// A law from `p50: 20ms` and its like.
-fn quantiles(named: &Named<Length>) -> Result<Law, &'static str> {
-    const ASCEND: &str =
-        "quantiles must ascend from p0 to p100, such as {p0: 1ms, p50: 20ms, p100: 1s}";
-    let mut points = Vec::new();
-    for (name, Length(time)) in &named.0 {
-        let percent = name.value.strip_prefix('p').and_then(|number| number.parse::<f64>().ok());
-        let percent = percent.ok_or("quantiles are named p0, p50, p99.9, p100")?;
-        points.push((percent / 100.0, time.seconds() * 1e9));
-    }
-    Quantiles::new(points).map(Law::Empirical).ok_or(ASCEND)
 }

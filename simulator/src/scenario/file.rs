@@ -4,10 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use policy::Class;
-use policy::config::units::{Frequency, Length, Part};
+use policy::Nanoseconds;
+use policy::config::units::{Bandwidth, Frequency, Length, Part, Size};
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, IntoDeserializer, MapAccess, Visitor};
 use yaml::Spanned;
 
 /// The whole file.
@@ -32,6 +33,8 @@ pub struct File {
     /// Read apart; here so that it is a known key.
     #[serde(rename = "policy")]
     pub _policy: Option<IgnoredAny>,
+    /// What requests pass besides queues and work.
+    pub stages: Option<Stages>,
     pub apps: Named<App>,
     pub cmds: Named<Cmd>,
     pub tenants: Named<Tenants>,
@@ -149,22 +152,118 @@ pub struct Cmd {
     /// So many times as long; once if absent.
     pub service_scale: Option<Spanned<f64>>,
     pub deadline: Option<Length>,
+    /// Of what is downloaded for a request.
+    pub source_size: Option<Spanned<Drawn<Size>>>,
+    /// How often that is on the machine already.
+    pub cached: Option<Spanned<Part>>,
+    /// Of what is sent back.
+    pub answer_size: Option<Spanned<Drawn<Size>>>,
+}
+
+/// What requests pass besides queues and work; what isn't given takes no time.
+#[derive(Debug, Deserialize)]
+pub struct Stages {
+    /// At the gateway.
+    pub accept: Option<Spanned<Drawn<Length>>>,
+    /// From the gateway to the machine.
+    pub dispatch: Option<Spanned<Drawn<Length>>>,
+    /// Between a machine and the world.
+    pub network: Option<Link>,
+    /// Where sources are kept on a machine.
+    pub store: Option<Link>,
+}
+
+/// What bytes are transferred over.
+#[derive(Debug, Deserialize)]
+pub struct Link {
+    pub latency: Option<Spanned<Drawn<Length>>>,
+    /// Of each transfer; no limit if absent.
+    pub bandwidth: Option<Bandwidth>,
+}
+
+/// A law of times or sizes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LawOf<T> {
+    /// Always the same.
+    Constant(T),
+    /// The mean.
+    Exponential(T),
+    /// By two quantiles.
+    Lognormal { p50: T, p99: T },
+    /// One of two exponential laws.
+    Hyperexponential { share: Part, first: T, second: T },
+    /// `p0`, `p50`, `p99.9`, `p100`…
+    Quantiles(Named<T>),
 }
 
 /// How long a request takes.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Service {
-    /// Always the same.
-    Constant(Length),
-    /// The mean.
-    Exponential(Length),
-    /// By two quantiles.
-    Lognormal { p50: Length, p99: Length },
-    /// One of two exponential laws.
-    Hyperexponential { share: Part, first: Length, second: Length },
-    /// `p0`, `p50`, `p99.9`, `p100`…
-    Quantiles(Named<Length>),
+pub type Service = LawOf<Length>;
+
+/// What a law can be of.
+pub trait Measure: Copy {
+    /// What it is called, and quantiles as an example.
+    const NAMES: (&'static str, &'static str);
+
+    /// In nanoseconds or bytes.
+    fn whole(self) -> u64;
+}
+
+impl Measure for Length {
+    const NAMES: (&'static str, &'static str) = ("times", "{p0: 1ms, p50: 20ms, p100: 1s}");
+
+    fn whole(self) -> u64 {
+        let Length(Nanoseconds(time)) = self;
+        time
+    }
+}
+
+impl Measure for Size {
+    const NAMES: (&'static str, &'static str) = ("sizes", "{p0: 4KB, p50: 400KB, p100: 60MB}");
+
+    fn whole(self) -> u64 {
+        let Size(bytes) = self;
+        bytes
+    }
+}
+
+/// Something that is always the same, or drawn by a law: `400KB` or `{exponential: 400KB}`.
+#[derive(Debug)]
+pub enum Drawn<T> {
+    Always(T),
+    By(LawOf<T>),
+}
+
+impl<'de, T: Deserialize<'de> + Measure> Deserialize<'de> for Drawn<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct DrawnVisitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de> + Measure> Visitor<'de> for DrawnVisitor<T> {
+            type Value = Drawn<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let (name, quantiles) = T::NAMES;
+                write!(
+                    formatter,
+                    "one value or a law of {name}, such as {{quantiles: {quantiles}}}"
+                )
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Drawn<T>, E> {
+                T::deserialize(text.into_deserializer()).map(Drawn::Always)
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Drawn<T>, E> {
+                T::deserialize(number.into_deserializer()).map(Drawn::Always)
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Drawn<T>, A::Error> {
+                LawOf::deserialize(MapAccessDeserializer::new(map)).map(Drawn::By)
+            }
+        }
+
+        deserializer.deserialize_any(DrawnVisitor(PhantomData))
+    }
 }
 
 /// A group of users.
@@ -191,6 +290,66 @@ pub struct Source {
     pub tenants: Spanned<String>,
     pub cmd: Spanned<String>,
     pub arrivals: Arrivals,
+    /// How clients try again.
+    pub retries: Option<Retries>,
+}
+
+/// How clients try again.
+#[derive(Debug, Deserialize)]
+pub struct Retries {
+    /// The most, the first one included.
+    pub attempts: Spanned<u32>,
+    pub back_off: Option<Spanned<BackOff>>,
+    /// Of each wait.
+    pub jitter: Option<Spanned<Part>>,
+    /// Of the requests.
+    pub budget: Option<Part>,
+}
+
+/// How long clients wait before they try again: `none`, `1s`, or growing.
+#[derive(Debug)]
+pub enum BackOff {
+    None,
+    Constant(Length),
+    Growing(Growing),
+}
+
+/// A wait that grows from attempt to attempt.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Growing {
+    /// Twice as long each time.
+    Exponential { first: Length, most: Length },
+}
+
+impl<'de> Deserialize<'de> for BackOff {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct BackOffVisitor;
+
+        impl<'de> Visitor<'de> for BackOffVisitor {
+            type Value = BackOff;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("`none`, 1s, or {exponential: {first: 100ms, most: 10s}}")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<BackOff, E> {
+                if text == "none" {
+                    return Ok(BackOff::None);
+                }
+                let length = Length::deserialize(text.into_deserializer());
+                length
+                    .map(BackOff::Constant)
+                    .map_err(|_: E| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<BackOff, A::Error> {
+                Growing::deserialize(MapAccessDeserializer::new(map)).map(BackOff::Growing)
+            }
+        }
+
+        deserializer.deserialize_any(BackOffVisitor)
+    }
 }
 
 /// When they come.

@@ -15,9 +15,12 @@ mod apps;
 mod arrivals;
 mod check;
 mod file;
+mod laws;
 mod overrides;
 mod profile;
 mod replay;
+mod retries;
+mod stages;
 
 pub use overrides::Override;
 pub use replay::{Replay, ServiceTimes};

@@ -3,6 +3,7 @@
 use policy::Refusal;
 use policy::scaling::{Added, Removed};
 use serde_json::{Value, json};
+use simulator_model::Stage;
 
 use super::{DRAFT, Entry, named, object, reference, whole, words};
 use crate::export::RESULTS_VERSION;
@@ -60,7 +61,13 @@ pub fn schema() -> Value {
             ("files", list(reference("file")), "the scenario, and then what it names"),
             ("policy", or_null(reference("file")), "that was given in the place of its own"),
             ("trace", or_null(text()), "that was replayed"),
+            ("replay", or_null(reference("replay")), "how it was replayed"),
             ("overrides", list(text()), "the arguments of --set"),
+        ]),
+        "replay": whole_object(vec![
+            ("arguments", list(text()), "of `simulator replay`: the trace, how it is read and played"),
+            ("requests", whole(1), "that were found in it"),
+            ("last_ns", whole(0), "when the last of them arrives"),
         ]),
         "file": whole_object(vec![("name", text(), ""), ("text", text(), "")]),
         "app": app(),
@@ -121,9 +128,34 @@ fn cell() -> Value {
         ("served", whole(0), ""),
         ("late", whole(0), "served after their deadline"),
         ("refused", whole_object(causes.into()), "by cause"),
-        ("wait", reference("times"), "from the arrival to the beginning of work"),
-        ("response", reference("times"), "from the arrival to the end of work"),
+        ("wait", reference("times"), "in the queue, until work begins"),
+        (
+            "response",
+            reference("times"),
+            "until the end of work, or until the answer has been sent",
+        ),
+        ("stages", or_null(stages()), "null if requests have none besides queue and work"),
+        ("downloaded", whole(0), "of the served, those whose source was downloaded"),
+        ("cached", whole(0), "of the served, those whose source was there already"),
+        (
+            "clients",
+            or_null(clients()),
+            "null if clients don't try again; the rest counts attempts",
+        ),
     ])
+}
+
+fn clients() -> Value {
+    whole_object(vec![
+        ("requests", whole(0), ""),
+        ("attempts", whole(0), "that these took"),
+        ("answered", whole(0), "within the deadline of one of their attempts"),
+        ("answer", reference("times"), "from the first attempt to the answer"),
+    ])
+}
+
+fn stages() -> Value {
+    whole_object(Stage::ALL.map(|stage| (stage.name(), reference("times"), "")).into())
 }
 
 /// Mean, quantiles and maximum of times.

@@ -5,16 +5,19 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
+use simulator::judge::Values;
 use simulator::metric::Metric;
-use simulator::search::{Tried, front, mean};
+use simulator::search::{Tried, mean};
 use simulator_kernel::gate::Worse;
 
 use super::show::shown;
-use super::{Checked, Found, Task};
+use super::{Checked, Finalist, Task};
 use crate::exit::Exit;
 use crate::export::quoted;
+use crate::html::front::{self, Dot, Front, Kind};
 use crate::paint;
 use crate::sweep::{column, settings};
+use crate::table::Table;
 
 /// Version of the format of `tune.json`.
 const TUNE_VERSION: u32 = 1;
@@ -28,7 +31,7 @@ fn failed(path: &Path, error: &dyn std::fmt::Display) -> Exit {
 pub fn write_policy(
     task: &Task<'_>,
     checked: &Checked,
-    found: &Found,
+    found: &Finalist,
     path: &Path,
 ) -> Result<(), Exit> {
     let mut text = String::from("# Found by `simulator tune`; change it as you like.\n");
@@ -36,8 +39,8 @@ pub fn write_policy(
     let _ = writeln!(
         text,
         "# scenario {}, policy before {}, {}",
-        task.base.digest.get(..12).unwrap_or_default(),
-        task.base.policy.digest().get(..12).unwrap_or_default(),
+        task.base.scenario.digest.get(..12).unwrap_or_default(),
+        task.base.scenario.policy.digest().get(..12).unwrap_or_default(),
         concat!("simulator ", env!("CARGO_PKG_VERSION")),
     );
     let last = found.first_seed.wrapping_add(u64::from(task.arguments.check)).wrapping_sub(1);
@@ -95,6 +98,69 @@ pub fn write_tried(task: &Task<'_>, tried: &[Tried], folder: &Path) -> Result<()
     Ok(())
 }
 
+/// The page: what was printed, the front, and all settings.
+pub fn write_page(
+    task: &Task<'_>,
+    tried: &[Tried],
+    checked: &Checked,
+    text: &str,
+    folder: &Path,
+) -> Result<(), Exit> {
+    let Some([(cost, cost_metric), (time, time_metric)]) = axes(task) else { return Ok(()) };
+    let chosen = checked.shown().map(|finalist| &finalist.point);
+    let at = |runs: &[Values]| {
+        let figure = |place| mean(runs, place).unwrap_or(f64::INFINITY);
+        (figure(cost), figure(time))
+    };
+    let on_front = on_front(task, tried);
+    let mut dots: Vec<Dot> = tried
+        .iter()
+        .zip(&on_front)
+        .map(|(one, on_front)| {
+            let kind = match (chosen == Some(&one.point), one.meets()) {
+                (true, _) => Kind::Chosen,
+                (false, true) => Kind::Meets,
+                (false, false) => Kind::Misses,
+            };
+            Dot { at: at(&one.runs), kind, is_on_front: *on_front }
+        })
+        .collect();
+    dots.push(Dot { at: at(&checked.before), kind: Kind::Before, is_on_front: false });
+    let page = Front {
+        axes: [cost_metric.name.clone(), time_metric.name.clone()],
+        chosen: if checked.found.is_some() { "what was found" } else { "the nearest" },
+        dots,
+    };
+    let title = task.arguments.subject.subject.scenario.display().to_string();
+    let tables = [("All settings, the best first", all(task, tried, &on_front))];
+    let html = front::page(&title, text, &page, &tables, &task.again());
+    let path = folder.join("report.html");
+    let html = html.map_err(|error| failed(&path, &error))?;
+    fs::write(&path, html).map_err(|error| failed(&path, &error))
+}
+
+/// All settings as a table.
+fn all(task: &Task<'_>, tried: &[Tried], on_front: &[bool]) -> Table {
+    let mut headings: Vec<String> =
+        task.parameters.iter().map(|parameter| parameter.key.clone()).collect();
+    headings.extend(shown(task).map(|(_, metric)| format!(">{}", metric.name)));
+    headings.extend([">RUNS", "CONDITIONS", "FRONT"].map(str::to_owned));
+    let names: Vec<&str> = headings.iter().map(String::as_str).collect();
+    let mut table = Table::new(&names);
+    for (one, on_front) in tried.iter().zip(on_front) {
+        let mut row = settings(&task.parameters, &one.point);
+        for (place, metric) in shown(task) {
+            let value = mean(&one.runs, place);
+            row.push(value.map_or("-".to_owned(), |value| metric.figure.unit().show(value)));
+        }
+        row.push(one.runs.len().to_string());
+        row.push(if one.meets() { "met" } else { "missed" }.to_owned());
+        row.push(if *on_front { "front" } else { "" }.to_owned());
+        table.row(row);
+    }
+    table
+}
+
 /// The metrics of the front: cost and a time, the last two.
 fn axes<'a>(task: &'a Task<'_>) -> Option<[(usize, &'a Metric); 2]> {
     let count = task.metrics.len();
@@ -111,7 +177,7 @@ fn on_front(task: &Task<'_>, tried: &[Tried]) -> Vec<bool> {
     let figure = |one: &Tried, place| mean(&one.runs, place).unwrap_or(f64::INFINITY);
     let pairs: Vec<(f64, f64)> =
         tried.iter().map(|one| (figure(one, cost), figure(one, time))).collect();
-    front(&pairs)
+    simulator::search::front(&pairs)
 }
 
 /// The settings of the front, the cheapest first.

@@ -12,13 +12,14 @@ use simulator::scenario::{Override, Scenario};
 use simulator::search::{Effort, Point, Search, Tried};
 use simulator_kernel::gate::Worse;
 use simulator_kernel::{Finding, Looks};
-use simulator_model::Model;
 
 use crate::exit::Exit;
-use crate::input::{self, Subject, Warnings, quoted};
+use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::replay::{Case, Played};
 use crate::sweep::{overrides, parameters};
 
+mod advice;
 mod files;
 mod show;
 
@@ -33,7 +34,7 @@ const CHECK_SEEDS: u64 = 1_000_000;
 #[derive(Debug, clap::Args)]
 pub struct Tune {
     #[command(flatten)]
-    pub subject: Subject,
+    pub subject: Played,
     /// What is to be least, or most if more is better.
     #[arg(long, value_name = "METRIC", default_value = "cost_core_hours")]
     pub objective: String,
@@ -62,8 +63,8 @@ pub struct Tune {
     /// Threads; all processors if absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Folder for tune.json and front.csv: all settings, and those of which none is better both in
-    /// cost and in p99; made if it isn't there.
+    /// Folder for tune.json, front.csv and report.html: all settings, and those of which none is
+    /// better both in cost and in p99; made if it isn't there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
 }
@@ -78,9 +79,11 @@ fn done(arguments: &Tune) -> Result<Exit, Exit> {
     let task = Task::new(arguments, base)?;
     let tried = task.search()?;
     let checked = task.check(&tried)?;
-    say!("{}", show::text(&task, &tried, &checked).trim_end());
+    let text = show::text(&task, &tried, &checked);
+    say!("{}", text.trim_end());
     if let Some(folder) = &arguments.output {
         files::write_tried(&task, &tried, folder)?;
+        files::write_page(&task, &tried, &checked, &text, folder)?;
     }
     let Some(found) = &checked.found else {
         say!("\nagain: {}", task.again());
@@ -97,7 +100,7 @@ fn done(arguments: &Tune) -> Result<Exit, Exit> {
 /// What is to be found.
 struct Task<'a> {
     arguments: &'a Tune,
-    base: Scenario,
+    base: Case,
     parameters: Vec<Parameter>,
     conditions: Vec<Condition>,
     worse: Worse,
@@ -109,24 +112,32 @@ struct Task<'a> {
 /// What the check found.
 struct Checked {
     /// The first finalist that meets all conditions.
-    found: Option<Found>,
-    /// Finalists that don't, and what became of them.
-    failed: Vec<(Point, Met)>,
-    /// The policy as it was, with the same seeds as `found`.
+    found: Option<Finalist>,
+    /// Finalists that don't, the best of the search first.
+    failed: Vec<Finalist>,
+    /// The policy as it was, with the seeds of `found`, or of the first that failed.
     before: Vec<Values>,
 }
 
-/// A policy that holds.
-struct Found {
+impl Checked {
+    /// What the policy before is compared with.
+    fn shown(&self) -> Option<&Finalist> {
+        self.found.as_ref().or(self.failed.first())
+    }
+}
+
+/// A policy that was checked.
+struct Finalist {
     point: Point,
     scenario: Scenario,
     runs: Vec<Values>,
+    met: Met,
     first_seed: u64,
 }
 
 impl<'a> Task<'a> {
-    fn new(arguments: &'a Tune, base: Scenario) -> Result<Self, Exit> {
-        let model = &base.model;
+    fn new(arguments: &'a Tune, base: Case) -> Result<Self, Exit> {
+        let model = &base.scenario.model;
         let objective =
             input::metrics("--objective", std::slice::from_ref(&arguments.objective), model)?;
         let conditions = input::conditions("--subject-to", &arguments.subject_to, model)?;
@@ -143,7 +154,7 @@ impl<'a> Task<'a> {
         metrics.extend(metric::of_name("cost_core_hours"));
         metrics.extend(tail(&conditions).or_else(|| metric::of_name("p99_ms")));
         let given = parameters("--param", &arguments.parameters)?;
-        let parameters = if given.is_empty() { defaults(&base)? } else { given };
+        let parameters = if given.is_empty() { defaults(&base.scenario)? } else { given };
         let pool = input::pool(arguments.threads)?;
         Ok(Task { arguments, base, parameters, conditions, worse, metrics, pool })
     }
@@ -182,7 +193,7 @@ impl<'a> Task<'a> {
             sizes: &sizes,
             worse: self.worse,
             conditions: &self.conditions,
-            seed: self.base.model.seed,
+            seed: self.base.scenario.model.seed,
             effort,
             run: |points: &[Point], range| {
                 self.run(points, range).unwrap_or_else(|exit| {
@@ -199,14 +210,13 @@ impl<'a> Task<'a> {
     }
 
     fn run(&self, points: &[Point], range: Range<u32>) -> Result<Vec<Option<Vec<Values>>>, Exit> {
-        let mut models: Vec<Option<Model>> = Vec::new();
+        let mut cases: Vec<Option<Case>> = Vec::new();
         for point in points {
-            let scenario = self.arguments.subject.try_load_with(&self.overrides(point))?;
-            models.push(scenario.map(|scenario| scenario.model));
+            cases.push(self.arguments.subject.try_load_with(&self.overrides(point))?);
         }
-        let present: Vec<&Model> = models.iter().flatten().collect();
-        let mut runs = input::measure(&self.pool, &present, &self.metrics, range).into_iter();
-        Ok(models.iter().map(|model| model.as_ref().and_then(|_| runs.next())).collect())
+        let present: Vec<&Case> = cases.iter().flatten().collect();
+        let mut runs = input::measure(&self.pool, &present, &self.metrics, range)?.into_iter();
+        Ok(cases.iter().map(|case| case.as_ref().and_then(|_| runs.next())).collect())
     }
 
     /// Runs finalists with seeds that the search didn't see, the best first, until one holds.
@@ -214,31 +224,37 @@ impl<'a> Task<'a> {
         let count = self.arguments.check;
         let level = LEVEL / f64::from(FINALISTS);
         let looks = Looks::doubling(count, count, level);
-        let mut failed = Vec::new();
+        let (mut found, mut failed) = (None, Vec::new());
         for (number, finalist) in (1u64..).zip(tried.iter().take(FINALISTS as usize)) {
             let given = self.overrides(&finalist.point);
-            let mut scenario = self.arguments.subject.load_with(&given, Warnings::Silent)?;
-            let first_seed = self.base.model.seed.wrapping_add(CHECK_SEEDS * number);
-            scenario.model.seed = first_seed;
-            let runs = self.measure(&scenario.model);
+            let mut case = self.arguments.subject.load_with(&given, Warnings::Silent)?;
+            let first_seed = self.base.scenario.model.seed.wrapping_add(CHECK_SEEDS * number);
+            case.scenario.model.seed = first_seed;
+            let runs = self.measure(&case)?;
             let met = meets(&self.conditions, &looks, |_| {
                 runs.iter().map(|values| values.get(1..).unwrap_or_default().to_vec()).collect()
             });
-            if met.finding != Finding::Holds {
-                failed.push((finalist.point.clone(), met));
-                continue;
-            }
-            let before = self.measure(&Model { seed: first_seed, ..self.base.model.clone() });
+            let holds = met.finding == Finding::Holds;
             let point = finalist.point.clone();
-            let found = Some(Found { point, scenario, runs, first_seed });
-            return Ok(Checked { found, failed, before });
+            let checked = Finalist { point, scenario: case.scenario, runs, met, first_seed };
+            if holds {
+                found = Some(checked);
+                break;
+            }
+            failed.push(checked);
         }
-        Ok(Checked { found: None, failed, before: Vec::new() })
+        let mut checked = Checked { found, failed, before: Vec::new() };
+        if let Some(finalist) = checked.shown() {
+            let mut before = self.base.clone();
+            before.scenario.model.seed = finalist.first_seed;
+            checked.before = self.measure(&before)?;
+        }
+        Ok(checked)
     }
 
-    fn measure(&self, model: &Model) -> Vec<Values> {
-        let runs = input::measure(&self.pool, &[model], &self.metrics, 0..self.arguments.check);
-        runs.into_iter().flatten().collect()
+    fn measure(&self, case: &Case) -> Result<Vec<Values>, Exit> {
+        let runs = input::measure(&self.pool, &[case], &self.metrics, 0..self.arguments.check)?;
+        Ok(runs.into_iter().flatten().collect())
     }
 
     fn again(&self) -> String {
@@ -267,13 +283,13 @@ impl<'a> Task<'a> {
     }
 
     fn try_it(&self, policy: &std::path::Path) -> String {
-        let mut subject =
-            Subject { policy: Some(policy.to_owned()), ..self.arguments.subject.clone() };
+        let mut played = self.arguments.subject.clone();
+        played.subject.policy = Some(policy.to_owned());
         // What was set of the policy stands in the file; set again, it would replace what was found.
-        subject.overrides.retain(|given| {
+        played.subject.overrides.retain(|given| {
             !given.text.starts_with("policy.") && !given.text.starts_with("policy=")
         });
-        format!("simulator run {}", subject.words())
+        played.command()
     }
 }
 

@@ -1,13 +1,14 @@
 //! What a search found, for people.
 
+use std::fmt::Write as _;
+
 use policy::Nanoseconds;
 use serde_json::Value;
-use simulator::judge::Met;
-use simulator::metric::{Metric, show_change};
-use simulator::search::{Point, Tried};
+use simulator::metric::{Condition, Metric, show_change};
+use simulator::search::Tried;
 use simulator_kernel::{Comparison, Finding, Pair};
 
-use super::{Checked, Found, Task};
+use super::{Checked, Finalist, Task, advice};
 use crate::sweep::{column, settings};
 use crate::table::Table;
 
@@ -15,19 +16,39 @@ use crate::table::Table;
 pub fn text(task: &Task<'_>, tried: &[Tried], checked: &Checked) -> String {
     let runs: usize = tried.iter().map(|one| one.runs.len()).sum();
     let most = tried.iter().map(|one| one.runs.len()).max().unwrap_or(0);
-    let first = task.base.model.seed;
+    let first = task.base.scenario.model.seed;
     let mut text = format!(
         "searched {} of {} settings in {runs} runs, on the seeds {first} to {}\n",
         tried.len(),
         size(task),
         first.wrapping_add(most as u64).wrapping_sub(1),
     );
-    for (point, met) in &checked.failed {
-        text.push_str(&failed(task, point, met));
-    }
-    match &checked.found {
-        Some(found) => text.push_str(&compared(task, checked, found)),
-        None => text.push_str("not met: no policy that was checked meets all conditions\n"),
+    match (&checked.found, checked.failed.split_first()) {
+        (Some(found), _) => {
+            for failed in &checked.failed {
+                text.push_str(&given_up(task, failed));
+            }
+            text.push_str(&parameters(task, found, "AFTER"));
+            text.push_str(&metrics(task, checked, found, "AFTER"));
+        }
+        (None, Some((nearest, others))) => {
+            let count = checked.failed.len();
+            let _ = writeln!(
+                text,
+                "\nnot met: of the {count} best, run with other seeds, none is proven to meet all \
+                 conditions; the nearest:"
+            );
+            text.push_str(&parameters(task, nearest, "NEAREST"));
+            text.push_str(&metrics(task, checked, nearest, "NEAREST"));
+            text.push_str(&advice::text(task, tried, nearest));
+            if !others.is_empty() {
+                text.push('\n');
+            }
+            for failed in others {
+                text.push_str(&given_up(task, failed));
+            }
+        }
+        (None, None) => text.push_str("not met: no setting that was tried can be run\n"),
     }
     text
 }
@@ -39,47 +60,67 @@ fn size(task: &Task<'_>) -> String {
     count.map_or("very many".to_owned(), crate::table::grouped)
 }
 
-fn failed(task: &Task<'_>, point: &Point, met: &Met) -> String {
-    let named: Vec<String> = task
-        .parameters
-        .iter()
-        .zip(settings(&task.parameters, point))
-        .map(|(parameter, value)| format!("{}={value}", parameter.key))
-        .collect();
-    let missed: Vec<String> = task
-        .conditions
-        .iter()
-        .zip(&met.findings)
-        .zip(&met.values)
+/// A finalist that isn't good enough.
+fn given_up(task: &Task<'_>, failed: &Finalist) -> String {
+    let conditions = task.conditions.iter().zip(&failed.met.findings).zip(&failed.met.values);
+    let missed: Vec<String> = conditions
         .filter(|((_, finding), _)| **finding != Finding::Holds)
-        .map(|((condition, _), moments)| {
+        .map(|((condition, finding), moments)| {
             let shown = moments.interval(0.95).map_or("nothing".to_owned(), |interval| {
                 condition.metric.figure.unit().show_interval(interval.mean, interval.half_width)
             });
-            format!("{condition} isn't proven, it is {shown}")
+            format!("{condition} {}, it is {shown}", verdict(*finding))
         })
         .collect();
-    format!("on other seeds not good enough: {}\n  {}\n", named.join(" "), missed.join("; "))
+    let setting = advice::setting(task, &failed.point);
+    format!("on other seeds not good enough:\n  {setting}\n  {}\n", missed.join("; "))
 }
 
-fn compared(task: &Task<'_>, checked: &Checked, found: &Found) -> String {
-    let mut parameters = Table::new(&["PARAMETER", "BEFORE", "AFTER"]);
-    let effective = serde_json::to_value(task.base.policy).unwrap_or_default();
-    for (parameter, after) in task.parameters.iter().zip(settings(&task.parameters, &found.point)) {
+const fn verdict(finding: Finding) -> &'static str {
+    match finding {
+        Finding::Holds => "is met",
+        Finding::Moved => "is missed",
+        Finding::Open => "isn't proven",
+    }
+}
+
+fn parameters(task: &Task<'_>, shown: &Finalist, heading: &str) -> String {
+    let mut table = Table::new(&["PARAMETER", "BEFORE", heading]);
+    let effective = serde_json::to_value(task.base.scenario.policy).unwrap_or_default();
+    for (parameter, after) in task.parameters.iter().zip(settings(&task.parameters, &shown.point)) {
         let before = before(&effective, &parameter.key);
-        parameters.row([parameter.key.clone(), before, after]);
+        table.row([parameter.key.clone(), before, after]);
     }
-    let mut metrics = Table::new(&["METRIC", ">BEFORE", ">AFTER", "CHANGE", "MUST BE"]);
+    format!("\n{}", table.text())
+}
+
+fn metrics(task: &Task<'_>, checked: &Checked, finalist: &Finalist, heading: &str) -> String {
+    let mut headings = vec!["METRIC", ">BEFORE", "", "CHANGE", "MUST BE"];
+    let after = format!(">{heading}");
+    if let Some(entry) = headings.get_mut(2) {
+        *entry = &after;
+    }
+    let is_missed = checked.found.is_none();
+    if is_missed {
+        headings.push("FINDING");
+    }
+    let mut table = Table::new(&headings);
     for (place, metric) in shown(task) {
-        metrics.row(metric_row(task, checked, found, place, metric));
+        let mut row = metric_row(task, checked, finalist, place, metric).to_vec();
+        if is_missed {
+            let named = |condition: &Condition| condition.metric.name == metric.name;
+            let condition = task.conditions.iter().position(named);
+            let finding = condition.and_then(|place| finalist.met.findings.get(place));
+            row.push(finding.map_or("", |finding| verdict(*finding)).to_owned());
+        }
+        table.row(row);
     }
-    let last = found.first_seed.wrapping_add(u64::from(task.arguments.check)).wrapping_sub(1);
+    let last = finalist.first_seed.wrapping_add(u64::from(task.arguments.check)).wrapping_sub(1);
     format!(
-        "\n{}\n{}{} runs with the seeds {} to {last}, which the search didn't see; 95 % intervals\n",
-        parameters.text(),
-        metrics.text(),
+        "\n{}{} runs with the seeds {} to {last}, which the search didn't see; 95 % intervals\n",
+        table.text(),
         task.arguments.check,
-        found.first_seed,
+        finalist.first_seed,
     )
 }
 
@@ -94,7 +135,7 @@ pub fn shown<'a>(task: &'a Task<'_>) -> impl Iterator<Item = (usize, &'a Metric)
 fn metric_row(
     task: &Task<'_>,
     checked: &Checked,
-    found: &Found,
+    found: &Finalist,
     place: usize,
     metric: &Metric,
 ) -> [String; 5] {
@@ -114,6 +155,9 @@ fn metric_row(
     let comparison = pairs.and_then(|pairs| Comparison::new(unit.change(), pairs));
     let change = comparison.map_or("-".to_owned(), |seen| {
         let sign = if seen.estimate() < 0.0 { "-" } else { "+" };
+        if seen.interval(0.95) == Some((0.0, 0.0)) {
+            return "none".to_owned();
+        }
         let shown = format!("{sign}{}", show_change(unit.change(), seen.estimate()));
         seen.interval(0.95).map_or(shown.clone(), |(low, high)| {
             format!("{shown} ({:+.3} to {:+.3})", low * 100.0, high * 100.0)

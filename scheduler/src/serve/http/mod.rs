@@ -46,6 +46,7 @@ pub struct Context {
 /// All routes: method, path, handler.
 fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
     vec![
+        ("get", "/", get(reads::dashboard)),
         ("get", "/healthz", get(reads::healthz)),
         ("get", "/readyz", get(reads::readyz)),
         ("get", "/metrics", get(reads::metrics)),

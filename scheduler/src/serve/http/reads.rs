@@ -21,6 +21,24 @@ type Told<T> = Result<Json<T>, Wrong>;
 /// Where instances of this machine listen.
 const LOOPBACK: &str = "127.0.0.1";
 
+/// The page for browsers: it has all that it needs, and asks only this daemon.
+const DASHBOARD: &str = include_str!("dashboard.html");
+
+/// What the page may do: nothing from elsewhere, and nobody may put it into a frame.
+const DASHBOARD_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
+     style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+     form-action 'none'";
+
+pub async fn dashboard() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, DASHBOARD_MAY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, DASHBOARD)
+}
+
 pub async fn healthz() -> &'static str {
     "ok\n"
 }
@@ -144,4 +162,16 @@ pub async fn machines(State(context): State<Context>) -> Json<Vec<MachineRow>> {
     let state = context.shared.state();
     let rows = state.machines().iter();
     Json(rows.map(|(name, machine)| wire::machine_row(name.as_str(), machine)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DASHBOARD;
+
+    #[test]
+    fn the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_data() {
+        for word in ["http://", "https://", "src=", "@import", "innerHTML", "eval("] {
+            assert!(!DASHBOARD.contains(word), "{word}");
+        }
+    }
 }

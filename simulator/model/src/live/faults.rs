@@ -66,7 +66,7 @@ impl<R: Record> Live<'_, R> {
     /// Empties a target.
     fn lose_at(&mut self, place: u32, now: Time) {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return };
-        let Rest { books, record, sources, tasks } = rest;
+        let Rest { books, clients, record, sources, tasks, .. } = rest;
         let (leaving, present) = (target.leaving(), target.present());
         let app = target.app;
         target.clear(&mut floor, |job| {
@@ -76,6 +76,9 @@ impl<R: Record> Live<'_, R> {
                 books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
             }
             record.record(arrival, Err(Refusal::Failed));
+            if let Some(clients) = clients.as_mut() {
+                clients.give_up(arrival, now);
+            }
         });
         if let Some(group) = self.groups.get_mut(app as usize) {
             group.counted.leaving -= leaving;

@@ -1,5 +1,5 @@
-//! The engine of runs in which instances come and go, or work begins in another order than it
-//! comes in: the end of a request isn't known before it begins. Each target has its own short list
+//! The engine of runs in which instances come and go, or work begins in another order than requests
+//! arrive in: the end of a request isn't known before it begins. Each target has its own short list
 //! of ends; a wheel tells which targets have something due by the time of the next arrival, so
 //! there is no heap of all events. What concerns more than one target (ticks, starts) happens at
 //! known times and is handled in order.
@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::Candidate;
 use policy::placement::Resources;
-use policy::{Purpose, Refusal, Time, Words};
+use policy::{Nanoseconds, Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
 
 use crate::books::{Books, SourceInfo};
@@ -17,13 +17,16 @@ use crate::life::Control;
 use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
+use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
+mod clients;
 mod control;
 mod faults;
 mod group;
 mod target;
 
+use clients::Clients;
 use group::{Group, View};
 use target::{Floor, Job, Jobs, Target};
 
@@ -34,18 +37,13 @@ pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: 
         let first = Time(run.at.first().copied().unwrap_or(0));
         if !live.record.goes_on(first, run.number) {
             live.ticks_until = first;
+            live.clients = None;
             break;
         }
         let Some(info) = live.sources.get(usize::from(run.source)).copied() else { continue };
         for arrival in run.arrivals() {
-            live.until(arrival.at);
-            if R::LOOKS && live.record.wants(arrival.number) {
-                let look = live.look(&arrival, info);
-                live.record.look(&arrival, look);
-            }
-            if let Err(cause) = live.arrive(&arrival, info) {
-                live.record.record(&arrival, Err(cause));
-            }
+            live.advance(arrival.at);
+            live.open(&arrival, info);
         }
     }
     live.finish();
@@ -65,6 +63,11 @@ struct Live<'model, R> {
     jobs: Jobs,
     /// Targets at the times at which work ends there.
     wheel: Wheel<u32>,
+    paths: Paths,
+    /// Whose answers are being sent, at the times at which they have been.
+    answers: Wheel<Holder>,
+    /// If any client tries again.
+    clients: Option<Clients>,
     /// A list that is used again and again.
     due: Vec<u32>,
     /// Likewise: instances that have just left, when, and when that was decided.
@@ -79,6 +82,14 @@ struct Live<'model, R> {
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     balance_words: Words,
+}
+
+/// Who holds permits.
+#[derive(Debug, Clone, Copy)]
+struct Holder {
+    user: u32,
+    cmd: u32,
+    gateway: u16,
 }
 
 impl<'model, R: Record> Live<'model, R> {
@@ -96,6 +107,9 @@ impl<'model, R: Record> Live<'model, R> {
             made: BTreeMap::new(),
             jobs: Jobs::default(),
             wheel: Wheel::new(model.mean_gap()),
+            paths: Paths::new(model),
+            answers: Wheel::new(model.mean_gap()),
+            clients: Clients::new(model),
             due: Vec::new(),
             left: Vec::new(),
             controls: BinaryHeap::new(),
@@ -116,13 +130,17 @@ impl<'model, R: Record> Live<'model, R> {
             let first = self.controls.peek().map(|Reverse((at, _))| *at);
             self.pass(first.map_or(now, |at| at.min(now)));
             // What has just passed may have planned something for before.
-            let Some(Reverse((at, control))) = self.controls.peek().copied() else { return };
+            let Some(Reverse((at, control))) = self.controls.peek().copied() else { break };
             if at > now {
-                return;
+                break;
             }
             self.controls.pop();
             self.control(control, at);
         }
+        let books = &mut self.books;
+        self.answers.advance(now.0, |Holder { user, cmd, gateway }| {
+            books.with(gateway, user, cmd, policy::release);
+        });
     }
 
     /// Requests end and begin until now.
@@ -138,12 +156,24 @@ impl<'model, R: Record> Live<'model, R> {
 
     fn pass_at(&mut self, place: u32, now: Time) {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return };
-        let Rest { books, record, sources, tasks } = rest;
+        let Rest { books, answers, clients, record, sources, tasks } = rest;
         target.pass(&mut floor, |job, number, end| {
             *tasks -= 1;
             let Arrival { gateway, user, source, .. } = job.arrival;
-            if let Some(info) = sources.get(usize::from(source)) {
-                books.with(gateway, user, info.cmd, policy::release);
+            let info = sources.get(usize::from(source));
+            let answered = end + job.respond;
+            if let (Some(clients), Some(info)) = (clients.as_mut(), info)
+                && let Some((first, attempts)) =
+                    clients.answer(&job.arrival, answered, info.deadline)
+            {
+                record.settle(&first, attempts, Some(answered));
+            }
+            match info.map(|info| info.cmd) {
+                Some(cmd) if job.respond > Nanoseconds::ZERO => {
+                    answers.insert(answered.0, Holder { user, cmd, gateway });
+                }
+                Some(cmd) => books.with(gateway, user, cmd, policy::release),
+                None => {}
             }
             let served = Served { target: number, start: job.start, end };
             record.record(&job.arrival, Ok(served));
@@ -168,6 +198,8 @@ impl<'model, R: Record> Live<'model, R> {
         };
         let rest = Rest {
             books: &mut self.books,
+            answers: &mut self.answers,
+            clients: &mut self.clients,
             record: self.record,
             sources: &self.sources,
             tasks: &mut group.tasks,
@@ -202,11 +234,13 @@ impl<'model, R: Record> Live<'model, R> {
         let chosen = chosen.ok_or(Refusal::NoInstance)?;
         let place = *group.open.get(chosen as usize).ok_or(Refusal::NoInstance)?;
         let queue = &self.model.queue;
+        let path = self.paths.of(arrival).unwrap_or_default();
         let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
         *rest.tasks += 1;
-        let job = Job { arrival: *arrival, class: info.class, start: Time::ZERO };
-        target.join(job, arrival.at, &mut floor);
+        let (class, respond) = (info.class, path.respond);
+        let job = Job { arrival: *arrival, class, start: Time::ZERO, respond };
+        target.let_in(job, arrival.at + path.before(), arrival.at, &mut floor);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.peak = group.peak.max(group.waiting);
         }
@@ -238,8 +272,11 @@ impl<'model, R: Record> Live<'model, R> {
 
     /// After the last arrival: what is planned still happens, and all work is done.
     fn finish(&mut self) {
-        while let Some(Reverse((at, _))) = self.controls.peek().copied() {
-            self.until(at);
+        loop {
+            let control = self.controls.peek().map(|Reverse((at, _))| *at);
+            let deed = self.clients.as_ref().and_then(Clients::next);
+            let Some(next) = control.into_iter().chain(deed).min() else { break };
+            self.advance_through(next);
         }
         self.until(LAST);
         for (app, group) in self.groups.iter().enumerate() {
@@ -252,6 +289,8 @@ impl<'model, R: Record> Live<'model, R> {
 #[derive(Debug)]
 struct Rest<'a, R> {
     books: &'a mut Books,
+    answers: &'a mut Wheel<Holder>,
+    clients: &'a mut Option<Clients>,
     record: &'a mut R,
     sources: &'a [SourceInfo],
     tasks: &'a mut u64,

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 use policy::queue::Order;
-use policy::{Class, Queue, Time, Waiting};
+use policy::{Class, Nanoseconds, Present, Queue, Time, Waiting};
 use simulator_kernel::Wheel;
 
 use super::group::Instance;
@@ -19,6 +19,8 @@ pub(super) struct Job {
     pub arrival: Arrival,
     pub class: Class,
     pub start: Time,
+    /// From the end of the work until the answer has been sent.
+    pub respond: Nanoseconds,
 }
 
 /// Requests by slots that are used again.
@@ -97,9 +99,12 @@ pub(super) struct Target {
     idle: BinaryHeap<Reverse<(Time, u32)>>,
     /// Ends of work, with instance and slot.
     running: BinaryHeap<Reverse<(Time, u32, u32)>>,
+    /// Requests that are on their way: when they will be here, number and slot.
+    coming: BinaryHeap<Reverse<(Time, u64, u32)>>,
     /// In the order in which they came; those that go first, and the others.
     waiting: [VecDeque<Queued>; 2],
-    /// Waiting and running requests by class.
+    /// Coming, waiting and running requests by class.
+    coming_classes: [u32; 2],
     waiting_classes: [u32; 2],
     running_classes: [u32; 2],
     joined: u64,
@@ -117,7 +122,9 @@ impl Target {
             order,
             idle: BinaryHeap::new(),
             running: BinaryHeap::new(),
+            coming: BinaryHeap::new(),
             waiting: [VecDeque::new(), VecDeque::new()],
+            coming_classes: [0; 2],
             waiting_classes: [0; 2],
             running_classes: [0; 2],
             joined: 0,
@@ -126,11 +133,11 @@ impl Target {
         }
     }
 
-    /// Requests that wait or are worked on.
+    /// Requests that come, wait or are worked on.
     #[inline]
     pub(super) fn load(&self) -> u32 {
         let [free, paid] = self.waiting_classes;
-        free + paid + u32::try_from(self.running.len()).unwrap_or(u32::MAX)
+        free + paid + u32::try_from(self.running.len() + self.coming.len()).unwrap_or(u32::MAX)
     }
 
     /// Instances that have not left.
@@ -146,8 +153,15 @@ impl Target {
     /// What the rules of the queue count for a request of this class.
     #[inline]
     pub(super) fn standing(&self, class: Class, rules: &Queue) -> Waiting {
-        let counted = rules.counted(class, self.waiting_classes, self.running_classes);
-        Waiting { counted, idle: !self.idle.is_empty() }
+        rules.standing(
+            class,
+            Present {
+                waiting: self.waiting_classes,
+                running: self.running_classes,
+                coming: self.coming_classes,
+                idle: u32::try_from(self.idle.len()).unwrap_or(u32::MAX),
+            },
+        )
     }
 
     /// What is here, for people.
@@ -155,30 +169,42 @@ impl Target {
         Chosen {
             target: self.number,
             waiting: self.waiting_classes,
+            coming: self.coming_classes,
             running: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
             instances: self.present().saturating_sub(self.leaving()),
             standing: self.standing(class, rules),
         }
     }
 
-    /// Takes a request in.
+    /// Lets a request in that will be here at `ready`.
     #[inline]
-    pub(super) fn join(&mut self, job: Job, now: Time, floor: &mut Floor<'_>) {
+    pub(super) fn let_in(&mut self, job: Job, ready: Time, now: Time, floor: &mut Floor<'_>) {
         let slot = floor.jobs.insert(job);
         let queued = Queued { number: self.joined, slot };
         self.joined += 1;
+        if ready <= now {
+            return self.join(queued, job.class, now, floor);
+        }
+        *count(&mut self.coming_classes, job.class) += 1;
+        self.coming.push(Reverse((ready, queued.number, slot)));
+        floor.wheel.insert(ready.0, self.place);
+    }
+
+    /// A request is here.
+    #[inline]
+    fn join(&mut self, queued: Queued, class: Class, now: Time, floor: &mut Floor<'_>) {
         if self.leaves.is_empty()
             && let Some(Reverse((_, instance))) = self.idle.pop()
         {
             // Nothing waits beside an idle instance.
-            return self.begin(slot, instance, now, floor);
+            return self.begin(queued.slot, instance, now, floor);
         }
         let [first, second] = &mut self.waiting;
-        match (self.order, job.class) {
+        match (self.order, class) {
             (Order::Priority, Class::Free) => second.push_back(queued),
             (Order::Fifo, _) | (Order::Priority, Class::Paid) => first.push_back(queued),
         }
-        *count(&mut self.waiting_classes, job.class) += 1;
+        *count(&mut self.waiting_classes, class) += 1;
         *floor.waiting += 1;
         self.settle(now, floor);
     }
@@ -199,12 +225,14 @@ impl Target {
         *floor.waiting -= u64::from(free) + u64::from(paid);
         let running = self.running.drain().map(|Reverse((_, _, slot))| slot);
         let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
-        for slot in running.chain(waiting.map(|queued| queued.slot)) {
+        let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
+        for slot in running.chain(waiting.map(|queued| queued.slot)).chain(coming) {
             lost(&floor.jobs.take(slot));
         }
         self.idle.clear();
         self.leaves.clear();
         (self.waiting_classes, self.running_classes) = ([0; 2], [0; 2]);
+        self.coming_classes = [0; 2];
     }
 
     /// One of the present instances is to leave, when what waits now has begun.
@@ -216,16 +244,33 @@ impl Target {
     /// Lets everything happen that is due; `ended` hears of each request that is over.
     #[inline]
     pub(super) fn pass(&mut self, floor: &mut Floor<'_>, mut ended: impl FnMut(&Job, u32, Time)) {
-        while let Some(Reverse((end, instance, slot))) = self.running.peek().copied()
-            && end <= floor.until
-        {
-            self.running.pop();
-            let job = floor.jobs.take(slot);
-            *count(&mut self.running_classes, job.class) -= 1;
-            ended(&job, self.number, end);
-            self.idle.push(Reverse((end, instance)));
-            self.settle(end, floor);
+        loop {
+            let ready = self.coming.peek().map(|Reverse((ready, _, _))| *ready);
+            let ready = ready.filter(|ready| *ready <= floor.until);
+            // What ends is over before what comes at the same instant.
+            if let Some(Reverse((end, instance, slot))) = self.running.peek().copied()
+                && end <= ready.unwrap_or(floor.until)
+            {
+                self.running.pop();
+                let job = floor.jobs.take(slot);
+                *count(&mut self.running_classes, job.class) -= 1;
+                ended(&job, self.number, end);
+                self.idle.push(Reverse((end, instance)));
+                self.settle(end, floor);
+            } else if ready.is_some() {
+                self.receive(floor);
+            } else {
+                return;
+            }
         }
+    }
+
+    /// The next request that is coming is here.
+    fn receive(&mut self, floor: &mut Floor<'_>) {
+        let Some(Reverse((ready, number, slot))) = self.coming.pop() else { return };
+        let class = self.class_of(slot, floor);
+        *count(&mut self.coming_classes, class) -= 1;
+        self.join(Queued { number, slot }, class, ready, floor);
     }
 
     /// Instances take what waits, or leave, until nothing is left to do.
@@ -238,13 +283,13 @@ impl Target {
             let Some(queued) = first.pop_front().or_else(|| second.pop_front()) else { return };
             let Some(Reverse((_, instance))) = self.idle.pop() else { return };
             *floor.waiting -= 1;
-            let class = self.begin_class(queued.slot, floor);
+            let class = self.class_of(queued.slot, floor);
             *count(&mut self.waiting_classes, class) -= 1;
             self.begin(queued.slot, instance, now, floor);
         }
     }
 
-    fn begin_class(&self, slot: u32, floor: &Floor<'_>) -> Class {
+    fn class_of(&self, slot: u32, floor: &Floor<'_>) -> Class {
         floor.jobs.slots.get(slot as usize).map_or(Class::Free, |job| job.class)
     }
 
@@ -268,8 +313,9 @@ impl Target {
     /// Whether one of the idle instances has left for good.
     #[cold]
     fn let_one_leave(&mut self, now: Time, floor: &mut Floor<'_>) -> bool {
-        let fronts = self.waiting.iter().filter_map(VecDeque::front);
-        let oldest = fronts.map(|queued| queued.number).min().unwrap_or(u64::MAX);
+        let waiting = self.waiting.iter().flatten().map(|queued| queued.number);
+        let coming = self.coming.iter().map(|Reverse((_, number, _))| *number);
+        let oldest = waiting.chain(coming).min().unwrap_or(u64::MAX);
         let mut idle: Vec<(Time, u32)> = self.idle.iter().map(|Reverse(entry)| *entry).collect();
         idle.sort_unstable();
         let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);

@@ -55,9 +55,10 @@ impl<R: Record> Oracle<'_, R> {
             crew.idle(target).map(|(number, one)| (one.idle_since, number)).collect();
         idle.sort_unstable();
         let Some(queue) = crew.queues.get_mut(&target) else { return false };
-        let waiting: Vec<u64> = queue.waiting.iter().map(|arrival| arrival.number).collect();
+        let taken = queue.coming.iter().chain(&queue.waiting);
+        let waiting: Vec<u64> = taken.map(|arrival| arrival.key).collect();
         let found = queue.leaves.iter().enumerate().find_map(|(place, leave)| {
-            let done = !waiting.iter().any(|number| leave.waited.contains(number));
+            let done = !waiting.iter().any(|key| leave.waited.contains(key));
             let one = idle.iter().find(|(_, number)| leave.instances.contains(number));
             Some((place, one.filter(|_| done)?.1))
         });
@@ -93,7 +94,7 @@ impl<R: Record> Oracle<'_, R> {
         let age = one.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
         let service = definition.life.warm_up.slowed(arrival.service, age);
         one.work = Some((arrival, now));
-        let end = Event::End { app, target, instance, number: arrival.number };
+        let end = Event::End { app, target, instance, key: arrival.key };
         self.events.push(Reverse((now + service, end)));
         true
     }
@@ -233,7 +234,8 @@ impl<R: Record> Oracle<'_, R> {
         };
         let Some(target) = target else { return };
         if let Some(queue) = crew.queues.get_mut(&target) {
-            let waited = queue.waiting.iter().map(|arrival| arrival.number).collect();
+            let taken = queue.coming.iter().chain(&queue.waiting);
+            let waited = taken.map(|arrival| arrival.key).collect();
             let instances = queue.ready.clone();
             queue.leaves.push(Leave { waited, instances, decided: now });
         }

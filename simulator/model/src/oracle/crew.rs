@@ -33,6 +33,8 @@ pub(super) enum Phase {
 /// What has a queue.
 #[derive(Debug, Default)]
 pub(super) struct Line {
+    /// Requests that were let in and are on their way, in the order in which they arrived.
+    pub coming: Vec<Arrival>,
     /// In the order in which they came.
     pub waiting: VecDeque<Arrival>,
     /// Instances that work for it.
@@ -120,6 +122,10 @@ impl Crew {
         self.ready(target).filter(|(_, instance)| instance.work.is_none())
     }
 
+    pub(super) fn coming_to(&self, target: usize) -> impl Iterator<Item = &Arrival> {
+        self.queues.get(&target).into_iter().flat_map(|queue| &queue.coming)
+    }
+
     pub(super) fn waiting_at(&self, target: usize) -> impl Iterator<Item = &Arrival> {
         self.queues.get(&target).into_iter().flat_map(|queue| &queue.waiting)
     }
@@ -133,7 +139,7 @@ impl Crew {
     }
 
     pub(super) fn load(&self, target: usize) -> usize {
-        self.waiting_at(target).count() + self.running(target)
+        self.coming_to(target).count() + self.waiting_at(target).count() + self.running(target)
     }
 
     pub(super) fn all_waiting(&self) -> usize {
@@ -143,7 +149,8 @@ impl Crew {
     /// All requests of the app.
     pub(super) fn tasks(&self) -> usize {
         let works = |one: &&Instance| one.work.is_some();
-        self.all_waiting() + self.instances.iter().filter(works).count()
+        let coming: usize = self.queues.values().map(|queue| queue.coming.len()).sum();
+        coming + self.all_waiting() + self.instances.iter().filter(works).count()
     }
 
     pub(super) fn leaving_at(&self, target: usize) -> usize {

@@ -30,10 +30,9 @@ impl<R: Record> Oracle<'_, R> {
             self.lost.insert((machine, app), staying);
             for arrival in self.lose(app, machine) {
                 self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
-                if let Some((cmd, _)) = self.kind(&arrival) {
-                    self.with_accounts(&arrival, cmd, policy::release);
-                }
+                self.release(&arrival);
                 self.record.record(&arrival, Err(Refusal::Failed));
+                self.tell_client(&arrival, self.now);
             }
             self.tell(app);
         }
@@ -60,6 +59,7 @@ impl<R: Record> Oracle<'_, R> {
         }
         for target in targets {
             if let Some(queue) = crew.queues.get_mut(&target) {
+                failed.append(&mut queue.coming);
                 failed.extend(queue.waiting.drain(..));
                 queue.ready.clear();
                 queue.leaves.clear();

@@ -6,13 +6,17 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::{Account, Candidate};
-use policy::{Accounts, Class, Purpose, Refusal, Scope, Targets, Time, Waiting, Words};
+use policy::{
+    Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Targets, Time, Words,
+};
 
 use crate::life::Control;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
+use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
+mod clients;
 mod control;
 mod crew;
 mod faults;
@@ -38,12 +42,20 @@ pub struct Checked {
 /// Events in their order at one instant: what ends is over before what arrives.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// An instance ends a request (by its number).
-    End { app: usize, target: usize, instance: usize, number: u64 },
+    /// An instance ends a request (by its key).
+    End { app: usize, target: usize, instance: usize, key: u64 },
+    /// A request has come to its target; those that were let in first come first.
+    Join { serial: u64, app: usize, target: usize, key: u64 },
+    /// The answer of a request has been sent.
+    Answered { key: u64 },
     /// Something else that was planned.
     Control(Control),
+    /// A client learns that an attempt came to nothing.
+    Unanswered { number: u64, attempt: u32 },
     /// The next request arrives.
     Arrive,
+    /// A client tries again.
+    Again { number: u64, attempt: u32 },
 }
 
 #[derive(Debug)]
@@ -78,6 +90,16 @@ struct Oracle<'model, R> {
     cmds: BTreeMap<(u16, usize), Account>,
     turns: BTreeMap<(u16, usize), u64>,
     balance_words: Words,
+    paths: Paths,
+    /// Requests whose answers are being sent, by their keys.
+    answering: BTreeMap<u64, Arrival>,
+    /// How many requests were let in.
+    serial: u64,
+    /// Requests without an answer of clients that try again, by number: the first attempt, and
+    /// which is the present one.
+    calls: BTreeMap<u64, (Arrival, u32)>,
+    /// What clients have sent: of which source, when, and whether it was a retry.
+    sent: Vec<(u16, Time, bool)>,
     checked: Checked,
     now: Time,
     record: &'model mut R,
@@ -101,6 +123,11 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         cmds: BTreeMap::new(),
         turns: BTreeMap::new(),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
+        paths: Paths::new(model),
+        answering: BTreeMap::new(),
+        serial: 0,
+        calls: BTreeMap::new(),
+        sent: Vec::new(),
         checked: Checked::default(),
         now: Time::ZERO,
         record,
@@ -115,12 +142,19 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.pass(now);
         match event {
-            Event::End { app, target, instance, number } => {
-                oracle.end(app, target, instance, number);
+            Event::End { app, target, instance, key } => oracle.end(app, target, instance, key),
+            Event::Join { app, target, key, .. } => oracle.join(app, target, key),
+            Event::Answered { key } => {
+                if let Some(arrival) = oracle.answering.remove(&key) {
+                    oracle.release(&arrival);
+                }
             }
             Event::Control(control) => oracle.control(control),
+            Event::Unanswered { number, attempt } => oracle.unanswered(number, attempt),
+            Event::Again { number, attempt } => oracle.try_again(number, attempt),
             Event::Arrive => {
                 let Some(arrival) = next else { continue };
+                oracle.open(&arrival);
                 oracle.arrive(arrival);
                 next = arrivals.next();
                 if let Some(arrival) = &next {
@@ -144,7 +178,8 @@ impl<R: Record> Oracle<'_, R> {
             for (target, queue) in &app.queues {
                 let (waiting, running) =
                     (queue.waiting.len() as u128, app.running(*target) as u128);
-                self.checked.presence += (waiting + running) * u128::from(passed);
+                let present = queue.coming.len() as u128 + waiting + running;
+                self.checked.presence += present * u128::from(passed);
                 self.checked.work += running * u128::from(passed);
                 let is_idle = app.idle(*target).next().is_some();
                 self.checked.idle_beside_work += u64::from(is_idle && waiting > 0);
@@ -155,8 +190,11 @@ impl<R: Record> Oracle<'_, R> {
 
     fn arrive(&mut self, arrival: Arrival) {
         match self.enter(&arrival) {
-            Ok(()) => {}
-            Err(cause) => self.record.record(&arrival, Err(cause)),
+            Ok(()) => self.wait_for(&arrival),
+            Err(cause) => {
+                self.record.record(&arrival, Err(cause));
+                self.tell_client(&arrival, self.now);
+            }
         }
     }
 
@@ -187,41 +225,74 @@ impl<R: Record> Oracle<'_, R> {
         let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
         let (target, _) = *crew.open.get(chosen).ok_or(Refusal::NoInstance)?;
         let class_of = |arrival: &Arrival| self.kind(arrival).map(|(_, class)| class);
-        let mut waiting = [0; 2];
-        let mut running = [0; 2];
+        let mut present = Present {
+            idle: u32::try_from(crew.idle(target).count()).unwrap_or(0),
+            ..Present::default()
+        };
+        for known in crew.coming_to(target).filter_map(class_of) {
+            *present.coming.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+        }
         for known in crew.waiting_at(target).filter_map(class_of) {
-            *waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         for known in crew.running_at(target).filter_map(class_of) {
-            *running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
-        let counted = self.model.queue.counted(class, waiting, running);
-        let idle = crew.idle(target).next().is_some();
-        policy::enqueue(&self.model.queue, class, Waiting { counted, idle })?;
+        policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
+        let before = self.paths.of(arrival).map_or(Nanoseconds::ZERO, |path| path.before());
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
-            queue.waiting.push_back(*arrival);
+            queue.coming.push(*arrival);
         }
-        self.settle(app, target);
+        if before == Nanoseconds::ZERO {
+            self.join(app, target, arrival.key);
+        } else {
+            self.serial += 1;
+            let join = Event::Join { serial: self.serial, app, target, key: arrival.key };
+            self.events.push(Reverse((self.now + before, join)));
+        }
         if let Some(crew) = self.apps.get_mut(app) {
             crew.peak = crew.peak.max(crew.all_waiting());
         }
         Ok(())
     }
 
-    fn end(&mut self, app: usize, target: usize, instance: usize, number: u64) {
+    /// A request has come to its target, unless it was lost on its way.
+    fn join(&mut self, app: usize, target: usize, key: u64) {
+        let queue = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target));
+        let Some(queue) = queue else { return };
+        let Some(place) = queue.coming.iter().position(|arrival| arrival.key == key) else {
+            return;
+        };
+        let arrival = queue.coming.remove(place);
+        queue.waiting.push_back(arrival);
+        self.settle(app, target);
+    }
+
+    fn end(&mut self, app: usize, target: usize, instance: usize, key: u64) {
         let Some(crew) = self.apps.get_mut(app) else { return };
         let Some(instance) = crew.instances.get_mut(instance) else { return };
-        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.number == number)
-        else {
+        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.key == key) else {
             return;
         };
         instance.idle_since = self.now;
         self.settle(app, target);
-        if let Some((cmd, _)) = self.kind(&arrival) {
-            self.with_accounts(&arrival, cmd, policy::release);
+        let respond = self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond);
+        if respond == Nanoseconds::ZERO {
+            self.release(&arrival);
+        } else {
+            self.events.push(Reverse((self.now + respond, Event::Answered { key })));
+            self.answering.insert(key, arrival);
         }
+        self.answer(&arrival, self.now + respond);
         let target = u32::try_from(target).unwrap_or(u32::MAX);
         self.record.record(&arrival, Ok(Served { target, start, end: self.now }));
+    }
+
+    /// A request gives back what it holds.
+    pub(super) fn release(&mut self, arrival: &Arrival) {
+        if let Some((cmd, _)) = self.kind(arrival) {
+            self.with_accounts(arrival, cmd, policy::release);
+        }
     }
 
     /// Command and class of a request.

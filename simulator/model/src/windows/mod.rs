@@ -72,6 +72,10 @@ pub enum Unfit {
     Faults,
     /// Queues aren't first come, first served.
     Order,
+    /// Requests take time besides their queue and the work.
+    Stages,
+    /// Clients try again.
+    Retries,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -93,6 +97,8 @@ impl fmt::Display for Unfit {
             Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
+            Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
+            Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -121,6 +127,12 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if !model.dynamics.faults.is_empty() {
         return Err(Unfit::Faults);
+    }
+    if model.has_stages() {
+        return Err(Unfit::Stages);
+    }
+    if model.has_retries() {
+        return Err(Unfit::Retries);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);

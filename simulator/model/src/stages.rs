@@ -1,0 +1,282 @@
+//! What a request goes through besides its queue and the work on it. It is accepted by its gateway,
+//! sent to the machine, its source is downloaded or found in the cache of the machine; then it
+//! queues and is worked on, and its answer is sent.
+//!
+//! How long each of this takes is drawn by words that are keyed by the request, so transfers are
+//! independent of each other: each has a rate of its own, as on a link that is never full. All
+//! decisions (admission, balance, the bound of the queue) are taken at the arrival, before anything
+//! is spent. Permits are held until the answer has been sent; the instance is free before.
+
+use policy::{Draw, Nanoseconds, Purpose, Words};
+use simulator_kernel::Law;
+use simulator_kernel::logarithm::open_unit;
+
+use crate::Arrival;
+use crate::model::Model;
+use crate::retries::first_of;
+
+/// How long the stages of a command take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stages {
+    /// At the gateway, before it is sent on.
+    pub accept: Law,
+    /// From the gateway to the machine.
+    pub dispatch: Law,
+    /// How its source comes; none if it has none.
+    pub download: Option<Download>,
+    /// How its answer goes; none if that takes no time.
+    pub respond: Option<Respond>,
+}
+
+/// How the source of a request comes to its machine.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Download {
+    /// Bytes of a source; the same for all attempts of a request.
+    pub size: Law,
+    /// How often it is on the machine already, 0 to 1.
+    pub cached: f64,
+    /// The way to the machine, for sources that aren't cached.
+    pub network: Link,
+    /// Where sources are kept and read from, cached or not: a ramfs or a disk.
+    pub store: Link,
+}
+
+/// How the answer of a request goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Respond {
+    /// Bytes of an answer.
+    pub size: Law,
+    /// Its way.
+    pub network: Link,
+}
+
+/// What bytes are transferred over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Link {
+    /// Until the first byte.
+    pub latency: Law,
+    /// Bytes per second of each transfer; no limit if absent.
+    pub bandwidth: Option<u64>,
+}
+
+impl Link {
+    /// A link that takes no time.
+    pub const INSTANT: Link = Link { latency: Law::Constant(Nanoseconds::ZERO), bandwidth: None };
+
+    /// How long so many bytes take.
+    fn time(&self, bytes: u64, word: u64) -> Nanoseconds {
+        let latency = self.latency.sample(word);
+        let Some(bandwidth) = self.bandwidth else { return latency.min(LONGEST) };
+        let scaled = u128::from(bytes) * u128::from(Nanoseconds::PER_SECOND);
+        let transfer = scaled.div_ceil(u128::from(bandwidth.max(1)));
+        let transfer = u64::try_from(transfer).unwrap_or(u64::MAX);
+        Nanoseconds(latency.0.saturating_add(transfer)).min(LONGEST)
+    }
+}
+
+/// A slower transfer would be none: 13 days, so that sums of some of them stay within the clock.
+const LONGEST: Nanoseconds = Nanoseconds(1 << 50);
+
+/// A stage of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// At its gateway.
+    Accept,
+    /// From there to its machine.
+    Dispatch,
+    /// Until its source is there.
+    Download,
+    /// In the queue of its target.
+    Queue,
+    /// Worked on.
+    Compute,
+    /// Until its answer has been sent.
+    Respond,
+}
+
+impl Stage {
+    /// All of them, in the order in which a request goes through them.
+    pub const ALL: [Stage; 6] = [
+        Stage::Accept,
+        Stage::Dispatch,
+        Stage::Download,
+        Stage::Queue,
+        Stage::Compute,
+        Stage::Respond,
+    ];
+
+    /// Its name in files and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Stage::Accept => "accept",
+            Stage::Dispatch => "dispatch",
+            Stage::Download => "download",
+            Stage::Queue => "queue",
+            Stage::Compute => "compute",
+            Stage::Respond => "respond",
+        }
+    }
+}
+
+/// The stages of one request, apart from its queue and its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Path {
+    /// At its gateway.
+    pub accept: Nanoseconds,
+    /// From there to its machine.
+    pub dispatch: Nanoseconds,
+    /// Until its source is there.
+    pub download: Nanoseconds,
+    /// From the end of the work until its answer has been sent.
+    pub respond: Nanoseconds,
+    /// The size of its source, in bytes; none if it has none.
+    pub source_bytes: Option<u64>,
+    /// Whether that is on the machine already.
+    pub is_cached: bool,
+    /// The size of its answer, in bytes; none if that takes no time.
+    pub answer_bytes: Option<u64>,
+}
+
+impl Path {
+    /// From the arrival until it is in its queue.
+    #[must_use]
+    pub fn before(&self) -> Nanoseconds {
+        let all = [self.accept, self.dispatch, self.download].map(|part| part.0);
+        Nanoseconds(all.iter().sum())
+    }
+}
+
+/// The stages of all requests of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paths {
+    download: Words,
+    transit: Words,
+    /// By source; empty if no command has any.
+    sources: Vec<Option<Stages>>,
+    /// Whether keys have attempts in them.
+    has_attempts: bool,
+}
+
+impl Paths {
+    /// Those of a model.
+    #[must_use]
+    pub fn new(model: &Model) -> Self {
+        let stages = |source: &crate::Source| model.cmds.get(source.cmd)?.stages.clone();
+        let sources = if model.has_stages() {
+            model.sources.iter().map(stages).collect()
+        } else {
+            Vec::new()
+        };
+        Paths {
+            download: Words::new(model.seed, Purpose::Download, 0),
+            transit: Words::new(model.seed, Purpose::Transit, 0),
+            sources,
+            has_attempts: model.has_retries(),
+        }
+    }
+
+    /// Whether no request has any.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.sources.is_empty()
+    }
+
+    /// The stages of a request; none if its command has none.
+    #[inline]
+    #[must_use]
+    pub fn of(&self, arrival: &Arrival) -> Option<Path> {
+        self.at(arrival.source, arrival.key)
+    }
+
+    /// The same for a request that is known by its source and its key.
+    #[must_use]
+    pub fn at(&self, source: u16, key: u64) -> Option<Path> {
+        let stages = self.sources.get(usize::from(source))?.as_ref()?;
+        let (download, transit) = (self.download.of(key), self.transit.of(key));
+        // It is about the same file each time.
+        let first = if self.has_attempts { first_of(key) } else { key };
+        let size_word = |words: Words, place: u64| words.of(first).word(place);
+        let mut path = Path {
+            accept: stages.accept.sample(transit.word(0)).min(LONGEST),
+            dispatch: stages.dispatch.sample(transit.word(1)).min(LONGEST),
+            ..Path::default()
+        };
+        if let Some(rules) = &stages.download {
+            rules.draw(size_word(self.download, 0), download, &mut path);
+        }
+        if let Some(Respond { size, network }) = &stages.respond {
+            let bytes = size.sample(size_word(self.transit, 2)).0;
+            path.answer_bytes = Some(bytes);
+            path.respond = network.time(bytes, transit.word(3));
+        }
+        Some(path)
+    }
+}
+
+impl Download {
+    fn draw(&self, size_word: u64, words: Draw, path: &mut Path) {
+        let bytes = self.size.sample(size_word).0;
+        path.source_bytes = Some(bytes);
+        path.is_cached = open_unit(words.word(1)) < self.cached;
+        let network = match path.is_cached {
+            true => Nanoseconds::ZERO,
+            false => self.network.time(bytes, words.word(2)),
+        };
+        let store = self.store.time(bytes, words.word(3));
+        path.download = Nanoseconds(network.0.saturating_add(store.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(latency: u64, bandwidth: u64) -> Link {
+        Link { latency: Law::Constant(Nanoseconds(latency)), bandwidth: Some(bandwidth) }
+    }
+
+    #[test]
+    fn a_transfer_takes_its_latency_and_its_bytes() {
+        assert_eq!(link(500, 1_000_000_000).time(250, 0), Nanoseconds(750));
+        assert_eq!(link(500, 2_000_000_000).time(3, 0), Nanoseconds(502));
+        assert_eq!(Link::INSTANT.time(u64::MAX, 0), Nanoseconds::ZERO);
+        assert_eq!(link(0, 1).time(u64::MAX, 0), LONGEST);
+    }
+
+    /// Over many requests: the part that is cached is as given, what is cached passes the store
+    /// only, and everything else the network before.
+    #[test]
+    fn what_is_cached_does_not_come_over_the_network() {
+        let mut model = crate::timeline::tests::model(1_000);
+        model.cmds[0].stages = Some(Stages {
+            accept: Law::Constant(Nanoseconds(3)),
+            dispatch: Law::Constant(Nanoseconds(4)),
+            download: Some(Download {
+                size: Law::Exponential { mean: 1000.0 },
+                cached: 0.3,
+                network: link(100, 1_000_000_000),
+                store: link(10, 10_000_000_000),
+            }),
+            respond: Some(Respond {
+                size: Law::Constant(Nanoseconds(50)),
+                network: link(7, 1_000_000_000),
+            }),
+        });
+        let paths = Paths::new(&model);
+        let mut cached = 0;
+        for key in 0..10_000 {
+            let path = paths.at(0, key).unwrap();
+            let bytes = path.source_bytes.unwrap();
+            let network = if path.is_cached { 0 } else { 100 + bytes };
+            assert_eq!(path.download.0, network + 10 + bytes.div_ceil(10));
+            assert_eq!(path.before().0, 7 + path.download.0);
+            assert_eq!((path.respond.0, path.answer_bytes), (57, Some(50)));
+            cached += u32::from(path.is_cached);
+        }
+        // Four standard errors.
+        assert!((2_817..=3_183).contains(&cached), "{cached}");
+        assert_eq!(paths.at(9, 0), None);
+    }
+}
