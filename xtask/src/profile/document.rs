@@ -29,7 +29,7 @@ impl Profile {
             "# Written by `cargo xtask profile-services`: the processor time of real image and video \
              work. Change\n# what you like, or copy commands from here.\n# {}\
              # {convert}; {ffmpeg}. One thread each.\n# Others used up to {:.0} % of the machine \
-             meanwhile, which lengthens processor time a little.",
+             meanwhile, which lengthens processor time somewhat.",
             machine(),
             self.others * 100.0
         );
