@@ -18,6 +18,7 @@
 
 mod books;
 pub mod closed_form;
+pub mod crowd;
 pub mod engine;
 mod fed;
 mod index;
@@ -43,6 +44,7 @@ pub mod workload;
 /// Figures of different versions can't be compared pair by pair.
 pub const MODEL_VERSION: u32 = 1;
 
+pub use crowd::{Crowd, Slowdown};
 pub use fed::{Fed, Feed};
 pub use life::{Dynamics, Fault, Life, WarmUp};
 pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};

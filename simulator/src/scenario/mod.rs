@@ -14,6 +14,7 @@ use crate::metric::Objective;
 mod apps;
 mod arrivals;
 mod check;
+mod crowds;
 mod file;
 mod laws;
 mod overrides;

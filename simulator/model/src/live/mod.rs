@@ -24,6 +24,7 @@ mod clients;
 mod control;
 mod faults;
 mod group;
+mod seats;
 mod target;
 
 use clients::Clients;
@@ -194,6 +195,7 @@ impl<'model, R: Record> Live<'model, R> {
             waiting: &mut group.waiting,
             wheel: &mut self.wheel,
             warm_up: &group.definition.life.warm_up,
+            crowd: group.definition.crowd.as_ref(),
             left: &mut self.left,
         };
         let rest = Rest {

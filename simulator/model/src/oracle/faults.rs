@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use policy::Refusal;
 
 use super::Oracle;
-use super::crew::Phase;
+use super::crew::{Phase, Task};
 use crate::Arrival;
 use crate::life::Control;
 use crate::outcome::Record;
@@ -52,7 +52,8 @@ impl<R: Record> Oracle<'_, R> {
             }
             targets.insert(target);
             one.phase = Phase::Gone;
-            if let Some((arrival, start)) = one.work.take() {
+            one.version += 1;
+            for Task { arrival, start, .. } in one.work.drain(..) {
                 self.checked.lost_work += u128::from(self.now.since(start).0);
                 failed.push(arrival);
             }
