@@ -55,13 +55,14 @@ fn processor_time() -> Duration {
 
 /// The sum of waits by the plain engine.
 fn oracle_waits(load: &Load) -> u128 {
-    let mut report = Report::new(&load.model);
-    if let Some(network) = load.model.network {
-        let tally = Tally::new(&load.model, network);
-        report.merge(&windows::oracle::run(&load.model, network, tally).into_report());
+    let report = if let Some(network) = load.model.network {
+        let tally = Tally::new(&load.model, network, 0);
+        windows::oracle::run(&load.model, network, tally).into_report()
     } else {
+        let mut report = Report::new(&load.model);
         oracle::run(&load.model, &mut report);
-    }
+        report
+    };
     report.total(None).wait.total()
 }
 

@@ -1,8 +1,7 @@
 //! `[io]` One run of a model by the engine that fits it.
 
-use policy::Time;
-use simulator_model::watch::{Progress, Watch};
-use simulator_model::{Model, Network, Report, Workload, engine};
+use simulator_model::watch::Watch;
+use simulator_model::{Model, Network, Report, Timeline, Workload, engine};
 
 use crate::lanes;
 
@@ -21,18 +20,15 @@ pub fn watched_report(model: &Model, threads: u16, watch: &mut Watch<'_>) -> Rep
     let Some(network) = model.network else {
         return engine::watched_report(model, Workload::new(model), watch);
     };
-    let mut stopped = None;
-    let mut whole = lanes::report(model, network, threads, &mut |now: Progress| {
-        let goes_on = watch(now);
-        if !goes_on {
-            stopped = Some(now.at);
-        }
-        goes_on
-    });
-    if let Some(Time(at)) = stopped {
-        whole.cut(Time(at));
+    lanes::report(model, network, threads, watch)
+}
+
+/// The same with the course of the run.
+pub fn watched_timeline(model: &Model, threads: u16, watch: &mut Watch<'_>) -> (Report, Timeline) {
+    match model.network {
+        None => engine::watched_timeline(model, Workload::new(model), watch),
+        Some(network) => lanes::timeline(model, network, threads, watch),
     }
-    whole
 }
 
 /// The name of the engine that plays a model.

@@ -8,8 +8,8 @@ use std::thread;
 
 use policy::Time;
 use simulator_model::watch::{Progress, Watch};
-use simulator_model::windows::{Lane, Parcel, Tally};
-use simulator_model::{Model, Network, Report};
+use simulator_model::windows::{Course, Lane, Parcel, Tally, Witness};
+use simulator_model::{Model, Network, Report, Timeline};
 
 /// How often a lane looks whether the others are done before it sleeps: some microseconds, a window
 /// of work. Longer is a waste where other programs want the processor.
@@ -19,23 +19,76 @@ const LOOKS: u32 = 400;
 const QUESTIONS: u64 = 1_000;
 
 /// Runs a model with so many threads and sums it up. The watch is asked by the calling thread; if it
-/// stops the run, nothing arrives since the time that it was told last.
+/// stops the run, nothing arrives since the time that it was told last, and the report ends then.
 pub fn report(model: &Model, network: Network, threads: u16, watch: &mut Watch<'_>) -> Report {
+    let (tallies, stopped) =
+        play(model, network, threads, watch, |lane| Tally::new(model, network, lane));
+    sum(model, tallies, stopped)
+}
+
+/// The same with the course of the run.
+pub fn timeline(
+    model: &Model,
+    network: Network,
+    threads: u16,
+    watch: &mut Watch<'_>,
+) -> (Report, Timeline) {
+    let new = |lane| (Tally::new(model, network, lane), Course::new(model, network));
+    let (lanes, stopped) = play(model, network, threads, watch, new);
+    let (tallies, courses): (Vec<Tally>, Vec<Course>) = lanes.into_iter().unzip();
+    let mut courses = courses.into_iter().map(Course::into_timeline);
+    let mut whole = courses.next().unwrap_or_else(|| Timeline::new(model));
+    courses.for_each(|course| whole.merge(&course));
+    if let Some(stopped) = stopped {
+        whole.cut(stopped);
+    }
+    (sum(model, tallies, stopped), whole)
+}
+
+/// The reports of all lanes in one, that of the first lane first.
+fn sum(model: &Model, tallies: Vec<Tally>, stopped: Option<Time>) -> Report {
+    let mut reports = tallies.into_iter().map(Tally::into_report);
+    let mut whole = reports.next().unwrap_or_else(|| Report::new(model));
+    if let Some(stopped) = stopped {
+        whole.cut(stopped);
+    }
+    reports.for_each(|report| whole.merge(&report));
+    // Sums look the same, whatever the number of lanes.
+    whole.merge(&Report::none(model));
+    whole
+}
+
+/// What all lanes have written down, in their order, and when the run was stopped, if it was.
+fn play<W: Witness + Send>(
+    model: &Model,
+    network: Network,
+    threads: u16,
+    watch: &mut Watch<'_>,
+    new: impl Fn(u16) -> W + Sync,
+) -> (Vec<W>, Option<Time>) {
     let lanes = threads.max(1);
     let meeting = Meeting::new(lanes);
     let post = Post::new(lanes);
-    let reports: Vec<Report> = thread::scope(|scope| {
+    let mut stopped = None;
+    let mut watched = |now: Progress| {
+        let goes_on = watch(now);
+        if !goes_on {
+            stopped = Some(now.at);
+        }
+        goes_on
+    };
+    let written: Vec<W> = thread::scope(|scope| {
         let run = |number| Run { model, network, number, meeting: &meeting, post: &post };
-        let spawn = |number| scope.spawn(move || run(number).to_the_end(&mut |_| true));
+        let new = &new;
+        let spawn =
+            |number| scope.spawn(move || run(number).to_the_end(new(number), &mut |_| true));
         let others: Vec<_> = (1..lanes).map(spawn).collect();
-        let first = run(0).to_the_end(watch);
+        let first = run(0).to_the_end(new(0), &mut watched);
         let others = others.into_iter().filter_map(|thread| thread.join().ok().flatten());
         first.into_iter().chain(others).collect()
     });
-    assert_eq!(reports.len(), usize::from(lanes), "a lane has failed");
-    let mut whole = Report::new(model);
-    reports.iter().for_each(|report| whole.merge(report));
-    whole
+    assert_eq!(written.len(), usize::from(lanes), "a lane has failed");
+    (written, stopped)
 }
 
 /// One lane's part of a run.
@@ -50,11 +103,10 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// What it has written down; none if another lane has failed.
-    fn to_the_end(self, watch: &mut Watch<'_>) -> Option<Report> {
+    fn to_the_end<W: Witness>(self, witness: W, watch: &mut Watch<'_>) -> Option<W> {
         let Run { model, network, number, meeting, post } = self;
         let _leave = Leave(meeting);
-        let tally = Tally::new(model, network);
-        let mut lane = Lane::new(model, network, number, meeting.lanes, tally);
+        let mut lane = Lane::new(model, network, number, meeting.lanes, witness);
         let parcels = || (0..meeting.lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
         let (mut inbound, mut outbound) = (parcels(), parcels());
         let mut window = 0u64;
@@ -81,7 +133,7 @@ impl Run<'_> {
                 lane.stop();
             }
         }
-        Some(lane.finish().into_report())
+        Some(lane.finish())
     }
 }
 

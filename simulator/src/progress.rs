@@ -96,17 +96,28 @@ impl Progress {
         Some(run)
     }
 
-    /// Runs one replication of a model with a network, on so many threads; nothing if all is to end
-    /// already. Its course is not recorded.
-    pub fn run_in_windows(&self, model: &Model, threads: u16) -> Option<Replication> {
+    /// Runs one replication of a model with a network, on so many threads, with its course if it is
+    /// wanted; nothing if all is to end already.
+    pub fn run_in_windows(
+        &self,
+        model: &Model,
+        threads: u16,
+        has_course: bool,
+    ) -> Option<Replication> {
         if self.is_stopped() {
             return None;
         }
         let mut part =
             Part { progress: self, last: watch::Progress { at: Time::ZERO, requests: 0 } };
-        let report = execute::watched_report(model, threads, &mut |now| part.moved(now));
+        let mut watch = |now| part.moved(now);
+        let run = if has_course {
+            let (report, timeline) = execute::watched_timeline(model, threads, &mut watch);
+            (report, Some(timeline))
+        } else {
+            (execute::watched_report(model, threads, &mut watch), None)
+        };
         part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
-        Some((report, None))
+        Some(run)
     }
 
     /// Does something, and shows how far it is on standard error if that is a terminal.

@@ -97,7 +97,7 @@ fn some(
         let model = Model { seed, ..model.clone() };
         match model.network {
             None => progress.run(&model, Workload::new(&model), number == 0 && wants_course),
-            Some(_) => progress.run_in_windows(&model, threads),
+            Some(_) => progress.run_in_windows(&model, threads, number == 0 && wants_course),
         }
     };
     let all = || numbers.into_par_iter().map(run).collect();

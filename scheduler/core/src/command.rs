@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::app::{App, Specification};
 use crate::decision::Decision;
 use crate::event::{Accepted, Refusal};
-use crate::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, WriteNumber};
+use crate::ids::{AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, WriteNumber};
 use crate::instance::Instance;
 use crate::machine::Machine;
 use crate::state::Cluster;
@@ -58,6 +58,11 @@ pub enum Command {
     },
     /// Say how these instances are, by facts.
     Ask(Vec<(InstanceId, MachineName)>),
+    /// All that was told before this receipt was given is durable.
+    Acknowledge {
+        /// Which one.
+        receipt: Receipt,
+    },
     /// Answer a call.
     Answer {
         /// Which one.

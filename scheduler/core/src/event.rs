@@ -9,7 +9,9 @@ use policy::rollout::Load;
 use serde::{Deserialize, Serialize};
 
 use crate::app::{Bounds, Run, Specification};
-use crate::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, Version, WriteNumber};
+use crate::ids::{
+    AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, Version, WriteNumber,
+};
 use crate::instance::Exit;
 use crate::machine::Description;
 
@@ -58,6 +60,11 @@ pub enum Event {
         at: Time,
         /// What.
         fact: InstanceFact,
+    },
+    /// Whoever told the facts before wants to know when all that they changed is durable.
+    Told {
+        /// Comes back by a command then.
+        receipt: Receipt,
     },
     /// What an app had to do.
     Load {
@@ -158,6 +165,10 @@ pub enum MachineFact {
     Silent,
     /// It won't come back; its processes have ended.
     Gone,
+    /// Whoever runs it will take it away: its instances move elsewhere.
+    Leaving,
+    /// It isn't taken away after all.
+    Staying,
 }
 
 /// Something about an instance.

@@ -29,8 +29,19 @@ impl Turn<'_> {
                 }
             }
             MachineFact::Gone => self.machine_gone(name, &End::MachineGone),
+            MachineFact::Leaving => self.machine_leaving(name, true),
+            MachineFact::Staying => self.machine_leaving(name, false),
         }
         self.watch();
+    }
+
+    fn machine_leaving(&mut self, name: &MachineName, is_leaving: bool) {
+        let Some(machine) = self.state.machines.get_mut(name) else { return };
+        if machine.is_leaving != is_leaving {
+            machine.is_leaving = is_leaving;
+            self.state.index_machine(name);
+            self.machine_changed(name);
+        }
     }
 
     fn machine_up(&mut self, name: &MachineName, description: Description) {

@@ -183,6 +183,13 @@ pub struct WriteNumber(pub u64);
 #[serde(transparent)]
 pub struct RequestId(pub u64);
 
+/// Which facts: whoever tells them chooses it, and gets it back when all of them are durable.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct Receipt(pub u64);
+
 #[cfg(test)]
 mod tests {
     use super::*;

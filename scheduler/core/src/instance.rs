@@ -157,6 +157,10 @@ pub enum Exit {
     NotStarted(String),
     /// Somebody else ended it, or its machine was short of something.
     Evicted(String),
+    /// It failed; its code or signal isn't known, only what is said of it.
+    Failed(String),
+    /// It never started, or its end was missed, and not by its own fault.
+    Lost(String),
 }
 
 /// An instance that is gone.
@@ -298,7 +302,7 @@ impl End {
     #[must_use]
     pub const fn is_failure(&self) -> bool {
         match self {
-            End::Exited(Exit::Evicted(_)) => false,
+            End::Exited(Exit::Evicted(_) | Exit::Lost(_)) => false,
             End::Exited(_) | End::NeverHealthy | End::Unhealthy => true,
             End::Upgraded
             | End::ScaledIn
@@ -336,6 +340,8 @@ impl fmt::Display for Exit {
             Exit::OutOfMemory => f.write_str("it took more memory than it has"),
             Exit::NotStarted(why) => write!(f, "it could not be started: {why}"),
             Exit::Evicted(why) => write!(f, "it was ended from outside: {why}"),
+            Exit::Failed(why) => write!(f, "it failed: {why}"),
+            Exit::Lost(why) => write!(f, "it is lost: {why}"),
         }
     }
 }

@@ -47,8 +47,11 @@ pub struct Machine {
     pub description: Description,
     /// Since when nothing has been heard of it.
     pub silent_since: Option<Time>,
-    /// Whether its instances move elsewhere.
+    /// Whether a user wants it to be empty.
     pub is_draining: bool,
+    /// Whether whoever runs it will take it away, so that its instances move elsewhere, too.
+    #[serde(default)]
+    pub is_leaving: bool,
     /// Its number in the index of placement.
     #[serde(skip)]
     pub(crate) slot: u32,
@@ -73,6 +76,7 @@ impl Machine {
             description: description.tidied(),
             silent_since: None,
             is_draining: false,
+            is_leaving: false,
             slot: 0,
             instances: BTreeSet::new(),
             taken: Need::default(),
@@ -93,10 +97,21 @@ impl Machine {
         }
     }
 
-    /// What the index may use of it: nothing while it is silent or drained.
+    /// Whether its instances move elsewhere.
+    #[must_use]
+    pub const fn is_emptied(&self) -> bool {
+        self.is_draining || self.is_leaving
+    }
+
+    /// Whether it takes instances.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.silent_since.is_none() && !self.is_emptied()
+    }
+
+    /// What the index may use of it: nothing while it is silent or emptied.
     pub(crate) fn room(&self) -> Option<Room> {
-        let is_open = self.silent_since.is_none() && !self.is_draining;
-        is_open.then(|| room(self.free()))
+        self.is_open().then(|| room(self.free()))
     }
 
     /// Free ports, as many as asked for, if there are.

@@ -22,6 +22,8 @@ use crate::turn::Turn;
 pub enum Exclusion {
     /// It is drained.
     Draining,
+    /// Whoever runs it will take it away.
+    Leaving,
     /// Nothing has been heard of it for so long.
     Silent(Nanoseconds),
     /// A constraint of the app excludes it.
@@ -83,6 +85,9 @@ impl State {
         }
         if machine.is_draining {
             return Some(Exclusion::Draining);
+        }
+        if machine.is_leaving {
+            return Some(Exclusion::Leaving);
         }
         if let Some(named) = wanted.named
             && named != name
@@ -251,7 +256,7 @@ impl Turn<'_> {
         // A named machine that can't be used doesn't hold an instance back.
         let named = instance.named.as_ref().filter(|name| {
             let machine = self.state.machines.get(name);
-            machine.is_some_and(|machine| machine.silent_since.is_none() && !machine.is_draining)
+            machine.is_some_and(Machine::is_open)
         });
         let version = instance.version;
         let wanted = Wanted { app, version, specification, named };
@@ -265,6 +270,7 @@ impl fmt::Display for Exclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exclusion::Draining => f.write_str("it is drained"),
+            Exclusion::Leaving => f.write_str("it will be taken away"),
             Exclusion::Silent(length) => write!(f, "it has been silent for {length}"),
             Exclusion::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Exclusion::NamedElsewhere(name) => write!(f, "a user named {name}"),

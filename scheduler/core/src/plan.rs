@@ -58,7 +58,7 @@ impl State {
         if instance.version != app.target {
             return Some(End::Upgraded);
         }
-        if machine.is_some_and(|machine| machine.is_draining) {
+        if machine.is_some_and(Machine::is_emptied) {
             return Some(End::Drained);
         }
         let limit = self.policy.repair.replace_unhealthy_after;

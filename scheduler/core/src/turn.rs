@@ -75,6 +75,8 @@ impl<'a> Turn<'a> {
             Event::Instance { instance, machine, at, fact } => {
                 self.instance_fact(&instance, &machine, at, fact);
             }
+            // It waits, as all commands do, for the write that has what changed before it.
+            Event::Told { receipt } => self.commands.push(Command::Acknowledge { receipt }),
             Event::Load { app, at, load } => self.load(&app, at, load),
         }
     }

@@ -18,7 +18,7 @@ use scheduler_core::app::{Bounds, Constraint, Need, Outcome, Run, Specification}
 use scheduler_core::command::Command;
 use scheduler_core::decision::Decision;
 use scheduler_core::event::{Accepted, Call, Event, InstanceFact, MachineFact, Refusal};
-use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, Version};
+use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, Version};
 use scheduler_core::instance::{End, Exit, Life};
 use scheduler_core::machine::Description;
 use scheduler_core::{State, apply, explain};
@@ -160,7 +160,7 @@ impl Bench {
                         let fact = InstanceFact::Ended(Exit::Code(0));
                         self.fact_on(instance.number, machine, fact);
                     }
-                    Command::Ask(_) => {}
+                    Command::Ask(_) | Command::Acknowledge { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -392,6 +392,61 @@ fn machines_are_drained_by_moving_first() {
 }
 
 #[test]
+fn machines_that_are_taken_away_are_left_first() {
+    let mut bench = Bench::new(&[("m1", 16, "a"), ("m2", 16, "b")]);
+    bench.deploy(specification("1"), 4, 4);
+    bench.settle(35);
+    let tell =
+        |bench: &mut Bench, fact| bench.give(Event::Machine { machine: machine("m1"), fact });
+    tell(&mut bench, MachineFact::Leaving);
+    bench.obey();
+    let serving = bench.lives().iter().filter(|(_, life)| *life == FULL).count();
+    assert_eq!(serving, 4, "replacements first");
+    bench.settle(200);
+    assert!(bench.state.machines()[&machine("m1")].instances.is_empty());
+    // What a user wants stays apart from what whoever runs it says.
+    bench.call(Call::Drain { machine: machine("m1") }).unwrap();
+    tell(&mut bench, MachineFact::Staying);
+    assert!(bench.state.room_on(&machine("m1")).is_none());
+    bench.call(Call::Undrain { machine: machine("m1") }).unwrap();
+    assert!(bench.state.room_on(&machine("m1")).is_some());
+    tell(&mut bench, MachineFact::Leaving);
+    bench.call(Call::Drain { machine: machine("m2") }).unwrap();
+    bench.call(Call::Scale { app: app(), instances: 4 }).unwrap();
+    bench.call(Call::Restart { instance: id(5) }).unwrap();
+    let text = explain::app(&bench.state, &app(), bench.now).unwrap().to_string();
+    assert!(text.contains("it will be taken away: m1"), "{text}");
+}
+
+#[test]
+fn a_receipt_comes_back_when_all_told_before_it_is_durable() {
+    let mut bench = Bench::new(&[("m1", 8, "a")]);
+    bench.deploy(specification("1"), 1, 1);
+    let (instance, place, at) = (id(1), machine("m1"), bench.now);
+    let running = Event::Instance { instance, machine: place, at, fact: InstanceFact::Running };
+    let told = |receipt| Event::Told { receipt: Receipt(receipt) };
+    let received = |commands: &[Command]| -> Vec<u64> {
+        let receipts = commands.iter().filter_map(|command| match command {
+            Command::Acknowledge { receipt } => Some(receipt.0),
+            _ => None,
+        });
+        receipts.collect()
+    };
+    let commands = apply(&mut bench.state, told(1), bench.now);
+    assert_eq!(received(&commands), [1], "nothing waits");
+    let commands = apply(&mut bench.state, running, bench.now);
+    let [Command::Persist(first)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert!(apply(&mut bench.state, told(2), bench.now).is_empty(), "the write is on its way");
+    let failed = Event::NotDurable { write: first.number };
+    assert!(apply(&mut bench.state, failed, bench.now).is_empty());
+    let commands = apply(&mut bench.state, Event::Tick, bench.now);
+    let [Command::Persist(again)] = commands.as_slice() else { panic!("{commands:?}") };
+    assert!(apply(&mut bench.state, told(3), bench.now).is_empty());
+    let commands = apply(&mut bench.state, Event::Durable { write: again.number }, bench.now);
+    assert_eq!(received(&commands), [2, 3]);
+}
+
+#[test]
 fn instances_on_named_machines() {
     let mut bench = Bench::new(&[("m1", 16, "a"), ("m2", 16, "b")]);
     bench.deploy(specification("1"), 2, 6);
@@ -580,7 +635,7 @@ fn no_event_is_too_strange() {
             let place = machine(["m1", "m2", "m3"][random(3) as usize]);
             let instance = id(random(9));
             let fact = |fact| Event::Instance { instance, machine: place.clone(), at: now, fact };
-            let event = match random(18) {
+            let event = match random(20) {
                 0 | 1 => {
                     let ports = vec![(0, u16::MAX), (9, 3), (0, 0), (u16::MAX, u16::MAX)];
                     let millicores = small(one);
@@ -625,6 +680,8 @@ fn no_event_is_too_strange() {
                     let call = Call::Scale { app: app(), instances: small(two).min(50) };
                     Event::Call { request: RequestId(one), call }
                 }
+                17 => Event::Machine { machine: place, fact: MachineFact::Leaving },
+                18 => Event::Told { receipt: Receipt(one) },
                 _ => {
                     let call = match random(5) {
                         0 => Call::AddOn { app: app(), machine: place },

@@ -205,13 +205,25 @@ impl Timeline {
     }
 }
 
-impl Record for Timeline {
-    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        let Some((app, class)) = self.sources.get(usize::from(arrival.source)) else { return };
+/// The times of a request that its outcome doesn't tell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Trip {
+    /// When it arrived at its gateway.
+    pub at: Time,
+    /// When it came to its target.
+    pub joined: Time,
+    /// How long the answer takes.
+    pub back: Nanoseconds,
+}
+
+impl Timeline {
+    /// Takes in the outcome of a request of this source.
+    pub(crate) fn add(&mut self, source: u16, trip: Trip, outcome: Outcome) {
+        let Some((app, class)) = self.sources.get(usize::from(source)) else { return };
         let traffic = self.apps.get_mut(*app);
         let traffic = traffic.and_then(|course| course.classes.get_mut(class.index()));
         let Some(traffic) = traffic else { return };
-        let came = self.grid.place(arrival.at.0);
+        let came = self.grid.place(trip.at.0);
         let Some(row) = traffic.rows.get_mut(came) else { return };
         row.arrivals += 1;
         match outcome {
@@ -221,20 +233,51 @@ impl Record for Timeline {
                 }
             }
             Ok(served) => {
-                let path = self.paths.of(arrival).unwrap_or_default();
-                row.response.record((served.end + path.respond).since(arrival.at));
-                let joined = arrival.at + path.before();
-                let join = self.grid.place_after(joined.0, came);
-                let start = self.grid.place_after(served.start.0, join);
+                row.response.record(served.end.since(trip.at) + trip.back);
+                let joined = self.grid.place_after(trip.joined.0, came);
+                let start = self.grid.place_after(served.start.0, joined);
                 let end = self.grid.place_after(served.end.0, start);
                 if let Some(row) = traffic.rows.get_mut(end) {
                     row.completed += 1;
                 }
-                let (joined, begun, ended) = (joined.0, served.start.0, served.end.0);
-                traffic.waiting.add(self.grid, (joined, join), (begun, start), 1);
+                let (joins, begun, ended) = (trip.joined.0, served.start.0, served.end.0);
+                traffic.waiting.add(self.grid, (joins, joined), (begun, start), 1);
                 traffic.busy.add(self.grid, (begun, start), (ended, end), 1);
             }
         }
+    }
+
+    /// Adds the requests of another part of the same run; instances and decisions are this one's.
+    pub fn merge(&mut self, other: &Timeline) {
+        for (course, more) in self.apps.iter_mut().zip(&other.apps) {
+            for (traffic, more) in course.classes.iter_mut().zip(&more.classes) {
+                traffic.merge(more);
+            }
+        }
+    }
+}
+
+impl Traffic {
+    fn merge(&mut self, other: &Traffic) {
+        for (row, more) in self.rows.iter_mut().zip(&other.rows) {
+            row.arrivals += more.arrivals;
+            row.completed += more.completed;
+            for (count, more) in row.refused.iter_mut().zip(more.refused) {
+                *count += more;
+            }
+            row.response.merge(&more.response);
+        }
+        self.waiting.merge(&other.waiting);
+        self.busy.merge(&other.busy);
+    }
+}
+
+impl Record for Timeline {
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        let path = self.paths.of(arrival).filter(|_| outcome.is_ok()).unwrap_or_default();
+        let joined = arrival.at + path.before();
+        let trip = Trip { at: arrival.at, joined, back: path.respond };
+        self.add(arrival.source, trip, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {
@@ -335,6 +378,11 @@ impl Course {
 impl Integral {
     fn new(grid: Grid) -> Self {
         Integral { parts: vec![0; grid.count], steps: vec![0; grid.count] }
+    }
+
+    fn merge(&mut self, other: &Integral) {
+        self.parts.iter_mut().zip(&other.parts).for_each(|(part, more)| *part += more);
+        self.steps.iter_mut().zip(&other.steps).for_each(|(step, more)| *step += more);
     }
 
     /// Adds a number from one instant to another, both given with their buckets.

@@ -5,14 +5,17 @@
 
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
+use policy::placement::{Resources, Unplaced};
 use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
-use policy::{Class, Nanoseconds, Scope};
+use policy::scaling::{Action, Observation, Scaling};
+use policy::{Class, Nanoseconds, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
 use simulator_model::{
-    App, Arrivals, Cmd, Dynamics, Life, Model, Network, Outcome, Phase, Sine, Source, Tenants,
+    App, Arrivals, Cmd, Dynamics, Instances, Life, Model, Network, Outcome, Phase, Sine, Source,
+    Tenants, WarmUp,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -167,15 +170,77 @@ fn model() -> impl Strategy<Value = Model> {
     )
 }
 
-/// Outcomes by key, and the report.
+fn life() -> impl Strategy<Value = Life> {
+    let needs = (1u32..3, 0u32..3).prop_map(|(cores, memory_mib)| Resources { cores, memory_mib });
+    let bounds = proptest::option::weighted(0.9, (0u32..12, 0u32..12));
+    let warm_up = prop_oneof![Just(0u64), (1u64..30).prop_map(|steps| steps * GRID)];
+    let warm_up = (warm_up, 1u32..1024, prop_oneof![Just(0u32), 1u32..3000])
+        .prop_map(|(over, weight, slowdown)| WarmUp { over: Nanoseconds(over), weight, slowdown });
+    let cool_down = (0u64..30).prop_map(|steps| Nanoseconds(steps * GRID));
+    (needs, bounds, law(), proptest::option::of(law()), warm_up, cool_down).prop_map(
+        |(needs, bounds, start_up, first_start_up, warm_up, cool_down)| Life {
+            needs,
+            bounds: bounds.map(|(min, more)| (min, min + more)),
+            start_up,
+            first_start_up,
+            warm_up,
+            cool_down,
+        },
+    )
+}
+
+fn scaling() -> impl Strategy<Value = Scaling> {
+    let period = || (0u64..30).prop_map(|steps| Nanoseconds(steps * GRID));
+    (0u32..4, 1u32..5, period(), proptest::option::weighted(0.9, period())).prop_map(
+        |(target, step, cool_down, scale_in_after)| Scaling {
+            target,
+            min: 0,
+            max: 0,
+            step,
+            interval: Nanoseconds::ZERO,
+            cool_down,
+            scale_in_after,
+        },
+    )
+}
+
+/// Models whose apps scale, if the time between ticks is set.
+fn scaling_model() -> impl Strategy<Value = Model> {
+    let room = prop_oneof![3 => 2u32..16, 1 => Just(u32::MAX)];
+    let lives = proptest::collection::vec(life(), 2);
+    (model(), lives, scaling(), room.clone(), room).prop_map(
+        |(mut model, lives, scaling, cores, memory_mib)| {
+            for (app, life) in model.apps.iter_mut().zip(lives) {
+                app.life = life;
+                // Many machines are slow in lists, and show nothing that few don't.
+                app.machines %= 8;
+            }
+            model.queue.scope = QueueScope::Node;
+            let capacity = Resources { cores, memory_mib };
+            model.dynamics = Dynamics { capacity, scaling: Some(scaling), faults: vec![] };
+            model
+        },
+    )
+}
+
+/// What is told of a run: outcomes by key, changes of instances, decisions; and the report.
 struct Both {
     outcomes: Vec<(u64, Outcome)>,
+    changes: Vec<(Time, usize, Instances)>,
+    decisions: Vec<(Time, usize, Observation, Action)>,
+    unplaced: Vec<(Time, usize, Unplaced)>,
     tally: Tally,
 }
 
 impl Both {
-    fn new(model: &Model, network: Network) -> Self {
-        Both { outcomes: Vec::new(), tally: Tally::new(model, network) }
+    fn new(model: &Model, network: Network, lane: u16) -> Self {
+        Both {
+            outcomes: Vec::new(),
+            changes: Vec::new(),
+            decisions: Vec::new(),
+            unplaced: Vec::new(),
+            tally: Tally::new(model, network, lane),
+        }
     }
 }
 
@@ -184,12 +249,27 @@ impl Witness for Both {
         self.outcomes.outcome(request, outcome);
         self.tally.outcome(request, outcome);
     }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.changes.push((at, app, instances));
+        self.tally.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.decisions.push((at, app, seen, action));
+        self.tally.decide(at, app, seen, action);
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        self.unplaced.push((at, app, reasons));
+        self.tally.unplaced(at, app, reasons);
+    }
 }
 
 /// All lanes of a run in one thread, as threads would move them: window by window.
 fn run_in_lanes(model: &Model, network: Network, lanes: u16) -> Vec<Both> {
     let mut all: Vec<Lane<'_, Both>> = (0..lanes)
-        .map(|number| Lane::new(model, network, number, lanes, Both::new(model, network)))
+        .map(|number| Lane::new(model, network, number, lanes, Both::new(model, network, number)))
         .collect();
     let parcels = || (0..lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
     // By sender, then by receiver.
@@ -211,29 +291,88 @@ fn run_in_lanes(model: &Model, network: Network, lanes: u16) -> Vec<Both> {
     all.into_iter().map(Lane::finish).collect()
 }
 
+/// Lanes must tell what the oracle tells; how much that is.
+fn agree(model: &Model, network: Network) -> Result<Told, TestCaseError> {
+    windows::check(model, network).unwrap();
+    let mut slow = windows::oracle::run(model, network, Both::new(model, network, 0));
+    slow.outcomes.sort_unstable_by_key(|(key, _)| *key);
+    let wanted = slow.tally.into_report();
+    for lanes in [1, 2, 3, 8] {
+        let mut parts = run_in_lanes(model, network, lanes).into_iter();
+        let first = parts.next().unwrap();
+        prop_assert_eq!(&first.decisions, &slow.decisions, "{} lanes", lanes);
+        prop_assert_eq!(&first.unplaced, &slow.unplaced, "{} lanes", lanes);
+        let (mut outcomes, mut report) = (first.outcomes, first.tally.into_report());
+        for part in parts {
+            prop_assert!(part.changes.is_empty() && part.decisions.is_empty());
+            outcomes.extend(part.outcomes);
+            report.merge(&part.tally.into_report());
+        }
+        outcomes.sort_unstable_by_key(|(key, _)| *key);
+        prop_assert_eq!(&outcomes, &slow.outcomes, "{} lanes", lanes);
+        prop_assert_eq!(&first.changes, &slow.changes, "{} lanes", lanes);
+        let mut wanted = wanted.clone();
+        let nothing = simulator_model::Report::none(model);
+        (1..lanes).for_each(|_| wanted.merge(&nothing));
+        prop_assert_eq!(&report, &wanted, "{} lanes", lanes);
+    }
+    let alone = windows::report(model, network);
+    prop_assert_eq!(&alone, &wanted);
+    let refused = slow.outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count();
+    let of = |is: fn(&Action) -> bool| {
+        slow.decisions.iter().filter(|(_, _, _, action)| is(action)).count()
+    };
+    Ok(Told {
+        added: of(|action| matches!(action, Action::Add(..))),
+        removed: of(|action| matches!(action, Action::Remove(..))),
+        served: slow.outcomes.len() - refused,
+        unplaced: slow.unplaced.len(),
+    })
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    added: usize,
+    removed: usize,
+    served: usize,
+    unplaced: usize,
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 3_000, ..ProptestConfig::default() })]
 
     #[test]
     fn lanes_agree_with_the_oracle_request_by_request(model in model(), network in network()) {
-        windows::check(&model, network).unwrap();
-        let mut slow = windows::oracle::run(&model, network, Both::new(&model, network));
-        slow.outcomes.sort_unstable_by_key(|(key, _)| *key);
-        let mut wanted = simulator_model::Report::new(&model);
-        wanted.merge(&slow.tally.into_report());
-        for lanes in [1, 2, 3, 8] {
-            let parts = run_in_lanes(&model, network, lanes);
-            let mut outcomes = Vec::new();
-            let mut report = simulator_model::Report::new(&model);
-            for part in parts {
-                outcomes.extend(part.outcomes);
-                report.merge(&part.tally.into_report());
-            }
-            outcomes.sort_unstable_by_key(|(key, _)| *key);
-            prop_assert_eq!(&outcomes, &slow.outcomes, "{} lanes", lanes);
-            prop_assert_eq!(&report, &wanted, "{} lanes", lanes);
-        }
-        let alone = windows::report(&model, network);
-        prop_assert_eq!(&alone, &wanted);
+        agree(&model, network)?;
     }
+}
+
+/// The same with apps that scale. In all scenarios together everything must have happened often,
+/// or the agreement says little.
+#[test]
+fn lanes_agree_with_the_oracle_while_apps_scale() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 800,
+        ..ProptestConfig::default()
+    });
+    let told = std::cell::RefCell::new(Told::default());
+    let models = (scaling_model(), network(), 1u64..8);
+    let result = runner.run(&models, |(mut model, network, interval)| {
+        if let Some(scaling) = &mut model.dynamics.scaling {
+            scaling.interval = Nanoseconds(network.delay.0 * interval);
+        }
+        let more = agree(&model, network)?;
+        let mut told = told.borrow_mut();
+        told.added += more.added;
+        told.removed += more.removed;
+        told.served += more.served;
+        told.unplaced += more.unplaced;
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    let Told { added, removed, served, unplaced } = told.into_inner();
+    let all = [(added, 2_000), (removed, 500), (served, 10_000), (unplaced, 500)];
+    assert!(all.iter().all(|(seen, wanted)| seen > wanted), "{all:?}");
 }

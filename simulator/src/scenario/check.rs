@@ -99,7 +99,8 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             Unfit::NoDelay => given.network_delay.span,
             Unfit::Reports => given.reports_every.span,
             Unfit::Cluster(_)
-            | Unfit::Scaling
+            | Unfit::Queues
+            | Unfit::Ticks
             | Unfit::Faults
             | Unfit::Order
             | Unfit::Stages

@@ -120,7 +120,7 @@ fn index(name: &AppName, app: &App, state: &State) {
     for (machine, there) in state.machines() {
         let count = counts.get(machine).copied().unwrap_or(0);
         assert_eq!(state.count_on(app, machine), count, "{name} on {machine}");
-        let is_closed = there.silent_since.is_some() || there.is_draining;
+        let is_closed = there.silent_since.is_some() || there.is_draining || there.is_leaving;
         let room = state.room_on(machine).map(|room| (room.cores, room.memory_mib, room.ports));
         let free = there.free();
         let expected = (!is_closed).then_some((free.millicores, free.memory_mib, free.ports));

@@ -409,7 +409,10 @@ impl World {
                     self.answer(&instance, &machine);
                 }
             }
-            Command::Persist(_) | Command::Answer { .. } | Command::Record(_) => {}
+            Command::Persist(_)
+            | Command::Acknowledge { .. }
+            | Command::Answer { .. }
+            | Command::Record(_) => {}
         }
     }
 

@@ -1,12 +1,24 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
 use policy::admission::{Account, Admission, Candidate};
+use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
 use super::calendar::Calendar;
-use super::plan::{Plan, SourceInfo};
+use super::crews::Standing;
+use super::plan::{AppInfo, Plan, SourceInfo};
 use super::{Answer, Key, Request};
+use crate::life::target_weight;
 use crate::model::Model;
+
+/// What a target has told of its instances.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Crew {
+    pub(super) app: u32,
+    /// Counted within the app.
+    pub(super) target: u32,
+    pub(super) standing: Standing,
+}
 
 /// Some gateways.
 #[derive(Debug)]
@@ -40,6 +52,7 @@ impl Gateways {
                 targets: plan.targets(),
                 turns: vec![0; count * plan.apps.len()],
                 apps: plan.apps.len(),
+                crews: plan.apps.iter().map(|_| Weights::default()).collect(),
             },
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         }
@@ -67,6 +80,23 @@ impl Gateways {
         }
     }
 
+    /// A target tells of its instances.
+    #[cold]
+    pub(super) fn meet(&mut self, crew: &Crew, plan: &Plan) {
+        let info = plan.apps.get(crew.app as usize);
+        let weights = self.known.crews.get_mut(crew.app as usize);
+        if let (Some(info), Some(weights)) = (info, weights) {
+            weights.meet(crew, info);
+        }
+    }
+
+    /// All targets have told.
+    pub(super) fn weigh(&mut self) {
+        for weights in self.known.crews.iter_mut().filter(|weights| weights.has_changed) {
+            weights.weigh();
+        }
+    }
+
     /// A request arrives: the target that its gateway sends it to.
     #[inline(always)]
     pub(super) fn arrive(&mut self, request: &Request, plan: &Plan) -> Result<u32, Refusal> {
@@ -82,9 +112,17 @@ impl Gateways {
             self.admit(gateway, request.user, info, candidate, now)?;
         }
         let draw = self.balance_words.of(request.key);
-        let picked = self.known.view(gateway, info, plan).and_then(|(mut view, turn)| {
-            let target = policy::pick(self.balance, &mut view, turn, draw)?;
-            view.send(target);
+        let balance = self.balance;
+        let picked = self.known.view(gateway, info, plan).and_then(|(loads, turn, weights)| {
+            let target = if weights.standings.is_empty() {
+                policy::pick(balance, &mut View { loads }, turn, draw)?
+            } else {
+                let mut view = WeightedView { loads, weights };
+                let place = policy::pick(balance, &mut view, turn, draw)?;
+                weights.open.get(place as usize)?.target
+            };
+            // What is sent counts at once.
+            *loads.get_mut(target as usize)? += 1;
             Some(target)
         });
         if picked.is_none() {
@@ -159,6 +197,8 @@ struct Known {
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     apps: usize,
+    /// What targets of each app have told of their instances: the same to all gateways.
+    crews: Vec<Weights>,
 }
 
 impl Known {
@@ -168,30 +208,61 @@ impl Known {
         gateway: u16,
         info: &SourceInfo,
         plan: &Plan,
-    ) -> Option<(View<'_>, &mut u64)> {
+    ) -> Option<(&mut [u32], &mut u64, &Weights)> {
         let gateway = usize::from(gateway - self.first);
         let app = plan.apps.get(info.app as usize)?;
         let from = gateway * self.targets + app.first;
         let loads = self.loads.get_mut(from..from + app.count as usize)?;
         let turn = self.turns.get_mut(gateway * self.apps + info.app as usize)?;
-        Some((View { loads }, turn))
+        Some((loads, turn, self.crews.get(info.app as usize)?))
     }
 }
 
-/// The targets of an app as one gateway knows them.
-#[derive(Debug)]
-struct View<'a> {
-    loads: &'a mut [u32],
+/// Targets that take requests, and their weights. Empty until the first one tells of a change: till
+/// then all are as they were in the beginning.
+#[derive(Debug, Default)]
+struct Weights {
+    standings: Vec<Standing>,
+    open: Vec<Open>,
+    has_changed: bool,
 }
 
-impl View<'_> {
-    /// What is sent counts at once.
-    #[inline(always)]
-    fn send(&mut self, target: u32) {
-        if let Some(load) = self.loads.get_mut(target as usize) {
-            *load += 1;
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    target: u32,
+    weight: u32,
+}
+
+impl Weights {
+    fn meet(&mut self, crew: &Crew, info: &AppInfo) {
+        if self.standings.is_empty() {
+            let full = u64::from(info.instances) * u64::from(FULL_WEIGHT);
+            let all = Standing { staying: info.instances, leaving: 0, weights: full };
+            self.standings = vec![all; info.count as usize];
+            self.has_changed = true;
+        }
+        if let Some(standing) = self.standings.get_mut(crew.target as usize) {
+            self.has_changed |= *standing != crew.standing;
+            *standing = crew.standing;
         }
     }
+
+    fn weigh(&mut self) {
+        let most = self.standings.iter().map(|standing| standing.staying).max().unwrap_or(0);
+        let open = self.standings.iter().zip(0u32..).filter(|(known, _)| known.staying > 0);
+        self.open.clear();
+        self.open.extend(open.map(|(known, target)| Open {
+            target,
+            weight: target_weight(known.weights, known.leaving, most),
+        }));
+        self.has_changed = false;
+    }
+}
+
+/// The targets of an app whose instances are those of the beginning.
+#[derive(Debug)]
+struct View<'a> {
+    loads: &'a [u32],
 }
 
 #[expect(clippy::indexing_slicing, reason = "policy asks for targets below the count")]
@@ -204,5 +275,30 @@ impl Targets for View<'_> {
     #[inline(always)]
     fn load(&mut self, target: u32) -> u32 {
         self.loads[target as usize]
+    }
+}
+
+/// The targets of an app that has scaled, as one gateway knows them.
+#[derive(Debug)]
+struct WeightedView<'a> {
+    loads: &'a [u32],
+    weights: &'a Weights,
+}
+
+#[expect(clippy::indexing_slicing, reason = "policy asks for places below the count")]
+impl Targets for WeightedView<'_> {
+    #[inline(always)]
+    fn count(&self) -> u32 {
+        u32::try_from(self.weights.open.len()).unwrap_or(u32::MAX)
+    }
+
+    #[inline(always)]
+    fn load(&mut self, place: u32) -> u32 {
+        self.loads[self.weights.open[place as usize].target as usize]
+    }
+
+    #[inline(always)]
+    fn weight(&self, place: u32) -> u32 {
+        self.weights.open[place as usize].weight
     }
 }

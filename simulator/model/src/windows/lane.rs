@@ -5,7 +5,9 @@ use simulator_kernel::wide::Task;
 
 use super::arrivals::Flow;
 use super::bank::Bank;
-use super::gateway::Gateways;
+use super::control::{Change, Control, Left, Order};
+use super::gateway::{Crew, Gateways};
+use super::ledger::Ledger;
 use super::plan::Plan;
 use super::{Answer, Key, Request, Witness};
 use crate::model::{Model, Network};
@@ -23,6 +25,12 @@ pub struct Parcel {
     reports: bool,
     /// How many requests each of them has, app by app.
     loads: Vec<u32>,
+    /// What some of them tell of their instances.
+    crews: Vec<Crew>,
+    /// Requests of the sender's targets for each app, if this is the time of a tick.
+    tasks: Vec<u64>,
+    /// Instances of the sender's targets that leave.
+    left: Vec<Left>,
 }
 
 /// One lane of a run.
@@ -41,6 +49,11 @@ pub struct Lane<'model, W> {
     owners: Vec<Vec<u16>>,
     gateway_owners: Vec<u16>,
     loads: Vec<u32>,
+    control: Control<'model>,
+    /// Orders that reach machines in this window.
+    orders: Vec<Order>,
+    /// In the first lane.
+    ledger: Option<Ledger>,
     witness: W,
 }
 
@@ -57,9 +70,10 @@ impl<'model, W: Witness> Lane<'model, W> {
         let gateways = plan.share(u32::from(model.gateways.max(1)), number);
         let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
         let gateways = narrow(gateways.start)..narrow(gateways.end);
-        let bank = |app: &super::plan::AppInfo| {
+        let bank = |(app, definition): (&super::plan::AppInfo, &'model crate::App)| {
             let own = plan.share(app.count, number);
-            Bank::new(own.end - own.start, app.instances, &model.queue)
+            let scales = definition.scaling(&model.dynamics).map(|_| definition);
+            Bank::new(own.end - own.start, app.instances, &model.queue, scales)
         };
         // Two more: what is sent in the last window, and the answers to it.
         let windows = model.duration.0.div_ceil(network.delay.0.max(1)) + 2;
@@ -70,10 +84,13 @@ impl<'model, W: Witness> Lane<'model, W> {
             arrived: 0,
             flow: Flow::new(model, gateways.clone(), network.delay.0.max(1)),
             gateways: Gateways::new(model, &plan, gateways),
-            banks: plan.apps.iter().map(bank).collect(),
+            banks: plan.apps.iter().zip(&model.apps).map(bank).collect(),
             owners: plan.apps.iter().map(|app| plan.owners(app.count)).collect(),
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
+            control: Control::new(model, network.delay.0),
+            orders: Vec::new(),
+            ledger: (number == 0).then(|| Ledger::new(model)),
             plan,
             witness,
         }
@@ -95,6 +112,7 @@ impl<'model, W: Witness> Lane<'model, W> {
     pub fn stop(&mut self) {
         self.windows = self.windows.min(self.window + 2);
         self.flow.stop();
+        self.control.stop();
     }
 
     /// Moves on by one window. `inbound` is what each lane handed to this one in the window before,
@@ -104,7 +122,10 @@ impl<'model, W: Witness> Lane<'model, W> {
     }
 
     /// What was written down.
-    pub fn finish(self) -> W {
+    pub fn finish(mut self) -> W {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.tell(u64::MAX, &mut self.witness);
+        }
         self.witness
     }
 }
@@ -127,7 +148,17 @@ impl<W: Witness> Task for Step<'_, '_, W> {
             parcel.requests.clear();
             parcel.answers.clear();
             parcel.loads.clear();
+            parcel.crews.clear();
+            parcel.tasks.clear();
+            parcel.left.clear();
             parcel.reports = false;
+        }
+        lane.hear(begin, inbound);
+        if !lane.orders.is_empty() {
+            lane.obey(begin, outbound);
+        }
+        if lane.control.is_tick(begin) {
+            lane.count_tasks(begin, outbound);
         }
         if begin > 0 && begin.is_multiple_of(lane.plan.network.reports.0) {
             lane.report(begin, outbound);
@@ -140,6 +171,9 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         }
         if inbound.iter().any(|parcel| parcel.reports) {
             lane.learn(inbound);
+        }
+        if inbound.iter().any(|parcel| !parcel.tasks.is_empty()) {
+            lane.decide(begin, inbound);
         }
         lane.admit(begin, begin + delay, outbound);
         lane.window += 1;
@@ -155,11 +189,83 @@ impl<W: Witness> Lane<'_, W> {
             let own = self.plan.share(app.count, self.number);
             first.loads.extend((0..own.end - own.start).map(|target| bank.load(target)));
         }
+        for ((bank, app), number) in self.banks.iter_mut().zip(&self.plan.apps).zip(0u32..) {
+            let own = self.plan.share(app.count, self.number);
+            bank.report(|target, standing| {
+                first.crews.push(Crew { app: number, target: own.start + target, standing });
+            });
+        }
         first.reports = true;
         for other in others {
             other.reports = true;
             other.loads.extend_from_slice(&first.loads);
+            other.crews.extend_from_slice(&first.crews);
         }
+    }
+
+    /// What machines have told of instances that leave.
+    fn hear(&mut self, now: u64, inbound: &[Parcel]) {
+        for left in inbound.iter().flat_map(|parcel| &parcel.left) {
+            self.control.hear(left);
+            if let Some(ledger) = &mut self.ledger {
+                ledger.hear(left);
+            }
+        }
+        if let Some(ledger) = &mut self.ledger {
+            ledger.tell(now, &mut self.witness);
+        }
+    }
+
+    /// Machines of this lane do what they were told.
+    #[cold]
+    fn obey(&mut self, now: u64, outbound: &mut [Parcel]) {
+        for order in self.orders.drain(..) {
+            if let Some(ledger) = &mut self.ledger {
+                ledger.order(&order, now);
+            }
+            let Some(info) = self.plan.apps.get(order.app as usize) else { continue };
+            let own = self.plan.share(info.count, self.number);
+            let Some(bank) = self.banks.get_mut(order.app as usize) else { continue };
+            if !own.contains(&order.machine) {
+                continue;
+            }
+            let target = order.machine - own.start;
+            bank.pass(now);
+            match order.change {
+                Change::Start { ready } => bank.start(target, ready),
+                Change::Leave => {
+                    let Some(parting) = bank.leave(target) else { continue };
+                    let Order { app, machine, .. } = order;
+                    let (ready, gone) = (parting.ready, parting.gone);
+                    let left = Left { app, machine, at: now, ready, gone };
+                    outbound.iter_mut().for_each(|parcel| parcel.left.push(left));
+                }
+            }
+        }
+    }
+
+    /// Targets tell the control plane how many requests they have.
+    #[cold]
+    fn count_tasks(&mut self, now: u64, outbound: &mut [Parcel]) {
+        for (bank, app) in self.banks.iter_mut().zip(&self.plan.apps) {
+            bank.pass(now);
+            let own = self.plan.share(app.count, self.number);
+            let loads = (0..own.end - own.start).map(|target| u64::from(bank.load(target)));
+            let tasks = loads.sum();
+            outbound.iter_mut().for_each(|parcel| parcel.tasks.push(tasks));
+        }
+    }
+
+    /// The control plane decides.
+    #[cold]
+    fn decide(&mut self, now: u64, inbound: &[Parcel]) {
+        let tasks = (0..self.banks.len()).map(|app| {
+            let told = inbound.iter().filter_map(|parcel| parcel.tasks.get(app));
+            told.sum::<u64>()
+        });
+        let witness = self.ledger.is_some().then_some(&mut self.witness);
+        self.control.decide(now, tasks, witness);
+        std::mem::swap(&mut self.orders, &mut self.control.orders);
     }
 
     /// Reports of all lanes are put together for gateways.
@@ -176,6 +282,10 @@ impl<W: Witness> Lane<'_, W> {
             }
         }
         self.gateways.learn(&self.loads);
+        for parcel in inbound.iter().filter(|parcel| !parcel.crews.is_empty()) {
+            parcel.crews.iter().for_each(|crew| self.gateways.meet(crew, &self.plan));
+        }
+        self.gateways.weigh();
     }
 
     /// Requests of the window before come to targets.

@@ -24,10 +24,31 @@
 //! - At R, 2R, … each target reports its load: requests that wait or are worked on. Reports reach
 //!   all gateways D later.
 //!
-//! At one instant, in this order: work ends, and what waits begins; targets report; answers,
-//! refusals and reports reach gateways; requests reach targets; clients' requests reach gateways.
-//! Requests at the same instant come in the order of gateways, then of sources, then of their
-//! numbers.
+//! At one instant, in this order: work ends; instances are ready; orders reach machines; what waits
+//! begins, and instances leave; targets report; answers, refusals and reports reach gateways;
+//! requests reach targets; clients' requests reach gateways. Requests at the same instant come in
+//! the order of gateways, then of sources, then of their numbers.
+//!
+//! Where an app scales (each machine has one queue then, and I, the time between ticks, is a
+//! multiple of D):
+//!
+//! - At I, 2I, …, as long as there are more than 2D to the end, the control plane is told of the
+//!   tasks of each app (requests that wait or are worked on) and of the instances that are gone by
+//!   then. It hears of that D later and decides (`policy::scaling`), app by app. It counts the
+//!   instances that were there and those that it ordered, without those that it told to leave; they
+//!   hold their part of a machine until they are gone. `policy::placement` says on which machine
+//!   one starts or leaves. Orders reach machines at I + 2D.
+//! - An instance that starts is ready after its start-up time, a longer one for the first on its
+//!   machine. It takes requests that came after the order, when those before have begun.
+//! - Of the instances of a machine that is told to give up one, that one leaves that has nothing to
+//!   do first when what waits has begun; of several, the one that was ready first. It takes nothing
+//!   new, and holds the machine until the cool-down after the order is over.
+//! - Of several idle instances the one takes a request that has been idle longest; of these the one
+//!   that was ready first. Work that it begins takes longer while it warms up.
+//! - A request that comes to a machine without instances (those that start count, those that leave
+//!   don't) is refused: no instance.
+//! - Reports also tell how many instances of a target are ready, less those that are to leave, and
+//!   what they weigh. Gateways send nothing to targets that have told of none.
 //!
 //! A response is the time from the arrival at the gateway until the answer is back there; a wait is
 //! the time in the queue of the target. Requests arrive until the end of the run; what is in the
@@ -38,22 +59,29 @@
 
 use std::fmt;
 
-use policy::queue::Order;
-use policy::{Nanoseconds, Scope};
+use policy::placement::Unplaced;
+use policy::queue::{Order, QueueScope};
+use policy::scaling::{Action, Observation};
+use policy::{Nanoseconds, Scope, Time};
 
 use crate::model::{Arrivals, Model, Network};
-use crate::outcome::Outcome;
+use crate::outcome::{Instances, Outcome};
 use crate::report::Report;
 
 mod arrivals;
 mod bank;
 mod calendar;
+mod control;
+mod course;
+mod crews;
 mod gateway;
 mod lane;
+mod ledger;
 pub mod oracle;
 mod plan;
 mod tally;
 
+pub use course::Course;
 pub use lane::{Lane, Parcel};
 pub use tally::Tally;
 
@@ -66,8 +94,10 @@ pub enum Unfit {
     Reports,
     /// Gateways can't count together without talking to each other.
     Cluster(&'static str),
-    /// An app scales.
-    Scaling,
+    /// An app scales whose instances have queues of their own.
+    Queues,
+    /// The scaling rule isn't asked at the borders of windows.
+    Ticks,
     /// Machines or instances fail.
     Faults,
     /// Queues aren't first come, first served.
@@ -96,7 +126,10 @@ impl fmt::Display for Unfit {
                 "admission.{rule} counts over the cluster, but gateways behind a network count \
                  for themselves"
             ),
-            Unfit::Scaling => f.write_str("apps can scale with live gateways only"),
+            Unfit::Queues => f.write_str(
+                "behind a network apps can scale only if queues are of machines (scope: node)",
+            ),
+            Unfit::Ticks => f.write_str("scaling.interval must be a multiple of the network delay"),
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
@@ -125,8 +158,14 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);
     }
-    if model.apps.iter().any(|app| app.scaling(&model.dynamics).is_some()) {
-        return Err(Unfit::Scaling);
+    if let Some(rules) = model.apps.iter().find_map(|app| app.scaling(&model.dynamics)) {
+        if model.queue.scope != QueueScope::Node {
+            return Err(Unfit::Queues);
+        }
+        if rules.interval == Nanoseconds::ZERO || !rules.interval.0.is_multiple_of(network.delay.0)
+        {
+            return Err(Unfit::Ticks);
+        }
     }
     if !model.dynamics.faults.is_empty() {
         return Err(Unfit::Faults);
@@ -206,10 +245,20 @@ impl Key {
     }
 }
 
-/// Who is told of outcomes, in no particular order, each request once.
+/// Who is told of a run: of outcomes in no particular order, each request once; of changes of
+/// instances in the order of time, and likewise of decisions, by the first lane only.
 pub trait Witness {
     /// What became of a request.
     fn outcome(&mut self, request: &Request, outcome: Outcome);
+
+    /// The instances of an app have changed; told once for each instant.
+    fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
+
+    /// The scaling rule has decided for an app.
+    fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {}
+
+    /// No machine could take an instance that the scaling rule has asked for.
+    fn unplaced(&mut self, _at: Time, _app: usize, _reasons: Unplaced) {}
 }
 
 /// Outcomes by their keys.
@@ -233,7 +282,5 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
 /// Runs a model in one lane and sums it up; compiled here, as one piece.
 #[must_use]
 pub fn report(model: &Model, network: Network) -> Report {
-    let mut whole = Report::new(model);
-    whole.merge(&run(model, network, Tally::new(model, network)).into_report());
-    whole
+    run(model, network, Tally::new(model, network, 0)).into_report()
 }

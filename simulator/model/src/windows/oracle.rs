@@ -8,16 +8,35 @@ use policy::admission::{Account, Candidate};
 use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Targets, Time, Waiting, Words};
 
 use super::{Key, Request, Witness, arrivals};
+use crate::life::target_weight;
 use crate::model::{Model, Network};
 use crate::outcome::Served;
+
+mod plane;
+mod target;
+
+use plane::Plane;
+use target::{Known, Target};
 
 /// Events; at one instant they happen in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// The work on a request ends.
-    End { request: usize },
+    End { app: usize, target: usize, request: usize },
+    /// An instance has started.
+    Ready { app: usize, instance: usize },
+    /// An order to start an instance reaches its machine.
+    Start { app: usize, instance: usize },
+    /// An order to give up an instance reaches a machine.
+    Leave { app: usize, machine: usize },
+    /// What waits at a target begins, and instances leave.
+    Settle { app: usize, target: usize },
+    /// All targets tell the control plane what they have.
+    Tick,
     /// All targets report.
     Report,
+    /// The control plane decides by what it was told of an instant.
+    Decide { seen: Time },
     /// A gateway hears of the end or the refusal of a request.
     Hear { request: usize },
     /// The reports that were made a delay ago reach the gateways.
@@ -28,29 +47,41 @@ enum Event {
     Arrive { request: usize },
 }
 
-#[derive(Debug, Default)]
-struct Target {
-    instances: usize,
-    waiting: VecDeque<usize>,
-    running: Vec<(usize, Time)>,
-}
-
 /// What a gateway knows of the targets of an app.
 #[derive(Debug, Default, Clone)]
 struct View {
-    reported: Vec<u32>,
+    reported: Vec<Known>,
     sent: Vec<u32>,
+    /// Targets with instances, and their weights.
+    open: Vec<(usize, u32)>,
     turn: u64,
+}
+
+impl View {
+    fn learn(&mut self, report: &[Known]) {
+        self.reported = report.to_vec();
+        self.sent.fill(0);
+        let most = report.iter().map(|known| known.staying).max().unwrap_or(0);
+        let open = report.iter().enumerate().filter(|(_, known)| known.staying > 0);
+        self.open = open
+            .map(|(target, known)| (target, target_weight(known.weights, known.leaving, most)))
+            .collect();
+    }
 }
 
 impl Targets for View {
     fn count(&self) -> u32 {
-        u32::try_from(self.reported.len()).unwrap_or(u32::MAX)
+        u32::try_from(self.open.len()).unwrap_or(u32::MAX)
     }
 
-    fn load(&mut self, target: u32) -> u32 {
-        let of = |list: &[u32]| list.get(target as usize).copied().unwrap_or(0);
-        of(&self.reported) + of(&self.sent)
+    fn load(&mut self, place: u32) -> u32 {
+        let Some((target, _)) = self.open.get(place as usize) else { return 0 };
+        let reported = self.reported.get(*target).map_or(0, |known| known.load);
+        reported + self.sent.get(*target).copied().unwrap_or(0)
+    }
+
+    fn weight(&self, place: u32) -> u32 {
+        self.open.get(place as usize).map_or(1, |(_, weight)| *weight)
     }
 }
 
@@ -62,7 +93,8 @@ struct Oracle<'model, W> {
     events: BinaryHeap<Reverse<(Time, Event)>>,
     apps: Vec<Vec<Target>>,
     views: BTreeMap<(u16, usize), View>,
-    on_the_way: VecDeque<Vec<Vec<u32>>>,
+    on_the_way: VecDeque<Vec<Vec<Known>>>,
+    plane: Plane,
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
@@ -75,15 +107,19 @@ struct Oracle<'model, W> {
 pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
     let targets = |app: &crate::App| {
         let (count, instances) = app.targets(&model.queue);
-        let target = || Target { instances: instances as usize, ..Target::default() };
-        (0..count).map(|_| target()).collect()
+        let each = instances as usize;
+        (0..count as usize).map(|target| Target::new(target * each..(target + 1) * each)).collect()
     };
     let apps: Vec<Vec<Target>> = model.apps.iter().map(targets).collect();
     let mut views = BTreeMap::new();
     for gateway in 0..model.gateways.max(1) {
-        for (app, targets) in apps.iter().enumerate() {
-            let idle = vec![0; targets.len()];
-            let view = View { reported: idle.clone(), sent: idle, turn: 0 };
+        for (app, (targets, definition)) in apps.iter().zip(&model.apps).enumerate() {
+            let sent = vec![0; targets.len()];
+            let mut view = View { sent, ..View::default() };
+            let warm_up = &definition.life.warm_up;
+            let report: Vec<Known> =
+                targets.iter().map(|target| target.known(warm_up, Time::ZERO)).collect();
+            view.learn(&report);
             views.insert((gateway, app), view);
         }
     }
@@ -95,6 +131,7 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         apps,
         views,
         on_the_way: VecDeque::new(),
+        plane: Plane::new(model),
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
@@ -110,18 +147,26 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         oracle.events.push(Reverse((report, Event::Report)));
         report = report + network.reports;
     }
+    oracle.plan_ticks();
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.now = now;
         oracle.happen(event);
     }
+    oracle.tell();
     oracle.witness
 }
 
 impl<W: Witness> Oracle<'_, W> {
     fn happen(&mut self, event: Event) {
         match event {
-            Event::End { request } => self.end(request),
+            Event::End { app, target, request } => self.end(app, target, request),
+            Event::Ready { app, instance } => self.ready(app, instance),
+            Event::Start { app, instance } => self.start(app, instance),
+            Event::Leave { app, machine } => self.leave(app, machine),
+            Event::Settle { app, target } => self.settle(app, target),
+            Event::Tick => self.tick(),
             Event::Report => self.report(),
+            Event::Decide { seen } => self.decide(seen),
             Event::Hear { request } => self.hear(request),
             Event::Learn => self.learn(),
             Event::Reach { request } => {
@@ -168,8 +213,9 @@ impl<W: Witness> Oracle<'_, W> {
             let mut turn = view.turn;
             let target = policy::pick(balance, view, &mut turn, draw)?;
             view.turn = turn;
-            *view.sent.get_mut(target as usize)? += 1;
-            Some(target)
+            let (target, _) = *view.open.get(target as usize)?;
+            *view.sent.get_mut(target)? += 1;
+            u32::try_from(target).ok()
         });
         let Some(target) = picked else {
             self.with_accounts(&request, cmd, policy::release);
@@ -191,50 +237,54 @@ impl<W: Witness> Oracle<'_, W> {
         let class_of = |place: usize| {
             self.requests.get(place).and_then(|request| self.kind(request)).map(|(_, class)| class)
         };
+        if !target.has_staff() {
+            return Err(Refusal::NoInstance);
+        }
         let mut waiting = [0; 2];
         let mut running = [0; 2];
-        for known in target.waiting.iter().filter_map(|place| class_of(*place)) {
+        for known in target.waiting().filter_map(class_of) {
             *waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
-        for known in target.running.iter().filter_map(|(place, _)| class_of(*place)) {
+        for known in target.running().filter_map(class_of) {
             *running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         let counted = self.model.queue.counted(class, waiting, running);
-        let idle = target.running.len() < target.instances;
+        let idle = target.has_idle();
         policy::enqueue(&self.model.queue, class, Waiting { counted, idle })?;
         if let Some(target) = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen)) {
-            target.waiting.push_back(place);
+            target.join(place);
         }
-        self.start(app, chosen);
+        self.settle(app, chosen);
         Ok(())
     }
 
-    /// Begins work at a target, if an instance is idle and a request waits.
-    fn start(&mut self, app: usize, chosen: usize) {
-        let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
-        let Some(target) = target else { return };
-        if target.running.len() < target.instances
-            && let Some(place) = target.waiting.pop_front()
-        {
-            target.running.push((place, self.now));
-            let work = self.requests.get(place).map_or(Nanoseconds::ZERO, Request::work);
-            self.after(work, Event::End { request: place });
+    /// Instances of a target take what waits, or leave, until nothing is left to do.
+    fn settle(&mut self, app: usize, chosen: usize) {
+        let Some(definition) = self.model.apps.get(app) else { return };
+        let now = self.now;
+        loop {
+            let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
+            let Some(target) = target else { return };
+            target.open(now);
+            if let Some((instance, leave)) = target.let_one_leave() {
+                let gone = now.max(leave.decided + definition.life.cool_down);
+                self.plane.left(app, instance, leave.decided, gone);
+                continue;
+            }
+            let Some((request, age)) = target.begin_one(now) else { return };
+            let work = self.requests.get(request).map_or(Nanoseconds::ZERO, Request::work);
+            let work = definition.life.warm_up.slowed(work, age);
+            self.after(work, Event::End { app, target: chosen, request });
         }
     }
 
-    fn end(&mut self, place: usize) {
+    fn end(&mut self, app: usize, chosen: usize, place: usize) {
         let Some(request) = self.requests.get(place).copied() else { return };
-        let Some((app, _)) = self.place(&request) else { return };
-        let chosen = request.target as usize;
         let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
-        let Some(target) = target else { return };
-        let Some(running) = target.running.iter().position(|(known, _)| *known == place) else {
-            return;
-        };
-        let (_, start) = target.running.remove(running);
-        self.start(app, chosen);
+        let Some(start) = target.and_then(|target| target.end(place, self.now)) else { return };
         let served = Served { target: request.target, start, end: self.now };
         self.witness.outcome(&request, Ok(served));
+        self.after(Nanoseconds::ZERO, Event::Settle { app, target: chosen });
         self.after(self.network.delay, Event::Hear { request: place });
     }
 
@@ -246,11 +296,13 @@ impl<W: Witness> Oracle<'_, W> {
     }
 
     fn report(&mut self) {
-        let load = |target: &Target| {
-            u32::try_from(target.waiting.len() + target.running.len()).unwrap_or(u32::MAX)
+        let now = self.now;
+        let of_app = |(targets, definition): (&Vec<Target>, &crate::App)| {
+            let warm_up = &definition.life.warm_up;
+            targets.iter().map(|target| target.known(warm_up, now)).collect()
         };
-        let of_app = |targets: &Vec<Target>| targets.iter().map(load).collect();
-        self.on_the_way.push_back(self.apps.iter().map(of_app).collect());
+        let reports = self.apps.iter().zip(&self.model.apps).map(of_app).collect();
+        self.on_the_way.push_back(reports);
         self.after(self.network.delay, Event::Learn);
     }
 
@@ -258,8 +310,7 @@ impl<W: Witness> Oracle<'_, W> {
         let Some(reports) = self.on_the_way.pop_front() else { return };
         for ((_, app), view) in &mut self.views {
             if let Some(report) = reports.get(*app) {
-                view.reported.clone_from(report);
-                view.sent.fill(0);
+                view.learn(report);
             }
         }
     }

@@ -1,13 +1,15 @@
 //! What a lane writes down of its requests, and the report that all of them make.
 
+use policy::placement::Unplaced;
+use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 
 use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
-use crate::outcome::Outcome;
+use crate::outcome::{Instances, Outcome, Record};
 use crate::report::Report;
 
-/// The report of a lane's requests.
+/// The report of a lane's requests; that of the first lane also tells of instances.
 ///
 /// The wait of a request is the time that it stands at its target; its response is what its gateway
 /// sees: from its arrival there until the answer is back.
@@ -28,10 +30,10 @@ struct SourceInfo {
 }
 
 impl Tally {
-    /// An empty one.
+    /// An empty one, for a lane with this number.
     #[must_use]
-    pub fn new(model: &Model, network: Network) -> Self {
-        let report = Report::none(model);
+    pub fn new(model: &Model, network: Network, lane: u16) -> Self {
+        let report = if lane == 0 { Report::new(model) } else { Report::none(model) };
         let info = |source: &crate::Source| {
             let group = model.tenants.get(source.tenants);
             let class = group.map_or(Class::Free, |group| group.class);
@@ -53,7 +55,7 @@ impl Tally {
         }
     }
 
-    /// What is to be added to [`Report::new`]: lanes don't count instances.
+    /// The report; those of other lanes are to be added to that of the first one.
     #[must_use]
     pub fn into_report(self) -> Report {
         self.report
@@ -88,5 +90,17 @@ impl Witness for Tally {
                 }
             }
         }
+    }
+
+    fn change(&mut self, at: Time, app: usize, instances: Instances) {
+        self.report.change(at, app, instances);
+    }
+
+    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
+        self.report.decide(at, app, seen, action);
+    }
+
+    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
+        self.report.unplaced(at, app, reasons);
     }
 }

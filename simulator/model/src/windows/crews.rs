@@ -1,0 +1,217 @@
+//! Instances of the targets of an app that scales, as far as they aren't all alike: those that
+//! start or warm up, those that leave, and what gateways are told of them.
+
+use policy::Nanoseconds;
+use policy::balance::FULL_WEIGHT;
+
+use crate::life::{Life, WarmUp};
+
+/// An instance that stays, at a target where not all are warm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Member {
+    /// When it has nothing to do.
+    pub(super) free: u64,
+    /// When it was or will be ready; 0 for those that are warm since long.
+    pub(super) ready: u64,
+    /// When it takes its first request, if it can have one then: ready, and what had come to its
+    /// target before it has begun.
+    from: u64,
+}
+
+/// An instance that was told to leave and still has something to do.
+#[derive(Debug, Clone, Copy)]
+struct Leaver {
+    ready: u64,
+    from: u64,
+    end: u64,
+}
+
+/// What a target tells gateways of its instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// Instances that are ready and that nobody has told to leave.
+    pub(super) staying: u32,
+    /// Instances that were told to leave and are still there.
+    pub(super) leaving: u32,
+    /// The weights of all that are ready, in sum.
+    pub(super) weights: u64,
+}
+
+/// The instances of some targets.
+#[derive(Debug)]
+pub(super) struct Crews {
+    warm_up: WarmUp,
+    cool_down: Nanoseconds,
+    /// For each target, how many instances it has that were not told to leave.
+    staff: Vec<u32>,
+    /// When the last request begins that has waited.
+    last_start: Vec<u64>,
+    /// All instances that stay, in the order in which they take requests, where not all are warm;
+    /// empty elsewhere.
+    young: Vec<Vec<Member>>,
+    leavers: Vec<Vec<Leaver>>,
+    /// From when on all are warm.
+    warm_at: Vec<u64>,
+    /// Targets that have something to tell, each once.
+    touched: Vec<u32>,
+    is_touched: Vec<bool>,
+}
+
+/// What an instance takes with it that leaves.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Parting {
+    pub(super) ready: u64,
+    /// When it is gone.
+    pub(super) gone: u64,
+}
+
+#[expect(clippy::indexing_slicing, reason = "targets are below the number that tables are cut for")]
+impl Crews {
+    pub(super) fn new(count: u32, instances: u32, life: &Life) -> Self {
+        let count = count as usize;
+        Crews {
+            warm_up: life.warm_up,
+            cool_down: life.cool_down,
+            staff: vec![instances; count],
+            last_start: vec![0; count],
+            young: vec![Vec::new(); count],
+            leavers: vec![Vec::new(); count],
+            warm_at: vec![0; count],
+            touched: Vec::new(),
+            is_touched: vec![false; count],
+        }
+    }
+
+    /// Whether all instances of a target are alike.
+    #[inline(always)]
+    pub(super) fn are_alike(&self, target: u32) -> bool {
+        self.young[target as usize].is_empty()
+    }
+
+    pub(super) fn staff(&self, target: u32) -> u32 {
+        self.staff[target as usize]
+    }
+
+    /// A request begins later than it comes.
+    #[inline(always)]
+    pub(super) fn waits_until(&mut self, target: u32, start: u64) {
+        self.last_start[target as usize] = start;
+    }
+
+    /// Of the entries of a target's row that are ahead of `now`, how many aren't work in progress;
+    /// and how many instances that have left its row still work.
+    #[inline(always)]
+    pub(super) fn correction(&self, target: u32, now: u64) -> (u32, u32) {
+        let target = target as usize;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let idle = self.young[target].iter().filter(|member| member.from > now).count();
+        let works = |leaver: &&Leaver| leaver.from <= now && now < leaver.end;
+        (count(idle), count(self.leavers[target].iter().filter(works).count()))
+    }
+
+    /// A request takes an instance of a target whose instances aren't all alike: when its work
+    /// begins and ends.
+    pub(super) fn work(&mut self, target: u32, now: u64, service: u64, last: u64) -> (u64, u64) {
+        let members = &mut self.young[target as usize];
+        let Some(first) = members.first_mut() else { return (last, last) };
+        let start = first.free.max(now);
+        let service = if first.ready == 0 {
+            service
+        } else {
+            let age = Nanoseconds(start.saturating_sub(first.ready));
+            self.warm_up.slowed(Nanoseconds(service), age).0
+        };
+        first.free = start.saturating_add(service).min(last);
+        let end = first.free;
+        members.sort_unstable();
+        (start, end)
+    }
+
+    /// Writes down when the instances of a target are free, where they aren't all alike.
+    pub(super) fn write(&self, target: u32, row: &mut [u64]) {
+        let members = self.young[target as usize].iter().map(|member| member.free);
+        let absent = std::iter::repeat(u64::MAX);
+        for (free, known) in row.iter_mut().zip(members.chain(absent)) {
+            *free = known;
+        }
+    }
+
+    /// An instance begins to start at a target with this row.
+    pub(super) fn start(&mut self, target: u32, row: &[u64], ready: u64) {
+        let place = target as usize;
+        let members = &mut self.young[place];
+        if members.is_empty() {
+            let staff = self.staff[place] as usize;
+            let old = |free: &u64| Member { free: *free, ready: 0, from: 0 };
+            members.extend(row.iter().take(staff).map(old));
+        }
+        let from = ready.max(self.last_start[place]);
+        members.push(Member { free: from, ready, from });
+        members.sort_unstable();
+        self.staff[place] += 1;
+        let warm = ready.saturating_add(self.warm_up.over.0).max(from);
+        self.warm_at[place] = self.warm_at[place].max(warm);
+        self.touch(target);
+    }
+
+    /// The instance leaves that has nothing to do first; `free` says when that is, where all are
+    /// alike.
+    pub(super) fn leave(&mut self, target: u32, free: u64, now: u64) -> Parting {
+        let place = target as usize;
+        let members = &mut self.young[place];
+        let first =
+            if members.is_empty() { Member { free, ready: 0, from: 0 } } else { members.remove(0) };
+        let Member { free: end, ready, from } = first;
+        self.staff[place] = self.staff[place].saturating_sub(1);
+        self.leavers[place].retain(|leaver| leaver.end > now);
+        if end > now {
+            self.leavers[place].push(Leaver { ready, from, end });
+        }
+        self.touch(target);
+        Parting { ready, gone: end.max(now.saturating_add(self.cool_down.0)) }
+    }
+
+    fn touch(&mut self, target: u32) {
+        let is_touched = &mut self.is_touched[target as usize];
+        if !*is_touched {
+            *is_touched = true;
+            self.touched.push(target);
+        }
+    }
+
+    /// Targets tell of their instances, those that have something new to tell.
+    pub(super) fn report(&mut self, now: u64, mut told: impl FnMut(u32, Standing)) {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.retain(|target| {
+            told(*target, self.standing(*target, now));
+            let is_young = self.warm_at[*target as usize] > now;
+            if !is_young {
+                self.young[*target as usize].clear();
+                self.is_touched[*target as usize] = false;
+            }
+            is_young
+        });
+        self.touched = touched;
+    }
+
+    fn standing(&self, target: u32, now: u64) -> Standing {
+        let place = target as usize;
+        let weight = |ready: u64| match ready {
+            0 => FULL_WEIGHT,
+            ready => self.warm_up.weight_at(Nanoseconds(now - ready)),
+        };
+        let members = &self.young[place];
+        let (mut ready, mut weights) = match members.len() {
+            0 => (self.staff[place], u64::from(self.staff[place]) * u64::from(FULL_WEIGHT)),
+            _ => (0, 0),
+        };
+        let present = self.leavers[place].iter().filter(|leaver| leaver.end > now);
+        let leaving = u32::try_from(present.clone().count()).unwrap_or(u32::MAX);
+        let all = members.iter().map(|member| member.ready);
+        for since in all.chain(present.map(|leaver| leaver.ready)).filter(|since| *since <= now) {
+            ready += 1;
+            weights += u64::from(weight(since));
+        }
+        Standing { staying: ready.saturating_sub(leaving), leaving, weights }
+    }
+}
