@@ -15,12 +15,14 @@ mod apps;
 mod arrivals;
 mod check;
 mod crowds;
+mod faults;
 mod file;
 mod laws;
 mod overrides;
 mod profile;
 mod replay;
 mod retries;
+mod scheduler;
 mod stages;
 
 pub use overrides::Override;

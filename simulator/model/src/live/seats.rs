@@ -194,6 +194,32 @@ impl Seats {
         }
     }
 
+    /// An instance is gone, whatever it does: the slots of what it worked on.
+    pub(super) fn fall(&mut self, instance: u32) -> Vec<u32> {
+        match self {
+            Seats::Single(single) => {
+                let mut held = Vec::new();
+                single.idle.retain(|Reverse((_, known))| *known != instance);
+                single.running.retain(|Reverse((_, known, slot))| {
+                    if *known == instance {
+                        held.push(*slot);
+                    }
+                    *known != instance
+                });
+                held
+            }
+            Seats::Shared(shared) => {
+                let Some(station) = shared.stations.remove(&instance) else { return Vec::new() };
+                shared.free.remove(&(station.running(), station.since, instance));
+                if let Some(next) = station.next {
+                    shared.ends.remove(&(next, instance));
+                }
+                shared.running -= station.running();
+                station.tasks.into_iter().map(|(_, _, slot)| slot).collect()
+            }
+        }
+    }
+
     /// Instances that have nothing to do, by the time since when.
     pub(super) fn idle(&self) -> Vec<(Time, u32)> {
         let mut idle: Vec<(Time, u32)> = match self {
