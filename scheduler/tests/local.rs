@@ -260,6 +260,9 @@ fn the_api_resumes_replays_and_refuses() {
         metrics.contains("scheduler_app_instances{app=\"web\",life=\"serving\"} 1\n"),
         "{metrics}"
     );
+    assert_eq!(daemon.json("/v1/apps/web/explain")["detail"]["lives"]["serving"], 1);
+    let (status, page) = daemon.get("/");
+    assert_eq!((status, page.contains("<title>Corral scheduler</title>")), (200, true));
     let detail = daemon.json("/v1/apps/web");
     assert_eq!(detail["specification"]["environment"], serde_json::json!({}));
 }
