@@ -451,3 +451,41 @@ fn faults_are_checked() {
     }
     insta::assert_snapshot!(told);
 }
+
+#[test]
+fn upgrades_bring_a_scheduler() {
+    let text = format!(
+        "{SMALL}scheduler: {{facts: 1s}}\nupgrades:\n  - {{app: image, to: v2, at: 5s, step: 2, \
+         service_scale: 1.5}}\n  - {{app: image, to: v3, at: 6s, mtbf: 20s, healthy: false}}\n"
+    );
+    let scheduler = scenario(&text, &[]).model.dynamics.scheduler.unwrap();
+    assert_eq!(scheduler.facts, Nanoseconds::from_seconds(1));
+    assert_eq!(scheduler.commands, Nanoseconds::from_milliseconds(50));
+    assert_eq!(scheduler.upgrades[0].version.service_thousandths, 1500);
+    assert_eq!(scheduler.upgrades[0].step, Some(2));
+    assert_eq!(scheduler.upgrades[1].version.crashes, Some(Law::Exponential { mean: 2e10 }));
+    assert!(!scheduler.upgrades[1].version.is_healthy);
+    assert!(scenario(SMALL, &["control=scheduler"]).model.dynamics.scheduler.is_some());
+    assert!(scenario(SMALL, &["control=direct"]).model.dynamics.scheduler.is_none());
+}
+
+#[test]
+fn upgrades_are_checked() {
+    let mut told = String::new();
+    for text in [
+        "control: direct\nupgrades: [{app: image, to: v2, at: 5s}]",
+        "control: mesos",
+        "scheduler: {tick: 1ms}",
+        "upgrades: [{app: imag, to: v2, at: 5s}]",
+        "upgrades: [{app: image, to: first, at: 5s}]",
+        "upgrades: [{app: image, to: v2, at: 5s}, {app: image, to: v2, at: 6s}]",
+        "upgrades: [{app: image, to: v2, at: 10s}]",
+        "upgrades: [{app: image, to: v2, at: 1s, step: 0, service_scale: 0}]",
+    ] {
+        let (scenario, wrong) = found(&format!("{SMALL}{text}\n"), &[]);
+        assert!(scenario.is_none(), "{text}");
+        told.push_str(&wrong);
+        told.push('\n');
+    }
+    insta::assert_snapshot!(told);
+}

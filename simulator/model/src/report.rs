@@ -5,12 +5,14 @@
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Refusal, Time};
+use scheduler_core::decision::{Decided, Decision};
 use simulator_kernel::Summary;
 
 use crate::faults::Incident;
 use crate::model::{App, Model};
 use crate::outages::Outages;
 use crate::outcome::{Instances, Served};
+use crate::scheduler::Deployed;
 use crate::stages::{Path, Paths, Stage};
 use crate::usage::Usage;
 use crate::workload::BLOCK;
@@ -27,6 +29,8 @@ pub struct Report {
     pub usage: Vec<Usage>,
     /// How long machines were down or slow.
     pub machines: Outages,
+    /// Deployments of a scheduler, in the order in which they began; of single runs only.
+    pub deployments: Vec<Deployed>,
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
@@ -217,6 +221,7 @@ impl Report {
             busy: vec![0; model.apps.len()],
             usage: model.apps.iter().map(usage).collect(),
             machines: Outages::new(from, until),
+            deployments: Vec::new(),
             from,
             until,
             is_partial: false,
@@ -360,6 +365,24 @@ impl Record for Report {
     fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
         if let Some(usage) = self.usage.get_mut(app) {
             usage.unplaced(at, reasons);
+        }
+    }
+
+    fn scheduled(&mut self, _at: Time, app: Option<usize>, decision: &Decision) {
+        if let Decided::Rollout { seen, .. } = &decision.decided
+            && let Some(usage) = app.and_then(|app| self.usage.get_mut(app))
+        {
+            usage.losses.want(seen.wanted);
+        }
+    }
+
+    fn deployed(&mut self, deployed: &Deployed) {
+        let is_it = |known: &&mut Deployed| {
+            (known.app, known.begun) == (deployed.app, deployed.begun) && known.ended.is_none()
+        };
+        match self.deployments.iter_mut().find(is_it) {
+            Some(known) => known.clone_from(deployed),
+            None => self.deployments.push(deployed.clone()),
         }
     }
 
