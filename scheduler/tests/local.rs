@@ -261,7 +261,15 @@ fn the_api_resumes_replays_and_refuses() {
         invalid.contains("application/problem+json") && invalid.contains("body:1:1"),
         "{invalid}"
     );
-    assert_eq!(daemon.get("/v2/apps").0, 404);
+    for (path, kind) in [
+        ("/v1/events?after=x", "bad-request"),
+        ("/v1/apps/%ff", "bad-request"),
+        ("/v2/apps", "no-such-path"),
+    ] {
+        let answer = daemon.raw("GET", path, &[], "").unwrap();
+        let is_problem = answer.contains("application/problem+json") && answer.contains(kind);
+        assert!(is_problem && answer.starts_with("HTTP/1.1 4"), "{path}: {answer}");
+    }
     assert_eq!(daemon.request("DELETE", "/v1/status", &[token], "").0, 405);
 
     until("it serves", || serving(&daemon, 1) == 1);
