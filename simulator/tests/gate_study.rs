@@ -185,7 +185,8 @@ fn independent(name: &str, change: Change, length: Length, repeats: u64, runs: u
         let found: Vec<Judgement> = (0..repeats).into_par_iter().map(repeat).collect();
         let about = format!("{}, at most {most} pairs", change.about);
         let [_, regressed, _] = tell(name, &about, &found);
-        assert_eq!(regressed, 0, "a false alarm");
+        // What the gate promises: at most one wrong verdict in a hundred.
+        assert!(regressed as u64 * 100 <= repeats, "{regressed} false alarms in {repeats}");
     }
 }
 

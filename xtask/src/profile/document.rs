@@ -64,11 +64,17 @@ impl Profile {
                     the machine.\n"
                 .to_owned();
         }
-        let mut text = String::from("# Times as long as alone, with so many tasks at once:\n");
+        let mut text = String::from(
+            "# What tasks lose beside each other, above their share of the processors; for an app with \
+             `concurrency`:\n",
+        );
         for curve in &self.curves {
-            let points = curve.points.iter().map(|(count, factor)| format!("{count}: {factor:.2}"));
+            let points = curve.points.iter().map(|(count, factor)| {
+                let for_each = float(*count) / float(curve.processors.max(1));
+                format!("x{for_each}: {:.2}", factor / for_each.max(1.0))
+            });
             let points = points.collect::<Vec<String>>().join(", ");
-            let _ = writeln!(text, "#   {} {{{points}}}", curve.kind);
+            let _ = writeln!(text, "#   {}: slowdown: {{{points}}}", curve.kind);
         }
         text
     }
@@ -167,7 +173,8 @@ mod tests {
             sources: vec![("small".to_owned(), vec![0.01, 0.01, 0.02])],
             others: 0.1,
         });
-        let curve = Curve { kind: "image", points: vec![(1, 1.0), (2, 1.05), (3, 1.6)] };
+        let curve =
+            Curve { kind: "image", processors: 2, points: vec![(1, 1.0), (2, 1.05), (3, 1.65)] };
         let mut profile = Profile {
             measured: measured.to_vec(),
             curves: vec![curve],
@@ -175,7 +182,7 @@ mod tests {
             tools: ["a 1".to_owned(), "b 2".to_owned()],
         };
         let text = profile.text();
-        assert!(text.contains("#   image {1: 1.00, 2: 1.05, 3: 1.60}"), "{text}");
+        assert!(text.contains("#   image: slowdown: {x0.5: 1.00, x1: 1.05, x1.5: 1.10}"), "{text}");
         assert!(text.contains("p0: 10000us, p10: 10001us, p25: 10002us"), "{text}");
         assert_eq!(text.matches("arrivals: {poisson: ").count(), SERVICES.len());
         assert!(text.contains("\n# Machine: "), "{text}");

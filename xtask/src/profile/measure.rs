@@ -67,6 +67,8 @@ impl Measured {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     pub kind: &'static str,
+    /// Of the machine.
+    pub processors: usize,
     /// Tasks at once, and the factor.
     pub points: Vec<(usize, f64)>,
 }
@@ -90,7 +92,7 @@ impl Curve {
             points.push((count, seconds / alone));
         }
         let kind = if kind == Kind::Image { "image" } else { "video" };
-        Ok(Some(Curve { kind, points }))
+        Ok(Some(Curve { kind, processors, points }))
     }
 }
 
