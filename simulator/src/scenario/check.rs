@@ -103,7 +103,6 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Ticks
             | Unfit::Faults
             | Unfit::Order
-            | Unfit::Stages
             | Unfit::Retries
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
