@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Report, Usage};
+use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, Toll, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
@@ -92,6 +92,7 @@ fn json_text(results: &Results) -> String {
         "policy_digest": results.policy_digest,
         "window_ns": results.merged.window(),
         "apps": apps,
+        "machines": machines_json(&results.merged.machines),
         "cells": all,
         "objectives": objectives,
         "runs": runs,
@@ -170,6 +171,30 @@ fn usage_json(usage: &Usage) -> Value {
         "unplaced": usage.unplaced,
         "peak_tasks": usage.peak_tasks,
         "peak_queue": usage.peak_queue,
+        "lost_with_machines": toll_json(&usage.losses.machines),
+        "lost_by_crashes": toll_json(&usage.losses.crashes),
+        "losses_unrecovered": usage.losses.unrecovered(),
+    })
+}
+
+/// What faults of one kind have cost an app.
+fn toll_json(toll: &Toll) -> Value {
+    json!({
+        "incidents": toll.incidents,
+        "instances": toll.instances,
+        "requests": toll.requests,
+        "recovery": summary_json(&toll.recovery),
+    })
+}
+
+/// How long machines were down or slow.
+fn machines_json(machines: &Outages) -> Value {
+    let time = |time: u128| u64::try_from(time).unwrap_or(u64::MAX);
+    json!({
+        "failed": machines.failed,
+        "down_ns": time(machines.down()),
+        "slowed": machines.slowed,
+        "slow_ns": time(machines.slow()),
     })
 }
 

@@ -7,7 +7,9 @@ use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::Summary;
 
+use crate::faults::Incident;
 use crate::model::{App, Model};
+use crate::outages::Outages;
 use crate::outcome::{Instances, Served};
 use crate::stages::{Path, Paths, Stage};
 use crate::usage::Usage;
@@ -23,6 +25,8 @@ pub struct Report {
     pub busy: Vec<u128>,
     /// How many instances each app had.
     pub usage: Vec<Usage>,
+    /// How long machines were down or slow.
+    pub machines: Outages,
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
@@ -182,7 +186,8 @@ impl Report {
     pub fn none(model: &Model) -> Self {
         let report = Report::new(model);
         let usage = report.usage.iter().map(|_| Usage::none()).collect();
-        Report { usage, ..report }
+        let machines = Outages::none();
+        Report { usage, machines, ..report }
     }
 
     /// The report of a run that has not begun.
@@ -211,6 +216,7 @@ impl Report {
             cells,
             busy: vec![0; model.apps.len()],
             usage: model.apps.iter().map(usage).collect(),
+            machines: Outages::new(from, until),
             from,
             until,
             is_partial: false,
@@ -229,6 +235,7 @@ impl Report {
     pub fn cut(&mut self, stopped: Time) {
         self.until = self.until.min(stopped);
         self.usage.iter_mut().for_each(|usage| usage.cut(stopped));
+        self.machines.cut(stopped);
         self.is_partial = true;
     }
 
@@ -247,6 +254,7 @@ impl Report {
         for (busy, more) in self.busy.iter_mut().zip(&other.busy) {
             *busy += more;
         }
+        self.machines.merge(&other.machines);
         for (usage, more) in self.usage.iter_mut().zip(&other.usage) {
             usage.merge(more);
         }
@@ -353,6 +361,15 @@ impl Record for Report {
         if let Some(usage) = self.usage.get_mut(app) {
             usage.unplaced(at, reasons);
         }
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        if let Incident::Lost(lost) = incident
+            && let Some(usage) = self.usage.get_mut(lost.app)
+        {
+            usage.lose(at, lost);
+        }
+        self.machines.incident(at, incident);
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

@@ -1,11 +1,12 @@
 //! `--at TIME --app NAME`: what an app was like at an instant, and what scaling decided around it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Instances, Outcome, Paths, Record};
+use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -34,6 +35,67 @@ struct Moment<'a> {
     change_before: Option<Decision>,
     after: Option<Decision>,
     change_after: Option<Decision>,
+    faults: Troubles,
+}
+
+/// Faults up to the instant.
+#[derive(Default)]
+struct Troubles {
+    down: BTreeMap<u32, Time>,
+    slow: BTreeMap<u32, u32>,
+    /// The last losses of the app.
+    lost: VecDeque<(Time, Lost)>,
+}
+
+/// Losses that are told.
+const LOSSES: usize = 3;
+
+impl Troubles {
+    fn incident(&mut self, at: Time, app: usize, incident: Incident) {
+        match incident {
+            Incident::Failed { machine } => drop(self.down.insert(machine, at)),
+            Incident::Repaired { machine } => drop(self.down.remove(&machine)),
+            Incident::Slow { machine, slowdown: 0 } => drop(self.slow.remove(&machine)),
+            Incident::Slow { machine, slowdown } => drop(self.slow.insert(machine, slowdown)),
+            Incident::Lost(lost) if lost.app == app => {
+                self.lost.push_back((at, lost));
+                if self.lost.len() > LOSSES {
+                    self.lost.pop_front();
+                }
+            }
+            Incident::Lost(_) => {}
+        }
+    }
+
+    fn tell(&self, add: &mut impl FnMut(&str, String)) {
+        if !self.down.is_empty() {
+            let down = self.down.iter();
+            let each = down.map(|(machine, at)| format!("{machine} since {}", Nanoseconds(at.0)));
+            add("machines down", each.collect::<Vec<_>>().join(", "));
+        }
+        if !self.slow.is_empty() {
+            let slow = self.slow.iter().map(|(machine, slowdown)| {
+                format!("{machine} ({} times)", f64::from(1000 + slowdown) / 1000.0)
+            });
+            add("machines slow", slow.collect::<Vec<_>>().join(", "));
+        }
+        for (at, lost) in &self.lost {
+            let (instances, machine) = (lost.instances, lost.machine);
+            let what = match lost.cause {
+                Cause::Machine => format!("{instances} instances with machine {machine}"),
+                Cause::Killed => {
+                    format!("an instance on machine {machine} was ended: its grace was over")
+                }
+                Cause::Crash { wait } => {
+                    format!(
+                        "an instance on machine {machine} ended; the next may start {wait} later"
+                    )
+                }
+            };
+            let (at, requests) = (Nanoseconds(at.0), lost.requests);
+            add("lost", format!("at {at}: {what}; {requests} requests failed"));
+        }
+    }
 }
 
 impl Record for Moment<'_> {
@@ -85,6 +147,12 @@ impl Record for Moment<'_> {
             self.after = self.after.or(Some(decision));
             let first = self.change_after.or(changes.then_some(decision));
             self.change_after = first;
+        }
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        if at <= self.at {
+            self.faults.incident(at, self.app, incident);
         }
     }
 
@@ -147,6 +215,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         change_before: None,
         after: None,
         change_after: None,
+        faults: Troubles::default(),
     };
     asked.run(&mut moment)?;
     Ok(text(asked, app, &moment))
@@ -178,6 +247,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         add("coming", both(&moment.coming));
     }
     add("waiting", both(&moment.waiting));
+    moment.faults.tell(&mut add);
     if let Some(longest) = moment.longest {
         let waited = moment.at.since(moment.joined(&longest));
         add("waits longest", format!("request {}, for {waited}", longest.number));

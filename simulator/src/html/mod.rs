@@ -49,6 +49,12 @@ pub fn page(results: &Results) -> Result<String, String> {
             body.push_str(&format!("<p class=\"warning\">{}</p>", escaped(&unplaced)));
         }
     }
+    if let Some(faults) = table::faults(results) {
+        body.push_str("<h2>Faults</h2>");
+        body.push_str(&scrolled(&faults));
+        let outages = escaped(&table::outages(results));
+        body.push_str(&format!("<p class=\"quiet\">{}</p>", outages.replace('\n', "<br>")));
+    }
     body.push_str(&plots(results)?);
     body.push_str(&decisions(results));
     body.push_str(&origins(results));

@@ -123,8 +123,9 @@ impl Bank {
     #[inline(always)]
     fn standing(&mut self, target: u32, class: Class) -> Waiting {
         let idle = self.row(target)[0] <= self.now;
-        let coming = self.coming.get(target as usize).copied().unwrap_or_default();
-        if coming != [0; 2] {
+        if let Some(coming) = self.coming.get(target as usize).copied()
+            && coming != [0; 2]
+        {
             return self.standing_beside(target, class, coming);
         }
         // Nobody waits beside an idle instance.
@@ -138,9 +139,14 @@ impl Bank {
     }
 
     /// Likewise, if some are on their way.
-    #[inline]
+    #[inline(always)]
     fn standing_beside(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
         let idle = self.row(target).iter().map(|free| u32::from(*free <= self.now)).sum();
+        // Each of them would find an idle instance: nobody waits.
+        let all = coming.iter().sum::<u32>();
+        if self.rules.counts == Counts::Waiting && idle > all {
+            return Waiting { counted: 0, idle: true };
+        }
         let (waiting, running) = self.counts(target);
         self.rules.standing(class, Present { waiting, running, coming, idle })
     }
@@ -187,6 +193,7 @@ impl Bank {
     }
 
     /// Likewise, if it comes into the queue later: [`Bank::come`].
+    #[inline(always)]
     pub(super) fn let_in(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         self.admit(target, class)?;
         if let Some(coming) = self.coming.get_mut(target as usize) {
@@ -196,6 +203,7 @@ impl Bank {
     }
 
     /// A request that was let in comes into the queue.
+    #[inline(always)]
     pub(super) fn come(
         &mut self,
         target: u32,

@@ -126,7 +126,7 @@ mod tests {
             for (window, (ahead, shift, key)) in (0u64..).zip(steps) {
                 coming.begin(window);
                 let begin = window * length;
-                let at = begin + (ahead * length >> (20 - shift.min(13)));
+                let at = begin + ((ahead * length) >> (20 - shift.min(13)));
                 let request = Request { at: 7, key: u64::from(key), ..Request::default() };
                 let way = Way { at, request, respond: window };
                 coming.insert(way);

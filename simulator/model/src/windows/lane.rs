@@ -2,7 +2,7 @@
 //! thread. Lanes meet between windows only, by parcels.
 
 use policy::Refusal;
-use simulator_kernel::wide::Task;
+use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
 use super::bank::Bank;
@@ -125,7 +125,7 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// Moves on by one window. `inbound` is what each lane handed to this one in the window before,
     /// in the order of lanes, this one's own parcel included; `outbound` is filled likewise.
     pub fn advance(&mut self, inbound: &mut [Parcel], outbound: &mut [Parcel]) {
-        simulator_kernel::wide::run(Step { lane: self, inbound, outbound });
+        wide::run(Step { lane: self, inbound, outbound });
     }
 
     /// What was written down.
@@ -187,6 +187,41 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         }
         lane.admit(begin, begin + delay, outbound);
         lane.window += 1;
+    }
+}
+
+/// A request with stages comes to its target: too rare to be a part of the loop that takes those
+/// without.
+struct LetIn<'a, 'model, W> {
+    lane: &'a mut Lane<'model, W>,
+    request: &'a Request,
+    at: u64,
+    path: Path,
+    outbound: &'a mut [Parcel],
+}
+
+impl<W: Witness> Task for LetIn<'_, '_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.lane.let_in(self.request, self.at, self.path, self.outbound);
+    }
+}
+
+/// Likewise, when it comes into its queue.
+struct Come<'a, 'model, W> {
+    lane: &'a mut Lane<'model, W>,
+    way: Way,
+    outbound: &'a mut [Parcel],
+}
+
+impl<W: Witness> Task for Come<'_, '_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.lane.come(self.way, self.outbound);
     }
 }
 
@@ -344,7 +379,7 @@ impl<W: Witness> Lane<'_, W> {
             if self.paths.has(source)
                 && let Some(path) = self.paths.at(source, request.key)
             {
-                return self.let_in(request, at, path, outbound);
+                return wide::run(LetIn { lane: self, request, at, path, outbound });
             }
         }
         let Some(info) = self.plan.source(source).copied() else { return };
@@ -357,6 +392,7 @@ impl<W: Witness> Lane<'_, W> {
     }
 
     /// A request comes to its target that has stages besides.
+    #[inline(always)]
     fn let_in(&mut self, request: &Request, now: u64, path: Path, outbound: &mut [Parcel]) {
         let (_, source) = Key::parts(request.key);
         let Some(info) = self.plan.source(source).copied() else { return };
@@ -376,11 +412,12 @@ impl<W: Witness> Lane<'_, W> {
     #[inline]
     fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
         while let Some(way) = self.coming.next_until(at) {
-            self.come(way, outbound);
+            wide::run(Come { lane: self, way, outbound });
         }
     }
 
     /// A request comes into its queue.
+    #[inline(always)]
     fn come(&mut self, way: Way, outbound: &mut [Parcel]) {
         let Way { at, request, respond } = way;
         let (_, source) = Key::parts(request.key);

@@ -1,0 +1,224 @@
+//! What is said of tasks and agents.
+
+use mesos::scheduler::{Acknowledge, Failure};
+use mesos::{AgentId, TaskStatus};
+use policy::{Nanoseconds, Time};
+use scheduler_core::app::Need;
+use scheduler_core::event::{InstanceFact, MachineFact};
+use scheduler_core::ids::{InstanceId, MachineName};
+use scheduler_core::instance::Exit;
+
+use crate::offers::RETURN_PATIENCE;
+use crate::output::Note;
+use crate::place::Absent;
+use crate::status::{self, Meaning, meaning};
+use crate::translator::{Task, Translator};
+
+/// A task that the master doesn't know, nor its agent, for so long is lost. It isn't at once: a
+/// master without a registry of agents says so of all tasks until their agents are back.
+pub const UNKNOWN_PATIENCE: Nanoseconds = Nanoseconds::from_seconds(120);
+
+impl Translator {
+    pub(crate) fn updated(&mut self, status: TaskStatus, now: Time) {
+        match status.task_id.value.parse::<InstanceId>() {
+            Ok(id) => self.understood(&id, &status, now),
+            Err(_) => self.note(Note::Foreign(status.task_id.value.clone())),
+        }
+        if let (Some(uuid), Some(agent_id)) = (status.uuid, status.agent_id) {
+            self.acknowledge_later(Acknowledge { agent_id, task_id: status.task_id, uuid });
+        }
+    }
+
+    fn understood(&mut self, id: &InstanceId, status: &TaskStatus, now: Time) {
+        let Some(machine) = self.machine_of(id, status.agent_id.as_ref()) else {
+            return self.note(Note::Strange("a status of a task that was never launched"));
+        };
+        let meaning = meaning(status);
+        if meaning != Meaning::Unknown {
+            self.reconciliation.answered(id);
+        }
+        if let Some(agent) = &status.agent_id
+            && let Some(task) = self.tasks.get_mut(id)
+        {
+            task.agent = Some(agent.clone());
+        }
+        match meaning {
+            Meaning::Ended(exit) => {
+                if status::is_draining(status) {
+                    self.draining(&machine, status.agent_id.as_ref());
+                }
+                self.ended(id, &machine, exit, now);
+            }
+            Meaning::Starting | Meaning::Running(_) | Meaning::Ending => {
+                self.lives(id, &machine, status, &meaning, now);
+            }
+            Meaning::Unreachable => self.unreachable(id, &machine, status.agent_id.as_ref(), now),
+            Meaning::AgentGone => {
+                let why = "its agent was taken away for good".to_owned();
+                if self.is_agent_of(&machine, status.agent_id.as_ref()) {
+                    self.agent_gone(&machine, now);
+                } else {
+                    self.ended(id, &machine, Exit::Lost(why), now);
+                }
+            }
+            Meaning::Unknown => self.unknown(id, &machine, now),
+        }
+    }
+
+    /// Where a task is: where it was sent, else where its agent is, else a name of the agent's own.
+    fn machine_of(&self, id: &InstanceId, agent: Option<&AgentId>) -> Option<MachineName> {
+        let known = self.tasks.get(id).map(|task| task.machine.clone());
+        known.or_else(|| self.agents.get(agent?).cloned()).or_else(|| agent?.value.parse().ok())
+    }
+
+    /// Whether this is the agent that is there now, as far as is known.
+    fn is_agent_of(&self, machine: &MachineName, agent: Option<&AgentId>) -> bool {
+        let there = self.places.get(machine).and_then(|place| place.agent.as_ref());
+        there.is_none() || agent.is_none() || there == agent
+    }
+
+    fn lives(
+        &mut self,
+        id: &InstanceId,
+        machine: &MachineName,
+        status: &TaskStatus,
+        meaning: &Meaning,
+        now: Time,
+    ) {
+        if !self.tasks.contains_key(id) {
+            // The core decides what becomes of it.
+            let agent = status.agent_id.clone();
+            let task = Task::new(machine.clone(), agent, Need::default(), Vec::new(), 1);
+            self.insert_task(id.clone(), task);
+        }
+        self.returned(machine, status.agent_id.as_ref());
+        if status::is_draining(status) {
+            self.draining(machine, status.agent_id.as_ref());
+        }
+        let Some(task) = self.tasks.get_mut(id) else { return };
+        task.unknown_since = None;
+        let is_to_end = task
+            .kill
+            .is_some_and(|kill| kill.sent.is_none_or(|sent| now.since(sent) >= kill.pause));
+        match meaning {
+            Meaning::Running(Some(true)) => {
+                task.failures = 0;
+                self.tell(id, machine, now, InstanceFact::Healthy);
+            }
+            Meaning::Running(Some(false)) => {
+                task.failures = task.failures.saturating_add(1);
+                let is_enough = task.failures >= task.failures_most;
+                self.tell(id, machine, now, InstanceFact::Running);
+                if is_enough {
+                    self.tell(id, machine, now, InstanceFact::Unhealthy);
+                }
+            }
+            Meaning::Starting => self.tell(id, machine, now, InstanceFact::Launched),
+            _ => self.tell(id, machine, now, InstanceFact::Running),
+        }
+        if is_to_end && *meaning != Meaning::Ending {
+            self.send_kill(id, now);
+        }
+    }
+
+    fn ended(&mut self, id: &InstanceId, machine: &MachineName, exit: Exit, now: Time) {
+        self.remove_task(id, now + RETURN_PATIENCE);
+        self.tell(id, machine, now, InstanceFact::Ended(exit));
+    }
+
+    fn unreachable(
+        &mut self,
+        id: &InstanceId,
+        machine: &MachineName,
+        agent: Option<&AgentId>,
+        now: Time,
+    ) {
+        if self.is_agent_of(machine, agent) {
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.unknown_since = None;
+            }
+            return self.silent(machine);
+        }
+        let why = "its agent is unreachable, and another one is in its place".to_owned();
+        self.ended(id, machine, Exit::Lost(why), now);
+    }
+
+    fn unknown(&mut self, id: &InstanceId, machine: &MachineName, now: Time) {
+        let Some(task) = self.tasks.get_mut(id) else {
+            // The core may still have it.
+            return self.tell(id, machine, now, InstanceFact::Unknown);
+        };
+        let since = *task.unknown_since.get_or_insert(now);
+        if now.since(since) >= UNKNOWN_PATIENCE {
+            let why = "the master knows neither it nor its agent".to_owned();
+            return self.ended(id, machine, Exit::Lost(why), now);
+        }
+        self.reconciliation.keep(id.clone(), now);
+    }
+
+    pub(crate) fn failed(&mut self, failure: &Failure) {
+        // Executors that end have statuses of their tasks.
+        let (Some(agent), None) = (&failure.agent_id, &failure.executor_id) else { return };
+        let Some(machine) = self.agents.get(agent).cloned() else { return };
+        if self.is_agent_of(&machine, Some(agent)) {
+            self.silent(&machine);
+        }
+    }
+
+    /// Nothing is heard of a machine; its offers are void.
+    fn silent(&mut self, machine: &MachineName) {
+        let Some(place) = self.places.get_mut(machine) else { return };
+        for id in std::mem::take(&mut place.offers).into_keys() {
+            self.offers.remove(&id);
+            // When it is back, it has what it had, until it is offered.
+            place.absent = Absent::Declined;
+        }
+        if !std::mem::replace(&mut place.is_told_silent, true) {
+            self.tell_machine(machine, MachineFact::Silent);
+        }
+    }
+
+    /// Something was heard of a machine that was silent.
+    fn returned(&mut self, machine: &MachineName, agent: Option<&AgentId>) {
+        if !self.is_agent_of(machine, agent) {
+            return;
+        }
+        let Some(place) = self.places.get_mut(machine) else { return };
+        if std::mem::replace(&mut place.is_told_silent, false) && place.told.is_some() {
+            place.is_news = true;
+            self.changed.insert(machine.clone());
+        }
+    }
+
+    fn draining(&mut self, machine: &MachineName, agent: Option<&AgentId>) {
+        if self.is_agent_of(machine, agent)
+            && let Some(place) = self.places.get_mut(machine)
+        {
+            place.is_drained = true;
+            self.changed.insert(machine.clone());
+        }
+    }
+
+    /// A machine won't come back, and all that was there is gone.
+    fn agent_gone(&mut self, machine: &MachineName, now: Time) {
+        let Some(place) = self.places.remove(machine) else { return };
+        for id in place.offers.keys() {
+            self.offers.remove(id);
+        }
+        for id in &place.tasks {
+            self.remove_task(id, now);
+        }
+        if let Some(agent) = &place.agent {
+            self.agents.remove(agent);
+        }
+        // The core ends what was there, and what was to be.
+        self.tell_machine(machine, MachineFact::Gone);
+    }
+
+    pub(crate) fn tick(&mut self, now: Time) {
+        if self.is_connected {
+            self.tick_offers(now);
+            self.tick_kills(now);
+        }
+    }
+}

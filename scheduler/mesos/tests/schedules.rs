@@ -1,0 +1,35 @@
+//! Random schedules: a small master, agents that come and go, streams that break, a core that stores
+//! slowly. What has to hold is checked from outside after each step; when all is calm, everything
+//! that was launched has ended or runs, and nothing is left unacknowledged.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test; the environment asks for more schedules"
+)]
+
+mod world;
+
+use world::World;
+
+#[test]
+fn nothing_is_launched_twice_lost_or_acknowledged_too_early() {
+    let runs: u64 = std::env::var("MESOS_SCHEDULES").map_or(150, |text| text.parse().unwrap());
+    let first: u64 = std::env::var("MESOS_FIRST_SEED").map_or(1, |text| text.parse().unwrap());
+    let mut sum = [0; 4];
+    for seed in first..first + runs {
+        let mut world = World::new(seed);
+        for _ in 0..300 {
+            world.step();
+        }
+        world.heal();
+        for (sum, count) in sum.iter_mut().zip(world.counts()) {
+            *sum += count;
+        }
+    }
+    // The schedules must exercise what they check: launches, acknowledgements, broken streams, kills.
+    assert!(sum.iter().all(|count| *count > runs), "{sum:?}");
+}

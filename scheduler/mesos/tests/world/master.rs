@@ -1,0 +1,324 @@
+//! A small master with its agents, as `research/scheduler.md` §1.7 says that they behave.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use mesos::quantity::Milli;
+use mesos::scheduler::{Call, CallType, Event, Failure, Offers, Rescind, Subscribed, Update};
+use mesos::{
+    AgentId, FrameworkId, Offer, OfferId, Resource, StatusReason, TaskId, TaskState, TaskStatus,
+};
+
+use super::Random;
+
+pub const CPUS_MILLI: u32 = 4000;
+
+#[derive(Debug)]
+struct Agent {
+    is_up: bool,
+    offer: Option<String>,
+}
+
+#[derive(Debug)]
+struct Task {
+    agent: String,
+    state: TaskState,
+    cpus: i64,
+    /// Statuses that the agent hasn't had acknowledged, the oldest first.
+    updates: VecDeque<(TaskState, Vec<u8>)>,
+    is_killed: bool,
+}
+
+#[derive(Debug)]
+pub struct Master {
+    agents: BTreeMap<String, Agent>,
+    tasks: BTreeMap<String, Task>,
+    offers_made: u64,
+    uuids_made: u64,
+    is_connected: bool,
+}
+
+pub fn framework() -> FrameworkId {
+    FrameworkId::new("F")
+}
+
+pub fn cpus(resources: &[Resource]) -> i64 {
+    let cpus = resources.iter().filter(|one| one.name == "cpus");
+    cpus.filter_map(Resource::amount).sum::<Milli>().0
+}
+
+impl Master {
+    pub fn new(agents: u64) -> Self {
+        let agent = |number| (format!("S{number}"), Agent { is_up: true, offer: None });
+        Master {
+            agents: (0..agents).map(agent).collect(),
+            tasks: BTreeMap::new(),
+            offers_made: 0,
+            uuids_made: 0,
+            is_connected: false,
+        }
+    }
+
+    pub fn subscribed() -> Event {
+        Event::subscribed(Subscribed { framework_id: framework(), ..Subscribed::default() })
+    }
+
+    pub fn disconnect(&mut self) {
+        self.is_connected = false;
+        self.agents.values_mut().for_each(|agent| agent.offer = None);
+    }
+
+    fn free(&self, id: &str) -> i64 {
+        let used = self.tasks.values().filter(|task| task.agent == id).map(|task| task.cpus);
+        i64::from(CPUS_MILLI) - used.sum::<i64>()
+    }
+
+    /// Offers what is free and not on offer.
+    pub fn allocate(&mut self, out: &mut VecDeque<Event>) {
+        if !self.is_connected {
+            return;
+        }
+        let names: Vec<String> = self.agents.keys().cloned().collect();
+        for name in names {
+            let free = self.free(&name);
+            let agent = self.agents.get_mut(&name).unwrap();
+            if !agent.is_up || agent.offer.is_some() || free <= 0 {
+                continue;
+            }
+            self.offers_made += 1;
+            let id = format!("O{}", self.offers_made);
+            agent.offer = Some(id.clone());
+            let offer = Offer {
+                id: OfferId::new(id),
+                framework_id: framework(),
+                agent_id: AgentId::new(name.clone()),
+                hostname: format!("host-{name}"),
+                resources: vec![
+                    Resource::scalar("cpus", Milli(free)),
+                    Resource::scalar("mem", Milli(1_000_000)),
+                ],
+                ..Offer::default()
+            };
+            out.push_back(Event::offers(Offers { offers: vec![offer] }));
+        }
+    }
+
+    pub fn rescind(&mut self, random: &mut Random, out: &mut VecDeque<Event>) {
+        let offers = self.agents.values().filter_map(|agent| agent.offer.clone());
+        if let Some(id) = random.pick(offers.collect::<Vec<_>>()) {
+            self.take_back(&id, out);
+        }
+    }
+
+    fn take_back(&mut self, id: &str, out: &mut VecDeque<Event>) {
+        for agent in self.agents.values_mut().filter(|one| one.offer.as_deref() == Some(id)) {
+            agent.offer = None;
+        }
+        out.push_back(Event::rescind(Rescind { offer_id: OfferId::new(id) }));
+    }
+
+    /// An agent isn't heard of any more.
+    pub fn lose(&mut self, random: &mut Random, out: &mut VecDeque<Event>) {
+        let up = self.agents.iter().filter(|(_, agent)| agent.is_up).map(|(name, _)| name.clone());
+        let Some(name) = random.pick(up.collect::<Vec<_>>()) else { return };
+        let agent = self.agents.get_mut(&name).unwrap();
+        agent.is_up = false;
+        if let Some(id) = agent.offer.take() {
+            out.push_back(Event::rescind(Rescind { offer_id: OfferId::new(id) }));
+        }
+        for (id, _) in self.tasks.iter().filter(|(_, task)| task.agent == name) {
+            out.push_back(update(id, Some(&name), TaskState::Unreachable, None));
+        }
+        let agent_id = Some(AgentId::new(name));
+        out.push_back(Event::failure(Failure { agent_id, ..Failure::default() }));
+        self.hush(out);
+    }
+
+    /// All agents are back.
+    pub fn find(&mut self, out: &mut VecDeque<Event>) {
+        for (name, agent) in &mut self.agents {
+            if std::mem::replace(&mut agent.is_up, true) {
+                continue;
+            }
+            for (id, task) in self.tasks.iter().filter(|(_, task)| task.agent == *name) {
+                out.push_back(update(id, Some(name), task.state, None));
+            }
+        }
+        self.hush(out);
+    }
+
+    /// Something happens to a task.
+    pub fn progress(&mut self, random: &mut Random, out: &mut VecDeque<Event>) {
+        let ids: Vec<String> = self.tasks.keys().cloned().collect();
+        let Some(id) = random.pick(ids) else { return };
+        let chance = random.below(10);
+        let task = self.tasks.get_mut(&id).unwrap();
+        if task.state.is_terminal() {
+            return;
+        }
+        let next = match task.state {
+            _ if task.is_killed => TaskState::Killed,
+            TaskState::Staging => TaskState::Starting,
+            TaskState::Starting => TaskState::Running,
+            _ if chance == 0 => TaskState::Failed,
+            _ => return,
+        };
+        self.become_(&id, next);
+        self.resend(out);
+    }
+
+    fn become_(&mut self, id: &str, state: TaskState) {
+        self.uuids_made += 1;
+        let uuid = u128::from(self.uuids_made).to_be_bytes().to_vec();
+        let task = self.tasks.get_mut(id).unwrap();
+        task.state = state;
+        if state.is_terminal() {
+            task.cpus = 0;
+        }
+        task.updates.push_back((state, uuid));
+    }
+
+    /// Agents say again what isn't acknowledged, the oldest of each task.
+    pub fn resend(&mut self, out: &mut VecDeque<Event>) {
+        for (id, task) in &self.tasks {
+            let is_up = self.agents[&task.agent].is_up;
+            if let (true, Some((state, uuid))) = (is_up, task.updates.front()) {
+                out.push_back(update(id, Some(&task.agent), *state, Some(uuid.clone())));
+            }
+        }
+        self.hush(out);
+    }
+
+    /// Nothing reaches a client that isn't there. The first event of a stream opens it.
+    fn hush(&mut self, out: &mut VecDeque<Event>) {
+        self.is_connected |= out.front().is_some_and(|event| event.subscribed.is_some());
+        if !self.is_connected {
+            out.clear();
+        }
+    }
+
+    pub fn unacknowledged(&self) -> Vec<&String> {
+        self.tasks.iter().filter(|(_, task)| !task.updates.is_empty()).map(|(id, _)| id).collect()
+    }
+
+    pub fn running(&self) -> BTreeSet<String> {
+        let running = self.tasks.iter().filter(|(_, task)| !task.state.is_terminal());
+        running.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub fn call(&mut self, call: Call, out: &mut VecDeque<Event>) {
+        match call.r#type() {
+            CallType::Accept => self.accept(call.accept.unwrap(), out),
+            CallType::Decline => {
+                for id in call.decline.unwrap().offer_ids {
+                    self.return_offer(&id.value);
+                }
+            }
+            CallType::Kill => {
+                let kill = call.kill.unwrap();
+                let id = kill.task_id.value;
+                match self.tasks.get_mut(&id) {
+                    Some(task) => {
+                        let agent = kill.agent_id.map(|agent| agent.value);
+                        if agent.is_none_or(|agent| agent == task.agent)
+                            && self.agents[&task.agent].is_up
+                        {
+                            task.is_killed = true;
+                        }
+                    }
+                    None => self.answer(&id, None, out),
+                }
+            }
+            CallType::Acknowledge => {
+                let acknowledge = call.acknowledge.unwrap();
+                let id = acknowledge.task_id.value;
+                let Some(task) = self.tasks.get_mut(&id) else { return };
+                if !self.agents[&task.agent].is_up {
+                    return;
+                }
+                if task.updates.front().is_some_and(|(_, uuid)| *uuid == acknowledge.uuid) {
+                    task.updates.pop_front();
+                }
+                if task.updates.is_empty() && task.state.is_terminal() {
+                    self.tasks.remove(&id);
+                }
+                self.resend(out);
+            }
+            CallType::Reconcile => {
+                let tasks = call.reconcile.unwrap().tasks;
+                if tasks.is_empty() {
+                    let ids: Vec<String> = self.tasks.keys().cloned().collect();
+                    ids.iter().for_each(|id| self.answer(id, None, out));
+                }
+                for task in tasks {
+                    let agent = task.agent_id.map(|agent| agent.value);
+                    self.answer(&task.task_id.value, agent, out);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn return_offer(&mut self, id: &str) -> Option<String> {
+        let found = self.agents.iter_mut().find(|(_, one)| one.offer.as_deref() == Some(id));
+        let (name, agent) = found?;
+        agent.offer = None;
+        Some(name.clone())
+    }
+
+    fn accept(&mut self, accept: mesos::scheduler::Accept, out: &mut VecDeque<Event>) {
+        let agents: Vec<Option<String>> =
+            accept.offer_ids.iter().map(|id| self.return_offer(&id.value)).collect();
+        for operation in accept.operations {
+            for task in operation.launch.unwrap().task_infos {
+                let id = task.task_id.value;
+                let agent = task.agent_id.value;
+                if agents.iter().any(|found| found.as_ref() != Some(&agent)) {
+                    let status = update(&id, Some(&agent), TaskState::Dropped, None);
+                    out.push_back(status);
+                    continue;
+                }
+                let cpus = cpus(&task.resources);
+                assert!(cpus <= self.free(&agent), "{agent} is overbooked");
+                let updates = VecDeque::new();
+                let state = TaskState::Staging;
+                let task = Task { agent, state, cpus, updates, is_killed: false };
+                assert!(self.tasks.insert(id, task).is_none());
+            }
+        }
+    }
+
+    /// The answer to a question for a task.
+    fn answer(&self, id: &str, agent: Option<String>, out: &mut VecDeque<Event>) {
+        let (agent, state) = match self.tasks.get(id) {
+            Some(task) if self.agents[&task.agent].is_up => {
+                // As far as the master was told: what isn't acknowledged first.
+                let known = task.updates.front().map_or(task.state, |(state, _)| *state);
+                (Some(task.agent.clone()), known)
+            }
+            Some(task) => (Some(task.agent.clone()), TaskState::Unreachable),
+            None => match agent {
+                Some(agent) if self.agents[&agent].is_up => (Some(agent), TaskState::Gone),
+                // Of an agent that isn't there, nothing is known for certain.
+                Some(agent) => (Some(agent), TaskState::Unreachable),
+                None => (None, TaskState::Unknown),
+            },
+        };
+        let mut event = update(id, agent.as_deref(), state, None);
+        if let Some(update) = &mut event.update {
+            update.status.reason = Some(StatusReason::Reconciliation.into());
+        }
+        out.push_back(event);
+    }
+}
+
+fn update(id: &str, agent: Option<&str>, state: TaskState, uuid: Option<Vec<u8>>) -> Event {
+    Event::update(Update {
+        status: TaskStatus {
+            task_id: TaskId::new(id),
+            state: state.into(),
+            agent_id: agent.map(AgentId::new),
+            uuid,
+            ..TaskStatus::default()
+        },
+    })
+}
