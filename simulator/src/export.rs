@@ -1,4 +1,5 @@
-//! The files of `-o`: `results.json`, `cells.csv`, `stages.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
+//! The files of `-o`: `results.json`, `cells.csv`, `stages.csv`, `timeline.csv`, `decisions.csv`, `scheduler.jsonl`,
+//! `report.html`.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +14,7 @@ use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, To
 
 use crate::results::Results;
 use crate::table::QUANTILES;
-use crate::{course, html};
+use crate::{control, course, html};
 
 /// Version of the format of `results.json`.
 pub const RESULTS_VERSION: u32 = 1;
@@ -30,6 +31,11 @@ pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
     }
     if let Some(text) = stages_csv(results) {
         files.push(("stages.csv", text));
+    }
+    if let Some(timeline) =
+        results.timeline.as_ref().filter(|course| !course.scheduled().is_empty())
+    {
+        files.push(("scheduler.jsonl", control::log(timeline)?));
     }
     files.push(("report.html", html::page(results)?));
     for (name, text) in files {
@@ -173,6 +179,7 @@ fn usage_json(usage: &Usage) -> Value {
         "peak_queue": usage.peak_queue,
         "lost_with_machines": toll_json(&usage.losses.machines),
         "lost_by_crashes": toll_json(&usage.losses.crashes),
+        "lost_by_kills": toll_json(&usage.losses.killed),
         "losses_unrecovered": usage.losses.unrecovered(),
     })
 }

@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::{Arrivals, BackOff};
+use simulator_model::{Arrivals, BackOff, Crowd, Slowdown};
 
 use super::*;
 
@@ -270,6 +270,43 @@ fn retries_are_checked() {
 }
 
 #[test]
+fn several_requests_at_a_time() {
+    let app = |text: &str| scenario(SMALL, &[text]).model.apps.swap_remove(0);
+    assert_eq!(app("apps.image={instances: 4, cores: 2, concurrency: 1}").crowd, None);
+    let crowd = app("apps.image={instances: 4, cores: 2, concurrency: 6}").crowd.unwrap();
+    assert_eq!(crowd, Crowd::new(6, 2, 1, &Slowdown::NONE));
+    let given = "{instances: 4, cores: 2, concurrency: 6, cores_per_request: 2, slowdown: {x1: 1, x2: 1.5}}";
+    let crowd = app(&format!("apps.image={given}")).crowd.unwrap();
+    let slowdown = Slowdown::new(vec![(1.0, 1.0), (2.0, 1.5)]).unwrap();
+    assert_eq!(crowd, Crowd::new(6, 2, 2, &slowdown));
+}
+
+#[test]
+fn crowds_are_checked() {
+    let mut told = String::new();
+    for app in [
+        "{instances: 4, concurrency: 0}",
+        "{instances: 4, concurrency: 5000}",
+        "{instances: 4, concurency: 2}",
+        "{instances: 4, concurrency: 2, cores_per_request: 0}",
+        "{instances: 4, concurrency: 2, slowdown: {x2: 1.5, x1: 1}}",
+        "{instances: 4, concurrency: 2, slowdown: {x1: 1, x2: -1}}",
+        "{instances: 4, concurrency: 2, slowdown: {two: 1.5}}",
+        "{instances: 4, concurrency: 2, slowdown: 1.5}",
+        "{instances: 4, concurrency: 2, scales: {max: 8}}",
+    ] {
+        let (scenario, found) = found(SMALL, &["cores=32", &format!("apps.image={app}")]);
+        assert!(scenario.is_none(), "{app}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    // One core does the work of one request at a time, whatever the concurrency.
+    let load = "workload.0.arrivals.poisson=300/s";
+    told.push_str(&found(SMALL, &[load, "apps.image={instances: 4, concurrency: 16}"]).1);
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn errors_have_places_and_suggestions() {
     insta::assert_snapshot!(
         found(
@@ -447,6 +484,44 @@ fn faults_are_checked() {
         let (scenario, text) = found(&format!("{SMALL}faults: [{fault}]\n"), &[]);
         assert!(scenario.is_none(), "{fault}");
         told.push_str(&text);
+        told.push('\n');
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn upgrades_bring_a_scheduler() {
+    let text = format!(
+        "{SMALL}scheduler: {{facts: 1s}}\nupgrades:\n  - {{app: image, to: v2, at: 5s, step: 2, \
+         service_scale: 1.5}}\n  - {{app: image, to: v3, at: 6s, mtbf: 20s, healthy: false}}\n"
+    );
+    let scheduler = scenario(&text, &[]).model.dynamics.scheduler.unwrap();
+    assert_eq!(scheduler.facts, Nanoseconds::from_seconds(1));
+    assert_eq!(scheduler.commands, Nanoseconds::from_milliseconds(50));
+    assert_eq!(scheduler.upgrades[0].version.service_thousandths, 1500);
+    assert_eq!(scheduler.upgrades[0].step, Some(2));
+    assert_eq!(scheduler.upgrades[1].version.crashes, Some(Law::Exponential { mean: 2e10 }));
+    assert!(!scheduler.upgrades[1].version.is_healthy);
+    assert!(scenario(SMALL, &["control=scheduler"]).model.dynamics.scheduler.is_some());
+    assert!(scenario(SMALL, &["control=direct"]).model.dynamics.scheduler.is_none());
+}
+
+#[test]
+fn upgrades_are_checked() {
+    let mut told = String::new();
+    for text in [
+        "control: direct\nupgrades: [{app: image, to: v2, at: 5s}]",
+        "control: mesos",
+        "scheduler: {tick: 1ms}",
+        "upgrades: [{app: imag, to: v2, at: 5s}]",
+        "upgrades: [{app: image, to: first, at: 5s}]",
+        "upgrades: [{app: image, to: v2, at: 5s}, {app: image, to: v2, at: 6s}]",
+        "upgrades: [{app: image, to: v2, at: 10s}]",
+        "upgrades: [{app: image, to: v2, at: 1s, step: 0, service_scale: 0}]",
+    ] {
+        let (scenario, wrong) = found(&format!("{SMALL}{text}\n"), &[]);
+        assert!(scenario.is_none(), "{text}");
+        told.push_str(&wrong);
         told.push('\n');
     }
     insta::assert_snapshot!(told);

@@ -8,6 +8,7 @@ use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::{Actions, Cell, Clients, Stage};
 
+use crate::control;
 use crate::results::{Results, refused_part, seconds};
 
 /// The quantiles of all tables and files, with their names.
@@ -29,6 +30,9 @@ pub fn text(results: &Results) -> String {
     let _ = write!(text, "\n{}", apps(results).text());
     if results.scales() {
         let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
+    }
+    if let Some(upgrades) = control::upgrades(results) {
+        let _ = write!(text, "\n{}", upgrades.text());
     }
     if let Some(faults) = faults(results) {
         let _ = write!(text, "\n{}{}", faults.text(), outages(results));
@@ -60,10 +64,14 @@ fn head(results: &Results) -> String {
     if !results.scales() {
         text.push_str("inactive: policy.scaling (no app has `scales`)\n");
     }
-    if model.dynamics.faults.are_none() {
-        text.push_str("inactive: policy.repair (nothing fails)\n");
+    let _ = writeln!(text, "control: {}", execute::control_name(model));
+    if model.dynamics.scheduler.is_none() {
+        if model.dynamics.faults.are_none() {
+            text.push_str("inactive: policy.repair (nothing fails)\n");
+        }
+        text.push_str("inactive: policy.rollout (there is no scheduler)\n");
     }
-    text.push_str("inactive: policy.rollout, policy.sharing (no engine reads them yet)\n");
+    text.push_str("inactive: policy.sharing (no engine reads it yet)\n");
     text
 }
 
@@ -314,7 +322,8 @@ pub fn unplaced(results: &Results) -> String {
 
 /// What faults have cost, by app and cause; of all replications. None if nothing can fail.
 pub fn faults(results: &Results) -> Option<Table> {
-    if results.scenario.model.dynamics.faults.are_none() {
+    let dynamics = &results.scenario.model.dynamics;
+    if dynamics.faults.are_none() && dynamics.scheduler.is_none() {
         return None;
     }
     let mut table = Table::new(&[
@@ -329,9 +338,11 @@ pub fn faults(results: &Results) -> Option<Table> {
     let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
     for (app, usage) in apps {
         let losses = &usage.losses;
-        for (name, toll) in
-            [("machines fail", &losses.machines), ("instances crash", &losses.crashes)]
-        {
+        for (name, toll) in [
+            ("machines fail", &losses.machines),
+            ("instances crash", &losses.crashes),
+            ("killed at work", &losses.killed),
+        ] {
             if toll.incidents == 0 {
                 continue;
             }

@@ -19,6 +19,8 @@ pub struct Losses {
     pub killed: Toll,
     /// Instances that were ready, and those it had before each loss that isn't made up for yet.
     present: u32,
+    /// Instances that the scheduler wants, if there is one: those beyond are no loss.
+    wanted: Option<u32>,
     open: Vec<Open>,
 }
 
@@ -86,7 +88,8 @@ impl Losses {
         let is_known =
             self.open.last().is_some_and(|open| open.since == at && open.is_crash == is_crash);
         if lost.ready > 0 && !is_known {
-            self.open.push(Open { since: at, is_crash, wanted: self.present });
+            let wanted = self.present.min(self.wanted.unwrap_or(u32::MAX));
+            self.open.push(Open { since: at, is_crash, wanted });
         }
     }
 
@@ -112,6 +115,12 @@ impl Losses {
             let wanted = instances.saturating_sub(count);
             self.open.iter_mut().for_each(|open| open.wanted = open.wanted.min(wanted));
         }
+    }
+
+    /// The scheduler wants so many.
+    pub(crate) fn want(&mut self, wanted: u32) {
+        self.wanted = Some(wanted);
+        self.open.iter_mut().for_each(|open| open.wanted = open.wanted.min(wanted));
     }
 
     pub(crate) fn merge(&mut self, other: &Losses) {
@@ -157,6 +166,20 @@ mod tests {
         assert_eq!(losses.machines.recovery.count(), 1);
         assert_eq!(losses.machines.recovery.longest(), Nanoseconds(200));
         assert_eq!(losses.crashes.recovery.longest(), Nanoseconds(20));
+    }
+
+    #[test]
+    fn what_the_scheduler_does_not_want_is_not_missed() {
+        let mut losses = Losses::new(ready(8));
+        losses.want(8);
+        losses.change(Time(50), ready(10));
+        losses.lose(Time(100), lost(Cause::Machine, 1));
+        losses.change(Time(100), ready(9));
+        assert_eq!((losses.unrecovered(), losses.machines.recovery.longest().0), (0, 0));
+        losses.lose(Time(200), lost(Cause::Machine, 3));
+        losses.change(Time(200), ready(6));
+        losses.change(Time(260), ready(8));
+        assert_eq!((losses.unrecovered(), losses.machines.recovery.longest().0), (0, 60));
     }
 
     #[test]

@@ -3,7 +3,10 @@
 
 use policy::config::Policy;
 use policy::{Nanoseconds, Time};
+use scheduler_core::ids::AppName;
 use simulator_kernel::Law;
+
+use crate::App;
 
 /// How far the scheduler is from what it knows and does.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,6 +84,12 @@ impl Scheduler {
             upgrades: Vec::new(),
         }
     }
+}
+
+/// The scheduler's name of an app: its own, if it is one, or else its place.
+#[must_use]
+pub fn app_name(place: usize, app: &App) -> Option<AppName> {
+    app.name.parse().or_else(|_| format!("app-{place}").parse()).ok()
 }
 
 /// How a deployment went.

@@ -5,10 +5,12 @@ use std::fmt::Write;
 
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
+use scheduler_core::decision::Decision as ScheduledDecision;
 use simulator_model::timeline::Decision;
 use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record};
 
 use super::{Asked, instant};
+use crate::control::Memory;
 use crate::table::grouped;
 
 /// How long after the instant a change is waited for.
@@ -36,6 +38,7 @@ struct Moment<'a> {
     after: Option<Decision>,
     change_after: Option<Decision>,
     faults: Troubles,
+    memory: Memory,
 }
 
 /// Faults up to the instant.
@@ -85,6 +88,9 @@ impl Troubles {
                 Cause::Machine => format!("{instances} instances with machine {machine}"),
                 Cause::Killed => {
                     format!("an instance on machine {machine} was ended: its grace was over")
+                }
+                Cause::Crash { wait: Nanoseconds::ZERO } => {
+                    format!("an instance on machine {machine} ended")
                 }
                 Cause::Crash { wait } => {
                     format!(
@@ -148,6 +154,14 @@ impl Record for Moment<'_> {
             let first = self.change_after.or(changes.then_some(decision));
             self.change_after = first;
         }
+    }
+
+    fn scheduled(&mut self, at: Time, app: Option<usize>, decision: &ScheduledDecision) {
+        self.memory.scheduled(at, app, decision);
+    }
+
+    fn turned(&mut self, at: Time, ahead: Nanoseconds, state: &scheduler_core::State) {
+        self.memory.turned(at, ahead, state);
     }
 
     fn incident(&mut self, at: Time, incident: Incident) {
@@ -216,6 +230,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         after: None,
         change_after: None,
         faults: Troubles::default(),
+        memory: Memory::new(model, place, Time(at.0)),
     };
     asked.run(&mut moment)?;
     Ok(text(asked, app, &moment))
@@ -287,6 +302,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         let none = format!("none within {PATIENCE}");
         add("next change", if moment.change_after.is_none() { none } else { next });
     }
+    moment.memory.tell(&mut add);
     let at = instant(moment.at.0);
     let seed = asked.scenario.model.seed;
     format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.source())

@@ -120,6 +120,7 @@ fn usage() -> Value {
         ("peak_queue", or_null(whole(0)), "of all queues together"),
         ("lost_with_machines", reference("toll"), "what machines that failed have cost"),
         ("lost_by_crashes", reference("toll"), "what instances that ended by themselves have cost"),
+        ("lost_by_kills", reference("toll"), "what instances that were made to end have cost"),
         ("losses_unrecovered", whole(0), "that were not made up for until the end"),
     ])
 }

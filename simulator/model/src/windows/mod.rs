@@ -114,6 +114,8 @@ pub enum Unfit {
     Order,
     /// Clients try again.
     Retries,
+    /// Instances work on several requests at a time.
+    Crowds,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -140,6 +142,7 @@ impl fmt::Display for Unfit {
             Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
+            Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -180,6 +183,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.has_retries() {
         return Err(Unfit::Retries);
+    }
+    if model.has_crowds() {
+        return Err(Unfit::Crowds);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);

@@ -16,7 +16,7 @@ use scheduler_core::{State, apply_all};
 use super::{Cluster, Counts, Happening, Live, Process};
 use crate::model::{App, Model};
 use crate::outcome::Record;
-use crate::scheduler::Scheduler;
+use crate::scheduler::{Scheduler, app_name};
 
 /// What users call the version that there is in the beginning.
 pub const FIRST_VERSION: &str = "first";
@@ -26,11 +26,6 @@ const AHEAD: Nanoseconds = Nanoseconds::from_seconds(3_600);
 
 /// A core that starts all instances at once needs a handful of turns.
 const TURNS_MOST: usize = 1_000;
-
-/// The scheduler's name of an app: its own, if it is one.
-fn name_of(place: usize, app: &App) -> Option<AppName> {
-    app.name.parse().or_else(|_| format!("app-{place}").parse()).ok()
-}
 
 fn machine_name(number: u32) -> Option<MachineName> {
     format!("m{number}").parse().ok()
@@ -180,7 +175,7 @@ fn deploy(name: &AppName, specification: Specification, bounds: Bounds) -> Event
 impl<'model> Cluster<'model> {
     fn new(model: &'model Model, rules: &'model Scheduler) -> Self {
         let names: Vec<AppName> =
-            model.apps.iter().enumerate().filter_map(|(n, app)| name_of(n, app)).collect();
+            model.apps.iter().enumerate().filter_map(|(n, app)| app_name(n, app)).collect();
         let count = model.apps.iter().map(|app| app.machines).max().unwrap_or(0);
         let machines: Vec<MachineName> = (0..count).filter_map(machine_name).collect();
         let own = model.apps.iter().map(|app| app.life.warm_up.over).max();
