@@ -15,6 +15,7 @@ use crate::capacity::{Capacity, percent};
 use crate::compare::Compare;
 use crate::explain::Explain;
 use crate::lint::ScenarioCommand;
+use crate::mesos::Mesos;
 use crate::schema;
 use crate::sweep::Sweep;
 use crate::tune::Tune;
@@ -54,6 +55,8 @@ pub enum Command {
     Fit(Fit),
     /// Measure how fast the engine is on this machine.
     Bench(Bench),
+    /// Be a Mesos with simulated agents that any framework can connect to.
+    Mesos(Mesos),
     /// Check scenario files.
     #[command(subcommand)]
     Scenario(ScenarioCommand),

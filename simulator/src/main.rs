@@ -18,6 +18,7 @@ mod generate;
 mod html;
 mod input;
 mod lint;
+mod mesos;
 mod opened;
 mod precision;
 mod progress;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
+        Command::Mesos(arguments) => mesos::serve(&arguments),
         Command::Scenario(ScenarioCommand::Lint(arguments)) => lint::lint(&arguments),
         Command::Schema { format } => {
             say!("{}", schema::text(format).trim_end());

@@ -45,6 +45,11 @@ pub trait Kind {
     /// What the type consists of, if it is a message.
     const MESSAGE: Option<fn() -> &'static Schema> = None;
 
+    /// Whether JSON can say the value; an optional field is left out if not.
+    fn is_known(_value: &Self::Value) -> bool {
+        true
+    }
+
     /// Writes a value.
     fn write<S: Serializer>(value: &Self::Value, serializer: S) -> Result<S::Ok, S::Error>;
 
@@ -237,6 +242,10 @@ fn whole(value: f64) -> i128 {
 impl<E: Named> Kind for Enumeration<E> {
     type Value = i32;
 
+    fn is_known(value: &i32) -> bool {
+        E::try_from(*value).is_ok()
+    }
+
     fn write<S: Serializer>(value: &i32, serializer: S) -> Result<S::Ok, S::Error> {
         match E::try_from(*value) {
             Ok(value) => serializer.serialize_str(value.name()),
@@ -345,7 +354,8 @@ pub(crate) mod write {
         name: &'static str,
         value: &Option<K::Value>,
     ) -> Written<S> {
-        value.as_ref().map_or(Ok(()), |value| required::<K, S>(map, name, value))
+        let value = value.as_ref().filter(|value| K::is_known(value));
+        value.map_or(Ok(()), |value| required::<K, S>(map, name, value))
     }
 
     pub(crate) fn repeated<K: Kind, S: Serializer>(

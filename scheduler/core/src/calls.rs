@@ -114,11 +114,12 @@ impl Turn<'_> {
     fn scale_to(&mut self, name: &AppName, instances: u32) -> Answer {
         let now = self.now;
         let app = self.living(name)?;
-        check_within(instances, app.bounds)?;
+        let bounds = bounds_for(instances, app.bounds)?;
         let from = std::mem::replace(&mut app.wanted, instances);
         if from == instances {
             return Ok(Accepted::Unchanged);
         }
+        app.bounds = bounds;
         // The rule counts its cool-down from here.
         app.scaling = policy::scaling::State { changed: Some(now), ..Default::default() };
         app.scaled = Some(Scaled { at: now, from, to: instances, why: ScaledBy::User });
@@ -162,12 +163,12 @@ impl Turn<'_> {
         let there = there.ok_or_else(|| Refusal::UnknownMachine(machine.clone()))?;
         let app = self.living(name)?;
         let wanted = app.wanted.saturating_add(1);
-        check_within(wanted, app.bounds)?;
+        let bounds = bounds_for(wanted, app.bounds)?;
         let constraints = app.specification().map(|one| one.constraints.as_slice());
         if !constraints.unwrap_or_default().iter().all(|one| allows(one, machine, &there, 0)) {
             return Err(Refusal::NotAllowedOn(name.clone(), machine.clone()));
         }
-        app.wanted = wanted;
+        (app.wanted, app.bounds) = (wanted, bounds);
         *app.named.entry(machine.clone()).or_insert(0) += 1;
         self.app_changed(name);
         Ok(Accepted::Wanted(wanted))
@@ -176,7 +177,7 @@ impl Turn<'_> {
     fn remove_on(&mut self, name: &AppName, machine: &MachineName) -> Answer {
         let app = self.living(name)?;
         let wanted = app.wanted.saturating_sub(1);
-        check_within(wanted, app.bounds)?;
+        let bounds = bounds_for(wanted, app.bounds)?;
         let is_there = |life: Life| !life.is_stopping() && life != Life::Sweeping;
         let number = app
             .instances
@@ -188,7 +189,7 @@ impl Turn<'_> {
             .next();
         let none = || Refusal::NoInstanceOn(name.clone(), machine.clone());
         let number = number.ok_or_else(none)?;
-        app.wanted = wanted;
+        (app.wanted, app.bounds) = (wanted, bounds);
         if let Some(count) = app.named.get_mut(machine) {
             *count = count.saturating_sub(1);
         }
@@ -232,9 +233,15 @@ fn check_bounds(bounds: Bounds) -> Result<(), Refusal> {
     Err(Refusal::Bounds { bounds, most: INSTANCES_MOST })
 }
 
-fn check_within(instances: u32, bounds: Bounds) -> Result<(), Refusal> {
+/// The bounds of an app when a user wants so many of its instances: a fixed number becomes this one,
+/// bounds between which the policy scales stay.
+fn bounds_for(instances: u32, bounds: Bounds) -> Result<Bounds, Refusal> {
+    if bounds.min == bounds.max {
+        let fixed = Bounds { min: instances, max: instances };
+        return check_bounds(fixed).map(|()| fixed);
+    }
     if (bounds.min..=bounds.max).contains(&instances) {
-        return Ok(());
+        return Ok(bounds);
     }
     Err(Refusal::OutOfBounds { instances, bounds })
 }

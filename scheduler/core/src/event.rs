@@ -103,7 +103,8 @@ pub enum Call {
         /// The most that are replaced at a time, instead of what the policy says.
         step: Option<u32>,
     },
-    /// So many instances.
+    /// So many instances. An app with a fixed number gets this one, like one that is deployed with
+    /// it; others stay within their bounds.
     Scale {
         /// Of this app.
         app: AppName,

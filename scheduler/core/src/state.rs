@@ -207,6 +207,12 @@ impl State {
         self.is_leading
     }
 
+    /// The term of its newest leader.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.cluster.epoch
+    }
+
     /// Whether repair goes on.
     #[must_use]
     pub const fn freeze(&self) -> Verdict {

@@ -532,6 +532,22 @@ image.2 has been waiting for 0
 }
 
 #[test]
+fn a_fixed_number_is_what_a_user_says_last() {
+    let mut bench = Bench::new(&[("m1", 16, "a")]);
+    bench.deploy(specification("1"), 2, 2);
+    let scale = |instances| Call::Scale { app: app(), instances };
+    assert_eq!(bench.call(scale(5)), Ok(Accepted::Wanted(5)));
+    let add = Call::AddOn { app: app(), machine: machine("m1") };
+    assert_eq!(bench.call(add), Ok(Accepted::Wanted(6)));
+    assert_eq!(bench.state.apps()[&app()].bounds, Bounds { min: 6, max: 6 });
+    let refused = bench.call(scale(u32::MAX));
+    assert!(matches!(refused, Err(Refusal::Bounds { .. })), "{refused:?}");
+    let (specification, bounds) = (Arc::new(specification("1")), Bounds { min: 2, max: 2 });
+    let again = Call::Deploy { app: app(), specification, bounds, step: None };
+    assert_eq!(bench.call(again), Ok(Accepted::Wanted(2)));
+}
+
+#[test]
 fn calls_are_refused_with_their_reason() {
     let mut bench = Bench::new(&[("m1", 16, "a")]);
     let scale = |instances| Call::Scale { app: app(), instances };

@@ -1,0 +1,62 @@
+//! The numbers of entries, what is told, and what is left after a restart.
+
+use policy::config::Policy;
+use scheduler_core::command::{Key, Record};
+use scheduler_core::event::MachineFact;
+use scheduler_core::ids::{Epoch, WriteNumber};
+use scheduler_core::{Event, apply_all};
+
+use super::*;
+
+/// A write that says of a machine that it is there, or that it isn't.
+fn write(machine: u32, is_there: bool) -> Write {
+    let mut state = State::new(Policy::recommended());
+    let name = format!("m{machine}").parse().unwrap();
+    let fact = MachineFact::Up(scheduler_core::machine::Description::default());
+    let events = [Event::Leader { epoch: Epoch(1) }, Event::Machine { machine: name, fact }];
+    let _ = apply_all(&mut state, events, Time(1));
+    let changes: Vec<(Key, Option<Record>)> = state
+        .records()
+        .into_iter()
+        .map(|(key, record)| (key, is_there.then_some(record)))
+        .collect();
+    let changes = changes.into_iter().filter(|(key, _)| *key != Key::Cluster).collect();
+    Write { number: WriteNumber(1), epoch: Epoch(1), changes }
+}
+
+#[test]
+fn numbers_go_on_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.log");
+    let state = State::new(Policy::recommended());
+    let journal = Journal::open(&path, &state).unwrap();
+    journal.committed(&write(1, true), Time(0));
+    journal.committed(&write(1, true), Time(1));
+    journal.committed(&write(2, true), Time(2));
+    assert_eq!(journal.last(), 2, "what isn't new isn't told");
+    drop(journal);
+    let journal = Journal::open(&path, &state).unwrap();
+    journal.committed(&write(2, true), Time(3));
+    journal.committed(&write(2, false), Time(4));
+    let (entries, gap) = journal.after(1, 10);
+    let told: Vec<(u64, &str, &str)> =
+        entries.iter().map(|one| (one.number, one.subject.as_str(), one.state.as_str())).collect();
+    assert_eq!(told, [(2, "m2", "up"), (3, "m2", "up"), (4, "m2", "gone")]);
+    assert_eq!(gap, None);
+    assert_eq!(journal.after(4, 10), (Vec::new(), None));
+    assert_eq!(journal.after(9, 10), (Vec::new(), None));
+}
+
+#[test]
+fn who_was_away_too_long_is_told_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::new(Policy::recommended());
+    let journal = Journal::open(&folder.path().join("events.log"), &state).unwrap();
+    for number in 0..ENTRIES_KEPT + 5 {
+        journal.committed(&write(1, number % 2 == 0), Time(0));
+    }
+    let (entries, gap) = journal.after(3, 2);
+    assert_eq!(gap, Some(6));
+    assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [6, 7]);
+    assert_eq!(journal.after(5, 1).1, None);
+}

@@ -1,0 +1,250 @@
+//! The loop of the daemon: what happened since the last turn goes into the core together, what it
+//! wants stored goes to the store in one batch, and what it wants done goes to whoever runs
+//! instances. Everybody else reads the state between two turns.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use policy::Time;
+use scheduler_core::command::Write;
+use scheduler_core::event::{Accepted, Call, Refusal};
+use scheduler_core::ids::{RequestId, WriteNumber};
+use scheduler_core::{Command, Event, State, apply_all};
+use scheduler_store::Writer;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
+
+use crate::serve::decisions::DecisionLog;
+use crate::serve::journal::Journal;
+use crate::serve::meters::Meters;
+
+/// Time between two looks at what time brings: a quarter of the shortest length that users give.
+const TICK: Duration = Duration::from_millis(250);
+
+/// With so many instances a look at all of them is no trifle any more, and is made once a second.
+const MANY_INSTANCES: usize = 2_000;
+
+/// The same, with many instances.
+const TICK_OF_MANY: Duration = Duration::from_secs(1);
+
+/// The most events of one turn: what comes beyond waits for the next, so that calls are answered.
+const EVENTS_OF_A_TURN_MOST: usize = 10_000;
+
+/// What comes into the loop.
+#[derive(Debug)]
+pub enum Input {
+    /// Something happened.
+    Event(Event),
+    /// A user wants something.
+    Call {
+        /// What.
+        call: Call,
+        /// Gets the answer when it is durable.
+        reply: oneshot::Sender<Result<Accepted, Refusal>>,
+    },
+    /// A write is durable, or the store has refused it.
+    Written(WriteNumber, Result<(), WriteFailure>),
+    /// The end.
+    Stop,
+}
+
+/// Why a write isn't durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WriteFailure {
+    /// Another scheduler leads.
+    Fenced(String),
+    /// The store has a problem, which may pass.
+    Failed(String),
+}
+
+/// What the loop shares with its readers.
+#[derive(Debug)]
+pub struct Shared {
+    state: RwLock<State>,
+    /// What has happened.
+    pub journal: Journal,
+    /// Counters.
+    pub meters: Meters,
+    last: AtomicU64,
+}
+
+impl Shared {
+    /// A state that nothing has happened to.
+    pub fn new(state: State, journal: Journal) -> Self {
+        let meters = Meters::default();
+        Shared { state: RwLock::new(state), journal, meters, last: AtomicU64::new(0) }
+    }
+
+    /// The state between two turns. It is held only as long as it takes to look something up.
+    pub fn state(&self) -> RwLockReadGuard<'_, State> {
+        // The core doesn't panic; if it did, what it left is still what the records say.
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time, which never goes back while the program runs.
+    pub fn now(&self) -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        Time(self.last.fetch_max(now, Ordering::SeqCst).max(now))
+    }
+}
+
+/// The loop.
+pub struct Cycle {
+    shared: Arc<Shared>,
+    writer: Writer,
+    backend: UnboundedSender<Command>,
+    decisions: DecisionLog,
+    calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
+    calls_made: u64,
+    /// What is on its way to the store, to be told when it is there.
+    in_flight: Option<Write>,
+    next_tick: Instant,
+}
+
+/// Why the loop has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Another scheduler leads.
+    Fenced(String),
+}
+
+impl Cycle {
+    /// A loop.
+    pub fn new(
+        shared: Arc<Shared>,
+        writer: Writer,
+        backend: UnboundedSender<Command>,
+        decisions: DecisionLog,
+    ) -> Self {
+        Cycle {
+            shared,
+            writer,
+            backend,
+            decisions,
+            calls: BTreeMap::new(),
+            calls_made: 0,
+            in_flight: None,
+            next_tick: Instant::now(),
+        }
+    }
+
+    /// Goes round until it is told to stop, and until all is durable then.
+    pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
+        let ended = loop {
+            let (events, ended) = self.gather(inputs);
+            self.turn(events);
+            if let Some(ended) = ended {
+                break ended;
+            }
+        };
+        let _ = self.writer.finish();
+        ended
+    }
+
+    fn gather(&mut self, inputs: &Receiver<Input>) -> (Vec<Event>, Option<Ended>) {
+        let mut events = Vec::new();
+        let wait = self.next_tick.saturating_duration_since(Instant::now());
+        let mut next = match inputs.recv_timeout(wait) {
+            Ok(input) => Some(input),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Input::Stop),
+        };
+        let mut ended = None;
+        while let Some(input) = next {
+            ended = ended.or(self.take(input, &mut events));
+            next = if events.len() < EVENTS_OF_A_TURN_MOST { inputs.try_recv().ok() } else { None };
+        }
+        let now = Instant::now();
+        if now >= self.next_tick {
+            let instances: usize =
+                self.shared.state().apps().values().map(|app| app.instances.len()).sum();
+            self.next_tick = now + if instances > MANY_INSTANCES { TICK_OF_MANY } else { TICK };
+            events.push(Event::Tick);
+        }
+        (events, ended)
+    }
+
+    fn take(&mut self, input: Input, events: &mut Vec<Event>) -> Option<Ended> {
+        match input {
+            Input::Event(event) => events.push(event),
+            Input::Call { call, reply } => {
+                self.calls_made += 1;
+                let request = RequestId(self.calls_made);
+                self.calls.insert(request, reply);
+                events.push(Event::Call { request, call });
+            }
+            Input::Written(write, Ok(())) => {
+                self.tell(write);
+                events.push(Event::Durable { write });
+            }
+            Input::Written(write, Err(failure)) => {
+                self.in_flight = None;
+                self.shared.meters.write_failed();
+                events.push(Event::NotDurable { write });
+                match failure {
+                    WriteFailure::Fenced(why) => return Some(Ended::Fenced(why)),
+                    WriteFailure::Failed(why) => crate::paint::warning(&why),
+                }
+            }
+            Input::Stop => return Some(Ended::Stopped),
+        }
+        None
+    }
+
+    /// What was stored becomes known.
+    fn tell(&mut self, number: WriteNumber) {
+        if let Some(write) = self.in_flight.take_if(|write| write.number == number) {
+            self.shared.journal.committed(&write, self.shared.now());
+        }
+    }
+
+    fn turn(&mut self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        let begun = Instant::now();
+        let count = events.len();
+        let now = self.shared.now();
+        let commands = {
+            let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+            apply_all(&mut state, events, now)
+        };
+        self.shared.meters.turn(count, begun.elapsed());
+        for command in commands {
+            self.carry_out(command);
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        match command {
+            Command::Persist(write) => {
+                self.shared.meters.write(write.changes.len());
+                self.in_flight = Some(write.clone());
+                self.writer.submit(write);
+            }
+            Command::Answer { request, answer } => {
+                if let Some(reply) = self.calls.remove(&request) {
+                    // Who asked may have gone away.
+                    let _ = reply.send(answer);
+                }
+            }
+            Command::Record(decision) => self.decisions.append(&decision),
+            Command::Launch(_)
+            | Command::Kill { .. }
+            | Command::Register { .. }
+            | Command::Deregister { .. }
+            | Command::Acknowledge { .. }
+            | Command::Ask(_) => {
+                self.shared.meters.command(&command);
+                // It ends only with the program.
+                let _ = self.backend.send(command);
+            }
+        }
+    }
+}

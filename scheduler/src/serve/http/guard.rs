@@ -1,0 +1,114 @@
+//! Who may do what. A browser must not be made to talk to the daemon by some page: a request says
+//! the name of this machine's loopback, and comes from no other origin.
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use scheduler::wire::Problem;
+
+use super::Context;
+use super::problem::Wrong;
+
+/// Lets a request through, or says why not.
+pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let response = match check(&request, &context.token) {
+        Ok(()) => next.run(request).await,
+        Err(wrong) => wrong.into_response(),
+    };
+    context.shared.meters.request(response.status().as_u16() >= 400);
+    response
+}
+
+fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+    let headers = request.headers();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = request.uri().authority().map(|authority| authority.as_str());
+    let host = host.or_else(|| text(header::HOST)).unwrap_or_default();
+    if !is_loopback(host) {
+        let detail = format!("`{host}` is no name of the loopback");
+        let problem = Problem::new(403, "wrong-host", "the request is for somebody else", detail);
+        return Err(Wrong(problem.hint("ask http://127.0.0.1")));
+    }
+    let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
+    if let Some(origin) = origin.filter(|origin| *origin != format!("http://{host}")) {
+        let detail = format!("the page of `{origin}` may not use this API");
+        return Err(Wrong(Problem::new(
+            403,
+            "wrong-origin",
+            "the page is of somebody else",
+            detail,
+        )));
+    }
+    if !needs_token(request.method(), request.uri().path()) || has_token(headers, token) {
+        return Ok(());
+    }
+    let detail = "this needs the token of the daemon";
+    let problem = Problem::new(401, "no-token", "the token is missing or wrong", detail);
+    Err(Wrong(problem.hint(
+        "say `Authorization: Bearer TOKEN` with the token in daemon.json of the daemon's folder",
+    )))
+}
+
+/// Whether a request changes something, or shows what may be secret.
+fn needs_token(method: &Method, path: &str) -> bool {
+    let is_read = method == Method::GET || method == Method::HEAD;
+    !is_read || path == "/v1/snapshot" || path.ends_with("/logs")
+}
+
+fn has_token(headers: &HeaderMap, token: &str) -> bool {
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    // All bytes are looked at, so that the time says nothing of the first wrong one.
+    let differences = given.iter().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    given.len() == token.len() && differences == 0
+}
+
+fn is_loopback(host: &str) -> bool {
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    fn status(method: &str, path: &str, headers: &[(&str, &str)]) -> Option<u16> {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        check(&request.body(Body::empty()).unwrap(), "secret").err().map(|wrong| wrong.0.status)
+    }
+
+    #[test]
+    fn the_table_of_who_may_do_what() {
+        let host = ("host", "127.0.0.1:7470");
+        let token = ("authorization", "Bearer secret");
+        for (method, path, headers, expected) in [
+            ("GET", "/v1/apps", vec![host], None),
+            ("GET", "/v1/apps", vec![("host", "localhost")], None),
+            ("GET", "/v1/apps", vec![("host", "[::1]:7470")], None),
+            ("GET", "/v1/apps", vec![("host", "evil.example:7470")], Some(403)),
+            ("GET", "/v1/apps", vec![("host", "127.0.0.1.evil.example")], Some(403)),
+            ("GET", "/v1/apps", vec![], Some(403)),
+            ("GET", "/v1/apps", vec![host, ("origin", "http://evil.example")], Some(403)),
+            ("GET", "/v1/apps", vec![host, ("origin", "http://127.0.0.1:7470")], None),
+            ("POST", "/v1/thaw", vec![host], Some(401)),
+            ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secreT")], Some(401)),
+            ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secret2")], Some(401)),
+            ("POST", "/v1/thaw", vec![host, token], None),
+            ("POST", "/v1/thaw", vec![host, token, ("origin", "null")], Some(403)),
+            ("GET", "/v1/snapshot", vec![host], Some(401)),
+            ("GET", "/v1/instances/web.1/logs", vec![host], Some(401)),
+            ("GET", "/v1/instances/web.1/logs", vec![host, token], None),
+        ] {
+            assert_eq!(status(method, path, &headers), expected, "{method} {path} {headers:?}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! The API: loopback only. What is read is open to whoever is on this machine, apart from output of
+//! instances and snapshots; what changes something needs the token in the daemon's folder, because a
+//! deployment runs commands as the user of the daemon.
+
+mod calls;
+mod guard;
+mod idempotency;
+mod problem;
+mod reads;
+mod streams;
+
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware;
+use axum::routing::{MethodRouter, delete, get, post, put};
+use scheduler_runner::Runner;
+
+use crate::serve::cycle::{Input, Shared};
+use idempotency::Remembered;
+
+/// The largest body of a request: an app's file with the longest lists.
+const BODY_MOST_BYTES: usize = 1 << 20;
+
+/// What all requests share.
+#[derive(Clone)]
+pub struct Context {
+    /// The state, the events and the counters.
+    pub shared: Arc<Shared>,
+    /// The loop.
+    pub inputs: Sender<Input>,
+    /// Instances of this machine.
+    pub runner: Arc<Runner>,
+    /// Whether instances run on this machine.
+    pub is_local: bool,
+    /// What may change something.
+    pub token: Arc<str>,
+    /// Digest of the policy.
+    pub policy: Arc<str>,
+    /// Command of Docker.
+    pub docker: Arc<str>,
+    /// Answers to requests with keys.
+    pub remembered: Arc<Remembered>,
+}
+
+/// All routes: method, path, handler.
+fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
+    vec![
+        ("get", "/", get(reads::dashboard)),
+        ("get", "/healthz", get(reads::healthz)),
+        ("get", "/readyz", get(reads::readyz)),
+        ("get", "/metrics", get(reads::metrics)),
+        ("get", "/openapi.json", get(reads::openapi)),
+        ("get", "/v1/status", get(reads::status)),
+        ("get", "/v1/apps", get(reads::apps)),
+        ("get", "/v1/apps/{app}", get(reads::app)),
+        ("put", "/v1/apps/{app}", put(calls::deploy)),
+        ("delete", "/v1/apps/{app}", delete(calls::delete)),
+        ("post", "/v1/apps/{app}/upgrade", post(calls::upgrade)),
+        ("post", "/v1/apps/{app}/scale", post(calls::scale)),
+        ("post", "/v1/apps/{app}/rollback", post(calls::rollback)),
+        ("post", "/v1/apps/{app}/add", post(calls::add)),
+        ("post", "/v1/apps/{app}/remove", post(calls::remove)),
+        ("get", "/v1/apps/{app}/history", get(reads::history)),
+        ("get", "/v1/apps/{app}/explain", get(reads::explain_app)),
+        ("get", "/v1/instances", get(reads::instances)),
+        ("get", "/v1/instances/{instance}", get(reads::instance)),
+        ("get", "/v1/instances/{instance}/explain", get(reads::explain_instance)),
+        ("get", "/v1/instances/{instance}/logs", get(streams::logs)),
+        ("post", "/v1/instances/{instance}/kill", post(calls::kill)),
+        ("get", "/v1/machines", get(reads::machines)),
+        ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
+        ("post", "/v1/machines/{machine}/undrain", post(calls::undrain)),
+        ("get", "/v1/discovery/{app}", get(reads::discovery)),
+        ("post", "/v1/observations", post(calls::observe)),
+        ("post", "/v1/thaw", post(calls::thaw)),
+        ("get", "/v1/events", get(streams::events)),
+        ("get", "/v1/snapshot", get(streams::snapshot)),
+    ]
+}
+
+/// The API.
+pub fn router(context: Context) -> Router {
+    let mut router = Router::new();
+    for (_, path, handler) in routes() {
+        router = router.route(path, handler);
+    }
+    router
+        .fallback(problem::no_such_path)
+        .method_not_allowed_fallback(problem::no_such_method)
+        .layer(middleware::from_fn_with_state(context.clone(), idempotency::once))
+        .layer(middleware::from_fn_with_state(context.clone(), guard::guard))
+        .layer(DefaultBodyLimit::max(BODY_MOST_BYTES))
+        .with_state(context)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_document_of_the_api_has_all_routes_and_no_others() {
+        let document = scheduler::openapi::document();
+        let paths = document["paths"].as_object().unwrap();
+        let documented: BTreeSet<(String, String)> = paths
+            .iter()
+            .flat_map(|(path, item)| {
+                item.as_object().unwrap().keys().map(|method| (method.clone(), path.clone()))
+            })
+            .filter(|(method, _)| method != "parameters")
+            .collect();
+        let there: BTreeSet<(String, String)> = routes()
+            .into_iter()
+            .map(|(method, path, _)| (method.to_owned(), path.to_owned()))
+            .collect();
+        assert_eq!(documented, there);
+    }
+}

@@ -1,0 +1,177 @@
+//! What is told and changes nothing.
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use policy::repair::Verdict;
+use scheduler::wire::{
+    self, AppDetail, AppRow, Endpoint, Explanation, History, InstanceRow, MachineRow, Status,
+};
+use scheduler_core::event::Refusal;
+use scheduler_core::ids::{AppName, InstanceId};
+use serde::Deserialize;
+
+use super::Context;
+use super::problem::{Wrong, bad_name};
+
+/// An answer, or what is wrong.
+type Told<T> = Result<Json<T>, Wrong>;
+
+/// Where instances of this machine listen.
+const LOOPBACK: &str = "127.0.0.1";
+
+/// The page for browsers: it has all that it needs, and asks only this daemon.
+const DASHBOARD: &str = include_str!("dashboard.html");
+
+/// What the page may do: nothing from elsewhere, and nobody may put it into a frame.
+const DASHBOARD_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
+     style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
+     form-action 'none'";
+
+pub async fn dashboard() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
+        (header::CONTENT_SECURITY_POLICY, DASHBOARD_MAY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (headers, DASHBOARD)
+}
+
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+pub async fn readyz(State(context): State<Context>) -> impl IntoResponse {
+    if context.shared.state().is_leading() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "another scheduler leads, or none yet\n")
+    }
+}
+
+pub async fn metrics(State(context): State<Context>) -> impl IntoResponse {
+    let last = context.shared.journal.last();
+    let text = context.shared.meters.text(&context.shared.state(), last);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
+}
+
+pub async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], scheduler::openapi::text())
+}
+
+pub async fn status(State(context): State<Context>) -> Json<Status> {
+    let state = context.shared.state();
+    let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+    Json(Status {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        epoch: state.epoch().0,
+        is_leading: state.is_leading(),
+        policy: context.policy.to_string(),
+        backend: "local".to_owned(),
+        apps: count(state.apps().len()),
+        instances: count(state.apps().values().map(|app| app.instances.len()).sum()),
+        machines: count(state.machines().len()),
+        freeze: (state.freeze() != Verdict::Go).then(|| state.freeze().to_string()),
+        last_event: context.shared.journal.last(),
+    })
+}
+
+pub async fn apps(State(context): State<Context>) -> Json<Vec<AppRow>> {
+    let state = context.shared.state();
+    Json(state.apps().iter().map(|(name, app)| wire::app_row(name, app)).collect())
+}
+
+pub async fn app(State(context): State<Context>, Path(app): Path<String>) -> Told<AppDetail> {
+    look(&context, &app, wire::app_detail)
+}
+
+pub async fn history(State(context): State<Context>, Path(app): Path<String>) -> Told<History> {
+    look(&context, &app, wire::history)
+}
+
+pub async fn discovery(
+    State(context): State<Context>,
+    Path(app): Path<String>,
+) -> Told<Vec<Endpoint>> {
+    look(&context, &app, |name, app| wire::endpoints(name, app, LOOPBACK))
+}
+
+fn look<T>(
+    context: &Context,
+    app: &str,
+    tell: impl Fn(&AppName, &scheduler_core::app::App) -> T,
+) -> Told<T> {
+    let name: AppName = app.parse().map_err(|error| bad_name(&error))?;
+    let state = context.shared.state();
+    let app = state.apps().get(&name).ok_or_else(|| Refusal::UnknownApp(name.clone()))?;
+    Ok(Json(tell(&name, app)))
+}
+
+pub async fn explain_app(
+    State(context): State<Context>,
+    Path(app): Path<String>,
+) -> Told<Explanation> {
+    let name: AppName = app.parse().map_err(|error| bad_name(&error))?;
+    let now = context.shared.now();
+    let explanation = wire::explain_app(&context.shared.state(), &name, now);
+    Ok(Json(explanation.ok_or(Refusal::UnknownApp(name))?))
+}
+
+pub async fn explain_instance(
+    State(context): State<Context>,
+    Path(instance): Path<String>,
+) -> Told<Explanation> {
+    let id: InstanceId = instance.parse().map_err(|error| bad_name(&error))?;
+    let now = context.shared.now();
+    let explanation = wire::explain_instance(&context.shared.state(), &id, now);
+    Ok(Json(explanation.ok_or(Refusal::UnknownInstance(id))?))
+}
+
+/// Which instances.
+#[derive(Debug, Deserialize)]
+pub struct Which {
+    app: Option<String>,
+}
+
+pub async fn instances(
+    State(context): State<Context>,
+    Query(which): Query<Which>,
+) -> Told<Vec<InstanceRow>> {
+    if let Some(app) = which.app {
+        return look(&context, &app, wire::instances);
+    }
+    let state = context.shared.state();
+    let all = state.apps().iter().flat_map(|(name, app)| wire::instances(name, app));
+    Ok(Json(all.collect()))
+}
+
+pub async fn instance(
+    State(context): State<Context>,
+    Path(instance): Path<String>,
+) -> Told<InstanceRow> {
+    let id: InstanceId = instance.parse().map_err(|error| bad_name(&error))?;
+    let state = context.shared.state();
+    let found = state.apps().get(&id.app).zip(state.instance(&id));
+    let (app, instance) = found.ok_or_else(|| Refusal::UnknownInstance(id.clone()))?;
+    Ok(Json(wire::instance_row(&id, app, instance)))
+}
+
+pub async fn machines(State(context): State<Context>) -> Json<Vec<MachineRow>> {
+    let state = context.shared.state();
+    let rows = state.machines().iter();
+    Json(rows.map(|(name, machine)| wire::machine_row(name.as_str(), machine)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::DASHBOARD;
+
+    #[test]
+    fn the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_data() {
+        for word in ["http://", "https://", "src=", "@import", "innerHTML", "eval("] {
+            assert!(!DASHBOARD.contains(word), "{word}");
+        }
+    }
+}

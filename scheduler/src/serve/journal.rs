@@ -1,0 +1,153 @@
+//! What has happened, numbered. It is taken from what became durable, so nothing is told that a crash
+//! could undo. Numbers go on after a restart, and whoever was away asks for what came after the last
+//! number that it has seen.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use durable::{Log, LogError};
+use policy::Time;
+use scheduler::wire::moment;
+use scheduler_core::State;
+use scheduler_core::command::Write;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::serve::known::{Happening, Known};
+
+/// The first line of the file.
+pub const FORMAT: &str = "corral scheduler events 1";
+
+/// Entries that are kept: a day of a calm cluster, an hour of a busy one.
+pub const ENTRIES_KEPT: usize = 10_000;
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number: one more than that of the entry before.
+    pub number: u64,
+    /// When.
+    pub at: String,
+    /// `app`, `deployment`, `instance`, `machine` or `repair`.
+    pub kind: String,
+    /// The name of the app, instance or machine.
+    pub subject: String,
+    /// What it is now: one word.
+    pub state: String,
+    /// The machine of an instance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<String>,
+    /// The number of the version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// For people: why, from what to what.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// The entries that are kept.
+#[derive(Debug)]
+pub struct Journal {
+    inner: Mutex<Inner>,
+    last: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    entries: VecDeque<Arc<Entry>>,
+    next: u64,
+    log: Option<Log>,
+    /// Lines in the file: when there are twice as many as are kept, it is written anew.
+    lines: usize,
+    known: Known,
+}
+
+impl Journal {
+    /// Opens or makes the file; `state` is what is known already.
+    pub fn open(path: &Path, state: &State) -> Result<Self, LogError> {
+        let opened = Log::open(path, FORMAT)?;
+        let lines = opened.records.len();
+        let read = |line: &Vec<u8>| serde_json::from_slice::<Entry>(line).ok().map(Arc::new);
+        let mut entries: VecDeque<Arc<Entry>> = opened.records.iter().filter_map(read).collect();
+        entries.drain(..entries.len().saturating_sub(ENTRIES_KEPT));
+        let last = entries.back().map_or(0, |entry| entry.number);
+        let (log, known) = (Some(opened.log), Known::of(state));
+        let inner = Inner { entries, next: last + 1, log, lines, known };
+        Ok(Journal { inner: Mutex::new(inner), last: watch::Sender::new(last) })
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // Nothing panics half way through a change.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes with each new entry.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.last.subscribe()
+    }
+
+    /// The number of the last entry; 0 if there was none.
+    pub fn last(&self) -> u64 {
+        *self.last.borrow()
+    }
+
+    /// The entries after a number, at most so many; and the number of the first one that there is,
+    /// if some between were dropped.
+    pub fn after(&self, number: u64, most: usize) -> (Vec<Arc<Entry>>, Option<u64>) {
+        let inner = self.inner();
+        let first = inner.entries.front().map_or(inner.next, |entry| entry.number);
+        let begin = number.saturating_add(1).saturating_sub(first);
+        let begin = usize::try_from(begin).unwrap_or(usize::MAX).min(inner.entries.len());
+        let entries = inner.entries.range(begin..).take(most).cloned().collect();
+        (entries, (number.saturating_add(1) < first).then_some(first))
+    }
+
+    /// A write became durable.
+    pub fn committed(&self, write: &Write, now: Time) {
+        let mut inner = self.inner();
+        let happened = inner.known.learn(write);
+        if happened.is_empty() {
+            return;
+        }
+        for happening in happened {
+            inner.append(happening, now);
+        }
+        let last = inner.next - 1;
+        drop(inner);
+        self.last.send_replace(last);
+    }
+}
+
+impl Inner {
+    fn append(&mut self, happening: Happening, now: Time) {
+        let Happening { kind, subject, state, machine, version, text } = happening;
+        let (kind, state) = (kind.to_owned(), state.to_owned());
+        let at = moment(now);
+        let entry = Entry { number: self.next, at, kind, subject, state, machine, version, text };
+        self.next += 1;
+        let line = serde_json::to_vec(&entry).unwrap_or_default();
+        self.entries.push_back(Arc::new(entry));
+        if self.entries.len() > ENTRIES_KEPT {
+            self.entries.pop_front();
+        }
+        self.lines += 1;
+        let Some(log) = &mut self.log else { return };
+        let written = if self.lines > 2 * ENTRIES_KEPT {
+            let lines: Vec<Vec<u8>> =
+                self.entries.iter().filter_map(|one| serde_json::to_vec(one).ok()).collect();
+            self.lines = lines.len();
+            log.rewrite(&lines)
+        } else {
+            log.append(&line)
+        };
+        if let Err(error) = written {
+            crate::paint::warning(&format!("events are not kept over a restart: {error}"));
+            self.log = None;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "../journal_tests.rs"]
+mod tests;
