@@ -29,6 +29,10 @@ pub enum Purpose {
     Retry = 8,
     /// How long an instance takes to start.
     StartUp = 20,
+    /// When machines fail by chance, and for how long.
+    Fault = 21,
+    /// When instances end by themselves.
+    Crash = 22,
     /// Which settings a search tries first.
     Search = 64,
 }

@@ -24,7 +24,7 @@ pub enum Refusal {
     NoInstance,
     /// The queue of the chosen target is full for the class of the request.
     QueueFull,
-    /// The machine failed on which it waited or was worked on.
+    /// The machine or the instance failed where it waited or was worked on.
     Failed,
 }
 
@@ -87,7 +87,7 @@ impl fmt::Display for Refusal {
             Refusal::CmdConcurrency => "the command has too many requests in flight",
             Refusal::NoInstance => "no instance can take requests",
             Refusal::QueueFull => "the queue is full for this class",
-            Refusal::Failed => "the machine that had it has failed",
+            Refusal::Failed => "the machine or the instance that had it has failed",
         })
     }
 }

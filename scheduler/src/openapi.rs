@@ -310,7 +310,7 @@ pub fn schemas() -> Value {
             ("instance", text()), ("address", text()), ("ports", ports()),
             ("weight_thousandths", number()),
         ]),
-        "Explanation": shape(&[("text", text())]),
+        "Explanation": shape(&[("text", text()), ("detail", json!({"type": "object"}))]),
         "Answer": shape(&[
             ("result", json!({"enum": ["deployment", "wanted", "unchanged", "noted"]})),
             ("deployment", maybe(number())), ("version", maybe(number())),

@@ -30,8 +30,9 @@ fn replay(log: &Path, given: Option<&Path>) -> Result<Exit, (Exit, String)> {
     if !log.exists() {
         return Err((Exit::Environment, format!("there is no {}", log.display())));
     }
-    let lines =
-        durable::read(log, FORMAT).map_err(|error| (Exit::InvalidInput, error.to_string()))?;
+    let lines = durable::read(log, FORMAT).map_err(|error| {
+        (Exit::InvalidInput, format!("failed to {}", crate::serve::chain(&error)))
+    })?;
     let mut policies = Policies::new(log.parent().unwrap_or(Path::new("")), given)?;
     let mut counts: BTreeMap<&'static str, u64> = BTreeMap::new();
     let mut different = 0;

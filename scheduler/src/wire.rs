@@ -226,6 +226,8 @@ pub struct Endpoint {
 pub struct Explanation {
     /// For people.
     pub text: String,
+    /// The same as data: reasons by machine, waits, the deployment, and how it was scaled.
+    pub detail: serde_json::Value,
 }
 
 /// What a call has led to.
@@ -494,13 +496,19 @@ pub fn endpoints(name: &AppName, app: &App, address: &str) -> Vec<Endpoint> {
 /// Why an app is as it is.
 #[must_use]
 pub fn explain_app(state: &State, app: &AppName, now: Time) -> Option<Explanation> {
-    explain::app(state, app, now).map(|found| Explanation { text: found.to_string() })
+    explain::app(state, app, now).map(|found| explanation(&found))
 }
 
 /// Why an instance is as it is.
 #[must_use]
 pub fn explain_instance(state: &State, id: &InstanceId, now: Time) -> Option<Explanation> {
-    explain::instance(state, id, now).map(|found| Explanation { text: found.to_string() })
+    explain::instance(state, id, now).map(|found| explanation(&found))
+}
+
+fn explanation<T: ToString + Serialize>(found: &T) -> Explanation {
+    // Plain data with names as keys always has a JSON form.
+    let detail = serde_json::to_value(found).unwrap_or_default();
+    Explanation { text: found.to_string(), detail }
 }
 
 impl From<Accepted> for Answer {

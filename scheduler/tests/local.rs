@@ -213,6 +213,10 @@ fn clients_say_what_is_wrong_and_what_to_do() {
     assert_eq!(code, 6);
     assert!(text.contains("/nowhere/docker") && text.contains("hint: start one"), "{text}");
     assert_eq!(told(&["app", "list", "--data", "/nowhere"]).0, 30);
+    std::fs::write(daemon.path("log"), "something else\n").unwrap();
+    let (code, text) = told(&["policy", "replay", "log"]);
+    assert_eq!(code, 3);
+    assert!(text.starts_with("error: failed to read log: it is not a log"), "{text}");
     assert_eq!(told(&["serve"]).0, 2);
     assert_eq!(told(&["serve", "--local", "--listen", "0.0.0.0:1"]).0, 2);
     let data = daemon.data().display().to_string();
@@ -260,6 +264,9 @@ fn the_api_resumes_replays_and_refuses() {
         metrics.contains("scheduler_app_instances{app=\"web\",life=\"serving\"} 1\n"),
         "{metrics}"
     );
+    assert_eq!(daemon.json("/v1/apps/web/explain")["detail"]["lives"]["serving"], 1);
+    let (status, page) = daemon.get("/");
+    assert_eq!((status, page.contains("<title>Corral scheduler</title>")), (200, true));
     let detail = daemon.json("/v1/apps/web");
     assert_eq!(detail["specification"]["environment"], serde_json::json!({}));
 }

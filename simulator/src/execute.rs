@@ -31,6 +31,18 @@ pub fn watched_timeline(model: &Model, threads: u16, watch: &mut Watch<'_>) -> (
     }
 }
 
+/// Who starts and ends instances.
+#[must_use]
+pub fn control_name(model: &Model) -> String {
+    match &model.dynamics.scheduler {
+        None => "direct (the rules are asked without delay)".to_owned(),
+        Some(scheduler) => format!(
+            "scheduler (scheduler/core; looks every {}, hears after {}, is heard after {})",
+            scheduler.tick, scheduler.facts, scheduler.commands
+        ),
+    }
+}
+
 /// The name of the engine that plays a model.
 #[must_use]
 pub fn engine_name(model: &Model) -> String {

@@ -1,4 +1,5 @@
-//! The files of `-o`: `results.json`, `cells.csv`, `stages.csv`, `timeline.csv`, `decisions.csv`, `report.html`.
+//! The files of `-o`: `results.json`, `cells.csv`, `stages.csv`, `timeline.csv`, `decisions.csv`, `scheduler.jsonl`,
+//! `report.html`.
 
 use std::fs;
 use std::path::Path;
@@ -9,11 +10,11 @@ use serde_json::{Map, Value, json};
 use simulator::metric::Objective;
 use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
-use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Report, Usage};
+use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, Toll, Usage};
 
 use crate::results::Results;
 use crate::table::QUANTILES;
-use crate::{course, html};
+use crate::{control, course, html};
 
 /// Version of the format of `results.json`.
 pub const RESULTS_VERSION: u32 = 1;
@@ -30,6 +31,11 @@ pub fn write(results: &Results, folder: &Path) -> Result<(), String> {
     }
     if let Some(text) = stages_csv(results) {
         files.push(("stages.csv", text));
+    }
+    if let Some(timeline) =
+        results.timeline.as_ref().filter(|course| !course.scheduled().is_empty())
+    {
+        files.push(("scheduler.jsonl", control::log(timeline)?));
     }
     files.push(("report.html", html::page(results)?));
     for (name, text) in files {
@@ -92,6 +98,7 @@ fn json_text(results: &Results) -> String {
         "policy_digest": results.policy_digest,
         "window_ns": results.merged.window(),
         "apps": apps,
+        "machines": machines_json(&results.merged.machines),
         "cells": all,
         "objectives": objectives,
         "runs": runs,
@@ -170,6 +177,31 @@ fn usage_json(usage: &Usage) -> Value {
         "unplaced": usage.unplaced,
         "peak_tasks": usage.peak_tasks,
         "peak_queue": usage.peak_queue,
+        "lost_with_machines": toll_json(&usage.losses.machines),
+        "lost_by_crashes": toll_json(&usage.losses.crashes),
+        "lost_by_kills": toll_json(&usage.losses.killed),
+        "losses_unrecovered": usage.losses.unrecovered(),
+    })
+}
+
+/// What faults of one kind have cost an app.
+fn toll_json(toll: &Toll) -> Value {
+    json!({
+        "incidents": toll.incidents,
+        "instances": toll.instances,
+        "requests": toll.requests,
+        "recovery": summary_json(&toll.recovery),
+    })
+}
+
+/// How long machines were down or slow.
+fn machines_json(machines: &Outages) -> Value {
+    let time = |time: u128| u64::try_from(time).unwrap_or(u64::MAX);
+    json!({
+        "failed": machines.failed,
+        "down_ns": time(machines.down()),
+        "slowed": machines.slowed,
+        "slow_ns": time(machines.slow()),
     })
 }
 

@@ -9,6 +9,7 @@ mod arguments;
 mod bench;
 mod capacity;
 mod compare;
+mod control;
 mod course;
 mod exit;
 mod explain;

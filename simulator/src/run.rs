@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
 use crate::progress::Progress;
 use crate::results::{Replication, Results};
-use crate::{advice, export, input, paint, precision, table};
+use crate::{advice, control, export, input, paint, precision, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
@@ -88,7 +88,9 @@ fn some(
     let pool = input::pool(arguments.threads)?;
     let count = numbers.end - numbers.start;
     let progress = Progress::new(model.duration, count)?;
-    let wants_course = arguments.output.is_some() || advice::looks_at_course(model);
+    let wants_course = arguments.output.is_some()
+        || advice::looks_at_course(model)
+        || control::looks_at_course(model);
     // A single one may have all threads to itself.
     let all_threads = u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX);
     let threads = if count == 1 { all_threads } else { 1 };

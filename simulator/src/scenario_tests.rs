@@ -405,3 +405,87 @@ fn limits_of_the_cluster_need_live_gateways() {
     assert!(scenario.is_none());
     assert!(told.contains("admission.accept counts over the cluster"), "{told}");
 }
+
+#[test]
+fn faults_by_chance_have_laws() {
+    use simulator_model::{Crash, Effect};
+    let text = format!(
+        "{SMALL}racks: 2\nfaults:\n  - {{each: machine, mtbf: 30d, mttr: {{constant: 5min}}}}\n  \
+         - {{each: rack, mtbf: 90d, mttr: 1h, slowdown: 2.5}}\n  \
+         - {{each: instance, mtbf: 1h}}\n  - {{app: image, machine: 1, at: 5s}}\n"
+    );
+    let faults = scenario(&text, &[]).model.dynamics.faults;
+    let day = 86_400e9;
+    assert_eq!(faults.chances[0].between, Law::Exponential { mean: 30.0 * day });
+    assert_eq!(faults.chances[0].lasts, Law::Constant(Nanoseconds::from_seconds(300)));
+    assert_eq!(faults.chances[1].racks, Some(2));
+    assert_eq!(faults.chances[1].effect, Effect::Slows(1500));
+    assert_eq!(faults.crashes[0].app, None);
+    let at = policy::Time(5_000_000_000);
+    assert_eq!(faults.instances, [Crash { app: 0, machine: 1, at }]);
+}
+
+#[test]
+fn faults_are_checked() {
+    let mut told = String::new();
+    for fault in [
+        "{machine: 0, mtbf: 3d}",
+        "{machine: 0, at: 1s, each: machine}",
+        "{machine: 0, at: 1s}",
+        "{machine: 7, at: 1s, for: 0s}",
+        "{at: 1s, for: 2s}",
+        "{app: imge, machine: 0, at: 1s}",
+        "{app: image, at: 1s, slowdown: 2}",
+        "{each: machine, mttr: 1s}",
+        "{each: machine, mtbf: 3d, app: image}",
+        "{each: machine, mtbf: 3}",
+        "{each: rack, mtbf: 3d, mttr: {constant: 0}}",
+        "{each: instance, mtbf: 1us, for: 3s}",
+        "{each: instances, mtbf: 1s}",
+        "{each: machine, mtbf: 3d, mttr: 1s, slowdown: 0.5}",
+    ] {
+        let (scenario, text) = found(&format!("{SMALL}faults: [{fault}]\n"), &[]);
+        assert!(scenario.is_none(), "{fault}");
+        told.push_str(&text);
+        told.push('\n');
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn upgrades_bring_a_scheduler() {
+    let text = format!(
+        "{SMALL}scheduler: {{facts: 1s}}\nupgrades:\n  - {{app: image, to: v2, at: 5s, step: 2, \
+         service_scale: 1.5}}\n  - {{app: image, to: v3, at: 6s, mtbf: 20s, healthy: false}}\n"
+    );
+    let scheduler = scenario(&text, &[]).model.dynamics.scheduler.unwrap();
+    assert_eq!(scheduler.facts, Nanoseconds::from_seconds(1));
+    assert_eq!(scheduler.commands, Nanoseconds::from_milliseconds(50));
+    assert_eq!(scheduler.upgrades[0].version.service_thousandths, 1500);
+    assert_eq!(scheduler.upgrades[0].step, Some(2));
+    assert_eq!(scheduler.upgrades[1].version.crashes, Some(Law::Exponential { mean: 2e10 }));
+    assert!(!scheduler.upgrades[1].version.is_healthy);
+    assert!(scenario(SMALL, &["control=scheduler"]).model.dynamics.scheduler.is_some());
+    assert!(scenario(SMALL, &["control=direct"]).model.dynamics.scheduler.is_none());
+}
+
+#[test]
+fn upgrades_are_checked() {
+    let mut told = String::new();
+    for text in [
+        "control: direct\nupgrades: [{app: image, to: v2, at: 5s}]",
+        "control: mesos",
+        "scheduler: {tick: 1ms}",
+        "upgrades: [{app: imag, to: v2, at: 5s}]",
+        "upgrades: [{app: image, to: first, at: 5s}]",
+        "upgrades: [{app: image, to: v2, at: 5s}, {app: image, to: v2, at: 6s}]",
+        "upgrades: [{app: image, to: v2, at: 10s}]",
+        "upgrades: [{app: image, to: v2, at: 1s, step: 0, service_scale: 0}]",
+    ] {
+        let (scenario, wrong) = found(&format!("{SMALL}{text}\n"), &[]);
+        assert!(scenario.is_none(), "{text}");
+        told.push_str(&wrong);
+        told.push('\n');
+    }
+    insta::assert_snapshot!(told);
+}

@@ -302,7 +302,10 @@ fn scenario() -> Value {
             ("cores", whole(1), "of each machine"),
             ("racks", whole(1), "machine m stands in rack m modulo this; 1 if absent"),
             ("gateways", gateways(), "1 if absent; a number: they see the present state"),
-            ("faults", json!({"type": "array", "items": fault()}), "machines that fail"),
+            ("faults", json!({"type": "array", "items": reference("fault")}), "what fails"),
+            ("control", words(&["direct", "scheduler"]), "who starts and ends instances"),
+            ("scheduler", reference("scheduler"), "how far it is from what it knows and does"),
+            ("upgrades", json!({"type": "array", "items": reference("upgrade")}), "new versions"),
             ("load_scale", number(0.0), "so many times the requests of the workload"),
             (
                 "policy",
@@ -326,6 +329,9 @@ fn scenario() -> Value {
     let mut define = |name: &str, value: Value| definitions.insert(name.to_owned(), value);
     define("policy", policy_object());
     define("service", law_of("length"));
+    define("fault", fault());
+    define("scheduler", scheduler());
+    define("upgrade", upgrade());
     define("drawn_length", json!({"anyOf": [reference("length"), reference("service")]}));
     define("drawn_size", json!({"anyOf": [reference("size"), law_of("size")]}));
     define("arrivals", arrivals());
@@ -391,14 +397,59 @@ fn scenario() -> Value {
     schema
 }
 
+fn scheduler() -> Value {
+    let length = || reference("length");
+    object(
+        &[],
+        vec![
+            ("tick", length(), "between its looks; 1s if absent"),
+            ("store", length(), "until a write is durable; 5ms if absent"),
+            ("commands", length(), "until a machine has a command; 50ms if absent"),
+            ("facts", length(), "until it has heard of what happened; 200ms if absent"),
+            ("found", length(), "until gateways know of a registration; 500ms if absent"),
+            ("silent", length(), "until a machine is told as silent; 75s if absent"),
+            ("health_grace", length(), "to become healthy; 1min if absent"),
+            ("kill_grace", length(), "to end in peace; 10s if absent"),
+        ],
+    )
+}
+
+fn upgrade() -> Value {
+    object(
+        &["app", "to", "at"],
+        vec![
+            ("app", json!({"type": "string"}), ""),
+            ("to", json!({"type": "string"}), "the name of the new version"),
+            ("at", reference("length"), "when a user asks for it"),
+            ("step", whole(1), "the most that are replaced at a time, instead of the policy's"),
+            ("service_scale", number(0.0), "so many times as long work takes"),
+            ("healthy", json!({"type": "boolean"}), "whether it ever becomes healthy"),
+            (
+                "mtbf",
+                reference("drawn_length"),
+                "until an instance of it ends by itself: a mean, or a law",
+            ),
+        ],
+    )
+}
+
 fn fault() -> Value {
     object(
-        &["at", "for"],
+        &[],
         vec![
-            ("machine", whole(0), "its number, or else a rack"),
+            ("machine", whole(0), "its number"),
             ("rack", whole(0), "all machines of it"),
+            ("app", json!({"type": "string"}), "an instance of it ends by itself"),
             ("at", reference("length"), "from the beginning"),
-            ("for", reference("length"), "until it is back"),
+            ("for", reference("length"), "until it is as before"),
+            ("each", words(&["machine", "rack", "instance"]), "that fails by chance"),
+            (
+                "mtbf",
+                reference("drawn_length"),
+                "mean time between failures (exponential), or its law",
+            ),
+            ("mttr", reference("drawn_length"), "mean time to repair (exponential), or its law"),
+            ("slowdown", number(1.0), "slow and not down: so many times as long work takes"),
         ],
     )
 }

@@ -8,6 +8,7 @@ use simulator::execute;
 use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::{Actions, Cell, Clients, Stage};
 
+use crate::control;
 use crate::results::{Results, refused_part, seconds};
 
 /// The quantiles of all tables and files, with their names.
@@ -29,6 +30,12 @@ pub fn text(results: &Results) -> String {
     let _ = write!(text, "\n{}", apps(results).text());
     if results.scales() {
         let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
+    }
+    if let Some(upgrades) = control::upgrades(results) {
+        let _ = write!(text, "\n{}", upgrades.text());
+    }
+    if let Some(faults) = faults(results) {
+        let _ = write!(text, "\n{}{}", faults.text(), outages(results));
     }
     if results.reports.len() > 1 {
         let _ = write!(text, "\n{}\n{}", intervals_title(results), intervals(results).text());
@@ -57,9 +64,14 @@ fn head(results: &Results) -> String {
     if !results.scales() {
         text.push_str("inactive: policy.scaling (no app has `scales`)\n");
     }
-    text.push_str(
-        "inactive: policy.rollout, policy.repair, policy.sharing (no engine reads them yet)\n",
-    );
+    let _ = writeln!(text, "control: {}", execute::control_name(model));
+    if model.dynamics.scheduler.is_none() {
+        if model.dynamics.faults.are_none() {
+            text.push_str("inactive: policy.repair (nothing fails)\n");
+        }
+        text.push_str("inactive: policy.rollout (there is no scheduler)\n");
+    }
+    text.push_str("inactive: policy.sharing (no engine reads it yet)\n");
     text
 }
 
@@ -303,6 +315,87 @@ pub fn unplaced(results: &Results) -> String {
             let count = grouped(usage.unplaced);
             let name = &app.name;
             let _ = writeln!(told, "{name}: {count} instances found no place; last: {reasons}");
+        }
+    }
+    told
+}
+
+/// What faults have cost, by app and cause; of all replications. None if nothing can fail.
+pub fn faults(results: &Results) -> Option<Table> {
+    let dynamics = &results.scenario.model.dynamics;
+    if dynamics.faults.are_none() && dynamics.scheduler.is_none() {
+        return None;
+    }
+    let mut table = Table::new(&[
+        "APP",
+        "FAULTS",
+        ">HAPPENED",
+        ">INSTANCES LOST",
+        ">REQUESTS LOST",
+        ">RECOVERY",
+        ">LONGEST",
+    ]);
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (app, usage) in apps {
+        let losses = &usage.losses;
+        for (name, toll) in [
+            ("machines fail", &losses.machines),
+            ("instances crash", &losses.crashes),
+            ("killed at work", &losses.killed),
+        ] {
+            if toll.incidents == 0 {
+                continue;
+            }
+            let recovery = &toll.recovery;
+            let longest = (recovery.count() > 0).then(|| recovery.longest().to_string());
+            table.row([
+                app.name.clone(),
+                name.to_owned(),
+                grouped(toll.incidents),
+                grouped(toll.instances),
+                grouped(toll.requests),
+                mean(recovery).map_or("-".to_owned(), |mean| mean.to_string()),
+                longest.unwrap_or("-".to_owned()),
+            ]);
+        }
+        if losses.are_none() {
+            let nothing = "-".to_owned();
+            let name = "none".to_owned();
+            let zero = "0".to_owned();
+            table.row([
+                app.name.clone(),
+                name,
+                zero.clone(),
+                zero.clone(),
+                zero,
+                nothing.clone(),
+                nothing,
+            ]);
+        }
+    }
+    Some(table)
+}
+
+/// How long machines were down or slow, and what wasn't made up for until the end.
+pub fn outages(results: &Results) -> String {
+    let machines = &results.merged.machines;
+    let mut told = String::new();
+    let span = |time: u128| Nanoseconds(u64::try_from(time).unwrap_or(u64::MAX));
+    for (count, what, time) in [
+        (machines.failed, "failed and were down for", machines.down()),
+        (machines.slowed, "became slow and were so for", machines.slow()),
+    ] {
+        if count > 0 || time > 0 {
+            let _ = writeln!(told, "machines: {} {what} {} in all", grouped(count), span(time));
+        }
+    }
+    let apps = results.scenario.model.apps.iter().zip(&results.merged.usage);
+    for (app, usage) in apps {
+        let open = usage.losses.unrecovered();
+        if open > 0 {
+            let plural = if open == 1 { "loss was" } else { "losses were" };
+            let name = &app.name;
+            let _ = writeln!(told, "{name}: {open} {plural} not made up for until the end");
         }
     }
     told

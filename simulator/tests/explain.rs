@@ -124,6 +124,36 @@ fn requests_and_moments() {
     insta::assert_snapshot!("requests", all.join("\n"));
 }
 
+/// What the scheduler did in an upgrade is told with its reasons, and its decision log can be decided
+/// again.
+#[test]
+fn upgrades_and_their_decisions() {
+    use scheduler_core::decision::Decision;
+    use simulator::scenario::{self, Override};
+
+    let place = tempfile::tempdir().unwrap();
+    let file =
+        Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("scenarios/upgrade.yml");
+    let text = std::fs::read_to_string(file).unwrap();
+    std::fs::write(place.path().join("upgrade.yml"), &text).unwrap();
+    let output = simulator(place.path(), &["run", "upgrade.yml", "-o", "out"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    insta::assert_snapshot!("upgrade", String::from_utf8(output.stdout).unwrap());
+    let during = explained(&place, &["--at", "4m", "--app", "image"]);
+    let failed = explained(&place, &["--at", "12m10s", "--app", "image"]);
+    insta::assert_snapshot!("upgrade_decisions", format!("{during}\n{failed}"));
+    let mut sources = diagnostics::Sources::default();
+    let source = sources.add("upgrade.yml", text.as_str());
+    let none: [Override; 0] = [];
+    let found = scenario::read(source, &none, &mut sources, |_, _| Err("none".to_owned()));
+    let policy = found.scenario.unwrap().policy;
+    let log = std::fs::read_to_string(place.path().join("out/scheduler.jsonl")).unwrap();
+    let decisions: Vec<Decision> =
+        log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(decisions.len() > 100, "{}", decisions.len());
+    decisions.iter().for_each(|decision| decision.replay(&policy).unwrap());
+}
+
 #[test]
 fn what_can_not_be_explained() {
     let place = ran();

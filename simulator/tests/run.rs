@@ -183,3 +183,9 @@ fn a_run_in_windows_is_the_same_for_any_number_of_threads() {
     assert_eq!(seen[0], seen[2]);
     insta::assert_snapshot!(seen.swap_remove(0).0);
 }
+
+#[test]
+fn what_failed_and_what_it_cost_is_told() {
+    let arguments = ["run", "scenarios/faults-by-chance.yml", "--set", "duration=10min"];
+    insta::assert_snapshot!(printed(&simulator(&arguments)));
+}

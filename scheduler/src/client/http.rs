@@ -174,7 +174,7 @@ impl Client {
             return Err(self.strange(&format!("status {status}")));
         };
         let exit = match problem.kind.rsplit(':').next() {
-            Some("no-token" | "unavailable" | "not-leading") => Exit::NoScheduler,
+            Some("no-token" | "unavailable" | "not-leading" | "busy") => Exit::NoScheduler,
             Some("invalid-app") => Exit::InvalidInput,
             _ => Exit::Refused,
         };

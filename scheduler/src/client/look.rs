@@ -109,9 +109,11 @@ pub fn top(arguments: &Top) -> Done {
             say!("{}", harmless(&text));
             return Ok(Exit::Done);
         }
+        // These are no colours: they are wanted with NO_COLOR, too.
         let clear = crossterm::terminal::Clear(crossterm::terminal::ClearType::All);
         let home = crossterm::cursor::MoveTo(0, 0);
-        say!("{clear}{home}{}\n\nCtrl-C ends this", harmless(&text));
+        let _ = crossterm::execute!(std::io::stdout(), clear, home);
+        say!("{}\n\nCtrl-C ends this", harmless(&text));
         thread::sleep(Duration::from_secs(arguments.every));
     }
 }
@@ -122,7 +124,7 @@ fn screen(client: &Client) -> Result<String, Trouble> {
     let machines: Vec<MachineRow> = client.get("/v1/machines")?;
     let digest = status.policy.get(..12).unwrap_or_default();
     let mut text = format!(
-        "scheduler {}, term {}, policy {digest}: {} apps, {} instances, {} machines",
+        "scheduler {}, term {}, policy {digest}; apps: {}, instances: {}, machines: {}",
         status.program, status.epoch, status.apps, status.instances, status.machines
     );
     if let Some(freeze) = &status.freeze {

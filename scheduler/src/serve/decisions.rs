@@ -36,7 +36,8 @@ impl DecisionLog {
         if let Err(error) = &written
             && !self.is_failing
         {
-            crate::paint::warning(&format!("decisions are not logged: {error}"));
+            let why = crate::serve::chain(error);
+            crate::paint::warning(&format!("decisions are not logged: failed to {why}"));
         }
         self.is_failing = written.is_err();
     }

@@ -142,7 +142,8 @@ impl Inner {
             log.append(&line)
         };
         if let Err(error) = written {
-            crate::paint::warning(&format!("events are not kept over a restart: {error}"));
+            let why = crate::serve::chain(&error);
+            crate::paint::warning(&format!("events are not kept over a restart: failed to {why}"));
             self.log = None;
         }
     }

@@ -58,7 +58,7 @@ impl Known {
             known.apps.insert(name.clone(), known_app(app));
             for (number, instance) in &app.instances {
                 let id = InstanceId { app: name.clone(), number: *number };
-                known.instances.insert(id, instance.life.name());
+                known.instances.insert(id, instance_state(instance));
             }
         }
         for (name, machine) in state.machines() {
@@ -162,7 +162,7 @@ impl Known {
     }
 
     fn instance(&mut self, id: &InstanceId, instance: &Instance, happened: &mut Vec<Happening>) {
-        let state = instance.life.name();
+        let state = instance_state(instance);
         if self.instances.insert(id.clone(), state) == Some(state) {
             return;
         }
@@ -190,6 +190,14 @@ fn gone(id: &InstanceId, app: Option<&App>) -> Happening {
         ..happening
     }
     .text(&gone.end)
+}
+
+/// Where it stands, and whether it serves without being healthy.
+const fn instance_state(instance: &Instance) -> &'static str {
+    match instance.life {
+        Life::Registering | Life::Serving { .. } if instance.is_unhealthy() => "unhealthy",
+        life => life.name(),
+    }
 }
 
 fn known_app(app: &App) -> KnownApp {

@@ -24,6 +24,7 @@ use scheduler_runner::{Runner, Settings};
 use scheduler_store::{FileStore, Store, StoreError, Writer};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::exit::Exit;
@@ -116,7 +117,7 @@ impl From<StoreError> for Failure {
 
 impl From<LogError> for Failure {
     fn from(error: LogError) -> Self {
-        Failure::new(error.to_string())
+        Failure::new(format!("failed to {}", chain(&error)))
     }
 }
 
@@ -146,7 +147,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let (tells, reports) = unbounded_channel();
     let settings = Settings {
         folder: folder.join("tasks"),
-        supervisor: supervisor()?,
+        supervisor: supervisor(),
         docker: arguments.docker.clone(),
         ended_kept: ENDED_KEPT,
     };
@@ -195,6 +196,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         docker: arguments.docker.into(),
         is_local: arguments.mesos.master.is_none(),
         remembered: Arc::default(),
+        permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };
     let ended = attend(listener, context, inputs, cycle).await?;
     tell_end(&ended, &runner);
@@ -227,11 +229,10 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     })
 }
 
-/// This program supervises tasks, too.
-fn supervisor() -> Result<Vec<OsString>, Failure> {
-    let own = std::env::current_exe()
-        .map_err(|error| Failure::new(format!("this program can't find itself: {error}")))?;
-    Ok(vec![own.into(), crate::arguments::SUPERVISE.into()])
+/// This program supervises tasks, too. It is named as the kernel knows it: its file may have been
+/// replaced by a newer one since it was started.
+fn supervisor() -> Vec<OsString> {
+    vec!["/proc/self/exe".into(), crate::arguments::SUPERVISE.into()]
 }
 
 fn writer(store: Store, inputs: Sender<Input>) -> Result<Writer, Failure> {

@@ -86,7 +86,10 @@ impl StoreError {
     /// Itself with all its causes, on one line.
     #[must_use]
     pub fn chain(&self) -> String {
-        let mut text = self.to_string();
+        let mut text = match self {
+            StoreError::Snapshot(error) => format!("failed to {error}"),
+            other => other.to_string(),
+        };
         let mut cause = std::error::Error::source(self);
         while let Some(error) = cause {
             text.push_str(": ");

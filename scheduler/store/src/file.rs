@@ -1,5 +1,6 @@
 //! Records in one file of this machine: a redb database. Only one process can have it open. A commit
-//! is one transaction with one sync of the file, however many records it changes.
+//! is one transaction with one sync of the file, however many records it changes. After an error of
+//! the disk redb refuses everything until its file is opened again, so a failed commit does that.
 
 use std::path::{Path, PathBuf};
 
@@ -19,7 +20,8 @@ const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 #[derive(Debug)]
 pub struct FileStore {
     path: PathBuf,
-    database: Database,
+    /// Absent after an error, until it can be opened again.
+    database: Option<Database>,
 }
 
 impl FileStore {
@@ -32,20 +34,23 @@ impl FileStore {
             let failed = |source| StoreError::Folder { path: folder.to_owned(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let database = Database::create(path).map_err(|error| match error {
-            DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
-            DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
-                StoreError::Format { path: path.to_owned(), found: what }
-            }
-            DatabaseError::UpgradeRequired(version) => StoreError::Format {
-                path: path.to_owned(),
-                found: format!("redb file format {version}"),
-            },
-            other => failed(path, other),
-        })?;
-        let mut store = FileStore { path: path.to_owned(), database };
+        let store = FileStore { path: path.to_owned(), database: Some(open(path)?) };
         store.check_format()?;
         Ok(store)
+    }
+
+    fn database(&self) -> Result<&Database, StoreError> {
+        let away = || redb::Error::Io(std::io::ErrorKind::NotConnected.into());
+        self.database.as_ref().ok_or_else(|| self.failed(away()))
+    }
+
+    /// Opens the file again after an error of the disk. The term in it says whether another process
+    /// had it meanwhile.
+    fn open_again(&mut self) -> Result<(), StoreError> {
+        // The old one has to let it go first.
+        self.database = None;
+        self.database = Some(open(&self.path)?);
+        self.check_format()
     }
 
     fn failed(&self, error: impl Into<redb::Error>) -> StoreError {
@@ -53,8 +58,8 @@ impl FileStore {
     }
 
     /// A new file gets its format; an old one must have it.
-    fn check_format(&mut self) -> Result<(), StoreError> {
-        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+    fn check_format(&self) -> Result<(), StoreError> {
+        let read = self.database()?.begin_read().map_err(|error| self.failed(error))?;
         let is_empty = read.list_tables().map_err(|error| self.failed(error))?.next().is_none();
         if is_empty {
             return self.change(|transaction| {
@@ -84,9 +89,10 @@ impl FileStore {
         &self,
         change: impl FnOnce(&redb::WriteTransaction) -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
+        let database = self.database()?;
         let attempt = || {
             // Durable when it returns, which is the default; an error drops the transaction.
-            let transaction = self.database.begin_write()?;
+            let transaction = database.begin_write()?;
             let value = change(&transaction)?;
             transaction.commit()?;
             Ok(value)
@@ -104,7 +110,7 @@ impl FileStore {
     }
 
     pub(crate) fn load(&self) -> Result<Contents, StoreError> {
-        let read = self.database.begin_read().map_err(|error| self.failed(error))?;
+        let read = self.database()?.begin_read().map_err(|error| self.failed(error))?;
         let about = read.open_table(ABOUT).map_err(|error| self.failed(error))?;
         let epoch = epoch_in(&about).map_err(|error| self.failed(error))?;
         let table = read.open_table(RECORDS).map_err(|error| self.failed(error))?;
@@ -117,6 +123,18 @@ impl FileStore {
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        if self.database.is_none() {
+            self.open_again()?;
+        }
+        let outcome = self.try_commit(writes);
+        if let Err(StoreError::Database { .. }) = outcome {
+            // If it can't be opened now, it is tried before the next commit.
+            let _ = self.open_again();
+        }
+        outcome
+    }
+
+    fn try_commit(&self, writes: &[Write]) -> Result<(), StoreError> {
         let changes = writes.iter().flat_map(|write| &write.changes);
         let encoded = changes.map(|(key, record)| {
             let name = name_of(key);
@@ -158,6 +176,20 @@ impl FileStore {
     }
 }
 
+fn open(path: &Path) -> Result<Database, StoreError> {
+    Database::create(path).map_err(|error| match error {
+        DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
+        DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
+            StoreError::Format { path: path.to_owned(), found: what }
+        }
+        DatabaseError::UpgradeRequired(version) => StoreError::Format {
+            path: path.to_owned(),
+            found: format!("redb file format {version}"),
+        },
+        other => failed(path, other),
+    })
+}
+
 fn failed(path: &Path, error: impl Into<redb::Error>) -> StoreError {
     StoreError::Database { path: path.to_owned(), source: Box::new(error.into()) }
 }
@@ -181,4 +213,36 @@ pub(crate) fn decoded(name: &str, value: &[u8]) -> Result<(Key, Record), StoreEr
     let key = key_of(name).ok_or_else(|| wrong(None))?;
     let record = serde_json::from_slice(value).map_err(|source| wrong(Some(source)))?;
     Ok((key, record))
+}
+
+#[cfg(test)]
+mod tests {
+    use scheduler_core::ids::WriteNumber;
+
+    use super::*;
+
+    fn empty(number: u64, epoch: Epoch) -> Write {
+        Write { number: WriteNumber(number), epoch, changes: Vec::new() }
+    }
+
+    /// As after an error of the disk.
+    #[test]
+    fn a_file_that_was_lost_is_opened_again_and_another_leader_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.redb");
+        let mut store = FileStore::open(&path).unwrap();
+        let epoch = store.claim().unwrap();
+        store.database = None;
+        assert!(matches!(store.load(), Err(StoreError::Database { .. })));
+        store.commit(&[empty(1, epoch)]).unwrap();
+        assert_eq!(store.load().unwrap().epoch, epoch);
+
+        store.database = None;
+        let mut other = FileStore::open(&path).unwrap();
+        assert!(matches!(store.commit(&[empty(2, epoch)]), Err(StoreError::InUse { .. })));
+        other.claim().unwrap();
+        drop(other);
+        let late = store.commit(&[empty(3, epoch)]);
+        assert!(matches!(late, Err(StoreError::Fenced { .. })), "{late:?}");
+    }
 }

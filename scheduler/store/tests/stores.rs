@@ -156,6 +156,23 @@ fn acknowledgements_come_for_each_write_in_order() {
     assert_eq!(acknowledged.iter().collect::<Vec<_>>(), expected);
 }
 
+#[test]
+fn a_writer_of_an_earlier_term_hears_so() {
+    let (done, heard) = mpsc::channel();
+    let memory = MemoryStore::new();
+    let (mut old, mut new) = (Store::Memory(memory.clone()), Store::Memory(memory));
+    let epoch = old.claim().unwrap();
+    let writer = Writer::start(old, move |_, outcome| {
+        done.send(matches!(outcome, Err(StoreError::Fenced { written: 1, current: 2 }))).unwrap();
+    })
+    .unwrap();
+    new.claim().unwrap();
+    writer.submit(write(1, epoch, all(&records(1, 1))));
+    assert!(heard.recv().unwrap());
+    writer.finish().unwrap();
+    assert_eq!(new.load().unwrap().records, []);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

@@ -243,6 +243,8 @@ pub(crate) struct AgentTask {
     pub(crate) health_failures: u32,
     /// Statuses that aren't acknowledged; the first one has been sent.
     pub(crate) updates: VecDeque<Arc<TaskStatus>>,
+    /// The last that was written.
+    pub(crate) last: Option<Arc<TaskStatus>>,
     pub(crate) retry_delay: Nanoseconds,
     pub(crate) retry_generation: u32,
 }

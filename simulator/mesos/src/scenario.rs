@@ -87,6 +87,9 @@ pub fn plain(count: u32, machine: &Machine) -> Plan {
     Plan { agents, acts: Vec::new() }
 }
 
+/// Most crashes of an agent in one fault: a day of one every ten seconds.
+const FLAPS_LIMIT: u64 = 10_000;
+
 /// Agents stand in racks of this many.
 const RACK: u32 = 40;
 
@@ -370,6 +373,12 @@ fn fault_acts(
                 };
                 let every = every.value.0.0.max(crate::MILLISECOND);
                 let mut time = at;
+                if until.saturating_sub(at) / every > FLAPS_LIMIT {
+                    let message = "too many crashes";
+                    let label = format!("at most {FLAPS_LIMIT} of an agent in one fault");
+                    found.push(Diagnostic::error("faults-flap", message).at(fault.span, label));
+                    return;
+                }
                 while time < until {
                     acts.push((time, Act::Crash(number)));
                     acts.push((time.saturating_add(every / 2), Act::Start(number)));
@@ -441,6 +450,8 @@ mod tests {
         assert!(text.contains("ends before it begins"), "{text}");
         let text = parse("faults:\n- {at: 1s, flap: 100%}\n").unwrap_err();
         assert!(text.contains("needs `for` and `every`"), "{text}");
+        let text = parse("faults:\n- {at: 1s, flap: 100%, for: 1d, every: 1s}\n").unwrap_err();
+        assert!(text.contains("at most 10000"), "{text}");
         assert!(parse("fault: []\n").unwrap_err().contains("faults"));
     }
 }

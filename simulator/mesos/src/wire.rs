@@ -115,7 +115,8 @@ pub fn answer(
     }
     let is_api = path == "/api/v1/scheduler" || path == "/api/v1";
     let page = master.page(path).filter(|_| !is_api);
-    if !is_api && page.is_none() && path != "/teardown" {
+    let lacking = master.lacks(path);
+    if !is_api && page.is_none() && lacking.is_none() && path != "/teardown" {
         return Response::text(404, "404 Not Found.");
     }
     match leader {
@@ -124,6 +125,9 @@ pub fn answer(
             return Response::redirect(format!("//{other}/master{path}"));
         }
         Leader::Other(None) => return Response::text(503, "No leader elected"),
+    }
+    if let Some(words) = lacking {
+        return Response::text(501, words);
     }
     match page {
         Some(page) => Response::json(&page),

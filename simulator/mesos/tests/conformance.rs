@@ -46,5 +46,14 @@ fn recorded_sessions() {
         }
     }
     println!("{summary}");
+    let document =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/mesos-conformance.md");
+    let document = fs::read_to_string(document).unwrap();
+    for line in summary.lines() {
+        let (name, counts) = line.split_once(' ').unwrap();
+        let row = document.lines().find(|row| row.starts_with(&format!("| {name} ")));
+        let is_told = row.is_some_and(|row| row.contains(&format!("| {counts} |")));
+        assert!(is_told, "docs/mesos-conformance.md doesn't say {counts} for {name}");
+    }
     assert!(changed.is_empty(), "{}\n{summary}", changed.join("\n"));
 }

@@ -7,29 +7,21 @@ use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::Law;
 
 use crate::App;
+use crate::faults::Faults;
+use crate::scheduler::Scheduler;
 
 /// What changes in the course of a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Dynamics {
     /// What each machine has.
     pub capacity: Resources,
     /// The rule by which apps with [`Life::bounds`] grow and shrink; it is asked each
     /// [`Scaling::interval`] until the last request has arrived.
     pub scaling: Option<Scaling>,
-    /// Machines that fail.
-    pub faults: Vec<Fault>,
-}
-
-/// A machine fails: what waits there or is worked on fails with it. When it is back, as many
-/// instances of each app start there as it has lost, apart from those that were to leave.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fault {
-    /// Which, counted from 0.
-    pub machine: u32,
-    /// When.
-    pub at: Time,
-    /// When it is back; later than `at`.
-    pub repaired: Time,
+    /// What fails.
+    pub faults: Faults,
+    /// The scheduler that starts and ends instances; without one the rules are asked directly.
+    pub scheduler: Option<Scheduler>,
 }
 
 /// How instances of an app come and go.
@@ -64,7 +56,12 @@ pub struct WarmUp {
 
 impl Default for Dynamics {
     fn default() -> Self {
-        Dynamics { capacity: Resources::UNLIMITED, scaling: None, faults: Vec::new() }
+        Dynamics {
+            capacity: Resources::UNLIMITED,
+            scaling: None,
+            faults: Faults::default(),
+            scheduler: None,
+        }
     }
 }
 
@@ -158,8 +155,18 @@ pub(crate) enum Control {
     Ready { app: usize, instance: u32 },
     /// A machine is back.
     Repaired { machine: u32 },
+    /// A machine isn't slow any more, or less so.
+    Eased { machine: u32, slowdown: u32 },
     /// A machine has failed.
     Failed { machine: u32 },
+    /// A machine is slow.
+    Slowed { machine: u32, slowdown: u32 },
+    /// An instance ends by itself.
+    Crashed { app: usize, instance: u32 },
+    /// The first ready instance of an app on a machine does.
+    CrashOn { app: usize, machine: u32 },
+    /// Something of the scheduler is due.
+    Cluster,
     /// The scaling rule is asked, app by app.
     Tick,
 }

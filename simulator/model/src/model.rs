@@ -230,13 +230,14 @@ impl Model {
         self.sources.iter().any(|source| source.retries.is_some())
     }
 
-    /// Whether instances come and go, machines fail, or work begins in another order than it comes
+    /// Whether instances come and go, anything fails, or work begins in another order than it comes
     /// in. Then the end of a request isn't known when it is dispatched.
     #[must_use]
     pub fn is_dynamic(&self) -> bool {
         let scales = |app: &App| app.scaling(&self.dynamics).is_some();
         self.queue.order != policy::queue::Order::Fifo
-            || !self.dynamics.faults.is_empty()
+            || !self.dynamics.faults.are_none()
+            || self.dynamics.scheduler.is_some()
             || self.apps.iter().any(scales)
             || self.has_stages()
             || self.has_retries()

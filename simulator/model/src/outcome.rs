@@ -2,9 +2,13 @@
 
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
-use policy::{Refusal, Time};
+use policy::{Nanoseconds, Refusal, Time};
+use scheduler_core::State;
+use scheduler_core::decision::Decision;
 
+use crate::faults::Incident;
 use crate::look::Look;
+use crate::scheduler::Deployed;
 use crate::{Arrival, Run};
 
 /// A request that was worked on.
@@ -78,6 +82,18 @@ pub trait Record {
     /// No machine could take an instance that the scaling rule has asked for.
     fn unplaced(&mut self, _at: Time, _app: usize, _reasons: Unplaced) {}
 
+    /// Something failed, or is as before: told in the order of time, before the changes that follow.
+    fn incident(&mut self, _at: Time, _incident: Incident) {}
+
+    /// The scheduler has decided something, of an app or of all.
+    fn scheduled(&mut self, _at: Time, _app: Option<usize>, _decision: &Decision) {}
+
+    /// A deployment has begun, or has ended.
+    fn deployed(&mut self, _deployed: &Deployed) {}
+
+    /// The scheduler has had a turn; its clock is so far ahead.
+    fn turned(&mut self, _at: Time, _ahead: Nanoseconds, _state: &State) {}
+
     /// The longest that all queues of an app together have been, just after an arrival. Told at
     /// the end, and only of runs whose queues are kept as such ([`crate::Model::is_dynamic`]).
     fn peak_queue(&mut self, _app: usize, _requests: u64) {}
@@ -130,6 +146,26 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
         self.0.unplaced(at, app, reasons);
         self.1.unplaced(at, app, reasons);
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        self.0.incident(at, incident);
+        self.1.incident(at, incident);
+    }
+
+    fn scheduled(&mut self, at: Time, app: Option<usize>, decision: &Decision) {
+        self.0.scheduled(at, app, decision);
+        self.1.scheduled(at, app, decision);
+    }
+
+    fn deployed(&mut self, deployed: &Deployed) {
+        self.0.deployed(deployed);
+        self.1.deployed(deployed);
+    }
+
+    fn turned(&mut self, at: Time, ahead: Nanoseconds, state: &State) {
+        self.0.turned(at, ahead, state);
+        self.1.turned(at, ahead, state);
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

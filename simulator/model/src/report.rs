@@ -5,10 +5,14 @@
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Refusal, Time};
+use scheduler_core::decision::{Decided, Decision};
 use simulator_kernel::Summary;
 
+use crate::faults::Incident;
 use crate::model::{App, Model};
+use crate::outages::Outages;
 use crate::outcome::{Instances, Served};
+use crate::scheduler::Deployed;
 use crate::stages::{Path, Paths, Stage};
 use crate::usage::Usage;
 use crate::workload::BLOCK;
@@ -23,6 +27,10 @@ pub struct Report {
     pub busy: Vec<u128>,
     /// How many instances each app had.
     pub usage: Vec<Usage>,
+    /// How long machines were down or slow.
+    pub machines: Outages,
+    /// Deployments of a scheduler, in the order in which they began; of single runs only.
+    pub deployments: Vec<Deployed>,
     /// Arrivals before are not reported.
     from: Time,
     until: Time,
@@ -182,7 +190,8 @@ impl Report {
     pub fn none(model: &Model) -> Self {
         let report = Report::new(model);
         let usage = report.usage.iter().map(|_| Usage::none()).collect();
-        Report { usage, ..report }
+        let machines = Outages::none();
+        Report { usage, machines, ..report }
     }
 
     /// The report of a run that has not begun.
@@ -211,6 +220,8 @@ impl Report {
             cells,
             busy: vec![0; model.apps.len()],
             usage: model.apps.iter().map(usage).collect(),
+            machines: Outages::new(from, until),
+            deployments: Vec::new(),
             from,
             until,
             is_partial: false,
@@ -229,6 +240,7 @@ impl Report {
     pub fn cut(&mut self, stopped: Time) {
         self.until = self.until.min(stopped);
         self.usage.iter_mut().for_each(|usage| usage.cut(stopped));
+        self.machines.cut(stopped);
         self.is_partial = true;
     }
 
@@ -247,6 +259,7 @@ impl Report {
         for (busy, more) in self.busy.iter_mut().zip(&other.busy) {
             *busy += more;
         }
+        self.machines.merge(&other.machines);
         for (usage, more) in self.usage.iter_mut().zip(&other.usage) {
             usage.merge(more);
         }
@@ -353,6 +366,33 @@ impl Record for Report {
         if let Some(usage) = self.usage.get_mut(app) {
             usage.unplaced(at, reasons);
         }
+    }
+
+    fn scheduled(&mut self, _at: Time, app: Option<usize>, decision: &Decision) {
+        if let Decided::Rollout { seen, .. } = &decision.decided
+            && let Some(usage) = app.and_then(|app| self.usage.get_mut(app))
+        {
+            usage.losses.want(seen.wanted);
+        }
+    }
+
+    fn deployed(&mut self, deployed: &Deployed) {
+        let is_it = |known: &&mut Deployed| {
+            (known.app, known.begun) == (deployed.app, deployed.begun) && known.ended.is_none()
+        };
+        match self.deployments.iter_mut().find(is_it) {
+            Some(known) => known.clone_from(deployed),
+            None => self.deployments.push(deployed.clone()),
+        }
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        if let Incident::Lost(lost) = incident
+            && let Some(usage) = self.usage.get_mut(lost.app)
+        {
+            usage.lose(at, lost);
+        }
+        self.machines.incident(at, incident);
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

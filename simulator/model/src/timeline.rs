@@ -24,7 +24,19 @@ pub struct Timeline {
     sources: Vec<(usize, Class)>,
     paths: Paths,
     decisions: Vec<Decision>,
+    scheduled: Vec<Scheduled>,
     unlisted: u64,
+}
+
+/// What the scheduler has decided.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// When, by the clock of the run; that of the scheduler is ahead of it.
+    pub at: Time,
+    /// For which app, as a place in [`Model::apps`]; for all if absent.
+    pub app: Option<usize>,
+    /// What, with all that it needs to be decided again.
+    pub decision: scheduler_core::decision::Decision,
 }
 
 /// What the scaling rule has decided.
@@ -128,6 +140,7 @@ impl Timeline {
             sources: model.sources.iter().map(source).collect(),
             paths: Paths::new(model),
             decisions: Vec::new(),
+            scheduled: Vec::new(),
             unlisted: 0,
         }
     }
@@ -196,6 +209,12 @@ impl Timeline {
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
+    }
+
+    /// All decisions of the scheduler in the order of time; at most [`MOST_DECISIONS`].
+    #[must_use]
+    pub fn scheduled(&self) -> &[Scheduled] {
+        &self.scheduled
     }
 
     /// How many decisions would have been kept beyond [`MOST_DECISIONS`].
@@ -283,6 +302,19 @@ impl Record for Timeline {
     fn change(&mut self, at: Time, app: usize, instances: Instances) {
         if let Some(course) = self.apps.get_mut(app) {
             course.change(self.grid, at, instances);
+        }
+    }
+
+    fn scheduled(
+        &mut self,
+        at: Time,
+        app: Option<usize>,
+        decision: &scheduler_core::decision::Decision,
+    ) {
+        if self.scheduled.len() < MOST_DECISIONS {
+            self.scheduled.push(Scheduled { at, app, decision: decision.clone() });
+        } else {
+            self.unlisted += 1;
         }
     }
 

@@ -4,6 +4,8 @@ use policy::placement::Unplaced;
 use policy::scaling::{Action, Added, Observation, Removed};
 use policy::{Nanoseconds, Time};
 
+use crate::faults::Lost;
+use crate::losses::Losses;
 use crate::outcome::Instances;
 
 /// Instances of an app within the reported window. All of it is integers.
@@ -33,6 +35,8 @@ pub struct Usage {
     pub peak_tasks: Option<u64>,
     /// The longest that all queues together have been; over the whole run.
     pub peak_queue: Option<u64>,
+    /// What faults have cost.
+    pub losses: Losses,
 }
 
 /// Decisions of the same kind.
@@ -83,6 +87,7 @@ impl Usage {
             reasons: None,
             peak_tasks: None,
             peak_queue: None,
+            losses: Losses::new(present),
         }
     }
 
@@ -118,6 +123,7 @@ impl Usage {
 
     /// The numbers are other ones from now on.
     pub fn change(&mut self, at: Time, instances: Instances) {
+        self.losses.change(at, instances);
         let now = at.max(self.from).min(self.until);
         let passed = u128::from(now.since(self.changed).0);
         self.held += u128::from(holding(self.present)) * passed;
@@ -148,6 +154,7 @@ impl Usage {
     /// The scaling rule has decided.
     pub fn decide(&mut self, at: Time, seen: Observation, action: Action) {
         self.peak_tasks = self.peak_tasks.max(Some(seen.tasks));
+        self.losses.decide(seen.instances, action);
         if at < self.from || at >= self.until {
             return;
         }
@@ -158,6 +165,13 @@ impl Usage {
         };
         if let (Some(actions), count) = actions {
             actions.count(count);
+        }
+    }
+
+    /// A fault has taken instances away.
+    pub fn lose(&mut self, at: Time, lost: Lost) {
+        if at >= self.from && at < self.until {
+            self.losses.lose(at, lost);
         }
     }
 
@@ -186,6 +200,7 @@ impl Usage {
         self.reasons = self.reasons.or(other.reasons);
         self.peak_tasks = self.peak_tasks.max(other.peak_tasks);
         self.peak_queue = self.peak_queue.max(other.peak_queue);
+        self.losses.merge(&other.losses);
     }
 
     /// The mean number that held machines over windows of this length in all.

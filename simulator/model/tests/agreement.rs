@@ -14,9 +14,9 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrival, Arrivals, BackOff, Cmd, Download, Dynamics, Fault, Instances, Life, Link, Model,
-    Outcome, Phase, Rates, Record, Report, Respond, Retries, Sine, Source, Stages, Stretch,
-    Tenants, WarmUp, Workload, engine, oracle,
+    App, Arrival, Arrivals, BackOff, Chance, Cmd, Crash, Crashes, Download, Dynamics, Effect,
+    Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Phase, Rates, Record, Report,
+    Respond, Retries, Sine, Source, Stages, Stretch, Tenants, WarmUp, Workload, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -227,6 +227,47 @@ fn life() -> impl Strategy<Value = Life> {
     )
 }
 
+/// Machines and instances that fail or are slow, at given times and by chance.
+fn faults() -> impl Strategy<Value = Faults> {
+    let effect =
+        || prop_oneof![3 => Just(Effect::Fails), 1 => (0u32..4000).prop_map(Effect::Slows)];
+    let fault =
+        (0u32..5, 0u64..200, 1u64..60, effect()).prop_map(|(machine, at, length, effect)| {
+            let at = Time(at * GRID);
+            Fault { machine, at, repaired: at + Nanoseconds(length * GRID), effect }
+        });
+    let crash = (0usize..2, 0u32..5, 0u64..200).prop_map(|(app, machine, at)| Crash {
+        app,
+        machine,
+        at: Time(at * GRID),
+    });
+    let slow_law = || {
+        prop_oneof![
+            (500.0f64..6000.0).prop_map(|mean| Law::Exponential { mean }),
+            (50u64..200).prop_map(|steps| Law::Constant(Nanoseconds(steps * GRID))),
+        ]
+    };
+    let racks = proptest::option::of(1u32..4);
+    let chance = (racks, slow_law(), law(), effect())
+        .prop_map(|(racks, between, lasts, effect)| Chance { racks, between, lasts, effect });
+    let crashes = (proptest::option::of(0usize..2), slow_law())
+        .prop_map(|(app, after)| Crashes { app, after });
+    let back_off = (0u64..20, 0u64..60, 0u64..100);
+    let fault = proptest::collection::vec(fault, 0..4);
+    let crash = proptest::collection::vec(crash, 0..3);
+    let chance = proptest::collection::vec(chance, 0..2);
+    let crashes = proptest::collection::vec(crashes, 0..2);
+    (fault, crash, chance, crashes, back_off).prop_map(
+        |(machines, instances, chances, crashes, (back_off, most, forget))| {
+            let mut faults = Faults { machines, instances, chances, crashes, ..Faults::default() };
+            faults.repair.back_off = Nanoseconds(back_off * GRID);
+            faults.repair.back_off_most = Nanoseconds(most * GRID);
+            faults.repair.back_off_forget = Nanoseconds(forget * GRID);
+            faults
+        },
+    )
+}
+
 /// Instances that come and go, and perhaps priorities.
 fn dynamic_model() -> impl Strategy<Value = Model> {
     let order = prop_oneof![3 => Just(Order::Fifo), 1 => Just(Order::Priority)];
@@ -235,15 +276,11 @@ fn dynamic_model() -> impl Strategy<Value = Model> {
         (1u32..12, 1u32..12).prop_map(|(cores, memory_mib)| Resources { cores, memory_mib }),
     ];
     let lives = proptest::collection::vec(life(), 2);
-    let fault = (0u32..5, 0u64..200, 1u64..60).prop_map(|(machine, at, length)| {
-        let at = Time(at * GRID);
-        Fault { machine, at, repaired: at + Nanoseconds(length * GRID) }
-    });
-    let faults = proptest::collection::vec(fault, 0..4);
-    (model(), lives, scaling(), order, capacity, faults).prop_map(
+    (model(), lives, scaling(), order, capacity, faults()).prop_map(
         |(mut model, lives, scaling, order, capacity, faults)| {
             model.queue.order = order;
-            model.dynamics = Dynamics { capacity, scaling: Some(scaling), faults };
+            let scaling = Some(scaling);
+            model.dynamics = Dynamics { capacity, scaling, faults, scheduler: None };
             for (app, life) in model.apps.iter_mut().zip(lives) {
                 app.life = life;
             }
@@ -300,6 +337,7 @@ enum Told {
     Changed(Time, usize, Instances),
     Decided(Time, usize, Observation, Action),
     Unplaced(Time, usize, Unplaced),
+    Incident(Time, Incident),
     Peak(usize, u64),
 }
 
@@ -358,6 +396,11 @@ impl Record for Everything {
     fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
         self.told.push(Told::Unplaced(at, app, reasons));
         self.report.unplaced(at, app, reasons);
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        self.told.push(Told::Incident(at, incident));
+        self.report.incident(at, incident);
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

@@ -216,7 +216,8 @@ fn scaling_model() -> impl Strategy<Value = Model> {
             }
             model.queue.scope = QueueScope::Node;
             let capacity = Resources { cores, memory_mib };
-            model.dynamics = Dynamics { capacity, scaling: Some(scaling), faults: vec![] };
+            let scaling = Some(scaling);
+            model.dynamics = Dynamics { capacity, scaling, ..Dynamics::default() };
             model
         },
     )

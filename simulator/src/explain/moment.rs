@@ -1,13 +1,16 @@
 //! `--at TIME --app NAME`: what an app was like at an instant, and what scaling decided around it.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write;
 
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
+use scheduler_core::decision::Decision as ScheduledDecision;
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Instances, Outcome, Paths, Record};
+use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record};
 
 use super::{Asked, instant};
+use crate::control::Memory;
 use crate::table::grouped;
 
 /// How long after the instant a change is waited for.
@@ -34,6 +37,71 @@ struct Moment<'a> {
     change_before: Option<Decision>,
     after: Option<Decision>,
     change_after: Option<Decision>,
+    faults: Troubles,
+    memory: Memory,
+}
+
+/// Faults up to the instant.
+#[derive(Default)]
+struct Troubles {
+    down: BTreeMap<u32, Time>,
+    slow: BTreeMap<u32, u32>,
+    /// The last losses of the app.
+    lost: VecDeque<(Time, Lost)>,
+}
+
+/// Losses that are told.
+const LOSSES: usize = 3;
+
+impl Troubles {
+    fn incident(&mut self, at: Time, app: usize, incident: Incident) {
+        match incident {
+            Incident::Failed { machine } => drop(self.down.insert(machine, at)),
+            Incident::Repaired { machine } => drop(self.down.remove(&machine)),
+            Incident::Slow { machine, slowdown: 0 } => drop(self.slow.remove(&machine)),
+            Incident::Slow { machine, slowdown } => drop(self.slow.insert(machine, slowdown)),
+            Incident::Lost(lost) if lost.app == app => {
+                self.lost.push_back((at, lost));
+                if self.lost.len() > LOSSES {
+                    self.lost.pop_front();
+                }
+            }
+            Incident::Lost(_) => {}
+        }
+    }
+
+    fn tell(&self, add: &mut impl FnMut(&str, String)) {
+        if !self.down.is_empty() {
+            let down = self.down.iter();
+            let each = down.map(|(machine, at)| format!("{machine} since {}", Nanoseconds(at.0)));
+            add("machines down", each.collect::<Vec<_>>().join(", "));
+        }
+        if !self.slow.is_empty() {
+            let slow = self.slow.iter().map(|(machine, slowdown)| {
+                format!("{machine} ({} times)", f64::from(1000 + slowdown) / 1000.0)
+            });
+            add("machines slow", slow.collect::<Vec<_>>().join(", "));
+        }
+        for (at, lost) in &self.lost {
+            let (instances, machine) = (lost.instances, lost.machine);
+            let what = match lost.cause {
+                Cause::Machine => format!("{instances} instances with machine {machine}"),
+                Cause::Killed => {
+                    format!("an instance on machine {machine} was ended: its grace was over")
+                }
+                Cause::Crash { wait: Nanoseconds::ZERO } => {
+                    format!("an instance on machine {machine} ended")
+                }
+                Cause::Crash { wait } => {
+                    format!(
+                        "an instance on machine {machine} ended; the next may start {wait} later"
+                    )
+                }
+            };
+            let (at, requests) = (Nanoseconds(at.0), lost.requests);
+            add("lost", format!("at {at}: {what}; {requests} requests failed"));
+        }
+    }
 }
 
 impl Record for Moment<'_> {
@@ -85,6 +153,20 @@ impl Record for Moment<'_> {
             self.after = self.after.or(Some(decision));
             let first = self.change_after.or(changes.then_some(decision));
             self.change_after = first;
+        }
+    }
+
+    fn scheduled(&mut self, at: Time, app: Option<usize>, decision: &ScheduledDecision) {
+        self.memory.scheduled(at, app, decision);
+    }
+
+    fn turned(&mut self, at: Time, ahead: Nanoseconds, state: &scheduler_core::State) {
+        self.memory.turned(at, ahead, state);
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        if at <= self.at {
+            self.faults.incident(at, self.app, incident);
         }
     }
 
@@ -147,6 +229,8 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         change_before: None,
         after: None,
         change_after: None,
+        faults: Troubles::default(),
+        memory: Memory::new(model, place, Time(at.0)),
     };
     asked.run(&mut moment)?;
     Ok(text(asked, app, &moment))
@@ -178,6 +262,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         add("coming", both(&moment.coming));
     }
     add("waiting", both(&moment.waiting));
+    moment.faults.tell(&mut add);
     if let Some(longest) = moment.longest {
         let waited = moment.at.since(moment.joined(&longest));
         add("waits longest", format!("request {}, for {waited}", longest.number));
@@ -217,6 +302,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         let none = format!("none within {PATIENCE}");
         add("next change", if moment.change_after.is_none() { none } else { next });
     }
+    moment.memory.tell(&mut add);
     let at = instant(moment.at.0);
     let seed = asked.scenario.model.seed;
     format!("app `{app}` of {} at {at}, seed {seed}\n{text}", asked.source())

@@ -7,7 +7,7 @@ use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limi
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Model, Outcome, Path, Paths, Record, Stage};
+use simulator_model::{Arrival, Cause, Incident, Lost, Model, Outcome, Path, Paths, Record, Stage};
 
 use super::{Asked, instant};
 use crate::table::grouped;
@@ -20,6 +20,10 @@ struct Wanted {
     /// By key.
     outcomes: BTreeMap<u64, Outcome>,
     settled: Option<(u32, Option<Time>)>,
+    /// What an attempt was lost with, and when; by key.
+    lost: BTreeMap<u64, (Time, Lost)>,
+    /// The attempt that failed just before, of which that isn't known yet.
+    failed: Option<u64>,
     /// How many requests have been told of.
     count: u64,
     /// Whether any client tries again.
@@ -33,12 +37,22 @@ impl Record for Wanted {
         self.count = self.count.max(arrival.number + 1);
         if arrival.number == self.number {
             self.outcomes.insert(arrival.key, outcome);
+            self.failed = (outcome == Err(Refusal::Failed)).then_some(arrival.key);
         }
     }
 
     fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
         if first.number == self.number {
             self.settled = Some((attempts, answered));
+        }
+    }
+
+    fn incident(&mut self, at: Time, incident: Incident) {
+        // The engine tells of requests that fail, and then of what they were lost with.
+        if let Incident::Lost(lost) = incident
+            && let Some(key) = self.failed.take()
+        {
+            self.lost.insert(key, (at, lost));
         }
     }
 
@@ -64,14 +78,17 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
         looks: Vec::new(),
         outcomes: BTreeMap::new(),
         settled: None,
+        lost: BTreeMap::new(),
+        failed: None,
         count: 0,
         tries_again: model.has_retries(),
     };
     asked.run(&mut wanted)?;
-    let Wanted { looks, outcomes, settled, count, .. } = wanted;
+    let Wanted { looks, outcomes, settled, lost, count, .. } = wanted;
     let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
         let outcome = *outcomes.get(&arrival.key)?;
-        Some(Story { model, arrival, look, outcome })
+        let lost = lost.get(&arrival.key).copied();
+        Some(Story { model, arrival, look, outcome, lost })
     });
     let Some(story) = attempts.next() else {
         return Err(match count {
@@ -122,6 +139,7 @@ struct Story<'a> {
     arrival: Arrival,
     look: Look,
     outcome: Outcome,
+    lost: Option<(Time, Lost)>,
 }
 
 impl Story<'_> {
@@ -281,6 +299,28 @@ impl Story<'_> {
     fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>, path: &Path) {
         let arrived = self.arrival.at;
         match self.outcome {
+            Err(Refusal::Failed) => {
+                if let Some((at, lost)) = self.lost {
+                    let what = match lost.cause {
+                        Cause::Machine => format!("machine {} failed", lost.machine),
+                        Cause::Killed => format!(
+                            "its instance on machine {} was ended: its grace was over",
+                            lost.machine
+                        ),
+                        Cause::Crash { .. } => {
+                            format!("its instance on machine {} ended", lost.machine)
+                        }
+                    };
+                    let after = at.since(arrived);
+                    let others = lost.requests.saturating_sub(1);
+                    let text = format!(
+                        "at {}, {after} after its arrival: {what}; {others} others failed with it",
+                        instant(at.0)
+                    );
+                    lines.add("failed", &text);
+                }
+                lines.add("outcome", &Refusal::Failed.to_string());
+            }
             Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
             Ok(served) => {
                 let joined = arrived + path.before();

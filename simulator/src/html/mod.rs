@@ -4,6 +4,7 @@ use policy::{Class, Nanoseconds};
 use serde_json::Value;
 use simulator_model::timeline::Decision;
 
+use crate::control;
 use crate::results::{Results, refused_part};
 use crate::table::{self, Table};
 
@@ -49,8 +50,19 @@ pub fn page(results: &Results) -> Result<String, String> {
             body.push_str(&format!("<p class=\"warning\">{}</p>", escaped(&unplaced)));
         }
     }
+    if let Some(upgrades) = control::upgrades(results) {
+        body.push_str("<h2>Upgrades</h2>");
+        body.push_str(&scrolled(&upgrades));
+    }
+    if let Some(faults) = table::faults(results) {
+        body.push_str("<h2>Faults</h2>");
+        body.push_str(&scrolled(&faults));
+        let outages = escaped(&table::outages(results));
+        body.push_str(&format!("<p class=\"quiet\">{}</p>", outages.replace('\n', "<br>")));
+    }
     body.push_str(&plots(results)?);
     body.push_str(&decisions(results));
+    body.push_str(&scheduled(results));
     body.push_str(&origins(results));
     Ok(document(&format!("{}: simulator", results.name), &body))
 }
@@ -235,6 +247,29 @@ fn decisions(results: &Results) -> String {
     format!(
         "<h2>Scaling decisions</h2><details open><summary>{} changes</summary>{}{more}</details>",
         changes.len(),
+        scrolled(&table)
+    )
+}
+
+/// What the scheduler decided, and why.
+fn scheduled(results: &Results) -> String {
+    let known = results.timeline.as_ref().map_or(&[][..], |timeline| timeline.scheduled());
+    if known.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&["AT", "APP", "DECISION"]);
+    for one in known.iter().take(MOST_DECISIONS) {
+        let app = one.app.and_then(|app| results.scenario.model.apps.get(app));
+        table.row([
+            Nanoseconds(one.at.0).to_string(),
+            app.map_or("all".to_owned(), |app| app.name.clone()),
+            control::decision(&one.decision),
+        ]);
+    }
+    let all = known.len();
+    format!(
+        "<h2>Decisions of the scheduler</h2><details><summary>{all} decisions; all are in \
+         scheduler.jsonl</summary>{}</details>",
         scrolled(&table)
     )
 }

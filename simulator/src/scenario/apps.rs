@@ -5,9 +5,9 @@ use policy::balance::FULL_WEIGHT;
 use policy::config::Policy;
 use policy::config::units::{Length, Part};
 use policy::placement::Resources;
-use policy::{Nanoseconds, Time, scaling::Scaling};
+use policy::{Nanoseconds, scaling::Scaling};
 use simulator_kernel::Law;
-use simulator_model::{App, Dynamics, Fault, Life, Model, WarmUp};
+use simulator_model::{App, Dynamics, Life, Model, WarmUp};
 use yaml::Spanned;
 
 use super::check::Check;
@@ -18,7 +18,7 @@ const MAX_CORES: u32 = 4_096;
 /// Instances of an app at a time.
 const MAX_INSTANCES_OF_APP: u32 = 10_000_000;
 /// Work that takes a hundred times longer isn't work of a cold instance.
-const MAX_SLOWDOWN: f64 = 100.0;
+pub(super) const MAX_SLOWDOWN: f64 = 100.0;
 
 impl Check<'_> {
     /// How instances of an app come and go.
@@ -88,40 +88,12 @@ impl Check<'_> {
             }
             (None, None) => Resources::UNLIMITED,
         };
-        Dynamics { capacity, scaling: Some(policy.scaling), faults: self.faults(file) }
-    }
-
-    fn faults(&mut self, file: &File) -> Vec<Fault> {
-        let machines = file.machines.value;
-        let racks = file.racks.map_or(1, |racks| self.within(racks, 1, machines, "racks"));
-        let last = machines.saturating_sub(1);
-        let mut faults = Vec::new();
-        for fault in &file.faults {
-            let length = fault.length.value.0;
-            if length == Nanoseconds::ZERO {
-                let message = "a fault of no length is none".to_owned();
-                self.wrong(fault.length.span, message, "expected a length of time, such as 5min");
-            }
-            let at = Time(fault.at.value.0.0);
-            let mut fail = |machine| faults.push(Fault { machine, at, repaired: at + length });
-            match (fault.machine, fault.rack) {
-                (Some(machine), None) => {
-                    fail(self.within(machine, 0, last, "as the number of a machine"));
-                }
-                (None, Some(rack)) => {
-                    let rack = self.within(rack, 0, racks - 1, "as the number of a rack");
-                    (0..machines).filter(|machine| machine % racks == rack).for_each(fail);
-                }
-                (None, None) | (Some(_), Some(_)) => {
-                    let diagnostic =
-                        Diagnostic::error("scenario", "a fault is of one machine or of one rack")
-                            .at(fault.at.span, "this one")
-                            .hint("write `machine: 3` or `rack: 0`");
-                    self.found.push(diagnostic);
-                }
-            }
+        Dynamics {
+            capacity,
+            scaling: Some(policy.scaling),
+            faults: self.faults(file, apps, policy),
+            scheduler: self.scheduler(file, apps, policy),
         }
-        faults
     }
 
     /// Warns if the machines together can't do the steady load: each app's in nanoseconds of work
@@ -167,6 +139,6 @@ pub(super) fn most_instances(app: &App, model: &Model, apps: &Named<file::App>) 
     clippy::cast_sign_loss,
     reason = "parts and slowdowns have been checked"
 )]
-fn thousandths(part: f64, whole: u32) -> u32 {
+pub(super) fn thousandths(part: f64, whole: u32) -> u32 {
     (part * f64::from(whole)).round() as u32
 }

@@ -102,6 +102,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Queues
             | Unfit::Ticks
             | Unfit::Faults
+            | Unfit::Scheduler
             | Unfit::Order
             | Unfit::Stages
             | Unfit::Retries

@@ -28,6 +28,11 @@ pub struct File {
     pub gateways: Option<Spanned<Gateways>>,
     #[serde(default)]
     pub faults: Vec<Fault>,
+    /// Who starts and ends instances; the rules directly, if there is nothing else about it.
+    pub control: Option<Spanned<Control>>,
+    pub scheduler: Option<Scheduler>,
+    #[serde(default)]
+    pub upgrades: Vec<Upgrade>,
     /// So many times the requests of the workload; once if absent.
     pub load_scale: Option<Spanned<f64>>,
     /// Read apart; here so that it is a known key.
@@ -124,14 +129,75 @@ pub struct Scales {
     pub max: Option<Spanned<u32>>,
 }
 
-/// Machines that fail: one, or all of a rack.
+/// What fails. At a given time: a machine or a rack, or an instance of an app on a machine; by
+/// chance: each of some kind.
 #[derive(Debug, Deserialize)]
 pub struct Fault {
     pub machine: Option<Spanned<u32>>,
     pub rack: Option<Spanned<u32>>,
-    pub at: Spanned<Length>,
+    pub app: Option<Spanned<String>>,
+    pub at: Option<Spanned<Length>>,
     #[serde(rename = "for")]
-    pub length: Spanned<Length>,
+    pub length: Option<Spanned<Length>>,
+    pub each: Option<Spanned<Each>>,
+    /// Mean time between failures, or its law.
+    pub mtbf: Option<Spanned<Drawn<Length>>>,
+    /// Mean time to repair, or its law.
+    pub mttr: Option<Spanned<Drawn<Length>>>,
+    /// Slow and not down: work takes so many times as long.
+    pub slowdown: Option<Spanned<f64>>,
+}
+
+/// Who starts and ends instances.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Control {
+    /// The rules are asked directly: nothing takes time but starts.
+    Direct,
+    /// The scheduler of production, with its delays.
+    Scheduler,
+}
+
+/// How far the scheduler is from what it knows and does.
+#[derive(Debug, Deserialize)]
+pub struct Scheduler {
+    pub tick: Option<Spanned<Length>>,
+    pub store: Option<Length>,
+    pub commands: Option<Length>,
+    pub facts: Option<Length>,
+    pub found: Option<Length>,
+    pub silent: Option<Length>,
+    pub health_grace: Option<Length>,
+    pub kill_grace: Option<Length>,
+}
+
+/// A new version of an app.
+#[derive(Debug, Deserialize)]
+pub struct Upgrade {
+    pub app: Spanned<String>,
+    pub to: Spanned<String>,
+    pub at: Spanned<Length>,
+    pub step: Option<Spanned<u32>>,
+    /// So many times as long work takes.
+    pub service_scale: Option<Spanned<f64>>,
+    /// Whether its instances ever become healthy.
+    #[serde(default = "yes")]
+    pub healthy: bool,
+    /// From the start of an instance until it ends by itself.
+    pub mtbf: Option<Spanned<Drawn<Length>>>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// What fails by chance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Each {
+    Machine,
+    Rack,
+    Instance,
 }
 
 /// How new instances are spared.

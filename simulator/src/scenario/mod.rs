@@ -14,12 +14,14 @@ use crate::metric::Objective;
 mod apps;
 mod arrivals;
 mod check;
+mod faults;
 mod file;
 mod laws;
 mod overrides;
 mod profile;
 mod replay;
 mod retries;
+mod scheduler;
 mod stages;
 
 pub use overrides::Override;

@@ -47,6 +47,7 @@ pub fn schema() -> Value {
         ("policy_digest", reference("digest"), "of the effective rules"),
         ("window_ns", whole(0), "how long arrivals were reported"),
         ("apps", list(reference("app")), ""),
+        ("machines", machines(), "how long they were down or slow, all runs together"),
         ("cells", list(reference("cell")), "all runs together"),
         ("objectives", list(reference("objective")), "what `compare` watches"),
         ("runs", list(reference("run")), "one for each seed"),
@@ -73,6 +74,7 @@ pub fn schema() -> Value {
         "app": app(),
         "cell": cell(),
         "times": times(),
+        "toll": toll(),
         "objective": whole_object(vec![
             ("metric", text(), ""),
             ("margin", json!({"type": "number"}), "by which it may get worse"),
@@ -116,6 +118,28 @@ fn usage() -> Value {
         ("unplaced", whole(0), "instances that no machine could take"),
         ("peak_tasks", or_null(whole(0)), "that the scaling rule saw"),
         ("peak_queue", or_null(whole(0)), "of all queues together"),
+        ("lost_with_machines", reference("toll"), "what machines that failed have cost"),
+        ("lost_by_crashes", reference("toll"), "what instances that ended by themselves have cost"),
+        ("lost_by_kills", reference("toll"), "what instances that were made to end have cost"),
+        ("losses_unrecovered", whole(0), "that were not made up for until the end"),
+    ])
+}
+
+fn toll() -> Value {
+    whole_object(vec![
+        ("incidents", whole(0), ""),
+        ("instances", whole(0), "that were lost"),
+        ("requests", whole(0), "that failed with them"),
+        ("recovery", reference("times"), "until as many instances were ready as before"),
+    ])
+}
+
+fn machines() -> Value {
+    whole_object(vec![
+        ("failed", whole(0), "each as often as it did"),
+        ("down_ns", whole(0), "of all machines"),
+        ("slowed", whole(0), "each as often as it became slow"),
+        ("slow_ns", whole(0), "of all machines"),
     ])
 }
 

@@ -160,6 +160,9 @@ fn keys_are_those_of_the_reader() {
     let table = [
         ("", "0xyzzy0: 1".to_owned()),
         ("/properties/gateways/anyOf/1", "gateways: {0xyzzy0: 1}".to_owned()),
+        ("/$defs/scheduler", "scheduler: {0xyzzy0: 1}".to_owned()),
+        ("/$defs/upgrade", "upgrades: [{0xyzzy0: 1}]".to_owned()),
+        ("/$defs/fault", "faults: [{0xyzzy0: 1}]".to_owned()),
         ("/$defs/app", "apps: {a: {0xyzzy0: 1}}".to_owned()),
         ("/$defs/app/properties/scales", "apps: {a: {scales: {0xyzzy0: 1}}}".to_owned()),
         ("/$defs/app/properties/warm_up", "apps: {a: {warm_up: {0xyzzy0: 1}}}".to_owned()),

@@ -7,17 +7,26 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use scheduler::wire::Problem;
 
-use super::Context;
 use super::problem::Wrong;
+use super::{Context, REQUESTS_MOST};
 
 /// Lets a request through, or says why not.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    let permit = context.permits.clone().try_acquire_owned();
     let response = match check(&request, &context.token) {
+        Ok(()) if permit.is_err() => busy().into_response(),
         Ok(()) => next.run(request).await,
         Err(wrong) => wrong.into_response(),
     };
+    drop(permit);
     context.shared.meters.request(response.status().as_u16() >= 400);
     response
+}
+
+fn busy() -> Wrong {
+    let detail = format!("{REQUESTS_MOST} requests are being answered");
+    let problem = Problem::new(503, "busy", "there are too many requests", detail);
+    Wrong(problem.hint("ask again in a moment"))
 }
 
 fn check(request: &Request, token: &str) -> Result<(), Wrong> {

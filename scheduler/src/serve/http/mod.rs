@@ -17,12 +17,17 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post, put};
 use scheduler_runner::Runner;
+use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
 use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
 const BODY_MOST_BYTES: usize = 1 << 20;
+
+/// Requests that are answered at the same time: each waits for a turn of the loop at most. What is
+/// followed counts until its first byte only.
+pub const REQUESTS_MOST: usize = 256;
 
 /// What all requests share.
 #[derive(Clone)]
@@ -43,6 +48,8 @@ pub struct Context {
     pub docker: Arc<str>,
     /// Answers to requests with keys.
     pub remembered: Arc<Remembered>,
+    /// Requests that may be answered at the same time.
+    pub permits: Arc<Semaphore>,
 }
 
 /// All routes: method, path, handler.

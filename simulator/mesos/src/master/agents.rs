@@ -163,7 +163,8 @@ impl Master {
         let Some(running) = agent.tasks.get(&task_key) else { return };
         let (info, state) = (running.info.clone(), running.state);
         let container = running.container_status(&agent.spec.ip);
-        let (healthy, agent_id) = (running.healthy, agent.id.clone());
+        let (healthy, last) = (running.healthy, running.last.clone());
+        let agent_id = agent.id.clone();
         let Some(framework) = self.framework_mut(framework_key) else { return };
         let old = framework.unreachable.remove(name);
         framework.completed.retain(|task| task.info.task_id.value != **name);
@@ -175,6 +176,12 @@ impl Master {
             (None, Some(role)) => role.into(),
             (None, None) => roles.into_iter().next().unwrap_or_else(|| "*".into()),
         };
+        // What the master itself said isn't known to the agent.
+        let mut statuses = old.map(|old| old.statuses).unwrap_or_default();
+        statuses.retain(|status| status.uuid.is_some());
+        if statuses.is_empty() {
+            statuses.extend(last);
+        }
         let bundle = Bundle::of(&info.resources).unwrap_or_default();
         let task = Task {
             info: info.clone(),
@@ -183,13 +190,7 @@ impl Master {
             bundle: bundle.clone(),
             state,
             update: None,
-            // What the master itself said isn't known to the agent.
-            statuses: old
-                .map(|old| old.statuses)
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|status| status.uuid.is_some())
-                .collect(),
+            statuses,
             is_killed: false,
             unreachable_since: None,
             is_freed: false,

@@ -75,8 +75,9 @@ impl Master {
                 changed.push(key);
             }
         }
-        // All offers are taken back, whatever has changed.
-        for key in self.all_agents() {
+        // All offers are taken back, whatever has changed. The order of agents means nothing; this
+        // is the recorded one.
+        for key in self.all_agents().into_iter().rev() {
             self.rescind_all_of(key);
         }
         let gone = |_: FrameworkKey, agent: AgentKey| changed.contains(&agent);

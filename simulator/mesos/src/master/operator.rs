@@ -7,11 +7,11 @@ use mesos::operator::{
     Framework as WireFramework, FrameworkRemoved, Frameworks, Health, LoggingLevel,
     MaintenanceSchedule, MaintenanceStatus, Master as WireMaster, OneAgent, OneFramework,
     Operations, Response, ResponseType, RoleList, State, Subscribed, TaskAdded, TaskUpdated, Tasks,
-    Version, Weights,
+    Version,
 };
 use mesos::{
     AgentCapability, AgentCapabilityType, AgentId, AgentInfo, DrainInfo, DrainState, Role,
-    Task as WireTask, TaskStatus, VersionInfo, WeightInfo,
+    Task as WireTask, TaskStatus, VersionInfo,
 };
 
 use super::{Delivery, Due, Master, Output, StreamKey};
@@ -91,13 +91,8 @@ impl Master {
                 ResponseType::GetRoles,
                 Response { get_roles: Some(RoleList { roles: self.wire_roles() }), ..none },
             ),
-            CallType::GetWeights => respond(
-                ResponseType::GetWeights,
-                Response {
-                    get_weights: Some(Weights { weight_infos: Vec::<WeightInfo>::new() }),
-                    ..none
-                },
-            ),
+            // There are none; a real master says nothing then.
+            CallType::GetWeights => respond(ResponseType::GetWeights, none),
             CallType::GetMaster => {
                 let get_master = Some(WireMaster {
                     master_info: Some(self.info()),
@@ -246,16 +241,18 @@ impl Master {
             capabilities: AGENT_CAPABILITIES
                 .map(|it| AgentCapability { r#type: Some(it.into()) })
                 .to_vec(),
-            drain_info: agent.drain.map(|drain| DrainInfo {
-                state: if agent.tasks.is_empty() {
-                    DrainState::Drained.into()
-                } else {
-                    DrainState::Draining.into()
-                },
-                config: drain.config,
-            }),
+            drain_info: self.drain_info(agent).map(|(info, _)| info),
             estimated_drain_start_time: agent.drain.map(|drain| self.time(drain.started)),
         }
+    }
+
+    /// How far an agent's drain is, and since when it is drained, in seconds since 1970.
+    pub(super) fn drain_info(&self, agent: &Agent) -> Option<(DrainInfo, f64)> {
+        let drain = agent.drain?;
+        let is_over = agent.tasks.is_empty();
+        let state = if is_over { DrainState::Drained } else { DrainState::Draining };
+        let info = DrainInfo { state: state.into(), config: drain.config };
+        Some((info, self.timestamp(drain.started)))
     }
 
     fn offered(&self, number: u64) -> Vec<mesos::Resource> {

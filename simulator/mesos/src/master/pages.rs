@@ -16,6 +16,7 @@ impl Master {
     pub(crate) fn own_page(&self, path: &str) -> Option<Value> {
         match path {
             "/version" => Some(json!({ "version": VERSION })),
+            "/flags" => Some(json!({ "flags": self.flags() })),
             "/metrics/snapshot" => Some(self.metrics()),
             _ => None,
         }
@@ -47,6 +48,48 @@ impl Master {
         }
     }
 
+    /// Why a page of a real master isn't here; none if a real one doesn't have it, too.
+    pub(crate) fn lacks(&self, path: &str) -> Option<String> {
+        let known = [
+            "/quota",
+            "/weights",
+            "/reserve",
+            "/unreserve",
+            "/create-volumes",
+            "/destroy-volumes",
+            "/system/stats.json",
+            "/help",
+            "/machine/up",
+            "/machine/down",
+            "/logging/toggle",
+            "/files/browse",
+            "/files/read",
+            "/files/download",
+        ];
+        known.contains(&path).then(|| {
+            format!("{path} is not implemented by the simulated master: it has no such thing")
+        })
+    }
+
+    /// The settings that this master has, as a real one writes them.
+    fn flags(&self) -> Value {
+        let settings = &self.configuration;
+        let seconds = |length| format!("{}secs", crate::configuration::seconds(length));
+        let mut flags = json!({
+            "agent_ping_timeout": seconds(settings.agent_ping_timeout),
+            "agent_reregister_timeout": seconds(settings.agent_reregister_timeout),
+            "allocation_interval": seconds(settings.allocation_interval),
+            "hostname": settings.hostname,
+            "ip": settings.address.to_string(),
+            "max_agent_ping_timeouts": settings.max_agent_ping_timeouts.to_string(),
+            "port": settings.port.to_string(),
+        });
+        if let (Value::Object(flags), Some(timeout)) = (&mut flags, settings.offer_timeout) {
+            flags.insert("offer_timeout".to_owned(), json!(seconds(timeout)));
+        }
+        flags
+    }
+
     fn count(&self, chosen: impl Fn(&Agent) -> bool) -> f64 {
         self.agents.iter().filter(|agent| chosen(agent)).fold(0.0, |sum, _| sum + 1.0)
     }
@@ -65,6 +108,7 @@ impl Master {
             "activated_slaves": self.count(Agent::is_active),
             "deactivated_slaves": self.count(|agent| registered(agent) && !agent.is_active()),
             "unreachable_slaves": self.count(|it| matches!(it.standing, Standing::Unreachable(_))),
+            "flags": self.flags(),
             "leader": info.pid,
             "leader_info": {
                 "id": self.id, "pid": info.pid, "port": info.port, "hostname": info.hostname,
@@ -116,6 +160,11 @@ impl Master {
         });
         if let (Value::Object(page), Some(at)) = (&mut page, agent.reregistered) {
             page.insert("reregistered_time".to_owned(), json!(self.timestamp(at)));
+        }
+        let drain = self.drain_info(agent);
+        if let (Value::Object(page), Some((info, started))) = (&mut page, drain) {
+            page.insert("drain_info".to_owned(), as_json(&info));
+            page.insert("estimated_drain_start_time_seconds".to_owned(), json!(started));
         }
         page
     }
@@ -300,6 +349,12 @@ fn task_page(framework: &Framework, task: &Task) -> Value {
         }
         if let Some(discovery) = &info.discovery {
             page.insert("discovery".to_owned(), as_json(discovery));
+        }
+        if let Some(user) = info.command.as_ref().and_then(|command| command.user.as_ref()) {
+            page.insert("user".to_owned(), json!(user));
+        }
+        if let Some(check) = &info.health_check {
+            page.insert("health_check".to_owned(), as_json(check));
         }
         if let Some(container) = &info.container {
             page.insert("container".to_owned(), as_json(container));

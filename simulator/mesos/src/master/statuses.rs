@@ -23,7 +23,9 @@ impl Master {
     pub(super) fn report(&mut self, agent: AgentKey, key: &TaskKey, status: TaskStatus) {
         let Some(task) = self.agent_mut(agent).and_then(|it| it.tasks.get_mut(key)) else { return };
         task.state = status.state();
-        task.updates.push_back(Arc::new(status));
+        let status = Arc::new(status);
+        task.last = Some(status.clone());
+        task.updates.push_back(status);
         if task.updates.len() == 1 {
             task.retry_delay = RETRY_MIN;
             self.send(agent, key);

@@ -10,7 +10,10 @@ use mesos::{FrameworkCapabilityType, FrameworkId, FrameworkInfo};
 use super::{Delivery, Due, Master, Output, StreamKey};
 use crate::configuration::seconds;
 use crate::framework::{Framework, FrameworkKey, Standing, can, roles};
-use crate::nanoseconds;
+use crate::{MILLISECOND, Nanoseconds, nanoseconds};
+
+/// Even without a timeout the removal is a step of its own; calls before it are told apart.
+const REMOVAL_TIME: Nanoseconds = 10 * MILLISECOND;
 
 impl Master {
     /// A scheduler subscribes on a stream; the answer is in the stream.
@@ -148,7 +151,7 @@ impl Master {
         framework.unregistered = Some(now);
         framework.refusals.clear();
         framework.generation = framework.generation.wrapping_add(1);
-        let timeout = nanoseconds(framework.info.failover_timeout());
+        let timeout = nanoseconds(framework.info.failover_timeout()).max(REMOVAL_TIME);
         let generation = framework.generation;
         self.after(timeout, Due::Failover(key, generation));
     }

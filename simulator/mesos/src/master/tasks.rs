@@ -43,6 +43,7 @@ impl Master {
             check_exit_code: None,
             health_failures: 0,
             updates: VecDeque::new(),
+            last: None,
             retry_delay: 0,
             retry_generation: 0,
         };

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use mesos::{Encoding, operator, scheduler};
 use serde::Deserialize;
 use serde_json::Value;
-use simulator_mesos::wire::{self, Body, Leader, Request, Response};
+use simulator_mesos::wire::{self, Body, Request, Response};
 use simulator_mesos::{
     AgentKey, Configuration, Delivery, MILLISECOND, Master, Nanoseconds, Output, StreamKey,
 };
@@ -250,7 +250,7 @@ impl Replay<'_> {
         self.streams.insert(who.clone(), (key, Stream::default()));
         let request =
             Request { method, path, content_type, accept: row.header("Accept"), stream_id, body };
-        let leader = self.session.leader.clone().unwrap_or(Leader::Us);
+        let leader = (self.session.leader)(&row.file);
         let response = wire::answer(&mut self.master, &leader, &request, key);
         if matches!(response.body, Body::Stream(..)) {
             self.next_stream += 1;
@@ -441,6 +441,7 @@ impl Replay<'_> {
                     "registered_time",
                     "unregistered_time",
                     "reregistered_time",
+                    "estimated_drain_start_time_seconds",
                     "build_time",
                 ];
                 let is_time = times.contains(&last) && b.as_f64().unwrap() > 0.0;

@@ -40,7 +40,8 @@ pub struct Session {
     pub extras: Vec<&'static str>,
     /// The body of requests that were packed on the wire.
     pub unpacked: String,
-    pub leader: Option<Leader>,
+    /// Who leads in the eyes of the master that a message is sent to.
+    pub leader: fn(&str) -> Leader,
 }
 
 fn session(name: &'static str) -> Session {
@@ -49,12 +50,12 @@ fn session(name: &'static str) -> Session {
         configuration: Configuration::default(),
         acts: Vec::new(),
         shift: 0,
-        skips: vec!["http.agent-", "api.agent.", "http.files", "-agent.", "http.slave"],
+        skips: vec!["http.agent-", "api.agent.", "http.files"],
         ignored: vec!["flags", "build_date", "build_time", "build_user"],
         names: Vec::new(),
         extras: Vec::new(),
         unpacked: String::new(),
-        leader: None,
+        leader: |_| Leader::Us,
     }
 }
 
@@ -124,6 +125,7 @@ fn starts(prefix: &str, starting: u64) -> Rule {
 
 pub fn sessions() -> Vec<Session> {
     vec![
+        pages(),
         basic(),
         refusals(),
         timeouts(),
@@ -132,11 +134,36 @@ pub fn sessions() -> Vec<Session> {
         losses(),
         protobuf(),
         maintenance(),
+        redirects(),
         timing(),
         restarts(),
         wire(),
         scale(),
     ]
+}
+
+/// 01: what operators are told.
+fn pages() -> Session {
+    Session {
+        acts: vec![(ms(2920), usual(Vec::new())), (ms(19_869), Act::Disconnect("operator"))],
+        ..session("01")
+    }
+}
+
+/// 12: masters that don't lead.
+fn redirects() -> Session {
+    Session {
+        skips: vec!["sched", "noquorum", "after-kill"],
+        leader: |file| {
+            if file.contains("5060") {
+                Leader::Us
+            } else {
+                Leader::Other(Some("127.0.0.1:5060".into()))
+            }
+        },
+        configuration: Configuration { port: 5060, ..Configuration::default() },
+        ..session("12")
+    }
 }
 
 /// 02: a task's whole life, what is refused, checks.
@@ -311,7 +338,7 @@ fn wire() -> Session {
 /// 21: many tasks.
 fn scale() -> Session {
     Session {
-        acts: vec![(ms(1665), agent("127.0.0.1", 5051, 64.0, 65536.0, Vec::new()))],
+        acts: vec![(ms(1665), agent("127.0.0.1", 5051, 64.0, 65536.0, vec![starts("s", 5000)]))],
         shift: ms(644),
         ..session("21")
     }

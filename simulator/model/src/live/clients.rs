@@ -199,6 +199,9 @@ impl<R: Record> Live<'_, R> {
             self.record.look(arrival, look);
         }
         let result = self.arrive(arrival, info);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.count(info.app as usize, result);
+        }
         if let Err(cause) = result {
             self.record.record(arrival, Err(cause));
         }

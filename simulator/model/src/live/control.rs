@@ -17,6 +17,7 @@ use crate::outcome::Record;
 impl<R: Record> Live<'_, R> {
     /// The instances of the beginning join their targets, and the first tick is planned.
     pub(super) fn begin(&mut self) {
+        self.begin_cluster();
         for app in 0..self.groups.len() {
             let count = self.groups.get(app).map_or(0, |group| group.instances.len());
             for number in 0..u32::try_from(count).unwrap_or(u32::MAX) {
@@ -26,19 +27,26 @@ impl<R: Record> Live<'_, R> {
         }
         self.refresh(Time::ZERO);
         self.plan_tick(Time::ZERO);
-        for fault in &self.model.dynamics.faults {
-            let machine = fault.machine;
-            self.plan(fault.at, Control::Failed { machine });
-            self.plan(fault.repaired, Control::Repaired { machine });
-        }
+        self.plan_faults();
     }
 
     pub(super) fn control(&mut self, control: Control, now: Time) {
         match control {
             Control::Gone { app, instance } => self.gone(app, instance, now),
+            Control::Cluster => self.cluster_is_due(now),
             Control::Ready { app, instance } => self.ready(app, instance, now),
             Control::Repaired { machine } => self.repaired(machine, now),
+            Control::Eased { machine, slowdown } => {
+                self.slow.end(machine, slowdown);
+                self.slowed(machine, now);
+            }
             Control::Failed { machine } => self.failed(machine, now),
+            Control::Slowed { machine, slowdown } => {
+                self.slow.begin(machine, slowdown);
+                self.slowed(machine, now);
+            }
+            Control::Crashed { app, instance } => self.crashed(app, instance, now),
+            Control::CrashOn { app, machine } => self.crash_on(app, machine, now),
             Control::Tick if now >= self.ticks_until => {}
             Control::Tick => {
                 self.plan_tick(now);
@@ -50,14 +58,14 @@ impl<R: Record> Live<'_, R> {
         }
     }
 
-    fn plan(&mut self, at: Time, control: Control) {
+    pub(super) fn plan(&mut self, at: Time, control: Control) {
         self.controls.push(Reverse((at, control)));
     }
 
     /// Plans the next tick, if any app scales and requests still arrive then.
     fn plan_tick(&mut self, now: Time) {
         let rules = self.groups.iter().find_map(|group| group.rules);
-        let Some(rules) = rules else { return };
+        let Some(rules) = rules.filter(|_| self.cluster.is_none()) else { return };
         let next = now + rules.interval;
         if next < self.ticks_until {
             self.plan(next, Control::Tick);
@@ -140,21 +148,29 @@ impl<R: Record> Live<'_, R> {
         self.start_on(app, machine, now);
     }
 
+    /// Starts an instance; `now` is later than that if its start waits.
     pub(super) fn start_on(&mut self, app: usize, machine: usize, now: Time) {
-        let Some(group) = self.groups.get_mut(app) else { return };
-        let life = &group.definition.life;
+        let (number, is_first) = self.create(app, machine);
+        let Some(group) = self.groups.get(app) else { return };
+        let at = group.definition.life.ready_at(group.words, number, is_first, now);
+        self.plan(at, Control::Ready { app, instance: number });
+    }
+
+    /// An instance that starts on a machine: its number, and whether it is the first one there.
+    pub(super) fn create(&mut self, app: usize, machine: usize) -> (u32, bool) {
+        let Some(group) = self.groups.get_mut(app) else { return (u32::MAX, false) };
         let number = u32::try_from(group.instances.len()).unwrap_or(u32::MAX);
         let known = group.images.get_mut(machine).map(|known| std::mem::replace(known, true));
-        let at = life.ready_at(group.words, number, known == Some(false), now);
         if let Some(count) = group.on_machines.get_mut(machine) {
             *count += 1;
         }
         let machine = u32::try_from(machine).unwrap_or(u32::MAX);
-        group.instances.push(Instance { machine, phase: Phase::Starting, ready: None, crew: 0 });
+        let slow = self.slow.at(machine);
+        group.instances.push(Instance::new(machine, Phase::Starting, slow));
         group.starting.insert((machine, number));
         group.counted.starting += 1;
         self.hold(app, number);
-        self.plan(at, Control::Ready { app, instance: number });
+        (number, known == Some(false))
     }
 
     fn ready(&mut self, app: usize, number: u32, now: Time) {
@@ -170,12 +186,13 @@ impl<R: Record> Live<'_, R> {
         group.counted.starting -= 1;
         group.counted.ready += 1;
         self.enlist(app, number, now);
+        self.plan_crash(app, number, now);
         self.tell(app, now);
         self.refresh(now);
     }
 
     /// An instance begins to work for its target, which is made if it isn't there.
-    fn enlist(&mut self, app: usize, number: u32, now: Time) {
+    pub(super) fn enlist(&mut self, app: usize, number: u32, now: Time) {
         let scope = self.model.queue.scope;
         let Some(group) = self.groups.get_mut(app) else { return };
         let target = group.target_of(number, scope);
@@ -246,6 +263,9 @@ impl<R: Record> Live<'_, R> {
         if self.left.is_empty() {
             return;
         }
+        if self.model.dynamics.scheduler.is_some() {
+            return self.see_off_under_scheduler(app);
+        }
         let Some(group) = self.groups.get_mut(app) else { return };
         for (at, instance, decided) in self.left.drain(..) {
             if let Some(left) = group.instances.get_mut(instance as usize) {
@@ -266,6 +286,7 @@ impl<R: Record> Live<'_, R> {
         if let Some(group) = self.groups.get_mut(app) {
             group.counted.leaving -= 1;
         }
+        self.gone_under_scheduler(app, number, now);
         self.tell(app, now);
     }
 }

@@ -1,31 +1,77 @@
-//! Machines that fail in the live engine.
+//! What fails in the live engine: machines, with all that is there, and single instances.
 
 use policy::queue::QueueScope;
-use policy::{Refusal, Time};
+use policy::{Nanoseconds, Refusal, Time};
 
 use super::group::Phase;
 use super::{Live, Rest};
+use crate::faults::{Cause, Incident, Lost};
+use crate::life::Control;
 use crate::outcome::Record;
 
 impl<R: Record> Live<'_, R> {
+    pub(super) fn plan_faults(&mut self) {
+        for (at, control) in self.model.dynamics.faults.planned(self.model) {
+            self.plan(at, control);
+        }
+        for app in 0..self.groups.len() {
+            let count = self.groups.get(app).map_or(0, |group| group.instances.len());
+            for instance in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                self.plan_crash(app, instance, Time::ZERO);
+            }
+        }
+    }
+
+    /// Plans the end of an instance that has just become ready.
+    pub(super) fn plan_crash(&mut self, app: usize, instance: u32, now: Time) {
+        let faults = &self.model.dynamics.faults;
+        if let Some(at) = faults.crash_at(self.model, app, instance, now) {
+            self.plan(at, Control::Crashed { app, instance });
+        }
+    }
+
+    /// How slow a machine is has changed.
+    pub(super) fn slowed(&mut self, machine: u32, now: Time) {
+        let slowdown = self.slow.at(machine);
+        self.record.incident(now, Incident::Slow { machine, slowdown });
+        for group in &mut self.groups {
+            let there = group.instances.iter_mut().filter(|one| one.machine == machine);
+            there.for_each(|one| one.slow = slowdown);
+        }
+    }
+
     pub(super) fn failed(&mut self, machine: u32, now: Time) {
-        let Some(down) = self.down.get_mut(machine as usize) else { return self.refresh(now) };
+        let Some(down) = self.down.get_mut(machine as usize) else { return };
         *down += 1;
         if *down > 1 {
             return;
         }
+        self.record.incident(now, Incident::Failed { machine });
         for app in 0..self.groups.len() {
-            self.lose(app, machine, now);
+            let ready = self.groups.get(app).map_or(0, |group| group.counted.ready);
+            let (instances, requests) = self.lose(app, machine, now);
+            let left = self.groups.get(app).map_or(0, |group| group.counted.ready);
+            let ready = ready - left;
+            let cause = Cause::Machine;
+            self.lost(Lost { app, machine, cause, instances, ready, requests }, now);
             self.tell(app, now);
         }
+        self.machine_lost(machine, now);
         self.refresh(now);
     }
 
-    /// Takes all instances of an app from a machine, with the requests that are there.
-    fn lose(&mut self, app: usize, machine: u32, now: Time) {
+    pub(super) fn lost(&mut self, lost: Lost, now: Time) {
+        if lost.instances > 0 {
+            self.record.incident(now, Incident::Lost(lost));
+        }
+    }
+
+    /// Takes all instances of an app from a machine, with the requests that are there; how many of
+    /// both.
+    fn lose(&mut self, app: usize, machine: u32, now: Time) -> (u32, u32) {
         let scope = self.model.queue.scope;
-        let Some(group) = self.groups.get_mut(app) else { return };
-        let Some(staying) = group.on_machines.get_mut(machine as usize) else { return };
+        let Some(group) = self.groups.get_mut(app) else { return (0, 0) };
+        let Some(staying) = group.on_machines.get_mut(machine as usize) else { return (0, 0) };
         let staying = std::mem::take(staying);
         if let Some(lost) = group.lost.get_mut(machine as usize) {
             *lost = staying;
@@ -41,10 +87,8 @@ impl<R: Record> Live<'_, R> {
                 here.map(|(_, place)| *place).collect()
             }
         };
-        for place in places {
-            self.lose_at(place, now);
-        }
-        let Some(group) = self.groups.get_mut(app) else { return };
+        let requests = places.into_iter().map(|place| self.lose_at(place, now)).sum();
+        let Some(group) = self.groups.get_mut(app) else { return (0, requests) };
         let mut gone = Vec::new();
         for (number, instance) in (0u32..).zip(&group.instances) {
             if instance.machine == machine && instance.phase != Phase::Gone {
@@ -58,18 +102,22 @@ impl<R: Record> Live<'_, R> {
             }
         }
         group.starting.retain(|(known, _)| *known != machine);
+        let instances = u32::try_from(gone.len()).unwrap_or(u32::MAX);
         for number in gone {
             self.release(app, number);
         }
+        (instances, requests)
     }
 
-    /// Empties a target.
-    fn lose_at(&mut self, place: u32, now: Time) {
-        let Some((target, mut floor, rest)) = self.at(place, now) else { return };
+    /// Empties a target; how many requests were there.
+    pub(super) fn lose_at(&mut self, place: u32, now: Time) -> u32 {
+        let Some((target, mut floor, rest)) = self.at(place, now) else { return 0 };
         let Rest { books, clients, record, sources, tasks, .. } = rest;
         let (leaving, present) = (target.leaving(), target.present());
         let app = target.app;
+        let mut requests = 0;
         target.clear(&mut floor, |job| {
+            requests += 1;
             *tasks -= 1;
             let arrival = &job.arrival;
             if let Some(info) = sources.get(usize::from(arrival.source)) {
@@ -84,12 +132,17 @@ impl<R: Record> Live<'_, R> {
             group.counted.leaving -= leaving;
             group.counted.ready -= present - leaving;
         }
+        requests
     }
 
     pub(super) fn repaired(&mut self, machine: u32, now: Time) {
         let Some(down) = self.down.get_mut(machine as usize) else { return };
         *down = down.saturating_sub(1);
         if *down > 0 {
+            return;
+        }
+        self.record.incident(now, Incident::Repaired { machine });
+        if self.machine_found(machine, now) {
             return;
         }
         for app in 0..self.groups.len() {
@@ -102,5 +155,78 @@ impl<R: Record> Live<'_, R> {
             }
             self.tell(app, now);
         }
+    }
+
+    /// The first instance of an app on a machine that is ready ends by itself.
+    pub(super) fn crash_on(&mut self, app: usize, machine: u32, now: Time) {
+        let Some(group) = self.groups.get(app) else { return };
+        let is_it =
+            |one: &super::group::Instance| one.phase == Phase::Ready && one.machine == machine;
+        let first = group.instances.iter().position(is_it);
+        if let Some(instance) = first.and_then(|number| u32::try_from(number).ok()) {
+            self.crashed(app, instance, now);
+        }
+    }
+
+    /// An instance ends by itself; another one starts in its place, unless it was to leave anyway.
+    pub(super) fn crashed(&mut self, app: usize, number: u32, now: Time) {
+        if self.crashes_under_scheduler(app, number, now) {
+            return;
+        }
+        let Some((machine, requests, was_to_leave)) = self.fall(app, number, now) else { return };
+        let rules = &self.model.dynamics.faults.repair;
+        let wait = match was_to_leave {
+            true => Nanoseconds::ZERO,
+            false => self.back_offs.failed(rules, app, machine, now),
+        };
+        let ready = u32::from(!was_to_leave);
+        let cause = Cause::Crash { wait };
+        self.lost(Lost { app, machine, cause, instances: 1, ready, requests }, now);
+        if !was_to_leave {
+            if let Some(group) = self.groups.get_mut(app)
+                && let Some(count) = group.on_machines.get_mut(machine as usize)
+            {
+                *count -= 1;
+            }
+            self.start_on(app, machine as usize, now + wait);
+        }
+        self.tell(app, now);
+        self.refresh(now);
+    }
+
+    /// Takes a ready instance away with the request that it works on, and what waits if it was the
+    /// last one there: its machine, how many requests, and whether it was to leave.
+    pub(super) fn fall(&mut self, app: usize, number: u32, now: Time) -> Option<(u32, u32, bool)> {
+        let group = self.groups.get(app)?;
+        let instance = group.instances.get(number as usize)?;
+        if instance.phase != Phase::Ready {
+            return None;
+        }
+        let machine = instance.machine;
+        let target = group.target_of(number, self.model.queue.scope);
+        let place = self.made.get(&(app, target)).copied()?;
+        let (target, mut floor, rest) = self.at(place, now)?;
+        let Rest { books, clients, record, sources, tasks, .. } = rest;
+        let mut requests = 0;
+        let was_to_leave = target.fall(number, &mut floor, |job| {
+            requests += 1;
+            *tasks -= 1;
+            let arrival = &job.arrival;
+            if let Some(info) = sources.get(usize::from(arrival.source)) {
+                books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
+            }
+            record.record(arrival, Err(Refusal::Failed));
+            if let Some(clients) = clients.as_mut() {
+                clients.give_up(arrival, now);
+            }
+        });
+        if let Some(group) = self.groups.get_mut(app) {
+            match was_to_leave {
+                true => group.counted.leaving -= 1,
+                false => group.counted.ready -= 1,
+            }
+        }
+        self.release(app, number);
+        Some((machine, requests, was_to_leave))
     }
 }

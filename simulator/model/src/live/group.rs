@@ -22,6 +22,37 @@ pub(super) struct Instance {
     pub ready: Option<Time>,
     /// The how manyth of its target it was.
     pub crew: u32,
+    /// How much longer work takes that it begins now, in thousandths of its time: its machine is
+    /// slow.
+    pub slow: u32,
+    /// How long work takes in its version, in thousandths.
+    pub scale: u32,
+    /// The weight with which gateways know it, of [`FULL_WEIGHT`], if a scheduler registers it.
+    pub weight: u32,
+    /// A scheduler has asked it to end.
+    pub is_killed: bool,
+}
+
+impl Instance {
+    /// One in the beginning, that is ready, or starts.
+    pub(super) const fn new(machine: u32, phase: Phase, slow: u32) -> Self {
+        Instance {
+            machine,
+            phase,
+            ready: None,
+            crew: 0,
+            slow,
+            scale: 1000,
+            weight: FULL_WEIGHT,
+            is_killed: false,
+        }
+    }
+
+    /// A scheduler has registered it with so many thousandths of the full weight.
+    pub(super) fn set_weight(&mut self, thousandths: u32) {
+        let weight = u64::from(FULL_WEIGHT) * u64::from(thousandths) / 1000;
+        self.weight = u32::try_from(weight).unwrap_or(FULL_WEIGHT).max(1);
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +95,8 @@ pub(super) struct Group<'model> {
     pub waiting: u64,
     pub peak: u64,
     pub words: Words,
+    /// Whether a scheduler starts and ends its instances.
+    is_scheduled: bool,
 }
 
 impl<'model> Group<'model> {
@@ -71,7 +104,7 @@ impl<'model> Group<'model> {
     pub(super) fn new(model: &'model Model, app: usize, definition: &'model App) -> Self {
         let machines = definition.machines as usize;
         let each = definition.instances;
-        let one = |machine| Instance { machine, phase: Phase::Ready, ready: None, crew: 0 };
+        let one = |machine| Instance::new(machine, Phase::Ready, 0);
         let instances: Vec<Instance> = (0..definition.machines)
             .flat_map(|machine| (0..each).map(move |_| one(machine)))
             .collect();
@@ -97,7 +130,31 @@ impl<'model> Group<'model> {
             waiting: 0,
             peak: 0,
             words: start_up_words(model.seed, app),
+            is_scheduled: false,
         }
+    }
+
+    /// Its instances of the beginning are on these machines.
+    pub(super) fn man(&mut self, machines: impl Iterator<Item = u32>) {
+        self.instances = machines.map(|machine| Instance::new(machine, Phase::Ready, 0)).collect();
+        self.on_machines.iter_mut().for_each(|count| *count = 0);
+        for one in &self.instances {
+            if let Some(count) = self.on_machines.get_mut(one.machine as usize) {
+                *count += 1;
+            }
+        }
+        let ready = u32::try_from(self.instances.len()).unwrap_or(u32::MAX);
+        self.counted = Instances { ready, ..Instances::default() };
+        self.is_scheduled = true;
+    }
+
+    /// The weight of an instance now: by its age, or as a scheduler has registered it.
+    fn weight_of(&self, instance: &Instance, now: Time) -> u32 {
+        if self.is_scheduled {
+            return instance.weight;
+        }
+        let age = instance.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
+        self.definition.life.warm_up.weight_at(age)
     }
 
     /// The number of the target that an instance works for.
@@ -114,20 +171,20 @@ impl<'model> Group<'model> {
     pub(super) fn refresh(&mut self, targets: &[Target], scope: QueueScope, now: Time) {
         let target = |place: u32| targets.get(place as usize);
         self.manned.retain(|_, place| target(*place).is_some_and(|known| known.present() > 0));
-        let warm_up = self.definition.life.warm_up;
+        let mut warming = std::mem::take(&mut self.warming);
         let is_cold = |instance: &u32| {
             let known = self.instances.get(*instance as usize);
             known.is_some_and(|known| {
-                let age = known.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
-                known.phase == Phase::Ready && age < warm_up.over
+                known.phase == Phase::Ready && self.weight_of(known, now) < FULL_WEIGHT
             })
         };
-        self.warming.retain(is_cold);
+        warming.retain(is_cold);
+        self.warming = warming;
         // What is missing to the full weight of each target.
         let mut missing: BTreeMap<u32, u64> = BTreeMap::new();
         for instance in &self.warming {
-            let ready = self.instances.get(*instance as usize).and_then(|known| known.ready);
-            let weight = warm_up.weight_at(now.since(ready.unwrap_or(Time::ZERO)));
+            let known = self.instances.get(*instance as usize);
+            let weight = known.map_or(FULL_WEIGHT, |known| self.weight_of(known, now));
             *missing.entry(self.target_of(*instance, scope)).or_default() +=
                 u64::from(FULL_WEIGHT - weight);
         }

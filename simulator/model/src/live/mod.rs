@@ -13,6 +13,7 @@ use policy::{Nanoseconds, Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
 
 use crate::books::{Books, SourceInfo};
+use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
 use crate::look::Look;
 use crate::model::Model;
@@ -21,12 +22,15 @@ use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
 
 mod clients;
+mod cluster;
 mod control;
 mod faults;
 mod group;
 mod target;
 
 use clients::Clients;
+use cluster::Cluster;
+pub use cluster::FIRST_VERSION;
 use group::{Group, View};
 use target::{Floor, Job, Jobs, Target};
 
@@ -79,6 +83,12 @@ struct Live<'model, R> {
     held: Vec<Resources>,
     /// Faults of each machine at the moment.
     down: Vec<u32>,
+    slow: Slow,
+    back_offs: BackOffs,
+    /// The scheduler and what is between it and the instances, if there is one.
+    cluster: Option<Box<Cluster<'model>>>,
+    /// Whether any version takes more or less time than the one in the beginning.
+    is_scaled: bool,
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     balance_words: Words,
@@ -116,6 +126,10 @@ impl<'model, R: Record> Live<'model, R> {
             ticks_until: Time(model.duration.0),
             held: vec![Resources::default(); machines],
             down: vec![0; machines],
+            slow: Slow::default(),
+            back_offs: BackOffs::default(),
+            cluster: None,
+            is_scaled: false,
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         };
@@ -194,6 +208,7 @@ impl<'model, R: Record> Live<'model, R> {
             waiting: &mut group.waiting,
             wheel: &mut self.wheel,
             warm_up: &group.definition.life.warm_up,
+            is_slow: self.slow.is_anywhere() || self.is_scaled,
             left: &mut self.left,
         };
         let rest = Rest {

@@ -10,6 +10,7 @@ use simulator_kernel::Wheel;
 
 use super::group::Instance;
 use crate::Arrival;
+use crate::faults::{scaled, slower};
 use crate::life::WarmUp;
 use crate::look::Chosen;
 
@@ -67,6 +68,8 @@ pub(super) struct Floor<'a> {
     pub waiting: &'a mut u64,
     pub wheel: &'a mut Wheel<u32>,
     pub warm_up: &'a WarmUp,
+    /// Whether any machine is slow, or any version takes another time.
+    pub is_slow: bool,
     /// Instances that have nothing more to do: when, which, and when that was decided.
     pub left: &'a mut Vec<(Time, u32, Time)>,
 }
@@ -77,7 +80,16 @@ struct Leave {
     joined: u64,
     /// Instances that came to the target before the decision.
     crew: u32,
+    /// If it has to be this one.
+    only: Option<u32>,
     decided: Time,
+}
+
+impl Leave {
+    /// Whether this instance may leave for it.
+    fn allows(&self, instance: u32, crew: u32) -> bool {
+        self.only.map_or(crew < self.crew, |only| only == instance)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -235,10 +247,62 @@ impl Target {
         self.coming_classes = [0; 2];
     }
 
+    /// An instance ends by itself, with the request that it works on, if it is one; without another
+    /// instance what waits is lost, too. Whether it was to leave anyway: then that is done.
+    pub(super) fn fall(
+        &mut self,
+        instance: u32,
+        floor: &mut Floor<'_>,
+        mut lost: impl FnMut(&Job),
+    ) -> bool {
+        self.idle.retain(|Reverse((_, known))| *known != instance);
+        let mut held = None;
+        self.running.retain(|Reverse((_, known, slot))| {
+            let is_it = *known == instance;
+            held = if is_it { Some(*slot) } else { held };
+            !is_it
+        });
+        if let Some(slot) = held {
+            let job = floor.jobs.take(slot);
+            *count(&mut self.running_classes, job.class) -= 1;
+            lost(&job);
+        }
+        let crew = floor.instances.get(instance as usize).map_or(0, |known| known.crew);
+        let leave = self.leaves.iter().position(|leave| leave.allows(instance, crew));
+        if let Some(leave) = leave {
+            self.leaves.remove(leave);
+        }
+        if self.present() == 0 {
+            self.clear(floor, lost);
+        }
+        leave.is_some()
+    }
+
     /// One of the present instances is to leave, when what waits now has begun.
     pub(super) fn dismiss(&mut self, now: Time, floor: &mut Floor<'_>) {
-        self.leaves.push(Leave { joined: self.joined, crew: self.crew, decided: now });
+        let (joined, crew) = (self.joined, self.crew);
+        self.leaves.push(Leave { joined, crew, only: None, decided: now });
         self.settle(now, floor);
+    }
+
+    /// This one is to leave, when what waits now has begun; false if that was known.
+    pub(super) fn dismiss_this(&mut self, instance: u32, now: Time, floor: &mut Floor<'_>) -> bool {
+        let only = Some(instance);
+        if self.leaves.iter().any(|leave| leave.only == only) {
+            return false;
+        }
+        self.leaves.push(Leave { joined: self.joined, crew: self.crew, only, decided: now });
+        self.settle(now, floor);
+        true
+    }
+
+    /// One that is to leave does so when it has nothing to do, whatever waits.
+    pub(super) fn hasten(&mut self, instance: u32, now: Time, floor: &mut Floor<'_>) {
+        let of_it = self.leaves.iter_mut().find(|leave| leave.only == Some(instance));
+        if let Some(leave) = of_it {
+            leave.joined = 0;
+            self.settle(now, floor);
+        }
     }
 
     /// Lets everything happen that is due; `ended` hears of each request that is over.
@@ -303,6 +367,11 @@ impl Target {
         {
             service = floor.warm_up.slowed(service, now.since(ready));
         }
+        if floor.is_slow
+            && let Some(one) = floor.instances.get(instance as usize)
+        {
+            service = slower(scaled(service, one.scale), one.slow);
+        }
         let end = now + service;
         self.running.push(Reverse((end, instance, slot)));
         if end > floor.until {
@@ -320,7 +389,8 @@ impl Target {
         idle.sort_unstable();
         let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);
         let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {
-            let one = idle.iter().find(|(_, instance)| crew(*instance) < leave.crew)?;
+            let may = |(_, instance): &&(Time, u32)| leave.allows(*instance, crew(*instance));
+            let one = idle.iter().find(may)?;
             (oldest >= leave.joined).then_some((place, one.1))
         });
         let Some((place, instance)) = found else { return false };

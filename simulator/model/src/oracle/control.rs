@@ -9,6 +9,7 @@ use policy::{Class, Nanoseconds, Time};
 
 use super::crew::{Instance, Leave, Phase};
 use super::{Event, Oracle};
+use crate::faults::slower;
 use crate::life::{Control, start_up_words};
 use crate::outcome::Record;
 
@@ -24,7 +25,19 @@ impl<R: Record> Oracle<'_, R> {
             }
             Control::Ready { app, instance } => self.ready(app, instance),
             Control::Repaired { machine } => self.repaired(machine as usize),
+            Control::Eased { machine, slowdown } => {
+                self.slow.end(machine, slowdown);
+                self.slowed(machine);
+            }
             Control::Failed { machine } => self.failed(machine as usize),
+            Control::Slowed { machine, slowdown } => {
+                self.slow.begin(machine, slowdown);
+                self.slowed(machine);
+            }
+            Control::Crashed { app, instance } => self.crashed(app, instance),
+            Control::CrashOn { app, machine } => self.crash_on(app, machine),
+            // Runs under a scheduler are those of the live engine alone.
+            Control::Cluster => {}
             Control::Tick => {
                 self.plan_tick();
                 for app in 0..self.apps.len() {
@@ -93,6 +106,8 @@ impl<R: Record> Oracle<'_, R> {
         let Some(one) = crew.instances.get_mut(instance) else { return false };
         let age = one.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
         let service = definition.life.warm_up.slowed(arrival.service, age);
+        let machine = u32::try_from(one.machine).unwrap_or(u32::MAX);
+        let service = slower(service, self.slow.at(machine));
         one.work = Some((arrival, now));
         let end = Event::End { app, target, instance, key: arrival.key };
         self.events.push(Reverse((now + service, end)));
@@ -166,11 +181,12 @@ impl<R: Record> Oracle<'_, R> {
             Ok(machine) => machine,
             Err(reasons) => return self.record.unplaced(now, app, reasons),
         };
-        self.start_on(app, machine);
+        self.start_on(app, machine, Nanoseconds::ZERO);
     }
 
-    pub(super) fn start_on(&mut self, app: usize, machine: usize) {
-        let now = self.now;
+    /// Starts an instance after a wait.
+    pub(super) fn start_on(&mut self, app: usize, machine: usize, wait: Nanoseconds) {
+        let now = self.now + wait;
         let Some(definition) = self.model.apps.get(app) else { return };
         let Some(crew) = self.apps.get_mut(app) else { return };
         let number = u32::try_from(crew.instances.len()).unwrap_or(u32::MAX);
@@ -200,6 +216,7 @@ impl<R: Record> Oracle<'_, R> {
         crew.join(number as usize);
         let target = crew.target_of(number as usize);
         self.settle(app, target);
+        self.plan_crash(app, number);
         self.tell(app);
         self.refresh();
     }

@@ -1,22 +1,40 @@
-//! Machines that fail in the oracle.
+//! What fails in the oracle: machines, with all that is there, and single instances.
 
 use std::collections::BTreeSet;
 
-use policy::Refusal;
+use policy::{Nanoseconds, Refusal};
 
 use super::Oracle;
 use super::crew::Phase;
 use crate::Arrival;
+use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
 use crate::outcome::Record;
 
 impl<R: Record> Oracle<'_, R> {
     pub(super) fn plan_faults(&mut self) {
-        for fault in &self.model.dynamics.faults {
-            let machine = fault.machine;
-            self.plan(fault.at, Control::Failed { machine });
-            self.plan(fault.repaired, Control::Repaired { machine });
+        for (at, control) in self.model.dynamics.faults.planned(self.model) {
+            self.plan(at, control);
         }
+        for app in 0..self.apps.len() {
+            let count = self.apps.get(app).map_or(0, |crew| crew.instances.len());
+            for instance in 0..u32::try_from(count).unwrap_or(u32::MAX) {
+                self.plan_crash(app, instance);
+            }
+        }
+    }
+
+    /// Plans the end of an instance that has just become ready.
+    pub(super) fn plan_crash(&mut self, app: usize, instance: u32) {
+        let faults = &self.model.dynamics.faults;
+        if let Some(at) = faults.crash_at(self.model, app, instance, self.now) {
+            self.plan(at, Control::Crashed { app, instance });
+        }
+    }
+
+    pub(super) fn slowed(&mut self, machine: u32) {
+        let slowdown = self.slow.at(machine);
+        self.record.incident(self.now, Incident::Slow { machine, slowdown });
     }
 
     pub(super) fn failed(&mut self, machine: usize) {
@@ -25,24 +43,46 @@ impl<R: Record> Oracle<'_, R> {
         if *down > 1 {
             return;
         }
+        let number = u32::try_from(machine).unwrap_or(u32::MAX);
+        self.record.incident(self.now, Incident::Failed { machine: number });
         for app in 0..self.apps.len() {
             let staying = self.machine(app, machine).instances;
+            let ready = |oracle: &Self| oracle.apps.get(app).map_or(0, |crew| crew.count().ready);
+            let before = ready(self);
             self.lost.insert((machine, app), staying);
-            for arrival in self.lose(app, machine) {
-                self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
-                self.release(&arrival);
-                self.record.record(&arrival, Err(Refusal::Failed));
-                self.tell_client(&arrival, self.now);
-            }
+            let (instances, failed) = self.lose(app, machine);
+            self.lost(Lost {
+                app,
+                machine: number,
+                cause: Cause::Machine,
+                instances,
+                ready: before - ready(self),
+                requests: u32::try_from(failed.len()).unwrap_or(u32::MAX),
+            });
+            failed.iter().for_each(|arrival| self.fail(arrival));
             self.tell(app);
         }
         self.refresh();
     }
 
-    /// Takes all instances of an app from a machine, with the requests that were there.
-    fn lose(&mut self, app: usize, machine: usize) -> Vec<Arrival> {
-        let mut failed = Vec::new();
-        let Some(crew) = self.apps.get_mut(app) else { return failed };
+    fn lost(&mut self, lost: Lost) {
+        if lost.instances > 0 {
+            self.record.incident(self.now, Incident::Lost(lost));
+        }
+    }
+
+    /// A request has failed.
+    fn fail(&mut self, arrival: &Arrival) {
+        self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
+        self.release(arrival);
+        self.record.record(arrival, Err(Refusal::Failed));
+        self.tell_client(arrival, self.now);
+    }
+
+    /// Takes all instances of an app from a machine: how many, and the requests that were there.
+    fn lose(&mut self, app: usize, machine: usize) -> (u32, Vec<Arrival>) {
+        let (mut instances, mut failed) = (0, Vec::new());
+        let Some(crew) = self.apps.get_mut(app) else { return (instances, failed) };
         let mut targets = BTreeSet::new();
         for number in 0..crew.instances.len() {
             let target = crew.target_of(number);
@@ -51,6 +91,7 @@ impl<R: Record> Oracle<'_, R> {
                 continue;
             }
             targets.insert(target);
+            instances += 1;
             one.phase = Phase::Gone;
             if let Some((arrival, start)) = one.work.take() {
                 self.checked.lost_work += u128::from(self.now.since(start).0);
@@ -65,7 +106,7 @@ impl<R: Record> Oracle<'_, R> {
                 queue.leaves.clear();
             }
         }
-        failed
+        (instances, failed)
     }
 
     pub(super) fn repaired(&mut self, machine: usize) {
@@ -74,10 +115,74 @@ impl<R: Record> Oracle<'_, R> {
         if *down > 0 {
             return;
         }
+        let number = u32::try_from(machine).unwrap_or(u32::MAX);
+        self.record.incident(self.now, Incident::Repaired { machine: number });
         for app in 0..self.apps.len() {
             let lost = self.lost.remove(&(machine, app)).unwrap_or(0);
-            (0..lost).for_each(|_| self.start_on(app, machine));
+            (0..lost).for_each(|_| self.start_on(app, machine, Nanoseconds::ZERO));
             self.tell(app);
         }
+    }
+
+    /// The first instance of an app on a machine that is ready ends by itself.
+    pub(super) fn crash_on(&mut self, app: usize, machine: u32) {
+        let Some(crew) = self.apps.get(app) else { return };
+        let first = crew
+            .instances
+            .iter()
+            .position(|one| one.phase == Phase::Ready && u32::try_from(one.machine) == Ok(machine));
+        if let Some(instance) = first.and_then(|number| u32::try_from(number).ok()) {
+            self.crashed(app, instance);
+        }
+    }
+
+    /// An instance ends by itself, with the request that it works on; without another one there,
+    /// what waits at its target fails, too. One that was to leave anyway isn't replaced.
+    pub(super) fn crashed(&mut self, app: usize, instance: u32) {
+        let now = self.now;
+        let place = instance as usize;
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let target = crew.target_of(place);
+        let Some(one) = crew.instances.get_mut(place) else { return };
+        if one.phase != Phase::Ready {
+            return;
+        }
+        let machine = one.machine;
+        one.phase = Phase::Gone;
+        let mut failed = Vec::new();
+        if let Some((arrival, start)) = one.work.take() {
+            self.checked.lost_work += u128::from(now.since(start).0);
+            failed.push(arrival);
+        }
+        let Some(queue) = crew.queues.get_mut(&target) else { return };
+        queue.ready.remove(&place);
+        let leave = queue.leaves.iter().position(|leave| leave.instances.contains(&place));
+        if let Some(leave) = leave {
+            queue.leaves.remove(leave);
+        }
+        if queue.ready.is_empty() {
+            failed.extend(queue.waiting.drain(..));
+            failed.append(&mut queue.coming);
+        }
+        let number = u32::try_from(machine).unwrap_or(u32::MAX);
+        let rules = &self.model.dynamics.faults.repair;
+        let wait = match leave {
+            Some(_) => Nanoseconds::ZERO,
+            None => self.back_offs.failed(rules, app, number, now),
+        };
+        self.lost(Lost {
+            app,
+            machine: number,
+            cause: Cause::Crash { wait },
+            instances: 1,
+            ready: u32::from(leave.is_none()),
+            requests: u32::try_from(failed.len()).unwrap_or(u32::MAX),
+        });
+        failed.iter().for_each(|arrival| self.fail(arrival));
+        if leave.is_none() {
+            self.start_on(app, machine, wait);
+        }
+        self.tell(app);
+        self.refresh();
     }
 }

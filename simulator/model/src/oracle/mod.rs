@@ -10,6 +10,7 @@ use policy::{
     Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Targets, Time, Words,
 };
 
+use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
@@ -85,6 +86,8 @@ struct Oracle<'model, R> {
     down: BTreeMap<usize, u32>,
     /// Instances to start again, by machine and app.
     lost: BTreeMap<(usize, usize), u32>,
+    slow: Slow,
+    back_offs: BackOffs,
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
@@ -118,6 +121,8 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         apps: model.apps.iter().map(|app| Crew::new(app, &model.queue)).collect(),
         down: BTreeMap::new(),
         lost: BTreeMap::new(),
+        slow: Slow::default(),
+        back_offs: BackOffs::default(),
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),

@@ -100,6 +100,8 @@ pub enum Unfit {
     Ticks,
     /// Machines or instances fail.
     Faults,
+    /// A scheduler starts and ends instances.
+    Scheduler,
     /// Queues aren't first come, first served.
     Order,
     /// Requests take time besides their queue and the work.
@@ -129,6 +131,7 @@ impl fmt::Display for Unfit {
             ),
             Unfit::Ticks => f.write_str("scaling.interval must be a multiple of the network delay"),
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
+            Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
@@ -164,8 +167,11 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
             return Err(Unfit::Ticks);
         }
     }
-    if !model.dynamics.faults.is_empty() {
+    if !model.dynamics.faults.are_none() {
         return Err(Unfit::Faults);
+    }
+    if model.dynamics.scheduler.is_some() {
+        return Err(Unfit::Scheduler);
     }
     if model.has_stages() {
         return Err(Unfit::Stages);
