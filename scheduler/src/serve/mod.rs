@@ -168,6 +168,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         let _ = inputs.send(Input::Event(event));
     }
     let shared = Arc::clone(&parts.shared);
+    let is_local = arguments.mesos.master.is_none();
     let mut is_over = mesos::IsOver::default();
     if let Some(address) = &arguments.mesos.master {
         let started = mesos::start(&arguments.mesos, address, &folder, &shared, inputs.clone());
@@ -194,12 +195,17 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         token: token.into(),
         policy: parts.policy.into(),
         docker: arguments.docker.into(),
-        is_local: arguments.mesos.master.is_none(),
+        is_local,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };
     let ended = attend(listener, context, inputs, cycle).await?;
-    tell_end(&ended, &runner);
+    match &ended {
+        Ended::Stopped if !is_local => {
+            tell!("ended; instances on Mesos go on, and are found when this is started again");
+        }
+        ended => tell_end(ended, &runner),
+    }
     Ok(match ended {
         Ended::Stopped if is_over.load(Ordering::SeqCst) => Exit::Refused,
         Ended::Stopped => Exit::Done,
@@ -298,7 +304,12 @@ fn tell_beginning(
         _ => format!("{number} {what}s"),
     };
     let apps = count(state.apps().len(), "app");
-    tell!("{apps}, {} found running", count(runner.living().len(), "instance"));
+    if arguments.mesos.master.is_some() {
+        let known: usize = state.apps().values().map(|app| app.instances.len()).sum();
+        tell!("{apps}, {} in the records", count(known, "instance"));
+    } else {
+        tell!("{apps}, {} found running", count(runner.living().len(), "instance"));
+    }
     if arguments.place.data.is_some() {
         tell!("in other terminals: export SCHEDULER_DATA={}", folder.display());
     }
