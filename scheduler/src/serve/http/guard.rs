@@ -1,6 +1,7 @@
 //! Who may do what. A browser must not be made to talk to the daemon by some page: a request says
 //! the name of this machine's loopback, and comes from no other origin.
 
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method, header};
 use axum::middleware::Next;
@@ -9,6 +10,9 @@ use scheduler::wire::Problem;
 
 use super::problem::Wrong;
 use super::{Context, REQUESTS_MOST};
+
+/// The longest explanation of what can't be read.
+const DETAIL_MOST_BYTES: usize = 16 << 10;
 
 /// Lets a request through, or says why not.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
@@ -19,8 +23,25 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
         Err(wrong) => wrong.into_response(),
     };
     drop(permit);
+    let response = as_problem(response).await;
     context.shared.meters.request(response.status().as_u16() >= 400);
     response
+}
+
+/// What is refused before a handler sees it (a body that is too large, a query that can't be read)
+/// becomes a problem, too.
+async fn as_problem(response: Response) -> Response {
+    let status = response.status().as_u16();
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    let is_told = kind.is_some_and(|kind| kind == "application/problem+json");
+    if is_told || !(400..500).contains(&status) {
+        return response;
+    }
+    let text = to_bytes(response.into_body(), DETAIL_MOST_BYTES).await.unwrap_or_default();
+    let name = if status == 413 { "too-large" } else { "bad-request" };
+    let detail = String::from_utf8_lossy(&text);
+    let problem = Problem::new(status, name, "the request can't be read", detail);
+    Wrong(problem.hint("GET /openapi.json says what it may be")).into_response()
 }
 
 fn busy() -> Wrong {
