@@ -93,7 +93,13 @@ fn model(machines: u32, instances: u32, load: f64, balance: Balance, requests: u
         duration,
         warm_up: Nanoseconds::ZERO,
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines, instances, life: Life::default() }],
+        apps: vec![App {
+            name: "app".into(),
+            machines,
+            instances,
+            life: Life::default(),
+            crowd: None,
+        }],
         cmds: vec![Cmd {
             name: "cmd".into(),
             app: 0,

@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::{Arrivals, BackOff};
+use simulator_model::{Arrivals, BackOff, Crowd, Slowdown};
 
 use super::*;
 
@@ -266,6 +266,43 @@ fn retries_are_checked() {
         told.push_str(&found);
         told.push_str("\n\n");
     }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn several_requests_at_a_time() {
+    let app = |text: &str| scenario(SMALL, &[text]).model.apps.swap_remove(0);
+    assert_eq!(app("apps.image={instances: 4, cores: 2, concurrency: 1}").crowd, None);
+    let crowd = app("apps.image={instances: 4, cores: 2, concurrency: 6}").crowd.unwrap();
+    assert_eq!(crowd, Crowd::new(6, 2, 1, &Slowdown::NONE));
+    let given = "{instances: 4, cores: 2, concurrency: 6, cores_per_request: 2, slowdown: {x1: 1, x2: 1.5}}";
+    let crowd = app(&format!("apps.image={given}")).crowd.unwrap();
+    let slowdown = Slowdown::new(vec![(1.0, 1.0), (2.0, 1.5)]).unwrap();
+    assert_eq!(crowd, Crowd::new(6, 2, 2, &slowdown));
+}
+
+#[test]
+fn crowds_are_checked() {
+    let mut told = String::new();
+    for app in [
+        "{instances: 4, concurrency: 0}",
+        "{instances: 4, concurrency: 5000}",
+        "{instances: 4, concurency: 2}",
+        "{instances: 4, concurrency: 2, cores_per_request: 0}",
+        "{instances: 4, concurrency: 2, slowdown: {x2: 1.5, x1: 1}}",
+        "{instances: 4, concurrency: 2, slowdown: {x1: 1, x2: -1}}",
+        "{instances: 4, concurrency: 2, slowdown: {two: 1.5}}",
+        "{instances: 4, concurrency: 2, slowdown: 1.5}",
+        "{instances: 4, concurrency: 2, scales: {max: 8}}",
+    ] {
+        let (scenario, found) = found(SMALL, &["cores=32", &format!("apps.image={app}")]);
+        assert!(scenario.is_none(), "{app}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    // One core does the work of one request at a time, whatever the concurrency.
+    let load = "workload.0.arrivals.poisson=300/s";
+    told.push_str(&found(SMALL, &[load, "apps.image={instances: 4, concurrency: 16}"]).1);
     insta::assert_snapshot!(told);
 }
 

@@ -455,12 +455,20 @@ fn fault() -> Value {
 }
 
 fn app() -> Value {
+    let slowdown = json!({
+        "type": "object",
+        "propertyNames": {"pattern": "^x[0-9.]+$"},
+        "additionalProperties": {"type": "number", "minimum": 0},
+    });
     object(
         &["instances"],
         vec![
             ("machines", whole(1), "on so many; on all if absent"),
             ("instances", whole(1), "on each machine, in the beginning"),
             ("cores", whole(1), "that each instance holds"),
+            ("concurrency", whole(1), "requests that each instance works on at a time"),
+            ("cores_per_request", whole(1), "that each of them wants; 1 if absent"),
+            ("slowdown", slowdown, "times as long, by tasks for each core: {x1: 1, x2: 1.15}"),
             (
                 "scales",
                 object(

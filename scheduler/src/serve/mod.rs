@@ -6,12 +6,14 @@ mod http;
 mod journal;
 mod known;
 mod local;
+mod mesos;
 mod meters;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
 
 use durable::LogError;
@@ -39,9 +41,11 @@ const ENDED_KEPT: usize = 100;
 /// `scheduler serve`.
 #[derive(Debug, clap::Args)]
 pub struct Serve {
-    /// Run instances as processes or containers of this machine; the only way there is yet.
-    #[arg(long, required = true)]
+    /// Run instances as processes or containers of this machine.
+    #[arg(long, required_unless_present = "master")]
     pub local: bool,
+    #[command(flatten)]
+    pub mesos: mesos::Mesos,
     /// Where the API listens; only loopback addresses.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7470")]
     pub listen: SocketAddr,
@@ -152,15 +156,30 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let (inputs, coming) = channel();
     let writer = writer(parts.store, inputs.clone())?;
     let (commands, to_do) = unbounded_channel();
-    let machines = local::machines(arguments.machines, arguments.ports);
-    let facts = local::machine_facts(&parts.shared, &machines);
+    let facts = match arguments.mesos.master {
+        None => {
+            let machines = local::machines(arguments.machines, arguments.ports);
+            local::machine_facts(&parts.shared, &machines)
+        }
+        Some(_) => Vec::new(),
+    };
     for event in [Event::Leader { epoch }].into_iter().chain(facts) {
         // Nobody has ended the loop before it began.
         let _ = inputs.send(Input::Event(event));
     }
     let shared = Arc::clone(&parts.shared);
-    tokio::spawn(local::carry_out(to_do, Arc::clone(&runner), Arc::clone(&shared), inputs.clone()));
-    tokio::spawn(local::report(reports, inputs.clone()));
+    let is_local = arguments.mesos.master.is_none();
+    let mut is_over = mesos::IsOver::default();
+    if let Some(address) = &arguments.mesos.master {
+        let started = mesos::start(&arguments.mesos, address, &folder, &shared, inputs.clone());
+        let (client, over) = started.map_err(Failure::new)?;
+        is_over = over;
+        tokio::spawn(mesos::carry_out(to_do, client, Arc::clone(&shared), inputs.clone()));
+    } else {
+        let runner = Arc::clone(&runner);
+        tokio::spawn(local::carry_out(to_do, runner, Arc::clone(&shared), inputs.clone()));
+        tokio::spawn(local::report(reports, inputs.clone()));
+    }
     let cycle = Cycle::new(Arc::clone(&shared), writer, commands, parts.decisions);
     let cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
@@ -176,12 +195,19 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         token: token.into(),
         policy: parts.policy.into(),
         docker: arguments.docker.into(),
+        is_local,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };
     let ended = attend(listener, context, inputs, cycle).await?;
-    tell_end(&ended, &runner);
+    match &ended {
+        Ended::Stopped if !is_local => {
+            tell!("ended; instances on Mesos go on, and are found when this is started again");
+        }
+        ended => tell_end(ended, &runner),
+    }
     Ok(match ended {
+        Ended::Stopped if is_over.load(Ordering::SeqCst) => Exit::Refused,
         Ended::Stopped => Exit::Done,
         Ended::Fenced(_) => Exit::Refused,
     })
@@ -265,9 +291,10 @@ fn tell_beginning(
     runner: &Runner,
 ) {
     let state = shared.state();
-    let machines = match arguments.machines {
-        1 => "this machine".to_owned(),
-        count => format!("this machine as {count}"),
+    let machines = match (&arguments.mesos.master, arguments.machines) {
+        (Some(address), _) => format!("Mesos at {address}"),
+        (None, 1) => "this machine".to_owned(),
+        (None, count) => format!("this machine as {count}"),
     };
     let program = env!("CARGO_PKG_VERSION");
     tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
@@ -277,7 +304,12 @@ fn tell_beginning(
         _ => format!("{number} {what}s"),
     };
     let apps = count(state.apps().len(), "app");
-    tell!("{apps}, {} found running", count(runner.living().len(), "instance"));
+    if arguments.mesos.master.is_some() {
+        let known: usize = state.apps().values().map(|app| app.instances.len()).sum();
+        tell!("{apps}, {} in the records", count(known, "instance"));
+    } else {
+        tell!("{apps}, {} found running", count(runner.living().len(), "instance"));
+    }
     if arguments.place.data.is_some() {
         tell!("in other terminals: export SCHEDULER_DATA={}", folder.display());
     }

@@ -65,6 +65,13 @@ pub fn mg1_wait(offered: f64, squared_variation: f64) -> f64 {
     offered * (1.0 + squared_variation) / (2.0 * (1.0 - offered))
 }
 
+/// The mean response of M/G/1 with processor sharing: it depends on the mean service time only
+/// (Kleinrock, "Queueing Systems" II (1976), 4.4).
+#[must_use]
+pub fn sharing_response(offered: f64) -> f64 {
+    1.0 / (1.0 - offered)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

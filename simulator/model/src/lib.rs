@@ -18,6 +18,7 @@
 
 mod books;
 pub mod closed_form;
+pub mod crowd;
 pub mod engine;
 pub mod faults;
 mod fed;
@@ -47,6 +48,7 @@ pub mod workload;
 /// Figures of different versions can't be compared pair by pair.
 pub const MODEL_VERSION: u32 = 1;
 
+pub use crowd::{Crowd, Slowdown};
 pub use faults::{Cause, Chance, Crash, Crashes, Effect, Fault, Faults, Incident, Lost};
 pub use fed::{Fed, Feed};
 pub use life::{Dynamics, Life, WarmUp};

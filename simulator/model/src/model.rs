@@ -3,6 +3,7 @@
 use policy::{Admission, Balance, Class, Nanoseconds, Queue};
 use simulator_kernel::Law;
 
+use crate::crowd::Crowd;
 use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
 use crate::retries::Retries;
@@ -56,10 +57,12 @@ pub struct App {
     pub name: String,
     /// Machines that run it.
     pub machines: u32,
-    /// Instances on each of them in the beginning, each working on one request at a time.
+    /// Instances on each of them in the beginning.
     pub instances: u32,
     /// How they come and go.
     pub life: Life,
+    /// How each works on several requests at a time; on one if absent.
+    pub crowd: Option<Crowd>,
 }
 
 /// A command.
@@ -224,6 +227,12 @@ impl Model {
         self.cmds.iter().any(|cmd| cmd.stages.is_some())
     }
 
+    /// Whether instances of any app work on several requests at a time.
+    #[must_use]
+    pub fn has_crowds(&self) -> bool {
+        self.apps.iter().any(|app| app.crowd.is_some())
+    }
+
     /// Whether clients of any source try again.
     #[must_use]
     pub fn has_retries(&self) -> bool {
@@ -241,6 +250,7 @@ impl Model {
             || self.apps.iter().any(scales)
             || self.has_stages()
             || self.has_retries()
+            || self.has_crowds()
     }
 
     /// All users of all groups.
@@ -260,6 +270,12 @@ impl App {
                 (self.machines.saturating_mul(self.instances), 1)
             }
         }
+    }
+
+    /// Requests that each instance works on at a time, at most.
+    #[must_use]
+    pub fn concurrency(&self) -> u32 {
+        self.crowd.as_ref().map_or(1, Crowd::concurrency)
     }
 
     /// All instances in the beginning.

@@ -8,6 +8,7 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use scheduler_core::decision::{Decided, Decision};
 use simulator_kernel::Summary;
 
+use crate::crowd::Crowd;
 use crate::faults::Incident;
 use crate::model::{App, Model};
 use crate::outages::Outages;
@@ -23,7 +24,9 @@ use crate::{Arrival, Block, Outcome, Record};
 pub struct Report {
     /// One cell for each pair of command and class that any source sends.
     pub cells: Vec<Cell>,
-    /// Time that instances of each app worked within the reported window, in nanoseconds.
+    /// Time that instances of each app worked within the reported window, in nanoseconds. Where they
+    /// work on several requests at a time, it is the time that the work would have taken with all
+    /// cores of an instance: what is lost by the crowd isn't in it.
     pub busy: Vec<u128>,
     /// How many instances each app had.
     pub usage: Vec<Usage>,
@@ -97,6 +100,8 @@ struct SourceInfo {
     cell: usize,
     app: usize,
     deadline: Nanoseconds,
+    /// The part of an instance that a request needs; the whole if absent.
+    part: Option<(u32, u32)>,
 }
 
 impl Cell {
@@ -209,7 +214,9 @@ impl Report {
             }
             let cmd = model.cmds.get(source.cmd);
             let deadline = cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX));
-            sources.push(SourceInfo { cell, app: cmd.map_or(0, |cmd| cmd.app), deadline });
+            let app = cmd.map_or(0, |cmd| cmd.app);
+            let crowd = model.apps.get(app).and_then(|app| app.crowd.as_ref());
+            sources.push(SourceInfo { cell, app, deadline, part: crowd.map(Crowd::part) });
         }
         let (from, until) = (Time(model.warm_up.0), Time(model.duration.0));
         let usage = |app: &App| {
@@ -285,6 +292,14 @@ fn differences<'a>(later: &[u64], earlier: &[u64], room: &'a mut [u64; BLOCK]) -
     room.get(..later.len()).unwrap_or_default()
 }
 
+/// What a request that was served by an instance with others needed of it within a time.
+#[cold]
+fn useful(within: u128, (part, whole): (u32, u32), arrival: &Arrival, served: &Served) -> u128 {
+    let there = u128::from(served.end.since(served.start).0).max(1);
+    let work = u128::from(arrival.service.0) * u128::from(part);
+    within * work / (there * u128::from(whole.max(1)))
+}
+
 impl Record for Report {
     #[inline(always)]
     fn record_block(&mut self, block: &Block<'_>) {
@@ -318,7 +333,8 @@ impl Record for Report {
         let Some(info) = self.sources.get(usize::from(arrival.source)) else { return };
         if let (Ok(served), Some(busy)) = (&outcome, self.busy.get_mut(info.app)) {
             let (start, end) = (served.start.max(self.from), served.end.min(self.until));
-            *busy += u128::from(end.since(start).0);
+            let within = u128::from(end.since(start).0);
+            *busy += info.part.map_or(within, |part| useful(within, part, arrival, served));
         }
         if arrival.at < self.from {
             return;

@@ -28,6 +28,7 @@ pub(crate) fn model(duration: u64) -> Model {
             machines: 2,
             instances: 3,
             life: crate::Life::default(),
+            crowd: None,
         }],
         cmds: vec![Cmd { name: "cmd".into(), app: 0, service: law, deadline: None, stages: None }],
         tenants: vec![group(Class::Free), group(Class::Paid)],

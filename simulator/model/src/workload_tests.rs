@@ -19,6 +19,7 @@ fn model(sources: Vec<Source>) -> Model {
             machines: 1,
             instances: 1,
             life: crate::Life::default(),
+            crowd: None,
         }],
         cmds: vec![Cmd {
             name: "cmd".into(),

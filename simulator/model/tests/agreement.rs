@@ -14,9 +14,10 @@ use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::{
-    App, Arrival, Arrivals, BackOff, Chance, Cmd, Crash, Crashes, Download, Dynamics, Effect,
-    Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Phase, Rates, Record, Report,
-    Respond, Retries, Sine, Source, Stages, Stretch, Tenants, WarmUp, Workload, engine, oracle,
+    App, Arrival, Arrivals, BackOff, Chance, Cmd, Crash, Crashes, Crowd, Download, Dynamics,
+    Effect, Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Phase, Rates, Record,
+    Report, Respond, Retries, Sine, Slowdown, Source, Stages, Stretch, Tenants, WarmUp, Workload,
+    engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -38,10 +39,16 @@ fn law() -> impl Strategy<Value = Law> {
     ]
 }
 
-/// Stages on the same grid as everything else, so that requests come at the instant at which others
-/// end or arrive.
+/// Times on the grid only.
+fn grid_law() -> impl Strategy<Value = Law> {
+    (0u64..12).prop_map(|steps| Law::Constant(Nanoseconds(steps * GRID)))
+}
+
+/// Stages mostly on the same grid as everything else, so that requests come at the instant at which
+/// others end or arrive.
 fn stages() -> impl Strategy<Value = Stages> {
-    let link = || {
+    let law = || prop_oneof![3 => grid_law(), 1 => law()];
+    let link = move || {
         (law(), proptest::option::of(1u64..200_000_000_000))
             .prop_map(|(latency, bandwidth)| Link { latency, bandwidth })
     };
@@ -145,6 +152,7 @@ fn model() -> impl Strategy<Value = Model> {
         machines,
         instances,
         life: Life::default(),
+        crowd: None,
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {
@@ -289,13 +297,19 @@ fn dynamic_model() -> impl Strategy<Value = Model> {
     )
 }
 
-/// Requests that take time on their way, with instances that come and go or without.
+/// Requests that take time on their way, with instances that come and go or without. Who comes when
+/// work ends matters most where some go before others.
 fn staged_model() -> impl Strategy<Value = Model> {
-    let cmds = proptest::collection::vec(proptest::option::weighted(0.8, stages()), 3);
-    (prop_oneof![model(), dynamic_model()], cmds).prop_map(|(mut model, stages)| {
-        for (cmd, stages) in model.cmds.iter_mut().zip(stages) {
+    let service = proptest::option::of(grid_law());
+    let cmd = (proptest::option::weighted(0.8, stages()), service);
+    let order = proptest::option::of(Just(Order::Priority));
+    let models = prop_oneof![model(), dynamic_model()];
+    (models, proptest::collection::vec(cmd, 3), order).prop_map(|(mut model, cmds, order)| {
+        for (cmd, (stages, service)) in model.cmds.iter_mut().zip(cmds) {
             cmd.stages = stages;
+            cmd.service = service.unwrap_or(cmd.service.clone());
         }
+        model.queue.order = order.unwrap_or(model.queue.order);
         model
     })
 }
@@ -326,6 +340,30 @@ fn retried_model() -> impl Strategy<Value = Model> {
         // On the grid, so that clients give up when others end or arrive.
         for (cmd, deadline) in model.cmds.iter_mut().zip(deadlines) {
             cmd.deadline = deadline.map(|steps| Nanoseconds(steps * GRID)).or(cmd.deadline);
+        }
+        model
+    })
+}
+
+/// A few requests at a time, with and without losses.
+fn crowd() -> impl Strategy<Value = Crowd> {
+    let point = (1u32..12, 5u32..40);
+    let points = proptest::collection::btree_map(point.0, point.1, 0..4);
+    (1u32..7, 1u32..5, 1u32..4, points).prop_map(|(concurrency, cores, wanted, points)| {
+        let points = points.into_iter();
+        let points = points.map(|(tasks, times)| (f64::from(tasks) / 4.0, f64::from(times) / 10.0));
+        let slowdown = Slowdown::new(points.collect()).unwrap();
+        Crowd::new(concurrency, cores, wanted, &slowdown)
+    })
+}
+
+/// Instances that work on several requests at a time, on everything else that there is.
+fn crowded_model() -> impl Strategy<Value = Model> {
+    let crowds = proptest::collection::vec(proptest::option::weighted(0.8, crowd()), 2);
+    let models = prop_oneof![model(), dynamic_model(), retried_model()];
+    (models, crowds).prop_map(|(mut model, crowds)| {
+        for (app, crowd) in model.apps.iter_mut().zip(crowds) {
+            app.crowd = crowd;
         }
         model
     })
@@ -452,9 +490,18 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
+    fn engines_agree_about_crowds(model in crowded_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
     fn engines_agree_about_retries(model in retried_model()) {
         agree(&model)?;
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
 
     #[test]
     fn engines_agree_about_stages(model in staged_model()) {

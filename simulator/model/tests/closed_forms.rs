@@ -11,8 +11,8 @@ use policy::queue::Order;
 use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Dynamics, Life, Model, Outcome, Record, Report, Source, Tenants,
-    closed_form, engine, oracle,
+    App, Arrival, Arrivals, Cmd, Crowd, Dynamics, Life, Model, Outcome, Record, Report, Slowdown,
+    Source, Tenants, closed_form, engine, oracle,
 };
 
 #[path = "arrivals/mod.rs"]
@@ -36,7 +36,13 @@ fn station(instances: u32, offered: f64, service: Law, bound: u32, requests: u32
         duration,
         warm_up: Nanoseconds(duration.0 / 20),
         gateways: 1,
-        apps: vec![App { name: "app".into(), machines: 1, instances, life: Life::default() }],
+        apps: vec![App {
+            name: "app".into(),
+            machines: 1,
+            instances,
+            life: Life::default(),
+            crowd: None,
+        }],
         cmds: vec![Cmd { name: "cmd".into(), app: 0, service, deadline: None, stages: None }],
         tenants: vec![Tenants { name: "all".into(), class: Class::Free, users: 1, skew: 0.0 }],
         sources: vec![Source {
@@ -183,6 +189,21 @@ fn priority(
     row
 }
 
+/// One instance that works on all of its requests at the same time.
+fn sharing(
+    name: &'static str,
+    cores: u32,
+    offered: f64,
+    service: Law,
+    requests: u32,
+    exact: f64,
+) -> Row {
+    let figures = [(Figure::Response, "response", exact)];
+    let mut row = row(name, (1, offered, Queue::UNLIMITED), service, requests, &figures);
+    row.model.apps[0].crowd = Some(Crowd::new(Crowd::MOST, cores, 1, &Slowdown::NONE));
+    row
+}
+
 fn rows() -> Vec<Row> {
     use Figure::{Loss, Response, Wait};
     const OPEN: u32 = Queue::UNLIMITED;
@@ -218,6 +239,19 @@ fn rows() -> Vec<Row> {
         row("M/G/1 cv²=4 ρ=.5", (1, 0.5, OPEN), varied(), 600_000, &wait(2.5)),
         priority("M/M/1 priority", 1, [0.3, 0.5], 400_000, [1.142_857, 5.714_286]),
         priority("M/M/16 priority", 16, [4.4, 10.0], 600_000, [0.050_978, 0.509_779]),
+        sharing("M/M/1 shared", 1, 0.8, memoryless(), 200_000, closed_form::sharing_response(0.8)),
+        // Only the mean of the service matters.
+        sharing("M/D/1 shared", 1, 0.8, constant(), 200_000, closed_form::sharing_response(0.8)),
+        sharing(
+            "M/G/1 shared cv²=4",
+            1,
+            0.7,
+            varied(),
+            200_000,
+            closed_form::sharing_response(0.7),
+        ),
+        // On c cores without memory the number of requests is that of M/M/c.
+        sharing("M/M/4 shared", 4, 3.2, memoryless(), 200_000, 1.0 + closed_form::mmc_wait(4, 3.2)),
     ]
 }
 

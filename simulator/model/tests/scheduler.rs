@@ -52,6 +52,7 @@ fn model(policy: Policy) -> Model {
             name: "image".to_owned(),
             machines: 4,
             instances: 2,
+            crowd: None,
             life: Life {
                 bounds: Some((4, 24)),
                 start_up: Law::Constant(seconds(2)),

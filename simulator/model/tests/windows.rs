@@ -114,6 +114,7 @@ fn model() -> impl Strategy<Value = Model> {
         machines,
         instances,
         life: Life::default(),
+        crowd: None,
     });
     let cmd =
         (0usize..2, law(), proptest::option::of(1u64..300)).prop_map(|(app, service, deadline)| {

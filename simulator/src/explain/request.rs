@@ -288,6 +288,19 @@ impl Story<'_> {
             QueueScope::Node => "machine",
             QueueScope::Instance => "instance",
         };
+        let app = self.model.sources.get(usize::from(self.arrival.source));
+        let app = app.and_then(|source| self.model.cmds.get(source.cmd));
+        let app = app.and_then(|cmd| self.model.apps.get(cmd.app));
+        if let Some(crowd) = app.and_then(|app| app.crowd.as_ref()) {
+            return format!(
+                "{} waited at that {what} ({free} free, {paid} paid), {} worked on by {} instances, \
+                 {} at most by each{coming}",
+                free + paid,
+                chosen.running,
+                chosen.instances,
+                crowd.concurrency()
+            );
+        }
         format!(
             "{} waited at that {what} ({free} free, {paid} paid), {} of {} instances worked{coming}",
             free + paid,

@@ -2,8 +2,8 @@
 
 use policy::scaling::Action;
 use policy::{Class, Refusal};
-use simulator_model::Timeline;
 use simulator_model::timeline::{Bucket, MeanInstances};
+use simulator_model::{App, Timeline};
 
 use super::axis::{self, Axis};
 use super::plot::{Ink, Plot, Series, Shape};
@@ -35,6 +35,8 @@ struct Course<'a> {
     /// Classes that sent anything.
     classes: Vec<(Class, Vec<Bucket>)>,
     instances: Vec<MeanInstances>,
+    /// Requests that each of them works on at a time, at most.
+    concurrency: u32,
     shaded: f64,
 }
 
@@ -50,6 +52,7 @@ pub fn of_app(results: &Results, timeline: &Timeline, app: usize) -> Vec<Chart> 
         all: timeline.buckets(app, None),
         classes: classes.filter(|(_, buckets)| sent(buckets)).collect(),
         instances: timeline.instances(app),
+        concurrency: results.scenario.model.apps.get(app).map_or(1, App::concurrency),
         shaded: results.scenario.model.warm_up.seconds(),
     };
     if course.bounds.is_empty() || course.classes.is_empty() {
@@ -176,11 +179,15 @@ impl Course<'_> {
     fn utilisation(&self) -> Chart {
         let parts = self.all.iter().zip(&self.instances).map(|(bucket, instances)| {
             let present = instances.ready + instances.leaving;
-            (present > 0.0).then(|| (bucket.busy / present * 100.0).min(100.0))
+            let room = present * f64::from(self.concurrency);
+            (present > 0.0).then(|| (bucket.busy / room * 100.0).min(100.0))
         });
-        let series = vec![self.series("busy instances", Ink::Green, parts)];
-        let mut chart =
-            self.chart("Utilisation in percent of the instances there are", " %", series);
+        let (name, title) = match self.concurrency {
+            1 => ("busy instances", "Utilisation in percent of the instances there are"),
+            _ => ("worked on", "Requests worked on, in percent of what instances have room for"),
+        };
+        let series = vec![self.series(name, Ink::Green, parts)];
+        let mut chart = self.chart(title, " %", series);
         chart.plot.y = Axis::Linear { high: 100.0, unit: " %" };
         chart
     }

@@ -7,14 +7,14 @@ use policy::config::units::{Length, Part};
 use policy::placement::Resources;
 use policy::{Nanoseconds, scaling::Scaling};
 use simulator_kernel::Law;
-use simulator_model::{App, Dynamics, Life, Model, WarmUp};
+use simulator_model::{App, Crowd, Dynamics, Life, Model, WarmUp};
 use yaml::Spanned;
 
 use super::check::Check;
 use super::file::{self, File, Named};
 
 /// Ten times the largest machine that is planned for.
-const MAX_CORES: u32 = 4_096;
+pub(super) const MAX_CORES: u32 = 4_096;
 /// Instances of an app at a time.
 const MAX_INSTANCES_OF_APP: u32 = 10_000_000;
 /// Work that takes a hundred times longer isn't work of a cold instance.
@@ -101,7 +101,9 @@ impl Check<'_> {
     pub(super) fn machine_load(&mut self, file: &File, model: &Model, loads: &[f64]) {
         let Some(cores) = file.cores else { return };
         let work = model.apps.iter().zip(loads);
-        let needed: f64 = work.map(|(app, load)| load * f64::from(app.life.needs.cores)).sum();
+        let each = |app: &App| app.crowd.as_ref().map_or(1.0, Crowd::most_work);
+        let needed: f64 =
+            work.map(|(app, load)| load / each(app) * f64::from(app.life.needs.cores)).sum();
         let all = f64::from(cores.value) * f64::from(file.machines.value);
         if needed >= all {
             let message = format!(

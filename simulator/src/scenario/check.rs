@@ -7,7 +7,7 @@ use policy::config::Policy;
 use policy::config::units::Length;
 use simulator_model::windows::{self, Unfit};
 use simulator_model::workload::MAX_SOURCES;
-use simulator_model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};
+use simulator_model::{App, Arrivals, Cmd, Crowd, Model, Network, Source, Tenants};
 use yaml::Spanned;
 
 use super::apps::most_instances;
@@ -106,6 +106,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Order
             | Unfit::Stages
             | Unfit::Retries
+            | Unfit::Crowds
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
         };
@@ -182,7 +183,8 @@ impl Check<'_> {
                 self.wrong(app.instances.span, message, label);
             }
             let life = self.life(app, policy);
-            result.push(App { name: name.value.clone(), machines: own, instances, life });
+            let crowd = self.crowd(app, life.needs.cores);
+            result.push(App { name: name.value.clone(), machines: own, instances, life, crowd });
         }
         result
     }
@@ -296,17 +298,18 @@ impl Check<'_> {
         let apps = model.apps.iter().zip(loads).zip(&file.apps.0);
         for ((app, load), (name, definition)) in apps {
             let most = most_instances(app, model, &file.apps);
+            let each = app.crowd.as_ref().map_or(1.0, Crowd::most_work);
             #[expect(clippy::cast_precision_loss, reason = "at most ten million")]
-            let utilisation = load / most as f64;
+            let utilisation = load / (most as f64 * each);
             if utilisation >= 1.0 {
                 let message = format!(
                     "`{}` can't keep up: its steady load is {:.0} % of what it can do",
                     name.value,
                     utilisation * 100.0
                 );
-                let needed = (load / f64::from(app.machines)).ceil();
+                let needed = (load / each / f64::from(app.machines)).ceil();
                 let hint = match definition.scales {
-                    Some(_) => format!("{:.0} instances in all would do", load.ceil()),
+                    Some(_) => format!("{:.0} instances in all would do", (load / each).ceil()),
                     None => format!("{needed:.0} instances on each machine would do"),
                 };
                 let label = format!("{most} instances in all");

@@ -113,6 +113,12 @@ pub struct App {
     pub instances: Spanned<u32>,
     /// That each instance holds.
     pub cores: Option<Spanned<u32>>,
+    /// Requests that each instance works on at a time; one if absent.
+    pub concurrency: Option<Spanned<u32>>,
+    /// That each of them wants; one if absent.
+    pub cores_per_request: Option<Spanned<u32>>,
+    /// How many times as long work takes with x tasks for each core: `x1`, `x2`…
+    pub slowdown: Option<Spanned<Named<f64>>>,
     /// If the number of instances follows the load.
     pub scales: Option<Scales>,
     pub start_up: Option<Spanned<Service>>,

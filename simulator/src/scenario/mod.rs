@@ -14,6 +14,7 @@ use crate::metric::Objective;
 mod apps;
 mod arrivals;
 mod check;
+mod crowds;
 mod faults;
 mod file;
 mod laws;

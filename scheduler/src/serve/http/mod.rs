@@ -38,6 +38,8 @@ pub struct Context {
     pub inputs: Sender<Input>,
     /// Instances of this machine.
     pub runner: Arc<Runner>,
+    /// Whether instances run on this machine.
+    pub is_local: bool,
     /// What may change something.
     pub token: Arc<str>,
     /// Digest of the policy.

@@ -123,6 +123,20 @@ impl Master {
         }
     }
 
+    /// A framework comes to a master that hadn't heard of it: agents that came back earlier run its
+    /// tasks.
+    pub(super) fn adopt_tasks_of(&mut self, framework_key: FrameworkKey) {
+        for key in self.all_agents() {
+            let agent = self.agent(key).filter(|it| it.standing == Standing::Registered);
+            let Some(agent) = agent else { continue };
+            let of_it = agent.tasks.keys().filter(|(of, _)| *of == framework_key);
+            let names: Vec<Arc<str>> = of_it.map(|(_, name)| name.clone()).collect();
+            for name in names {
+                self.adopt_task(key, framework_key, &name, None);
+            }
+        }
+    }
+
     fn adopt_task(
         &mut self,
         key: AgentKey,

@@ -50,6 +50,7 @@ impl Master {
                     *framework = Framework::new(framework.id.clone(), info, now);
                     framework.generation = generation;
                 }
+                self.adopt_tasks_of(key);
                 self.open(key, stream, stream_id, suppressed, offer_constraints);
             }
             (None, _) => {

@@ -10,6 +10,7 @@ use policy::scaling::{self, Action, Observation};
 
 use super::Live;
 use super::group::{Instance, Phase};
+use super::seats::Seats;
 use super::target::Target;
 use crate::life::Control;
 use crate::outcome::Record;
@@ -199,7 +200,9 @@ impl<R: Record> Live<'_, R> {
         let place = self.made.get(&(app, target)).copied().unwrap_or_else(|| {
             let place = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
             let app_number = u32::try_from(app).unwrap_or(u32::MAX);
-            self.targets.push(Target::new(app_number, place, target, self.model.queue.order));
+            let seats = Seats::new(group.definition.crowd.as_ref());
+            let order = self.model.queue.order;
+            self.targets.push(Target::new(app_number, place, target, order, seats));
             self.made.insert((app, target), place);
             place
         });

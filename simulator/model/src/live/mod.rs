@@ -26,6 +26,7 @@ mod cluster;
 mod control;
 mod faults;
 mod group;
+mod seats;
 mod target;
 
 use clients::Clients;
@@ -208,6 +209,7 @@ impl<'model, R: Record> Live<'model, R> {
             waiting: &mut group.waiting,
             wheel: &mut self.wheel,
             warm_up: &group.definition.life.warm_up,
+            crowd: group.definition.crowd.as_ref(),
             is_slow: self.slow.is_anywhere() || self.is_scaled,
             left: &mut self.left,
         };

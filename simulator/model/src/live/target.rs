@@ -9,7 +9,9 @@ use policy::{Class, Nanoseconds, Present, Queue, Time, Waiting};
 use simulator_kernel::Wheel;
 
 use super::group::Instance;
+use super::seats::{Ended, Seats};
 use crate::Arrival;
+use crate::crowd::Crowd;
 use crate::faults::{scaled, slower};
 use crate::life::WarmUp;
 use crate::look::Chosen;
@@ -68,6 +70,8 @@ pub(super) struct Floor<'a> {
     pub waiting: &'a mut u64,
     pub wheel: &'a mut Wheel<u32>,
     pub warm_up: &'a WarmUp,
+    /// How instances work on several requests at a time, if they do.
+    pub crowd: Option<&'a Crowd>,
     /// Whether any machine is slow, or any version takes another time.
     pub is_slow: bool,
     /// Instances that have nothing more to do: when, which, and when that was decided.
@@ -107,10 +111,8 @@ pub(super) struct Target {
     /// The number that others know it by.
     pub number: u32,
     order: Order,
-    /// Instances that have nothing to do, by the time since when.
-    idle: BinaryHeap<Reverse<(Time, u32)>>,
-    /// Ends of work, with instance and slot.
-    running: BinaryHeap<Reverse<(Time, u32, u32)>>,
+    /// Instances and what they work on.
+    seats: Seats,
     /// Requests that are on their way: when they will be here, number and slot.
     coming: BinaryHeap<Reverse<(Time, u64, u32)>>,
     /// In the order in which they came; those that go first, and the others.
@@ -126,14 +128,13 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(app: u32, place: u32, number: u32, order: Order) -> Self {
+    pub(super) fn new(app: u32, place: u32, number: u32, order: Order, seats: Seats) -> Self {
         Target {
             app,
             place,
             number,
             order,
-            idle: BinaryHeap::new(),
-            running: BinaryHeap::new(),
+            seats,
             coming: BinaryHeap::new(),
             waiting: [VecDeque::new(), VecDeque::new()],
             coming_classes: [0; 2],
@@ -149,12 +150,13 @@ impl Target {
     #[inline]
     pub(super) fn load(&self) -> u32 {
         let [free, paid] = self.waiting_classes;
-        free + paid + u32::try_from(self.running.len() + self.coming.len()).unwrap_or(u32::MAX)
+        let coming = u32::try_from(self.coming.len()).unwrap_or(u32::MAX);
+        free + paid + self.seats.running() + coming
     }
 
     /// Instances that have not left.
     pub(super) fn present(&self) -> u32 {
-        u32::try_from(self.idle.len() + self.running.len()).unwrap_or(u32::MAX)
+        self.seats.instances()
     }
 
     /// Instances that will leave.
@@ -171,7 +173,7 @@ impl Target {
                 waiting: self.waiting_classes,
                 running: self.running_classes,
                 coming: self.coming_classes,
-                idle: u32::try_from(self.idle.len()).unwrap_or(u32::MAX),
+                idle: self.seats.free(),
             },
         )
     }
@@ -182,7 +184,7 @@ impl Target {
             target: self.number,
             waiting: self.waiting_classes,
             coming: self.coming_classes,
-            running: u32::try_from(self.running.len()).unwrap_or(u32::MAX),
+            running: self.seats.running(),
             instances: self.present().saturating_sub(self.leaving()),
             standing: self.standing(class, rules),
         }
@@ -206,7 +208,7 @@ impl Target {
     #[inline]
     fn join(&mut self, queued: Queued, class: Class, now: Time, floor: &mut Floor<'_>) {
         if self.leaves.is_empty()
-            && let Some(Reverse((_, instance))) = self.idle.pop()
+            && let Some(instance) = self.seats.take()
         {
             // Nothing waits beside an idle instance.
             return self.begin(queued.slot, instance, now, floor);
@@ -227,7 +229,7 @@ impl Target {
             known.crew = self.crew;
         }
         self.crew += 1;
-        self.idle.push(Reverse((now, instance)));
+        self.seats.add(instance, now);
         self.settle(now, floor);
     }
 
@@ -235,19 +237,18 @@ impl Target {
     pub(super) fn clear(&mut self, floor: &mut Floor<'_>, mut lost: impl FnMut(&Job)) {
         let [free, paid] = self.waiting_classes;
         *floor.waiting -= u64::from(free) + u64::from(paid);
-        let running = self.running.drain().map(|Reverse((_, _, slot))| slot);
+        let running = self.seats.clear().into_iter();
         let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
         let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
         for slot in running.chain(waiting.map(|queued| queued.slot)).chain(coming) {
             lost(&floor.jobs.take(slot));
         }
-        self.idle.clear();
         self.leaves.clear();
         (self.waiting_classes, self.running_classes) = ([0; 2], [0; 2]);
         self.coming_classes = [0; 2];
     }
 
-    /// An instance ends by itself, with the request that it works on, if it is one; without another
+    /// An instance ends by itself, with the requests that it works on, if it is one; without another
     /// instance what waits is lost, too. Whether it was to leave anyway: then that is done.
     pub(super) fn fall(
         &mut self,
@@ -255,14 +256,7 @@ impl Target {
         floor: &mut Floor<'_>,
         mut lost: impl FnMut(&Job),
     ) -> bool {
-        self.idle.retain(|Reverse((_, known))| *known != instance);
-        let mut held = None;
-        self.running.retain(|Reverse((_, known, slot))| {
-            let is_it = *known == instance;
-            held = if is_it { Some(*slot) } else { held };
-            !is_it
-        });
-        if let Some(slot) = held {
+        for slot in self.seats.fall(instance) {
             let job = floor.jobs.take(slot);
             *count(&mut self.running_classes, job.class) -= 1;
             lost(&job);
@@ -312,15 +306,16 @@ impl Target {
             let ready = self.coming.peek().map(|Reverse((ready, _, _))| *ready);
             let ready = ready.filter(|ready| *ready <= floor.until);
             // What ends is over before what comes at the same instant.
-            if let Some(Reverse((end, instance, slot))) = self.running.peek().copied()
-                && end <= ready.unwrap_or(floor.until)
+            if self.seats.next_end().is_some_and(|end| end <= ready.unwrap_or(floor.until))
+                && let Some(Ended { at, slot, next }) = self.seats.end(floor.crowd)
             {
-                self.running.pop();
                 let job = floor.jobs.take(slot);
                 *count(&mut self.running_classes, job.class) -= 1;
-                ended(&job, self.number, end);
-                self.idle.push(Reverse((end, instance)));
-                self.settle(end, floor);
+                ended(&job, self.number, at);
+                if let Some(next) = next.filter(|next| *next > floor.until) {
+                    floor.wheel.insert(next.0, self.place);
+                }
+                self.settle(at, floor);
             } else if ready.is_some() {
                 self.receive(floor);
             } else {
@@ -339,13 +334,13 @@ impl Target {
 
     /// Instances take what waits, or leave, until nothing is left to do.
     fn settle(&mut self, now: Time, floor: &mut Floor<'_>) {
-        while !self.idle.is_empty() {
+        while self.seats.free() > 0 {
             if !self.leaves.is_empty() && self.let_one_leave(now, floor) {
                 continue;
             }
             let [first, second] = &mut self.waiting;
             let Some(queued) = first.pop_front().or_else(|| second.pop_front()) else { return };
-            let Some(Reverse((_, instance))) = self.idle.pop() else { return };
+            let Some(instance) = self.seats.take() else { return };
             *floor.waiting -= 1;
             let class = self.class_of(queued.slot, floor);
             *count(&mut self.waiting_classes, class) -= 1;
@@ -372,8 +367,7 @@ impl Target {
         {
             service = slower(scaled(service, one.scale), one.slow);
         }
-        let end = now + service;
-        self.running.push(Reverse((end, instance, slot)));
+        let end = self.seats.begin(instance, slot, service, now, floor.crowd);
         if end > floor.until {
             floor.wheel.insert(end.0, self.place);
         }
@@ -385,8 +379,7 @@ impl Target {
         let waiting = self.waiting.iter().flatten().map(|queued| queued.number);
         let coming = self.coming.iter().map(|Reverse((_, number, _))| *number);
         let oldest = waiting.chain(coming).min().unwrap_or(u64::MAX);
-        let mut idle: Vec<(Time, u32)> = self.idle.iter().map(|Reverse(entry)| *entry).collect();
-        idle.sort_unstable();
+        let idle = self.seats.idle();
         let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);
         let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {
             let may = |(_, instance): &&(Time, u32)| leave.allows(*instance, crew(*instance));
@@ -395,7 +388,7 @@ impl Target {
         });
         let Some((place, instance)) = found else { return false };
         let leave = self.leaves.remove(place);
-        self.idle.retain(|Reverse((_, known))| *known != instance);
+        self.seats.remove(instance);
         floor.left.push((now, instance, leave.decided));
         true
     }

@@ -7,8 +7,10 @@ use policy::queue::{Order, QueueScope};
 use policy::scaling::{self, Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 
-use super::crew::{Instance, Leave, Phase};
+use super::crew::{Instance, Leave, Phase, Task};
 use super::{Event, Oracle};
+use crate::App;
+use crate::crowd::{self, FULL_SPEED};
 use crate::faults::slower;
 use crate::life::{Control, start_up_words};
 use crate::outcome::Record;
@@ -91,7 +93,8 @@ impl<R: Record> Oracle<'_, R> {
         let now = self.now;
         let Some(definition) = self.model.apps.get(app) else { return false };
         let Some(crew) = self.apps.get(app) else { return false };
-        let idle = crew.idle(target).map(|(number, one)| (one.idle_since, number)).min();
+        let able = crew.able(target);
+        let able = able.map(|(number, one)| (one.work.len(), one.idle_since, number)).min();
         let rank = |class: Class| match (self.model.queue.order, class) {
             (Order::Priority, Class::Free) => 1,
             (Order::Priority, Class::Paid) | (Order::Fifo, _) => 0,
@@ -99,7 +102,7 @@ impl<R: Record> Oracle<'_, R> {
         let waiting = crew.waiting_at(target).enumerate();
         let first = waiting
             .min_by_key(|(_, arrival)| self.kind(arrival).map_or(0, |(_, class)| rank(class)));
-        let (Some((_, instance)), Some((place, _))) = (idle, first) else { return false };
+        let (Some((_, _, instance)), Some((place, _))) = (able, first) else { return false };
         let Some(crew) = self.apps.get_mut(app) else { return false };
         let Some(queue) = crew.queues.get_mut(&target) else { return false };
         let Some(arrival) = queue.waiting.remove(place) else { return false };
@@ -108,10 +111,24 @@ impl<R: Record> Oracle<'_, R> {
         let service = definition.life.warm_up.slowed(arrival.service, age);
         let machine = u32::try_from(one.machine).unwrap_or(u32::MAX);
         let service = slower(service, self.slow.at(machine));
-        one.work = Some((arrival, now));
-        let end = Event::End { app, target, instance, key: arrival.key };
-        self.events.push(Reverse((now + service, end)));
+        elapse(one, definition, now);
+        one.work.push(Task { arrival, start: now, left: crowd::work(service) });
+        self.plan_end(app, target, instance);
         true
+    }
+
+    /// Plans the next end of an instance; what was planned before isn't true any more.
+    pub(super) fn plan_end(&mut self, app: usize, target: usize, instance: usize) {
+        let now = self.now;
+        let Some(definition) = self.model.apps.get(app) else { return };
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let Some(one) = crew.instances.get_mut(instance) else { return };
+        one.version += 1;
+        let version = one.version;
+        let least = one.work.iter().map(|task| task.left).min();
+        let Some(least) = least else { return };
+        let end = now + crowd::time(least, speed(one, definition));
+        self.events.push(Reverse((end, Event::End { app, target, instance, version })));
     }
 
     /// Plans the next tick, if any app scales and requests still arrive then.
@@ -193,13 +210,7 @@ impl<R: Record> Oracle<'_, R> {
         let is_first = crew.images.insert(machine);
         let words = start_up_words(self.model.seed, app);
         let ready = definition.life.ready_at(words, number, is_first, now);
-        crew.instances.push(Instance {
-            machine,
-            phase: Phase::Starting,
-            ready: None,
-            idle_since: Time::ZERO,
-            work: None,
-        });
+        crew.instances.push(Instance::new(machine, Phase::Starting));
         self.plan(ready, Control::Ready { app, instance: number });
     }
 
@@ -283,4 +294,18 @@ impl<R: Record> Oracle<'_, R> {
             self.record.peak_queue(app, crew.peak as u64);
         }
     }
+}
+
+/// How fast each request of an instance is.
+fn speed(one: &Instance, app: &App) -> u64 {
+    app.crowd.as_ref().map_or(FULL_SPEED, |crowd| crowd.speed(one.work.len()))
+}
+
+/// All requests of an instance progress until now.
+pub(super) fn elapse(one: &mut Instance, app: &App, now: Time) {
+    let done = u128::from(now.since(one.updated).0) * u128::from(speed(one, app));
+    for task in &mut one.work {
+        task.left = task.left.saturating_sub(done);
+    }
+    one.updated = now;
 }

@@ -16,9 +16,37 @@ pub(super) struct Instance {
     pub phase: Phase,
     /// When it became ready; none for those that were there in the beginning.
     pub ready: Option<Time>,
+    /// When it became ready, or had the last end.
     pub idle_since: Time,
-    /// What it works on, and since when.
-    pub work: Option<(Arrival, Time)>,
+    /// What it works on.
+    pub work: Vec<Task>,
+    /// Up to when what is left of tasks was counted down.
+    pub updated: Time,
+    /// Ends that were planned in another version are not those any more.
+    pub version: u64,
+}
+
+/// A request that is worked on.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub arrival: Arrival,
+    pub start: Time,
+    /// What is left to do.
+    pub left: u128,
+}
+
+impl Instance {
+    pub(super) fn new(machine: usize, phase: Phase) -> Self {
+        Instance {
+            machine,
+            phase,
+            ready: None,
+            idle_since: Time::ZERO,
+            work: Vec::new(),
+            updated: Time::ZERO,
+            version: 0,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +83,8 @@ pub(super) struct Leave {
 #[derive(Debug)]
 pub(super) struct Crew {
     scope: QueueScope,
+    /// How many requests each instance works on at a time.
+    pub concurrency: usize,
     pub instances: Vec<Instance>,
     /// By the number of the target.
     pub queues: BTreeMap<usize, Line>,
@@ -71,6 +101,7 @@ impl Crew {
     pub(super) fn new(app: &App, rules: &Queue) -> Self {
         let mut crew = Crew {
             scope: rules.scope,
+            concurrency: app.crowd.as_ref().map_or(1, |crowd| crowd.concurrency() as usize),
             instances: Vec::new(),
             queues: BTreeMap::new(),
             open: Vec::new(),
@@ -82,13 +113,7 @@ impl Crew {
         for machine in 0..app.machines as usize {
             for _ in 0..app.instances {
                 crew.images.insert(machine);
-                crew.instances.push(Instance {
-                    machine,
-                    phase: Phase::Ready,
-                    ready: None,
-                    idle_since: Time::ZERO,
-                    work: None,
-                });
+                crew.instances.push(Instance::new(machine, Phase::Ready));
                 crew.join(crew.instances.len() - 1);
             }
         }
@@ -119,7 +144,17 @@ impl Crew {
 
     /// Instances of a target that have nothing to do.
     pub(super) fn idle(&self, target: usize) -> impl Iterator<Item = (usize, &Instance)> {
-        self.ready(target).filter(|(_, instance)| instance.work.is_none())
+        self.ready(target).filter(|(_, instance)| instance.work.is_empty())
+    }
+
+    /// Instances of a target that can take one more request.
+    pub(super) fn able(&self, target: usize) -> impl Iterator<Item = (usize, &Instance)> {
+        self.ready(target).filter(|(_, instance)| instance.work.len() < self.concurrency)
+    }
+
+    /// How many requests a target can take at once.
+    pub(super) fn room(&self, target: usize) -> usize {
+        self.able(target).map(|(_, instance)| self.concurrency - instance.work.len()).sum()
     }
 
     pub(super) fn coming_to(&self, target: usize) -> impl Iterator<Item = &Arrival> {
@@ -131,7 +166,7 @@ impl Crew {
     }
 
     pub(super) fn running_at(&self, target: usize) -> impl Iterator<Item = &Arrival> {
-        self.ready(target).filter_map(|(_, one)| one.work.as_ref().map(|(arrival, _)| arrival))
+        self.ready(target).flat_map(|(_, one)| one.work.iter().map(|task| &task.arrival))
     }
 
     pub(super) fn running(&self, target: usize) -> usize {
@@ -148,9 +183,9 @@ impl Crew {
 
     /// All requests of the app.
     pub(super) fn tasks(&self) -> usize {
-        let works = |one: &&Instance| one.work.is_some();
         let coming: usize = self.queues.values().map(|queue| queue.coming.len()).sum();
-        coming + self.all_waiting() + self.instances.iter().filter(works).count()
+        let working: usize = self.instances.iter().map(|one| one.work.len()).sum();
+        coming + self.all_waiting() + working
     }
 
     pub(super) fn leaving_at(&self, target: usize) -> usize {

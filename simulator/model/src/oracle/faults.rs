@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use policy::{Nanoseconds, Refusal};
 
 use super::Oracle;
-use super::crew::Phase;
+use super::crew::{Phase, Task};
 use crate::Arrival;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
@@ -93,7 +93,8 @@ impl<R: Record> Oracle<'_, R> {
             targets.insert(target);
             instances += 1;
             one.phase = Phase::Gone;
-            if let Some((arrival, start)) = one.work.take() {
+            one.version += 1;
+            for Task { arrival, start, .. } in one.work.drain(..) {
                 self.checked.lost_work += u128::from(self.now.since(start).0);
                 failed.push(arrival);
             }
@@ -136,7 +137,7 @@ impl<R: Record> Oracle<'_, R> {
         }
     }
 
-    /// An instance ends by itself, with the request that it works on; without another one there,
+    /// An instance ends by itself, with the requests that it works on; without another one there,
     /// what waits at its target fails, too. One that was to leave anyway isn't replaced.
     pub(super) fn crashed(&mut self, app: usize, instance: u32) {
         let now = self.now;
@@ -150,7 +151,8 @@ impl<R: Record> Oracle<'_, R> {
         let machine = one.machine;
         one.phase = Phase::Gone;
         let mut failed = Vec::new();
-        if let Some((arrival, start)) = one.work.take() {
+        one.version += 1;
+        for Task { arrival, start, .. } in one.work.drain(..) {
             self.checked.lost_work += u128::from(now.since(start).0);
             failed.push(arrival);
         }

@@ -22,7 +22,7 @@ mod control;
 mod crew;
 mod faults;
 
-use crew::Crew;
+use crew::{Crew, Task};
 
 /// What the oracle knows besides outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -43,8 +43,8 @@ pub struct Checked {
 /// Events in their order at one instant: what ends is over before what arrives.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// An instance ends a request (by its key).
-    End { app: usize, target: usize, instance: usize, key: u64 },
+    /// An instance ends a request.
+    End { app: usize, target: usize, instance: usize, version: u64 },
     /// A request has come to its target; those that were let in first come first.
     Join { serial: u64, app: usize, target: usize, key: u64 },
     /// The answer of a request has been sent.
@@ -147,7 +147,9 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.pass(now);
         match event {
-            Event::End { app, target, instance, key } => oracle.end(app, target, instance, key),
+            Event::End { app, target, instance, version } => {
+                oracle.end(app, target, instance, version);
+            }
             Event::Join { app, target, key, .. } => oracle.join(app, target, key),
             Event::Answered { key } => {
                 if let Some(arrival) = oracle.answering.remove(&key) {
@@ -186,7 +188,7 @@ impl<R: Record> Oracle<'_, R> {
                 let present = queue.coming.len() as u128 + waiting + running;
                 self.checked.presence += present * u128::from(passed);
                 self.checked.work += running * u128::from(passed);
-                let is_idle = app.idle(*target).next().is_some();
+                let is_idle = app.able(*target).next().is_some();
                 self.checked.idle_beside_work += u64::from(is_idle && waiting > 0);
             }
         }
@@ -230,10 +232,8 @@ impl<R: Record> Oracle<'_, R> {
         let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
         let (target, _) = *crew.open.get(chosen).ok_or(Refusal::NoInstance)?;
         let class_of = |arrival: &Arrival| self.kind(arrival).map(|(_, class)| class);
-        let mut present = Present {
-            idle: u32::try_from(crew.idle(target).count()).unwrap_or(0),
-            ..Present::default()
-        };
+        let mut present =
+            Present { idle: u32::try_from(crew.room(target)).unwrap_or(0), ..Present::default() };
         for known in crew.coming_to(target).filter_map(class_of) {
             *present.coming.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
@@ -273,18 +273,25 @@ impl<R: Record> Oracle<'_, R> {
         self.settle(app, target);
     }
 
-    fn end(&mut self, app: usize, target: usize, instance: usize, key: u64) {
+    fn end(&mut self, app: usize, target: usize, number: usize, version: u64) {
+        let Some(definition) = self.model.apps.get(app) else { return };
         let Some(crew) = self.apps.get_mut(app) else { return };
-        let Some(instance) = crew.instances.get_mut(instance) else { return };
-        let Some((arrival, start)) = instance.work.take_if(|(work, _)| work.key == key) else {
+        let Some(instance) = crew.instances.get_mut(number) else { return };
+        if instance.version != version {
             return;
-        };
+        }
+        control::elapse(instance, definition, self.now);
+        let tasks = instance.work.iter().enumerate();
+        let Some((place, _)) = tasks.min_by_key(|(_, task)| task.left) else { return };
+        let Task { arrival, start, .. } = instance.work.remove(place);
         instance.idle_since = self.now;
+        self.plan_end(app, target, number);
         self.settle(app, target);
         let respond = self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond);
         if respond == Nanoseconds::ZERO {
             self.release(&arrival);
         } else {
+            let key = arrival.key;
             self.events.push(Reverse((self.now + respond, Event::Answered { key })));
             self.answering.insert(key, arrival);
         }

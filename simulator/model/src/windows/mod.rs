@@ -108,6 +108,8 @@ pub enum Unfit {
     Stages,
     /// Clients try again.
     Retries,
+    /// Instances work on several requests at a time.
+    Crowds,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -135,6 +137,7 @@ impl fmt::Display for Unfit {
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
+            Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -178,6 +181,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.has_retries() {
         return Err(Unfit::Retries);
+    }
+    if model.has_crowds() {
+        return Err(Unfit::Crowds);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);

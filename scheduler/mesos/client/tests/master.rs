@@ -1,0 +1,164 @@
+//! The client and the core against the simulated master, over sockets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+
+mod daemon;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use daemon::Daemon;
+use mesos::{Encoding, Milli, Resource};
+use policy::Nanoseconds;
+use scheduler_core::app::{Bounds, Need, Run, Specification};
+use scheduler_core::event::Call;
+use simulator_mesos::{
+    AgentKey, AgentSpec, Body, Configuration, MILLISECOND, Profile, Restart, Span,
+};
+use simulator_mesos_server::{Handle, Server};
+use tokio::runtime::Runtime;
+
+const MOST: Duration = Duration::from_secs(40);
+
+struct Cluster {
+    address: String,
+    handle: Handle,
+    agents: Vec<AgentKey>,
+    _runtime: Runtime,
+}
+
+fn cluster() -> Cluster {
+    let runtime = Runtime::new().unwrap();
+    let configuration = Configuration {
+        agent_ping_timeout: 100 * MILLISECOND,
+        max_agent_ping_timeouts: 2,
+        allocation_interval: 100 * MILLISECOND,
+        heartbeat_interval: 500 * MILLISECOND,
+        ..Configuration::default()
+    };
+    let listen = ([127, 0, 0, 1], 0).into();
+    let (server, _runs) = runtime.block_on(Server::bind(listen, configuration)).unwrap();
+    let (address, handle) = (server.address().to_string(), server.handle());
+    let quick = Span::exactly(MILLISECOND);
+    let profile = Profile { starting: quick, running: quick, ending: quick, ..Profile::default() };
+    let body = Body::Simulated(Arc::new(profile));
+    let agent = |number| AgentSpec {
+        hostname: format!("host-{number}"),
+        ip: "127.0.0.1".into(),
+        port: 5051,
+        resources: vec![
+            Resource::scalar("cpus", Milli(4000)),
+            Resource::scalar("mem", Milli(4_096_000)),
+            Resource::ranges("ports", &mesos::quantity::Intervals::new([(31_000, 31_099)])),
+        ],
+        attributes: Vec::new(),
+        domain: None,
+        body: body.clone(),
+    };
+    let add = |number| handle.with(|master| master.add_agent(agent(number)).unwrap());
+    let agents: Vec<AgentKey> = (0..3).map(add).collect();
+    for key in &agents {
+        handle.with(|master| master.start_agent(*key));
+    }
+    runtime.spawn(server.run());
+    Cluster { address, handle, agents, _runtime: runtime }
+}
+
+fn deploy(instances: u32) -> Call {
+    let specification = Specification {
+        label: "1".to_owned(),
+        run: Run::Command(vec!["/bin/sleep".to_owned(), "1000".to_owned()]),
+        need: Need { millicores: 500, memory_mib: 64, ports: 1 },
+        environment: BTreeMap::new(),
+        health_grace: None,
+        kill_grace: Nanoseconds::from_seconds(1),
+        warm_up: Some(Nanoseconds::ZERO),
+        cool_down: Some(Nanoseconds::ZERO),
+        constraints: Vec::new(),
+        check: None,
+        inner_ports: Vec::new(),
+    };
+    let app = "web".parse().unwrap();
+    let bounds = Bounds { min: instances, max: instances };
+    Call::Deploy { app, specification: Arc::new(specification), bounds, step: None }
+}
+
+fn numbers(daemon: &Daemon) -> Vec<u64> {
+    let state = daemon.state();
+    state.apps().values().flat_map(|app| app.instances.keys().copied()).collect()
+}
+
+/// Deploys, scales in, ends; in both encodings.
+#[test]
+fn an_app_lives() {
+    for encoding in [Encoding::Protobuf, Encoding::Json] {
+        let cluster = cluster();
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start(folder.path(), &cluster.address, encoding);
+        daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+        daemon.call(deploy(6));
+        daemon.wait("six", MOST, |one| one.serving() == 6);
+        let spread: Vec<usize> =
+            daemon.state().machines().values().map(|one| one.instances.len()).collect();
+        assert_eq!(spread, [2, 2, 2]);
+        daemon.call(deploy(3));
+        daemon.wait("three", MOST, |one| one.serving() == 3 && numbers(one).len() == 3);
+        daemon.call(Call::Delete { app: "web".parse().unwrap() });
+        daemon.wait("none", MOST, |one| one.state().apps().is_empty());
+    }
+}
+
+/// A new scheduler finds what runs, and starts nothing again; so does one whose master restarts, and
+/// one whose machine is away for a while.
+#[test]
+fn failures_of_schedulers_masters_and_agents() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    daemon.call(deploy(6));
+    daemon.wait("six", MOST, |one| one.serving() == 6);
+    let before = numbers(&daemon);
+
+    drop(daemon);
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    let subscribed = |one: &Daemon, count: usize| {
+        let notices = one.notices.lock().unwrap();
+        notices.iter().filter(|text| text.starts_with("subscribed")).count() >= count
+    };
+    daemon.wait("a subscription", MOST, |one| subscribed(one, 1));
+    let is_heard = |one: &Daemon| {
+        let state = one.state();
+        let instances = state.apps().values().flat_map(|app| app.instances.values());
+        instances.filter(|one| !one.is_doubted && one.heard.0 > 0).count() == 6
+    };
+    daemon.wait("answers", MOST, is_heard);
+    assert_eq!(numbers(&daemon), before, "found again");
+
+    cluster.handle.with(|master| master.restart(Restart::Registry, 300 * MILLISECOND));
+    daemon.wait("another subscription", MOST, |one| subscribed(one, 2));
+    std::thread::sleep(Duration::from_secs(1));
+    let ends =
+        || format!("{:?}", daemon.state().apps().values().next().map(|app| app.gone.clone()));
+    assert_eq!(numbers(&daemon), before, "the master's restart changes nothing: {}", ends());
+    assert_eq!(daemon.serving(), 6);
+
+    cluster.handle.with(|master| master.cut_off_agent(cluster.agents[0]));
+    let silent = |one: &Daemon| {
+        let state = one.state();
+        state.machines().values().filter(|machine| machine.silent_since.is_some()).count()
+    };
+    daemon.wait("silence", MOST, |one| silent(one) == 1);
+    cluster.handle.with(|master| master.heal_agent(cluster.agents[0]));
+    daemon.wait("return", MOST, |one| silent(one) == 0);
+    daemon.call(deploy(8));
+    daemon.wait("eight", MOST, |one| one.serving() == 8);
+    assert!(before.iter().all(|number| numbers(&daemon).contains(number)));
+}

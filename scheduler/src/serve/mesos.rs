@@ -1,0 +1,142 @@
+//! Mesos as the place where instances run: commands of the core go to the client of the master, and
+//! what it says becomes facts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
+use std::time::Duration;
+
+use mesos::Encoding;
+use policy::rollout::FULL_THOUSANDTHS;
+use scheduler_core::event::InstanceFact;
+use scheduler_core::instance::Life;
+use scheduler_core::{Command, Event};
+use scheduler_mesos::{Framework, Settings, held};
+use scheduler_mesos_client::{Address, Client, Credential, FileIdentity, Options, Told};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::paint;
+use crate::serve::cycle::{Input, Shared};
+
+/// From one look whether instances wait for a machine to the next.
+const WANTED_EVERY: Duration = Duration::from_secs(5);
+
+/// How the scheduler is a framework of Mesos.
+#[derive(Debug, clap::Args)]
+pub struct Mesos {
+    /// Where Mesos' masters are: zk://HOST,HOST/mesos, or HOST:5050,HOST:5050.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["local", "machines", "ports"])]
+    pub master: Option<Address>,
+    /// The user that instances run as, on Mesos.
+    #[arg(long, value_name = "USER", default_value = "root", requires = "master")]
+    pub user: String,
+    /// The role whose offers are taken, on Mesos.
+    #[arg(long, value_name = "ROLE", default_value = "corral", requires = "master")]
+    pub role: String,
+    /// The name that it logs in with at masters that want one.
+    #[arg(long, value_name = "NAME", requires = "secret_file")]
+    pub principal: Option<String>,
+    /// The file with the password for that.
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    pub secret_file: Option<PathBuf>,
+    /// `TZ` of instances on Mesos that don't set it, such as Europe/Berlin.
+    #[arg(long, value_name = "ZONE", requires = "master")]
+    pub timezone: Option<String>,
+}
+
+/// Whether the client has come to an end that a user has to do something about.
+pub type IsOver = Arc<AtomicBool>;
+
+/// Starts the client of the masters.
+pub fn start(
+    arguments: &Mesos,
+    address: &Address,
+    folder: &Path,
+    shared: &Shared,
+    inputs: Sender<Input>,
+) -> Result<(Arc<Client>, IsOver), String> {
+    let credential = match (&arguments.principal, &arguments.secret_file) {
+        (Some(principal), Some(file)) => {
+            let secret = fs::read_to_string(file)
+                .map_err(|error| format!("failed to read {}: {error}", file.display()))?;
+            let secret = secret.trim_end_matches(['\r', '\n']).to_owned();
+            Some(Credential { principal: principal.clone(), secret })
+        }
+        _ => None,
+    };
+    let framework = Framework {
+        name: "corral".to_owned(),
+        user: arguments.user.clone(),
+        role: arguments.role.clone(),
+        principal: arguments.principal.clone(),
+        hostname: None,
+        webui_url: None,
+        // At least a week in any case.
+        failover_timeout_seconds: 0,
+    };
+    let timezone = arguments.timezone.clone();
+    let settings = Settings { framework, timezone, declares_limits: false };
+    let encoding = Encoding::Protobuf;
+    let options = Options { address: address.clone(), settings, credential, encoding };
+    let identity = Box::new(FileIdentity(folder.join("framework")));
+    let is_over = IsOver::default();
+    let over = Arc::clone(&is_over);
+    let client = Client::start(options, held(&shared.state()), identity, move |told| match told {
+        // The loop may have ended.
+        Told::Event(event) => drop(inputs.send(Input::Event(event))),
+        Told::Notice(notice) => tell!("{notice}"),
+        Told::Fatal(fatal) => {
+            paint::error(&fatal.to_string(), Some(fatal.hint()));
+            over.store(true, Ordering::SeqCst);
+            drop(inputs.send(Input::Stop));
+        }
+    });
+    let client = client.map_err(|error| format!("the framework's id can't be read: {error}"))?;
+    Ok((Arc::new(client), is_over))
+}
+
+/// Carries out commands, one after the other, until there are no more.
+pub async fn carry_out(
+    mut commands: UnboundedReceiver<Command>,
+    client: Arc<Client>,
+    shared: Arc<Shared>,
+    inputs: Sender<Input>,
+) {
+    let mut look = tokio::time::interval(WANTED_EVERY);
+    loop {
+        let command = tokio::select! {
+            command = commands.recv() => command,
+            _ = look.tick() => {
+                client.wanted(is_wanted(&shared));
+                continue;
+            }
+        };
+        let (instance, machine, fact) = match command {
+            // Who looks for instances asks this scheduler, which knows from its own state.
+            Some(Command::Register { instance, machine, weight_thousandths, .. }) => {
+                let weight_thousandths = weight_thousandths.min(FULL_THOUSANDTHS);
+                (instance, machine, InstanceFact::Registered { weight_thousandths })
+            }
+            Some(Command::Deregister { instance, machine, .. }) => {
+                (instance, machine, InstanceFact::Deregistered)
+            }
+            Some(other) => {
+                client.command(other);
+                continue;
+            }
+            None => return,
+        };
+        let at = shared.now();
+        // The loop ends after this.
+        let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
+    }
+}
+
+/// Whether instances wait for a machine: offers are wanted then.
+fn is_wanted(shared: &Shared) -> bool {
+    let state = shared.state();
+    let mut instances = state.apps().values().flat_map(|app| app.instances.values());
+    instances.any(|instance| instance.life == Life::Waiting)
+}
