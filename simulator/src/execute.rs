@@ -34,9 +34,12 @@ pub fn watched_timeline(model: &Model, threads: u16, watch: &mut Watch<'_>) -> (
 /// Who starts and ends instances.
 #[must_use]
 pub fn control_name(model: &Model) -> String {
-    match &model.dynamics.scheduler {
-        None => "direct (the rules are asked without delay)".to_owned(),
-        Some(scheduler) => format!(
+    match (&model.dynamics.scheduler, model.network) {
+        (None, None) => "direct (the rules are asked without delay)".to_owned(),
+        (None, Some(Network { delay, .. })) => {
+            format!("direct (the rules hear after {delay}, are heard after {delay})")
+        }
+        (Some(scheduler), _) => format!(
             "scheduler (scheduler/core; looks every {}, hears after {}, is heard after {})",
             scheduler.tick, scheduler.facts, scheduler.commands
         ),

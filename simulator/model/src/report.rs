@@ -130,10 +130,10 @@ impl Cell {
     }
 
     /// Takes in a request that was served, with its stages.
-    fn serve(&mut self, path: &Path, arrival: &Arrival, served: Served, deadline: Nanoseconds) {
-        let wait = served.start.since(arrival.at + path.before());
+    pub(crate) fn serve(&mut self, path: &Path, at: Time, served: Served, deadline: Nanoseconds) {
+        let wait = served.start.since(at + path.before());
         let compute = served.end.since(served.start);
-        let response = (served.end + path.respond).since(arrival.at);
+        let response = (served.end + path.respond).since(at);
         self.wait.record(wait);
         self.response.record(response);
         self.late += u64::from(response > deadline);
@@ -343,7 +343,7 @@ impl Record for Report {
         match outcome {
             Ok(served) => match self.paths.of(arrival) {
                 None => cell.serve_plainly(arrival, served, info.deadline),
-                Some(path) => cell.serve(&path, arrival, served, info.deadline),
+                Some(path) => cell.serve(&path, arrival.at, served, info.deadline),
             },
             Err(cause) => {
                 if let Some(count) = cell.refused.get_mut(cause.index()) {

@@ -145,6 +145,13 @@ impl Path {
         let all = [self.accept, self.dispatch, self.download].map(|part| part.0);
         Nanoseconds(all.iter().sum())
     }
+
+    /// The same behind a network, which takes this long one way.
+    #[must_use]
+    pub fn behind(self, delay: Nanoseconds) -> Self {
+        let longer = |part: Nanoseconds| Nanoseconds(part.0.saturating_add(delay.0));
+        Path { dispatch: longer(self.dispatch), respond: longer(self.respond), ..self }
+    }
 }
 
 /// The stages of all requests of a model.
@@ -181,6 +188,13 @@ impl Paths {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.sources.is_empty()
+    }
+
+    /// Whether requests of a source have any.
+    #[inline(always)]
+    #[must_use]
+    pub fn has(&self, source: u16) -> bool {
+        self.sources.get(usize::from(source)).is_some_and(Option::is_some)
     }
 
     /// The stages of a request; none if its command has none.

@@ -14,8 +14,8 @@ use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
 use simulator_model::{
-    App, Arrivals, Cmd, Dynamics, Instances, Life, Model, Network, Outcome, Phase, Sine, Source,
-    Tenants, WarmUp,
+    App, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network, Outcome, Phase,
+    Respond, Sine, Source, Stages, Tenants, WarmUp,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -224,6 +224,36 @@ fn scaling_model() -> impl Strategy<Value = Model> {
     )
 }
 
+fn link() -> impl Strategy<Value = Link> {
+    // A byte takes a nanosecond or ten.
+    let bandwidth = proptest::option::of(prop_oneof![Just(1_000_000_000), Just(100_000_000)]);
+    (law(), bandwidth).prop_map(|(latency, bandwidth)| Link { latency, bandwidth })
+}
+
+fn stages() -> impl Strategy<Value = Stages> {
+    let nothing = || prop_oneof![2 => Just(Law::Constant(Nanoseconds::ZERO)), 1 => law()];
+    let cached = prop_oneof![Just(0.0), Just(0.5), Just(1.0)];
+    let download = (law(), cached, link(), link())
+        .prop_map(|(size, cached, network, store)| Download { size, cached, network, store });
+    let respond = (law(), link()).prop_map(|(size, network)| Respond { size, network });
+    let (download, respond) = (proptest::option::of(download), proptest::option::of(respond));
+    (nothing(), nothing(), download, respond).prop_map(|(accept, dispatch, download, respond)| {
+        Stages { accept, dispatch, download, respond }
+    })
+}
+
+/// Stages of some commands.
+fn some_stages() -> impl Strategy<Value = Vec<Option<Stages>>> {
+    proptest::collection::vec(proptest::option::weighted(0.7, stages()), 3)
+}
+
+fn with_stages(mut model: Model, stages: Vec<Option<Stages>>) -> Model {
+    for (cmd, stages) in model.cmds.iter_mut().zip(stages) {
+        cmd.stages = stages;
+    }
+    model
+}
+
 /// What is told of a run: outcomes by key, changes of instances, decisions; and the report.
 struct Both {
     outcomes: Vec<(u64, Outcome)>,
@@ -348,6 +378,19 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn lanes_agree_with_the_oracle_about_stages(
+        model in model(),
+        stages in some_stages(),
+        network in network(),
+    ) {
+        agree(&with_stages(model, stages), network)?;
+    }
+}
+
 /// The same with apps that scale. In all scenarios together everything must have happened often,
 /// or the agreement says little.
 #[test]
@@ -357,8 +400,10 @@ fn lanes_agree_with_the_oracle_while_apps_scale() {
         ..ProptestConfig::default()
     });
     let told = std::cell::RefCell::new(Told::default());
-    let models = (scaling_model(), network(), 1u64..8);
-    let result = runner.run(&models, |(mut model, network, interval)| {
+    let stages = proptest::option::weighted(0.3, some_stages());
+    let models = (scaling_model(), stages, network(), 1u64..8);
+    let result = runner.run(&models, |(model, stages, network, interval)| {
+        let mut model = with_stages(model, stages.unwrap_or_default());
         if let Some(scaling) = &mut model.dynamics.scaling {
             scaling.interval = Nanoseconds(network.delay.0 * interval);
         }

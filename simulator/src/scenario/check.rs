@@ -104,7 +104,6 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Faults
             | Unfit::Scheduler
             | Unfit::Order
-            | Unfit::Stages
             | Unfit::Retries
             | Unfit::Crowds
             | Unfit::Recorded

@@ -7,7 +7,7 @@
 //! instance that starts becomes free when it is ready, and one that leaves is the first entry.
 
 use policy::queue::{Classes, Counts};
-use policy::{Class, Queue, Refusal, Waiting};
+use policy::{Class, Present, Queue, Refusal, Waiting};
 use simulator_kernel::row;
 
 use super::crews::{Crews, Parting, Standing};
@@ -28,6 +28,8 @@ pub(super) struct Bank {
     /// Ends and classes of what is at each target, if a rule asks for the classes of what is
     /// worked on.
     present: Vec<Vec<(u64, Class)>>,
+    /// Requests on their way into each queue, by class; empty if none ever are.
+    coming: Vec<[u32; 2]>,
     /// Who comes and goes, if the app scales.
     crews: Option<Crews>,
 }
@@ -54,7 +56,13 @@ const fn last_stamp(time: u64) -> u64 {
 #[expect(clippy::indexing_slicing, reason = "targets are below their number, rows are cut for it")]
 impl Bank {
     /// Idle targets with so many instances each.
-    pub(super) fn new(count: u32, instances: u32, rules: &Queue, scales: Option<&App>) -> Self {
+    pub(super) fn new(
+        count: u32,
+        instances: u32,
+        rules: &Queue,
+        scales: Option<&App>,
+        has_stages: bool,
+    ) -> Self {
         let asks = rules.counts == Counts::InSystem && rules.classes == Classes::Apart;
         let width = match scales {
             None => instances.max(1) as usize,
@@ -71,6 +79,7 @@ impl Bank {
             free,
             starts: Rings::new(count as usize),
             present: vec![Vec::new(); if asks { count as usize } else { 0 }],
+            coming: vec![[0; 2]; if has_stages { count as usize } else { 0 }],
             crews: scales.map(|app| Crews::new(count, instances, &app.life)),
         }
     }
@@ -90,7 +99,8 @@ impl Bank {
     /// Requests at a target, waiting and worked on.
     #[inline(always)]
     pub(super) fn load(&mut self, target: u32) -> u32 {
-        self.starts.length(target as usize, last_stamp(self.now)) + self.running(target)
+        let coming = self.coming.get(target as usize).map_or(0, |[free, paid]| free + paid);
+        self.starts.length(target as usize, last_stamp(self.now)) + self.running(target) + coming
     }
 
     #[inline(always)]
@@ -113,14 +123,40 @@ impl Bank {
     #[inline(always)]
     fn standing(&mut self, target: u32, class: Class) -> Waiting {
         let idle = self.row(target)[0] <= self.now;
+        if let Some(coming) = self.coming.get(target as usize).copied()
+            && coming != [0; 2]
+        {
+            return self.standing_beside(target, class, coming);
+        }
         // Nobody waits beside an idle instance.
         if self.rules.bound(class) == Queue::UNLIMITED
             || (idle && self.rules.counts == Counts::Waiting)
         {
             return Waiting { counted: 0, idle };
         }
+        let (waiting, running) = self.counts(target);
+        Waiting { counted: self.rules.counted(class, waiting, running), idle }
+    }
+
+    /// Likewise, if some are on their way.
+    #[inline(always)]
+    fn standing_beside(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
+        let idle = self.row(target).iter().map(|free| u32::from(*free <= self.now)).sum();
+        // Each of them would find an idle instance: nobody waits.
+        let all = coming.iter().sum::<u32>();
+        if self.rules.counts == Counts::Waiting && idle > all {
+            return Waiting { counted: 0, idle: true };
+        }
+        let (waiting, running) = self.counts(target);
+        self.rules.standing(class, Present { waiting, running, coming, idle })
+    }
+
+    /// Requests at a target that wait and that are worked on, as far as the rules ask for them; as a
+    /// sum in the place of the first class if they don't ask for classes.
+    #[inline(always)]
+    fn counts(&mut self, target: u32) -> ([u32; 2], [u32; 2]) {
         let (ring, limit) = (target as usize, last_stamp(self.now));
-        let (waiting, running) = match (self.rules.counts, self.rules.classes) {
+        match (self.rules.counts, self.rules.classes) {
             // Only the sum is asked for.
             (Counts::Waiting, Classes::Together) => ([self.starts.length(ring, limit), 0], [0; 2]),
             (Counts::InSystem, Classes::Together) => {
@@ -129,8 +165,7 @@ impl Bank {
             (Counts::Waiting, Classes::Apart) => (self.starts.by_class(ring, limit), [0; 2]),
             // Likewise.
             (Counts::InSystem, Classes::Apart) => (self.classes(target), [0; 2]),
-        };
-        Waiting { counted: self.rules.counted(class, waiting, running), idle }
+        }
     }
 
     /// How many of each class are at a target.
@@ -153,11 +188,50 @@ impl Bank {
         class: Class,
         service: u64,
     ) -> Result<(u64, u64), Refusal> {
+        self.admit(target, class)?;
+        Ok(self.take(target, class, service))
+    }
+
+    /// Likewise, if it comes into the queue later: [`Bank::come`].
+    #[inline(always)]
+    pub(super) fn let_in(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
+        self.admit(target, class)?;
+        if let Some(coming) = self.coming.get_mut(target as usize) {
+            coming[class.index()] += 1;
+        }
+        Ok(())
+    }
+
+    /// A request that was let in comes into the queue.
+    #[inline(always)]
+    pub(super) fn come(
+        &mut self,
+        target: u32,
+        class: Class,
+        service: u64,
+    ) -> Result<(u64, u64), Refusal> {
+        if let Some(coming) = self.coming.get_mut(target as usize) {
+            coming[class.index()] -= 1;
+        }
+        if self.crews.is_some() && self.row(target)[0] == ABSENT {
+            return Err(Refusal::NoInstance);
+        }
+        Ok(self.take(target, class, service))
+    }
+
+    /// Whether a request may queue at a target.
+    #[inline(always)]
+    fn admit(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         if self.crews.is_some() && self.row(target)[0] == ABSENT {
             return Err(Refusal::NoInstance);
         }
         let standing = self.standing(target, class);
-        policy::enqueue(&self.rules, class, standing)?;
+        policy::enqueue(&self.rules, class, standing)
+    }
+
+    /// A request takes its place: when its work begins and ends.
+    #[inline(always)]
+    fn take(&mut self, target: u32, class: Class, service: u64) -> (u64, u64) {
         let begin = target as usize * self.width;
         let row = &mut self.free[begin..begin + self.width];
         let (start, end) = match &mut self.crews {
@@ -182,7 +256,7 @@ impl Bank {
         if let Some(present) = self.present.get_mut(target as usize) {
             present.push((end, class));
         }
-        Ok((start, end))
+        (start, end)
     }
 
     /// An instance begins to start at a target; it is ready at a time.

@@ -7,6 +7,7 @@ use policy::{Nanoseconds, Time};
 use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
+use crate::stages::Paths;
 use crate::timeline::{Timeline, Trip};
 
 /// The course of a run, as far as a lane sees it: of its requests, and in the first lane also of
@@ -17,6 +18,7 @@ use crate::timeline::{Timeline, Trip};
 #[derive(Debug)]
 pub struct Course {
     timeline: Timeline,
+    paths: Paths,
     delay: Nanoseconds,
 }
 
@@ -24,7 +26,7 @@ impl Course {
     /// An empty one.
     #[must_use]
     pub fn new(model: &Model, network: Network) -> Self {
-        Course { timeline: Timeline::new(model), delay: network.delay }
+        Course { timeline: Timeline::new(model), paths: Paths::new(model), delay: network.delay }
     }
 
     /// What was recorded; those of other lanes are to be added to that of the first one.
@@ -39,7 +41,8 @@ impl Witness for Course {
     fn outcome(&mut self, request: &Request, outcome: Outcome) {
         let (_, source) = Key::parts(request.key);
         let at = request.time();
-        let trip = Trip { at, joined: at + self.delay, back: self.delay };
+        let path = self.paths.at(source, request.key).unwrap_or_default().behind(self.delay);
+        let trip = Trip { at, joined: at + path.before(), back: path.respond };
         self.timeline.add(source, trip, outcome);
     }
 

@@ -1,10 +1,12 @@
 //! A lane: a part of the gateways and a part of the targets, moved on one window at a time by one
 //! thread. Lanes meet between windows only, by parcels.
 
-use simulator_kernel::wide::Task;
+use policy::Refusal;
+use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
 use super::bank::Bank;
+use super::coming::{Coming, Way};
 use super::control::{Change, Control, Left, Order};
 use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
@@ -12,6 +14,7 @@ use super::plan::Plan;
 use super::{Answer, Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::Served;
+use crate::stages::{Path, Paths};
 
 /// What one lane hands to another after a window. Parcels are used again, so that nothing is
 /// allocated for each.
@@ -45,6 +48,8 @@ pub struct Lane<'model, W> {
     flow: Flow<'model>,
     gateways: Gateways,
     banks: Vec<Bank>,
+    paths: Paths,
+    coming: Coming,
     /// For each app, the lane of each target; for each gateway, its lane.
     owners: Vec<Vec<u16>>,
     gateway_owners: Vec<u16>,
@@ -73,7 +78,7 @@ impl<'model, W: Witness> Lane<'model, W> {
         let bank = |(app, definition): (&super::plan::AppInfo, &'model crate::App)| {
             let own = plan.share(app.count, number);
             let scales = definition.scaling(&model.dynamics).map(|_| definition);
-            Bank::new(own.end - own.start, app.instances, &model.queue, scales)
+            Bank::new(own.end - own.start, app.instances, &model.queue, scales, model.has_stages())
         };
         // Two more: what is sent in the last window, and the answers to it.
         let windows = model.duration.0.div_ceil(network.delay.0.max(1)) + 2;
@@ -84,6 +89,8 @@ impl<'model, W: Witness> Lane<'model, W> {
             arrived: 0,
             flow: Flow::new(model, gateways.clone(), network.delay.0.max(1)),
             gateways: Gateways::new(model, &plan, gateways),
+            paths: Paths::new(model),
+            coming: Coming::new(network.delay.0.max(1)),
             banks: plan.apps.iter().zip(&model.apps).map(bank).collect(),
             owners: plan.apps.iter().map(|app| plan.owners(app.count)).collect(),
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
@@ -118,11 +125,14 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// Moves on by one window. `inbound` is what each lane handed to this one in the window before,
     /// in the order of lanes, this one's own parcel included; `outbound` is filled likewise.
     pub fn advance(&mut self, inbound: &mut [Parcel], outbound: &mut [Parcel]) {
-        simulator_kernel::wide::run(Step { lane: self, inbound, outbound });
+        wide::run(Step { lane: self, inbound, outbound });
     }
 
     /// What was written down.
     pub fn finish(mut self) -> W {
+        for way in self.coming.take() {
+            self.come(way, &mut []);
+        }
         if let Some(ledger) = &mut self.ledger {
             ledger.tell(u64::MAX, &mut self.witness);
         }
@@ -163,7 +173,7 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         if begin > 0 && begin.is_multiple_of(lane.plan.network.reports.0) {
             lane.report(begin, outbound);
         }
-        lane.serve(inbound, outbound);
+        lane.serve(begin + delay, inbound, outbound);
         for parcel in inbound.iter() {
             for answer in &parcel.answers {
                 lane.gateways.expect(*answer);
@@ -177,6 +187,41 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         }
         lane.admit(begin, begin + delay, outbound);
         lane.window += 1;
+    }
+}
+
+/// A request with stages comes to its target: too rare to be a part of the loop that takes those
+/// without.
+struct LetIn<'a, 'model, W> {
+    lane: &'a mut Lane<'model, W>,
+    request: &'a Request,
+    at: u64,
+    path: Path,
+    outbound: &'a mut [Parcel],
+}
+
+impl<W: Witness> Task for LetIn<'_, '_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.lane.let_in(self.request, self.at, self.path, self.outbound);
+    }
+}
+
+/// Likewise, when it comes into its queue.
+struct Come<'a, 'model, W> {
+    lane: &'a mut Lane<'model, W>,
+    way: Way,
+    outbound: &'a mut [Parcel],
+}
+
+impl<W: Witness> Task for Come<'_, '_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.lane.come(self.way, self.outbound);
     }
 }
 
@@ -288,14 +333,17 @@ impl<W: Witness> Lane<'_, W> {
         self.gateways.weigh();
     }
 
-    /// Requests of the window before come to targets.
+    /// Requests of the window before come to targets, and what was on its way comes into queues.
     #[inline(always)]
-    fn serve(&mut self, inbound: &[Parcel], outbound: &mut [Parcel]) {
+    fn serve(&mut self, end: u64, inbound: &[Parcel], outbound: &mut [Parcel]) {
+        if !self.paths.is_empty() {
+            self.coming.begin(self.window);
+        }
         match inbound {
             // Loops, not closures: those may stay apart, where they miss the wide vectors.
             [only] => {
                 for request in &only.requests {
-                    self.join(request, outbound);
+                    self.reach(request, outbound);
                 }
             }
             several => {
@@ -311,30 +359,95 @@ impl<W: Witness> Lane<'_, W> {
                     let Some(head) = earliest else { break };
                     let Some((request, rest)) = head.split_first() else { break };
                     *head = rest;
-                    self.join(request, outbound);
+                    self.reach(request, outbound);
                 }
             }
+        }
+        if !self.paths.is_empty() {
+            self.come_until(end - 1, outbound);
         }
     }
 
     /// A request comes to its target.
     #[inline(always)]
-    fn join(&mut self, request: &Request, outbound: &mut [Parcel]) {
+    fn reach(&mut self, request: &Request, outbound: &mut [Parcel]) {
         let delay = self.plan.network.delay.0;
-        let (gateway, source) = Key::parts(request.key);
+        let at = request.at + delay;
+        let (_, source) = Key::parts(request.key);
+        if !self.paths.is_empty() {
+            self.come_until(at, outbound);
+            if self.paths.has(source)
+                && let Some(path) = self.paths.at(source, request.key)
+            {
+                return wide::run(LetIn { lane: self, request, at, path, outbound });
+            }
+        }
         let Some(info) = self.plan.source(source).copied() else { return };
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        let joined = request.at + delay;
         let first = self.plan.share(app.count, self.number).start;
-        bank.pass(joined);
+        bank.pass(at);
         let work = bank.join(request.target - first, info.class, request.service);
+        self.told(request, work, at, 0, outbound);
+    }
+
+    /// A request comes to its target that has stages besides.
+    #[inline(always)]
+    fn let_in(&mut self, request: &Request, now: u64, path: Path, outbound: &mut [Parcel]) {
+        let (_, source) = Key::parts(request.key);
+        let Some(info) = self.plan.source(source).copied() else { return };
+        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
+        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
+        let first = self.plan.share(app.count, self.number).start;
+        bank.pass(now);
+        let way = Way { at: now + path.before().0, request: *request, respond: path.respond.0 };
+        match bank.let_in(request.target - first, info.class) {
+            Err(cause) => self.told(request, Err(cause), now, 0, outbound),
+            Ok(()) if way.at == now => self.come(way, outbound),
+            Ok(()) => self.coming.insert(way),
+        }
+    }
+
+    /// What was on its way and is there at an instant or before comes into queues.
+    #[inline]
+    fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
+        while let Some(way) = self.coming.next_until(at) {
+            wide::run(Come { lane: self, way, outbound });
+        }
+    }
+
+    /// A request comes into its queue.
+    #[inline(always)]
+    fn come(&mut self, way: Way, outbound: &mut [Parcel]) {
+        let Way { at, request, respond } = way;
+        let (_, source) = Key::parts(request.key);
+        let Some(info) = self.plan.source(source).copied() else { return };
+        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
+        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
+        let first = self.plan.share(app.count, self.number).start;
+        bank.pass(at);
+        let work = bank.come(request.target - first, info.class, request.service);
+        self.told(&request, work, at, respond, outbound);
+    }
+
+    /// What becomes of a request is known.
+    #[inline(always)]
+    fn told(
+        &mut self,
+        request: &Request,
+        work: Result<(u64, u64), Refusal>,
+        now: u64,
+        respond: u64,
+        outbound: &mut [Parcel],
+    ) {
+        let delay = self.plan.network.delay.0;
+        let (gateway, source) = Key::parts(request.key);
         let outcome = work.map(|(start, end)| Served {
             target: request.target,
             start: policy::Time(start),
             end: policy::Time(end),
         });
-        let over = work.map_or(joined, |(_, end)| end);
+        let over = work.map_or(now, |(_, end)| end + respond);
         self.witness.outcome(request, outcome);
         let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
         if let Some(parcel) = outbound.get_mut(usize::from(owner)) {

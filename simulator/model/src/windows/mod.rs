@@ -25,7 +25,7 @@
 //!   all gateways D later.
 //!
 //! At one instant, in this order: work ends; instances are ready; orders reach machines; what waits
-//! begins, and instances leave; targets report; answers, refusals and reports reach gateways;
+//! begins, and instances leave; what was on its way comes into queues; targets report; answers, refusals and reports reach gateways;
 //! requests reach targets; clients' requests reach gateways. Requests at the same instant come in
 //! the order of gateways, then of sources, then of their numbers.
 //!
@@ -50,6 +50,13 @@
 //! - Reports also tell how many instances of a target are ready, less those that are to leave, and
 //!   what they weigh. Gateways send nothing to targets that have told of none.
 //!
+//! Commands may have stages besides queue and work ([`crate::stages`]). A target lets a request in or
+//! refuses it when it comes, before anything is spent. What is drawn for accept, dispatch and
+//! download passes then, till it stands in the queue; so long it counts as one that comes
+//! (`policy::Queue::standing`), and in reports and at ticks like one that waits. If all instances
+//! there have left or are to leave by then, it is refused: no instance. After the work its answer is
+//! sent for as long as was drawn, and travels for D then.
+//!
 //! A response is the time from the arrival at the gateway until the answer is back there; a wait is
 //! the time in the queue of the target. Requests arrive until the end of the run; what is in the
 //! system then is worked on to its end.
@@ -71,6 +78,7 @@ use crate::report::Report;
 mod arrivals;
 mod bank;
 mod calendar;
+mod coming;
 mod control;
 mod course;
 mod crews;
@@ -104,8 +112,6 @@ pub enum Unfit {
     Scheduler,
     /// Queues aren't first come, first served.
     Order,
-    /// Requests take time besides their queue and the work.
-    Stages,
     /// Clients try again.
     Retries,
     /// Instances work on several requests at a time.
@@ -135,7 +141,6 @@ impl fmt::Display for Unfit {
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
-            Unfit::Stages => f.write_str("stages and sizes are for live gateways only"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
@@ -175,9 +180,6 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.dynamics.scheduler.is_some() {
         return Err(Unfit::Scheduler);
-    }
-    if model.has_stages() {
-        return Err(Unfit::Stages);
     }
     if model.has_retries() {
         return Err(Unfit::Retries);

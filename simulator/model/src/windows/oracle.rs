@@ -5,12 +5,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use policy::admission::{Account, Candidate};
-use policy::{Accounts, Class, Nanoseconds, Purpose, Refusal, Targets, Time, Waiting, Words};
+use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
 use super::{Key, Request, Witness, arrivals};
 use crate::life::target_weight;
 use crate::model::{Model, Network};
 use crate::outcome::Served;
+use crate::stages::{Path, Paths};
 
 mod plane;
 mod target;
@@ -31,6 +32,8 @@ enum Event {
     Leave { app: usize, machine: usize },
     /// What waits at a target begins, and instances leave.
     Settle { app: usize, target: usize },
+    /// A request that was on its way comes into the queue of its target.
+    Come { request: usize },
     /// All targets tell the control plane what they have.
     Tick,
     /// All targets report.
@@ -99,6 +102,7 @@ struct Oracle<'model, W> {
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
     balance_words: Words,
+    paths: Paths,
     now: Time,
     witness: W,
 }
@@ -136,6 +140,7 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
+        paths: Paths::new(model),
         now: Time::ZERO,
         witness,
     };
@@ -164,6 +169,12 @@ impl<W: Witness> Oracle<'_, W> {
             Event::Start { app, instance } => self.start(app, instance),
             Event::Leave { app, machine } => self.leave(app, machine),
             Event::Settle { app, target } => self.settle(app, target),
+            Event::Come { request } => {
+                if let Err(cause) = self.come(request) {
+                    self.refuse(request, cause);
+                    self.after(self.network.delay, Event::Hear { request });
+                }
+            }
             Event::Tick => self.tick(),
             Event::Report => self.report(),
             Event::Decide { seen } => self.decide(seen),
@@ -240,20 +251,43 @@ impl<W: Witness> Oracle<'_, W> {
         if !target.has_staff() {
             return Err(Refusal::NoInstance);
         }
-        let mut waiting = [0; 2];
-        let mut running = [0; 2];
+        let mut present = Present { idle: target.idle(), ..Present::default() };
+        for known in target.coming().filter_map(class_of) {
+            *present.coming.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+        }
         for known in target.waiting().filter_map(class_of) {
-            *waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.waiting.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         for known in target.running().filter_map(class_of) {
-            *running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
+            *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
-        let counted = self.model.queue.counted(class, waiting, running);
-        let idle = target.has_idle();
-        policy::enqueue(&self.model.queue, class, Waiting { counted, idle })?;
+        policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
         if let Some(target) = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen)) {
-            target.join(place);
+            target.let_in(place);
         }
+        match self.path(&request).before() {
+            Nanoseconds::ZERO => self.come(place)?,
+            before => self.after(before, Event::Come { request: place }),
+        }
+        Ok(())
+    }
+
+    /// The stages of a request besides queue and work.
+    fn path(&self, request: &Request) -> Path {
+        self.paths.at(Key::parts(request.key).1, request.key).unwrap_or_default()
+    }
+
+    fn come(&mut self, place: usize) -> Result<(), Refusal> {
+        let request = *self.requests.get(place).ok_or(Refusal::NoInstance)?;
+        let (app, _) = self.place(&request).ok_or(Refusal::NoInstance)?;
+        let chosen = request.target as usize;
+        let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
+        let target = target.ok_or(Refusal::NoInstance)?;
+        target.forget(place);
+        if !target.has_staff() {
+            return Err(Refusal::NoInstance);
+        }
+        target.join(place);
         self.settle(app, chosen);
         Ok(())
     }
@@ -285,7 +319,8 @@ impl<W: Witness> Oracle<'_, W> {
         let served = Served { target: request.target, start, end: self.now };
         self.witness.outcome(&request, Ok(served));
         self.after(Nanoseconds::ZERO, Event::Settle { app, target: chosen });
-        self.after(self.network.delay, Event::Hear { request: place });
+        let back = self.path(&request).respond + self.network.delay;
+        self.after(back, Event::Hear { request: place });
     }
 
     fn hear(&mut self, place: usize) {

@@ -8,6 +8,7 @@ use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
 use crate::report::Report;
+use crate::stages::Paths;
 
 /// The report of a lane's requests; that of the first lane also tells of instances.
 ///
@@ -17,6 +18,7 @@ use crate::report::Report;
 pub struct Tally {
     report: Report,
     sources: Vec<SourceInfo>,
+    paths: Paths,
     delay: u64,
     from: u64,
     until: u64,
@@ -48,6 +50,7 @@ impl Tally {
         let sources = model.sources.iter().map(info).collect();
         Tally {
             sources,
+            paths: Paths::new(model),
             delay: network.delay.0,
             from: model.warm_up.0,
             until: model.duration.0,
@@ -77,6 +80,11 @@ impl Witness for Tally {
         }
         let Some(cell) = self.report.cells.get_mut(info.cell) else { return };
         match outcome {
+            Ok(served) if !self.paths.is_empty() && self.paths.has(source) => {
+                let Some(path) = self.paths.at(source, request.key) else { return };
+                let path = path.behind(Nanoseconds(self.delay));
+                cell.serve(&path, Time(request.at), served, Nanoseconds(info.deadline));
+            }
             Ok(served) => {
                 let joined = request.at + self.delay;
                 let response = served.end.0 + self.delay - request.at;

@@ -94,10 +94,8 @@ impl<W: Witness> Oracle<'_, W> {
     }
 
     pub(super) fn tick(&mut self) {
-        let count = |targets: &Vec<super::Target>| {
-            let of = |target: &super::Target| target.waiting().count() + target.running().count();
-            targets.iter().map(|target| of(target) as u64).sum()
-        };
+        let count =
+            |targets: &Vec<super::Target>| targets.iter().map(|target| target.load() as u64).sum();
         self.plane.tasks.insert(self.now, self.apps.iter().map(count).collect());
         self.after(self.network.delay, Event::Decide { seen: self.now });
     }

@@ -51,6 +51,8 @@ struct Instance {
 #[derive(Debug, Default)]
 pub(super) struct Target {
     instances: Vec<Instance>,
+    /// Requests that were let in and don't stand in the queue yet.
+    coming: Vec<usize>,
     /// Requests in the order in which they came, each with the number of those before.
     waiting: VecDeque<(usize, u64)>,
     leaves: Vec<Leave>,
@@ -102,7 +104,17 @@ impl Target {
         self.leaves.push(Leave { decided, requests, instances });
     }
 
-    /// A request comes.
+    /// A request is let in.
+    pub(super) fn let_in(&mut self, request: usize) {
+        self.coming.push(request);
+    }
+
+    /// It isn't on its way any more.
+    pub(super) fn forget(&mut self, request: usize) {
+        self.coming.retain(|known| *known != request);
+    }
+
+    /// A request comes into the queue.
     pub(super) fn join(&mut self, request: usize) {
         self.waiting.push_back((request, self.requests));
         self.requests += 1;
@@ -166,9 +178,19 @@ impl Target {
         self.instances.len() > self.leaves.len()
     }
 
-    /// Whether any instance has nothing to do.
-    pub(super) fn has_idle(&self) -> bool {
-        self.instances.iter().any(|instance| instance.idle_since.is_some())
+    /// How many instances have nothing to do.
+    pub(super) fn idle(&self) -> u32 {
+        let idle = self.instances.iter().filter(|instance| instance.idle_since.is_some());
+        u32::try_from(idle.count()).unwrap_or(u32::MAX)
+    }
+
+    /// Requests that are here in any way.
+    pub(super) fn load(&self) -> usize {
+        self.coming.len() + self.waiting().count() + self.running().count()
+    }
+
+    pub(super) fn coming(&self) -> impl Iterator<Item = usize> {
+        self.coming.iter().copied()
     }
 
     pub(super) fn waiting(&self) -> impl Iterator<Item = usize> {
@@ -187,7 +209,7 @@ impl Target {
             Some(ready) => warm_up.weight_at(now.since(ready)),
         };
         Known {
-            load: number(self.waiting().count() + self.running().count()),
+            load: number(self.load()),
             staying: number(ready.clone().count().saturating_sub(self.leaves.len())),
             leaving: number(self.leaves.len()),
             weights: ready.map(|instance| u64::from(weight(instance))).sum(),
