@@ -57,6 +57,14 @@ pub enum Command {
     Bench(Bench),
     /// Be a Mesos with simulated agents that any framework can connect to.
     Mesos(Mesos),
+    /// Supervise a task of `mesos --real`, which calls this.
+    #[command(name = crate::mesos::SUPERVISE, hide = true)]
+    SuperviseTask {
+        /// The task's folder.
+        folder: PathBuf,
+        /// Docker's program.
+        docker: String,
+    },
     /// Check scenario files.
     #[command(subcommand)]
     Scenario(ScenarioCommand),

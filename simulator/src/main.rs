@@ -62,6 +62,9 @@ fn main() -> ExitCode {
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
         Command::Mesos(arguments) => mesos::serve(&arguments),
+        Command::SuperviseTask { folder, docker } => {
+            return scheduler_runner::supervise(&folder, &docker);
+        }
         Command::Scenario(ScenarioCommand::Lint(arguments)) => lint::lint(&arguments),
         Command::Schema { format } => {
             say!("{}", schema::text(format).trim_end());

@@ -2,16 +2,29 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::Sources;
-use simulator_mesos::scenario::{AGENTS_LIMIT, Act, Machine, Plan, perform, plain, read};
-use simulator_mesos::{AgentKey, Configuration, Nanoseconds};
+use scheduler_runner::{Runner, Settings};
+use simulator_mesos::scenario::{AGENTS_LIMIT, Act, Machine, Plan, perform, plain, read, real};
+use simulator_mesos::{AgentKey, Configuration, Nanoseconds, Run};
+use simulator_mesos_server::real::carry_out;
 use simulator_mesos_server::{Handle, Server};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::exit::Exit;
 use crate::paint;
+
+/// The hidden command that supervises a task of `--real`.
+pub const SUPERVISE: &str = "supervise-task";
+
+/// Ended tasks of `--real` whose folders are kept.
+const ENDED_KEPT: usize = 200;
+
+/// Most agents of `--real`: they share a thousand ports.
+const REAL_AGENTS_LIMIT: u32 = 100;
 
 /// `simulator mesos`.
 #[derive(Debug, clap::Args)]
@@ -32,6 +45,12 @@ pub struct Mesos {
     /// Agents, how their tasks behave, and what goes wrong when.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
+    /// Run tasks on this machine, as processes or Docker containers, with their folders in here.
+    #[arg(long, value_name = "FOLDER", conflicts_with = "scenario")]
+    real: Option<PathBuf>,
+    /// Docker's program, for tasks that are containers.
+    #[arg(long, value_name = "PROGRAM", default_value = "docker")]
+    docker: String,
     /// Seed of ids, latencies and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -63,6 +82,11 @@ fn plan(arguments: &Mesos) -> Result<Plan, Exit> {
         }
     }
     match &arguments.scenario {
+        None if arguments.real.is_some() && arguments.agents > REAL_AGENTS_LIMIT => {
+            paint::error(&format!("with --real there are at most {REAL_AGENTS_LIMIT} agents"));
+            Err(Exit::Usage)
+        }
+        None if arguments.real.is_some() => Ok(real(arguments.agents, &machine)),
         None => Ok(plain(arguments.agents, &machine)),
         Some(path) => from_file(path, arguments, &machine),
     }
@@ -83,8 +107,7 @@ fn from_file(path: &Path, arguments: &Mesos, machine: &Machine) -> Result<Plan, 
 
 async fn run(arguments: &Mesos, plan: Plan) -> Exit {
     let configuration = Configuration { seed: arguments.seed, ..Configuration::default() };
-    // Nobody runs tasks here: agents are simulated.
-    let (server, _runs) = match Server::bind(arguments.listen, configuration).await {
+    let (server, runs) = match Server::bind(arguments.listen, configuration).await {
         Ok(bound) => bound,
         Err(error) => {
             let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
@@ -98,6 +121,11 @@ async fn run(arguments: &Mesos, plan: Plan) -> Exit {
         return Exit::Environment;
     };
     let handle = server.handle();
+    if let Some(folder) = &arguments.real
+        && let Err(exit) = run_tasks(folder, &arguments.docker, handle.clone(), runs)
+    {
+        return exit;
+    }
     let mut agents: Vec<AgentKey> = Vec::with_capacity(plan.agents.len());
     for spec in plan.agents {
         let name = spec.hostname.clone();
@@ -119,6 +147,36 @@ async fn run(arguments: &Mesos, plan: Plan) -> Exit {
     faults.abort();
     tell!("stopped; nothing of this Mesos is kept");
     Exit::Done
+}
+
+/// Tasks are processes and containers of this machine.
+fn run_tasks(
+    folder: &Path,
+    docker: &str,
+    handle: Handle,
+    runs: UnboundedReceiver<(AgentKey, Run)>,
+) -> Result<(), Exit> {
+    let fail = |message: String| {
+        paint::error(&message);
+        Exit::Environment
+    };
+    let own = std::env::current_exe()
+        .map_err(|error| fail(format!("this program can't find itself: {error}")))?;
+    let folder = std::path::absolute(folder)
+        .map_err(|error| fail(format!("failed to find {}: {error}", folder.display())))?;
+    let settings = Settings {
+        folder,
+        supervisor: vec![own.into(), SUPERVISE.into()],
+        docker: docker.to_owned(),
+        ended_kept: ENDED_KEPT,
+    };
+    let (tells, reports) = unbounded_channel();
+    let runner = Runner::open(settings, tells).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
+        fail(format!("{error}{}", cause.unwrap_or_default()))
+    })?;
+    tokio::spawn(carry_out(handle, Arc::new(runner), runs, reports));
+    Ok(())
 }
 
 fn announce(server: &Server, agents: usize, acts: usize) {

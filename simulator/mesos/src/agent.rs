@@ -264,7 +264,8 @@ impl AgentTask {
                 ..NetworkInfo::default()
             }],
             cgroup_info: None,
-            executor_pid: Some(self.pid),
+            // Only a simulated task has a made-up one.
+            executor_pid: self.plan.as_ref().map(|_| self.pid),
         }
     }
 }

@@ -90,6 +90,22 @@ pub fn plain(count: u32, machine: &Machine) -> Plan {
 /// Most crashes of an agent in one fault: a day of one every ten seconds.
 const FLAPS_LIMIT: u64 = 10_000;
 
+/// Agents of this machine that run what they are told: equal shares of its ports are theirs.
+pub fn real(count: u32, machine: &Machine) -> Plan {
+    let share = 1000 / u64::from(count.clamp(1, 1000));
+    let mut agents = Vec::new();
+    for (number, first) in (0..count).zip((31_000..).step_by(usize::try_from(share).unwrap_or(1))) {
+        let mut agent = spec(number, machine, &BTreeMap::new(), &Body::Outside);
+        agent.ip = "127.0.0.1".to_owned();
+        agent.resources.retain(|resource| resource.name != "ports");
+        agent
+            .resources
+            .push(Resource::ranges("ports", &Intervals::new([(first, first + share - 1)])));
+        agents.push(agent);
+    }
+    Plan { agents, acts: Vec::new() }
+}
+
 /// Agents stand in racks of this many.
 const RACK: u32 = 40;
 

@@ -32,6 +32,7 @@ use crate::{Bundle, Configuration, Nanoseconds};
 
 pub(crate) use operator::Answer;
 pub use restart::Restart;
+pub use tasks::Said;
 
 /// A stream of events to a client; the caller gives the numbers, each once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -19,6 +19,19 @@ const KILL_GRACE: Nanoseconds = 3 * SECOND;
 /// How long the first check takes.
 const CHECK_TIME: Nanoseconds = 30 * MILLISECOND;
 
+/// What an outside body says of a task.
+#[derive(Debug, Clone)]
+pub struct Said {
+    /// How it is.
+    pub state: TaskState,
+    /// Whether its check passes, if that has changed; a task whose check has failed is ended.
+    pub healthy: Option<bool>,
+    /// Why, if there is a word for it.
+    pub reason: Option<StatusReason>,
+    /// Why, in words.
+    pub message: Option<String>,
+}
+
 impl Master {
     /// The agent gets a task to start.
     pub(super) fn start_on_agent(&mut self, agent: AgentKey, key: TaskKey, info: Arc<TaskInfo>) {
@@ -277,17 +290,20 @@ impl Master {
         agent: AgentKey,
         framework_id: &mesos::FrameworkId,
         task_id: &str,
-        state: TaskState,
-        message: Option<String>,
+        said: Said,
     ) {
         let Some(framework) = self.framework_keys.get(&framework_id.value).copied() else { return };
         let key = (framework, Arc::from(task_id));
-        let task = self.agent(agent).and_then(|it| it.tasks.get(&key));
-        if task.is_none_or(|task| task.state.is_terminal()) {
-            return;
+        let task = self.agent_mut(agent).and_then(|it| it.tasks.get_mut(&key));
+        let Some(task) = task.filter(|task| !task.state.is_terminal()) else { return };
+        let is_of_health = said.healthy.is_some() && said.state == TaskState::Running;
+        task.healthy = said.healthy.or(task.healthy);
+        let killed = self.drain_reason(agent).filter(|_| said.state == TaskState::Killed);
+        let health = is_of_health.then_some(StatusReason::TaskHealthCheckStatusUpdated);
+        self.say(agent, &key, said.state, said.reason.or(killed).or(health), said.message);
+        if is_of_health && said.healthy == Some(false) {
+            self.kill_on_agent(agent, &key, None);
         }
-        let reason = self.drain_reason(agent).filter(|_| state == TaskState::Killed);
-        self.say(agent, &key, state, reason, message);
     }
 
     /// A framework has ended: so do all of its tasks.
