@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use nix::sys::resource::{UsageWho, getrusage};
-use simulator::loads::{Load, loads};
+use simulator::loads::{Load, live, loads};
 use simulator_model::windows::{self, Tally};
 use simulator_model::{Report, engine, oracle};
 
@@ -25,7 +25,9 @@ struct Measured {
 pub fn bench(arguments: &Bench) -> Exit {
     let filter = arguments.filter.as_deref().unwrap_or_default();
     say!("{:<46} {:>9} {:>10}   sum of waits in ns", "LOAD", "NS/REQUEST", "M/s");
-    for load in loads(arguments.requests).iter().filter(|load| load.name.contains(filter)) {
+    let mut all = loads(arguments.requests);
+    all.push(live(arguments.requests));
+    for load in all.iter().filter(|load| load.name.contains(filter)) {
         let measured = measure(load, arguments.runs);
         let each = measured.fastest.as_secs_f64() * 1e9 / precise(measured.requests);
         let oracle = match arguments.oracle.then(|| oracle_waits(load)) {

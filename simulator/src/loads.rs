@@ -4,6 +4,7 @@
 use diagnostics::Sources;
 use policy::admission::{Admission, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
+use policy::config::Policy;
 use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator_kernel::Law;
 use simulator_model::{App, Arrivals, Cmd, Dynamics, Life, Model, Source, Tenants};
@@ -48,6 +49,20 @@ pub fn loads(requests: u64) -> Vec<Load> {
     .into_iter()
     .chain(platform(requests))
     .collect()
+}
+
+/// Instances may come and go, so that the engine for that runs it, and the balancer looks at all
+/// targets. Other simulators aren't measured on it.
+#[must_use]
+pub fn live(requests: u64) -> Load {
+    const MACHINES: u32 = 1_000;
+    const INSTANCES: u32 = 32;
+    let mut model = model(MACHINES, INSTANCES, 0.8, Balance::LeastLoaded, requests);
+    model.dynamics.scaling = Some(Policy::original().scaling);
+    for app in &mut model.apps {
+        app.life.bounds = Some((MACHINES * INSTANCES, MACHINES * INSTANCES));
+    }
+    Load { name: "1,000 × 32 instances, least loaded, scaling", model }
 }
 
 /// The beginning of `scenarios/day.yml`, which is also tested. Long requests have not filled the

@@ -38,6 +38,25 @@ impl Index {
         index
     }
 
+    /// An index of targets with so many requests each.
+    pub(crate) fn of(loads: &[u32]) -> Self {
+        let words = loads.len().div_ceil(64);
+        let mut index = Index { loads: loads.to_vec(), levels: Vec::new(), lowest: 0, words };
+        for (target, load) in loads.iter().enumerate() {
+            index.put(target, *load as usize);
+        }
+        index.rise();
+        index
+    }
+
+    /// No level below the lowest has any target.
+    #[inline(always)]
+    fn rise(&mut self) {
+        while self.levels.get(self.lowest).is_some_and(|level| level.count == 0) {
+            self.lowest += 1;
+        }
+    }
+
     /// How many requests a target has.
     #[inline(always)]
     pub(crate) fn load(&self, target: u32) -> u32 {
@@ -52,9 +71,7 @@ impl Index {
         self.loads[target] = load + 1;
         self.take(target, load as usize);
         self.put(target, load as usize + 1);
-        while self.levels.get(self.lowest).is_some_and(|level| level.count == 0) {
-            self.lowest += 1;
-        }
+        self.rise();
     }
 
     /// A request leaves a target.
@@ -136,6 +153,7 @@ mod tests {
                 let wanted = circle.min_by_key(|target| loads[*target as usize]);
                 prop_assert_eq!(index.least(from), wanted);
                 prop_assert_eq!(index.load(target), loads[target as usize]);
+                prop_assert_eq!(Index::of(&loads).least(from), wanted);
             }
         }
     }

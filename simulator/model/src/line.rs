@@ -49,7 +49,7 @@ fn asks_for_present(rules: &Queue) -> bool {
 }
 
 /// Whether the balancer looks at all targets.
-fn asks_for_index(balance: Balance) -> bool {
+pub(crate) fn asks_for_index(balance: Balance) -> bool {
     match balance {
         Balance::LeastLoaded | Balance::JoinShortestQueue => true,
         Balance::Random | Balance::RoundRobin | Balance::PowerOfChoices(_) => false,

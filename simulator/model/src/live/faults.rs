@@ -129,6 +129,7 @@ impl<R: Record> Live<'_, R> {
             }
         });
         if let Some(group) = self.groups.get_mut(app as usize) {
+            group.forget_loads();
             group.counted.leaving -= leaving;
             group.counted.ready -= present - leaving;
         }
@@ -221,6 +222,7 @@ impl<R: Record> Live<'_, R> {
             }
         });
         if let Some(group) = self.groups.get_mut(app) {
+            group.forget_loads();
             match was_to_leave {
                 true => group.counted.leaving -= 1,
                 false => group.counted.ready -= 1,

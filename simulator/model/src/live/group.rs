@@ -9,7 +9,9 @@ use policy::{Nanoseconds, Targets, Time, Words};
 
 use super::target::Target;
 use crate::App;
+use crate::index::Index;
 use crate::life::{start_up_words, target_weight};
+use crate::line::asks_for_index;
 use crate::model::Model;
 use crate::outcome::Instances;
 
@@ -78,6 +80,12 @@ pub(super) struct Group<'model> {
     weights: Vec<u32>,
     /// Whether all of these are full.
     is_full: bool,
+    /// Whether the balancer looks at all targets.
+    looks_at_all: bool,
+    /// The open targets by their load, if the balancer looks at all and the loads are known.
+    index: Option<Index>,
+    /// For each place of a target that of it among the open ones.
+    seats: Vec<u32>,
     pub state: scaling::State,
     pub counted: Instances,
     pub told: Instances,
@@ -118,6 +126,9 @@ impl<'model> Group<'model> {
             open: Vec::new(),
             weights: Vec::new(),
             is_full: true,
+            looks_at_all: asks_for_index(model.balance),
+            index: None,
+            seats: Vec::new(),
             state: scaling::State::default(),
             counted,
             told: counted,
@@ -201,6 +212,49 @@ impl<'model> Group<'model> {
             target_weight(sum, known.leaving(), most)
         }));
         self.is_full = self.weights.iter().all(|weight| *weight == FULL_WEIGHT);
+        self.index_again(targets);
+    }
+
+    /// Looks at all open targets once, so that nobody has to for each request.
+    fn index_again(&mut self, targets: &[Target]) {
+        if !self.looks_at_all {
+            return;
+        }
+        self.seats.clear();
+        self.seats.resize(targets.len(), u32::MAX);
+        let mut loads = Vec::with_capacity(self.open.len());
+        for (seat, place) in (0u32..).zip(&self.open) {
+            if let Some(known) = self.seats.get_mut(*place as usize) {
+                *known = seat;
+            }
+            loads.push(targets.get(*place as usize).map_or(0, Target::load));
+        }
+        self.index = Some(Index::of(&loads));
+    }
+
+    /// A target has lost requests in another way than by their end.
+    pub(super) fn forget_loads(&mut self) {
+        self.index = None;
+    }
+
+    /// A request joins a target.
+    #[inline]
+    pub(super) fn join(&mut self, place: u32) {
+        if let Some(index) = &mut self.index
+            && let Some(seat) = self.seats.get(place as usize).filter(|seat| **seat < u32::MAX)
+        {
+            index.join(*seat);
+        }
+    }
+
+    /// So many requests have ended at a target.
+    #[inline]
+    pub(super) fn leave(&mut self, place: u32, count: u32) {
+        if let Some(index) = &mut self.index
+            && let Some(seat) = self.seats.get(place as usize).filter(|seat| **seat < u32::MAX)
+        {
+            (0..count).for_each(|_| index.leave(*seat));
+        }
     }
 }
 
@@ -231,9 +285,14 @@ impl Targets for View<'_> {
     // The least loaded of equally heavy targets is the one with the fewest requests.
     fn least_loaded(&mut self, from: u32) -> Option<u32> {
         if self.group.is_full {
-            policy::balance::scan_shortest(self, from)
+            self.shortest(from)
         } else {
             policy::balance::scan_least_loaded(self, from)
         }
+    }
+
+    fn shortest(&mut self, from: u32) -> Option<u32> {
+        let known = self.group.index.as_ref().and_then(|index| index.least(from));
+        known.or_else(|| policy::balance::scan_shortest(self, from))
     }
 }

@@ -172,7 +172,9 @@ impl<'model, R: Record> Live<'model, R> {
     fn pass_at(&mut self, place: u32, now: Time) {
         let Some((target, mut floor, rest)) = self.at(place, now) else { return };
         let Rest { books, answers, clients, record, sources, tasks } = rest;
+        let mut count = 0;
         target.pass(&mut floor, |job, number, end| {
+            count += 1;
             *tasks -= 1;
             let Arrival { gateway, user, source, .. } = job.arrival;
             let info = sources.get(usize::from(source));
@@ -194,6 +196,9 @@ impl<'model, R: Record> Live<'model, R> {
             record.record(&job.arrival, Ok(served));
         });
         let app = target.app as usize;
+        if let Some(group) = self.groups.get_mut(app) {
+            group.leave(place, count);
+        }
         self.see_off(app);
     }
 
@@ -259,6 +264,7 @@ impl<'model, R: Record> Live<'model, R> {
         let job = Job { arrival: *arrival, class, start: Time::ZERO, respond };
         target.let_in(job, arrival.at + path.before(), arrival.at, &mut floor);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
+            group.join(place);
             group.peak = group.peak.max(group.waiting);
         }
         Ok(())
