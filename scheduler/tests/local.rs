@@ -7,7 +7,7 @@ mod daemon;
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -165,6 +165,19 @@ fn a_bad_version_goes_back_by_itself_and_says_why() {
     assert!(history.contains("it ended with code 1"), "{history}");
     let explained = daemon.done(&["explain", "web.1"]);
     assert!(explained.contains("web.1 has been serving"), "{explained}");
+}
+
+#[test]
+fn a_port_that_another_program_has_costs_no_version() {
+    let daemon = Daemon::start(21_600, 1);
+    let others: Vec<TcpListener> = (21_600..21_603)
+        .map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap())
+        .collect();
+    let file = daemon.write_app("web", "1", "instances: 1\n");
+    daemon.done(&["app", "deploy", &file]);
+    assert_eq!(discover(daemon.address()), Some(vec![21_603]));
+    let history = daemon.done(&["app", "history", "web"]);
+    assert_eq!(history.matches("is taken by another program").count(), others.len(), "{history}");
 }
 
 #[test]

@@ -90,8 +90,8 @@ fn ports_look() -> Found {
     match taken {
         0 => Found::Good(format!("{first} to {last} are free")),
         _ => Found::Doubtful(format!(
-            "{taken} of {first} to {last} are taken: by instances, or by others that make instances \
-             fail; choose others with `serve --ports`"
+            "{taken} of {first} to {last} are taken: by instances, or by others, whose ports are passed \
+             over; `serve --ports` chooses others"
         )),
     }
 }

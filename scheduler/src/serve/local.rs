@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -25,6 +27,10 @@ use crate::serve::cycle::{Input, Shared};
 
 /// Memory if this machine doesn't say how much it has, in MiB.
 const MEMORY_UNKNOWN_MIB: u32 = 4096;
+
+/// Until it is told that the port of an instance is taken: if all of them are, starts would chase
+/// each other.
+const PORT_TAKEN_PAUSE: Duration = Duration::from_millis(200);
 
 /// The machines that there are to the core.
 pub fn machines(count: u32, ports: (u16, u16)) -> BTreeMap<MachineName, Description> {
@@ -86,9 +92,20 @@ pub async fn carry_out(
     };
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Launch(launch) => match task(&launch) {
-                Ok(task) => runner.launch(task),
-                Err(why) => {
+            Command::Launch(launch) => match (taken_port(&launch.ports), task(&launch)) {
+                (Some(port), _) => {
+                    let (inputs, shared) = (inputs.clone(), Arc::clone(&shared));
+                    tokio::spawn(async move {
+                        tokio::time::sleep(PORT_TAKEN_PAUSE).await;
+                        let Launch { instance, machine, .. } = launch;
+                        let (at, fact) = (shared.now(), port_is_taken(port));
+                        let event = Event::Instance { instance, machine, at, fact };
+                        // The loop ends after this.
+                        let _ = inputs.send(Input::Event(event));
+                    });
+                }
+                (None, Ok(task)) => runner.launch(task),
+                (None, Err(why)) => {
                     let fact = InstanceFact::Ended(Exit::NotStarted(why));
                     say(launch.instance, launch.machine, fact);
                 }
@@ -119,6 +136,21 @@ pub async fn carry_out(
             Command::Persist(_) | Command::Answer { .. } | Command::Record(_) => {}
         }
     }
+}
+
+/// A port of these at which somebody listens already, who can't be an instance of ours: theirs are
+/// given once. Who listens at another address of this machine only isn't seen.
+fn taken_port(ports: &[u16]) -> Option<u16> {
+    ports.iter().copied().find(|port| {
+        let attempt = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
+        attempt.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
+    })
+}
+
+/// The version is not to blame, and the next instance gets the next port.
+fn port_is_taken(port: u16) -> InstanceFact {
+    let why = format!("port {port} is taken by another program; `serve --ports` chooses others");
+    InstanceFact::Ended(Exit::Lost(why))
 }
 
 /// Makes facts of reports until there are no more.
@@ -240,6 +272,16 @@ mod tests {
         assert!(machines.values().all(|one| one.millicores > 0 && one.memory_mib > 0));
         let names: Vec<_> = super::machines(1, (1, 1)).into_keys().collect();
         assert_eq!(names, ["local".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_port_is_taken_while_somebody_listens() {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(taken_port(&[port]), Some(port));
+        drop(listener);
+        assert_eq!(taken_port(&[port]), None);
+        assert_eq!(taken_port(&[]), None);
     }
 
     #[test]
