@@ -88,7 +88,7 @@ const ALL: &[Suite] = &[
     suite("licences", "licences of all dependencies are allowed ones", [1, 1], licences::run),
     suite("build", "the helper within its limits, and provision", [20, 30], rust::build),
     suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
-    suite("unit", "all tests of the workspace", [15, 60], rust::unit),
+    suite("unit", "all tests of the workspace", [25, 60], rust::unit),
     suite("policy", "scenarios/gate against their baselines", [5, 5], policy::run),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
