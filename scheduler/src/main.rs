@@ -11,6 +11,7 @@ mod client;
 mod exit;
 mod folder;
 mod input;
+mod ports;
 mod replay;
 mod serve;
 mod snapshot;

@@ -1,7 +1,6 @@
 //! `scheduler doctor`: what this machine lacks, and what to do about it.
 
 use std::fs;
-use std::net::TcpListener;
 
 use scheduler::wire::Status;
 use scheduler_runner::{Engine, engine};
@@ -11,6 +10,7 @@ use super::http::Client;
 use crate::arguments::Doctor;
 use crate::exit::Exit;
 use crate::folder::{self, Place};
+use crate::ports::is_taken;
 
 /// Ports of the default range that are tried.
 const PORTS: std::ops::RangeInclusive<u16> = 31_000..=31_999;
@@ -85,7 +85,7 @@ fn processes_look() -> Found {
 }
 
 fn ports_look() -> Found {
-    let taken = PORTS.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_err()).count();
+    let taken = PORTS.filter(|port| is_taken(*port)).count();
     let (first, last) = (PORTS.start(), PORTS.end());
     match taken {
         0 => Found::Good(format!("{first} to {last} are free")),

@@ -4,8 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
@@ -23,6 +21,7 @@ use scheduler_core::{Command, Event};
 use scheduler_runner::{Check, Ending, Probe, Program, Report, Runner, Task, TaskId, What};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use crate::ports::is_taken;
 use crate::serve::cycle::{Input, Shared};
 
 /// Memory if this machine doesn't say how much it has, in MiB.
@@ -92,7 +91,8 @@ pub async fn carry_out(
     };
     while let Some(command) = commands.recv().await {
         match command {
-            Command::Launch(launch) => match (taken_port(&launch.ports), task(&launch)) {
+            // Ports of instances are given once, so who has one is somebody else.
+            Command::Launch(launch) => match (taken_port(&launch), task(&launch)) {
                 (Some(port), _) => {
                     let (inputs, shared) = (inputs.clone(), Arc::clone(&shared));
                     tokio::spawn(async move {
@@ -138,13 +138,8 @@ pub async fn carry_out(
     }
 }
 
-/// A port of these at which somebody listens already, who can't be an instance of ours: theirs are
-/// given once. Who listens at another address of this machine only isn't seen.
-fn taken_port(ports: &[u16]) -> Option<u16> {
-    ports.iter().copied().find(|port| {
-        let attempt = TcpListener::bind((Ipv4Addr::LOCALHOST, *port));
-        attempt.is_err_and(|error| error.kind() == ErrorKind::AddrInUse)
-    })
+fn taken_port(launch: &Launch) -> Option<u16> {
+    launch.ports.iter().copied().find(|port| is_taken(*port))
 }
 
 /// The version is not to blame, and the next instance gets the next port.
@@ -272,16 +267,6 @@ mod tests {
         assert!(machines.values().all(|one| one.millicores > 0 && one.memory_mib > 0));
         let names: Vec<_> = super::machines(1, (1, 1)).into_keys().collect();
         assert_eq!(names, ["local".parse().unwrap()]);
-    }
-
-    #[test]
-    fn a_port_is_taken_while_somebody_listens() {
-        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).unwrap();
-        let port = listener.local_addr().unwrap().port();
-        assert_eq!(taken_port(&[port]), Some(port));
-        drop(listener);
-        assert_eq!(taken_port(&[port]), None);
-        assert_eq!(taken_port(&[]), None);
     }
 
     #[test]
