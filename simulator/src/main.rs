@@ -27,6 +27,7 @@ mod replay;
 mod results;
 mod run;
 mod schema;
+mod sharing;
 mod sweep;
 mod table;
 mod trace;
