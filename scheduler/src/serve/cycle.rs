@@ -14,6 +14,7 @@ use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
 use scheduler_store::Writer;
+use scheduler_store::cluster::Lease;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -47,6 +48,8 @@ pub enum Input {
     },
     /// A write is durable, or the store has refused it.
     Written(WriteNumber, Result<(), WriteFailure>),
+    /// This one leads no more.
+    Lost(String),
     /// The end.
     Stop,
 }
@@ -98,6 +101,8 @@ pub struct Cycle {
     writer: Writer,
     backend: UnboundedSender<Command>,
     decisions: DecisionLog,
+    /// Nothing is done without it, if there are others who may lead.
+    lease: Option<Lease>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
     calls_made: u64,
     /// What is on its way to the store, to be told when it is there.
@@ -121,12 +126,14 @@ impl Cycle {
         writer: Writer,
         backend: UnboundedSender<Command>,
         decisions: DecisionLog,
+        lease: Option<Lease>,
     ) -> Self {
         Cycle {
             shared,
             writer,
             backend,
             decisions,
+            lease,
             calls: BTreeMap::new(),
             calls_made: 0,
             in_flight: None,
@@ -138,13 +145,24 @@ impl Cycle {
     pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
         let ended = loop {
             let (events, ended) = self.gather(inputs);
+            if matches!(ended, Some(Ended::Fenced(_))) || !self.may_act() {
+                let why = "its session may have ended: it could not be renewed in time".to_owned();
+                break ended.unwrap_or(Ended::Fenced(why));
+            }
             self.turn(events);
             if let Some(ended) = ended {
                 break ended;
             }
         };
-        let _ = self.writer.finish();
+        // What is still on its way to machines ends first, if it may not be there any more.
+        let Cycle { writer, backend, .. } = self;
+        drop(backend);
+        let _ = writer.finish();
         ended
+    }
+
+    fn may_act(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
     }
 
     fn gather(&mut self, inputs: &Receiver<Input>) -> (Vec<Event>, Option<Ended>) {
@@ -192,6 +210,7 @@ impl Cycle {
                     WriteFailure::Failed(why) => crate::paint::warning(&why),
                 }
             }
+            Input::Lost(why) => return Some(Ended::Fenced(why)),
             Input::Stop => return Some(Ended::Stopped),
         }
         None
@@ -241,8 +260,12 @@ impl Cycle {
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
             | Command::Ask(_) => {
+                if !self.may_act() {
+                    // The next turn ends for this reason.
+                    return;
+                }
                 self.shared.meters.command(&command);
-                // It ends only with the program.
+                // It ends only with this.
                 let _ = self.backend.send(command);
             }
         }
