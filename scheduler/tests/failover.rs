@@ -66,25 +66,24 @@ impl Cluster {
         let listen = ([127, 0, 0, 1], 0).into();
         let (server, runs) = runtime.block_on(Server::bind(listen, configuration)).unwrap();
         let (mesos, handle) = (server.address().to_string(), server.handle());
-        for number in 0..2 {
-            let spec = AgentSpec {
-                hostname: format!("host-{number}"),
-                ip: "127.0.0.1".into(),
-                port: 5051,
-                resources: vec![
-                    Resource::scalar("cpus", Milli(8000)),
-                    Resource::scalar("mem", Milli(4_096_000)),
-                    Resource::ranges("ports", &mesos::quantity::Intervals::new([(31_000, 31_999)])),
-                ],
-                attributes: Vec::new(),
-                domain: None,
-                body: Body::Outside,
-            };
-            handle.with(|master| {
-                let key = master.add_agent(spec).unwrap();
-                master.start_agent(key);
-            });
-        }
+        // Its agent of Consul is the small one, or the real one.
+        let spec = AgentSpec {
+            hostname: "127.0.0.1".to_owned(),
+            ip: "127.0.0.1".into(),
+            port: 5051,
+            resources: vec![
+                Resource::scalar("cpus", Milli(16_000)),
+                Resource::scalar("mem", Milli(4_096_000)),
+                Resource::ranges("ports", &mesos::quantity::Intervals::new([(31_000, 31_999)])),
+            ],
+            attributes: Vec::new(),
+            domain: None,
+            body: Body::Outside,
+        };
+        handle.with(|master| {
+            let key = master.add_agent(spec).unwrap();
+            master.start_agent(key);
+        });
         let machines = Arc::new(Mutex::new(Machines::default()));
         runtime.spawn(server.run());
         runtime.spawn(run(handle, runs, Arc::clone(&machines)));
@@ -162,9 +161,10 @@ impl Scheduler {
         let log = cluster.folder.path().join(format!("{name}.log"));
         let log = fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let _ = fs::remove_file(folder.join("daemon.json"));
+        let (_, port) = cluster.consul_url.rsplit_once(':').unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_scheduler"))
             .args(["serve", "--master", &cluster.mesos, "--consul", &cluster.consul_url])
-            .args(["--consul-prefix", &cluster.prefix])
+            .args(["--consul-prefix", &cluster.prefix, "--consul-agent-port", port])
             .args(["--listen", "127.0.0.1:0", "--docker", "/nowhere/docker", "--policy"])
             .arg(cluster.folder.path().join("policy.yml"))
             .arg("--data")

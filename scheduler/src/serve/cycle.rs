@@ -72,13 +72,20 @@ pub struct Shared {
     /// Counters.
     pub meters: Meters,
     last: AtomicU64,
+    /// Nothing is done without it, if there are others who may lead.
+    lease: Option<Lease>,
 }
 
 impl Shared {
     /// A state that nothing has happened to.
-    pub fn new(state: State, journal: Journal) -> Self {
-        let meters = Meters::default();
-        Shared { state: RwLock::new(state), journal, meters, last: AtomicU64::new(0) }
+    pub fn new(state: State, journal: Journal, lease: Option<Lease>) -> Self {
+        let (state, meters, last) = (RwLock::new(state), Meters::default(), AtomicU64::new(0));
+        Shared { state, journal, meters, last, lease }
+    }
+
+    /// Whether what was decided may still be done: it may not, when others may lead by now.
+    pub fn may_act(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
     }
 
     /// The state between two turns. It is held only as long as it takes to look something up.
@@ -101,8 +108,6 @@ pub struct Cycle {
     writer: Writer,
     backend: UnboundedSender<Command>,
     decisions: DecisionLog,
-    /// Nothing is done without it, if there are others who may lead.
-    lease: Option<Lease>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
     calls_made: u64,
     /// What is on its way to the store, to be told when it is there.
@@ -126,14 +131,12 @@ impl Cycle {
         writer: Writer,
         backend: UnboundedSender<Command>,
         decisions: DecisionLog,
-        lease: Option<Lease>,
     ) -> Self {
         Cycle {
             shared,
             writer,
             backend,
             decisions,
-            lease,
             calls: BTreeMap::new(),
             calls_made: 0,
             in_flight: None,
@@ -145,7 +148,7 @@ impl Cycle {
     pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
         let ended = loop {
             let (events, ended) = self.gather(inputs);
-            if matches!(ended, Some(Ended::Fenced(_))) || !self.may_act() {
+            if matches!(ended, Some(Ended::Fenced(_))) || !self.shared.may_act() {
                 let why = "its session may have ended: it could not be renewed in time".to_owned();
                 break ended.unwrap_or(Ended::Fenced(why));
             }
@@ -159,10 +162,6 @@ impl Cycle {
         drop(backend);
         let _ = writer.finish();
         ended
-    }
-
-    fn may_act(&self) -> bool {
-        self.lease.as_ref().is_none_or(Lease::holds)
     }
 
     fn gather(&mut self, inputs: &Receiver<Input>) -> (Vec<Event>, Option<Ended>) {
@@ -260,7 +259,7 @@ impl Cycle {
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
             | Command::Ask(_) => {
-                if !self.may_act() {
+                if !self.shared.may_act() {
                     // The next turn ends for this reason.
                     return;
                 }

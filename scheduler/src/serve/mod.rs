@@ -9,6 +9,7 @@ mod local;
 mod mesos;
 mod meters;
 mod reach_consul;
+mod registrar;
 mod several;
 mod switch;
 mod term;
@@ -45,8 +46,6 @@ pub struct Serve {
     pub local: bool,
     #[command(flatten)]
     pub mesos: mesos::Mesos,
-    #[command(flatten)]
-    pub consul: reach_consul::ReachConsul,
     /// Where records are: in the folder of the daemon, or in Consul, for several schedulers of which
     /// one leads. Consul, if there are `--master` and `--consul`, and otherwise the folder.
     #[arg(long, value_name = "WHERE", requires_if("consul", "consul"))]
@@ -72,6 +71,10 @@ pub struct Serve {
     #[arg(long, value_name = "COMMAND", default_value = "docker")]
     pub docker: String,
     #[command(flatten)]
+    pub reach_consul: reach_consul::ReachConsul,
+    #[command(flatten)]
+    pub registration: registrar::Registration,
+    #[command(flatten)]
     pub place: folder::Place,
 }
 
@@ -96,7 +99,7 @@ impl Serve {
                 Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) })
             }
             Some(StoreKind::Consul) => Ok(true),
-            None => Ok(!is_local && !self.consul.consul.is_empty()),
+            None => Ok(!is_local && !self.reach_consul.consul.is_empty()),
         }
     }
 }
@@ -162,7 +165,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         let hint = "the API has neither TLS nor users yet; reach it through SSH from elsewhere";
         return Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) });
     }
-    let consul = arguments.consul.client().map_err(Failure::new)?;
+    let consul = arguments.reach_consul.client().map_err(Failure::new)?;
     let is_in_consul = arguments.store_in_consul()?;
     let folder = arguments.place.folder().map_err(Failure::new)?;
     let Some((policy, policy_text)) = input::policy(arguments.policy.as_deref()) else {
@@ -242,7 +245,7 @@ fn member(
     client: Arc<consul_client::Client>,
     address: SocketAddr,
 ) -> Result<Member, Failure> {
-    let keys = Keys::below(&arguments.consul.consul_prefix)
+    let keys = Keys::below(&arguments.reach_consul.consul_prefix)
         .map_err(|error| Failure { exit: Exit::Usage, ..Failure::new(error.to_string()) })?;
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name = format!("{} ({})", name.trim(), std::process::id());

@@ -36,6 +36,16 @@ impl ReachConsul {
     /// # Errors
     /// When a file can't be read or used.
     pub fn client(&self) -> Result<Option<Arc<Client>>, String> {
+        let client = |settings| Client::new(settings).map(Arc::new);
+        let client = self.settings()?.map(client).transpose();
+        client.map_err(|error| format!("failed to {error}"))
+    }
+
+    /// Whom to ask, and as whom; none if no address was given.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn settings(&self) -> Result<Option<Settings>, String> {
         if self.consul.is_empty() {
             return Ok(None);
         }
@@ -47,7 +57,7 @@ impl ReachConsul {
             None => variable("CONSUL_HTTP_TOKEN"),
         };
         let authority = self.consul_authority.clone();
-        let settings = Settings {
+        Ok(Some(Settings {
             endpoints: self.consul.clone(),
             token: token.map(|token| Token::new(&token)),
             tls: TlsFiles {
@@ -58,9 +68,7 @@ impl ReachConsul {
             // What a former leader of Consul still believes must not decide who leads here.
             consistency: consul::Consistency::Consistent,
             timeout: ANSWER_TIMEOUT,
-        };
-        let client = Client::new(settings).map_err(|error| format!("failed to {error}"))?;
-        Ok(Some(Arc::new(client)))
+        }))
     }
 }
 

@@ -21,6 +21,7 @@ use super::cycle::{Cycle, Ended, Input, Shared, WriteFailure};
 use super::decisions::{self, DecisionLog};
 use super::http::{self, Context};
 use super::journal::Journal;
+use super::registrar::Registrar;
 use super::switch::Switch;
 use super::{Failure, Serve, local, mesos};
 use crate::exit::Exit;
@@ -116,7 +117,8 @@ async fn act(
     coming: Receiver<Input>,
     signals: &mut Signals,
 ) -> Result<Over, Failure> {
-    let (shared, decision_log) = open(stage, &store)?;
+    let is_one_of_several = lease.is_some();
+    let (shared, decision_log) = open(stage, &store, lease)?;
     shared.journal.begin_at(events_from);
     let arguments = &stage.arguments;
     let writer = writer(store, inputs.clone())?;
@@ -131,22 +133,38 @@ async fn act(
         // Nobody has ended the loop before it began.
         let _ = inputs.send(Input::Event(event));
     }
+    // Registrations of a leader are those of the next one.
+    let mut registration = arguments.registration.clone();
+    if is_one_of_several {
+        let shared_name = || arguments.reach_consul.consul_prefix.replace('/', ".");
+        registration.consul_name.get_or_insert_with(shared_name);
+    }
+    let registrar = Registrar::new(
+        &arguments.reach_consul,
+        &registration,
+        is_local,
+        &stage.folder,
+        Arc::clone(&shared),
+        inputs.clone(),
+    );
+    let registrar = registrar.map_err(Failure::new)?;
+    let registering = registrar.as_ref().map(|one| tokio::spawn(Arc::clone(one).run()));
     let mut is_over = mesos::IsOver::default();
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
-        let is_one_of_several = lease.is_some();
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
-        tokio::spawn(mesos::carry_out(to_do, started.0, Arc::clone(&shared), inputs.clone()))
+        let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
+        tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
     } else {
         let reports = stage.reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
             tokio::spawn(local::report(reports, inputs.clone()));
         }
-        let runner = Arc::clone(&stage.runner);
-        tokio::spawn(local::carry_out(to_do, runner, Arc::clone(&shared), inputs.clone()))
+        let (runner, shared) = (Arc::clone(&stage.runner), Arc::clone(&shared));
+        tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar.clone()))
     };
-    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, decision_log, lease);
+    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, decision_log);
     let mut cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
     tell_state(stage, &shared, epoch);
     stage.switch.turn(http::router(Context {
@@ -157,6 +175,7 @@ async fn act(
         policy: stage.policy.digest().into(),
         docker: arguments.docker.as_str().into(),
         is_local,
+        registrar,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     }));
@@ -170,6 +189,9 @@ async fn act(
     };
     // Whoever carries out commands ends with the loop, and what it holds with it.
     let _ = work.await;
+    if let Some(registering) = registering {
+        registering.abort();
+    }
     shared.journal.close();
     Ok(match ended.map_err(|error| Failure::new(error.to_string()))? {
         Ended::Stopped if is_over.load(Ordering::SeqCst) => Over::Told(Exit::Refused),
@@ -179,7 +201,11 @@ async fn act(
 }
 
 /// Makes a state of the records, and opens what is beside them on the disk.
-fn open(stage: &Stage, store: &Store) -> Result<(Arc<Shared>, DecisionLog), Failure> {
+fn open(
+    stage: &Stage,
+    store: &Store,
+    lease: Option<Lease>,
+) -> Result<(Arc<Shared>, DecisionLog), Failure> {
     let folder: &Path = &stage.folder;
     let contents = store.load()?;
     let digest = stage.policy.digest();
@@ -189,7 +215,7 @@ fn open(stage: &Stage, store: &Store) -> Result<(Arc<Shared>, DecisionLog), Fail
         .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
     let journal = Journal::open(&folder.join("events.log"), &state)?;
     let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
-    Ok((Arc::new(Shared::new(state, journal)), decisions))
+    Ok((Arc::new(Shared::new(state, journal, lease)), decisions))
 }
 
 fn writer(store: Store, inputs: Sender<Input>) -> Result<Writer, Failure> {
