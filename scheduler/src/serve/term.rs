@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use policy::Time;
 use policy::config::Policy;
 use scheduler_core::ids::Epoch;
 use scheduler_core::{Event, State};
@@ -18,10 +20,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::cycle::{Cycle, Ended, Input, Shared, WriteFailure};
-use super::decisions::{self, DecisionLog};
+use super::decisions::DecisionLog;
 use super::http::{self, Context};
 use super::journal::Journal;
+use super::policies::{Begun, Policies};
 use super::registrar::Registrar;
+use super::scraper::Scraper;
 use super::switch::Switch;
 use super::{Failure, Serve, local, mesos};
 use crate::exit::Exit;
@@ -118,7 +122,7 @@ async fn act(
     signals: &mut Signals,
 ) -> Result<Over, Failure> {
     let is_one_of_several = lease.is_some();
-    let (shared, decision_log) = open(stage, &store, lease)?;
+    let (shared, decision_log, policies) = open(stage, &store, lease)?;
     shared.journal.begin_at(events_from);
     let arguments = &stage.arguments;
     let writer = writer(store, inputs.clone())?;
@@ -149,6 +153,8 @@ async fn act(
     );
     let registrar = registrar.map_err(Failure::new)?;
     let registering = registrar.as_ref().map(|one| tokio::spawn(Arc::clone(one).run()));
+    let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
+    let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
@@ -164,7 +170,8 @@ async fn act(
         let (runner, shared) = (Arc::clone(&stage.runner), Arc::clone(&shared));
         tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar.clone()))
     };
-    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, decision_log);
+    let live = Arc::clone(&policies);
+    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, decision_log, live);
     let mut cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
     tell_state(stage, &shared, epoch);
     stage.switch.turn(http::router(Context {
@@ -172,7 +179,8 @@ async fn act(
         inputs: inputs.clone(),
         runner: Arc::clone(&stage.runner),
         token: Arc::clone(&stage.token),
-        policy: stage.policy.digest().into(),
+        policies,
+        scraper,
         docker: arguments.docker.as_str().into(),
         is_local,
         registrar,
@@ -189,6 +197,7 @@ async fn act(
     };
     // Whoever carries out commands ends with the loop, and what it holds with it.
     let _ = work.await;
+    scraping.abort();
     if let Some(registering) = registering {
         registering.abort();
     }
@@ -205,17 +214,25 @@ fn open(
     stage: &Stage,
     store: &Store,
     lease: Option<Lease>,
-) -> Result<(Arc<Shared>, DecisionLog), Failure> {
+) -> Result<(Arc<Shared>, DecisionLog, Arc<Policies>), Failure> {
     let folder: &Path = &stage.folder;
     let contents = store.load()?;
-    let digest = stage.policy.digest();
-    decisions::keep_policy(folder, &digest, &stage.policy_text)
-        .map_err(|error| Failure::new(format!("the policy can't be kept: {error}")))?;
-    let state = State::restore(stage.policy, contents.records)
+    let (policies, Begun { policy, is_applied }) =
+        Policies::open(folder, stage.policy, &stage.policy_text, now())?;
+    if is_applied {
+        tell!("the policy is the one that was applied last; `scheduler policy list` says more");
+    }
+    let state = State::restore(policy, contents.records)
         .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
     let journal = Journal::open(&folder.join("events.log"), &state)?;
     let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
-    Ok((Arc::new(Shared::new(state, journal, lease)), decisions))
+    Ok((Arc::new(Shared::new(state, journal, lease)), decisions, Arc::new(policies)))
+}
+
+/// The time, before there is a state that makes sure that it never goes back.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn writer(store: Store, inputs: Sender<Input>) -> Result<Writer, Failure> {
