@@ -6,6 +6,7 @@
 
 mod answer;
 mod catalog;
+pub mod change;
 mod error;
 mod request;
 mod watch;
