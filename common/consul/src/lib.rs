@@ -4,6 +4,7 @@
 //! came back. An answer that was cut short, refused or silently filtered is told apart from an
 //! empty one.
 
+pub mod agent;
 mod answer;
 mod catalog;
 pub mod change;

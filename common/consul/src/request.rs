@@ -47,6 +47,10 @@ pub enum Subject {
     Keys(String),
     /// The names of all keys that begin so.
     KeyNames(String),
+    /// The services of the agent that is asked.
+    AgentServices,
+    /// The agent that is asked.
+    AgentSelf,
 }
 
 impl Subject {
@@ -61,6 +65,8 @@ impl Subject {
             Subject::Key(key) => format!("key `{key}`"),
             Subject::Keys(prefix) => format!("keys below `{prefix}`"),
             Subject::KeyNames(prefix) => format!("names of keys below `{prefix}`"),
+            Subject::AgentServices => "services of the agent".to_owned(),
+            Subject::AgentSelf => "settings of the agent".to_owned(),
         }
     }
 
@@ -81,6 +87,8 @@ impl Subject {
             Subject::Keys(prefix) | Subject::KeyNames(prefix) => {
                 format!(r#"key_prefix "{prefix}" {{ policy = "read" }}"#)
             }
+            Subject::AgentServices => r#"service_prefix "" { policy = "read" }"#.to_owned(),
+            Subject::AgentSelf => r#"agent_prefix "" { policy = "read" }"#.to_owned(),
         }
     }
 }
@@ -106,6 +114,8 @@ impl Request {
             Subject::Key(key) | Subject::Keys(key) | Subject::KeyNames(key) => {
                 format!("/v1/kv/{}", encoded(key, "/"))
             }
+            Subject::AgentServices => "/v1/agent/services".to_owned(),
+            Subject::AgentSelf => "/v1/agent/self".to_owned(),
         };
         let mut query = Vec::new();
         match subject {

@@ -140,6 +140,9 @@ impl<'a> Reader<'a> {
             constraints: self.constraints(),
             check,
             inner_ports: ports.inner,
+            // Marathon has no words for these two.
+            discovery: self.old().map(|old| old.discovery.clone()).unwrap_or_default(),
+            metrics: self.old().and_then(|old| old.metrics.clone()),
             run: run?,
         };
         Some(Given { specification, bounds, step })

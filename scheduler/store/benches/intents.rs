@@ -48,6 +48,8 @@ fn intents(count: u32) -> Vec<(Key, Option<Record>)> {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     let bounds = Bounds { min: count, max: count };
     let call = Call::Deploy { app, specification: specification.into(), bounds, step: None };

@@ -2,6 +2,7 @@
 //! ends with it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -32,9 +33,15 @@ pub struct Daemon {
 impl Daemon {
     /// Starts one. `first_port` keeps tests that run at the same time apart.
     pub fn start(first_port: u16, machines: u32) -> Self {
+        Self::start_with(first_port, machines, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(first_port: u16, machines: u32, more: &[&str]) -> Self {
         let ports = format!("{first_port}-{}", first_port + 99);
         let machines = machines.to_string();
-        Self::with(&["--local", "--ports", &ports, "--machines", &machines])
+        let own = ["--local", "--ports", &ports, "--machines", &machines];
+        Self::with(&[&own, more].concat())
     }
 
     /// Starts one with these arguments.

@@ -21,7 +21,7 @@ use scheduler_marathon::{Base, Given, Wrong, name, read};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 
-use super::{Context, guard};
+use super::{Context, calls, guard, problem};
 use crate::serve::cycle::{Input, Shared};
 use crate::serve::journal::Entry;
 
@@ -90,6 +90,12 @@ impl From<Refusal> for Failure {
             _ => 422,
         };
         Failure::new(status, refusal.to_string())
+    }
+}
+
+impl From<problem::Wrong> for Failure {
+    fn from(problem::Wrong(problem): problem::Wrong) -> Self {
+        Failure::new(problem.status, format!("{}: {}", problem.title, problem.detail))
     }
 }
 
@@ -257,22 +263,25 @@ async fn deploy(
     app: &AppName,
     fields: &Map<String, Value>,
 ) -> Result<Accepted, Failure> {
-    let deploy = {
+    let Given { specification, bounds, step } = {
         let state = context.shared.state();
         let old = state.apps().get(app);
         let base = old
             .and_then(|old| Some(Base { specification: old.specification()?, bounds: old.bounds }));
-        let Given { mut specification, bounds, step } = read(fields, base, &label(context))?;
+        let mut given = read(fields, base, &label(context))?;
         if let Some(base) = base {
-            let old = &base.specification;
-            let is_same = Specification { label: old.label.clone(), ..specification.clone() };
-            if is_same == **old {
-                specification = is_same;
+            let label = base.specification.label.clone();
+            let is_same = Specification { label, ..given.specification.clone() };
+            if is_same == *base.specification {
+                given.specification = is_same;
             }
         }
-        Call::Deploy { app: app.clone(), specification: Arc::new(specification), bounds, step }
+        given
     };
-    call(context, deploy).await
+    calls::can_run(context, &specification.run).await?;
+    calls::can_register(context, &specification).await?;
+    let (app, specification) = (app.clone(), Arc::new(specification));
+    call(context, Call::Deploy { app, specification, bounds, step }).await
 }
 
 async fn change(
