@@ -4,7 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-#[allow(dead_code, reason = "each file of tests uses a part of it")]
 mod daemon;
 
 use std::collections::BTreeMap;
