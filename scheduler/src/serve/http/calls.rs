@@ -32,7 +32,7 @@ async fn call(context: &Context, call: Call) -> Told {
 }
 
 /// A body of JSON; none at all is an empty object.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|error| bad_body(&error))
 }
