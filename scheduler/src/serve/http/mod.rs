@@ -3,8 +3,10 @@
 //! deployment runs commands as the user of the daemon.
 
 mod calls;
+pub mod follower;
 mod guard;
 mod idempotency;
+mod marathon;
 mod policy;
 mod problem;
 mod reads;
@@ -105,6 +107,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
 pub fn router(context: Context) -> Router {
     let mut router = Router::new();
     for (_, path, handler) in routes() {
+        router = router.route(path, handler);
+    }
+    for (path, handler) in marathon::routes() {
         router = router.route(path, handler);
     }
     router
