@@ -20,6 +20,7 @@ use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::registrar::Registrar;
 use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
@@ -40,6 +41,8 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
+    /// Instances in Consul.
+    pub registrar: Option<Arc<Registrar>>,
     /// What may change something.
     pub token: Arc<str>,
     /// Digest of the policy.
@@ -80,6 +83,7 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/machines", get(reads::machines)),
         ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
         ("post", "/v1/machines/{machine}/undrain", post(calls::undrain)),
+        ("get", "/v1/consul", get(reads::consul)),
         ("get", "/v1/discovery/{app}", get(reads::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),
