@@ -7,9 +7,11 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod outside;
 pub mod real;
 mod request;
 mod shared;
+pub mod translate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,7 +15,7 @@ impl Master {
     /// A page that every master has, leading or not.
     pub(crate) fn own_page(&self, path: &str) -> Option<Value> {
         match path {
-            "/version" => Some(json!({ "version": VERSION })),
+            "/version" => Some(json!({ "version": self.configuration.version })),
             "/flags" => Some(json!({ "flags": self.flags() })),
             "/metrics/snapshot" => Some(self.metrics()),
             _ => None,
@@ -87,6 +87,9 @@ impl Master {
         if let (Value::Object(flags), Some(timeout)) = (&mut flags, settings.offer_timeout) {
             flags.insert("offer_timeout".to_owned(), json!(seconds(timeout)));
         }
+        if let Value::Object(flags) = &mut flags {
+            flags.extend(settings.flags.iter().map(|(name, value)| (name.clone(), json!(value))));
+        }
         flags
     }
 
@@ -98,7 +101,7 @@ impl Master {
         let info = self.info();
         let registered = |agent: &Agent| agent.standing == Standing::Registered;
         json!({
-            "version": VERSION,
+            "version": self.configuration.version,
             "start_time": self.timestamp(self.started),
             "elected_time": self.timestamp(self.elected),
             "id": self.id,
@@ -281,6 +284,8 @@ impl Master {
             "master/frameworks_connected": connected,
             "master/frameworks_disconnected": frameworks - connected,
             "master/outstanding_offers": offers,
+            // There is no log to recover.
+            "registrar/log/recovered": 1.0,
             "master/tasks_staging": of_all(mesos::TaskState::Staging),
             "master/tasks_starting": of_all(mesos::TaskState::Starting),
             "master/tasks_running": of_all(mesos::TaskState::Running),
