@@ -37,6 +37,8 @@ pub struct Configuration {
     pub version: String,
     /// More flags that it shows, as they were given.
     pub flags: BTreeMap<String, String>,
+    /// Where in ZooKeeper it stands for the lead, as the page of flags shows it (`--zk`).
+    pub zk: Option<String>,
 }
 
 impl Default for Configuration {
@@ -55,6 +57,7 @@ impl Default for Configuration {
             agent_reregister_timeout: 600 * SECOND,
             version: VERSION.to_owned(),
             flags: BTreeMap::new(),
+            zk: None,
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use mesos_zookeeper::Place;
 use simulator_mesos::{Configuration, Nanoseconds};
-use simulator_mesos_server::Server;
+use simulator_mesos_server::{ServeError, Server, Told};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::flags::Flags;
+use crate::flags::{FlagError, Flags};
 use crate::{ReleaseError, log, version};
 
 /// Runs a master until it is told to end.
@@ -17,25 +19,76 @@ use crate::{ReleaseError, log, version};
 /// It can't begin.
 pub async fn run(flags: &Flags) -> Result<(), ReleaseError> {
     let (listen, configuration) = read(flags)?;
-    for name in flags.without_effect() {
-        log('W', format!("--{name} has no effect here"));
-    }
     let fail = ReleaseError::machine("listen to signals");
     let mut terminate = signal(SignalKind::terminate()).map_err(fail)?;
     let fail = ReleaseError::machine("listen to signals");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(fail)?;
-    let (server, _) = Server::bind(listen, configuration).await.map_err(|error| {
+    let place = flags.text("zk")?.map(|text| {
+        text.parse::<Place>().map_err(|error| FlagError::Value {
+            name: "zk".to_owned(),
+            value: text.clone(),
+            reason: error.to_string(),
+        })
+    });
+    let place = place.transpose()?;
+    let work_dir = flags.given("work_dir").map(PathBuf::from);
+    if let Some(work_dir) = &work_dir {
+        mark(work_dir)?;
+    }
+    for name in flags.without_effect() {
+        log('W', format!("--{name} has no effect here"));
+    }
+    let no_socket = |error: ServeError| {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         ReleaseError::Machine { what: error.to_string(), cause: cause.unwrap_or_default() }
-    })?;
-    log('I', format!("a simulated Mesos for real agents, on http://{}", server.address()));
+    };
+    log('I', format!("a simulated Mesos for real agents, on http://{listen}"));
+    let serves = async {
+        match place {
+            None => {
+                let (server, _) = Server::bind(listen, configuration).await.map_err(no_socket)?;
+                server.run().await;
+                Ok(())
+            }
+            Some(place) => {
+                let bound = Server::bind_candidates(&[listen], configuration).await;
+                let (mut servers, _) = bound.map_err(no_socket)?;
+                let Some(server) = servers.pop() else { return Ok(()) };
+                let why = server.contend(&place, |told| tell(&told)).await;
+                // As with Mesos' masters: that is how it stays safe.
+                Err(ReleaseError::Ended(format!("the lead is lost: {why}")))
+            }
+        }
+    };
     tokio::select! {
-        () = server.run() => {}
+        outcome = serves => return outcome,
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     log('I', "stopped; agents find the next master");
     Ok(())
+}
+
+fn tell(told: &Told) {
+    match told {
+        Told::Problem(why) => log('W', why),
+        Told::Joined(node) => log('I', format!("it has the node {node}")),
+        Told::Elected => log('I', "elected as the leading master"),
+        Told::StandsBy(Some(leader)) => log('I', format!("stands by; {leader} leads")),
+        Told::StandsBy(None) => log('I', "stands by; nobody leads"),
+        Told::Lost(why) => log('W', format!("stands for the lead anew: {why}")),
+    }
+}
+
+/// A master that has served has a folder for its log, by which it is seen that the cluster has begun;
+/// nothing is in it but this.
+fn mark(work_dir: &Path) -> Result<(), ReleaseError> {
+    let folder = work_dir.join("replicated_log");
+    let write = || {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("README"), "The simulated Mesos replicates nothing.\n")
+    };
+    write().map_err(ReleaseError::machine(format!("write to {}", folder.display())))
 }
 
 fn read(flags: &Flags) -> Result<(SocketAddr, Configuration), ReleaseError> {
@@ -81,7 +134,7 @@ fn read(flags: &Flags) -> Result<(SocketAddr, Configuration), ReleaseError> {
 
 /// What the page of flags tells besides what the simulated master knows itself.
 fn own_flags(flags: &Flags) -> BTreeMap<String, String> {
-    for known in ["quorum", "work_dir", "cluster"] {
+    for known in ["quorum", "cluster"] {
         let _ = flags.given(known);
     }
     flags.page()

@@ -2,19 +2,28 @@
 
 use std::sync::Arc;
 
+use hyper::header::{HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 use simulator_mesos::outside::{self, Registration, Report};
+use simulator_mesos::wire::Leader;
 use simulator_mesos::{StreamKey, Unwelcome};
 
 use crate::body::{AgentRecords, Answer};
 use crate::request::plain;
+use crate::seat::Seat;
 use crate::shared::Shared;
 
 pub(crate) fn is_for_agents(path: &str) -> bool {
     [outside::SUBSCRIBE, outside::REPORT, outside::PONG, outside::UNREGISTER].contains(&path)
 }
 
-pub(crate) fn serve(shared: &Arc<Shared>, path: &str, body: &[u8]) -> Response<Answer> {
+pub(crate) fn serve(seat: &Seat, path: &str, body: &[u8]) -> Response<Answer> {
+    match seat.leader() {
+        Leader::Us => {}
+        Leader::Other(Some(leader)) => return elsewhere(&leader, path),
+        Leader::Other(None) => return plain(StatusCode::SERVICE_UNAVAILABLE, "nobody leads"),
+    }
+    let shared = &seat.shared;
     let answered = match path {
         outside::SUBSCRIBE => return subscribe(shared, body),
         outside::REPORT => Report::decode(body).map(|(stream, report)| {
@@ -33,6 +42,14 @@ pub(crate) fn serve(shared: &Arc<Shared>, path: &str, body: &[u8]) -> Response<A
         Ok(false) => plain(StatusCode::GONE, "the stream is over"),
         Err(error) => plain(StatusCode::BAD_REQUEST, &error),
     }
+}
+
+fn elsewhere(leader: &str, path: &str) -> Response<Answer> {
+    let mut response = plain(StatusCode::TEMPORARY_REDIRECT, "");
+    if let Ok(location) = HeaderValue::from_str(&format!("//{leader}{path}")) {
+        response.headers_mut().insert(LOCATION, location);
+    }
+    response
 }
 
 fn subscribe(shared: &Arc<Shared>, body: &[u8]) -> Response<Answer> {

@@ -16,7 +16,7 @@ use simulator_mesos::wire;
 
 use crate::body::{Answer, Records};
 use crate::outside;
-use crate::shared::Shared;
+use crate::seat::Seat;
 
 /// Longest body that is taken, in bytes, packed and unpacked: 100,000 tasks to reconcile are less.
 const BODY_LIMIT_BYTES: usize = 64 << 20;
@@ -24,7 +24,7 @@ const BODY_LIMIT_BYTES: usize = 64 << 20;
 const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
 
 pub(crate) async fn serve(
-    shared: Arc<Shared>,
+    seat: Arc<Seat>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let (head, body) = request.into_parts();
@@ -50,7 +50,7 @@ pub(crate) async fn serve(
         }
     };
     if outside::is_for_agents(head.uri.path()) {
-        return Ok(outside::serve(&shared, head.uri.path(), &body));
+        return Ok(outside::serve(&seat, head.uri.path(), &body));
     }
     let request = wire::Request {
         method: head.method.as_str().to_owned(),
@@ -60,10 +60,10 @@ pub(crate) async fn serve(
         stream_id: header(&STREAM_ID),
         body,
     };
-    let (response, source) = shared.answer(&request);
+    let (response, source) = seat.answer(&request);
     let body = match (response.body, source) {
         (wire::Body::Stream(key, _), Some(source)) => {
-            Answer::Stream(Records { key, source, shared })
+            Answer::Stream(Records { key, source, shared: seat.shared.clone() })
         }
         (wire::Body::Bytes(bytes), _) => Answer::Bytes(Full::new(Bytes::from(bytes))),
         (wire::Body::Stream(..), None) => Answer::Bytes(Full::default()),

@@ -33,7 +33,7 @@ use crate::{Bundle, Configuration, Nanoseconds};
 pub use crate::outside::Told as Run;
 pub(crate) use operator::Answer;
 pub use outside::Unwelcome;
-pub use restart::Restart;
+pub use restart::{Identity, Restart};
 pub use tasks::Said;
 
 /// A stream of events to a client; the caller gives the numbers, each once.
@@ -133,6 +133,8 @@ pub struct Master {
     next_agent: u32,
     next_offer: u64,
     next_pid: u32,
+    /// How many masters stand for the lead, if there may be several.
+    members: Option<usize>,
 }
 
 impl Master {
@@ -166,6 +168,7 @@ impl Master {
             next_agent: 0,
             next_offer: 0,
             next_pid: 1000,
+            members: None,
             configuration,
         };
         master.after(master.configuration.allocation_interval, Due::Allocation);
@@ -198,6 +201,11 @@ impl Master {
             self.happen(due);
         }
         self.now = self.now.max(now);
+    }
+
+    /// So many masters stand for the lead, as the metrics tell it.
+    pub fn set_members(&mut self, count: usize) {
+        self.members = Some(count);
     }
 
     /// The time up to which all has happened.

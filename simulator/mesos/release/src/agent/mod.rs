@@ -13,10 +13,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mesos::{AgentId, Location};
+use mesos_zookeeper::{Place, Seen, detect};
 use scheduler_runner::{Report as Said, Runner, Settings as RunnerSettings};
 use simulator_mesos::outside::{self, Registration, Told};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::description::{Description, Policy, attributes, resources, with_found};
@@ -52,6 +54,7 @@ const SYSTEMD: &str = "/run/systemd/system";
 #[derive(Debug)]
 struct Settings {
     masters: Vec<Location>,
+    zookeeper: Option<Place>,
     address: IpAddr,
     ip: IpAddr,
     description: Description,
@@ -184,9 +187,17 @@ async fn live(
     mut reports: UnboundedReceiver<Said>,
     signals: &mut Signals,
 ) -> End {
-    let mut masters = Masters::new(settings.masters.clone());
+    let mut masters = Masters::new(settings);
     loop {
-        let master = masters.next();
+        let Some(master) = masters.next() else {
+            masters.complain("no master leads".to_owned());
+            tokio::select! {
+                () = masters.changed() => {}
+                Some(said) = reports.recv() => shared.tasks().heard(said),
+                end = signals.next() => return end,
+            }
+            continue;
+        };
         let registration = registration(settings, shared);
         let opened = {
             let opening = Connection::open(&master, &registration);
@@ -202,7 +213,9 @@ async fn live(
         match opened {
             Ok(connection) => {
                 masters.serves(&master);
-                match serve(settings, shared, connection, &mut reports, signals).await {
+                let served =
+                    serve(settings, shared, connection, &mut masters, &mut reports, signals);
+                match served.await {
                     Over::Broken(why) => {
                         log('W', format!("the stream of {} is over: {why}", master.authority()));
                     }
@@ -215,13 +228,17 @@ async fn live(
                 continue;
             }
             Err(NoConnection::Never(why)) => return End::Refused(why),
-            Err(NoConnection::Later(why)) => masters.complain(&master, &why),
+            Err(NoConnection::Later(why)) => {
+                let name = master.authority();
+                masters.complain(format!("not registered with {name}: {why}"));
+            }
         }
         let again = sleep(AGAIN_AFTER);
         tokio::pin!(again);
         loop {
             tokio::select! {
                 () = &mut again => break,
+                () = masters.changed() => break,
                 Some(said) = reports.recv() => shared.tasks().heard(said),
                 end = signals.next() => return end,
             }
@@ -235,43 +252,86 @@ struct Masters {
     position: usize,
     leader: Option<Location>,
     complained: Option<String>,
+    /// What ZooKeeper says; all but the last word is old.
+    detected: Option<watch::Receiver<Option<Location>>>,
 }
 
 impl Masters {
-    fn new(all: Vec<Location>) -> Self {
-        Self { all, position: 0, leader: None, complained: None }
+    fn new(settings: &Settings) -> Self {
+        let detected = settings.zookeeper.clone().map(follow);
+        let all = settings.masters.clone();
+        Self { all, position: 0, leader: None, complained: None, detected }
     }
 
-    /// The one that was named as the leader, once; else one after the other.
-    fn next(&mut self) -> Location {
+    /// The one that was named as the leader, once; else the one that ZooKeeper names, or one after
+    /// the other. None if nobody leads.
+    fn next(&mut self) -> Option<Location> {
         if let Some(leader) = self.leader.take() {
-            return leader;
+            return Some(leader);
+        }
+        if let Some(detected) = &mut self.detected {
+            return detected.borrow_and_update().clone();
         }
         let position = self.position;
         self.position = (position + 1) % self.all.len().max(1);
-        let fallback = || Location::parse("127.0.0.1:5050").ok();
-        let found = self.all.get(position).cloned().or_else(fallback);
-        found.unwrap_or(Location { tls: None, host: String::new(), port: 0, path: String::new() })
+        self.all.get(position).cloned()
+    }
+
+    /// Ends when ZooKeeper names another leader; never if it isn't asked.
+    async fn changed(&mut self) {
+        let gone = match &mut self.detected {
+            Some(detected) => detected.changed().await.is_err(),
+            None => true,
+        };
+        if gone {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn leads(&mut self, leader: Location) {
         self.leader = Some(leader);
     }
 
-    /// It is the first to be tried again.
+    /// It is the first to be tried again, where nobody knows better.
     fn serves(&mut self, master: &Location) {
-        self.leader = Some(master.clone());
+        if self.detected.is_none() {
+            self.leader = Some(master.clone());
+        }
         self.complained = None;
     }
 
     /// The same trouble is told once.
-    fn complain(&mut self, master: &Location, why: &str) {
-        let text = format!("not registered with {}: {why}", master.authority());
+    fn complain(&mut self, text: String) {
         if self.complained.as_ref() != Some(&text) {
             log('W', &text);
             self.complained = Some(text);
         }
     }
+}
+
+/// Follows who leads for as long as the program lives.
+fn follow(place: Place) -> watch::Receiver<Option<Location>> {
+    let (tells, told) = watch::channel(None);
+    tokio::spawn(async move {
+        detect(&place, |seen| {
+            let leader = match seen {
+                Seen::Leads(info) => {
+                    let (host, port) = info.endpoint();
+                    Some(Location { tls: None, host, port, path: String::new() })
+                }
+                Seen::Nobody => None,
+                // The last one stays until there is another.
+                Seen::Problem(why) => return log('W', why),
+            };
+            tells.send_if_modified(|known| {
+                let is_other = *known != leader;
+                *known = leader;
+                is_other
+            });
+        })
+        .await;
+    });
+    told
 }
 
 fn registration(settings: &Settings, shared: &Shared) -> Registration {
@@ -299,6 +359,7 @@ async fn serve(
     settings: &Settings,
     shared: &Shared,
     mut connection: Connection,
+    masters: &mut Masters,
     reports: &mut UnboundedReceiver<Said>,
     signals: &mut Signals,
 ) -> Over {
@@ -342,6 +403,9 @@ async fn serve(
                 }
             }
             Some(said) = reports.recv() => shared.tasks().heard(said),
+            () = masters.changed() => {
+                return Over::Broken("ZooKeeper names another leader, or none".to_owned());
+            }
             end = signals.next() => {
                 if let (End::Unregister, Some(stream)) = (&end, connection.stream) {
                     // A master that doesn't hear of it finds out.
@@ -391,8 +455,17 @@ fn read(flags: &Flags) -> Result<Settings, ReleaseError> {
         reason: reason.to_owned(),
     };
     let master = flags.text("master")?.ok_or(FlagError::Missing("master"))?;
+    let zookeeper = match master.starts_with("zk://") {
+        true => Some(
+            master
+                .parse::<Place>()
+                .map_err(|error| wrong("master", &master, &error.to_string()))?,
+        ),
+        false => None,
+    };
+    let named = zookeeper.as_ref().map_or(master.as_str(), |place| place.servers.as_str());
     let masters: Result<Vec<Location>, _> =
-        master.split(',').filter(|it| !it.is_empty()).map(Location::parse).collect();
+        named.split(',').filter(|it| !it.is_empty()).map(Location::parse).collect();
     let masters = masters.map_err(|error| wrong("master", &master, &error.to_string()))?;
     if masters.is_empty() {
         return Err(wrong("master", &master, "it names nobody").into());
@@ -403,6 +476,7 @@ fn read(flags: &Flags) -> Result<Settings, ReleaseError> {
     let address = flags.address("ip")?.unwrap_or(Ipv4Addr::UNSPECIFIED.into());
     let ip = match flags.address("advertise_ip")? {
         Some(ip) => ip,
+        // Towards ZooKeeper, or a master.
         None if address.is_unspecified() => own_address(&masters),
         None => address,
     };
@@ -428,7 +502,18 @@ fn read(flags: &Flags) -> Result<Settings, ReleaseError> {
         // What they ask for is so here, or makes no difference.
         let _ = flags.given(known);
     }
-    Ok(Settings { masters, address, ip, description, policy, work_dir, docker, supervisor })
+    let masters = if zookeeper.is_some() { Vec::new() } else { masters };
+    Ok(Settings {
+        masters,
+        zookeeper,
+        address,
+        ip,
+        description,
+        policy,
+        work_dir,
+        docker,
+        supervisor,
+    })
 }
 
 /// What supervises a task. Where systemd runs the machine, it is a scope of its own in the slice of
