@@ -62,7 +62,7 @@ pub fn known(cache: &Cache) -> Result<Vec<Artifact>, Error> {
 /// # Errors
 /// The build fails, or a file can't be written.
 pub fn pack(cache: &Cache) -> Result<(), Error> {
-    let folder = build()?;
+    let folder = programs()?;
     let read = |name: &str| {
         let path = folder.join(name);
         fs::read(&path).doing(|| format!("read {}", path.display()))
@@ -89,7 +89,10 @@ pub fn pack(cache: &Cache) -> Result<(), Error> {
 
 /// The folder with the programs: built, or that of `CORRAL_LAB_PROGRAMS`, where somebody has built them
 /// in another way.
-fn build() -> Result<PathBuf, Error> {
+///
+/// # Errors
+/// The build fails.
+pub fn programs() -> Result<PathBuf, Error> {
     if let Some(folder) = std::env::var_os("CORRAL_LAB_PROGRAMS") {
         return Ok(folder.into());
     }
