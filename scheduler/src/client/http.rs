@@ -175,7 +175,7 @@ impl Client {
         };
         let exit = match problem.kind.rsplit(':').next() {
             Some("no-token" | "unavailable" | "not-leading" | "busy") => Exit::NoScheduler,
-            Some("invalid-app") => Exit::InvalidInput,
+            Some("invalid-app" | "invalid-policy") => Exit::InvalidInput,
             _ => Exit::Refused,
         };
         Err(Trouble { exit, message: problem.detail, hint: problem.hint })

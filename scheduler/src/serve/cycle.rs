@@ -9,7 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use policy::Time;
+use policy::config::Policy;
 use scheduler_core::command::Write;
+use scheduler_core::decision::{Decided, Decision};
 use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
@@ -20,6 +22,7 @@ use tokio::sync::oneshot;
 use crate::serve::decisions::DecisionLog;
 use crate::serve::journal::Journal;
 use crate::serve::meters::Meters;
+use crate::serve::policies::Policies;
 
 /// Time between two looks at what time brings: a quarter of the shortest length that users give.
 const TICK: Duration = Duration::from_millis(250);
@@ -44,6 +47,13 @@ pub enum Input {
         call: Call,
         /// Gets the answer when it is durable.
         reply: oneshot::Sender<Result<Accepted, Refusal>>,
+    },
+    /// Another policy decides from now on.
+    Policy {
+        /// Which.
+        policy: Box<Policy>,
+        /// Is told when it does.
+        reply: oneshot::Sender<()>,
     },
     /// A write is durable, or the store has refused it.
     Written(WriteNumber, Result<(), WriteFailure>),
@@ -98,6 +108,7 @@ pub struct Cycle {
     writer: Writer,
     backend: UnboundedSender<Command>,
     decisions: DecisionLog,
+    policies: Arc<Policies>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
     calls_made: u64,
     /// What is on its way to the store, to be told when it is there.
@@ -121,12 +132,14 @@ impl Cycle {
         writer: Writer,
         backend: UnboundedSender<Command>,
         decisions: DecisionLog,
+        policies: Arc<Policies>,
     ) -> Self {
         Cycle {
             shared,
             writer,
             backend,
             decisions,
+            policies,
             calls: BTreeMap::new(),
             calls_made: 0,
             in_flight: None,
@@ -179,6 +192,11 @@ impl Cycle {
                 self.calls.insert(request, reply);
                 events.push(Event::Call { request, call });
             }
+            Input::Policy { policy, reply } => {
+                self.follow(*policy);
+                // Who asked may have gone away.
+                let _ = reply.send(());
+            }
             Input::Written(write, Ok(())) => {
                 self.tell(write);
                 events.push(Event::Durable { write });
@@ -197,6 +215,22 @@ impl Cycle {
         None
     }
 
+    /// From now on another policy decides.
+    fn follow(&mut self, policy: Policy) {
+        let at = self.shared.now();
+        let after = policy.digest();
+        let before = {
+            let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+            let before = state.policy().digest();
+            state.set_policy(policy);
+            before
+        };
+        if before != after {
+            let decided = Decided::Policy { before, after: after.clone() };
+            self.decisions.append(&Decision { at, policy: after, app: None, decided });
+        }
+    }
+
     /// What was stored becomes known.
     fn tell(&mut self, number: WriteNumber) {
         if let Some(write) = self.in_flight.take_if(|write| write.number == number) {
@@ -211,11 +245,15 @@ impl Cycle {
         let begun = Instant::now();
         let count = events.len();
         let now = self.shared.now();
+        let is_tick = events.last() == Some(&Event::Tick);
         let commands = {
             let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
             apply_all(&mut state, events, now)
         };
         self.shared.meters.turn(count, begun.elapsed());
+        if is_tick {
+            self.policies.look(&self.shared.state(), now);
+        }
         for command in commands {
             self.carry_out(command);
         }
@@ -234,7 +272,10 @@ impl Cycle {
                     let _ = reply.send(answer);
                 }
             }
-            Command::Record(decision) => self.decisions.append(&decision),
+            Command::Record(decision) => {
+                self.decisions.append(&decision);
+                self.policies.decided(&decision);
+            }
             Command::Launch(_)
             | Command::Kill { .. }
             | Command::Register { .. }

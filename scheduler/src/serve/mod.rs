@@ -8,6 +8,10 @@ mod known;
 mod local;
 mod mesos;
 mod meters;
+mod policies;
+mod reach_consul;
+mod registrar;
+mod scraper;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -15,8 +19,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use durable::LogError;
+use policy::Time;
 use policy::config::Policy;
 use scheduler_core::command::Record;
 use scheduler_core::{Event, State};
@@ -34,6 +40,9 @@ use cycle::{Cycle, Ended, Input, Shared, WriteFailure};
 use decisions::DecisionLog;
 use http::Context;
 use journal::Journal;
+use policies::{Begun, Policies};
+use registrar::Registrar;
+use scraper::Scraper;
 
 /// Folders of instances that have ended, with their output, that are kept.
 const ENDED_KEPT: usize = 100;
@@ -62,6 +71,10 @@ pub struct Serve {
     /// The command of Docker, for apps with images.
     #[arg(long, value_name = "COMMAND", default_value = "docker")]
     pub docker: String,
+    #[command(flatten)]
+    pub reach_consul: reach_consul::ReachConsul,
+    #[command(flatten)]
+    pub registration: registrar::Registration,
     #[command(flatten)]
     pub place: folder::Place,
 }
@@ -126,7 +139,7 @@ struct Parts {
     shared: Arc<Shared>,
     decisions: DecisionLog,
     store: Store,
-    policy: String,
+    policies: Arc<Policies>,
 }
 
 async fn run(arguments: Serve) -> Result<Exit, Failure> {
@@ -169,18 +182,37 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     }
     let shared = Arc::clone(&parts.shared);
     let is_local = arguments.mesos.master.is_none();
+    let registrar = Registrar::new(
+        &arguments.reach_consul,
+        &arguments.registration,
+        is_local,
+        &folder,
+        Arc::clone(&shared),
+        inputs.clone(),
+    );
+    let registrar = registrar.map_err(Failure::new)?;
+    if let Some(registrar) = &registrar {
+        tokio::spawn(Arc::clone(registrar).run());
+    }
+    let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
+    tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
     if let Some(address) = &arguments.mesos.master {
         let started = mesos::start(&arguments.mesos, address, &folder, &shared, inputs.clone());
         let (client, over) = started.map_err(Failure::new)?;
         is_over = over;
-        tokio::spawn(mesos::carry_out(to_do, client, Arc::clone(&shared), inputs.clone()));
+        let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
+        tokio::spawn(mesos::carry_out(to_do, client, shared, inputs.clone(), registrar));
     } else {
-        let runner = Arc::clone(&runner);
-        tokio::spawn(local::carry_out(to_do, runner, Arc::clone(&shared), inputs.clone()));
+        let (runner, shared, registrar) =
+            (Arc::clone(&runner), Arc::clone(&shared), registrar.clone());
+        tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar));
         tokio::spawn(local::report(reports, inputs.clone()));
     }
-    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, parts.decisions);
+    let cycle = {
+        let policies = Arc::clone(&parts.policies);
+        Cycle::new(Arc::clone(&shared), writer, commands, parts.decisions, policies)
+    };
     let cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let token = token()?;
@@ -193,9 +225,11 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         inputs: inputs.clone(),
         runner: Arc::clone(&runner),
         token: token.into(),
-        policy: parts.policy.into(),
+        policies: parts.policies,
         docker: arguments.docker.into(),
         is_local,
+        registrar,
+        scraper,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };
@@ -217,15 +251,22 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
 fn open(folder: &Path, policy: Policy, text: &str) -> Result<Parts, Failure> {
     let store = Store::File(FileStore::open(&folder.join("store.redb"))?);
     let contents = store.load()?;
-    let digest = policy.digest();
-    decisions::keep_policy(folder, &digest, text)
-        .map_err(|error| Failure::new(format!("the policy can't be kept: {error}")))?;
+    let (policies, Begun { policy, is_applied }) = Policies::open(folder, policy, text, now())?;
+    if is_applied {
+        tell!("the policy is the one that was applied last; `scheduler policy list` says more");
+    }
     let state = State::restore(policy, contents.records)
         .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
     let journal = Journal::open(&folder.join("events.log"), &state)?;
     let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
     let shared = Arc::new(Shared::new(state, journal));
-    Ok(Parts { shared, decisions, store, policy: digest })
+    Ok(Parts { shared, decisions, store, policies: Arc::new(policies) })
+}
+
+/// The time, before there is a state that makes sure that it never goes back.
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
