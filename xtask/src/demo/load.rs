@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -82,13 +82,17 @@ pub fn dns(consul: &Consul, service: &str) -> io::Result<Vec<(String, u16)>> {
     }
     // SRV, of the internet.
     question.extend_from_slice(&[0, 0, 33, 0, 1]);
-    let socket = UdpSocket::bind(("0.0.0.0", 0))?;
-    socket.set_read_timeout(Some(LIMIT))?;
-    socket.send_to(&question, SocketAddr::new(consul.address, DNS_PORT))?;
-    let mut answer = [0; 4096];
-    let length = socket.recv(&mut answer)?;
-    let answer = answer.get(..length).unwrap_or_default();
-    records(answer, question.len()).ok_or_else(|| io::Error::other("no answer of DNS"))
+    // Over TCP: by UDP Consul tells three of them.
+    let mut stream = TcpStream::connect_timeout(&(consul.address, DNS_PORT).into(), LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+    stream.write_all(&length.to_be_bytes())?;
+    stream.write_all(&question)?;
+    let mut length = [0; 2];
+    stream.read_exact(&mut length)?;
+    let mut answer = vec![0; usize::from(u16::from_be_bytes(length))];
+    stream.read_exact(&mut answer)?;
+    records(&answer, question.len()).ok_or_else(|| io::Error::other("no answer of DNS"))
 }
 
 /// Ports of SRV records, with the addresses of their targets.
@@ -137,39 +141,6 @@ fn name_at(answer: &[u8], start: usize) -> Option<(String, usize)> {
             }
         }
     }
-}
-
-/// What the instances of the app say of themselves, together.
-#[derive(Debug, Default)]
-pub struct Queues {
-    /// Requests that wait.
-    pub waiting: u64,
-    /// Requests that came, ever.
-    pub arrivals: u64,
-    /// Requests that were refused, ever.
-    pub rejects: u64,
-}
-
-/// Reads the metrics of each instance.
-///
-/// # Errors
-/// Consul doesn't answer.
-pub fn queues(consul: &Consul) -> io::Result<Queues> {
-    let mut all = Queues::default();
-    for (host, port) in passing(consul, "web")? {
-        let Ok(address) = host.parse::<IpAddr>() else { continue };
-        // One that just ended has nothing to say.
-        let Ok((_, text)) = get(SocketAddr::new(address, port), "/metrics", "") else { continue };
-        let value = |part: &str| -> u64 {
-            let line = text.lines().find(|line| !line.starts_with('#') && line.contains(part));
-            let value = line.and_then(|line| line.rsplit(' ').next()?.parse().ok());
-            value.unwrap_or(0)
-        };
-        all.waiting += value("waiting");
-        all.arrivals += value("arrivals");
-        all.rejects += value("rejects");
-    }
-    Ok(all)
 }
 
 /// What came of the requests.

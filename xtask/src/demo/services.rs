@@ -20,7 +20,7 @@ consul operator raft list-peers 2>&1 | awk 'NR > 1 {print "peer", $1, $4}'"#;
 /// Masters and agents say their versions and how they are in pages.
 const MESOS: &str = r#"IP=$(hostname -I | cut -d' ' -f1)
 for port in 5050 5051; do
-curl -s http://$IP:$port/version | sed -n 's/.*"version":"\([^"]*\)".*/version \1/p'
+{ curl -s http://$IP:$port/version; echo; } | sed -n 's/.*"version":"\([^"]*\)".*/version \1/p'
 curl -s http://$IP:$port/metrics/snapshot | tr ',{}' '\n\n\n' \
 | sed -n 's/^"master\/elected":1.0/state leads/p; s/^"master\/elected":0.0/state stands by/p; s/^"slave\/registered":1.0/state registered/p; s/^"slave\/tasks_running":\(.*\).0$/tasks \1/p'
 done"#;
