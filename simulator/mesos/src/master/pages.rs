@@ -290,16 +290,19 @@ impl Master {
             "master/frameworks_connected": connected,
             "master/frameworks_disconnected": frameworks - connected,
             "master/outstanding_offers": offers,
-            // There is no log to recover.
-            "registrar/log/recovered": 1.0,
             "master/tasks_staging": of_all(mesos::TaskState::Staging),
             "master/tasks_starting": of_all(mesos::TaskState::Starting),
             "master/tasks_running": of_all(mesos::TaskState::Running),
             "master/tasks_killing": of_all(mesos::TaskState::Killing),
         });
-        if let (Value::Object(metrics), Some(members)) = (&mut metrics, self.members) {
-            // Nothing is replicated; those that could lead are what the log's members are.
-            metrics.insert("registrar/log/ensemble_size".to_owned(), json!(count_of(members)));
+        let Value::Object(figures) = &mut metrics else { return metrics };
+        // Nothing is replicated: there is no log to recover, and those that could lead are what its
+        // members are.
+        if self.members.is_some() || !self.configuration.flags.is_empty() {
+            figures.insert("registrar/log/recovered".to_owned(), json!(1.0));
+        }
+        if let Some(members) = self.members {
+            figures.insert("registrar/log/ensemble_size".to_owned(), json!(count_of(members)));
         }
         metrics
     }
