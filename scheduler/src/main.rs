@@ -40,7 +40,7 @@ fn main() -> ExitCode {
         Command::SuperviseTask { folder, docker } => {
             return scheduler_runner::supervise(&folder, &docker);
         }
-        Command::Serve(arguments) => serve(arguments),
+        Command::Serve(arguments) => serve(*arguments),
         Command::Snapshot(command) => snapshot::snapshot(&command),
         Command::Policy(PolicyCommand::Replay { log, policy }) => {
             replay::policy(&log, policy.as_deref())

@@ -16,6 +16,7 @@ use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
 use scheduler_store::Writer;
+use scheduler_store::cluster::Lease;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -57,6 +58,8 @@ pub enum Input {
     },
     /// A write is durable, or the store has refused it.
     Written(WriteNumber, Result<(), WriteFailure>),
+    /// This one leads no more.
+    Lost(String),
     /// The end.
     Stop,
 }
@@ -79,13 +82,20 @@ pub struct Shared {
     /// Counters.
     pub meters: Meters,
     last: AtomicU64,
+    /// Nothing is done without it, if there are others who may lead.
+    lease: Option<Lease>,
 }
 
 impl Shared {
     /// A state that nothing has happened to.
-    pub fn new(state: State, journal: Journal) -> Self {
-        let meters = Meters::default();
-        Shared { state: RwLock::new(state), journal, meters, last: AtomicU64::new(0) }
+    pub fn new(state: State, journal: Journal, lease: Option<Lease>) -> Self {
+        let (state, meters, last) = (RwLock::new(state), Meters::default(), AtomicU64::new(0));
+        Shared { state, journal, meters, last, lease }
+    }
+
+    /// Whether what was decided may still be done: it may not, when others may lead by now.
+    pub fn may_act(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
     }
 
     /// The state between two turns. It is held only as long as it takes to look something up.
@@ -151,12 +161,19 @@ impl Cycle {
     pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
         let ended = loop {
             let (events, ended) = self.gather(inputs);
+            if matches!(ended, Some(Ended::Fenced(_))) || !self.shared.may_act() {
+                let why = "its session may have ended: it could not be renewed in time".to_owned();
+                break ended.unwrap_or(Ended::Fenced(why));
+            }
             self.turn(events);
             if let Some(ended) = ended {
                 break ended;
             }
         };
-        let _ = self.writer.finish();
+        // What is still on its way to machines ends first, if it may not be there any more.
+        let Cycle { writer, backend, .. } = self;
+        drop(backend);
+        let _ = writer.finish();
         ended
     }
 
@@ -210,6 +227,7 @@ impl Cycle {
                     WriteFailure::Failed(why) => crate::paint::warning(&why),
                 }
             }
+            Input::Lost(why) => return Some(Ended::Fenced(why)),
             Input::Stop => return Some(Ended::Stopped),
         }
         None
@@ -282,8 +300,12 @@ impl Cycle {
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
             | Command::Ask(_) => {
+                if !self.shared.may_act() {
+                    // The next turn ends for this reason.
+                    return;
+                }
                 self.shared.meters.command(&command);
-                // It ends only with the program.
+                // It ends only with this.
                 let _ = self.backend.send(command);
             }
         }

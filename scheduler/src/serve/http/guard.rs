@@ -52,7 +52,8 @@ fn busy() -> Wrong {
     Wrong(problem.hint("ask again in a moment"))
 }
 
-fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+/// Whether a request comes from where it may come from.
+pub fn check_sender(request: &Request) -> Result<(), Wrong> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str());
@@ -72,7 +73,13 @@ fn check(request: &Request, token: &str) -> Result<(), Wrong> {
             detail,
         )));
     }
-    if !needs_token(request.method(), request.uri().path()) || has_token(headers, token) {
+    Ok(())
+}
+
+fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+    check_sender(request)?;
+    let is_open = !needs_token(request.method(), request.uri().path());
+    if is_open || has_token(request.headers(), token) {
         return Ok(());
     }
     let detail = "this needs the token of the daemon";

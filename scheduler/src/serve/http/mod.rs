@@ -3,6 +3,7 @@
 //! deployment runs commands as the user of the daemon.
 
 mod calls;
+pub mod follower;
 mod guard;
 mod idempotency;
 mod marathon;
