@@ -19,7 +19,7 @@ mod table;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command, Format};
+use arguments::{Arguments, Command, Format, PolicyCommand};
 use clap::Parser;
 use exit::Exit;
 
@@ -40,9 +40,11 @@ fn main() -> ExitCode {
         Command::SuperviseTask { folder, docker } => {
             return scheduler_runner::supervise(&folder, &docker);
         }
-        Command::Serve(arguments) => serve(arguments),
+        Command::Serve(arguments) => serve(*arguments),
         Command::Snapshot(command) => snapshot::snapshot(&command),
-        Command::Policy(command) => replay::policy(&command),
+        Command::Policy(PolicyCommand::Replay { log, policy }) => {
+            replay::policy(&log, policy.as_deref())
+        }
         Command::Schema { format } => {
             let text = match format {
                 Format::App => scheduler::schema::text(),

@@ -14,6 +14,10 @@ use crate::error::{self, Doing, Error};
 const MOST_OTHERS: f64 = 0.05;
 /// Of each number of tasks side by side; the middle one counts.
 const ROUNDS: usize = 5;
+/// Rounds in which others took too much are made again, up to so many in all.
+const MOST_ROUNDS: usize = 3 * ROUNDS;
+/// A round takes at least so long: the first and the last task of each must hardly count.
+const ROUND: Duration = Duration::from_secs(4);
 
 /// Processor times of one command.
 #[derive(Debug, Clone)]
@@ -81,13 +85,12 @@ impl Curve {
             return Ok(None);
         };
         let Some(source) = paths(kind, sources).get(1) else { return Ok(None) };
+        let work = Work { service, source, sources, folder };
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let mut points: Vec<(usize, f64)> = Vec::new();
         let mut alone = None;
         for count in 1..=2 * processors {
-            let Some(seconds) = side_by_side(service, source, sources, folder, count)? else {
-                return Ok(None);
-            };
+            let Some(seconds) = work.side_by_side(count)? else { return Ok(None) };
             let alone = *alone.get_or_insert(seconds);
             points.push((count, seconds / alone));
         }
@@ -96,39 +99,60 @@ impl Curve {
     }
 }
 
-/// The mean seconds of tasks that are begun at once, of the round in the middle.
-fn side_by_side(
+/// What is done side by side.
+struct Work<'a> {
     service: Service,
-    source: &Path,
-    sources: &Sources,
-    folder: &Path,
-    count: usize,
-) -> Result<Option<f64>, Error> {
-    let mut rounds = Vec::new();
-    for _ in 0..ROUNDS {
-        let before = Busy::now()?;
-        let times: Vec<Result<Duration, Error>> = thread::scope(|scope| {
+    source: &'a Path,
+    sources: &'a Sources,
+    folder: &'a Path,
+}
+
+impl Work<'_> {
+    /// The mean seconds of a task, of the undisturbed round in the middle; none if others worked in
+    /// too many rounds.
+    fn side_by_side(&self, count: usize) -> Result<Option<f64>, Error> {
+        let mut rounds = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let before = Busy::now()?;
+            let seconds = self.once(count)?;
+            if Busy::now()?.others_since(&before) <= MOST_OTHERS {
+                rounds.push(seconds);
+            }
+            if rounds.len() == ROUNDS {
+                rounds.sort_unstable_by(f64::total_cmp);
+                return Ok(rounds.get(ROUNDS / 2).copied());
+            }
+        }
+        Ok(None)
+    }
+
+    /// The mean seconds of a task, with so many at any time: each is followed by another until the
+    /// round has been long enough.
+    fn once(&self, count: usize) -> Result<f64, Error> {
+        let times: Vec<Result<f64, Error>> = thread::scope(|scope| {
             let task = |number: usize| {
-                let out = folder.join(format!("out-{number}.{}", service.writes));
-                let mut command = service.command(source, &sources.mark, &out);
+                let out = self.folder.join(format!("out-{number}.{}", self.service.writes));
                 move || {
                     let begun = Instant::now();
-                    error::capture(&mut command).doing(|| format!("run {}", service.name))?;
-                    Ok(begun.elapsed())
+                    let mut done = 0_u32;
+                    while begun.elapsed() < ROUND {
+                        let mut command =
+                            self.service.command(self.source, &self.sources.mark, &out);
+                        error::capture(&mut command)
+                            .doing(|| format!("run {}", self.service.name))?;
+                        done += 1;
+                    }
+                    Ok(begun.elapsed().as_secs_f64() / f64::from(done.max(1)))
                 }
             };
             let tasks: Vec<_> = (0..count).map(|number| scope.spawn(task(number))).collect();
             tasks.into_iter().filter_map(|task| task.join().ok()).collect()
         });
-        if Busy::now()?.others_since(&before) > MOST_OTHERS {
-            return Ok(None);
-        }
-        let times = times.into_iter().collect::<Result<Vec<Duration>, Error>>()?;
-        let count = u32::try_from(times.len().max(1)).unwrap_or(u32::MAX);
-        rounds.push(times.iter().sum::<Duration>().as_secs_f64() / f64::from(count));
+        let rates = times.into_iter().map(|time| time.map(f64::recip));
+        let rates = rates.collect::<Result<Vec<f64>, Error>>()?;
+        let count = u32::try_from(rates.len()).unwrap_or(u32::MAX);
+        Ok(f64::from(count) / rates.iter().sum::<f64>())
     }
-    rounds.sort_unstable_by(f64::total_cmp);
-    Ok(rounds.get(ROUNDS / 2).copied())
 }
 
 fn paths(kind: Kind, sources: &Sources) -> &[PathBuf] {

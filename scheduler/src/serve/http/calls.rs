@@ -9,7 +9,7 @@ use policy::rollout::Load;
 use scheduler::app_file;
 use scheduler::wire::{Answer, Observation, OnMachine, Problem, Rollback, Scale, Upgrade};
 use scheduler_core::Event;
-use scheduler_core::app::Run;
+use scheduler_core::app::{Run, Specification};
 use scheduler_core::event::{Call, Refusal};
 use scheduler_core::ids::{AppName, InstanceId, MachineName, Version};
 use scheduler_runner::Engine;
@@ -32,7 +32,7 @@ async fn call(context: &Context, call: Call) -> Told {
 }
 
 /// A body of JSON; none at all is an empty object.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|error| bad_body(&error))
 }
@@ -61,13 +61,14 @@ pub async fn deploy(State(context): State<Context>, Path(name): Path<String>, bo
         return Err(Wrong(Problem::new(422, "other-app", "the file is of another app", detail)));
     }
     can_run(&context, &file.specification.run).await?;
+    can_register(&context, &file.specification).await?;
     let specification = file.specification.into();
     let deploy = Call::Deploy { app: name, specification, bounds: file.bounds, step: file.step };
     call(&context, deploy).await
 }
 
 /// Containers need an engine. It may come and go, so it is asked each time.
-async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
+pub(super) async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
     if !context.is_local || !matches!(run, Run::Image { .. }) {
         return Ok(());
     }
@@ -80,6 +81,25 @@ async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
             Err(Wrong(problem.hint("start one, or deploy the app with `command` or `shell`")))
         }
         Err(_) => Err(unavailable("it looked for a Docker engine")),
+    }
+}
+
+/// Not every check of Consul is one that everybody should be able to have.
+pub(super) async fn can_register(
+    context: &Context,
+    specification: &Specification,
+) -> Result<(), Wrong> {
+    let Some(registrar) = context.registrar.clone() else { return Ok(()) };
+    let specification = specification.clone();
+    let asked = tokio::task::spawn_blocking(move || registrar.refuses(&specification)).await;
+    match asked {
+        Ok(None) => Ok(()),
+        Ok(Some((why, hint))) => {
+            let problem =
+                Problem::new(409, "no-such-check", "Consul must not have this check", why);
+            Err(Wrong(problem.hint(hint)))
+        }
+        Err(_) => Err(unavailable("it asked Consul")),
     }
 }
 

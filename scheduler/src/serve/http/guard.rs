@@ -16,6 +16,8 @@ const DETAIL_MOST_BYTES: usize = 16 << 10;
 
 /// Lets a request through, or says why not.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    // Clients of Marathon know no problems.
+    let is_marathon = request.uri().path().starts_with("/v2");
     let permit = context.permits.clone().try_acquire_owned();
     let response = match check(&request, &context.token) {
         Ok(()) if permit.is_err() => busy().into_response(),
@@ -23,7 +25,7 @@ pub async fn guard(State(context): State<Context>, request: Request, next: Next)
         Err(wrong) => wrong.into_response(),
     };
     drop(permit);
-    let response = as_problem(response).await;
+    let response = if is_marathon { response } else { as_problem(response).await };
     context.shared.meters.request(response.status().as_u16() >= 400);
     response
 }
@@ -50,7 +52,8 @@ fn busy() -> Wrong {
     Wrong(problem.hint("ask again in a moment"))
 }
 
-fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+/// Whether a request comes from where it may come from.
+pub fn check_sender(request: &Request) -> Result<(), Wrong> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str());
@@ -70,7 +73,13 @@ fn check(request: &Request, token: &str) -> Result<(), Wrong> {
             detail,
         )));
     }
-    if !needs_token(request.method(), request.uri().path()) || has_token(headers, token) {
+    Ok(())
+}
+
+fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+    check_sender(request)?;
+    let is_open = !needs_token(request.method(), request.uri().path());
+    if is_open || has_token(request.headers(), token) {
         return Ok(());
     }
     let detail = "this needs the token of the daemon";
@@ -86,9 +95,12 @@ fn needs_token(method: &Method, path: &str) -> bool {
     !is_read || path == "/v1/snapshot" || path.ends_with("/logs")
 }
 
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
+pub fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    // The second is how clients of Marathon say it.
+    let given = given
+        .and_then(|value| value.strip_prefix(b"Bearer ").or_else(|| value.strip_prefix(b"token=")));
+    let given = given.unwrap_or_default();
     // All bytes are looked at, so that the time says nothing of the first wrong one.
     let differences = given.iter().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
     given.len() == token.len() && differences == 0
@@ -133,6 +145,9 @@ mod tests {
             ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secreT")], Some(401)),
             ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secret2")], Some(401)),
             ("POST", "/v1/thaw", vec![host, token], None),
+            ("POST", "/v2/apps", vec![host], Some(401)),
+            ("POST", "/v2/apps", vec![host, ("authorization", "token=secret")], None),
+            ("GET", "/v2/apps", vec![host], None),
             ("POST", "/v1/thaw", vec![host, token, ("origin", "null")], Some(403)),
             ("GET", "/v1/snapshot", vec![host], Some(401)),
             ("GET", "/v1/instances/web.1/logs", vec![host], Some(401)),

@@ -3,8 +3,11 @@
 //! deployment runs commands as the user of the daemon.
 
 mod calls;
+pub mod follower;
 mod guard;
 mod idempotency;
+mod marathon;
+mod policy;
 mod problem;
 mod reads;
 mod streams;
@@ -20,6 +23,9 @@ use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::policies::Policies;
+use crate::serve::registrar::Registrar;
+use crate::serve::scraper::Scraper;
 use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
@@ -40,10 +46,14 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
+    /// Instances in Consul.
+    pub registrar: Option<Arc<Registrar>>,
     /// What may change something.
     pub token: Arc<str>,
-    /// Digest of the policy.
-    pub policy: Arc<str>,
+    /// The live policy, and those before and beside it.
+    pub policies: Arc<Policies>,
+    /// The load of apps.
+    pub scraper: Arc<Scraper>,
     /// Command of Docker.
     pub docker: Arc<str>,
     /// Answers to requests with keys.
@@ -80,9 +90,14 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/machines", get(reads::machines)),
         ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
         ("post", "/v1/machines/{machine}/undrain", post(calls::undrain)),
+        ("get", "/v1/consul", get(reads::consul)),
         ("get", "/v1/discovery/{app}", get(reads::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),
+        ("get", "/v1/policy", get(policy::show)),
+        ("put", "/v1/policy", put(policy::apply)),
+        ("post", "/v1/policy/rollback", post(policy::rollback)),
+        ("post", "/v1/policy/shadow", post(policy::shadow)),
         ("get", "/v1/events", get(streams::events)),
         ("get", "/v1/snapshot", get(streams::snapshot)),
     ]
@@ -92,6 +107,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
 pub fn router(context: Context) -> Router {
     let mut router = Router::new();
     for (_, path, handler) in routes() {
+        router = router.route(path, handler);
+    }
+    for (path, handler) in marathon::routes() {
         router = router.route(path, handler);
     }
     router
