@@ -35,6 +35,7 @@ pub fn client(command: Command) -> Exit {
         // They have no daemon to ask, and were done before.
         Command::Serve(_)
         | Command::Snapshot(_)
+        | Command::Token(_)
         | Command::Policy(_)
         | Command::Schema { .. }
         | Command::ExitCodes

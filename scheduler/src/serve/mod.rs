@@ -8,6 +8,8 @@ mod known;
 mod local;
 mod mesos;
 mod meters;
+mod tls;
+pub mod users;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -32,8 +34,9 @@ use crate::folder::{self, DaemonFile};
 use crate::{input, paint};
 use cycle::{Cycle, Ended, Input, Shared, WriteFailure};
 use decisions::DecisionLog;
-use http::Context;
+use http::{Allowed, Context};
 use journal::Journal;
+use tls::Door;
 
 /// Folders of instances that have ended, with their output, that are kept.
 const ENDED_KEPT: usize = 100;
@@ -46,7 +49,7 @@ pub struct Serve {
     pub local: bool,
     #[command(flatten)]
     pub mesos: mesos::Mesos,
-    /// Where the API listens; only loopback addresses.
+    /// Where the API listens for this machine; only loopback addresses.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7470")]
     pub listen: SocketAddr,
     /// The policy; the preset `recommended` if absent.
@@ -63,7 +66,9 @@ pub struct Serve {
     #[arg(long, value_name = "COMMAND", default_value = "docker")]
     pub docker: String,
     #[command(flatten)]
-    pub place: folder::Place,
+    pub tls: tls::Options,
+    #[command(flatten)]
+    pub place: folder::Home,
 }
 
 fn ports(text: &str) -> Result<(u16, u16), String> {
@@ -132,7 +137,7 @@ struct Parts {
 async fn run(arguments: Serve) -> Result<Exit, Failure> {
     if !arguments.listen.ip().is_loopback() {
         let message = format!("{} is no loopback address", arguments.listen.ip());
-        let hint = "the API has neither TLS nor users yet; reach it through SSH from elsewhere";
+        let hint = "for other machines, with TLS and tokens, there is `--listen-tls`";
         return Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) });
     }
     let folder = arguments.place.folder().map_err(Failure::new)?;
@@ -144,6 +149,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let mut parts = open(&folder, policy, &text)?;
     let epoch = parts.store.claim()?;
     let listener = listen(arguments.listen).await?;
+    let door = tls::open(&arguments.tls).await?;
     let (tells, reports) = unbounded_channel();
     let settings = Settings {
         folder: folder.join("tasks"),
@@ -187,19 +193,20 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let daemon = DaemonFile { address, token: token.clone(), pid: std::process::id() };
     folder::write(&folder, &daemon)
         .map_err(|error| Failure::new(format!("daemon.json: {error}")))?;
-    tell_beginning(&arguments, &folder, address, &shared, &runner);
+    let elsewhere = door.as_ref().map(|door| door.address);
+    tell_beginning(&arguments, &folder, [Some(address), elsewhere], &shared, &runner);
     let context = Context {
         shared,
         inputs: inputs.clone(),
         runner: Arc::clone(&runner),
-        token: token.into(),
+        allowed: Allowed::Token(token.into()),
         policy: parts.policy.into(),
         docker: arguments.docker.into(),
         is_local,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };
-    let ended = attend(listener, context, inputs, cycle).await?;
+    let ended = attend(listener, door, context, inputs, cycle).await?;
     match &ended {
         Ended::Stopped if !is_local => {
             tell!("ended; instances on Mesos go on, and are found when this is started again");
@@ -263,6 +270,7 @@ fn token() -> Result<String, Failure> {
 /// Answers requests until a signal comes or the loop ends.
 async fn attend(
     listener: TcpListener,
+    door: Option<Door>,
     context: Context,
     inputs: Sender<Input>,
     cycle: tokio::task::JoinHandle<Ended>,
@@ -270,10 +278,12 @@ async fn attend(
     let failed = |error: std::io::Error| Failure::new(error.to_string());
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let elsewhere = answer_elsewhere(door, context.clone());
     let server = axum::serve(listener, http::router(context)).into_future();
     let mut cycle = cycle;
     tokio::select! {
         served = server => served.map_err(failed)?,
+        served = elsewhere => served.map_err(failed)?,
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
         ended = &mut cycle => return ended.map_err(|error| Failure::new(error.to_string())),
@@ -283,10 +293,17 @@ async fn attend(
     cycle.await.map_err(|error| Failure::new(error.to_string()))
 }
 
+/// Answers requests of other machines, if there is a way in for them.
+async fn answer_elsewhere(door: Option<Door>, context: Context) -> std::io::Result<()> {
+    let Some(door) = door else { return std::future::pending().await };
+    let allowed = Allowed::Users(Arc::clone(&door.users));
+    axum::serve(door, http::router(Context { allowed, ..context })).await
+}
+
 fn tell_beginning(
     arguments: &Serve,
     folder: &Path,
-    address: SocketAddr,
+    [address, elsewhere]: [Option<SocketAddr>; 2],
     shared: &Shared,
     runner: &Runner,
 ) {
@@ -297,7 +314,12 @@ fn tell_beginning(
         (None, count) => format!("this machine as {count}"),
     };
     let program = env!("CARGO_PKG_VERSION");
-    tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
+    if let Some(address) = address {
+        tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
+    }
+    if let Some(address) = elsewhere {
+        tell!("for other machines, with tokens: https://{address}");
+    }
     tell!("records, output and token: {}", folder.display());
     let count = |number: usize, what: &str| match number {
         1 => format!("1 {what}"),

@@ -1,5 +1,7 @@
-//! Who may do what. A browser must not be made to talk to the daemon by some page: a request says
-//! the name of this machine's loopback, and comes from no other origin.
+//! Who may do what. A browser must not be made to talk to the daemon by some page: a request on the
+//! loopback says its name, and none comes from another origin.
+
+use std::sync::{Arc, PoisonError};
 
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -9,7 +11,9 @@ use axum::response::{IntoResponse, Response};
 use scheduler::wire::Problem;
 
 use super::problem::Wrong;
-use super::{Context, REQUESTS_MOST};
+use super::{Allowed, Context, REQUESTS_MOST};
+use crate::paint;
+use crate::serve::users::{Role, Users};
 
 /// The longest explanation of what can't be read.
 const DETAIL_MOST_BYTES: usize = 16 << 10;
@@ -17,13 +21,19 @@ const DETAIL_MOST_BYTES: usize = 16 << 10;
 /// Lets a request through, or says why not.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
     let permit = context.permits.clone().try_acquire_owned();
-    let response = match check(&request, &context.token) {
-        Ok(()) if permit.is_err() => busy().into_response(),
-        Ok(()) => next.run(request).await,
-        Err(wrong) => wrong.into_response(),
+    let call = format!("{} {}", request.method(), request.uri().path());
+    let is_change = changes(request.method());
+    let checked = check(&request, &context.allowed);
+    let (who, response) = match checked {
+        Ok(_) if permit.is_err() => (None, busy().into_response()),
+        Ok(who) => (who, next.run(request).await),
+        Err(wrong) => (None, wrong.into_response()),
     };
     drop(permit);
     let response = as_problem(response).await;
+    if let Some(who) = who.filter(|_| is_change) {
+        tell!("{who}: {} {}", paint::harmless(&call), response.status().as_u16());
+    }
     context.shared.meters.request(response.status().as_u16() >= 400);
     response
 }
@@ -50,18 +60,24 @@ fn busy() -> Wrong {
     Wrong(problem.hint("ask again in a moment"))
 }
 
-fn check(request: &Request, token: &str) -> Result<(), Wrong> {
+/// Who it is, if that is known by name; or why the request isn't answered.
+fn check(request: &Request, allowed: &Allowed) -> Result<Option<String>, Wrong> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str());
     let host = host.or_else(|| text(header::HOST)).unwrap_or_default();
-    if !is_loopback(host) {
-        let detail = format!("`{host}` is no name of the loopback");
-        let problem = Problem::new(403, "wrong-host", "the request is for somebody else", detail);
-        return Err(Wrong(problem.hint("ask http://127.0.0.1")));
-    }
+    let scheme = match allowed {
+        Allowed::Token(_) if !is_loopback(host) => {
+            let detail = format!("`{host}` is no name of the loopback");
+            let problem =
+                Problem::new(403, "wrong-host", "the request is for somebody else", detail);
+            return Err(Wrong(problem.hint("ask http://127.0.0.1")));
+        }
+        Allowed::Token(_) => "http",
+        Allowed::Users(_) => "https",
+    };
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
-    if let Some(origin) = origin.filter(|origin| *origin != format!("http://{host}")) {
+    if let Some(origin) = origin.filter(|origin| *origin != format!("{scheme}://{host}")) {
         let detail = format!("the page of `{origin}` may not use this API");
         return Err(Wrong(Problem::new(
             403,
@@ -70,7 +86,19 @@ fn check(request: &Request, token: &str) -> Result<(), Wrong> {
             detail,
         )));
     }
-    if !needs_token(request.method(), request.uri().path()) || has_token(headers, token) {
+    let (method, path) = (request.method(), request.uri().path());
+    match allowed {
+        Allowed::Token(token) => here(method, path, headers, token).map(|()| None),
+        Allowed::Users(known) => {
+            let users = Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner));
+            elsewhere(method, path, headers, &users)
+        }
+    }
+}
+
+/// On this machine.
+fn here(method: &Method, path: &str, headers: &HeaderMap, token: &str) -> Result<(), Wrong> {
+    if !needs_token(method, path) || has_token(headers, token) {
         return Ok(());
     }
     let detail = "this needs the token of the daemon";
@@ -80,15 +108,56 @@ fn check(request: &Request, token: &str) -> Result<(), Wrong> {
     )))
 }
 
+/// From other machines: all but the page itself and what probes ask needs a token.
+fn elsewhere(
+    method: &Method,
+    path: &str,
+    headers: &HeaderMap,
+    users: &Users,
+) -> Result<Option<String>, Wrong> {
+    if !changes(method) && OPEN.contains(&path) {
+        return Ok(None);
+    }
+    let token = std::str::from_utf8(given_token(headers)).unwrap_or_default();
+    let Some(user) = users.find(token) else {
+        let detail = "requests from other machines need a token";
+        let problem = Problem::new(401, "no-token", "the token is missing or wrong", detail);
+        return Err(Wrong(problem.hint(
+            "say `Authorization: Bearer TOKEN`; `scheduler token new` makes tokens, the client takes \
+             its own from $SCHEDULER_TOKEN",
+        )));
+    };
+    if user.role < needed(method, path) {
+        let detail = format!("{} may {}, but this needs `operate`", user.name, user.role.name());
+        let problem = Problem::new(403, "role", "the token isn't good for this", detail);
+        return Err(Wrong(problem.hint("`scheduler token new NAME --role operate` makes another")));
+    }
+    Ok(Some(user.name.clone()))
+}
+
+/// What says nothing of apps: the page, which asks for a token itself, and what probes ask.
+const OPEN: [&str; 4] = ["/", "/healthz", "/readyz", "/openapi.json"];
+
+fn needed(method: &Method, path: &str) -> Role {
+    if changes(method) || path == "/v1/snapshot" { Role::Operate } else { Role::Read }
+}
+
+fn changes(method: &Method) -> bool {
+    method != Method::GET && method != Method::HEAD
+}
+
 /// Whether a request changes something, or shows what may be secret.
 fn needs_token(method: &Method, path: &str) -> bool {
-    let is_read = method == Method::GET || method == Method::HEAD;
-    !is_read || path == "/v1/snapshot" || path.ends_with("/logs")
+    changes(method) || path == "/v1/snapshot" || path.ends_with("/logs")
+}
+
+fn given_token(headers: &HeaderMap) -> &[u8] {
+    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default()
 }
 
 fn has_token(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let given = given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default();
+    let given = given_token(headers);
     // All bytes are looked at, so that the time says nothing of the first wrong one.
     let differences = given.iter().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
     given.len() == token.len() && differences == 0
@@ -104,16 +173,60 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::RwLock;
+
     use axum::body::Body;
 
     use super::*;
+    use crate::serve::users::User;
 
     fn status(method: &str, path: &str, headers: &[(&str, &str)]) -> Option<u16> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        check(&request.body(Body::empty()).unwrap(), "secret").err().map(|wrong| wrong.0.status)
+        let allowed = Allowed::Token("secret".into());
+        check(&request.body(Body::empty()).unwrap(), &allowed).err().map(|wrong| wrong.0.status)
+    }
+
+    #[test]
+    fn the_table_of_who_may_do_what_from_elsewhere() {
+        let lines = [("reader", Role::Read, "r"), ("deployer", Role::Operate, "o")]
+            .map(|(name, role, token)| User::new(name, role, token).line())
+            .join("\n");
+        let users = Users::read(&lines, diagnostics::SourceId(0)).unwrap();
+        let allowed = Allowed::Users(Arc::new(RwLock::new(Arc::new(users))));
+        let who = |method: &str, path: &str, token: &str, origin: Option<&str>| {
+            let request = Request::builder().method(method).uri(path);
+            let request = request.header("host", "scheduler.example:7471");
+            let request = request.header("authorization", format!("Bearer {token}"));
+            let request = match origin {
+                Some(origin) => request.header("origin", origin),
+                None => request,
+            };
+            let checked = check(&request.body(Body::empty()).unwrap(), &allowed);
+            checked.map_err(|wrong| wrong.0.status)
+        };
+        let named = |name: &str| Ok(Some(name.to_owned()));
+        for (method, path, token, expected) in [
+            ("GET", "/healthz", "", Ok(None)),
+            ("GET", "/", "", Ok(None)),
+            ("POST", "/", "", Err(401)),
+            ("GET", "/metrics", "", Err(401)),
+            ("GET", "/v1/apps", "", Err(401)),
+            ("GET", "/v1/apps", "x", Err(401)),
+            ("GET", "/v1/apps", "r", named("reader")),
+            ("GET", "/v1/instances/web.1/logs", "r", named("reader")),
+            ("GET", "/v1/snapshot", "r", Err(403)),
+            ("GET", "/v1/snapshot", "o", named("deployer")),
+            ("PUT", "/v1/apps/web", "r", Err(403)),
+            ("PUT", "/v1/apps/web", "o", named("deployer")),
+        ] {
+            assert_eq!(who(method, path, token, None), expected, "{method} {path} {token}");
+        }
+        assert_eq!(who("GET", "/v1/apps", "r", Some("https://evil.example")), Err(403));
+        let own = "https://scheduler.example:7471";
+        assert_eq!(who("GET", "/v1/apps", "r", Some(own)), named("reader"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The API: loopback only. What is read is open to whoever is on this machine, apart from output of
+//! The API. On the loopback, what is read is open to whoever is on this machine, apart from output of
 //! instances and snapshots; what changes something needs the token in the daemon's folder, because a
-//! deployment runs commands as the user of the daemon.
+//! deployment runs commands as the user of the daemon. From other machines, through TLS, everything
+//! needs a token, whose role says what it is good for.
 
 mod calls;
 mod guard;
@@ -20,6 +21,7 @@ use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::tls::Known;
 use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
@@ -40,8 +42,8 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
-    /// What may change something.
-    pub token: Arc<str>,
+    /// Who may do what.
+    pub allowed: Allowed,
     /// Digest of the policy.
     pub policy: Arc<str>,
     /// Command of Docker.
@@ -50,6 +52,15 @@ pub struct Context {
     pub remembered: Arc<Remembered>,
     /// Requests that may be answered at the same time.
     pub permits: Arc<Semaphore>,
+}
+
+/// Who may do what, by the way that a request has come.
+#[derive(Clone)]
+pub enum Allowed {
+    /// From this machine: with the token of the daemon, everything.
+    Token(Arc<str>),
+    /// From elsewhere: what the role of the token says.
+    Users(Known),
 }
 
 /// All routes: method, path, handler.
