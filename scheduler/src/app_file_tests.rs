@@ -45,6 +45,8 @@ constraints:
   - {machines: [m1, m2]}
   - {most_per_machine: 2}
 step: 2
+consul: {port: 1, tags: [blue, 7], check: ttl, ttl: 30s}
+metrics: {path: /m, port: 1, queue: w_waiting, busy: w_busy, arrivals: w_in, rejects: w_no}
 "#;
     insta::assert_debug_snapshot!(app(text));
     let json = serde_json::json!({"app": "web", "version": "1", "command": ["/bin/true"]});
@@ -130,4 +132,19 @@ proptest::proptest! {
         let text = render_all(&found.diagnostics, &sources, Style::Plain);
         proptest::prop_assert_eq!(text.is_empty(), found.diagnostics.is_empty());
     }
+}
+
+#[test]
+fn what_consul_and_metrics_cannot_be_is_told() {
+    insta::assert_snapshot!(told(
+        "app: web\nversion: 1\nshell: x\nconsul: {port: 1, check: docker, ttl: 20s, tags: ['']}\n\
+         metrics: {queue: 9x, path: m}\n"
+    ));
+    insta::assert_snapshot!(told(
+        "app: web\nversion: 1\nshell: x\nneeds: {ports: 1}\nconsul: {check: script, ttl: 1s}\n\
+         metrics: {queue: a, port: 1}\n"
+    ));
+    insta::assert_snapshot!(told(
+        "app: web\nversion: 1\nshell: x\nconsul: {check: ttl, ttl: 1s, command: [a]}\n"
+    ));
 }

@@ -123,6 +123,7 @@ const ROUTES: &[Route] = &[
         Answer::One("Answer"),
     ),
     ("post", "/v1/machines/{machine}/undrain", "Use a machine again", None, Answer::One("Answer")),
+    ("get", "/v1/consul", "What isn't in Consul, and why", None, Answer::One("ConsulState")),
     ("get", "/v1/discovery/{app}", "Where an app is found", None, Answer::List("Endpoint")),
     (
         "post",
@@ -310,6 +311,14 @@ pub fn schemas() -> Value {
             ("instance", text()), ("address", text()), ("ports", ports()),
             ("weight_thousandths", number()),
         ]),
+        "ConsulState": shape(&[
+            ("is_used", truth()), ("wanted", number()), ("missing", list("MissingRow")),
+            ("agents", list("AgentRow")),
+        ]),
+        "MissingRow": shape(&[
+            ("instance", text()), ("agent", text()), ("why", text()), ("since", moment()),
+        ]),
+        "AgentRow": shape(&[("agent", text()), ("why", text())]),
         "Explanation": shape(&[("text", text()), ("detail", json!({"type": "object"}))]),
         "Answer": shape(&[
             ("result", json!({"enum": ["deployment", "wanted", "unchanged", "noted"]})),

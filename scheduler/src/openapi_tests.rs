@@ -108,6 +108,13 @@ fn schemas_have_the_keys_of_the_shapes() {
         weight_thousandths: 0,
     };
     fits("Endpoint", &endpoint);
+    let (instance, agent, why, since) = Default::default();
+    let missing = wire::consul::MissingRow { instance, agent, why, since };
+    fits("MissingRow", &missing);
+    let agent = wire::consul::AgentRow { agent: String::new(), why: String::new() };
+    fits("AgentRow", &agent);
+    let (missing, agents) = (vec![missing], vec![agent]);
+    fits("ConsulState", &wire::consul::ConsulState { is_used: true, wanted: 1, missing, agents });
     let whole = wire::Upgrade {
         version: String::new(),
         command: Some(Vec::new()),

@@ -88,6 +88,12 @@ pub fn app() -> Value {
             ("cool_down", length(), "Instead of the policy's."),
             ("constraints", constraints(), "Where it may run: all of them hold."),
             ("step", whole(1), "The most that are replaced at a time, instead of the policy's."),
+            ("consul", consul(), "How it is found in Consul."),
+            (
+                "metrics",
+                metrics(),
+                "Where it says what it has to do; the scheduler looks each second.",
+            ),
         ],
     );
     if let Some(map) = schema.as_object_mut() {
@@ -130,6 +136,38 @@ fn health() -> Value {
     )
 }
 
+fn consul() -> Value {
+    object(
+        &[],
+        vec![
+            ("port", whole(0), "Which of its ports is told, from 0; 0 if absent."),
+            ("tags", words(), "What else is said of it."),
+            (
+                "check",
+                json!({"enum": ["health", "none", "ttl", "script"]}),
+                "What Consul looks at; what the scheduler looks at, if absent.",
+            ),
+            ("ttl", length(), "With check: ttl; 1min if absent."),
+            ("command", words(), "With check: script; the agent of its node runs it."),
+        ],
+    )
+}
+
+fn metrics() -> Value {
+    let name = || json!({"type": "string", "pattern": "^[a-zA-Z_:][a-zA-Z0-9_:]*$"});
+    object(
+        &["queue"],
+        vec![
+            ("path", json!({"type": "string", "pattern": r"^/\S*$"}), "/metrics if absent."),
+            ("port", whole(0), "Which port, from 0; 0 if absent."),
+            ("queue", name(), "A gauge: requests that wait."),
+            ("busy", name(), "A gauge: requests in work."),
+            ("arrivals", name(), "A counter: requests that came."),
+            ("rejects", name(), "A counter: requests that were rejected."),
+        ],
+    )
+}
+
 fn constraints() -> Value {
     let attribute = || ("attribute", json!({"type": "string"}), "An attribute of machines.");
     let kinds = [
@@ -161,6 +199,7 @@ mod tests {
     use serde::forward_to_deserialize_any;
 
     use super::*;
+    use crate::app_file::discovery::{Consul, MetricsPart};
     use crate::app_file::file::{ConstraintPart, File, Health, Needs};
 
     /// Hears which keys a shape has, and gives nothing.
@@ -205,6 +244,8 @@ mod tests {
         assert_eq!(keys("/properties"), read::<File>());
         assert_eq!(keys("/properties/needs/properties"), read::<Needs>());
         assert_eq!(keys("/properties/health/properties"), read::<Health>());
+        assert_eq!(keys("/properties/consul/properties"), read::<Consul>());
+        assert_eq!(keys("/properties/metrics/properties"), read::<MetricsPart>());
         let kinds = (0..4).flat_map(|number| {
             keys(&format!("/properties/constraints/items/oneOf/{number}/properties"))
         });

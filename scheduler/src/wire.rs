@@ -1,5 +1,7 @@
 //! The shapes of the API, version 1. Names and meanings stay; fields may be added.
 
+pub mod consul;
+
 use std::collections::BTreeMap;
 
 use calendar::Moment;
@@ -194,7 +196,7 @@ pub struct Status {
     pub is_leading: bool,
     /// Digest of the policy.
     pub policy: String,
-    /// Where instances run: `local`.
+    /// Where instances run: `local` or `mesos`.
     pub backend: String,
     /// Apps.
     pub apps: u32,

@@ -68,7 +68,7 @@ pub fn decode<T: DeserializeOwned + Default>(
     raw: &RawAnswer,
 ) -> Result<Answer<T>, ConsulError> {
     let what = subject.words();
-    let is_key = matches!(subject, Subject::Key(_) | Subject::Keys(_));
+    let is_key = matches!(subject, Subject::Key(_) | Subject::Keys(_) | Subject::KeyNames(_));
     match raw.status {
         200 => {}
         404 if is_key => return Ok(Answer { head: raw.head, value: T::default() }),

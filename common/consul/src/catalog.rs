@@ -114,7 +114,7 @@ pub struct KvPair {
 }
 
 /// Go writes `null` for what is empty.
-fn or_empty<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+pub(crate) fn or_empty<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Default + Deserialize<'de>,
     D: Deserializer<'de>,

@@ -4,8 +4,10 @@
 //! came back. An answer that was cut short, refused or silently filtered is told apart from an
 //! empty one.
 
+pub mod agent;
 mod answer;
 mod catalog;
+pub mod change;
 mod error;
 mod request;
 mod watch;

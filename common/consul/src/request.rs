@@ -45,6 +45,12 @@ pub enum Subject {
     Key(String),
     /// All keys that begin so.
     Keys(String),
+    /// The names of all keys that begin so.
+    KeyNames(String),
+    /// The services of the agent that is asked.
+    AgentServices,
+    /// The agent that is asked.
+    AgentSelf,
 }
 
 impl Subject {
@@ -58,6 +64,9 @@ impl Subject {
             Subject::Service(name) => format!("instances of service `{name}`"),
             Subject::Key(key) => format!("key `{key}`"),
             Subject::Keys(prefix) => format!("keys below `{prefix}`"),
+            Subject::KeyNames(prefix) => format!("names of keys below `{prefix}`"),
+            Subject::AgentServices => "services of the agent".to_owned(),
+            Subject::AgentSelf => "settings of the agent".to_owned(),
         }
     }
 
@@ -75,7 +84,11 @@ impl Subject {
                 r#"service "{name}" {{ policy = "read" }} node_prefix "" {{ policy = "read" }}"#
             ),
             Subject::Key(key) => format!(r#"key "{key}" {{ policy = "read" }}"#),
-            Subject::Keys(prefix) => format!(r#"key_prefix "{prefix}" {{ policy = "read" }}"#),
+            Subject::Keys(prefix) | Subject::KeyNames(prefix) => {
+                format!(r#"key_prefix "{prefix}" {{ policy = "read" }}"#)
+            }
+            Subject::AgentServices => r#"service_prefix "" { policy = "read" }"#.to_owned(),
+            Subject::AgentSelf => r#"agent_prefix "" { policy = "read" }"#.to_owned(),
         }
     }
 }
@@ -98,11 +111,17 @@ impl Request {
             Subject::Services => "/v1/catalog/services".to_owned(),
             Subject::Checks => "/v1/health/state/any".to_owned(),
             Subject::Service(name) => format!("/v1/health/service/{}", encoded(name, "")),
-            Subject::Key(key) | Subject::Keys(key) => format!("/v1/kv/{}", encoded(key, "/")),
+            Subject::Key(key) | Subject::Keys(key) | Subject::KeyNames(key) => {
+                format!("/v1/kv/{}", encoded(key, "/"))
+            }
+            Subject::AgentServices => "/v1/agent/services".to_owned(),
+            Subject::AgentSelf => "/v1/agent/self".to_owned(),
         };
         let mut query = Vec::new();
-        if matches!(subject, Subject::Keys(_)) {
-            query.push("recurse=true".to_owned());
+        match subject {
+            Subject::Keys(_) => query.push("recurse=true".to_owned()),
+            Subject::KeyNames(_) => query.push("keys=true".to_owned()),
+            _ => {}
         }
         if let Some(datacenter) = &options.datacenter {
             query.push(format!("dc={}", encoded(datacenter, "")));
@@ -126,7 +145,7 @@ impl Request {
 }
 
 /// Percent-encoded but for letters, digits, `-._~` and what is kept.
-fn encoded(text: &str, keep: &str) -> String {
+pub(crate) fn encoded(text: &str, keep: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         let character = char::from(byte);
@@ -159,6 +178,7 @@ mod tests {
             (Subject::Checks, &blocking, "/v1/health/state/any?index=7&wait=60000ms"),
             (Subject::Service("a/b?".into()), &plain, "/v1/health/service/a%2Fb%3F"),
             (Subject::Key("a/b c".into()), &plain, "/v1/kv/a/b%20c"),
+            (Subject::KeyNames("a/".into()), &plain, "/v1/kv/a/?keys=true"),
             (Subject::Keys("ä/".into()), &stale, "/v1/kv/%C3%A4/?recurse=true&dc=dc%201&stale="),
         ];
         for (subject, options, target) in table {

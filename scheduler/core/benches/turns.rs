@@ -51,6 +51,8 @@ fn deployments() -> Vec<Event> {
             constraints: Vec::new(),
             check: None,
             inner_ports: Vec::new(),
+            discovery: scheduler_core::app::Discovery::default(),
+            metrics: None,
         });
         let bounds = Bounds { min: INSTANCES, max: INSTANCES };
         let call = Call::Deploy { app, specification, bounds, step: None };

@@ -55,6 +55,66 @@ pub struct Specification {
     /// same inside.
     #[serde(default)]
     pub inner_ports: Vec<u16>,
+    /// How it is found in Consul.
+    #[serde(default, skip_serializing_if = "Discovery::is_default")]
+    pub discovery: Discovery,
+    /// Where it says what it has to do; without it nobody asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+}
+
+/// How an instance is found in Consul: always as a service with the name of its app.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Discovery {
+    /// Which of its ports is told, by its place in the list.
+    pub port: u32,
+    /// What else is said of it.
+    pub tags: Vec<String>,
+    /// What Consul looks at.
+    pub check: DiscoveryCheck,
+}
+
+impl Discovery {
+    fn is_default(&self) -> bool {
+        *self == Discovery::default()
+    }
+}
+
+/// What Consul looks at to see whether an instance is healthy.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiscoveryCheck {
+    /// What the scheduler looks at, if that is a port. Otherwise the scheduler itself takes an
+    /// instance that isn't healthy out of Consul.
+    #[default]
+    AsHealth,
+    /// Nothing but whether its node is there.
+    Nothing,
+    /// The scheduler says for each instance that it is healthy, and Consul takes it for critical when
+    /// it hasn't heard so for this long.
+    Ttl(Nanoseconds),
+    /// A program that the agent of the node runs.
+    Script(Vec<String>),
+}
+
+/// Where an instance says what it has to do, in the text format of Prometheus. Values of all series
+/// with a name are added up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Metrics {
+    /// The path.
+    pub path: String,
+    /// Which port, by its place in the list.
+    pub port: u32,
+    /// A gauge: requests that wait.
+    pub queue: String,
+    /// A gauge: requests in work. Without it an instance with a queue counts as one in work.
+    pub busy: Option<String>,
+    /// A counter: requests that came.
+    pub arrivals: Option<String>,
+    /// A counter: requests that were rejected.
+    pub rejects: Option<String>,
 }
 
 /// How it is seen whether an instance is healthy.

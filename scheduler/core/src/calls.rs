@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::{
-    App, Bounds, Cause, Deployment, Ended, INSTANCES_MOST, LIST_MOST, Outcome, Probe, Run, Scaled,
-    ScaledBy, Specification, remember,
+    App, Bounds, Cause, Deployment, DiscoveryCheck, Ended, INSTANCES_MOST, LIST_MOST, Outcome,
+    Probe, Run, Scaled, ScaledBy, Specification, remember,
 };
 use crate::command::Key;
 use crate::event::{Accepted, Call, Refusal};
@@ -261,12 +261,18 @@ fn check(specification: &Specification, step: Option<u32>) -> Result<(), Refusal
         Some(Probe::Command(words)) => words.len(),
         Some(Probe::Http { .. } | Probe::Tcp { .. }) | None => 0,
     };
+    let script = match &specification.discovery.check {
+        DiscoveryCheck::Script(words) => words.len(),
+        DiscoveryCheck::AsHealth | DiscoveryCheck::Nothing | DiscoveryCheck::Ttl(_) => 0,
+    };
     let lists = [
         words,
         probe,
         specification.environment.len(),
         specification.constraints.len(),
         specification.inner_ports.len(),
+        specification.discovery.tags.len(),
+        script,
     ];
     if lists.into_iter().any(|length| length > LIST_MOST) {
         return Err(Refusal::TooLong { most: LIST_MOST });

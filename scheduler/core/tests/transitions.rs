@@ -59,6 +59,8 @@ fn specification(label: &str) -> Specification {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     }
 }
 

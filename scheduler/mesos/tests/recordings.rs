@@ -306,6 +306,8 @@ fn calls() -> Vec<Call> {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     let launch = Launch {
         instance: "sleep.1".parse().unwrap(),

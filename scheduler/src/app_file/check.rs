@@ -11,6 +11,7 @@ use scheduler_core::app::{
 use scheduler_core::ids::{AppName, MachineName};
 use yaml::Spanned;
 
+use super::discovery::is_path;
 use super::file::{Between, ConstraintPart, File, Health, Instances, Word};
 use super::{AppFile, FORMAT, Found};
 
@@ -39,18 +40,24 @@ pub fn check(file: File, whole: Span) -> Found {
     Found { app: app.filter(|_| !is_wrong), diagnostics: checker.found }
 }
 
-struct Checker {
+pub(super) struct Checker {
     found: Vec<Diagnostic>,
     /// Ports of an instance.
-    ports: u32,
+    pub(super) ports: u32,
 }
 
 impl Checker {
-    fn wrong(&mut self, code: &'static str, message: impl Into<String>, span: Span, label: &str) {
+    pub(super) fn wrong(
+        &mut self,
+        code: &'static str,
+        message: impl Into<String>,
+        span: Span,
+        label: &str,
+    ) {
         self.found.push(Diagnostic::error(code, message).at(span, label));
     }
 
-    fn hint(&mut self, hint: impl Into<String>) {
+    pub(super) fn hint(&mut self, hint: impl Into<String>) {
         if let Some(last) = self.found.pop() {
             self.found.push(last.hint(hint));
         }
@@ -81,6 +88,7 @@ impl Checker {
             self.wrong("app-step", "at least one must be replaced at a time", step.span, "too few");
         }
         let inner_ports = self.inner_ports(file);
+        let (discovery, metrics) = (self.discovery(file), self.metrics(file));
         let (health_grace, check) =
             health.map_or((None, None), |(grace, check)| (Some(grace), check));
         let length = |length: Option<Length>| length.map(|Length(nanoseconds)| nanoseconds);
@@ -100,6 +108,8 @@ impl Checker {
             constraints,
             check,
             inner_ports,
+            discovery,
+            metrics,
         };
         let step = file.step.map(|step| step.value);
         Some(AppFile { app: app.ok()?, specification, bounds, step })
@@ -175,7 +185,7 @@ impl Checker {
         }
     }
 
-    fn words(&mut self, list: &Spanned<Vec<Spanned<Word>>>) -> Vec<String> {
+    pub(super) fn words(&mut self, list: &Spanned<Vec<Spanned<Word>>>) -> Vec<String> {
         self.length(list.value.len(), list.span);
         for word in &list.value {
             if word.value.0.contains('\0') {
@@ -191,7 +201,7 @@ impl Checker {
         }
     }
 
-    fn length(&mut self, length: usize, span: Span) {
+    pub(super) fn length(&mut self, length: usize, span: Span) {
         if length > LIST_MOST {
             let message = format!("this has {length} entries, at most {LIST_MOST} are possible");
             self.wrong("app-list", message, span, "too long");
@@ -271,9 +281,7 @@ impl Checker {
         };
         let port = match probe {
             Probe::Http { path, port } => {
-                if !path.starts_with('/')
-                    || path.contains(|c: char| c.is_whitespace() || c.is_control())
-                {
+                if !is_path(path) {
                     self.wrong(
                         "app-health",
                         "a path begins with `/` and has no blanks",

@@ -9,6 +9,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 use yaml::Spanned;
 
+use super::discovery::{Consul, MetricsPart};
+
 /// The whole file.
 #[derive(Debug, Deserialize)]
 pub struct File {
@@ -32,6 +34,8 @@ pub struct File {
     #[serde(default)]
     pub constraints: Vec<Spanned<ConstraintPart>>,
     pub step: Option<Spanned<u32>>,
+    pub consul: Option<Spanned<Consul>>,
+    pub metrics: Option<Spanned<MetricsPart>>,
 }
 
 /// What an instance needs of its machine.

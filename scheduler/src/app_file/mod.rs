@@ -1,6 +1,7 @@
 //! `app.yml`: what is to run, and how. JSON is YAML, so the API reads its bodies by this, too.
 
 mod check;
+pub(crate) mod discovery;
 pub(crate) mod file;
 
 use diagnostics::{Diagnostic, SourceId, Span};

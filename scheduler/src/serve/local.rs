@@ -23,6 +23,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::ports::is_taken;
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::registrar::Registrar;
 
 /// Memory if this machine doesn't say how much it has, in MiB.
 const MEMORY_UNKNOWN_MIB: u32 = 4096;
@@ -83,6 +84,7 @@ pub async fn carry_out(
     runner: Arc<Runner>,
     shared: Arc<Shared>,
     inputs: Sender<Input>,
+    registrar: Option<Arc<Registrar>>,
 ) {
     let say = |instance, machine, fact| {
         let at = shared.now();
@@ -90,6 +92,9 @@ pub async fn carry_out(
         let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
     };
     while let Some(command) = commands.recv().await {
+        if registrar.as_ref().is_some_and(|registrar| registrar.command(&command)) {
+            continue;
+        }
         match command {
             // Ports of instances are given once, so who has one is somebody else.
             Command::Launch(launch) => match (taken_port(&launch), task(&launch)) {
@@ -115,7 +120,8 @@ pub async fn carry_out(
                     runner.kill(&id, machine.as_str(), length(grace));
                 }
             }
-            // Who looks for instances asks this scheduler, which knows from its own state.
+            // Without Consul, who looks for instances asks this scheduler, which knows from its
+            // own state.
             Command::Register { instance, machine, weight_thousandths, .. } => {
                 let weight_thousandths = weight_thousandths.min(FULL_THOUSANDTHS);
                 say(instance, machine, InstanceFact::Registered { weight_thousandths });
@@ -291,6 +297,8 @@ mod tests {
                 failures: 3,
             }),
             inner_ports: vec![80],
+            discovery: app::Discovery::default(),
+            metrics: None,
         };
         let launch = Launch {
             instance: "web.7".parse().unwrap(),

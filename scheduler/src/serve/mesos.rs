@@ -19,6 +19,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::paint;
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::registrar::Registrar;
 
 /// From one look whether instances wait for a machine to the next.
 const WANTED_EVERY: Duration = Duration::from_secs(5);
@@ -103,6 +104,7 @@ pub async fn carry_out(
     client: Arc<Client>,
     shared: Arc<Shared>,
     inputs: Sender<Input>,
+    registrar: Option<Arc<Registrar>>,
 ) {
     let mut look = tokio::time::interval(WANTED_EVERY);
     loop {
@@ -113,8 +115,14 @@ pub async fn carry_out(
                 continue;
             }
         };
+        if let (Some(registrar), Some(command)) = (&registrar, &command)
+            && registrar.command(command)
+        {
+            continue;
+        }
         let (instance, machine, fact) = match command {
-            // Who looks for instances asks this scheduler, which knows from its own state.
+            // Without Consul, who looks for instances asks this scheduler, which knows from its
+            // own state.
             Some(Command::Register { instance, machine, weight_thousandths, .. }) => {
                 let weight_thousandths = weight_thousandths.min(FULL_THOUSANDTHS);
                 (instance, machine, InstanceFact::Registered { weight_thousandths })

@@ -162,19 +162,26 @@ fn machines(text: &mut Text, state: &State) {
 
 /// The text as it grows.
 #[derive(Default)]
-struct Text(String);
+pub struct Text(String);
 
 impl Text {
-    fn head(&mut self, name: &str, kind: &str, help: &str) {
+    /// What follows is of this kind.
+    pub fn head(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a string can't fail.
         let _ = writeln!(self.0, "# HELP scheduler_{name} {help}\n# TYPE scheduler_{name} {kind}");
+    }
+
+    /// The text so far.
+    pub fn finish(self) -> String {
+        self.0
     }
 
     fn line(&mut self, line: &str) {
         let _ = writeln!(self.0, "scheduler_{line}");
     }
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, values: &[(String, u64)]) {
+    /// All values of a metric; nothing without values.
+    pub fn one(&mut self, name: &str, kind: &str, help: &str, values: &[(String, u64)]) {
         if values.is_empty() {
             return;
         }

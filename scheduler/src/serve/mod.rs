@@ -8,6 +8,8 @@ mod known;
 mod local;
 mod mesos;
 mod meters;
+mod reach_consul;
+mod registrar;
 mod tls;
 pub mod users;
 
@@ -36,6 +38,7 @@ use cycle::{Cycle, Ended, Input, Shared, WriteFailure};
 use decisions::DecisionLog;
 use http::{Allowed, Context};
 use journal::Journal;
+use registrar::Registrar;
 use tls::Door;
 
 /// Folders of instances that have ended, with their output, that are kept.
@@ -67,6 +70,10 @@ pub struct Serve {
     pub docker: String,
     #[command(flatten)]
     pub tls: tls::Options,
+    #[command(flatten)]
+    pub reach_consul: reach_consul::ReachConsul,
+    #[command(flatten)]
+    pub registration: registrar::Registration,
     #[command(flatten)]
     pub place: folder::Home,
 }
@@ -175,15 +182,29 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     }
     let shared = Arc::clone(&parts.shared);
     let is_local = arguments.mesos.master.is_none();
+    let registrar = Registrar::new(
+        &arguments.reach_consul,
+        &arguments.registration,
+        is_local,
+        &folder,
+        Arc::clone(&shared),
+        inputs.clone(),
+    );
+    let registrar = registrar.map_err(Failure::new)?;
+    if let Some(registrar) = &registrar {
+        tokio::spawn(Arc::clone(registrar).run());
+    }
     let mut is_over = mesos::IsOver::default();
     if let Some(address) = &arguments.mesos.master {
         let started = mesos::start(&arguments.mesos, address, &folder, &shared, inputs.clone());
         let (client, over) = started.map_err(Failure::new)?;
         is_over = over;
-        tokio::spawn(mesos::carry_out(to_do, client, Arc::clone(&shared), inputs.clone()));
+        let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
+        tokio::spawn(mesos::carry_out(to_do, client, shared, inputs.clone(), registrar));
     } else {
-        let runner = Arc::clone(&runner);
-        tokio::spawn(local::carry_out(to_do, runner, Arc::clone(&shared), inputs.clone()));
+        let (runner, shared, registrar) =
+            (Arc::clone(&runner), Arc::clone(&shared), registrar.clone());
+        tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar));
         tokio::spawn(local::report(reports, inputs.clone()));
     }
     let cycle = Cycle::new(Arc::clone(&shared), writer, commands, parts.decisions);
@@ -203,6 +224,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         policy: parts.policy.into(),
         docker: arguments.docker.into(),
         is_local,
+        registrar,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     };

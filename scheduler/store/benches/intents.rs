@@ -1,10 +1,14 @@
-//! Durable intents a second: records of instances, so many in one commit, in the file store; and the
-//! same bytes appended to a log with one sync, which is the least that any store must do.
+//! Durable intents a second: records of instances, so many in one commit, in the file store; the
+//! same bytes appended to a log with one sync, which is the least that any store must do; and, if
+//! `SCHEDULER_CONSUL` says where one is (http://127.0.0.1:8500), in a real Consul.
 
 #![allow(missing_docs, reason = "criterion makes the functions")]
 
 use std::hint::black_box;
+use std::sync::Arc;
+use std::time::Duration;
 
+use consul_client::{Client, Endpoint, Settings, TlsFiles};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use durable::Log;
 use policy::Time;
@@ -15,6 +19,7 @@ use scheduler_core::event::{Call, MachineFact};
 use scheduler_core::ids::{Epoch, MachineName, RequestId, WriteNumber};
 use scheduler_core::machine::Description;
 use scheduler_core::{Event, State, apply_all};
+use scheduler_store::cluster::{Candidate, ConsulStore, Keys, Office, Step, Terms};
 use scheduler_store::{FileStore, Store, name_of};
 
 /// How many intents are in one batch.
@@ -43,6 +48,8 @@ fn intents(count: u32) -> Vec<(Key, Option<Record>)> {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     let bounds = Bounds { min: count, max: count };
     let call = Call::Deploy { app, specification: specification.into(), bounds, step: None };
@@ -105,5 +112,51 @@ fn log(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, store, log);
+/// The store of a leader in the Consul of the environment.
+fn in_consul() -> Option<(Office, Store)> {
+    let url = std::env::var("SCHEDULER_CONSUL").ok()?;
+    let settings = Settings {
+        endpoints: vec![Endpoint::parse(&url, false).ok()?],
+        token: None,
+        tls: TlsFiles::default(),
+        datacenter: None,
+        consistency: consul::Consistency::Consistent,
+        timeout: Duration::from_secs(5),
+    };
+    let client = Arc::new(Client::new(settings).ok()?);
+    let keys = Keys::below(&format!("corral-bench/{}", std::process::id())).ok()?;
+    let terms = Terms { keys, name: "bench".to_owned(), address: "http://127.0.0.1:1".to_owned() };
+    let Ok(Step::Leads(mut office)) = Candidate::new(client, terms).step(Duration::ZERO) else {
+        return None;
+    };
+    office.keep(|why| eprintln!("the office is lost: {why}")).ok()?;
+    let store = Store::Consul(Box::new(ConsulStore::new(&office)));
+    Some((office, store))
+}
+
+fn consul(criterion: &mut Criterion) {
+    let Some((office, mut store)) = in_consul() else {
+        return eprintln!("SCHEDULER_CONSUL names no Consul where one can lead: not measured");
+    };
+    let Ok(epoch) = store.claim() else { return };
+    let mut group = criterion.benchmark_group("consul");
+    group.sample_size(20);
+    for count in BATCHES {
+        let write = Write { number: WriteNumber(1), epoch, changes: intents(count) };
+        group.throughput(Throughput::Elements(write.changes.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(count), &write, |bencher, write| {
+            bencher.iter(|| {
+                let outcome = store.commit(std::slice::from_ref(write));
+                assert!(outcome.is_ok());
+                // What the writer does between two batches is part of the price.
+                store.tidy();
+            });
+        });
+    }
+    group.finish();
+    // What it has written stays below its prefix: who measures has a Consul for that.
+    drop(office.resign());
+}
+
+criterion_group!(benches, store, log, consul);
 criterion_main!(benches);

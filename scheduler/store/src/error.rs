@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use consul_client::ClientError;
 use scheduler_core::ids::Epoch;
 
 use crate::file::FORMAT;
@@ -36,6 +37,23 @@ pub enum StoreError {
         written: u64,
         /// The newest one.
         current: u64,
+    },
+    /// The session that this scheduler leads by has ended, or was ended.
+    #[error("this scheduler does not lead any more: its session does not hold the office")]
+    Lost,
+    /// Consul doesn't do it.
+    #[error("failed to {source}")]
+    Consul {
+        /// Cause.
+        source: Box<ClientError>,
+    },
+    /// A key in Consul isn't what it should be.
+    #[error("the key `{key}` can't be used: {why}")]
+    Key {
+        /// Which.
+        key: String,
+        /// Why not.
+        why: String,
     },
     /// A record can't be read.
     #[error("the record `{name}` can't be read")]
@@ -81,6 +99,10 @@ pub enum StoreError {
 impl StoreError {
     pub(crate) const fn fenced(written: Epoch, current: Epoch) -> Self {
         StoreError::Fenced { written: written.0, current: current.0 }
+    }
+
+    pub(crate) fn consul(source: ClientError) -> Self {
+        StoreError::Consul { source: Box::new(source) }
     }
 
     /// Itself with all its causes, on one line.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cluster;
 mod error;
 mod file;
 mod memory;
@@ -16,6 +17,7 @@ mod writer;
 use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::Epoch;
 
+pub use cluster::ConsulStore;
 pub use error::StoreError;
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -27,6 +29,8 @@ pub use writer::{WRITES_TOGETHER_MOST, Writer};
 pub enum Store {
     /// In a file of this machine.
     File(FileStore),
+    /// In Consul: for several schedulers, of which one leads.
+    Consul(Box<ConsulStore>),
     /// Nowhere: for tests, and to try things out.
     Memory(MemoryStore),
 }
@@ -48,6 +52,7 @@ impl Store {
     pub fn claim(&mut self) -> Result<Epoch, StoreError> {
         match self {
             Store::File(store) => store.claim(),
+            Store::Consul(store) => store.claim(),
             Store::Memory(store) => Ok(store.claim()),
         }
     }
@@ -59,6 +64,7 @@ impl Store {
     pub fn load(&self) -> Result<Contents, StoreError> {
         match self {
             Store::File(store) => store.load(),
+            Store::Consul(store) => store.load(),
             Store::Memory(store) => store.load(),
         }
     }
@@ -70,6 +76,7 @@ impl Store {
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
         match self {
             Store::File(store) => store.commit(writes),
+            Store::Consul(store) => store.commit(writes),
             Store::Memory(store) => store.commit(writes),
         }
     }
@@ -82,7 +89,16 @@ impl Store {
     pub fn replace(&mut self, records: &[(Key, Record)]) -> Result<(), StoreError> {
         match self {
             Store::File(store) => store.replace(records),
+            Store::Consul(store) => store.replace(records),
             Store::Memory(store) => store.replace(records),
+        }
+    }
+
+    /// What is done between two batches, when nobody waits for it.
+    pub fn tidy(&mut self) {
+        match self {
+            Store::File(_) | Store::Memory(_) => {}
+            Store::Consul(store) => store.tidy(),
         }
     }
 }

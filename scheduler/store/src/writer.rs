@@ -36,6 +36,7 @@ impl Writer {
                 for write in batch {
                     done(write.number, outcome.as_ref().copied());
                 }
+                store.tidy();
             }
             store
         })?;

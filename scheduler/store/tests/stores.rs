@@ -1,11 +1,15 @@
-//! Both stores against the same expectations, and against a plain map.
+//! All stores against the same expectations, and against a plain map.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::mpsc;
+use std::time::Duration;
 
+use consul::Consistency;
+use consul_client::{Client, Endpoint, Settings, TlsFiles};
+use consul_fake::FakeConsul;
 use policy::Time;
 use policy::config::Policy;
 use proptest::prelude::*;
@@ -13,6 +17,7 @@ use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::{Epoch, MachineName, WriteNumber};
 use scheduler_core::machine::Description;
 use scheduler_core::{Event, State, apply_all};
+use scheduler_store::cluster::{Candidate, ConsulStore, Keys, Step, Terms};
 use scheduler_store::{FileStore, MemoryStore, Store, StoreError, Writer, snapshot};
 
 /// Records as the core makes them: of a cluster with so many machines, each with so many cores.
@@ -48,6 +53,27 @@ fn each(test: impl Fn(Store)) {
     test(Store::Memory(MemoryStore::new()));
     let folder = tempfile::tempdir().unwrap();
     test(file(folder.path()));
+    let consul = FakeConsul::start(1).unwrap();
+    test(in_consul(&consul));
+}
+
+/// The store of a leader; its office is held until Consul ends.
+fn in_consul(consul: &FakeConsul) -> Store {
+    let endpoint = Endpoint::parse(&consul.url(), false).unwrap();
+    let settings = Settings {
+        endpoints: vec![endpoint],
+        token: None,
+        tls: TlsFiles::default(),
+        datacenter: None,
+        consistency: Consistency::Consistent,
+        timeout: Duration::from_secs(5),
+    };
+    let client = Client::new(settings).unwrap();
+    let keys = Keys::below("test").unwrap();
+    let terms = Terms { keys, name: "one".to_owned(), address: "http://127.0.0.1:1".to_owned() };
+    let step = Candidate::new(client.into(), terms).step(Duration::ZERO).unwrap();
+    let Step::Leads(office) = step else { panic!("{step:?}") };
+    Store::Consul(Box::new(ConsulStore::new(&office)))
 }
 
 #[test]

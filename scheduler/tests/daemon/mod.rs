@@ -2,6 +2,7 @@
 //! ends with it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(dead_code, reason = "each test uses a part")]
 
 use std::fs;
 use std::io::{Read, Write};
@@ -26,16 +27,23 @@ pub struct Daemon {
     folder: TempDir,
     ports: String,
     machines: u32,
+    more: Vec<String>,
     process: Option<Child>,
 }
 
 impl Daemon {
     /// Starts one. `first_port` keeps tests that run at the same time apart.
     pub fn start(first_port: u16, machines: u32) -> Self {
+        Daemon::start_with(first_port, machines, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(first_port: u16, machines: u32, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("policy.yml"), POLICY).unwrap();
         let ports = format!("{first_port}-{}", first_port + 99);
-        let mut daemon = Daemon { folder, ports, machines, process: None };
+        let mut daemon = Daemon { folder, ports, machines, more: Vec::new(), process: None };
+        daemon.more = more.iter().map(|one| (*one).to_owned()).collect();
         daemon.run();
         daemon
     }
@@ -52,6 +60,7 @@ impl Daemon {
             .arg(self.path("policy.yml"))
             .arg("--data")
             .arg(self.data())
+            .args(&self.more)
             .stdin(Stdio::null())
             .stderr(log.unwrap())
             .spawn();

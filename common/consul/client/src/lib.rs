@@ -9,6 +9,7 @@ mod tls;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use consul::change::{self, Change, ChangeError};
 use consul::{
     Answer, ConsulError, Head, KvPair, Options, RawAnswer, Request, Subject, Watch, decode,
     request_timeout_ms,
@@ -34,6 +35,9 @@ pub enum ClientError {
     /// Somebody did, but it is no answer.
     #[error("{0}")]
     Answer(#[from] ConsulError),
+    /// Somebody did, but doesn't change it.
+    #[error("{0}")]
+    Change(#[from] ChangeError),
     /// The settings can't be used.
     #[error("use the settings for Consul: {0}")]
     Settings(String),
@@ -59,6 +63,7 @@ impl ClientError {
     pub fn hint(&self) -> Option<String> {
         match self {
             ClientError::Answer(error) => error.hint(),
+            ClientError::Change(error) => error.hint(),
             ClientError::Unreachable(_) | ClientError::Settings(_) => None,
         }
     }
@@ -70,6 +75,7 @@ impl ClientError {
         match self {
             ClientError::Unreachable(_) => true,
             ClientError::Answer(error) => error.may_pass(),
+            ClientError::Change(error) => error.may_pass(),
             ClientError::Settings(_) => false,
         }
     }
@@ -204,6 +210,50 @@ impl Client {
         Err(refusal.map_or(ClientError::Unreachable(attempts), ClientError::Answer))
     }
 
+    /// Has something changed, by the endpoint that answered last or the next that does. It may have
+    /// been changed although nobody answered, and twice if one was lost on the way: whoever calls
+    /// this must be able to bear both.
+    ///
+    /// # Errors
+    /// When nobody answers, or all say that they can't now.
+    pub fn change(&self, change: &Change, timeout: Duration) -> Result<RawAnswer, ClientError> {
+        let count = self.settings.endpoints.len();
+        let first = self.first.load(Ordering::Relaxed);
+        let (mut attempts, mut refusal) = (Vec::new(), None);
+        for number in (0..count).map(|step| (first + step) % count) {
+            let Some(endpoint) = self.settings.endpoints.get(number) else { continue };
+            match self.put(endpoint, change, timeout) {
+                // A transaction that is refused is an answer.
+                Ok(raw) => match change::accepted(change, &raw) {
+                    Err(error) if error.may_pass() && raw.status != 409 => refusal = Some(error),
+                    _ => {
+                        self.first.store(number, Ordering::Relaxed);
+                        return Ok(raw);
+                    }
+                },
+                Err(reason) => {
+                    attempts.push(Attempt { endpoint: endpoint.to_string(), reason });
+                }
+            }
+        }
+        Err(refusal.map_or(ClientError::Unreachable(attempts), ClientError::Change))
+    }
+
+    fn put(
+        &self,
+        endpoint: &Endpoint,
+        change: &Change,
+        timeout: Duration,
+    ) -> Result<RawAnswer, String> {
+        let request = self.agent.put(format!("{endpoint}{}", change.target));
+        let mut request = request.config().timeout_global(Some(timeout)).build();
+        if let Some(token) = &self.settings.token {
+            request = request.header("X-Consul-Token", token.expose());
+        }
+        let response = request.send(change.body.as_slice()).map_err(|error| words(&error))?;
+        whole(response)
+    }
+
     fn fetch(
         &self,
         endpoint: &Endpoint,
@@ -215,12 +265,15 @@ impl Client {
         if let Some(token) = &self.settings.token {
             request = request.header("X-Consul-Token", token.expose());
         }
-        let mut response = request.call().map_err(|error| words(&error))?;
-        let head = head(&response);
-        let status = response.status().as_u16();
-        let body = response.body_mut().with_config().limit(BODY_LIMIT_BYTES).read_to_vec();
-        Ok(RawAnswer { status, head, body: body.map_err(|error| words(&error))? })
+        whole(request.call().map_err(|error| words(&error))?)
     }
+}
+
+fn whole(mut response: Response<ureq::Body>) -> Result<RawAnswer, String> {
+    let head = head(&response);
+    let status = response.status().as_u16();
+    let body = response.body_mut().with_config().limit(BODY_LIMIT_BYTES).read_to_vec();
+    Ok(RawAnswer { status, head, body: body.map_err(|error| words(&error))? })
 }
 
 fn head(response: &Response<ureq::Body>) -> Head {

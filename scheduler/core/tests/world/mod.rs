@@ -167,6 +167,8 @@ pub fn specification(label: &str) -> Arc<Specification> {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     })
 }
 

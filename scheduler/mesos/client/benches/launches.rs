@@ -133,6 +133,8 @@ fn deploy(app: u32, instances: u32) -> Call {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     let app = format!("app-{app}").parse().unwrap();
     let bounds = Bounds { min: instances, max: instances };

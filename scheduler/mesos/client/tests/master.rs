@@ -84,6 +84,8 @@ fn deploy(instances: u32) -> Call {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     let app = "web".parse().unwrap();
     let bounds = Bounds { min: instances, max: instances };

@@ -45,6 +45,8 @@ fn launch(run: Run, probe: Probe) -> Launch {
         constraints: Vec::new(),
         check: Some(check),
         inner_ports: vec![8080],
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     };
     Launch {
         instance: "web.3".parse().unwrap(),

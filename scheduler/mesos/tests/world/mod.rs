@@ -364,5 +364,7 @@ fn specification() -> Specification {
         constraints: Vec::new(),
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     }
 }

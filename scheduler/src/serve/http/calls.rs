@@ -9,7 +9,7 @@ use policy::rollout::Load;
 use scheduler::app_file;
 use scheduler::wire::{Answer, Observation, OnMachine, Problem, Rollback, Scale, Upgrade};
 use scheduler_core::Event;
-use scheduler_core::app::Run;
+use scheduler_core::app::{Run, Specification};
 use scheduler_core::event::{Call, Refusal};
 use scheduler_core::ids::{AppName, InstanceId, MachineName, Version};
 use scheduler_runner::Engine;
@@ -61,6 +61,7 @@ pub async fn deploy(State(context): State<Context>, Path(name): Path<String>, bo
         return Err(Wrong(Problem::new(422, "other-app", "the file is of another app", detail)));
     }
     can_run(&context, &file.specification.run).await?;
+    can_register(&context, &file.specification).await?;
     let specification = file.specification.into();
     let deploy = Call::Deploy { app: name, specification, bounds: file.bounds, step: file.step };
     call(&context, deploy).await
@@ -80,6 +81,22 @@ async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
             Err(Wrong(problem.hint("start one, or deploy the app with `command` or `shell`")))
         }
         Err(_) => Err(unavailable("it looked for a Docker engine")),
+    }
+}
+
+/// Not every check of Consul is one that everybody should be able to have.
+async fn can_register(context: &Context, specification: &Specification) -> Result<(), Wrong> {
+    let Some(registrar) = context.registrar.clone() else { return Ok(()) };
+    let specification = specification.clone();
+    let asked = tokio::task::spawn_blocking(move || registrar.refuses(&specification)).await;
+    match asked {
+        Ok(None) => Ok(()),
+        Ok(Some((why, hint))) => {
+            let problem =
+                Problem::new(409, "no-such-check", "Consul must not have this check", why);
+            Err(Wrong(problem.hint(hint)))
+        }
+        Err(_) => Err(unavailable("it asked Consul")),
     }
 }
 

@@ -21,6 +21,7 @@ use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::registrar::Registrar;
 use crate::serve::tls::Known;
 use idempotency::Remembered;
 
@@ -44,6 +45,8 @@ pub struct Context {
     pub is_local: bool,
     /// Who may do what.
     pub allowed: Allowed,
+    /// Instances in Consul.
+    pub registrar: Option<Arc<Registrar>>,
     /// Digest of the policy.
     pub policy: Arc<str>,
     /// Command of Docker.
@@ -91,6 +94,7 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/machines", get(reads::machines)),
         ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
         ("post", "/v1/machines/{machine}/undrain", post(calls::undrain)),
+        ("get", "/v1/consul", get(reads::consul)),
         ("get", "/v1/discovery/{app}", get(reads::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),

@@ -5,6 +5,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use policy::repair::Verdict;
+use scheduler::wire::consul::{AgentRow, ConsulState, MissingRow};
 use scheduler::wire::{
     self, AppDetail, AppRow, Endpoint, Explanation, History, InstanceRow, MachineRow, Status,
 };
@@ -14,6 +15,7 @@ use serde::Deserialize;
 
 use super::Context;
 use super::problem::{Wrong, bad_name};
+use crate::serve::registrar::Report;
 
 /// An answer, or what is wrong.
 type Told<T> = Result<Json<T>, Wrong>;
@@ -53,7 +55,10 @@ pub async fn readyz(State(context): State<Context>) -> impl IntoResponse {
 
 pub async fn metrics(State(context): State<Context>) -> impl IntoResponse {
     let last = context.shared.journal.last();
-    let text = context.shared.meters.text(&context.shared.state(), last);
+    let mut text = context.shared.meters.text(&context.shared.state(), last);
+    if let Some(registrar) = &context.registrar {
+        text.push_str(&registrar.report().metrics());
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -69,12 +74,33 @@ pub async fn status(State(context): State<Context>) -> Json<Status> {
         epoch: state.epoch().0,
         is_leading: state.is_leading(),
         policy: context.policy.to_string(),
-        backend: "local".to_owned(),
+        backend: if context.is_local { "local" } else { "mesos" }.to_owned(),
         apps: count(state.apps().len()),
         instances: count(state.apps().values().map(|app| app.instances.len()).sum()),
         machines: count(state.machines().len()),
         freeze: (state.freeze() != Verdict::Go).then(|| state.freeze().to_string()),
         last_event: context.shared.journal.last(),
+    })
+}
+
+/// Instances that aren't in Consul and are told one by one.
+const MISSING_MOST: usize = 1_000;
+
+pub async fn consul(State(context): State<Context>) -> Json<ConsulState> {
+    let report = context.registrar.as_ref().map(|registrar| registrar.report());
+    let is_used = report.is_some();
+    let Report { wanted, missing, silent, .. } = report.unwrap_or_default();
+    let missing = missing.into_iter().take(MISSING_MOST).map(|one| MissingRow {
+        instance: one.instance.to_string(),
+        agent: one.agent,
+        why: one.why,
+        since: wire::moment(one.since),
+    });
+    Json(ConsulState {
+        is_used,
+        wanted: u32::try_from(wanted).unwrap_or(u32::MAX),
+        missing: missing.collect(),
+        agents: silent.into_iter().map(|(agent, why)| AgentRow { agent, why }).collect(),
     })
 }
 
@@ -126,7 +152,16 @@ pub async fn explain_instance(
     let id: InstanceId = instance.parse().map_err(|error| bad_name(&error))?;
     let now = context.shared.now();
     let explanation = wire::explain_instance(&context.shared.state(), &id, now);
-    Ok(Json(explanation.ok_or(Refusal::UnknownInstance(id))?))
+    let mut explanation = explanation.ok_or_else(|| Refusal::UnknownInstance(id.clone()))?;
+    let is_there = context.shared.state().instance(&id).is_some();
+    if let (Some(registrar), true) = (&context.registrar, is_there) {
+        let words = registrar.explain(&id);
+        explanation.text.push_str(&format!("\n  {words}"));
+        if let Some(detail) = explanation.detail.as_object_mut() {
+            detail.insert("consul".to_owned(), words.into());
+        }
+    }
+    Ok(Json(explanation))
 }
 
 /// Which instances.

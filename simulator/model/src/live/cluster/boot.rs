@@ -53,6 +53,8 @@ fn specification(model: &Model, rules: &Scheduler, app: &App, label: &str) -> Sp
         constraints,
         check: None,
         inner_ports: Vec::new(),
+        discovery: scheduler_core::app::Discovery::default(),
+        metrics: None,
     }
 }
 

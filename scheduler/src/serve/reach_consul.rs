@@ -1,0 +1,64 @@
+//! How Consul is reached: the options, and the client that they make.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use consul_client::{Endpoint, Settings, TlsFiles, Token};
+
+/// How long Consul may take for an answer: a server that has lost its leader finds another in less.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How Consul is reached.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct ReachConsul {
+    /// Where Consul is: the agent of this machine, or several addresses that are tried in turn.
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = endpoint)]
+    pub consul: Vec<Endpoint>,
+    /// The file with the token for Consul [also: CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_TOKEN].
+    #[arg(long, value_name = "FILE", requires = "consul")]
+    pub consul_token_file: Option<PathBuf>,
+    /// The file with the authorities that vouch for an https:// Consul [also: CONSUL_CACERT].
+    #[arg(long, value_name = "FILE", requires = "consul")]
+    pub consul_authority: Option<PathBuf>,
+}
+
+fn endpoint(text: &str) -> Result<Endpoint, String> {
+    Endpoint::parse(text, false).map_err(|error| error.to_string())
+}
+
+impl ReachConsul {
+    /// Whom to ask, and as whom; none if no address was given.
+    ///
+    /// # Errors
+    /// When a file can't be read.
+    pub fn settings(&self) -> Result<Option<Settings>, String> {
+        if self.consul.is_empty() {
+            return Ok(None);
+        }
+        let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let from_file = variable("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from);
+        let file = self.consul_token_file.clone().or(from_file);
+        let token = match file {
+            Some(file) => Some(read(&file)?),
+            None => variable("CONSUL_HTTP_TOKEN"),
+        };
+        let authority = self.consul_authority.clone();
+        Ok(Some(Settings {
+            endpoints: self.consul.clone(),
+            token: token.map(|token| Token::new(&token)),
+            tls: TlsFiles {
+                authority: authority.or_else(|| variable("CONSUL_CACERT").map(PathBuf::from)),
+                client: None,
+            },
+            datacenter: None,
+            // What a former leader of Consul still believes must not decide who leads here.
+            consistency: consul::Consistency::Consistent,
+            timeout: ANSWER_TIMEOUT,
+        }))
+    }
+}
+
+fn read(file: &Path) -> Result<String, String> {
+    std::fs::read_to_string(file)
+        .map_err(|error| format!("failed to read {}: {error}", file.display()))
+}
