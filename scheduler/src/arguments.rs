@@ -33,7 +33,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the scheduler
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Deploy, list, scale, upgrade, roll back and delete apps
     #[command(subcommand)]
     App(AppCommand),

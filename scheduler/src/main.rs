@@ -41,7 +41,7 @@ fn main() -> ExitCode {
         Command::SuperviseTask { folder, docker } => {
             return scheduler_runner::supervise(&folder, &docker);
         }
-        Command::Serve(arguments) => serve(arguments),
+        Command::Serve(arguments) => serve(*arguments),
         Command::Snapshot(command) => snapshot::snapshot(&command),
         Command::Token(command) => tokens::token(&command),
         Command::Policy(command) => replay::policy(&command),
