@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client::policy;
 use crate::folder::{Home, Place};
 use crate::serve::Serve;
 use crate::serve::users::Role;
@@ -63,7 +64,7 @@ pub enum Command {
     /// Make, list and remove tokens of the API
     #[command(subcommand)]
     Token(TokenCommand),
-    /// Make logged decisions again
+    /// Compare, apply and try policies, and make logged decisions again
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Print a schema, for editors and other programs
@@ -379,6 +380,16 @@ pub enum TokenCommand {
 /// `scheduler policy`.
 #[derive(Debug, Subcommand)]
 pub enum PolicyCommand {
+    /// List the policies that there were, and which one is live
+    List(policy::List),
+    /// Say how a file differs from the live policy, key by key
+    Diff(policy::OneFile),
+    /// Have the policy of a file decide from now on
+    Apply(policy::OneFile),
+    /// Go back to an earlier policy
+    Rollback(policy::Back),
+    /// Ask a policy beside the live one what it would decide, and note what differs
+    Shadow(policy::Beside),
     /// Make each decision of a log again, and say which come out otherwise
     Replay {
         /// The log: decisions.log in the daemon's folder.

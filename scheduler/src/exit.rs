@@ -31,7 +31,11 @@ const ALL: &[(Exit, u8, &str)] = &[
     (Exit::InvalidInput, 3, "an app's file, a policy, a log or a snapshot is invalid"),
     (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
     (Exit::Refused, 6, "the scheduler refuses it; nothing was changed"),
-    (Exit::Different, 7, "policy replay: a decision doesn't come out the same"),
+    (
+        Exit::Different,
+        7,
+        "policy replay: a decision doesn't come out the same; policy diff: there is a difference",
+    ),
     (Exit::Failed, 10, "the deployment has failed, was superseded or stands still"),
     (Exit::NoScheduler, 30, "no scheduler answers"),
     (Exit::Interrupted, 130, "interrupted by Ctrl-C; what was asked for goes on"),

@@ -60,3 +60,25 @@ fn who_was_away_too_long_is_told_so() {
     assert_eq!(entries.iter().map(|entry| entry.number).collect::<Vec<_>>(), [6, 7]);
     assert_eq!(journal.after(5, 1).1, None);
 }
+
+#[test]
+fn a_term_has_numbers_of_its_own_and_ends_its_streams() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("events.log");
+    let state = State::new(Policy::recommended());
+    let journal = Journal::open(&path, &state).unwrap();
+    journal.committed(&write(1, true), Time(0));
+    journal.begin_at(1);
+    assert_eq!(journal.last(), 1, "one that is further already goes on");
+    journal.begin_at(1_001);
+    assert_eq!((journal.last(), journal.after(0, 10).0.len()), (1_000, 0));
+    journal.committed(&write(2, true), Time(1));
+    let (entries, gap) = journal.after(1, 10);
+    assert_eq!((entries[0].number, entries.len(), gap), (1_001, 1, Some(1_001)));
+    drop(journal);
+    let journal = Journal::open(&path, &state).unwrap();
+    assert_eq!((journal.last(), journal.after(1_000, 10).0.len()), (1_001, 1));
+    let watch = journal.watch();
+    journal.close();
+    assert!(journal.is_closed() && watch.has_changed().unwrap());
+}

@@ -4,6 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod app_file;
+pub mod exposition;
 pub mod openapi;
+pub mod policy_diff;
 pub mod schema;
+pub mod shadow;
 pub mod wire;

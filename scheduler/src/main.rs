@@ -20,7 +20,7 @@ mod tokens;
 
 use std::process::ExitCode;
 
-use arguments::{Arguments, Command, Format};
+use arguments::{Arguments, Command, Format, PolicyCommand};
 use clap::Parser;
 use exit::Exit;
 
@@ -44,7 +44,9 @@ fn main() -> ExitCode {
         Command::Serve(arguments) => serve(*arguments),
         Command::Snapshot(command) => snapshot::snapshot(&command),
         Command::Token(command) => tokens::token(&command),
-        Command::Policy(command) => replay::policy(&command),
+        Command::Policy(PolicyCommand::Replay { log, policy }) => {
+            replay::policy(&log, policy.as_deref())
+        }
         Command::Schema { format } => {
             let text = match format {
                 Format::App => scheduler::schema::text(),

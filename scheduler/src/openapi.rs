@@ -135,6 +135,34 @@ const ROUTES: &[Route] = &[
     ("post", "/v1/thaw", "Go on with repair", None, Answer::One("Answer")),
     (
         "get",
+        "/v1/policy",
+        "The live policy, and those before and beside it",
+        None,
+        Answer::One("PolicyState"),
+    ),
+    (
+        "put",
+        "/v1/policy",
+        "Have another policy decide",
+        Some("PolicyFile"),
+        Answer::One("PolicyAnswer"),
+    ),
+    (
+        "post",
+        "/v1/policy/rollback",
+        "Have an earlier policy decide",
+        Some("PolicyRollback"),
+        Answer::One("PolicyAnswer"),
+    ),
+    (
+        "post",
+        "/v1/policy/shadow",
+        "Ask a policy beside the live one what it would decide, and note what differs",
+        Some("PolicyShadow"),
+        Answer::One("PolicyState"),
+    ),
+    (
+        "get",
         "/v1/events",
         "What happens, as server-sent events; Last-Event-ID or `after` resumes",
         None,
@@ -202,7 +230,11 @@ fn operation(method: &str, path: &str, summary: &str, body: Option<&str>, answer
     });
     let Some(map) = operation.as_object_mut() else { return operation };
     if let Some(name) = body {
-        let kind = if name == "App" { "application/yaml" } else { "application/json" };
+        let kind = if matches!(name, "App" | "PolicyFile") {
+            "application/yaml"
+        } else {
+            "application/json"
+        };
         let content = json!({ kind: {"schema": reference(name)} });
         map.insert("requestBody".to_owned(), json!({"required": true, "content": content}));
     }
@@ -311,6 +343,29 @@ pub fn schemas() -> Value {
             ("instance", text()), ("address", text()), ("ports", ports()),
             ("weight_thousandths", number()),
         ]),
+        "PolicyFile": json!({"type": "object", "description": "policy.yml"}),
+        "PolicyState": shape(&[
+            ("number", number()), ("digest", text()), ("text", text()),
+            ("versions", list("PolicyRow")), ("shadow", maybe(one("ShadowState"))),
+        ]),
+        "PolicyRow": shape(&[
+            ("number", number()), ("digest", text()), ("at", moment()),
+            ("cause", json!({"enum": ["begun", "applied", "rolled-back"]})),
+        ]),
+        "ShadowState": shape(&[
+            ("digest", text()), ("since", moment()), ("until", moment()),
+            ("compared", number()), ("different", number()), ("differences", list("Difference")),
+        ]),
+        "Difference": shape(&[
+            ("at", moment()), ("app", maybe(text())),
+            ("kind", json!({"enum": ["scaling", "rollout", "verdict", "freeze"]})),
+            ("text", text()),
+        ]),
+        "PolicyAnswer": shape(&[
+            ("number", number()), ("digest", text()), ("is_changed", truth()),
+        ]),
+        "PolicyRollback": asked(&[], &[("number", number())]),
+        "PolicyShadow": asked(&["seconds"], &[("text", text()), ("seconds", number())]),
         "ConsulState": shape(&[
             ("is_used", truth()), ("wanted", number()), ("missing", list("MissingRow")),
             ("agents", list("AgentRow")),

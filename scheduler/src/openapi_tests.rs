@@ -53,6 +53,36 @@ fn fits(name: &str, value: &impl Serialize) {
     assert_eq!(keys, known, "{name}");
 }
 
+fn policies_fit() {
+    use crate::shadow::Difference;
+    use crate::wire::policies as policy;
+
+    let difference: Difference = serde_json::from_value(
+        serde_json::json!({"at": "", "app": null, "kind": "scaling", "text": ""}),
+    )
+    .unwrap();
+    fits("Difference", &difference);
+    let text = String::new;
+    let shadow = policy::ShadowState {
+        digest: text(),
+        since: text(),
+        until: text(),
+        compared: 1,
+        different: 1,
+        differences: vec![difference],
+    };
+    fits("ShadowState", &shadow);
+    let row = policy::PolicyRow { number: 1, digest: text(), at: text(), cause: text() };
+    fits("PolicyRow", &row);
+    let (versions, shadow) = (vec![row], Some(shadow));
+    let state = policy::PolicyState { number: 1, digest: text(), text: text(), versions, shadow };
+    fits("PolicyState", &state);
+    let answer = policy::PolicyAnswer { number: 1, digest: text(), is_changed: true };
+    fits("PolicyAnswer", &answer);
+    fits("PolicyRollback", &policy::PolicyRollback { number: Some(1) });
+    fits("PolicyShadow", &policy::PolicyShadow { text: Some(text()), seconds: 1 });
+}
+
 #[test]
 fn schemas_have_the_keys_of_the_shapes() {
     let mut state = State::new(Policy::recommended());
@@ -115,6 +145,7 @@ fn schemas_have_the_keys_of_the_shapes() {
     fits("AgentRow", &agent);
     let (missing, agents) = (vec![missing], vec![agent]);
     fits("ConsulState", &wire::consul::ConsulState { is_used: true, wanted: 1, missing, agents });
+    policies_fit();
     let whole = wire::Upgrade {
         version: String::new(),
         command: Some(Vec::new()),

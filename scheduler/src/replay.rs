@@ -6,7 +6,6 @@ use std::path::Path;
 use policy::config::Policy;
 use scheduler_core::decision::{Decided, Decision, Difference};
 
-use crate::arguments::PolicyCommand;
 use crate::exit::Exit;
 use crate::serve::decisions::{FORMAT, policy_file};
 use crate::{input, paint};
@@ -14,10 +13,9 @@ use crate::{input, paint};
 /// Differences that are told one by one.
 const TOLD_MOST: usize = 20;
 
-/// `scheduler policy`.
-pub fn policy(command: &PolicyCommand) -> Exit {
-    let PolicyCommand::Replay { log, policy } = command;
-    match replay(log, policy.as_deref()) {
+/// `scheduler policy replay`.
+pub fn policy(log: &Path, policy: Option<&Path>) -> Exit {
+    match replay(log, policy) {
         Ok(exit) => exit,
         Err((exit, message)) => {
             paint::error(&message, None);
@@ -66,6 +64,7 @@ const fn kind(decided: &Decided) -> &'static str {
         Decided::Rollout { .. } => "rollout",
         Decided::Verdict { .. } => "verdict",
         Decided::Freeze { .. } => "freeze",
+        Decided::Policy { .. } => "policy",
     }
 }
 

@@ -1,6 +1,7 @@
 //! The shapes of the API, version 1. Names and meanings stay; fields may be added.
 
 pub mod consul;
+pub mod policies;
 
 use std::collections::BTreeMap;
 

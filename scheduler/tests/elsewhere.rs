@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-// Not everything of it is used here.
-#[allow(dead_code)]
 mod daemon;
 
 use std::fs;

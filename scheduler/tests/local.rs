@@ -277,7 +277,7 @@ fn the_api_resumes_replays_and_refuses() {
     for (path, kind) in [
         ("/v1/events?after=x", "bad-request"),
         ("/v1/apps/%ff", "bad-request"),
-        ("/v2/apps", "no-such-path"),
+        ("/v2/groups", "no-such-path"),
     ] {
         let answer = daemon.raw("GET", path, &[], "").unwrap();
         let is_problem = answer.contains("application/problem+json") && answer.contains(kind);

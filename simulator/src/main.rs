@@ -19,6 +19,7 @@ mod generate;
 mod html;
 mod input;
 mod lint;
+mod masters;
 mod mesos;
 mod opened;
 mod precision;

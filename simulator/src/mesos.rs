@@ -15,6 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use crate::exit::Exit;
+use crate::masters::{self, Masters};
 use crate::paint;
 
 /// The hidden command that supervises a task of `--real`.
@@ -54,6 +55,8 @@ pub struct Mesos {
     /// Seed of ids, latencies and faults.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    #[command(flatten)]
+    masters: Masters,
 }
 
 /// Serves until a signal comes.
@@ -106,46 +109,85 @@ fn from_file(path: &Path, arguments: &Mesos, machine: &Machine) -> Result<Plan, 
 }
 
 async fn run(arguments: &Mesos, plan: Plan) -> Exit {
-    let configuration = Configuration { seed: arguments.seed, ..Configuration::default() };
-    let (server, runs) = match Server::bind(arguments.listen, configuration).await {
+    let configuration = Configuration {
+        seed: arguments.seed,
+        zk: arguments.masters.zk.as_ref().map(ToString::to_string),
+        ..Configuration::default()
+    };
+    let (servers, runs) = match bind(arguments, configuration).await {
         Ok(bound) => bound,
-        Err(error) => {
-            let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
-            paint::error(&format!("failed to {error}{}", cause.unwrap_or_default()));
-            return Exit::Environment;
-        }
+        Err(exit) => return exit,
     };
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
         paint::error("failed to listen to signals");
         return Exit::Environment;
     };
-    let handle = server.handle();
+    let Some(handle) = servers.first().map(Server::handle) else { return Exit::Environment };
     if let Some(folder) = &arguments.real
         && let Err(exit) = run_tasks(folder, &arguments.docker, handle.clone(), runs)
     {
         return exit;
     }
-    let mut agents: Vec<AgentKey> = Vec::with_capacity(plan.agents.len());
-    for spec in plan.agents {
-        let name = spec.hostname.clone();
-        match handle.with(|master| master.add_agent(spec)) {
-            Ok(key) => agents.push(key),
-            Err(error) => {
-                paint::error(&format!("failed to add {name}: {error}"));
-                return Exit::InvalidInput;
-            }
-        }
-    }
-    announce(&server, agents.len(), plan.acts.len());
-    let faults = tokio::spawn(happen(handle, agents, plan.acts));
-    tokio::select! {
-        () = server.run() => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-    faults.abort();
+    let ended = tokio::select! {
+        exit = serve_all(arguments, servers, handle, plan) => exit,
+        _ = interrupt.recv() => Exit::Done,
+        _ = terminate.recv() => Exit::Done,
+    };
     tell!("stopped; nothing of this Mesos is kept");
+    ended
+}
+
+async fn bind(
+    arguments: &Mesos,
+    configuration: Configuration,
+) -> Result<(Vec<Server>, UnboundedReceiver<(AgentKey, Run)>), Exit> {
+    let bound = match &arguments.masters.zk {
+        None => {
+            let bound = Server::bind(arguments.listen, configuration).await;
+            bound.map(|(server, runs)| (vec![server], runs))
+        }
+        Some(_) => {
+            let Some(addresses) = arguments.masters.addresses(arguments.listen) else {
+                paint::error("so many masters have no ports: begin with a lower one");
+                return Err(Exit::Usage);
+            };
+            Server::bind_candidates(&addresses, configuration).await
+        }
+    };
+    bound.map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|it| format!(": {it}"));
+        paint::error(&format!("failed to {error}{}", cause.unwrap_or_default()));
+        Exit::Environment
+    })
+}
+
+/// Serves until it can't go on.
+async fn serve_all(
+    arguments: &Mesos,
+    mut servers: Vec<Server>,
+    handle: Handle,
+    plan: Plan,
+) -> Exit {
+    if !arguments.listen.ip().is_loopback() {
+        paint::warning("there are no passwords: all who reach this address may use it");
+    }
+    if let Some(place) = &arguments.masters.zk {
+        let begin = move |handle: Handle| {
+            if let Ok(agents) = masters::add_agents(&handle, plan.agents) {
+                tokio::spawn(happen(handle, agents, plan.acts));
+            }
+        };
+        return masters::run(servers, place.clone(), begin).await;
+    }
+    let agents = match masters::add_agents(&handle, plan.agents) {
+        Ok(agents) => agents,
+        Err(exit) => return exit,
+    };
+    let Some(server) = servers.pop() else { return Exit::Environment };
+    announce(&server, agents.len(), plan.acts.len());
+    let faults = happen(handle, agents, plan.acts);
+    tokio::join!(server.run(), faults);
     Exit::Done
 }
 
@@ -188,9 +230,6 @@ fn announce(server: &Server, agents: usize, acts: usize) {
         tell!("  faults       {acts} acts of the scenario will happen");
     }
     tell!("  stop         Ctrl-C; nothing is kept");
-    if !address.ip().is_loopback() {
-        paint::warning("there are no passwords: all who reach this address may use it");
-    }
 }
 
 /// What the scenario says happens, at its times.

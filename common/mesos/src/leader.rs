@@ -5,6 +5,8 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use serde_json::{Map, Value};
+
 use crate::{Address, DecodeError, Encoding, MasterInfo};
 
 /// How the nodes of masters begin; ZooKeeper adds ten digits.
@@ -32,6 +34,29 @@ pub fn sequence(node: &str) -> Option<u64> {
 /// If it is no master's description.
 pub fn read_node(data: &[u8]) -> Result<MasterInfo, DecodeError> {
     Encoding::Json.decode(data)
+}
+
+/// The data of a master's node as Mesos writes it: keys in the order of the alphabet.
+pub fn node_data(info: &MasterInfo) -> Vec<u8> {
+    let bytes = Encoding::Json.encode(info);
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(value) => sorted(value).to_string().into_bytes(),
+        // What was just written is JSON.
+        Err(_) => bytes,
+    }
+}
+
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<(String, Value)> = fields.into_iter().collect();
+            fields.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let fields = fields.into_iter().map(|(name, value)| (name, sorted(value)));
+            Value::Object(fields.collect::<Map<String, Value>>())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 impl MasterInfo {
@@ -81,8 +106,33 @@ impl MasterInfo {
 
 #[cfg(test)]
 mod tests {
-    use super::{leading_node, read_node, sequence};
-    use crate::MasterInfo;
+    use super::{leading_node, node_data, read_node, sequence};
+    use crate::{MasterCapability, MasterCapabilityType, MasterInfo};
+
+    /// What a real master wrote (session 12).
+    const RECORDED: &str = concat!(
+        r#"{"address":{"hostname":"127.0.0.1","ip":"127.0.0.1","port":5060},"#,
+        r#""capabilities":[{"type":"AGENT_UPDATE"},{"type":"AGENT_DRAINING"},{"type":"QUOTA_V2"}],"#,
+        r#""hostname":"127.0.0.1","id":"99b6d188-c9c5-43de-a81c-6a290e4db151","ip":16777343,"#,
+        r#""pid":"master@127.0.0.1:5060","port":5060,"version":"1.12.0"}"#
+    );
+
+    #[test]
+    fn a_node_is_written_as_a_real_master_does() {
+        let known = [
+            MasterCapabilityType::AgentUpdate,
+            MasterCapabilityType::AgentDraining,
+            MasterCapabilityType::QuotaV2,
+        ];
+        let address = [127, 0, 0, 1].into();
+        let id = "99b6d188-c9c5-43de-a81c-6a290e4db151";
+        let info = MasterInfo {
+            capabilities: known.map(|it| MasterCapability { r#type: Some(it.into()) }).to_vec(),
+            ..MasterInfo::listening(id, address, 5060, "127.0.0.1", "1.12.0")
+        };
+        assert_eq!(String::from_utf8(node_data(&info)).unwrap(), RECORDED);
+        assert_eq!(read_node(RECORDED.as_bytes()).unwrap(), info);
+    }
 
     #[test]
     fn the_lowest_number_leads() {

@@ -17,5 +17,5 @@ pub mod service;
 
 pub use plan::{Call, LEAK_AFTER, Should, plan};
 pub use registry::{
-    AUDIT_EVERY, Agents, Counters, Fault, GIVE_UP_AFTER, Missing, Registry, Step, Told,
+    AUDIT_EVERY, Agents, Counters, Fault, GIVE_UP_AFTER, Missing, Registry, Step, Told, host,
 };

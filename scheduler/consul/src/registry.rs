@@ -66,7 +66,8 @@ impl Agents {
 }
 
 /// A machine's name without the port that tells several agents of Mesos on one host apart.
-fn host(machine: &MachineName) -> &str {
+#[must_use]
+pub fn host(machine: &MachineName) -> &str {
     let name = machine.as_str();
     match name.rsplit_once(':') {
         Some((host, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => host,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineName, Version};
 use crate::instance::{Gone, Instance};
+use crate::timers::LOAD_STALE_AFTER;
 
 /// Specifications of old versions that are kept for a rollback.
 pub const VERSIONS_KEPT: usize = 10;
@@ -373,7 +374,21 @@ pub struct Observed {
     pub load: Load,
 }
 
+impl Observed {
+    /// Requests that wait or are worked on.
+    #[must_use]
+    pub fn tasks(&self) -> u64 {
+        self.load.waiting.saturating_add(self.load.busy_thousandths.div_ceil(1000))
+    }
+}
+
 impl App {
+    /// What it has to do, if that is known of this moment.
+    #[must_use]
+    pub fn fresh_load(&self, now: Time) -> Option<Observed> {
+        self.load.filter(|seen| now.since(seen.at) < LOAD_STALE_AFTER)
+    }
+
     /// What its instances should be.
     #[must_use]
     pub fn specification(&self) -> Option<&Arc<Specification>> {

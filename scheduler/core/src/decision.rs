@@ -67,6 +67,13 @@ pub enum Decided {
         /// What it said.
         verdict: repair::Verdict,
     },
+    /// Another policy decides from now on.
+    Policy {
+        /// The digest of the one before.
+        before: String,
+        /// The digest of the one that decides now.
+        after: String,
+    },
 }
 
 /// Why a decision doesn't come out the same again.
@@ -100,6 +107,14 @@ impl Decision {
         if given != self.policy {
             return Err(Difference::Policy { made: self.policy.clone(), given });
         }
+        self.compare(policy)
+    }
+
+    /// Makes it again by any policy.
+    ///
+    /// # Errors
+    /// What is different.
+    pub fn compare(&self, policy: &Policy) -> Result<(), Difference> {
         match &self.decided {
             Decided::Scaling { bounds, seen, before, action } => {
                 let rules = scaling_rules(policy, *bounds);
@@ -117,6 +132,8 @@ impl Decision {
                 let again = repair::decide(&policy.repair, *seen, &mut before.clone(), self.at);
                 same(verdict, &again)
             }
+            // A user decided that.
+            Decided::Policy { .. } => Ok(()),
         }
     }
 }
@@ -129,7 +146,8 @@ fn same<T: PartialEq + std::fmt::Debug>(was: &T, is: &T) -> Result<(), Differenc
 }
 
 /// How an app scales: its file says between how many, the policy says the rest.
-pub(crate) const fn scaling_rules(policy: &Policy, bounds: Bounds) -> Scaling {
+#[must_use]
+pub const fn scaling_rules(policy: &Policy, bounds: Bounds) -> Scaling {
     let mut rules = policy.scaling;
     rules.min = bounds.min;
     rules.max = bounds.max;

@@ -9,7 +9,7 @@ use policy::rollout::Hold;
 use policy::{Nanoseconds, Time};
 use serde::Serialize;
 
-use crate::app::{Bounds, Deployment, Ended, Scaled};
+use crate::app::{App, Bounds, Deployment, Ended, Scaled};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Gone, Instance, Life, Placed, Wait};
 use crate::place::{Exclusion, Wanted};
@@ -48,6 +48,16 @@ pub struct InstanceExplanation {
     pub is_replaced: bool,
 }
 
+/// Why an app isn't scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unscaled {
+    /// Nobody has said what it has to do.
+    LoadUnknown,
+    /// What it has to do was last said so long ago.
+    LoadStale(Nanoseconds),
+}
+
 /// Why an app is as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct AppExplanation {
@@ -61,6 +71,8 @@ pub struct AppExplanation {
     pub bounds: Bounds,
     /// How many there are, by where they stand.
     pub lives: BTreeMap<&'static str, u32>,
+    /// Why it isn't scaled, although it could be.
+    pub unscaled: Option<Unscaled>,
     /// When and why it was last scaled.
     pub scaled: Option<Scaled>,
     /// What is being rolled out.
@@ -141,6 +153,15 @@ fn excluded(
     excluded
 }
 
+fn unscaled(app: &App, now: Time) -> Option<Unscaled> {
+    let is_scaled = app.bounds.min < app.bounds.max && !app.is_deleted;
+    if !is_scaled || app.fresh_load(now).is_some() {
+        return None;
+    }
+    let stale = app.load.map(|seen| Unscaled::LoadStale(now.since(seen.at)));
+    Some(stale.unwrap_or(Unscaled::LoadUnknown))
+}
+
 /// Why an app is as it is; none if there is no such app.
 #[must_use]
 pub fn app(state: &State, name: &AppName, now: Time) -> Option<AppExplanation> {
@@ -165,6 +186,7 @@ pub fn app(state: &State, name: &AppName, now: Time) -> Option<AppExplanation> {
         wanted: if app.is_deleted { 0 } else { app.wanted },
         bounds: app.bounds,
         lives,
+        unscaled: unscaled(app, now),
         scaled: app.scaled,
         deployment: app.deployment.clone(),
         last: app.history.last().cloned(),
@@ -249,6 +271,15 @@ impl fmt::Display for AppExplanation {
         if let Some(Scaled { at, from, to, why }) = &self.scaled {
             let ago = self.now.since(*at);
             write!(f, "\n  scaled from {from} to {to} {ago} ago: {why}")?;
+        }
+        match self.unscaled {
+            Some(Unscaled::LoadUnknown) => {
+                f.write_str("\n  not scaled: nobody has said what it has to do")?;
+            }
+            Some(Unscaled::LoadStale(ago)) => {
+                write!(f, "\n  not scaled: what it has to do was last said {ago} ago")?;
+            }
+            None => {}
         }
         if let Some(deployment) = &self.deployment {
             let Deployment { number, from, to, cause, begun, stalled, .. } = deployment;

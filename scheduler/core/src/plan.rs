@@ -16,7 +16,6 @@ use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Instance, Life, Wait};
 use crate::machine::Machine;
 use crate::state::State;
-use crate::timers::LOAD_STALE_AFTER;
 use crate::turn::Turn;
 
 /// How an instance stands at this moment.
@@ -117,7 +116,7 @@ impl State {
 
     /// Instances that the load needs, if anything fresh is known of it.
     fn demand(&self, app: &App, now: Time) -> Option<u32> {
-        let observed = app.load.filter(|seen| now.since(seen.at) < LOAD_STALE_AFTER)?;
+        let observed = app.fresh_load(now)?;
         let load: &Load = &observed.load;
         Some(rollout::demand(&self.policy.rollout, load))
     }

@@ -218,16 +218,14 @@ impl Turn<'_> {
         let is_frozen = self.state.is_frozen();
         let Some(app) = self.state.apps.get_mut(name) else { return };
         let rules = scaling_rules(&self.state.policy, app.bounds);
-        let fresh = app.load.filter(|seen| now.since(seen.at) < LOAD_STALE_AFTER);
+        let fresh = app.fresh_load(now);
         let is_due = app.looked.is_none_or(|looked| now.since(looked) >= rules.interval);
         let is_fixed = app.bounds.min >= app.bounds.max || app.is_deleted;
         let (Some(observed), true, false, false) = (fresh, is_due, is_fixed, is_frozen) else {
             return;
         };
         app.looked = Some(now);
-        let load = observed.load;
-        let tasks = load.waiting.saturating_add(load.busy_thousandths.div_ceil(1000));
-        let seen = scaling::Observation { tasks, instances: app.wanted };
+        let seen = scaling::Observation { tasks: observed.tasks(), instances: app.wanted };
         let before = app.scaling;
         let action = scaling::decide(&rules, seen, &mut app.scaling, now);
         let from = app.wanted;

@@ -63,6 +63,7 @@ impl Translator {
                 self.offers.remove(&id);
             }
             place.agent = Some(offer.agent_id.clone());
+            self.are_agents_new = true;
             place.absent = Absent::None;
             self.agents.insert(offer.agent_id.clone(), name.clone());
         }

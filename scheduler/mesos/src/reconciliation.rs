@@ -72,6 +72,16 @@ impl Reconciliation {
         }
     }
 
+    /// Those that are not answered yet.
+    pub(crate) fn remaining(&self) -> impl Iterator<Item = &InstanceId> {
+        self.remaining.iter()
+    }
+
+    /// There is more to be said with the next question: it comes now.
+    pub(crate) fn hasten(&mut self, now: Time) {
+        self.again = self.again.map(|again| again.min(now));
+    }
+
     /// Something is known of it.
     pub(crate) fn answered(&mut self, id: &InstanceId) {
         self.remaining.remove(id);

@@ -118,6 +118,10 @@ pub struct Translator {
     /// Machines where launches may wait.
     pub(crate) lacking: BTreeSet<MachineName>,
     out: Vec<Output>,
+    /// The master has answered of some tasks that it doesn't know them.
+    pub(crate) has_unknown: bool,
+    /// Since it was looked at last, agents became known, or tasks unknown.
+    pub(crate) are_agents_new: bool,
 }
 
 impl Translator {
@@ -145,6 +149,8 @@ impl Translator {
             ready: BTreeSet::new(),
             lacking: BTreeSet::new(),
             out: Vec::new(),
+            has_unknown: false,
+            are_agents_new: false,
         }
     }
 
@@ -324,7 +330,25 @@ impl Translator {
         }
     }
 
+    /// The master can't say of a task that it isn't there, unless it is told the agent. A new
+    /// scheduler knows agents from its first offers only.
+    fn hasten(&mut self, now: Time) {
+        if !self.has_unknown || !std::mem::take(&mut self.are_agents_new) {
+            return;
+        }
+        let is_unknown = |id: &InstanceId| {
+            let task = self.tasks.get(id);
+            let task = task.filter(|task| task.agent.is_none() && task.unknown_since.is_some());
+            let place = task.and_then(|task| self.places.get(&task.machine));
+            place.is_some_and(|place| place.agent.is_some())
+        };
+        if self.reconciliation.remaining().any(is_unknown) {
+            self.reconciliation.hasten(now);
+        }
+    }
+
     fn reconcile(&mut self, now: Time) {
+        self.hasten(now);
         let due = self.reconciliation.due(now);
         let question = |id: &InstanceId| {
             let task = self.tasks.get(id)?;

@@ -148,6 +148,8 @@ impl Translator {
             // The core may still have it.
             return self.tell(id, machine, now, InstanceFact::Unknown);
         };
+        self.has_unknown = true;
+        self.are_agents_new |= task.unknown_since.is_none();
         let since = *task.unknown_since.get_or_insert(now);
         if now.since(since) >= UNKNOWN_PATIENCE {
             let why = "the master knows neither it nor its agent".to_owned();

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Requests that wait: what free users of the platform have.
 const QUEUE: usize = 10;
@@ -23,12 +23,18 @@ const HEAD_MOST_BYTES: usize = 8 << 10;
 /// A client that says nothing is left after this.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// A request, and when it came.
+type Waiting = (TcpStream, Instant);
+
 #[derive(Default)]
 struct Counters {
     arrivals: AtomicU64,
     rejects: AtomicU64,
     answered: AtomicU64,
     waiting: AtomicU64,
+    busy: AtomicU64,
+    /// From arrival to answer, of all that were answered, in microseconds.
+    latency_microseconds: AtomicU64,
 }
 
 fn main() -> ExitCode {
@@ -71,11 +77,7 @@ fn note_start() -> io::Result<()> {
     file.write_all(format!("{instance}\n").as_bytes())
 }
 
-fn take(
-    mut stream: TcpStream,
-    queue: &SyncSender<TcpStream>,
-    counters: &Counters,
-) -> io::Result<()> {
+fn take(mut stream: TcpStream, queue: &SyncSender<Waiting>, counters: &Counters) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     let path = path(&mut stream)?;
     match path.as_str() {
@@ -84,9 +86,9 @@ fn take(
         _ => {
             counters.arrivals.fetch_add(1, Ordering::Relaxed);
             counters.waiting.fetch_add(1, Ordering::Relaxed);
-            match queue.try_send(stream) {
+            match queue.try_send((stream, Instant::now())) {
                 Ok(()) => Ok(()),
-                Err(TrySendError::Full(stream) | TrySendError::Disconnected(stream)) => {
+                Err(TrySendError::Full((stream, _)) | TrySendError::Disconnected((stream, _))) => {
                     counters.waiting.fetch_sub(1, Ordering::Relaxed);
                     counters.rejects.fetch_add(1, Ordering::Relaxed);
                     answer(stream, "503 Service Unavailable", "the queue is full\n")
@@ -110,13 +112,17 @@ fn path(stream: &mut TcpStream) -> io::Result<String> {
     Ok(head.split(' ').nth(1).unwrap_or("/").to_owned())
 }
 
-fn work_off(waiting: &Receiver<TcpStream>, service: Duration, counters: &Counters) {
+fn work_off(waiting: &Receiver<Waiting>, service: Duration, counters: &Counters) {
     let version = std::env::var("CORRAL_VERSION").unwrap_or_default();
     let instance = std::env::var("CORRAL_INSTANCE").unwrap_or_default();
     let text = format!("{instance} {version}\n");
-    for stream in waiting {
+    for (stream, came) in waiting {
+        counters.busy.fetch_add(1, Ordering::Relaxed);
         counters.waiting.fetch_sub(1, Ordering::Relaxed);
         thread::sleep(service);
+        counters.busy.fetch_sub(1, Ordering::Relaxed);
+        let latency = u64::try_from(came.elapsed().as_micros()).unwrap_or(u64::MAX);
+        counters.latency_microseconds.fetch_add(latency, Ordering::Relaxed);
         counters.answered.fetch_add(1, Ordering::Relaxed);
         // Who asked may have gone away.
         let _ = answer(stream, "200 OK", &text);
@@ -144,10 +150,19 @@ fn metrics(counters: &Counters) -> String {
          # HELP worker_answered_total Requests that were answered.\n\
          # TYPE worker_answered_total counter\nworker_answered_total {}\n\
          # HELP worker_waiting Requests that wait.\n\
-         # TYPE worker_waiting gauge\nworker_waiting {}\n",
+         # TYPE worker_waiting gauge\nworker_waiting {}\n\
+         # HELP worker_busy Requests in work.\n\
+         # TYPE worker_busy gauge\nworker_busy {}\n\
+         # HELP worker_latency_seconds From arrival to answer.\n\
+         # TYPE worker_latency_seconds summary\nworker_latency_seconds_sum {}.{:06}\n\
+         worker_latency_seconds_count {}\n",
         of(&counters.arrivals),
         of(&counters.rejects),
         of(&counters.answered),
         of(&counters.waiting),
+        of(&counters.busy),
+        of(&counters.latency_microseconds) / 1_000_000,
+        of(&counters.latency_microseconds) % 1_000_000,
+        of(&counters.answered),
     )
 }

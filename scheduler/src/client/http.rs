@@ -24,6 +24,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time for an answer: a store that is slow may take seconds.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// From a scheduler that follows to the one that leads, which may have changed meanwhile.
+const REDIRECTS_MOST: usize = 3;
+
+/// Scheme, host and port of an address.
+fn origin(location: &str) -> Option<String> {
+    let (scheme, rest) = location.split_once("://")?;
+    let host = rest.split('/').next().filter(|host| !host.is_empty())?;
+    Some(format!("{scheme}://{host}"))
+}
+
 /// Why something can't be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
@@ -58,17 +68,31 @@ pub struct Client {
     is_here: bool,
 }
 
-fn agent(tls: Option<TlsConfig>) -> Agent {
-    let config = Agent::config_builder()
+/// What is sent and followed here; where TLS is a must, tokens go through nothing else.
+fn agent(tls: TlsConfig, is_tls_only: bool) -> Agent {
+    Agent::config_builder()
         .http_status_as_error(false)
+        // They are followed here: the token has to go with them.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
         .timeout_connect(Some(CONNECT_TIMEOUT))
         .timeout_recv_response(Some(ANSWER_TIMEOUT))
-        .proxy(None);
-    let config = match tls {
-        Some(tls) => config.tls_config(tls).https_only(true),
-        None => config,
-    };
-    config.build().into()
+        .proxy(None)
+        .tls_config(tls)
+        .https_only(is_tls_only)
+        .build()
+        .into()
+}
+
+/// Whom to trust: the certificates of a file, or those that browsers know.
+fn vouched(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
+    let Some(path) = ca else { return Ok(TlsConfig::builder().build()) };
+    let certificates = certificates(path).map_err(|message| Trouble {
+        exit: Exit::InvalidInput,
+        message,
+        hint: Some("it has certificates in PEM".to_owned()),
+    })?;
+    Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
 }
 
 /// The token for a scheduler elsewhere. It is no argument: others would see that.
@@ -126,7 +150,8 @@ impl Client {
             });
         };
         let base = format!("http://{}", daemon.address);
-        Ok(Client { agent: agent(None), base, token: daemon.token, is_here: true })
+        let tls = vouched(place.ca().as_deref())?;
+        Ok(Client { agent: agent(tls, false), base, token: daemon.token, is_here: true })
     }
 
     /// A daemon on another machine.
@@ -142,15 +167,8 @@ impl Client {
             return Err(wrong(message, "it begins with https://: tokens go through TLS only"));
         }
         let token = token().map_err(|message| wrong(message, "`scheduler token new` makes one"))?;
-        let tls = match ca {
-            None => TlsConfig::builder().build(),
-            Some(path) => {
-                let certificates = certificates(path)
-                    .map_err(|message| wrong(message, "it has certificates in PEM"))?;
-                TlsConfig::builder().root_certs(RootCerts::from(certificates)).build()
-            }
-        };
-        Ok(Client { agent: agent(Some(tls)), base: base.to_owned(), token, is_here: false })
+        let agent = agent(vouched(ca)?, true);
+        Ok(Client { agent, base: base.to_owned(), token, is_here: false })
     }
 
     /// Reads something.
@@ -170,9 +188,31 @@ impl Client {
     }
 
     fn send(&self, path: &str) -> Result<Response<ureq::Body>, Trouble> {
-        let request = self.agent.get(format!("{}{path}", self.base));
-        let request = request.header("Authorization", format!("Bearer {}", self.token));
-        self.checked(request.call())
+        let ask = |base: &str| {
+            let request = self.agent.get(format!("{base}{path}"));
+            request.header("Authorization", self.bearer()).call()
+        };
+        self.checked(self.followed(ask))
+    }
+
+    fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// Asks this daemon, and if it only follows, the one that leads.
+    fn followed(
+        &self,
+        ask: impl Fn(&str) -> Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Response<ureq::Body>, ureq::Error> {
+        let mut response = ask(&self.base)?;
+        for _ in 0..REDIRECTS_MOST {
+            let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+            let Some(base) = location.filter(|_| response.status() == 307).and_then(origin) else {
+                break;
+            };
+            response = ask(&base)?;
+        }
+        Ok(response)
     }
 
     /// Has something done, with a body of JSON.
@@ -183,8 +223,11 @@ impl Client {
         key: Option<&str>,
     ) -> Result<T, Trouble> {
         let body = serde_json::to_string(body).unwrap_or_default();
-        let request = self.agent.post(format!("{}{path}", self.base));
-        self.change(request.header("Content-Type", "application/json"), &body, key)
+        let request = |base: &str| {
+            let request = self.agent.post(format!("{base}{path}"));
+            request.header("Content-Type", "application/json")
+        };
+        self.change(request, &body, key)
     }
 
     /// Puts a text somewhere.
@@ -194,34 +237,43 @@ impl Client {
         text: &str,
         key: Option<&str>,
     ) -> Result<T, Trouble> {
-        let request = self.agent.put(format!("{}{path}", self.base));
-        self.change(request.header("Content-Type", "application/yaml"), text, key)
+        let request = |base: &str| {
+            let request = self.agent.put(format!("{base}{path}"));
+            request.header("Content-Type", "application/yaml")
+        };
+        self.change(request, text, key)
     }
 
     fn change<T: DeserializeOwned>(
         &self,
-        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        request: impl Fn(&str) -> ureq::RequestBuilder<ureq::typestate::WithBody>,
         body: &str,
         key: Option<&str>,
     ) -> Result<T, Trouble> {
-        let request = request.header("Authorization", format!("Bearer {}", self.token));
-        let request = match key {
-            Some(key) => request.header("Idempotency-Key", key),
-            None => request,
+        let ask = |base: &str| {
+            let request = request(base).header("Authorization", self.bearer());
+            let request = match key {
+                Some(key) => request.header("Idempotency-Key", key),
+                None => request,
+            };
+            request.send(body)
         };
-        let text = self.whole(self.checked(request.send(body))?)?;
+        let text = self.whole(self.checked(self.followed(ask))?)?;
         serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))
     }
 
     /// Removes something.
     pub fn delete<T: DeserializeOwned>(&self, path: &str, key: Option<&str>) -> Result<T, Trouble> {
-        let request = self.agent.delete(format!("{}{path}", self.base));
-        let request = request.header("Authorization", format!("Bearer {}", self.token));
-        let request = match key {
-            Some(key) => request.header("Idempotency-Key", key),
-            None => request,
+        let ask = |base: &str| {
+            let request = self.agent.delete(format!("{base}{path}"));
+            let request = request.header("Authorization", self.bearer());
+            let request = match key {
+                Some(key) => request.header("Idempotency-Key", key),
+                None => request,
+            };
+            request.call()
         };
-        let text = self.whole(self.checked(request.call())?)?;
+        let text = self.whole(self.checked(self.followed(ask))?)?;
         serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))
     }
 
@@ -247,7 +299,7 @@ impl Client {
         };
         let exit = match problem.kind.rsplit(':').next() {
             Some("no-token" | "unavailable" | "not-leading" | "busy") => Exit::NoScheduler,
-            Some("invalid-app") => Exit::InvalidInput,
+            Some("invalid-app" | "invalid-policy") => Exit::InvalidInput,
             _ => Exit::Refused,
         };
         Err(Trouble { exit, message: problem.detail, hint: problem.hint })

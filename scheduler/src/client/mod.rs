@@ -5,6 +5,7 @@ mod doctor;
 pub mod http;
 mod instance;
 mod look;
+pub mod policy;
 mod wait;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,11 +33,11 @@ pub fn client(command: Command) -> Exit {
         Command::Events(arguments) => look::events(&arguments),
         Command::Top(arguments) => look::top(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),
+        Command::Policy(command) => policy::policy(&command),
         // They have no daemon to ask, and were done before.
         Command::Serve(_)
         | Command::Snapshot(_)
         | Command::Token(_)
-        | Command::Policy(_)
         | Command::Schema { .. }
         | Command::ExitCodes
         | Command::SuperviseTask { .. } => Ok(Exit::Done),

@@ -9,17 +9,21 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use policy::Time;
+use policy::config::Policy;
 use scheduler_core::command::Write;
+use scheduler_core::decision::{Decided, Decision};
 use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
 use scheduler_store::Writer;
+use scheduler_store::cluster::Lease;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::serve::decisions::DecisionLog;
 use crate::serve::journal::Journal;
 use crate::serve::meters::Meters;
+use crate::serve::policies::Policies;
 
 /// Time between two looks at what time brings: a quarter of the shortest length that users give.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,8 +49,17 @@ pub enum Input {
         /// Gets the answer when it is durable.
         reply: oneshot::Sender<Result<Accepted, Refusal>>,
     },
+    /// Another policy decides from now on.
+    Policy {
+        /// Which.
+        policy: Box<Policy>,
+        /// Is told when it does.
+        reply: oneshot::Sender<()>,
+    },
     /// A write is durable, or the store has refused it.
     Written(WriteNumber, Result<(), WriteFailure>),
+    /// This one leads no more.
+    Lost(String),
     /// The end.
     Stop,
 }
@@ -69,13 +82,20 @@ pub struct Shared {
     /// Counters.
     pub meters: Meters,
     last: AtomicU64,
+    /// Nothing is done without it, if there are others who may lead.
+    lease: Option<Lease>,
 }
 
 impl Shared {
     /// A state that nothing has happened to.
-    pub fn new(state: State, journal: Journal) -> Self {
-        let meters = Meters::default();
-        Shared { state: RwLock::new(state), journal, meters, last: AtomicU64::new(0) }
+    pub fn new(state: State, journal: Journal, lease: Option<Lease>) -> Self {
+        let (state, meters, last) = (RwLock::new(state), Meters::default(), AtomicU64::new(0));
+        Shared { state, journal, meters, last, lease }
+    }
+
+    /// Whether what was decided may still be done: it may not, when others may lead by now.
+    pub fn may_act(&self) -> bool {
+        self.lease.as_ref().is_none_or(Lease::holds)
     }
 
     /// The state between two turns. It is held only as long as it takes to look something up.
@@ -98,6 +118,7 @@ pub struct Cycle {
     writer: Writer,
     backend: UnboundedSender<Command>,
     decisions: DecisionLog,
+    policies: Arc<Policies>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
     calls_made: u64,
     /// What is on its way to the store, to be told when it is there.
@@ -121,12 +142,14 @@ impl Cycle {
         writer: Writer,
         backend: UnboundedSender<Command>,
         decisions: DecisionLog,
+        policies: Arc<Policies>,
     ) -> Self {
         Cycle {
             shared,
             writer,
             backend,
             decisions,
+            policies,
             calls: BTreeMap::new(),
             calls_made: 0,
             in_flight: None,
@@ -138,12 +161,19 @@ impl Cycle {
     pub fn run(mut self, inputs: &Receiver<Input>) -> Ended {
         let ended = loop {
             let (events, ended) = self.gather(inputs);
+            if matches!(ended, Some(Ended::Fenced(_))) || !self.shared.may_act() {
+                let why = "its session may have ended: it could not be renewed in time".to_owned();
+                break ended.unwrap_or(Ended::Fenced(why));
+            }
             self.turn(events);
             if let Some(ended) = ended {
                 break ended;
             }
         };
-        let _ = self.writer.finish();
+        // What is still on its way to machines ends first, if it may not be there any more.
+        let Cycle { writer, backend, .. } = self;
+        drop(backend);
+        let _ = writer.finish();
         ended
     }
 
@@ -179,6 +209,11 @@ impl Cycle {
                 self.calls.insert(request, reply);
                 events.push(Event::Call { request, call });
             }
+            Input::Policy { policy, reply } => {
+                self.follow(*policy);
+                // Who asked may have gone away.
+                let _ = reply.send(());
+            }
             Input::Written(write, Ok(())) => {
                 self.tell(write);
                 events.push(Event::Durable { write });
@@ -192,9 +227,26 @@ impl Cycle {
                     WriteFailure::Failed(why) => crate::paint::warning(&why),
                 }
             }
+            Input::Lost(why) => return Some(Ended::Fenced(why)),
             Input::Stop => return Some(Ended::Stopped),
         }
         None
+    }
+
+    /// From now on another policy decides.
+    fn follow(&mut self, policy: Policy) {
+        let at = self.shared.now();
+        let after = policy.digest();
+        let before = {
+            let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
+            let before = state.policy().digest();
+            state.set_policy(policy);
+            before
+        };
+        if before != after {
+            let decided = Decided::Policy { before, after: after.clone() };
+            self.decisions.append(&Decision { at, policy: after, app: None, decided });
+        }
     }
 
     /// What was stored becomes known.
@@ -211,11 +263,15 @@ impl Cycle {
         let begun = Instant::now();
         let count = events.len();
         let now = self.shared.now();
+        let is_tick = events.last() == Some(&Event::Tick);
         let commands = {
             let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
             apply_all(&mut state, events, now)
         };
         self.shared.meters.turn(count, begun.elapsed());
+        if is_tick {
+            self.policies.look(&self.shared.state(), now);
+        }
         for command in commands {
             self.carry_out(command);
         }
@@ -234,15 +290,22 @@ impl Cycle {
                     let _ = reply.send(answer);
                 }
             }
-            Command::Record(decision) => self.decisions.append(&decision),
+            Command::Record(decision) => {
+                self.decisions.append(&decision);
+                self.policies.decided(&decision);
+            }
             Command::Launch(_)
             | Command::Kill { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
             | Command::Ask(_) => {
+                if !self.shared.may_act() {
+                    // The next turn ends for this reason.
+                    return;
+                }
                 self.shared.meters.command(&command);
-                // It ends only with the program.
+                // It ends only with this.
                 let _ = self.backend.send(command);
             }
         }

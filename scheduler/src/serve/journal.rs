@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use durable::{Log, LogError};
@@ -51,6 +52,7 @@ pub struct Entry {
 pub struct Journal {
     inner: Mutex<Inner>,
     last: watch::Sender<u64>,
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -74,12 +76,40 @@ impl Journal {
         let last = entries.back().map_or(0, |entry| entry.number);
         let (log, known) = (Some(opened.log), Known::of(state));
         let inner = Inner { entries, next: last + 1, log, lines, known };
-        Ok(Journal { inner: Mutex::new(inner), last: watch::Sender::new(last) })
+        let (inner, last) = (Mutex::new(inner), watch::Sender::new(last));
+        Ok(Journal { inner, last, is_closed: AtomicBool::new(false) })
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics half way through a change.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Numbers go on from here at least. Entries from before are dropped: whoever asks for what came
+    /// after one of them is told of a gap.
+    pub fn begin_at(&self, number: u64) {
+        let mut inner = self.inner();
+        if inner.next >= number {
+            return;
+        }
+        inner.entries.clear();
+        inner.next = number;
+        inner.lines = 0;
+        let rewritten = inner.log.as_mut().map(|log| log.rewrite(&[]));
+        inner.keep(rewritten.unwrap_or(Ok(())));
+        drop(inner);
+        self.last.send_replace(number.saturating_sub(1));
+    }
+
+    /// Nothing comes any more: streams end.
+    pub fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        self.last.send_modify(|_| {});
+    }
+
+    /// Whether nothing comes any more.
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
     }
 
     /// Changes with each new entry.
@@ -141,6 +171,10 @@ impl Inner {
         } else {
             log.append(&line)
         };
+        self.keep(written);
+    }
+
+    fn keep(&mut self, written: Result<(), LogError>) {
         if let Err(error) = written {
             let why = crate::serve::chain(&error);
             crate::paint::warning(&format!("events are not kept over a restart: failed to {why}"));

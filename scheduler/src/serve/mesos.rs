@@ -2,7 +2,7 @@
 //! what it says becomes facts.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
@@ -13,8 +13,8 @@ use policy::rollout::FULL_THOUSANDTHS;
 use scheduler_core::event::InstanceFact;
 use scheduler_core::instance::Life;
 use scheduler_core::{Command, Event};
-use scheduler_mesos::{Framework, Settings, held};
-use scheduler_mesos_client::{Address, Client, Credential, FileIdentity, Options, Told};
+use scheduler_mesos::{Fatal, Framework, Settings, held};
+use scheduler_mesos_client::{Address, Client, Credential, Identity, Options, Told};
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::paint;
@@ -52,9 +52,7 @@ pub type IsOver = Arc<AtomicBool>;
 
 /// Starts the client of the masters.
 pub fn start(
-    arguments: &Mesos,
-    address: &Address,
-    folder: &Path,
+    (arguments, address, identity, is_one_of_several): (&Mesos, &Address, Box<dyn Identity>, bool),
     shared: &Shared,
     inputs: Sender<Input>,
 ) -> Result<(Arc<Client>, IsOver), String> {
@@ -81,13 +79,16 @@ pub fn start(
     let settings = Settings { framework, timezone, declares_limits: false };
     let encoding = Encoding::Protobuf;
     let options = Options { address: address.clone(), settings, credential, encoding };
-    let identity = Box::new(FileIdentity(folder.join("framework")));
     let is_over = IsOver::default();
     let over = Arc::clone(&is_over);
     let client = Client::start(options, held(&shared.state()), identity, move |told| match told {
         // The loop may have ended.
         Told::Event(event) => drop(inputs.send(Input::Event(event))),
         Told::Notice(notice) => tell!("{notice}"),
+        // Then it leads, and this one is about to hear so from Consul, too.
+        Told::Fatal(fatal @ Fatal::FailedOver(_)) if is_one_of_several => {
+            drop(inputs.send(Input::Lost(fatal.to_string())));
+        }
         Told::Fatal(fatal) => {
             paint::error(&fatal.to_string(), Some(fatal.hint()));
             over.store(true, Ordering::SeqCst);

@@ -8,38 +8,36 @@ mod known;
 mod local;
 mod mesos;
 mod meters;
+mod policies;
 mod reach_consul;
 mod registrar;
+mod scraper;
+mod several;
+mod switch;
+mod term;
 mod tls;
 pub mod users;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use durable::LogError;
-use policy::config::Policy;
 use scheduler_core::command::Record;
-use scheduler_core::{Event, State};
+use scheduler_mesos_client::FileIdentity;
 use scheduler_runner::{Runner, Settings};
-use scheduler_store::{FileStore, Store, StoreError, Writer};
+use scheduler_store::cluster::Keys;
+use scheduler_store::{FileStore, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Semaphore;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::exit::Exit;
 use crate::folder::{self, DaemonFile};
 use crate::{input, paint};
-use cycle::{Cycle, Ended, Input, Shared, WriteFailure};
-use decisions::DecisionLog;
-use http::{Allowed, Context};
-use journal::Journal;
-use registrar::Registrar;
-use tls::Door;
+use several::Member;
+use switch::Switch;
+use term::{Mandate, Over, Signals, Stage};
 
 /// Folders of instances that have ended, with their output, that are kept.
 const ENDED_KEPT: usize = 100;
@@ -52,7 +50,15 @@ pub struct Serve {
     pub local: bool,
     #[command(flatten)]
     pub mesos: mesos::Mesos,
-    /// Where the API listens for this machine; only loopback addresses.
+    /// Where records are: in the folder of the daemon, or in Consul, for several schedulers of which
+    /// one leads. Consul, if there are `--master` and `--consul`, and otherwise the folder.
+    #[arg(long, value_name = "WHERE", requires_if("consul", "consul"))]
+    pub store: Option<StoreKind>,
+    /// Where the other schedulers and their clients reach the API of this one; where it listens, if
+    /// absent.
+    #[arg(long, value_name = "URL", requires = "consul")]
+    pub advertise: Option<String>,
+    /// Where the API listens; only loopback addresses.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7470")]
     pub listen: SocketAddr,
     /// The policy; the preset `recommended` if absent.
@@ -76,6 +82,32 @@ pub struct Serve {
     pub registration: registrar::Registration,
     #[command(flatten)]
     pub place: folder::Home,
+}
+
+/// Where records are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum StoreKind {
+    /// In the folder of the daemon.
+    Folder,
+    /// In Consul.
+    Consul,
+}
+
+impl Serve {
+    fn store_in_consul(&self) -> Result<bool, Failure> {
+        let is_local = self.mesos.master.is_none();
+        match self.store {
+            Some(StoreKind::Folder) => Ok(false),
+            Some(StoreKind::Consul) if is_local => {
+                let message =
+                    "instances of `--local` are of this machine, and so are their records";
+                let hint = "several schedulers need `--master`; or leave `--store consul` out";
+                Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) })
+            }
+            Some(StoreKind::Consul) => Ok(true),
+            None => Ok(!is_local && !self.reach_consul.consul.is_empty()),
+        }
+    }
 }
 
 fn ports(text: &str) -> Result<(u16, u16), String> {
@@ -133,30 +165,28 @@ impl From<LogError> for Failure {
     }
 }
 
-/// What there is before the first event.
-struct Parts {
-    shared: Arc<Shared>,
-    decisions: DecisionLog,
-    store: Store,
-    policy: String,
-}
-
 async fn run(arguments: Serve) -> Result<Exit, Failure> {
     if !arguments.listen.ip().is_loopback() {
         let message = format!("{} is no loopback address", arguments.listen.ip());
         let hint = "for other machines, with TLS and tokens, there is `--listen-tls`";
         return Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) });
     }
+    let consul = arguments.reach_consul.client().map_err(Failure::new)?;
+    let is_in_consul = arguments.store_in_consul()?;
     let folder = arguments.place.folder().map_err(Failure::new)?;
-    let Some((policy, text)) = input::policy(arguments.policy.as_deref()) else {
+    let Some((policy, policy_text)) = input::policy(arguments.policy.as_deref()) else {
         return Ok(Exit::InvalidInput);
     };
     folder::make_private(&folder)
         .map_err(|(message, hint)| Failure { hint, ..Failure::new(message) })?;
-    let mut parts = open(&folder, policy, &text)?;
-    let epoch = parts.store.claim()?;
+    // Before anything else: only one may use the folder.
+    let store = match is_in_consul {
+        true => None,
+        false => Some(FileStore::open(&folder.join("store.redb"))?),
+    };
     let listener = listen(arguments.listen).await?;
     let door = tls::open(&arguments.tls).await?;
+    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let (tells, reports) = unbounded_channel();
     let settings = Settings {
         folder: folder.join("tasks"),
@@ -166,95 +196,84 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     };
     let runner = Runner::open(settings, tells).map_err(|error| Failure::new(chain(&error)))?;
     let runner = Arc::new(runner);
-    let (inputs, coming) = channel();
-    let writer = writer(parts.store, inputs.clone())?;
-    let (commands, to_do) = unbounded_channel();
-    let facts = match arguments.mesos.master {
-        None => {
-            let machines = local::machines(arguments.machines, arguments.ports);
-            local::machine_facts(&parts.shared, &machines)
-        }
-        Some(_) => Vec::new(),
+    let member = match (consul, is_in_consul) {
+        (Some(client), true) => Some(member(&arguments, client, address)?),
+        _ => None,
     };
-    for event in [Event::Leader { epoch }].into_iter().chain(facts) {
-        // Nobody has ended the loop before it began.
-        let _ = inputs.send(Input::Event(event));
-    }
-    let shared = Arc::clone(&parts.shared);
-    let is_local = arguments.mesos.master.is_none();
-    let registrar = Registrar::new(
-        &arguments.reach_consul,
-        &arguments.registration,
-        is_local,
-        &folder,
-        Arc::clone(&shared),
-        inputs.clone(),
-    );
-    let registrar = registrar.map_err(Failure::new)?;
-    if let Some(registrar) = &registrar {
-        tokio::spawn(Arc::clone(registrar).run());
-    }
-    let mut is_over = mesos::IsOver::default();
-    if let Some(address) = &arguments.mesos.master {
-        let started = mesos::start(&arguments.mesos, address, &folder, &shared, inputs.clone());
-        let (client, over) = started.map_err(Failure::new)?;
-        is_over = over;
-        let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
-        tokio::spawn(mesos::carry_out(to_do, client, shared, inputs.clone(), registrar));
-    } else {
-        let (runner, shared, registrar) =
-            (Arc::clone(&runner), Arc::clone(&shared), registrar.clone());
-        tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar));
-        tokio::spawn(local::report(reports, inputs.clone()));
-    }
-    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, parts.decisions);
-    let cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
-    let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
-    let token = token()?;
+    let (member, token) = with_token(member).await?;
     let daemon = DaemonFile { address, token: token.clone(), pid: std::process::id() };
+    let switch = Switch::new(http::follower::router(http::follower::Leader::default()));
+    let mut server = tokio::spawn(axum::serve(listener, switch.router()).into_future());
+    let elsewhere = door.as_ref().map(|door| door.address);
+    let mut to_others = tokio::spawn(tls::serve(door, switch.router(), token.as_str().into()));
     folder::write(&folder, &daemon)
         .map_err(|error| Failure::new(format!("daemon.json: {error}")))?;
-    let elsewhere = door.as_ref().map(|door| door.address);
-    tell_beginning(&arguments, &folder, [Some(address), elsewhere], &shared, &runner);
-    let context = Context {
-        shared,
-        inputs: inputs.clone(),
-        runner: Arc::clone(&runner),
-        allowed: Allowed::Token(token.into()),
-        policy: parts.policy.into(),
-        docker: arguments.docker.into(),
-        is_local,
-        registrar,
-        remembered: Arc::default(),
-        permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
-    };
-    let ended = attend(listener, door, context, inputs, cycle).await?;
-    match &ended {
-        Ended::Stopped if !is_local => {
-            tell!("ended; instances on Mesos go on, and are found when this is started again");
+    tell_beginning(&arguments, &folder, address, elsewhere);
+    let mut signals = Signals::new()?;
+    let reports = Mutex::new(Some(reports));
+    let token = token.into();
+    let stage = Stage { arguments, folder, policy, policy_text, runner, reports, token, switch };
+    let work = async {
+        match (member, store) {
+            (Some(member), _) => several::serve(&stage, member, &mut signals).await,
+            (None, Some(store)) => alone(&stage, store, &mut signals).await,
+            (None, None) => Err(Failure::new("there is neither a folder nor a Consul")),
         }
-        ended => tell_end(ended, &runner),
+    };
+    let has_ended = |served: Result<std::io::Result<()>, _>| {
+        Err(Failure::new(match served {
+            Ok(Ok(())) => "the API has ended".to_owned(),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => tokio::task::JoinError::to_string(&error),
+        }))
+    };
+    tokio::select! {
+        exit = work => exit,
+        served = &mut server => has_ended(served),
+        served = &mut to_others => has_ended(served),
     }
-    Ok(match ended {
-        Ended::Stopped if is_over.load(Ordering::SeqCst) => Exit::Refused,
-        Ended::Stopped => Exit::Done,
-        Ended::Fenced(_) => Exit::Refused,
-    })
 }
 
-/// Opens what is on the disk.
-fn open(folder: &Path, policy: Policy, text: &str) -> Result<Parts, Failure> {
-    let store = Store::File(FileStore::open(&folder.join("store.redb"))?);
-    let contents = store.load()?;
-    let digest = policy.digest();
-    decisions::keep_policy(folder, &digest, text)
-        .map_err(|error| Failure::new(format!("the policy can't be kept: {error}")))?;
-    let state = State::restore(policy, contents.records)
-        .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
-    let journal = Journal::open(&folder.join("events.log"), &state)?;
-    let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
-    let shared = Arc::new(Shared::new(state, journal));
-    Ok(Parts { shared, decisions, store, policy: digest })
+/// Leads with the records of this machine: there is nobody else.
+async fn alone(stage: &Stage, store: FileStore, signals: &mut Signals) -> Result<Exit, Failure> {
+    let mut store = Store::File(store);
+    let epoch = store.claim()?;
+    let identity = Box::new(FileIdentity(stage.folder.join("framework")));
+    let mandate = Mandate { store, epoch, identity, office: None, events_from: 0 };
+    match term::lead(stage, mandate, signals).await? {
+        Over::Told(exit) => {
+            tell_end(stage);
+            Ok(exit)
+        }
+        Over::Lost(why) => {
+            paint::error(&why, Some("this one has ended and does nothing more"));
+            Ok(Exit::Refused)
+        }
+    }
+}
+
+/// Who this one is among several.
+fn member(
+    arguments: &Serve,
+    client: Arc<consul_client::Client>,
+    address: SocketAddr,
+) -> Result<Member, Failure> {
+    let keys = Keys::below(&arguments.reach_consul.consul_prefix)
+        .map_err(|error| Failure { exit: Exit::Usage, ..Failure::new(error.to_string()) })?;
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = format!("{} ({})", name.trim(), std::process::id());
+    let address = arguments.advertise.clone().unwrap_or_else(|| format!("http://{address}"));
+    Ok(Member { client, keys, name, address })
+}
+
+/// The token: of this daemon, or of all that share a Consul.
+async fn with_token(member: Option<Member>) -> Result<(Option<Member>, String), Failure> {
+    let fresh = token()?;
+    let Some(member) = member else { return Ok((None, fresh)) };
+    let asked = tokio::task::spawn_blocking(move || {
+        several::token(&member, fresh).map(|token| (Some(member), token))
+    });
+    asked.await.map_err(|error| Failure::new(error.to_string()))?
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
@@ -270,18 +289,6 @@ fn supervisor() -> Vec<OsString> {
     vec!["/proc/self/exe".into(), crate::arguments::SUPERVISE.into()]
 }
 
-fn writer(store: Store, inputs: Sender<Input>) -> Result<Writer, Failure> {
-    let done = move |number, outcome: Result<(), &StoreError>| {
-        let outcome = outcome.map_err(|error| match error {
-            StoreError::Fenced { .. } => WriteFailure::Fenced(error.chain()),
-            _ => WriteFailure::Failed(error.chain()),
-        });
-        // The loop waits for this before it ends, or doesn't care any more.
-        let _ = inputs.send(Input::Written(number, outcome));
-    };
-    Writer::start(store, done).map_err(|error| Failure::new(format!("no more threads: {error}")))
-}
-
 fn token() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)
@@ -289,86 +296,36 @@ fn token() -> Result<String, Failure> {
     Ok(hex::encode(bytes))
 }
 
-/// Answers requests until a signal comes or the loop ends.
-async fn attend(
-    listener: TcpListener,
-    door: Option<Door>,
-    context: Context,
-    inputs: Sender<Input>,
-    cycle: tokio::task::JoinHandle<Ended>,
-) -> Result<Ended, Failure> {
-    let failed = |error: std::io::Error| Failure::new(error.to_string());
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    let elsewhere = answer_elsewhere(door, context.clone());
-    let server = axum::serve(listener, http::router(context)).into_future();
-    let mut cycle = cycle;
-    tokio::select! {
-        served = server => served.map_err(failed)?,
-        served = elsewhere => served.map_err(failed)?,
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        ended = &mut cycle => return ended.map_err(|error| Failure::new(error.to_string())),
-    }
-    // If the loop has ended, this comes too late, and does no harm.
-    let _ = inputs.send(Input::Stop);
-    cycle.await.map_err(|error| Failure::new(error.to_string()))
-}
-
-/// Answers requests of other machines, if there is a way in for them.
-async fn answer_elsewhere(door: Option<Door>, context: Context) -> std::io::Result<()> {
-    let Some(door) = door else { return std::future::pending().await };
-    let allowed = Allowed::Users(Arc::clone(&door.users));
-    axum::serve(door, http::router(Context { allowed, ..context })).await
-}
-
 fn tell_beginning(
     arguments: &Serve,
     folder: &Path,
-    [address, elsewhere]: [Option<SocketAddr>; 2],
-    shared: &Shared,
-    runner: &Runner,
+    address: SocketAddr,
+    elsewhere: Option<SocketAddr>,
 ) {
-    let state = shared.state();
     let machines = match (&arguments.mesos.master, arguments.machines) {
         (Some(address), _) => format!("Mesos at {address}"),
         (None, 1) => "this machine".to_owned(),
         (None, count) => format!("this machine as {count}"),
     };
     let program = env!("CARGO_PKG_VERSION");
-    if let Some(address) = address {
-        tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
-    }
+    tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
     if let Some(address) = elsewhere {
         tell!("for other machines, with tokens: https://{address}");
     }
     tell!("records, output and token: {}", folder.display());
-    let count = |number: usize, what: &str| match number {
-        1 => format!("1 {what}"),
-        _ => format!("{number} {what}s"),
-    };
-    let apps = count(state.apps().len(), "app");
-    if arguments.mesos.master.is_some() {
-        let known: usize = state.apps().values().map(|app| app.instances.len()).sum();
-        tell!("{apps}, {} in the records", count(known, "instance"));
-    } else {
-        tell!("{apps}, {} found running", count(runner.living().len(), "instance"));
-    }
     if arguments.place.data.is_some() {
         tell!("in other terminals: export SCHEDULER_DATA={}", folder.display());
     }
 }
 
-fn tell_end(ended: &Ended, runner: &Runner) {
-    match ended {
-        Ended::Stopped => match runner.living().len() {
-            0 => tell!("ended; nothing runs"),
-            1 => tell!("ended; 1 instance goes on, and is found when this is started again"),
-            count => {
-                tell!("ended; {count} instances go on, and are found when this is started again")
-            }
-        },
-        Ended::Fenced(why) => paint::error(why, Some("this one has ended and does nothing more")),
+fn tell_end(stage: &Stage) {
+    if stage.arguments.mesos.master.is_some() {
+        return tell!("ended; instances on Mesos go on, and are found when this is started again");
+    }
+    match stage.runner.living().len() {
+        0 => tell!("ended; nothing runs"),
+        1 => tell!("ended; 1 instance goes on, and is found when this is started again"),
+        count => tell!("ended; {count} instances go on, and are found when this is started again"),
     }
 }
 

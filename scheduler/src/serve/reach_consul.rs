@@ -1,15 +1,16 @@
 //! How Consul is reached: the options, and the client that they make.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use consul_client::{Endpoint, Settings, TlsFiles, Token};
+use consul_client::{Client, Endpoint, Settings, TlsFiles, Token};
 
 /// How long Consul may take for an answer: a server that has lost its leader finds another in less.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How Consul is reached.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 pub struct ReachConsul {
     /// Where Consul is: the agent of this machine, or several addresses that are tried in turn.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = endpoint)]
@@ -20,6 +21,9 @@ pub struct ReachConsul {
     /// The file with the authorities that vouch for an https:// Consul [also: CONSUL_CACERT].
     #[arg(long, value_name = "FILE", requires = "consul")]
     pub consul_authority: Option<PathBuf>,
+    /// What the keys of the records in Consul begin with; the same for all schedulers of a cluster.
+    #[arg(long, value_name = "PREFIX", default_value = "corral/scheduler", requires = "consul")]
+    pub consul_prefix: String,
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, String> {
@@ -27,6 +31,16 @@ fn endpoint(text: &str) -> Result<Endpoint, String> {
 }
 
 impl ReachConsul {
+    /// The client; none if no address was given. Nobody is contacted yet.
+    ///
+    /// # Errors
+    /// When a file can't be read or used.
+    pub fn client(&self) -> Result<Option<Arc<Client>>, String> {
+        let client = |settings| Client::new(settings).map(Arc::new);
+        let client = self.settings()?.map(client).transpose();
+        client.map_err(|error| format!("failed to {error}"))
+    }
+
     /// Whom to ask, and as whom; none if no address was given.
     ///
     /// # Errors

@@ -204,7 +204,7 @@ impl Registrar {
         loop {
             let _ = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
             // Who doesn't lead changes nothing.
-            if !self.shared.state().is_leading() {
+            if !self.shared.state().is_leading() || !self.shared.may_act() {
                 continue;
             }
             let now = self.shared.now();
@@ -250,6 +250,10 @@ impl Registrar {
         self.tell(told);
         let mut first = Ok(());
         for call in calls {
+            if !self.shared.may_act() {
+                let why = "this scheduler leads no more".to_owned();
+                return Err(Fault { why, is_whole: true });
+            }
             let change = match &call {
                 Call::Register(service) => Change::register(service),
                 Call::Deregister(id) => Change::deregister(id),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
+use axum::{Extension, Router};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_rustls::TlsAcceptor;
@@ -56,9 +57,17 @@ pub struct Options {
 /// Everybody who has a token now.
 pub type Known = Arc<RwLock<Arc<Users>>>;
 
+/// Marks requests of other machines: who may do what.
+#[derive(Clone)]
+pub struct Elsewhere {
+    pub users: Known,
+    /// The daemon's own token.
+    pub token: Arc<str>,
+}
+
 /// The way in for other machines.
 pub struct Door {
-    pub users: Known,
+    users: Known,
     pub address: SocketAddr,
     streams: mpsc::Receiver<(TlsStream<TcpStream>, SocketAddr)>,
 }
@@ -103,6 +112,14 @@ pub async fn open(options: &Options) -> Result<Option<Door>, Failure> {
     tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(config)), sender));
     tokio::spawn(watched.watch());
     Ok(Some(Door { users, address, streams }))
+}
+
+/// Answers requests of other machines, if there is a way in for them. Schedulers that share a Consul
+/// share a token, too: it is good for everything here, so that their clients can be sent to the leader.
+pub async fn serve(door: Option<Door>, router: Router, token: Arc<str>) -> io::Result<()> {
+    let Some(door) = door else { return std::future::pending().await };
+    let elsewhere = Elsewhere { users: Arc::clone(&door.users), token };
+    axum::serve(door, router.layer(Extension(elsewhere))).await
 }
 
 /// Takes connections; each agrees on keys by itself, so that a slow one holds up nobody.

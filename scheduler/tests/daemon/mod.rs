@@ -25,25 +25,31 @@ const POLICY: &str = "preset: recommended\n\
 
 pub struct Daemon {
     folder: TempDir,
-    ports: String,
-    machines: u32,
-    more: Vec<String>,
+    /// What says where instances run.
+    backend: Vec<String>,
     process: Option<Child>,
 }
 
 impl Daemon {
     /// Starts one. `first_port` keeps tests that run at the same time apart.
     pub fn start(first_port: u16, machines: u32) -> Self {
-        Daemon::start_with(first_port, machines, &[])
+        Self::start_with(first_port, machines, &[])
     }
 
     /// The same with more arguments.
     pub fn start_with(first_port: u16, machines: u32, more: &[&str]) -> Self {
+        let ports = format!("{first_port}-{}", first_port + 99);
+        let machines = machines.to_string();
+        let own = ["--local", "--ports", &ports, "--machines", &machines];
+        Self::with(&[&own, more].concat())
+    }
+
+    /// Starts one with these arguments.
+    pub fn with(backend: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("policy.yml"), POLICY).unwrap();
-        let ports = format!("{first_port}-{}", first_port + 99);
-        let mut daemon = Daemon { folder, ports, machines, more: Vec::new(), process: None };
-        daemon.more = more.iter().map(|one| (*one).to_owned()).collect();
+        let backend = backend.iter().map(|one| (*one).to_owned()).collect();
+        let mut daemon = Daemon { folder, backend, process: None };
         daemon.run();
         daemon
     }
@@ -54,13 +60,12 @@ impl Daemon {
         let _ = fs::remove_file(&file);
         let log = fs::OpenOptions::new().create(true).append(true).open(self.path("serve.log"));
         let child = Command::new(env!("CARGO_BIN_EXE_scheduler"))
-            .args(["serve", "--local", "--listen", "127.0.0.1:0", "--ports", &self.ports])
-            .args(["--machines", &self.machines.to_string(), "--docker", "/nowhere/docker"])
+            .args(["serve", "--listen", "127.0.0.1:0", "--docker", "/nowhere/docker"])
+            .args(&self.backend)
             .arg("--policy")
             .arg(self.path("policy.yml"))
             .arg("--data")
             .arg(self.data())
-            .args(&self.more)
             .stdin(Stdio::null())
             .stderr(log.unwrap())
             .spawn();

@@ -32,6 +32,8 @@ pub struct Configuration {
     pub max_agent_ping_timeouts: u32,
     /// How long agents may take to come back after the master was away (`--agent_reregister_timeout`).
     pub agent_reregister_timeout: Nanoseconds,
+    /// Where in ZooKeeper it stands for the lead, as the page of flags shows it (`--zk`).
+    pub zk: Option<String>,
 }
 
 impl Default for Configuration {
@@ -48,6 +50,7 @@ impl Default for Configuration {
             agent_ping_timeout: 15 * SECOND,
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: 600 * SECOND,
+            zk: None,
         }
     }
 }

@@ -24,7 +24,7 @@ pub mod wire;
 pub use agent::{AgentKey, AgentSpec, Body, End, Profile, Rule, Span};
 pub use bundle::Bundle;
 pub use configuration::Configuration;
-pub use master::{Delivery, Master, Output, Restart, Run, Said, StreamKey};
+pub use master::{Delivery, Identity, Master, Output, Restart, Run, Said, StreamKey};
 
 /// Nanoseconds since the simulation began, or a duration in nanoseconds.
 pub type Nanoseconds = u64;

@@ -103,7 +103,7 @@ pub fn answer(
     if path == "/health" {
         return Response::empty(200);
     }
-    if let Some(page) = master.own_page(path) {
+    if let Some(page) = master.own_page(path, *leader == Leader::Us) {
         return Response::json(&page);
     }
     if path == "/redirect" {

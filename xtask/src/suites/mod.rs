@@ -7,6 +7,7 @@
 mod fuzz;
 mod labs;
 mod licences;
+mod mesos;
 mod policy;
 mod rust;
 
@@ -89,6 +90,12 @@ const ALL: &[Suite] = &[
     suite("build", "the helper within its limits, and provision", [20, 30], rust::build),
     suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
     suite("unit", "all tests of the workspace", [25, 60], rust::unit),
+    suite(
+        "mesos",
+        "scheduler and Mesos as processes, ZooKeeper, others' clients",
+        [8, 15],
+        mesos::run,
+    ),
     suite("policy", "scenarios/gate against their baselines", [5, 5], policy::run),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),

@@ -36,6 +36,8 @@ pub struct Keys {
     delays: BTreeMap<String, Instant>,
     pub index: u64,
     sessions_made: u64,
+    /// Of the agent, by id.
+    pub services: BTreeMap<String, Value>,
     pub times_as_fast: u32,
 }
 

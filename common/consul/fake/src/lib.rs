@@ -1,6 +1,6 @@
 //! `[io]` A small Consul for tests: keys, sessions and transactions over HTTP on the loopback, with
-//! the limits, refusals and words of Consul 1.8.7. It has one server, no agents, no ACLs and no
-//! services, and forgets all when it is dropped.
+//! the limits, refusals and words of Consul 1.8.7. It has one server, which is an agent with services
+//! whose checks nobody looks at, no ACLs and no catalog, and forgets all when it is dropped.
 
 #![forbid(unsafe_code)]
 

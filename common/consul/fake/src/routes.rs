@@ -30,11 +30,37 @@ pub fn answer(shared: &Shared, request: &Request) -> Option<Answer> {
     Some(match (request.method.as_str(), area) {
         ("GET", "status") => Answer::new(200, "\"127.0.0.1:8300\""),
         ("PUT", "session") => session(shared, rest, request),
+        ("GET" | "PUT", "agent") => agent(shared, rest, request),
         ("PUT", "txn") => return transaction(shared, request),
         ("PUT", "kv") => put(shared, rest, request),
         ("GET", "kv") => get(shared, rest, request),
         _ => Answer::new(404, ""),
     })
+}
+
+/// The services of the agent, as they were registered; nobody looks at their checks.
+fn agent(shared: &Shared, rest: &str, request: &Request) -> Answer {
+    let mut keys = shared.keys();
+    if rest == "services" {
+        return told(&json!(keys.services));
+    }
+    if rest == "service/register" {
+        let service = serde_json::from_slice::<serde_json::Map<String, Value>>(&request.body);
+        let mut service = service.unwrap_or_default();
+        let id = service.get("ID").and_then(Value::as_str).map(str::to_owned);
+        let Some(id) = id else { return Answer::new(400, "no ID") };
+        // What it is registered as is not how it is told.
+        let name = service.remove("Name").unwrap_or_default();
+        service.insert("Service".to_owned(), name);
+        service.remove("Check");
+        keys.services.insert(id, Value::Object(service));
+        return Answer::new(200, "");
+    }
+    if let Some(id) = rest.strip_prefix("service/deregister/") {
+        keys.services.remove(id);
+    }
+    // Whatever is said of checks is taken.
+    Answer::new(200, "")
 }
 
 fn told(value: &Value) -> Answer {

@@ -4,23 +4,15 @@ use std::fmt;
 use std::str::FromStr;
 
 use mesos::Location;
+use mesos_zookeeper::{Place, PlaceError};
 
 /// Where masters are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Address {
     /// ZooKeeper knows who leads.
-    ZooKeeper(ZooKeeper),
+    ZooKeeper(Place),
     /// Some masters; those that don't lead say who does.
     Masters(Vec<Location>),
-}
-
-/// A path in ZooKeeper.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ZooKeeper {
-    /// `host:port` of each server, with commas.
-    pub servers: String,
-    /// The path under which masters are.
-    pub path: String,
 }
 
 /// Why a text doesn't say where masters are.
@@ -31,12 +23,9 @@ pub enum AddressError {
         "`{0}` names no server; expected zk://host:2181,host:2181/mesos or host:5050,host:5050"
     )]
     NoServer(String),
-    /// There is no path in it.
-    #[error("`{0}` has no path behind the servers, such as zk://host:2181/mesos")]
-    NoPath(String),
-    /// Names and passwords for ZooKeeper aren't supported.
-    #[error("a name and a password for ZooKeeper aren't supported")]
-    Login,
+    /// It is no place in ZooKeeper.
+    #[error(transparent)]
+    ZooKeeper(#[from] PlaceError),
     /// Something else than a place.
     #[error("`{text}`: {cause}")]
     Place {
@@ -54,22 +43,8 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(rest) = text.strip_prefix("zk://") {
-            let (servers, path) =
-                rest.split_once('/').ok_or_else(|| AddressError::NoPath(text.to_owned()))?;
-            if servers.contains('@') {
-                return Err(AddressError::Login);
-            }
-            let servers: Vec<String> = servers.split(',').map(zookeeper_server).collect();
-            if servers.iter().any(|server| server.starts_with(':')) {
-                return Err(AddressError::NoServer(text.to_owned()));
-            }
-            let path = path.trim_end_matches('/');
-            if path.is_empty() {
-                return Err(AddressError::NoPath(text.to_owned()));
-            }
-            let path = format!("/{path}");
-            return Ok(Address::ZooKeeper(ZooKeeper { servers: servers.join(","), path }));
+        if text.starts_with("zk://") {
+            return Ok(Address::ZooKeeper(text.parse()?));
         }
         let mut masters = Vec::new();
         for place in text.split(',').filter(|place| !place.is_empty()) {
@@ -87,15 +62,10 @@ impl FromStr for Address {
     }
 }
 
-fn zookeeper_server(server: &str) -> String {
-    let has_port = server.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-    if has_port { server.to_owned() } else { format!("{server}:2181") }
-}
-
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Address::ZooKeeper(ZooKeeper { servers, path }) => write!(f, "zk://{servers}{path}"),
+            Address::ZooKeeper(place) => write!(f, "{place}"),
             Address::Masters(masters) => {
                 let names: Vec<String> = masters.iter().map(Location::authority).collect();
                 f.write_str(&names.join(","))

@@ -1,20 +1,12 @@
 //! Which master leads.
 
 use std::thread;
-use std::time::Duration;
 
 use mesos::Location;
-use mesos::leader::{leading_node, read_node};
+use mesos_zookeeper::Place;
 use tokio::sync::oneshot;
-use zookeeper_client as zk;
 
-use crate::address::{Address, ZooKeeper};
-
-/// As Mesos' own detectors.
-const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// From one attempt to reach ZooKeeper to the next.
-const AGAIN_AFTER: Duration = Duration::from_secs(2);
+use crate::address::Address;
 
 /// Which master leads, as far as is known.
 pub(crate) struct Leader {
@@ -94,7 +86,7 @@ pub(crate) enum Seen {
     Problem(String),
 }
 
-fn run(place: &ZooKeeper, mut report: impl FnMut(Seen), ended: oneshot::Receiver<()>) {
+fn run(place: &Place, mut report: impl FnMut(Seen), ended: oneshot::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -102,50 +94,21 @@ fn run(place: &ZooKeeper, mut report: impl FnMut(Seen), ended: oneshot::Receiver
     };
     runtime.block_on(async {
         tokio::select! {
-            () = watch(place, &mut report) => {}
+            () = mesos_zookeeper::detect(place, |seen| report_one(seen, &mut report)) => {}
             _ = ended => {}
         }
     });
 }
 
-async fn watch(place: &ZooKeeper, report: &mut impl FnMut(Seen)) {
-    loop {
-        let connector = zk::Client::connector().with_session_timeout(SESSION_TIMEOUT);
-        let error = match connector.connect(&place.servers).await {
-            Ok(client) => follow(&client, &place.path, report).await,
-            Err(error) => error,
-        };
-        report(Seen::Problem(format!("ZooKeeper at {}: {error}", place.servers)));
-        tokio::time::sleep(AGAIN_AFTER).await;
-    }
-}
-
-/// Follows the leader until the session has a problem.
-async fn follow(client: &zk::Client, path: &str, report: &mut impl FnMut(Seen)) -> zk::Error {
-    loop {
-        let (children, watcher) = match client.list_and_watch_children(path).await {
-            Ok(found) => found,
-            Err(error) => return error,
-        };
-        if let Some(node) = leading_node(children.iter().map(String::as_str)) {
-            match client.get_data(&format!("{path}/{node}")).await {
-                Ok((data, _)) => report(location(&data)),
-                // It went meanwhile; the watch says so.
-                Err(zk::Error::NoNode) => {}
-                Err(error) => return error,
-            }
-        }
-        watcher.changed().await;
-    }
-}
-
-fn location(data: &[u8]) -> Seen {
-    match read_node(data) {
-        Ok(info) => {
+fn report_one(seen: mesos_zookeeper::Seen, report: &mut impl FnMut(Seen)) {
+    match seen {
+        mesos_zookeeper::Seen::Leads(info) => {
             let (host, port) = info.endpoint();
-            Seen::Leads(Location { tls: None, host, port, path: String::new() })
+            report(Seen::Leads(Location { tls: None, host, port, path: String::new() }));
         }
-        Err(error) => Seen::Problem(format!("the leader's node: {error}")),
+        // The last one stays until there is another: its stream says whether it is there.
+        mesos_zookeeper::Seen::Nobody => {}
+        mesos_zookeeper::Seen::Problem(why) => report(Seen::Problem(why)),
     }
 }
 

@@ -18,7 +18,7 @@ mod identity;
 mod leader;
 mod stream;
 
-pub use address::{Address, AddressError, ZooKeeper};
+pub use address::{Address, AddressError};
 pub use calls::Figures;
 pub use client::{Client, Credential, Notice, Options, Told};
 pub use identity::{FileIdentity, Identity};

@@ -32,7 +32,7 @@ async fn call(context: &Context, call: Call) -> Told {
 }
 
 /// A body of JSON; none at all is an empty object.
-fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
+pub(super) fn read<T: DeserializeOwned>(body: &Bytes) -> Result<T, Wrong> {
     let text: &[u8] = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(text).map_err(|error| bad_body(&error))
 }
@@ -68,7 +68,7 @@ pub async fn deploy(State(context): State<Context>, Path(name): Path<String>, bo
 }
 
 /// Containers need an engine. It may come and go, so it is asked each time.
-async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
+pub(super) async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
     if !context.is_local || !matches!(run, Run::Image { .. }) {
         return Ok(());
     }
@@ -85,7 +85,10 @@ async fn can_run(context: &Context, run: &Run) -> Result<(), Wrong> {
 }
 
 /// Not every check of Consul is one that everybody should be able to have.
-async fn can_register(context: &Context, specification: &Specification) -> Result<(), Wrong> {
+pub(super) async fn can_register(
+    context: &Context,
+    specification: &Specification,
+) -> Result<(), Wrong> {
     let Some(registrar) = context.registrar.clone() else { return Ok(()) };
     let specification = specification.clone();
     let asked = tokio::task::spawn_blocking(move || registrar.refuses(&specification)).await;

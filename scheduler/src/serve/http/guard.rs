@@ -1,5 +1,5 @@
-//! Who may do what. A browser must not be made to talk to the daemon by some page: a request on the
-//! loopback says its name, and none comes from another origin.
+//! Who may do what. A browser must not be made to talk to the daemon by some page: a request says
+//! the name of this machine's loopback, and comes from no other origin.
 
 use std::sync::{Arc, PoisonError};
 
@@ -11,26 +11,28 @@ use axum::response::{IntoResponse, Response};
 use scheduler::wire::Problem;
 
 use super::problem::Wrong;
-use super::{Allowed, Context, REQUESTS_MOST};
+use super::{Context, REQUESTS_MOST};
 use crate::paint;
-use crate::serve::users::{Role, Users};
+use crate::serve::tls::Elsewhere;
+use crate::serve::users::Role;
 
 /// The longest explanation of what can't be read.
 const DETAIL_MOST_BYTES: usize = 16 << 10;
 
 /// Lets a request through, or says why not.
 pub async fn guard(State(context): State<Context>, request: Request, next: Next) -> Response {
+    // Clients of Marathon know no problems.
+    let is_marathon = request.uri().path().starts_with("/v2");
     let permit = context.permits.clone().try_acquire_owned();
     let call = format!("{} {}", request.method(), request.uri().path());
     let is_change = changes(request.method());
-    let checked = check(&request, &context.allowed);
-    let (who, response) = match checked {
+    let (who, response) = match check(&request, &context.token) {
         Ok(_) if permit.is_err() => (None, busy().into_response()),
         Ok(who) => (who, next.run(request).await),
         Err(wrong) => (None, wrong.into_response()),
     };
     drop(permit);
-    let response = as_problem(response).await;
+    let response = if is_marathon { response } else { as_problem(response).await };
     if let Some(who) = who.filter(|_| is_change) {
         tell!("{who}: {} {}", paint::harmless(&call), response.status().as_u16());
     }
@@ -60,22 +62,19 @@ fn busy() -> Wrong {
     Wrong(problem.hint("ask again in a moment"))
 }
 
-/// Who it is, if that is known by name; or why the request isn't answered.
-fn check(request: &Request, allowed: &Allowed) -> Result<Option<String>, Wrong> {
+/// Whether a request comes from where it may come from.
+pub fn check_sender(request: &Request) -> Result<(), Wrong> {
     let headers = request.headers();
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     let host = request.uri().authority().map(|authority| authority.as_str());
     let host = host.or_else(|| text(header::HOST)).unwrap_or_default();
-    let scheme = match allowed {
-        Allowed::Token(_) if !is_loopback(host) => {
-            let detail = format!("`{host}` is no name of the loopback");
-            let problem =
-                Problem::new(403, "wrong-host", "the request is for somebody else", detail);
-            return Err(Wrong(problem.hint("ask http://127.0.0.1")));
-        }
-        Allowed::Token(_) => "http",
-        Allowed::Users(_) => "https",
-    };
+    let is_elsewhere = request.extensions().get::<Elsewhere>().is_some();
+    if !is_elsewhere && !is_loopback(host) {
+        let detail = format!("`{host}` is no name of the loopback");
+        let problem = Problem::new(403, "wrong-host", "the request is for somebody else", detail);
+        return Err(Wrong(problem.hint("ask http://127.0.0.1")));
+    }
+    let scheme = if is_elsewhere { "https" } else { "http" };
     let origin = headers.get(header::ORIGIN).map(|origin| origin.to_str().unwrap_or("?"));
     if let Some(origin) = origin.filter(|origin| *origin != format!("{scheme}://{host}")) {
         let detail = format!("the page of `{origin}` may not use this API");
@@ -86,13 +85,16 @@ fn check(request: &Request, allowed: &Allowed) -> Result<Option<String>, Wrong> 
             detail,
         )));
     }
-    let (method, path) = (request.method(), request.uri().path());
-    match allowed {
-        Allowed::Token(token) => here(method, path, headers, token).map(|()| None),
-        Allowed::Users(known) => {
-            let users = Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner));
-            elsewhere(method, path, headers, &users)
-        }
+    Ok(())
+}
+
+/// Who it is, if that is known by name; or why the request isn't answered.
+fn check(request: &Request, token: &str) -> Result<Option<String>, Wrong> {
+    check_sender(request)?;
+    let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+    match request.extensions().get::<Elsewhere>() {
+        None => here(method, path, headers, token).map(|()| None),
+        Some(allowed) => elsewhere(method, path, headers, allowed),
     }
 }
 
@@ -113,11 +115,15 @@ fn elsewhere(
     method: &Method,
     path: &str,
     headers: &HeaderMap,
-    users: &Users,
+    allowed: &Elsewhere,
 ) -> Result<Option<String>, Wrong> {
     if !changes(method) && OPEN.contains(&path) {
         return Ok(None);
     }
+    if has_token(headers, &allowed.token) {
+        return Ok(Some("a client of the schedulers".to_owned()));
+    }
+    let users = Arc::clone(&allowed.users.read().unwrap_or_else(PoisonError::into_inner));
     let token = std::str::from_utf8(given_token(headers)).unwrap_or_default();
     let Some(user) = users.find(token) else {
         let detail = "requests from other machines need a token";
@@ -153,10 +159,13 @@ fn needs_token(method: &Method, path: &str) -> bool {
 
 fn given_token(headers: &HeaderMap) -> &[u8] {
     let given = headers.get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    given.and_then(|value| value.strip_prefix(b"Bearer ")).unwrap_or_default()
+    // The second is how clients of Marathon say it.
+    given
+        .and_then(|value| value.strip_prefix(b"Bearer ").or_else(|| value.strip_prefix(b"token=")))
+        .unwrap_or_default()
 }
 
-fn has_token(headers: &HeaderMap, token: &str) -> bool {
+pub fn has_token(headers: &HeaderMap, token: &str) -> bool {
     let given = given_token(headers);
     // All bytes are looked at, so that the time says nothing of the first wrong one.
     let differences = given.iter().zip(token.bytes()).fold(0, |sum, (a, b)| sum | (a ^ b));
@@ -178,15 +187,14 @@ mod tests {
     use axum::body::Body;
 
     use super::*;
-    use crate::serve::users::User;
+    use crate::serve::users::{User, Users};
 
     fn status(method: &str, path: &str, headers: &[(&str, &str)]) -> Option<u16> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        let allowed = Allowed::Token("secret".into());
-        check(&request.body(Body::empty()).unwrap(), &allowed).err().map(|wrong| wrong.0.status)
+        check(&request.body(Body::empty()).unwrap(), "secret").err().map(|wrong| wrong.0.status)
     }
 
     #[test]
@@ -195,7 +203,8 @@ mod tests {
             .map(|(name, role, token)| User::new(name, role, token).line())
             .join("\n");
         let users = Users::read(&lines, diagnostics::SourceId(0)).unwrap();
-        let allowed = Allowed::Users(Arc::new(RwLock::new(Arc::new(users))));
+        let users = Arc::new(RwLock::new(Arc::new(users)));
+        let allowed = Elsewhere { users, token: "shared".into() };
         let who = |method: &str, path: &str, token: &str, origin: Option<&str>| {
             let request = Request::builder().method(method).uri(path);
             let request = request.header("host", "scheduler.example:7471");
@@ -204,8 +213,8 @@ mod tests {
                 Some(origin) => request.header("origin", origin),
                 None => request,
             };
-            let checked = check(&request.body(Body::empty()).unwrap(), &allowed);
-            checked.map_err(|wrong| wrong.0.status)
+            let request = request.extension(allowed.clone()).body(Body::empty()).unwrap();
+            check(&request, "shared").map_err(|wrong| wrong.0.status)
         };
         let named = |name: &str| Ok(Some(name.to_owned()));
         for (method, path, token, expected) in [
@@ -221,6 +230,7 @@ mod tests {
             ("GET", "/v1/snapshot", "o", named("deployer")),
             ("PUT", "/v1/apps/web", "r", Err(403)),
             ("PUT", "/v1/apps/web", "o", named("deployer")),
+            ("PUT", "/v1/apps/web", "shared", named("a client of the schedulers")),
         ] {
             assert_eq!(who(method, path, token, None), expected, "{method} {path} {token}");
         }
@@ -246,6 +256,9 @@ mod tests {
             ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secreT")], Some(401)),
             ("POST", "/v1/thaw", vec![host, ("authorization", "Bearer secret2")], Some(401)),
             ("POST", "/v1/thaw", vec![host, token], None),
+            ("POST", "/v2/apps", vec![host], Some(401)),
+            ("POST", "/v2/apps", vec![host, ("authorization", "token=secret")], None),
+            ("GET", "/v2/apps", vec![host], None),
             ("POST", "/v1/thaw", vec![host, token, ("origin", "null")], Some(403)),
             ("GET", "/v1/snapshot", vec![host], Some(401)),
             ("GET", "/v1/instances/web.1/logs", vec![host], Some(401)),

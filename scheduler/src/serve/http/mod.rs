@@ -4,8 +4,11 @@
 //! needs a token, whose role says what it is good for.
 
 mod calls;
+pub mod follower;
 mod guard;
 mod idempotency;
+mod marathon;
+mod policy;
 mod problem;
 mod reads;
 mod streams;
@@ -21,8 +24,9 @@ use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
 use crate::serve::cycle::{Input, Shared};
+use crate::serve::policies::Policies;
 use crate::serve::registrar::Registrar;
-use crate::serve::tls::Known;
+use crate::serve::scraper::Scraper;
 use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
@@ -43,27 +47,20 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
-    /// Who may do what.
-    pub allowed: Allowed,
     /// Instances in Consul.
     pub registrar: Option<Arc<Registrar>>,
-    /// Digest of the policy.
-    pub policy: Arc<str>,
+    /// What may change something.
+    pub token: Arc<str>,
+    /// The live policy, and those before and beside it.
+    pub policies: Arc<Policies>,
+    /// The load of apps.
+    pub scraper: Arc<Scraper>,
     /// Command of Docker.
     pub docker: Arc<str>,
     /// Answers to requests with keys.
     pub remembered: Arc<Remembered>,
     /// Requests that may be answered at the same time.
     pub permits: Arc<Semaphore>,
-}
-
-/// Who may do what, by the way that a request has come.
-#[derive(Clone)]
-pub enum Allowed {
-    /// From this machine: with the token of the daemon, everything.
-    Token(Arc<str>),
-    /// From elsewhere: what the role of the token says.
-    Users(Known),
 }
 
 /// All routes: method, path, handler.
@@ -98,6 +95,10 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/discovery/{app}", get(reads::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),
+        ("get", "/v1/policy", get(policy::show)),
+        ("put", "/v1/policy", put(policy::apply)),
+        ("post", "/v1/policy/rollback", post(policy::rollback)),
+        ("post", "/v1/policy/shadow", post(policy::shadow)),
         ("get", "/v1/events", get(streams::events)),
         ("get", "/v1/snapshot", get(streams::snapshot)),
     ]
@@ -107,6 +108,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
 pub fn router(context: Context) -> Router {
     let mut router = Router::new();
     for (_, path, handler) in routes() {
+        router = router.route(path, handler);
+    }
+    for (path, handler) in marathon::routes() {
         router = router.route(path, handler);
     }
     router

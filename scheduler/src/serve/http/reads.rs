@@ -59,6 +59,7 @@ pub async fn metrics(State(context): State<Context>) -> impl IntoResponse {
     if let Some(registrar) = &context.registrar {
         text.push_str(&registrar.report().metrics());
     }
+    text.push_str(&context.scraper.metrics());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -73,7 +74,7 @@ pub async fn status(State(context): State<Context>) -> Json<Status> {
         program: env!("CARGO_PKG_VERSION").to_owned(),
         epoch: state.epoch().0,
         is_leading: state.is_leading(),
-        policy: context.policy.to_string(),
+        policy: context.policies.live().1,
         backend: if context.is_local { "local" } else { "mesos" }.to_owned(),
         apps: count(state.apps().len()),
         instances: count(state.apps().values().map(|app| app.instances.len()).sum()),
@@ -142,7 +143,14 @@ pub async fn explain_app(
     let name: AppName = app.parse().map_err(|error| bad_name(&error))?;
     let now = context.shared.now();
     let explanation = wire::explain_app(&context.shared.state(), &name, now);
-    Ok(Json(explanation.ok_or(Refusal::UnknownApp(name))?))
+    let mut explanation = explanation.ok_or_else(|| Refusal::UnknownApp(name.clone()))?;
+    if let Some(words) = context.scraper.explain(&name) {
+        explanation.text.push_str(&format!("\n  {words}"));
+        if let Some(detail) = explanation.detail.as_object_mut() {
+            detail.insert("load".to_owned(), words.into());
+        }
+    }
+    Ok(Json(explanation))
 }
 
 pub async fn explain_instance(

@@ -66,8 +66,11 @@ fn follow(shared: Arc<Shared>, last: u64) -> impl Stream<Item = Result<sse::Even
                     waiting.extend(gap.map(dropped));
                     continue;
                 }
-                // It ends with the daemon.
+                // It ends with the daemon, or when this one leads no more.
                 watch.changed().await.ok()?;
+                if shared.journal.is_closed() {
+                    return None;
+                }
             }
         },
     )

@@ -24,8 +24,9 @@ pub const FORMAT: &str = "corral scheduler consul 1";
 /// and what is set have the others.
 pub const DELETED_MOST: usize = 60;
 
-/// The longest prefix in bytes: 60 names that are deleted must fit beside a part.
-pub const PREFIX_MOST_BYTES: usize = 100;
+/// The longest prefix in bytes: 60 names that are deleted must fit beside a part, and it marks
+/// registrations.
+pub const PREFIX_MOST_BYTES: usize = 63;
 
 /// The head: what is valid.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

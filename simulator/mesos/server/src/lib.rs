@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod body;
+mod election;
 pub mod real;
 mod request;
+mod seat;
 mod shared;
 
 use std::net::SocketAddr;
@@ -21,7 +23,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use simulator_mesos::{AgentKey, Configuration, Master, Run};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::task::JoinSet;
 
+pub use election::Told;
+use mesos_zookeeper::Place;
+use seat::Seat;
 use shared::Shared;
 
 /// Why the master can't be served.
@@ -43,7 +49,7 @@ pub enum ServeError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    shared: Arc<Shared>,
+    seat: Arc<Seat>,
 }
 
 /// A way to the master from outside of its requests: for faults, agents and looks.
@@ -67,18 +73,38 @@ impl Server {
         listen: SocketAddr,
         configuration: Configuration,
     ) -> Result<(Self, UnboundedReceiver<(AgentKey, Run)>), ServeError> {
-        let fail = |source| ServeError::Listen { address: listen, source };
-        let listener = TcpListener::bind(listen).await.map_err(fail)?;
-        let address = listener.local_addr().map_err(fail)?;
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let configuration = Configuration {
-            epoch_nanoseconds: u64::try_from(epoch.as_nanos()).unwrap_or(0),
-            address: address.ip(),
-            port: address.port(),
-            ..configuration
-        };
-        let (shared, runs) = Shared::new(Master::new(configuration), Instant::now());
-        Ok((Self { listener, address, shared: Arc::new(shared) }, runs))
+        let (listener, configuration) = listen_at(listen, since_now(configuration)).await?;
+        let (shared, runs) = Shared::new(Master::new(configuration.clone()), Instant::now());
+        let seat = Seat::alone(Arc::new(shared));
+        Ok((Self::new(listener, &configuration, seat), runs))
+    }
+
+    /// Masters that stand for the lead; whoever has it is the master of the same agents. Otherwise as
+    /// [`Server::bind`].
+    ///
+    /// # Errors
+    /// If a socket can't be had.
+    pub async fn bind_candidates(
+        listen: &[SocketAddr],
+        configuration: Configuration,
+    ) -> Result<(Vec<Self>, UnboundedReceiver<(AgentKey, Run)>), ServeError> {
+        let configuration = since_now(configuration);
+        let (shared, runs) = Shared::new(Master::new(configuration.clone()), Instant::now());
+        let shared = Arc::new(shared);
+        let mut servers = Vec::with_capacity(listen.len());
+        for address in listen {
+            let (listener, mut configuration) = listen_at(*address, configuration.clone()).await?;
+            // No two masters ever have the same id.
+            configuration.seed ^= configuration.epoch_nanoseconds ^ u64::from(configuration.port);
+            let seat = Seat::candidate(shared.clone(), configuration.clone());
+            servers.push(Self::new(listener, &configuration, seat));
+        }
+        Ok((servers, runs))
+    }
+
+    fn new(listener: TcpListener, configuration: &Configuration, seat: Seat) -> Self {
+        let address = SocketAddr::new(configuration.address, configuration.port);
+        Self { listener, address, seat: Arc::new(seat) }
     }
 
     /// Where it listens.
@@ -88,34 +114,73 @@ impl Server {
 
     /// A way to the master.
     pub fn handle(&self) -> Handle {
-        Handle(self.shared.clone())
+        Handle(self.seat.shared.clone())
     }
 
-    /// Serves until the future is dropped.
+    /// Serves until the future is dropped; connections end with it.
     pub async fn run(self) {
-        let clock = tokio::spawn(shared::keep_time(self.shared.clone()));
+        let clock = tokio::spawn(shared::keep_time(self.seat.shared.clone()));
         let _clock = Abort(clock);
+        let mut connections = JoinSet::new();
         loop {
-            let Ok((socket, _)) = self.listener.accept().await else {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                // A broken connection is the client's affair; its stream ends when its body is dropped.
+                Some(_) = connections.join_next() => continue,
+            };
+            let Ok((socket, _)) = accepted else {
                 // Out of sockets, or a client that was gone at once: the next one may be better.
                 tokio::time::sleep(std::time::Duration::from_millis(10)).await;
                 continue;
             };
             // Answers are small, and the next request waits for them.
             let _ = socket.set_nodelay(true);
-            let shared = self.shared.clone();
-            tokio::spawn(async move {
-                let service = service_fn(move |request| request::serve(shared.clone(), request));
+            let seat = self.seat.clone();
+            connections.spawn(async move {
+                let service = service_fn(move |request| request::serve(seat.clone(), request));
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .title_case_headers(true)
                     .pipeline_flush(true)
                     .serve_connection(TokioIo::new(socket), service);
-                // A broken connection is the client's affair; its stream ends when its body is dropped.
+                // As above.
                 let _ = connection.await;
             });
         }
     }
+
+    /// Serves and stands for the lead; returns when the lead is lost, and why. Dropped before, it is
+    /// like a master that is killed: ZooKeeper gives its session up after some time.
+    ///
+    /// Masters that were not made by [`Server::bind_candidates`] only serve.
+    pub async fn contend(self, place: &Place, tell: impl FnMut(Told)) -> String {
+        let seat = self.seat.clone();
+        let served = self.run();
+        tokio::pin!(served);
+        tokio::select! {
+            why = election::stand(&seat, place, tell) => why,
+            () = &mut served => String::new(),
+        }
+    }
+}
+
+/// The time 0 is now.
+fn since_now(configuration: Configuration) -> Configuration {
+    let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let epoch_nanoseconds = u64::try_from(epoch.as_nanos()).unwrap_or(0);
+    Configuration { epoch_nanoseconds, ..configuration }
+}
+
+/// Listens, and fills in where.
+async fn listen_at(
+    listen: SocketAddr,
+    configuration: Configuration,
+) -> Result<(TcpListener, Configuration), ServeError> {
+    let fail = |source| ServeError::Listen { address: listen, source };
+    let listener = TcpListener::bind(listen).await.map_err(fail)?;
+    let address = listener.local_addr().map_err(fail)?;
+    let (address, port) = (address.ip(), address.port());
+    Ok((listener, Configuration { address, port, ..configuration }))
 }
 
 /// Ends a task when it is dropped.

@@ -15,7 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use simulator_mesos::wire;
 
 use crate::body::{Answer, Records};
-use crate::shared::Shared;
+use crate::seat::Seat;
 
 /// Longest body that is taken, in bytes, packed and unpacked: 100,000 tasks to reconcile are less.
 const BODY_LIMIT_BYTES: usize = 64 << 20;
@@ -23,7 +23,7 @@ const BODY_LIMIT_BYTES: usize = 64 << 20;
 const STREAM_ID: HeaderName = HeaderName::from_static("mesos-stream-id");
 
 pub(crate) async fn serve(
-    shared: Arc<Shared>,
+    seat: Arc<Seat>,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, Infallible> {
     let (head, body) = request.into_parts();
@@ -56,10 +56,10 @@ pub(crate) async fn serve(
         stream_id: header(&STREAM_ID),
         body,
     };
-    let (response, source) = shared.answer(&request);
+    let (response, source) = seat.answer(&request);
     let body = match (response.body, source) {
         (wire::Body::Stream(key, _), Some(source)) => {
-            Answer::Stream(Records { key, source, shared })
+            Answer::Stream(Records { key, source, shared: seat.shared.clone() })
         }
         (wire::Body::Bytes(bytes), _) => Answer::Bytes(Full::new(Bytes::from(bytes))),
         (wire::Body::Stream(..), None) => Answer::Bytes(Full::default()),

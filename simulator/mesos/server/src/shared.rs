@@ -62,7 +62,7 @@ impl Shared {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    fn now(&self) -> Nanoseconds {
+    pub(crate) fn now(&self) -> Nanoseconds {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 

@@ -31,7 +31,7 @@ use crate::random::Random;
 use crate::{Bundle, Configuration, Nanoseconds};
 
 pub(crate) use operator::Answer;
-pub use restart::Restart;
+pub use restart::{Identity, Restart};
 pub use tasks::Said;
 
 /// A stream of events to a client; the caller gives the numbers, each once.

@@ -13,11 +13,11 @@ use crate::framework::{self, Framework, Task};
 
 impl Master {
     /// A page that every master has, leading or not.
-    pub(crate) fn own_page(&self, path: &str) -> Option<Value> {
+    pub(crate) fn own_page(&self, path: &str, is_leading: bool) -> Option<Value> {
         match path {
             "/version" => Some(json!({ "version": VERSION })),
             "/flags" => Some(json!({ "flags": self.flags() })),
-            "/metrics/snapshot" => Some(self.metrics()),
+            "/metrics/snapshot" => Some(self.metrics(is_leading)),
             _ => None,
         }
     }
@@ -84,8 +84,14 @@ impl Master {
             "max_agent_ping_timeouts": settings.max_agent_ping_timeouts.to_string(),
             "port": settings.port.to_string(),
         });
-        if let (Value::Object(flags), Some(timeout)) = (&mut flags, settings.offer_timeout) {
-            flags.insert("offer_timeout".to_owned(), json!(seconds(timeout)));
+        if let Value::Object(flags) = &mut flags {
+            if let Some(timeout) = settings.offer_timeout {
+                flags.insert("offer_timeout".to_owned(), json!(seconds(timeout)));
+            }
+            if let Some(zk) = &settings.zk {
+                flags.insert("zk".to_owned(), json!(zk));
+                flags.insert("zk_session_timeout".to_owned(), json!("10secs"));
+            }
         }
         flags
     }
@@ -260,7 +266,7 @@ impl Master {
         self.wire_roles().into_iter().map(page).collect()
     }
 
-    fn metrics(&self) -> Value {
+    fn metrics(&self, is_leading: bool) -> Value {
         let known = |framework: &&Framework| framework.standing == framework::Standing::Known;
         let frameworks: f64 = self.frameworks.iter().filter(known).fold(0.0, |sum, _| sum + 1.0);
         let connected = self.frameworks.iter().filter(|it| it.stream.is_some());
@@ -271,7 +277,7 @@ impl Master {
         };
         let offers: f64 = self.offers.iter().fold(0.0, |sum, _| sum + 1.0);
         json!({
-            "master/elected": 1.0,
+            "master/elected": if is_leading { 1.0 } else { 0.0 },
             "master/uptime_secs": crate::configuration::seconds(self.now - self.started),
             "master/slaves_active": self.count(Agent::is_active),
             "master/slaves_connected": self.count(|agent| agent.is_connected),

@@ -1,5 +1,7 @@
 //! Another master takes over: it knows what stands in the registry, and nothing else.
 
+use std::net::IpAddr;
+
 use super::{Due, Master, Output, StreamKey};
 use crate::agent::{AgentKey, Standing};
 use crate::allocation::Accounts;
@@ -15,17 +17,53 @@ pub enum Restart {
     Registry,
 }
 
+/// Who a master is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// Its id: that of frameworks, agents and offers begin with it.
+    pub id: String,
+    /// Where it listens.
+    pub address: IpAddr,
+    /// Where it listens.
+    pub port: u16,
+    /// Its name.
+    pub hostname: String,
+    /// When it started.
+    pub started: Nanoseconds,
+}
+
 impl Master {
-    /// The master ends, and another one leads at once; agents come back one by one within a time.
-    /// Streams end, and frameworks have to subscribe again.
+    /// Who it is.
+    pub fn identity(&self) -> Identity {
+        Identity {
+            id: self.id.clone(),
+            address: self.configuration.address,
+            port: self.configuration.port,
+            hostname: self.configuration.hostname.clone(),
+            started: self.started,
+        }
+    }
+
+    /// The master ends, and another one at the same place leads at once; agents come back one by one
+    /// within a time. Streams end, and frameworks have to subscribe again.
     pub fn restart(&mut self, restart: Restart, agents_within: Nanoseconds) {
+        let id = self.random.uuid_text();
+        let successor = Identity { id, started: self.now, ..self.identity() };
+        self.take_over(successor, restart, agents_within);
+    }
+
+    /// The master has ended, and this other one is elected; otherwise as [`Master::restart`].
+    pub fn take_over(&mut self, successor: Identity, restart: Restart, agents_within: Nanoseconds) {
         let streams: Vec<StreamKey> =
             self.streams.keys().chain(self.operators.keys()).copied().collect();
         self.outputs.extend(streams.into_iter().map(Output::Close));
         self.streams.clear();
         self.operators.clear();
-        self.id = self.random.uuid_text();
-        self.started = self.now;
+        self.id = successor.id;
+        self.configuration.address = successor.address;
+        self.configuration.port = successor.port;
+        self.configuration.hostname = successor.hostname;
+        self.started = successor.started;
         self.elected = self.now;
         (self.next_framework, self.next_agent, self.next_offer) = (0, 0, 0);
         self.offers.clear();

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Independent clients against `simulator mesos`: pymesos of PyPI and mesos-framework of npm complete a
-# task's life. usage: simulator/mesos/tests/clients/run.sh [SIMULATOR]   (needs python3, pip, node, npm)
+# task's life. usage: simulator/mesos/tests/clients/run.sh [SIMULATOR]   (needs python3, pip, node, npm;
+# a line `pass NAME` for each)
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 simulator=${1:-$here/../../../../target/debug/simulator}
@@ -34,10 +35,11 @@ mv "$folder"/pymesos-*/pymesos "$folder"/http?parser-*/http_parser "$folder/modu
 rm -f "$folder"/modules/http_parser/*.c "$folder"/modules/http_parser/*.pyx
 echo "pymesos 0.3.15:"
 PYTHONPATH=$folder/modules "$folder/python/bin/python" "$here/life.py" "$address"
+echo "pass pymesos 0.3.15"
 
 mkdir "$folder/node"
 cp "$here/life.js" "$folder/node"
 (cd "$folder/node" && npm install --silent --no-audit --no-fund --ignore-scripts mesos-framework@0.5.3 >/dev/null)
 echo "mesos-framework 0.5.3:"
 (cd "$folder/node" && node life.js "${address%:*}" "${address##*:}")
-echo "both clients completed a task's life"
+echo "pass mesos-framework 0.5.3"

@@ -11,7 +11,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use simulator_mesos::wire::{self, Body, Request, Response};
 use simulator_mesos::{
-    AgentKey, Configuration, Delivery, MILLISECOND, Master, Nanoseconds, Output, StreamKey,
+    AgentKey, Configuration, Delivery, Identity, MILLISECOND, Master, Nanoseconds, Output, Restart,
+    StreamKey,
 };
 
 use crate::stimuli::{Act, Session};
@@ -193,6 +194,11 @@ impl Replay<'_> {
                 self.master.disconnected(*key);
             }
             Act::Restart(how, within) => self.master.restart(how, within),
+            Act::Elect(port) => {
+                let id = format!("00000000-0000-4000-8000-{port:012}");
+                let elected = Identity { id, port, ..self.master.identity() };
+                self.master.take_over(elected, Restart::Registry, 600_000 * MILLISECOND);
+            }
         }
         self.collect();
     }

@@ -21,6 +21,8 @@ pub enum Act {
     Unregister(usize),
     Disconnect(&'static str),
     Restart(Restart, Nanoseconds),
+    /// A master at another port is elected; agents don't come by themselves within the session.
+    Elect(u16),
 }
 
 /// A recorded session.
@@ -150,15 +152,21 @@ fn pages() -> Session {
     }
 }
 
-/// 12: masters that don't lead.
+/// 12: masters that don't lead, and the end of the one that does.
 fn redirects() -> Session {
     Session {
-        skips: vec!["sched", "noquorum", "after-kill"],
+        acts: vec![
+            (ms(10_800), usual(vec![starts("ha1", 380)])),
+            (ms(11_246), Act::Disconnect("sched")),
+            (ms(21_424), Act::Elect(5070)),
+            (ms(22_245), Act::Start(0)),
+        ],
+        shift: ms(300),
         leader: |file| {
-            if file.contains("5060") {
-                Leader::Us
-            } else {
+            if ["5050", "5070", "nonleader"].iter().any(|word| file.contains(word)) {
                 Leader::Other(Some("127.0.0.1:5060".into()))
+            } else {
+                Leader::Us
             }
         },
         configuration: Configuration { port: 5060, ..Configuration::default() },
