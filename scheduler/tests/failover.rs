@@ -415,8 +415,10 @@ fn the_times_of_a_change_with_a_real_consul_if_there_is_one() {
     let mut schedulers: Vec<Scheduler> =
         ["a", "b", "c"].map(|name| Scheduler::start(&cluster, name)).into();
     cluster.until("one leads", || schedulers.iter().any(Scheduler::leads));
+    // The agent may still have services of an earlier run.
+    let app = format!("web-{}", std::process::id());
     for (version, is_killed) in [(1, None), (2, Some(false)), (3, Some(true))] {
-        let file = file(&cluster, "web", version, 12);
+        let file = file(&cluster, &app, version, 12);
         let text = format!("{}step: 1\n", fs::read_to_string(&file).unwrap());
         fs::write(&file, text).unwrap();
         let told = schedulers[0].client(&["app", "deploy", &file, "--detach"]);

@@ -30,6 +30,7 @@ pub fn decision(decision: &Decision) -> String {
         }
         Decided::Verdict { verdict, .. } => format!("deployment: {}", judged(*verdict)),
         Decided::Freeze { verdict, .. } => format!("repair: {verdict}"),
+        Decided::Policy { after, .. } => format!("policy: {after} decides from now on"),
     }
 }
 

@@ -3,13 +3,32 @@
 
 use std::ops::Range;
 
-use simulator_kernel::gate::{self, Finding, Looks, Test, Worse};
+use simulator_kernel::gate::{self, Finding, Levels, Looks, Test, Worse};
 use simulator_kernel::{Change, Comparison, Moments, Pair};
 
 use crate::metric::{Bound, Condition, Objective, show_change};
 
 /// Values of all objectives in one run; none where a run has nothing to tell.
 pub type Values = Vec<Option<f64>>;
+
+/// What was seen of a change in a pair of runs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Observed {
+    /// The values before.
+    pub before: Values,
+    /// The values after.
+    pub after: Values,
+    /// For each objective, how much what is known of the second run's seed exceeds what is known of
+    /// the first one's; empty if the seeds are the same.
+    pub controls: Vec<Vec<f64>>,
+}
+
+impl From<(Values, Values)> for Observed {
+    /// A pair with the same seed.
+    fn from((before, after): (Values, Values)) -> Self {
+        Observed { before, after, controls: Vec::new() }
+    }
+}
 
 /// What came out.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,8 +37,8 @@ pub struct Judgement {
     pub verdict: Verdict,
     /// Pairs of runs that it took.
     pub replications: u32,
-    /// What is left of the confidence for one side of the intervals of this look.
-    pub level: f64,
+    /// What may be left of doubt at the last look; intervals are of the confidence that passes need.
+    pub levels: Levels,
     /// One row for each objective.
     pub rows: Vec<Row>,
 }
@@ -51,17 +70,18 @@ pub struct Row {
 pub fn judge(
     objectives: &[Objective],
     looks: &Looks,
-    mut pairs: impl FnMut(Range<u32>) -> Vec<(Values, Values)>,
+    mut pairs: impl FnMut(Range<u32>) -> Vec<Observed>,
 ) -> Judgement {
-    let mut seen: Vec<(Values, Values)> = Vec::new();
+    let mut seen: Vec<Observed> = Vec::new();
     let mut asked = 0;
     let mut judgement = None;
-    for (count, level) in looks.iter() {
-        seen.extend(pairs(asked..count));
-        asked = count;
-        let rows = rows(objectives, &seen, level);
+    for look in looks.iter() {
+        seen.extend(pairs(asked..look.count));
+        asked = look.count;
+        let rows = rows(objectives, &seen, look.levels);
         let verdict = verdict(&rows);
-        judgement = Some(Judgement { verdict, replications: count, level, rows });
+        let (replications, levels) = (look.count, look.levels);
+        judgement = Some(Judgement { verdict, replications, levels, rows });
         if verdict != Verdict::Inconclusive {
             break;
         }
@@ -69,12 +89,12 @@ pub fn judge(
     judgement.unwrap_or(Judgement {
         verdict: Verdict::Inconclusive,
         replications: 0,
-        level: 0.0,
+        levels: Levels { moved: 0.0, holds: 0.0 },
         rows: Vec::new(),
     })
 }
 
-fn rows(objectives: &[Objective], seen: &[(Values, Values)], level: f64) -> Vec<Row> {
+fn rows(objectives: &[Objective], seen: &[Observed], levels: Levels) -> Vec<Row> {
     let tests: Vec<Test> = objectives
         .iter()
         .enumerate()
@@ -84,7 +104,7 @@ fn rows(objectives: &[Objective], seen: &[(Values, Values)], level: f64) -> Vec<
             margin: objective.margin,
         })
         .collect();
-    let findings = gate::findings(&tests, level);
+    let findings = gate::findings(&tests, levels);
     let all = objectives.iter().zip(tests).zip(findings).enumerate();
     all.map(|(place, ((objective, test), finding))| {
         let is_nothing = test.comparison.is_none() && has_no_values(place, seen);
@@ -98,24 +118,34 @@ fn rows(objectives: &[Objective], seen: &[(Values, Values)], level: f64) -> Vec<
     .collect()
 }
 
-fn comparison(
-    objective: &Objective,
-    place: usize,
-    seen: &[(Values, Values)],
-) -> Option<Comparison> {
-    let value = |values: &Values| values.get(place).copied().flatten();
-    let both = seen.iter().map(|(before, after)| {
-        let (before, after) = (value(before)?, value(after)?);
-        Some(Pair { before, after })
+fn comparison(objective: &Objective, place: usize, seen: &[Observed]) -> Option<Comparison> {
+    let both = seen.iter().map(|pair| {
+        Some(Pair { before: value(&pair.before, place)?, after: value(&pair.after, place)? })
     });
     // A value that is missing on one side is no small change: nothing is concluded then.
     let pairs: Option<Vec<Pair>> = both.collect();
-    Comparison::new(objective.metric.figure.unit().change(), pairs?)
+    let change = objective.metric.figure.unit().change();
+    Comparison::controlled(change, pairs?, &columns(place, seen))
 }
 
-fn has_no_values(place: usize, seen: &[(Values, Values)]) -> bool {
-    let is_none = |values: &Values| values.get(place).copied().flatten().is_none();
-    seen.iter().all(|(before, after)| is_none(before) && is_none(after))
+/// The controls of an objective, each over all pairs; those that a pair lacks are left out.
+fn columns(place: usize, seen: &[Observed]) -> Vec<Vec<f64>> {
+    let of = |pair: &Observed| pair.controls.get(place).map_or(0, Vec::len);
+    let fewest = seen.iter().map(of).min().unwrap_or(0);
+    let column = |number: usize| {
+        let known = |pair: &Observed| pair.controls.get(place)?.get(number).copied();
+        seen.iter().filter_map(known).collect()
+    };
+    (0..fewest).map(column).collect()
+}
+
+fn value(values: &Values, place: usize) -> Option<f64> {
+    values.get(place).copied().flatten()
+}
+
+fn has_no_values(place: usize, seen: &[Observed]) -> bool {
+    let is_none = |values: &Values| value(values, place).is_none();
+    seen.iter().all(|pair| is_none(&pair.before) && is_none(&pair.after))
 }
 
 fn verdict(rows: &[Row]) -> Verdict {
@@ -215,16 +245,16 @@ pub fn meets(
     let mut seen: Vec<Values> = Vec::new();
     let mut met =
         Met { finding: Finding::Open, replications: 0, values: Vec::new(), findings: Vec::new() };
-    for (count, level) in looks.iter() {
-        seen.extend(values(met.replications..count));
-        met.replications = count;
+    for look in looks.iter() {
+        seen.extend(values(met.replications..look.count));
+        met.replications = look.count;
         met.values = (0..conditions.len()).map(|place| moments(&seen, place)).collect();
         let tests: Vec<Test> = conditions
             .iter()
             .enumerate()
             .map(|(place, condition)| against_limit(condition, place, &seen))
             .collect();
-        met.findings = gate::findings(&tests, level);
+        met.findings = gate::findings(&tests, look.levels);
         met.finding = if met.findings.contains(&Finding::Moved) {
             Finding::Moved
         } else if met.findings.iter().all(|finding| *finding == Finding::Holds) {

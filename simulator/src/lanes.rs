@@ -111,12 +111,19 @@ impl Run<'_> {
         let (mut inbound, mut outbound) = (parcels(), parcels());
         let mut window = 0u64;
         while !lane.is_over() {
-            for (other, parcel) in (0..meeting.lanes).zip(&mut inbound) {
+            let others = |other: &u16| *other != number;
+            for (other, parcel) in (0..meeting.lanes).zip(&mut inbound).filter(|it| others(&it.0)) {
                 post.swap(other, number, window, parcel);
             }
             lane.advance(&mut inbound, &mut outbound);
-            for (other, parcel) in (0..meeting.lanes).zip(&mut outbound) {
+            for (other, parcel) in (0..meeting.lanes).zip(&mut outbound).filter(|it| others(&it.0))
+            {
                 post.swap(number, other, window + 1, parcel);
+            }
+            // What it sends itself needs no box.
+            let own = usize::from(number);
+            if let (Some(inbound), Some(outbound)) = (inbound.get_mut(own), outbound.get_mut(own)) {
+                std::mem::swap(inbound, outbound);
             }
             window += 1;
             if number == 0 && window.is_multiple_of(QUESTIONS) {
@@ -126,7 +133,7 @@ impl Run<'_> {
                     meeting.last.fetch_min(window + 1, Ordering::SeqCst);
                 }
             }
-            if !meeting.meet(number, window) {
+            if !meeting.meet(number, window, || lane.prepare()) {
                 return None;
             }
             if window == meeting.last.load(Ordering::SeqCst) {
@@ -141,8 +148,13 @@ impl Run<'_> {
 /// even: one is being opened while the next is packed, so nobody ever waits for a lock.
 struct Post {
     lanes: usize,
-    boxes: Vec<[Mutex<Parcel>; 2]>,
+    boxes: Vec<[Slot; 2]>,
 }
+
+/// Room for a parcel that shares no cache line with another one's.
+#[repr(align(128))]
+#[derive(Default)]
+struct Slot(Mutex<Parcel>);
 
 impl Post {
     fn new(lanes: u16) -> Self {
@@ -155,7 +167,7 @@ impl Post {
         let place = usize::from(from) * self.lanes + usize::from(to);
         let pair = self.boxes.get(place);
         let place = usize::from(!window.is_multiple_of(2));
-        if let Some(held) = pair.and_then(|pair| pair.get(place)) {
+        if let Some(Slot(held)) = pair.and_then(|pair| pair.get(place)) {
             std::mem::swap(&mut *lock(held), parcel);
         }
     }
@@ -197,7 +209,8 @@ impl Meeting {
     }
 
     /// Waits until all lanes have done so many windows; false if one never will.
-    fn meet(&self, number: u16, windows: u64) -> bool {
+    /// Who waits works ahead as long as there is something to do.
+    fn meet(&self, number: u16, windows: u64, mut work_ahead: impl FnMut() -> bool) -> bool {
         if let Some(Alone(done)) = self.done.get(usize::from(number)) {
             // Sequentially consistent, like the look at the sleepers: either this lane sees that
             // another one goes to sleep, or that one sees this count.
@@ -206,7 +219,7 @@ impl Meeting {
         self.wake();
         for Alone(done) in &self.done {
             if done.load(Ordering::Acquire) < windows {
-                self.wait(done, windows);
+                self.wait(done, windows, &mut work_ahead);
             }
         }
         !self.has_failed.load(Ordering::Acquire)
@@ -219,13 +232,15 @@ impl Meeting {
         }
     }
 
-    fn wait(&self, done: &AtomicU64, windows: u64) {
+    fn wait(&self, done: &AtomicU64, windows: u64, work_ahead: &mut impl FnMut() -> bool) {
         let is_done = |order| done.load(order) >= windows || self.has_failed.load(order);
         for _ in 0..LOOKS {
             if is_done(Ordering::Acquire) {
                 return;
             }
-            spin_loop();
+            if !work_ahead() {
+                spin_loop();
+            }
         }
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let mut door = lock(&self.door);
@@ -263,7 +278,7 @@ mod tests {
                 scope.spawn(move || {
                     for window in 1..=500 {
                         counts[usize::from(number)].store(window, Ordering::Relaxed);
-                        assert!(meeting.meet(number, window));
+                        assert!(meeting.meet(number, window, || false));
                         for count in counts {
                             assert!(count.load(Ordering::Relaxed) >= window);
                         }
@@ -282,7 +297,7 @@ mod tests {
                 panic!("on purpose");
             });
             assert!(failing.join().is_err());
-            assert!(!meeting.meet(0, 1));
+            assert!(!meeting.meet(0, 1, || false));
         });
     }
 }

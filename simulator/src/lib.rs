@@ -4,6 +4,7 @@
 
 pub mod execute;
 pub mod judge;
+pub mod known;
 mod lanes;
 pub mod loads;
 pub mod metric;

@@ -78,6 +78,49 @@ fn one_percent_longer_service_is_found() {
     assert!(err.contains("regression in scenarios/gate/steady.yml: paid.mean_ms is"), "{err}");
 }
 
+/// A policy that was tuned on the seeds of the baseline is tried on others; what is known of seeds
+/// beforehand is enough to tell a neutral change from 1 % longer service.
+#[test]
+fn other_seeds_tell_as_well() {
+    let compare = |seed: &str, change: &str| {
+        ended(&["compare", "--baseline", STEADY, "--seed", seed, "--set", change])
+    };
+    let neutral = "policy.admission.accept.permits=9000";
+    let (code, out, err) = compare("1000001", neutral);
+    assert_eq!(code, 0, "{out}{err}");
+    let (code, out, err) = compare("1000001", "cmds.imageView2.service_scale=1.01");
+    assert_eq!(code, 6, "{out}{err}");
+    assert!(err.contains("--seed 1000001"), "{err}");
+    let (code, _, err) = compare("100", neutral);
+    assert_eq!(code, 2, "{err}");
+    assert!(err.contains("again, for other runs") && err.contains("--seed 1000001"), "{err}");
+}
+
+#[test]
+fn a_study_counts_verdicts() {
+    let place = tempfile::tempdir().unwrap();
+    let scenario = place.path().join("small.yml");
+    let text = std::fs::read_to_string(folder().join("scenarios/gate/steady.yml")).unwrap();
+    let text = text.replace("policy: policy.yml", "policy: {preset: recommended}");
+    std::fs::write(&scenario, text.replace("duration: 2min", "duration: 20s")).unwrap();
+    let baselines = place.path().join("baselines");
+    let (scenario_name, folder_name) = (scenario.to_str().unwrap(), baselines.to_str().unwrap());
+    let all = ["compare", "--baseline", folder_name, "--replications", "12"];
+    let record = [&all[..], &["--record", scenario_name]].concat();
+    assert_eq!(ended(&record).0, 0);
+    let neutral = "policy.admission.accept.permits=9000";
+    let (code, out, err) = ended(&[&all[..], &["--study", "20", "--set", neutral]].concat());
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    // Repeats, passes, regressions, inconclusive ones.
+    let row = |name: &str, seeds: &str| -> Vec<u32> {
+        let line = out.lines().find(|line| line.starts_with(name) && line.contains(seeds));
+        line.unwrap().split_whitespace().filter_map(|word| word.parse().ok()).collect()
+    };
+    assert_eq!(row(neutral, " same "), [20, 20, 0, 0], "{out}");
+    let [repeats, passed, alarms, open] = row("none", " different ")[..] else { panic!("{out}") };
+    assert_eq!((repeats, alarms, passed + open), (20, 0, 20), "{out}");
+}
+
 #[test]
 fn too_few_runs_are_inconclusive() {
     // At the edge of what is allowed, no number of runs decides.

@@ -8,6 +8,7 @@ pub mod conformance;
 pub mod demo;
 pub mod error;
 pub mod lab;
+pub mod load;
 pub mod profile;
 pub mod scenarios;
 pub mod step;

@@ -2,7 +2,7 @@
 //! and to those of the core.
 //!
 //! Field names and shapes are those of Marathon 1.6. What an app of Marathon may ask for and the core
-//! doesn't have is an error with its path, never left out: [`read`] says which. What means nothing to
+//! doesn't have is an error with its path, never left out: [`read()`] says which. What means nothing to
 //! the core but something to clients (labels, names of ports) is kept in a variable ([`EXTRAS`]).
 
 #![forbid(unsafe_code)]

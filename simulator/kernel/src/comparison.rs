@@ -1,9 +1,13 @@
 //! Paired comparisons: the same seeds before and after a change. What both runs of a pair have in
 //! common cancels out, so a small change shows in few pairs.
+//!
+//! Where the runs of a pair have different seeds, what is known of each seed beforehand takes the
+//! place of what they have in common: see [`Comparison::controlled`].
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::Moments;
+use crate::controls::{Controls, Fit};
 
 /// What a figure was before and after a change, with the same seed.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,13 +35,26 @@ pub enum Change {
 pub struct Comparison {
     change: Change,
     pairs: Vec<Pair>,
+    controls: Controls,
 }
 
 impl Comparison {
     /// A comparison of at least two pairs.
     #[must_use]
     pub fn new(change: Change, pairs: Vec<Pair>) -> Option<Self> {
-        (pairs.len() > 1).then_some(Comparison { change, pairs })
+        Self::controlled(change, pairs, &[])
+    }
+
+    /// A comparison of at least two pairs of which more is known. Each column holds, for each pair,
+    /// how much a figure of its second seed exceeds that of the first; it must be a figure of the
+    /// seed alone, by the same law for both, so that nothing is its mean. The part of the changes
+    /// that follows the columns is taken out by linear regression, as Lavenberg and Welch (1981)
+    /// do it with control variates; each column costs a degree of freedom. Columns of which no pair
+    /// has anything, such as those of pairs with the same seed, cost nothing.
+    #[must_use]
+    pub fn controlled(change: Change, pairs: Vec<Pair>, columns: &[Vec<f64>]) -> Option<Self> {
+        let controls = Controls::new(pairs.len(), columns);
+        (pairs.len() > 1).then_some(Comparison { change, pairs, controls })
     }
 
     /// How many pairs there are.
@@ -46,27 +63,33 @@ impl Comparison {
         self.pairs.len()
     }
 
+    /// How many controls are used.
+    #[must_use]
+    pub fn controls(&self) -> usize {
+        self.controls.count()
+    }
+
     /// The mean before.
     #[must_use]
     pub fn before(&self) -> f64 {
-        self.moments(|pair| pair.before).mean()
+        self.mean(|pair| pair.before)
     }
 
     /// The mean after.
     #[must_use]
     pub fn after(&self) -> f64 {
-        self.moments(|pair| pair.after).mean()
+        self.mean(|pair| pair.after)
     }
 
     /// The change of the mean; not finite for a ratio to nothing.
     #[must_use]
     pub fn estimate(&self) -> f64 {
-        let difference = self.moments(|pair| pair.after - pair.before).mean();
+        let difference = self.fit(|pair| pair.after - pair.before).mean;
         match self.change {
             Change::Difference => difference,
             // Nothing before and nothing after is no change.
             Change::Ratio if difference == 0.0 => 0.0,
-            Change::Ratio => difference / self.before(),
+            Change::Ratio => difference / self.fit(|pair| pair.before).mean,
         }
     }
 
@@ -75,24 +98,23 @@ impl Comparison {
     #[must_use]
     pub fn interval(&self, confidence: f64) -> Option<(f64, f64)> {
         let student = self.student()?.inverse_cdf(0.5 + confidence / 2.0);
-        let difference = self.moments(|pair| pair.after - pair.before);
-        let error = difference.standard_error()?;
+        let difference = self.fit(|pair| pair.after - pair.before);
+        let variance = self.controls.covariance(&difference, &difference);
+        let error = libm::sqrt(variance);
         if self.change == Change::Difference {
-            return Some((
-                difference.mean() - student * error,
-                difference.mean() + student * error,
-            ));
+            return Some((difference.mean - student * error, difference.mean + student * error));
         }
-        if difference.mean() == 0.0 && error == 0.0 {
+        if difference.mean == 0.0 && error == 0.0 {
             return Some((0.0, 0.0));
         }
         // The roots of (d − r·b)² = t²·Var(d − r·b) in r.
-        let before = self.moments(|pair| pair.before);
+        let before = self.fit(|pair| pair.before);
         let squared = student * student;
-        let (before_error, covariance) = (before.standard_error()?, self.covariance());
-        let square = before.mean() * before.mean() - squared * before_error * before_error;
-        let middle = before.mean() * difference.mean() - squared * covariance;
-        let constant = difference.mean() * difference.mean() - squared * error * error;
+        let before_variance = self.controls.covariance(&before, &before);
+        let covariance = self.controls.covariance(&difference, &before);
+        let square = before.mean * before.mean - squared * before_variance;
+        let middle = before.mean * difference.mean - squared * covariance;
+        let constant = difference.mean * difference.mean - squared * variance;
         if square <= 0.0 {
             return None;
         }
@@ -104,11 +126,11 @@ impl Comparison {
     /// speak for a change above.
     #[must_use]
     pub fn chance_if_at_most(&self, limit: f64) -> f64 {
-        let beyond = self.beyond(limit);
-        match (beyond.standard_error(), self.student()) {
-            (Some(error), Some(student)) if error > 0.0 => student.sf(beyond.mean() / error),
+        let (beyond, error) = self.beyond(limit);
+        match self.student() {
+            Some(student) if error > 0.0 => student.sf(beyond / error),
             // All pairs say the same.
-            _ if beyond.mean() > 0.0 => 0.0,
+            _ if beyond > 0.0 => 0.0,
             _ => 1.0,
         }
     }
@@ -117,44 +139,34 @@ impl Comparison {
     /// speak for a change that is not.
     #[must_use]
     pub fn chance_if_above(&self, limit: f64) -> f64 {
-        let beyond = self.beyond(limit);
-        match (beyond.standard_error(), self.student()) {
-            (Some(error), Some(student)) if error > 0.0 => student.cdf(beyond.mean() / error),
-            _ if beyond.mean() > 0.0 => 1.0,
+        let (beyond, error) = self.beyond(limit);
+        match self.student() {
+            Some(student) if error > 0.0 => student.cdf(beyond / error),
+            _ if beyond > 0.0 => 1.0,
             _ => 0.0,
         }
     }
 
-    /// By how much each pair exceeds a change of `limit`.
-    fn beyond(&self, limit: f64) -> Moments {
-        match self.change {
-            Change::Difference => self.moments(|pair| (pair.after - pair.before) - limit),
-            Change::Ratio => self.moments(|pair| (pair.after - pair.before) - limit * pair.before),
-        }
+    /// By how much pairs exceed a change of `limit`, and the standard error of that.
+    fn beyond(&self, limit: f64) -> (f64, f64) {
+        let fit = match self.change {
+            Change::Difference => self.fit(|pair| (pair.after - pair.before) - limit),
+            Change::Ratio => self.fit(|pair| (pair.after - pair.before) - limit * pair.before),
+        };
+        (fit.mean, libm::sqrt(self.controls.covariance(&fit, &fit)))
     }
 
-    fn moments(&self, figure: impl Fn(&Pair) -> f64) -> Moments {
-        self.pairs.iter().map(figure).collect()
+    fn mean(&self, figure: impl Fn(&Pair) -> f64) -> f64 {
+        self.pairs.iter().map(figure).collect::<Moments>().mean()
     }
 
-    /// The covariance of the means of difference and before.
-    fn covariance(&self) -> f64 {
-        let difference = self.moments(|pair| pair.after - pair.before).mean();
-        let before = self.before();
-        let product =
-            |pair: &Pair| (pair.after - pair.before - difference) * (pair.before - before);
-        let count = count(self.pairs.len());
-        self.pairs.iter().map(product).sum::<f64>() / (count * (count - 1.0))
+    fn fit(&self, figure: impl Fn(&Pair) -> f64) -> Fit {
+        self.controls.fit(self.pairs.iter().map(figure))
     }
 
     fn student(&self) -> Option<StudentsT> {
-        StudentsT::new(0.0, 1.0, count(self.pairs.len()) - 1.0).ok()
+        StudentsT::new(0.0, 1.0, self.controls.freedom()).ok()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "pairs are few")]
-const fn count(number: usize) -> f64 {
-    number as f64
 }
 
 #[cfg(test)]

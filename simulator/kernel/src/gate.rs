@@ -5,47 +5,105 @@
 //! tested at the full level (an intersection-union test, Berger 1982). One that moved is enough to
 //! fail, so these tests are corrected for their number by Holm's method (1979).
 //!
-//! Runs are looked at several times, and each look may spend the same part of the level. The
-//! probabilities of all looks add up to at most the level, whatever their dependence, by Boole's
-//! inequality. Spending in proportion to the runs (Lan and DeMets 1983) would leave next to nothing to
-//! the first looks, at which nearly all comparisons end: runs have their seeds in common.
+//! The two verdicts may be wrong with different probability ([`Levels`]): an alarm stops people, so it
+//! must be rarer than a pass that shouldn't have been.
+//!
+//! Runs are looked at several times. Each look may spend a part of each level, by a function of how
+//! many of all runs there are (Lan and DeMets 1983): the power family `level · tᵖ` of Kim and DeMets
+//! (1987), see [`Looks::spending`]. The probabilities of all looks add up to at most the level,
+//! whatever their dependence, by Boole's inequality; bounds that make use of the dependence would be
+//! exact for normal figures only, and hardly lower where levels are so small and each look has twice
+//! the runs of the one before. Since each look is at most as wrong as its part, with Holm's method for
+//! all its objectives, the whole is at most as wrong as the level.
 
 use crate::Comparison;
 
-/// When runs are looked at, and how much doubt may be left in all.
+/// When runs are looked at, and how much doubt may be left at each look.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Looks {
-    counts: Vec<u32>,
-    level: f64,
+    looks: Vec<Look>,
 }
 
+/// A look at all runs so far.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Look {
+    /// How many runs there are by then.
+    pub count: u32,
+    /// What it may spend.
+    pub levels: Levels,
+}
+
+/// Probabilities of wrong verdicts that may be left (0.01: 1 %).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Levels {
+    /// That any objective which is within its margin is said to have moved.
+    pub moved: f64,
+    /// That an objective which is beyond its margin is said to hold.
+    pub holds: f64,
+}
+
+/// Alarms spend in proportion to the runs. The first looks get little: of few runs it is least certain
+/// that their means are as good as normal, and what is bad is plain at any level.
+const MOVED_EXPONENT: f64 = 1.0;
+/// Passes spend more at the beginning, where nearly all comparisons end: what changes nothing passes
+/// after the first runs.
+const HOLDS_EXPONENT: f64 = 0.5;
+
 impl Looks {
-    /// Looks after `first` runs, after twice as many, and so on until `most`; `level` is the
-    /// probability of a wrong verdict that may be left (0.01: 1 %). At least two runs.
+    /// Looks after `first` runs, after twice as many, and so on until `most`, at least two, that spend
+    /// equal parts of a level.
     #[must_use]
     pub fn doubling(first: u32, most: u32, level: f64) -> Self {
-        let most = most.max(2);
-        let doubled = std::iter::successors(Some(first.clamp(2, most)), |count| {
-            count.checked_mul(2).filter(|count| *count < most)
-        });
-        let mut counts: Vec<u32> = doubled.collect();
-        if counts.last() != Some(&most) {
-            counts.push(most);
-        }
-        Looks { counts, level }
+        let counts = doubled(first, most);
+        #[expect(clippy::cast_precision_loss, reason = "looks are few")]
+        let level = level / counts.len() as f64;
+        let levels = Levels { moved: level, holds: level };
+        Looks { looks: counts.into_iter().map(|count| Look { count, levels }).collect() }
     }
 
-    /// For each look: how many runs there are by then, and the level of its tests.
-    pub fn iter(&self) -> impl Iterator<Item = (u32, f64)> {
-        let looks = u32::try_from(self.counts.len()).map_or(f64::INFINITY, f64::from);
-        self.counts.iter().map(move |count| (*count, self.level / looks))
+    /// Looks after `first` runs, after twice as many, and so on until `most`, at least two, that spend
+    /// the levels as their numbers of runs grow.
+    #[must_use]
+    pub fn spending(first: u32, most: u32, levels: Levels) -> Self {
+        let counts = doubled(first, most);
+        let last = f64::from(counts.last().copied().unwrap_or(1));
+        let mut before = 0.0;
+        let mut looks = Vec::new();
+        for count in counts {
+            let now = f64::from(count) / last;
+            let part = |exponent| libm::pow(now, exponent) - libm::pow(before, exponent);
+            let levels = Levels {
+                moved: levels.moved * part(MOVED_EXPONENT),
+                holds: levels.holds * part(HOLDS_EXPONENT),
+            };
+            looks.push(Look { count, levels });
+            before = now;
+        }
+        Looks { looks }
+    }
+
+    /// The looks in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Look> {
+        self.looks.iter().copied()
     }
 
     /// The most runs.
     #[must_use]
     pub fn most(&self) -> u32 {
-        self.counts.last().copied().unwrap_or(0)
+        self.looks.last().map_or(0, |look| look.count)
     }
+}
+
+fn doubled(first: u32, most: u32) -> Vec<u32> {
+    let most = most.max(2);
+    let doubled = std::iter::successors(Some(first.clamp(2, most)), |count| {
+        count.checked_mul(2).filter(|count| *count < most)
+    });
+    let mut counts: Vec<u32> = doubled.collect();
+    if counts.last() != Some(&most) {
+        counts.push(most);
+    }
+    counts
 }
 
 /// Which way a figure gets worse.
@@ -79,13 +137,14 @@ pub enum Finding {
     Open,
 }
 
-/// What is proven of each objective at a level.
+/// What is proven of each objective at the levels of a look.
 #[must_use]
-pub fn findings(tests: &[Test], level: f64) -> Vec<Finding> {
-    let moved = holm(&tests.iter().map(Test::chance_if_within).collect::<Vec<f64>>(), level);
+pub fn findings(tests: &[Test], levels: Levels) -> Vec<Finding> {
+    let within: Vec<f64> = tests.iter().map(Test::chance_if_within).collect();
+    let moved = holm(&within, levels.moved);
     let pairs = tests.iter().zip(moved);
     pairs
-        .map(|(test, moved)| match (moved, test.chance_if_beyond() <= level) {
+        .map(|(test, moved)| match (moved, test.chance_if_beyond() <= levels.holds) {
             (true, _) => Finding::Moved,
             (false, true) => Finding::Holds,
             (false, false) => Finding::Open,
@@ -142,14 +201,27 @@ mod tests {
     use crate::comparison::{Change, Pair};
 
     #[test]
-    fn looks_double_and_spend_all_of_the_level() {
-        let looks = Looks::doubling(6, 48, 0.01);
-        let counts: Vec<u32> = looks.iter().map(|(count, _)| count).collect();
-        assert_eq!(counts, [6, 12, 24, 48]);
-        assert!((looks.iter().map(|(_, level)| level).sum::<f64>() - 0.01).abs() < 1e-15);
-        let counts = |first, most| -> Vec<u32> {
-            Looks::doubling(first, most, 0.05).iter().map(|(count, _)| count).collect()
+    fn looks_double_and_spend_all_of_their_levels() {
+        let counts = |looks: Looks| -> Vec<u32> { looks.iter().map(|look| look.count).collect() };
+        let spent = |looks: &Looks| {
+            let add = |sum: (f64, f64), look: Look| {
+                (sum.0 + look.levels.moved, sum.1 + look.levels.holds)
+            };
+            looks.iter().fold((0.0, 0.0), add)
         };
+        for (first, most) in [(6, 192), (6, 48), (5, 13), (8, 8)] {
+            let looks = Looks::spending(first, most, Levels { moved: 0.001, holds: 0.01 });
+            let (moved, holds) = spent(&looks);
+            assert!((moved - 0.001).abs() < 1e-15 && (holds - 0.01).abs() < 1e-15);
+            let (moved, holds) = spent(&Looks::doubling(first, most, 0.02));
+            assert!((moved - 0.02).abs() < 1e-15 && (holds - 0.02).abs() < 1e-15);
+        }
+        let first = Looks::spending(6, 192, Levels { moved: 0.001, holds: 0.01 }).iter().next();
+        let levels = first.unwrap().levels;
+        assert!((levels.moved - 0.001 / 32.0).abs() < 1e-15);
+        assert!((levels.holds - 0.01 / libm::sqrt(32.0)).abs() < 1e-15);
+        assert_eq!(counts(Looks::doubling(6, 48, 0.05)), [6, 12, 24, 48]);
+        let counts = |first, most| counts(Looks::doubling(first, most, 0.05));
         assert_eq!(counts(5, 13), [5, 10, 13]);
         assert_eq!(counts(8, 8), [8]);
         assert_eq!(counts(9, 4), [4]);
@@ -164,6 +236,8 @@ mod tests {
         assert_eq!(holm(&[f64::NAN, 0.001], 0.05), [false, true]);
         assert!(holm(&[], 0.05).is_empty());
     }
+
+    const LEVELS: Levels = Levels { moved: 0.01, holds: 0.01 };
 
     fn test(worse: Worse, margin: f64, afters: &[f64]) -> Test {
         let pairs = afters.iter().map(|after| Pair { before: 100.0, after: *after }).collect();
@@ -183,10 +257,10 @@ mod tests {
         ];
         let expected =
             [Finding::Moved, Finding::Holds, Finding::Holds, Finding::Open, Finding::Open];
-        assert_eq!(findings(&tests, 0.01), expected);
+        assert_eq!(findings(&tests, LEVELS), expected);
         let down: Vec<f64> = sure.iter().map(|after| 200.0 - after).collect();
         let fell = [test(Worse::Less, 0.01, &down), test(Worse::Less, 0.03, &down)];
-        assert_eq!(findings(&fell, 0.01), [Finding::Moved, Finding::Holds]);
+        assert_eq!(findings(&fell, LEVELS), [Finding::Moved, Finding::Holds]);
     }
 
     proptest! {

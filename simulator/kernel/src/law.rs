@@ -60,11 +60,29 @@ impl Quantiles {
         let right = self.points.get(next).or(self.points.last());
         let left = next.checked_sub(1).and_then(|previous| self.points.get(previous));
         match (left, right) {
-            (Some(left), Some(right)) => {
-                left.1 + (right.1 - left.1) * ((probability - left.0) / (right.0 - left.0))
-            }
+            (Some(left), Some(right)) => between(*left, *right, probability),
             (None, Some(only)) | (Some(only), None) => only.1,
             (None, None) => 0.0,
+        }
+    }
+
+    /// The times for many words. The place of a word among the points is counted, not searched for:
+    /// that becomes vector code.
+    #[inline(always)]
+    fn fill(&self, words: &[u64], times: &mut [u64]) {
+        times.fill(0);
+        // The first point is below all words and the last one above.
+        let inner = self.points.get(1..self.points.len().saturating_sub(1)).unwrap_or_default();
+        for (probability, _) in inner {
+            for (place, word) in times.iter_mut().zip(words) {
+                *place += u64::from(*probability < open_unit(*word));
+            }
+        }
+        for (time, word) in times.iter_mut().zip(words) {
+            let place = usize::try_from(*time).unwrap_or(usize::MAX);
+            if let Some([left, right, ..]) = self.points.get(place..) {
+                *time = whole(between(*left, *right, open_unit(*word)));
+            }
         }
     }
 
@@ -84,6 +102,12 @@ impl Quantiles {
         let pairs = self.points.iter().zip(self.points.iter().skip(1));
         pairs.map(|(left, right)| (right.0 - left.0, left.1, right.1))
     }
+}
+
+/// The value on the straight line between two points.
+#[inline(always)]
+fn between(left: (f64, f64), right: (f64, f64), probability: f64) -> f64 {
+    left.1 + (right.1 - left.1) * ((probability - left.0) / (right.0 - left.0))
 }
 
 impl Law {
@@ -106,13 +130,21 @@ impl Law {
     /// loops are tight enough for vector code.
     #[inline(always)]
     pub fn fill(&self, words: &[u64], times: &mut [u64]) {
+        // Loops, not closures: those may stay apart, where they miss the wide vectors.
         let pairs = times.iter_mut().zip(words);
         match self {
             Law::Constant(time) => times.fill(time.0),
             Law::Exponential { mean } => {
-                pairs.for_each(|(time, word)| *time = exponential(*mean, *word));
+                for (time, word) in pairs {
+                    *time = exponential(*mean, *word);
+                }
             }
-            _ => pairs.for_each(|(time, word)| *time = self.sample(*word).0),
+            Law::Empirical(quantiles) => quantiles.fill(words, times),
+            Law::Lognormal { .. } | Law::Hyperexponential { .. } => {
+                for (time, word) in pairs {
+                    *time = self.sample(*word).0;
+                }
+            }
         }
     }
 

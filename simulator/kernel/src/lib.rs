@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod comparison;
+mod controls;
 pub mod gate;
 pub mod histogram;
 pub mod interval;
@@ -21,7 +22,7 @@ pub mod wheel;
 pub mod wide;
 
 pub use comparison::{Change, Comparison, Pair};
-pub use gate::{Finding, Looks};
+pub use gate::{Finding, Levels, Looks};
 pub use histogram::{CoarseHistogram, Histogram};
 pub use interval::{Interval, Moments};
 pub use law::Law;

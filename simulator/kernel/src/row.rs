@@ -24,6 +24,8 @@ pub fn replace_first(row: &mut [u64], value: u64) {
         16 => replace_first_of::<16>(row, value),
         24 => replace_first_of::<24>(row, value),
         32 => replace_first_of::<32>(row, value),
+        40 => replace_first_of::<40>(row, value),
+        48 => replace_first_of::<48>(row, value),
         _ => replace_first_of_any(row, value),
     }
 }
@@ -178,7 +180,7 @@ mod tests {
         /// Against instances that are looked for one by one, in no order.
         #[test]
         fn requests_take_the_instance_that_is_free_first(
-            wide in prop_oneof![1usize..40, Just(8), Just(16), Just(24), Just(32)],
+            wide in prop_oneof![1usize..50, Just(8), Just(16), Just(24), Just(32), Just(40)],
             requests in proptest::collection::vec((0u64..9, 0u64..60), 0..200),
             is_late in any::<bool>(),
         ) {

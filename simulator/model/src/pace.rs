@@ -237,14 +237,19 @@ impl Piece {
     /// When requests come whose places in the integral are given.
     #[inline(always)]
     fn times(&self, begin: u64, passed: f64, masses: &[f64], at: &mut [u64]) {
+        // Loops, not closures: those may stay apart, where they miss the wide vectors.
         let pairs = at.iter_mut().zip(masses);
         match self.shape {
-            Shape::Straight { rate, slope } => pairs.for_each(|(at, mass)| {
-                *at = begin + whole(straight(rate, slope, mass - passed));
-            }),
-            Shape::Wave(wave) => pairs.for_each(|(at, mass)| {
-                *at = begin + whole(wave.invert(mass - passed));
-            }),
+            Shape::Straight { rate, slope } => {
+                for (at, mass) in pairs {
+                    *at = begin + whole(straight(rate, slope, mass - passed));
+                }
+            }
+            Shape::Wave(wave) => {
+                for (at, mass) in pairs {
+                    *at = begin + whole(wave.invert(mass - passed));
+                }
+            }
         }
     }
 }

@@ -67,9 +67,15 @@ impl Link {
     fn time(&self, bytes: u64, word: u64) -> Nanoseconds {
         let latency = self.latency.sample(word);
         let Some(bandwidth) = self.bandwidth else { return latency.min(LONGEST) };
-        let scaled = u128::from(bytes) * u128::from(Nanoseconds::PER_SECOND);
-        let transfer = scaled.div_ceil(u128::from(bandwidth.max(1)));
-        let transfer = u64::try_from(transfer).unwrap_or(u64::MAX);
+        let bandwidth = bandwidth.max(1);
+        // Up to 18 GB fit; a division of twice as many bits takes several times as long.
+        let transfer = match bytes.checked_mul(Nanoseconds::PER_SECOND) {
+            Some(scaled) => scaled.div_ceil(bandwidth),
+            None => {
+                let scaled = u128::from(bytes) * u128::from(Nanoseconds::PER_SECOND);
+                u64::try_from(scaled.div_ceil(u128::from(bandwidth))).unwrap_or(u64::MAX)
+            }
+        };
         Nanoseconds(latency.0.saturating_add(transfer)).min(LONGEST)
     }
 }

@@ -14,8 +14,8 @@ use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
 use simulator_model::{
-    App, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network, Outcome, Phase,
-    Respond, Sine, Source, Stages, Tenants, WarmUp,
+    App, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network, Outcome, Path,
+    Phase, Respond, Sine, Source, Stages, Tenants, WarmUp,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -276,9 +276,9 @@ impl Both {
 }
 
 impl Witness for Both {
-    fn outcome(&mut self, request: &Request, outcome: Outcome) {
-        self.outcomes.outcome(request, outcome);
-        self.tally.outcome(request, outcome);
+    fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
+        self.outcomes.outcome(request, path, outcome);
+        self.tally.outcome(request, path, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {
@@ -316,6 +316,10 @@ fn run_in_lanes(model: &Model, network: Network, lanes: u16) -> Vec<Both> {
             let mut outbound = parcels();
             lane.advance(&mut inbound, &mut outbound);
             next.push(outbound);
+            // Some wait for others, and work ahead as long as they do.
+            for _ in 0..(number + usize::from(lanes)) % 3 {
+                lane.prepare();
+            }
         }
         sent = next;
     }

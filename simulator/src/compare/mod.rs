@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use simulator::judge::{Judgement, Values, Verdict, judge};
-use simulator::metric::{Metric, Objective};
+use simulator::judge::{Judgement, Observed, Values, Verdict, judge};
+use simulator::metric::Metric;
 use simulator::scenario::{Override, Scenario};
-use simulator_kernel::Looks;
-use simulator_model::MODEL_VERSION;
+use simulator_kernel::{Levels, Looks};
 
 use crate::exit::Exit;
 use crate::input::{self, Warnings, quoted};
@@ -15,13 +14,18 @@ use crate::paint;
 use crate::replay::Case;
 
 mod baseline;
+mod candidate;
 mod files;
 mod show;
+mod study;
 
 use baseline::Baseline;
+use candidate::Candidate;
 
-/// Wrong verdicts that are left: 1 in 100 for each scenario, looks and objectives included.
-const LEVEL: f64 = 0.01;
+/// Wrong verdicts that are left for everything that is compared at once, whatever the number of
+/// scenarios, objectives and looks: a false alarm in one of 1,000 comparisons, and in one of 100 a pass
+/// of what is just beyond a margin.
+const LEVELS: Levels = Levels { moved: 0.001, holds: 0.01 };
 /// Runs before the first look; fewer would need tests beyond what their normality bears.
 const FIRST_LOOK: u32 = 6;
 /// The most runs unless told otherwise: enough to prove half a percent of the mean of images even
@@ -46,6 +50,16 @@ pub struct Compare {
     /// Another value for a key of the scenarios; may be given several times.
     #[arg(long = "set", value_name = "KEY.KEY=VALUE", value_parser = Override::parse)]
     pub overrides: Vec<Override>,
+    /// Seed of the first run, instead of that of the baseline: for a policy that was tuned on those.
+    /// No seed of the baseline may come again.
+    #[arg(long, value_name = "N", requires = "baseline", conflicts_with = "record")]
+    pub seed: Option<u64>,
+    /// Compare so many times, each time with other runs, what is no worse and what is 1 % longer work,
+    /// and tell how often the verdict is wrong. Takes minutes.
+    #[arg(long, value_name = "COUNT", requires = "baseline",
+          conflicts_with_all = ["record", "seed", "markdown"],
+          value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub study: Option<u32>,
     /// The most runs of each scenario; a baseline keeps so many.
     #[arg(long, value_name = "COUNT", default_value_t = MOST_RUNS,
           value_parser = clap::value_parser!(u32).range(6..=10_000))]
@@ -71,6 +85,9 @@ struct Compared {
 
 /// Runs it.
 pub fn compare(arguments: &Compare) -> Exit {
+    if let (Some(path), Some(repeats)) = (&arguments.baseline, arguments.study) {
+        return study::study(arguments, path, repeats).err().unwrap_or(Exit::Done);
+    }
     let done = match (&arguments.baseline, arguments.record, arguments.files.as_slice()) {
         (Some(path), true, scenarios) => {
             return record(arguments, path, scenarios).err().unwrap_or(Exit::Done);
@@ -114,28 +131,30 @@ fn scenarios(count: usize) -> String {
     if count == 1 { "1 scenario".to_owned() } else { format!("{count} scenarios") }
 }
 
+/// The levels of each of so many scenarios. False alarms add up over scenarios, so each gets the same
+/// part (Bonferroni); within each, Holm's method takes over. A wrong pass of the whole needs one of
+/// the scenario that is worse, so that level needn't be shared.
+fn shared(scenarios: usize) -> Levels {
+    let scenarios = u32::try_from(scenarios).map_or(f64::INFINITY, f64::from);
+    Levels { moved: LEVELS.moved / scenarios, ..LEVELS }
+}
+
 fn with_baselines(arguments: &Compare, path: &Path) -> Result<Vec<Compared>, Exit> {
     let baselines = baseline::load_all(path)?;
     let pool = input::pool(arguments.threads)?;
     let mut compared = Vec::new();
+    let levels = shared(baselines.len());
     for (file, baseline) in &baselines {
-        let candidate = candidate(arguments, file, baseline)?;
-        let Candidate { case, before } = &candidate;
-        let scenario = &case.scenario;
+        let candidate = Candidate::new(arguments, file, baseline)?;
+        let scenario = &candidate.case.scenario;
         let most = arguments.replications.min(baseline.replications);
-        let looks = Looks::doubling(FIRST_LOOK, most, LEVEL);
-        let metrics: Vec<Metric> =
-            scenario.objectives.iter().map(|objective| objective.metric.clone()).collect();
+        let looks = Looks::spending(FIRST_LOOK, most, levels);
         let mut failure = None;
         let judgement = judge(&scenario.objectives, &looks, |range| {
-            let runs = input::measure(&pool, &[case], &metrics, range.clone());
-            let runs = runs.unwrap_or_else(|exit| {
+            candidate.observe(&pool, range).unwrap_or_else(|exit| {
                 failure = Some(exit);
                 Vec::new()
-            });
-            let after = runs.into_iter().flatten();
-            let before = range.map(|number| before(number as usize));
-            before.zip(after).collect()
+            })
         });
         if let Some(exit) = failure {
             return Err(exit);
@@ -145,62 +164,6 @@ fn with_baselines(arguments: &Compare, path: &Path) -> Result<Vec<Compared>, Exi
         compared.push(Compared { name: baseline.scenario.clone(), judgement, again, notes });
     }
     Ok(compared)
-}
-
-/// What is compared with a baseline.
-struct Candidate<'a> {
-    case: Case,
-    /// The baseline's values of the scenario's objectives, for a replication.
-    before: Box<dyn Fn(usize) -> Values + 'a>,
-}
-
-/// The scenario as it is now, if the baseline fits it; what doesn't has been told otherwise.
-fn candidate<'a>(
-    arguments: &Compare,
-    file: &Path,
-    baseline: &'a Baseline,
-) -> Result<Candidate<'a>, Exit> {
-    let scenario = load(arguments, baseline)?;
-    let misfit = if baseline.model_version != MODEL_VERSION {
-        Some(format!(
-            "it was recorded with version {} of the model, this is version {MODEL_VERSION}",
-            baseline.model_version
-        ))
-    } else if baseline.scenario_digest != scenario.digest {
-        Some(format!("{} has changed since it was recorded", baseline.scenario))
-    } else {
-        let is_missing = |objective: &&Objective| baseline.values(&objective.metric.name).is_none();
-        let missing = scenario.objectives.iter().find(is_missing);
-        missing.map(|objective| format!("it has no values of {}", objective.metric.name))
-    };
-    if let Some(reason) = misfit {
-        paint::error(&format!("the baseline {} can't be used: {reason}", file.display()));
-        tell!(
-            "hint: run the program and the files of the baseline to see what moved; then record it \
-             anew: simulator compare --record --baseline {}",
-            quoted(&file.display().to_string())
-        );
-        return Err(Exit::OtherBaseline);
-    }
-    let columns: Vec<&[Option<f64>]> = scenario
-        .objectives
-        .iter()
-        .map(|objective| baseline.values(&objective.metric.name).unwrap_or_default())
-        .collect();
-    let before = move |number: usize| -> Values {
-        columns.iter().map(|column| column.get(number).copied().flatten()).collect()
-    };
-    Ok(Candidate { case: Case::new(scenario), before: Box::new(before) })
-}
-
-fn load(arguments: &Compare, baseline: &Baseline) -> Result<Scenario, Exit> {
-    let mut overrides = baseline.overrides()?;
-    overrides.extend(arguments.overrides.iter().cloned());
-    let path = Path::new(&baseline.scenario);
-    let mut scenario =
-        input::load(path, arguments.policy.as_deref(), &overrides, Warnings::Silent)?;
-    scenario.model.seed = baseline.first_seed;
-    Ok(scenario)
 }
 
 fn notes(
@@ -214,14 +177,14 @@ fn notes(
     let has_changed = judgement.rows.iter().any(|row| {
         row.comparison.as_ref().is_some_and(|seen| seen.interval(0.99) != Some((0.0, 0.0)))
     });
-    if is_same && arguments.overrides.is_empty() && has_changed {
+    if is_same && arguments.overrides.is_empty() && arguments.seed.is_none() && has_changed {
         notes.push(
             "the policy is the same, the figures aren't: the simulator itself has changed, and \
              MODEL_VERSION hasn't"
                 .to_owned(),
         );
     }
-    let better = judgement.rows.iter().filter(|row| row.is_better(judgement.level));
+    let better = judgement.rows.iter().filter(|row| row.is_better(judgement.levels.holds));
     let better: Vec<&str> = better.map(|row| row.objective.metric.name.as_str()).collect();
     if !better.is_empty() && judgement.verdict == Verdict::Pass {
         notes.push(format!(
@@ -241,6 +204,9 @@ fn again(arguments: &Compare, file: &Path) -> String {
     for given in &arguments.overrides {
         command.push_str(&format!(" --set {}", quoted(&given.text)));
     }
+    if let Some(seed) = arguments.seed {
+        command.push_str(&format!(" --seed {seed}"));
+    }
     if arguments.replications != MOST_RUNS {
         command.push_str(&format!(" --replications {}", arguments.replications));
     }
@@ -250,8 +216,10 @@ fn again(arguments: &Compare, file: &Path) -> String {
 fn with_files(arguments: &Compare, before: &Path, after: &Path) -> Result<Vec<Compared>, Exit> {
     let pairs = files::Pairs::read(before, after)?;
     // All runs are there already: one look at all of them.
-    let looks = Looks::doubling(pairs.count(), pairs.count(), LEVEL);
-    let judgement = judge(pairs.objectives(), &looks, |range| pairs.values(range));
+    let looks = Looks::spending(pairs.count(), pairs.count(), LEVELS);
+    let judgement = judge(pairs.objectives(), &looks, |range| {
+        pairs.values(range).into_iter().map(Observed::from).collect()
+    });
     let paths = [before, after].map(|path| quoted(&path.display().to_string()));
     let mut notes = Vec::new();
     if judgement.verdict == Verdict::Inconclusive {

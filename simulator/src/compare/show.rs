@@ -24,7 +24,7 @@ fn title(name: &str, judgement: &Judgement) -> String {
         "{name}: {} after {} pairs of runs ({:.2} % intervals)",
         word(judgement.verdict),
         judgement.replications,
-        (1.0 - 2.0 * judgement.level) * 100.0
+        (1.0 - 2.0 * judgement.levels.holds) * 100.0
     )
 }
 
@@ -41,7 +41,7 @@ fn cells(row: &Row, judgement: &Judgement) -> [String; 6] {
     let value = |figure: Option<f64>| figure.map_or("-".to_owned(), |figure| unit.show(figure));
     let seen = row.comparison.as_ref();
     let finding = match row.finding {
-        Finding::Holds if row.is_better(judgement.level) => "holds, better",
+        Finding::Holds if row.is_better(judgement.levels.holds) => "holds, better",
         Finding::Holds => "holds",
         Finding::Moved => "MOVED",
         Finding::Open => "open",
@@ -50,7 +50,7 @@ fn cells(row: &Row, judgement: &Judgement) -> [String; 6] {
         row.objective.metric.name.clone(),
         value(seen.map(|seen| seen.before())),
         value(seen.map(|seen| seen.after())),
-        row.show_change(judgement.level),
+        row.show_change(judgement.levels.holds),
         row.objective.show_margin(),
         finding.to_owned(),
     ]
@@ -61,7 +61,10 @@ pub fn complaints(compared: &[Compared]) {
     for Compared { name, judgement, again, .. } in compared {
         let complained = |finding: Finding, verdict: &str| {
             for row in judgement.rows.iter().filter(|row| row.finding == finding) {
-                paint::error(&format!("{verdict} in {name}: {}", row.sentence(judgement.level)));
+                paint::error(&format!(
+                    "{verdict} in {name}: {}",
+                    row.sentence(judgement.levels.holds)
+                ));
             }
         };
         match judgement.verdict {

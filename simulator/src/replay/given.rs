@@ -71,8 +71,26 @@ impl Window {
     }
 
     pub fn text(self) -> String {
-        let time = |time: Nanoseconds| format!("{}ns", time.0);
-        format!("{}..{}", time(self.from), self.to.map_or(String::new(), time))
+        format!("{}..{}", exact(self.from), self.to.map_or(String::new(), exact))
+    }
+}
+
+/// Longest first.
+const UNITS: [(&str, u64); 5] = [
+    ("h", 3_600_000_000_000),
+    ("min", 60_000_000_000),
+    ("s", 1_000_000_000),
+    ("ms", 1_000_000),
+    ("us", 1_000),
+];
+
+/// A time as it can be given again, in the longest unit that loses nothing.
+fn exact(time: Nanoseconds) -> String {
+    let fits = |(_, length): &&(&str, u64)| time.0 > 0 && time.0.is_multiple_of(*length);
+    match UNITS.iter().find(fits) {
+        Some((unit, length)) => format!("{}{unit}", time.0 / length),
+        None if time.0 == 0 => "0s".to_owned(),
+        None => format!("{}ns", time.0),
     }
 }
 
@@ -141,7 +159,10 @@ mod tests {
         let minutes = |count: u64| Nanoseconds::from_seconds(count * 60);
         let window = Window { from: minutes(60), to: Some(minutes(90)) };
         assert_eq!(Window::parse("1h..90min"), Ok(window));
-        assert_eq!(Window::parse(&window.text()), Ok(window));
+        assert_eq!(window.text(), "1h..90min");
+        for text in ["1h..90min", "0s..30s", "1500ms..7s", "3ns..", "0s..61min"] {
+            assert_eq!(Window::parse(text).unwrap().text(), text);
+        }
         assert_eq!(Window::parse("..").unwrap(), Window::default());
         assert!(window.contains(minutes(60).0) && !window.contains(minutes(90).0));
         for text in ["1h", "2h..1h", "1..2", "1h..1h"] {

@@ -1,5 +1,5 @@
-//! `[io]` Who leads among Mesos' masters, by ZooKeeper: looking ([`detect`]) and standing for it
-//! ([`contend`]), as Mesos' own detectors and contenders do.
+//! `[io]` Who leads among Mesos' masters, by ZooKeeper: looking ([`detect()`]) and standing for it
+//! ([`contend()`]), as Mesos' own detectors and contenders do.
 //!
 //! Decides nothing: which node leads and what its data means is in [`mesos::leader`].
 

@@ -5,6 +5,7 @@
 use policy::random::halves;
 use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::Law;
+use simulator_kernel::wide::{self, Task};
 
 use super::{Key, Request};
 use crate::model::{Arrivals, Model, Source};
@@ -32,7 +33,12 @@ pub(super) struct Flow<'model> {
     ordered: Vec<Request>,
     taken: usize,
     sorter: Sorter,
+    /// The stream that is looked at next by who works ahead.
+    ahead: usize,
 }
+
+/// Streams that are looked at by one who works ahead, until he looks whether he still must wait.
+const LOOKS: usize = 8;
 
 impl<'model> Flow<'model> {
     /// Arrivals at the gateways of a range.
@@ -63,9 +69,10 @@ impl<'model> Flow<'model> {
             ordered: Vec::new(),
             taken: 0,
             sorter: Sorter::default(),
+            ahead: 0,
         };
         for (stream, next) in flow.streams.iter_mut().zip(&mut flow.next) {
-            stream.fill(&flow.users);
+            stream.refill(&flow.users);
             *next = stream.next();
         }
         flow
@@ -82,6 +89,20 @@ impl<'model> Flow<'model> {
         let count = rest.iter().take_while(|request| request.at < until).count();
         self.taken += count;
         rest.get(..count).unwrap_or_default()
+    }
+
+    /// Works ahead: the next chunk of a stream. False if there are some in all streams that were
+    /// looked at.
+    pub(super) fn prepare(&mut self) -> bool {
+        for _ in 0..LOOKS.min(self.streams.len()) {
+            self.ahead = if self.ahead + 1 < self.streams.len() { self.ahead + 1 } else { 0 };
+            let Some(stream) = self.streams.get_mut(self.ahead) else { return false };
+            if !stream.is_ahead {
+                wide::run(Ahead { stream, users: &self.users });
+                return true;
+            }
+        }
+        false
     }
 
     /// Nothing arrives any more.
@@ -113,6 +134,20 @@ impl<'model> Flow<'model> {
     }
 }
 
+struct Ahead<'a, 'model> {
+    stream: &'a mut Stream<'model>,
+    users: &'a [Users],
+}
+
+impl Task for Ahead<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.stream.fill(self.users);
+    }
+}
+
 /// The requests of one source at one gateway.
 #[derive(Debug)]
 struct Stream<'model> {
@@ -124,15 +159,19 @@ struct Stream<'model> {
     gateway: u64,
     gateways: u64,
     words: [Words; 3],
-    /// The key of the first request of the chunk, and its number within the stream.
+    /// The key of the first request of the chunk, and how many of the chunk are taken.
     key: u64,
-    first: u64,
     taken: usize,
-    /// When the last request of the chunk before arrives.
+    columns: Box<Columns>,
+    /// The next chunk, and whether it has been made.
+    following: Box<Columns>,
+    is_ahead: bool,
+    /// The number within the stream of the first request that hasn't been made.
+    first: u64,
+    /// When the last one that has been made arrives.
     last: u64,
     /// When the run ends.
     end: u64,
-    columns: Box<Columns>,
 }
 
 #[derive(Debug)]
@@ -140,6 +179,13 @@ struct Columns {
     at: [u64; CHUNK],
     service: [u64; CHUNK],
     users: [u32; CHUNK],
+}
+
+impl Columns {
+    /// Those of no requests.
+    fn none() -> Box<Self> {
+        Box::new(Columns { at: [u64::MAX; CHUNK], service: [0; CHUNK], users: [0; CHUNK] })
+    }
 }
 
 #[expect(clippy::indexing_slicing, reason = "what is taken of a chunk is at most CHUNK")]
@@ -162,16 +208,15 @@ impl<'model> Stream<'model> {
             gateway: u64::from(gateway),
             gateways: u64::from(model.gateways.max(1)),
             words: words.map(|purpose| Words::new(model.seed, purpose, part)),
-            key: Key::first(gateway, number),
-            first: 0,
+            // The first chunk comes after one that is as good as taken.
+            key: Key::first(gateway, number).wrapping_sub(CHUNK as u64),
             taken: 0,
+            columns: Columns::none(),
+            following: Columns::none(),
+            is_ahead: false,
+            first: 0,
             last: 0,
             end: model.duration.0,
-            columns: Box::new(Columns {
-                at: [u64::MAX; CHUNK],
-                service: [0; CHUNK],
-                users: [0; CHUNK],
-            }),
         })
     }
 
@@ -200,40 +245,46 @@ impl<'model> Stream<'model> {
         self.taken += count;
     }
 
-    /// The next chunk.
+    /// Goes on to the next chunk.
     #[inline(always)]
     fn refill(&mut self, users: &[Users]) {
-        self.first += CHUNK as u64;
-        self.key += CHUNK as u64;
-        self.fill(users);
+        if !self.is_ahead {
+            self.fill(users);
+        }
+        std::mem::swap(&mut self.columns, &mut self.following);
+        self.is_ahead = false;
+        self.key = self.key.wrapping_add(CHUNK as u64);
+        self.taken = 0;
     }
 
+    /// Makes the next chunk.
     #[inline(always)]
     fn fill(&mut self, users: &[Users]) {
         let [arrival, service, tenant] = self.words;
-        self.taken = 0;
         let mut words = [0; CHUNK];
         fill_words(service, self.first, &mut words);
-        self.service.fill(&words, &mut self.columns.service);
-        for service in &mut self.columns.service {
+        self.service.fill(&words, &mut self.following.service);
+        for service in &mut self.following.service {
             *service = (*service).max(1);
         }
         fill_words(tenant, self.first, &mut words);
         if let Some(users) = users.get(self.group) {
-            for (user, word) in self.columns.users.iter_mut().zip(&words) {
+            for (user, word) in self.following.users.iter_mut().zip(&words) {
                 let (low, high) = halves(*word);
                 *user = users.choose(low, high);
             }
         }
         fill_words(arrival, self.first, &mut words);
         self.fill_times(&words);
+        self.first += CHUNK as u64;
+        self.is_ahead = true;
     }
 
     /// When the requests of a chunk arrive; never, if there are no more.
     #[inline(always)]
     #[expect(clippy::cast_precision_loss, reason = "at most 1,024 gateways")]
     fn fill_times(&mut self, words: &[u64; CHUNK]) {
-        let at = &mut self.columns.at;
+        let at = &mut self.following.at;
         // Where gateways take turns, this is the number of a request among those of all gateways.
         let (own, every, first) = (self.gateway, self.gateways, self.first);
         let number = |place: usize| (first + place as u64) * every + own;

@@ -18,8 +18,10 @@ use crate::rings::Rings;
 #[derive(Debug)]
 pub(super) struct Bank {
     rules: Queue,
-    /// The length of a row.
+    /// From one row to the next.
     width: usize,
+    /// How much of each row is in use: nothing behind is there.
+    used: usize,
     now: u64,
     /// When instances become free: a row of times for each target; [`ABSENT`] where there is none.
     free: Vec<u64>,
@@ -75,6 +77,7 @@ impl Bank {
         Bank {
             rules: *rules,
             width,
+            used: width,
             now: 0,
             free,
             starts: Rings::new(count as usize),
@@ -93,7 +96,7 @@ impl Bank {
     #[inline(always)]
     fn row(&self, target: u32) -> &[u64] {
         let begin = target as usize * self.width;
-        &self.free[begin..begin + self.width]
+        &self.free[begin..begin + self.used]
     }
 
     /// Requests at a target, waiting and worked on.
@@ -141,12 +144,14 @@ impl Bank {
     /// Likewise, if some are on their way.
     #[inline(always)]
     fn standing_beside(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
-        let idle = self.row(target).iter().map(|free| u32::from(*free <= self.now)).sum();
-        // Each of them would find an idle instance: nobody waits.
-        let all = coming.iter().sum::<u32>();
-        if self.rules.counts == Counts::Waiting && idle > all {
+        let row = self.row(target);
+        // Each of them would find an idle instance, and this one, too: nobody waits. The row
+        // ascends, so one look tells whether more instances are idle than requests are coming.
+        let all = coming.iter().sum::<u32>() as usize;
+        if self.rules.counts == Counts::Waiting && row.get(all).is_some_and(|it| *it <= self.now) {
             return Waiting { counted: 0, idle: true };
         }
+        let idle = row.iter().map(|free| u32::from(*free <= self.now)).sum();
         let (waiting, running) = self.counts(target);
         self.rules.standing(class, Present { waiting, running, coming, idle })
     }
@@ -233,7 +238,7 @@ impl Bank {
     #[inline(always)]
     fn take(&mut self, target: u32, class: Class, service: u64) -> (u64, u64) {
         let begin = target as usize * self.width;
-        let row = &mut self.free[begin..begin + self.width];
+        let row = &mut self.free[begin..begin + self.used];
         let (start, end) = match &mut self.crews {
             Some(crews) if !crews.are_alike(target) => {
                 let work = crews.work(target, self.now, service, LAST);
@@ -262,8 +267,12 @@ impl Bank {
     /// An instance begins to start at a target; it is ready at a time.
     pub(super) fn start(&mut self, target: u32, ready: u64) {
         let Some(crews) = &self.crews else { return };
-        if crews.staff(target) as usize == self.width {
+        let staff = crews.staff(target) as usize;
+        if staff == self.width {
             self.widen();
+        }
+        if staff == self.used {
+            self.used += STEP;
         }
         let begin = target as usize * self.width;
         let row = &mut self.free[begin..begin + self.width];
@@ -284,6 +293,9 @@ impl Bank {
         let parting = crews.leave(target, row[0], self.now);
         row.copy_within(1.., 0);
         row[self.width - 1] = ABSENT;
+        if self.used > STEP && crews.most_staff() as usize <= self.used - STEP {
+            self.used -= STEP;
+        }
         Some(parting)
     }
 

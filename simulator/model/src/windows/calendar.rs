@@ -6,7 +6,7 @@ use super::Answer;
 
 /// Slots of a level.
 const SLOTS: u64 = 1 << SLOT_BITS;
-const SLOT_BITS: u32 = 10;
+const SLOT_BITS: u32 = 9;
 
 /// Answers by time.
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub(super) struct Calendar {
     slot_bits: u32,
     /// The present slot; all before are empty.
     slot: u64,
-    /// The next 1,024 slots.
+    /// The next 512 slots.
     near: Vec<Vec<Answer>>,
-    /// The next 1,024 times 1,024 slots.
+    /// The next 512 times 512 slots.
     far: Vec<Vec<Answer>>,
     /// What comes later still.
     later: Vec<Answer>,
@@ -29,12 +29,12 @@ pub(super) struct Calendar {
     reason = "slots are masked to the length of their tables"
 )]
 impl Calendar {
-    /// An empty calendar with about four slots in each of these lengths of time, in nanoseconds.
-    /// Any length is correct.
+    /// An empty calendar with two to four slots in each of these lengths of time, in nanoseconds.
+    /// Any length is correct; with more slots their ends don't stay near.
     pub(super) fn new(length: u64) -> Self {
         let level = || vec![Vec::new(); SLOTS as usize];
         Calendar {
-            slot_bits: (length / 4).max(1).ilog2(),
+            slot_bits: (length / 2).max(1).ilog2(),
             slot: 0,
             near: level(),
             far: level(),
@@ -63,25 +63,31 @@ impl Calendar {
         }
     }
 
-    /// Hands out all slots that are over at a time.
+    /// A slot that is over at a time, for [`Calendar::put_back`]; none if all of those are empty.
     #[inline(always)]
-    pub(super) fn pass(&mut self, now: u64, mut heard: impl FnMut(Answer)) {
-        let goal = now >> self.slot_bits;
-        while self.slot < goal {
-            for answer in self.near[(self.slot % SLOTS) as usize].drain(..) {
-                heard(answer);
-            }
-            self.slot += 1;
-            if self.slot.is_multiple_of(SLOTS) {
-                self.turn();
-            }
+    pub(super) fn take_over(&mut self, now: u64) -> Option<Vec<Answer>> {
+        let is_over = self.slot < now >> self.slot_bits;
+        is_over.then(|| std::mem::take(&mut self.near[(self.slot % SLOTS) as usize]))
+    }
+
+    /// The slot that was taken last has been looked at.
+    #[inline(always)]
+    pub(super) fn put_back(&mut self, mut answers: Vec<Answer>) {
+        answers.clear();
+        self.near[(self.slot % SLOTS) as usize] = answers;
+        self.slot += 1;
+        if self.slot.is_multiple_of(SLOTS) {
+            self.turn();
         }
     }
 
     /// Hands out everything up to a time, that instant included.
-    #[inline(always)]
+    #[cold]
     pub(super) fn settle(&mut self, now: u64, mut heard: impl FnMut(Answer)) {
-        self.pass(now, &mut heard);
+        while let Some(answers) = self.take_over(now) {
+            answers.iter().for_each(|answer| heard(*answer));
+            self.put_back(answers);
+        }
         let present = &mut self.near[(self.slot % SLOTS) as usize];
         let mut place = 0;
         while let Some(answer) = present.get(place).copied() {
@@ -143,7 +149,10 @@ mod tests {
                 if settles {
                     calendar.settle(now, |answer| heard.push(answer));
                 } else {
-                    calendar.pass(now, |answer| heard.push(answer));
+                    while let Some(answers) = calendar.take_over(now) {
+                        heard.extend_from_slice(&answers);
+                        calendar.put_back(answers);
+                    }
                 }
                 for answer in &heard {
                     prop_assert!(answer.at <= now);

@@ -2,10 +2,11 @@
 //! way. They are handed out in the order of time, of those at the same instant in the order in which
 //! they arrived.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::Request;
+use crate::stages::Path;
 
 /// A request on its way into a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,21 +14,18 @@ pub(super) struct Way {
     /// When it is there.
     pub(super) at: u64,
     pub(super) request: Request,
-    /// How long its answer will be sent.
-    pub(super) respond: u64,
+    /// How its stages go.
+    pub(super) path: Path,
 }
 
-impl Ord for Way {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let key = |way: &Way| (way.at, way.request.at, way.request.key);
-        key(self).cmp(&key(other))
-    }
-}
-
-impl PartialOrd for Way {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
+/// Whose turn it is: of two at the same instant his who arrived first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn {
+    at: u64,
+    arrived: u64,
+    key: u64,
+    /// In the table of all that are on their way.
+    place: u32,
 }
 
 /// All that are on their way to targets of a lane, by windows.
@@ -37,19 +35,27 @@ pub(super) struct Coming {
     length: u64,
     /// The present window.
     window: u64,
-    present: BinaryHeap<Reverse<Way>>,
+    /// All of them, and which places are empty. The last one that was left is taken first, so that
+    /// the table is no longer than it must be and stays near.
+    ways: Vec<Way>,
+    empty: Vec<u32>,
+    present: BinaryHeap<Reverse<Turn>>,
+    /// When the next one of them is there.
+    next_at: u64,
     /// The next [`NEAR`] windows.
-    near: Vec<Vec<Way>>,
-    far: Vec<Way>,
+    near: Vec<Vec<u32>>,
+    far: Vec<u32>,
 }
 
-/// Some seconds, as long as most downloads.
-const NEAR: u64 = 1 << 11;
+/// Half a second where a window is 2 ms: as long as most downloads, and short enough for the tables
+/// of all of them to stay near.
+const NEAR: u64 = 1 << 8;
 
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "windows are taken modulo the length of the table"
+    reason = "windows are taken modulo the length of the table; places are those of ways, of which \
+              there are fewer than 2^32"
 )]
 impl Coming {
     /// Nobody is on the way.
@@ -57,7 +63,10 @@ impl Coming {
         Coming {
             length,
             window: 0,
+            ways: Vec::new(),
+            empty: Vec::new(),
             present: BinaryHeap::new(),
+            next_at: u64::MAX,
             near: vec![Vec::new(); NEAR as usize],
             far: Vec::new(),
         }
@@ -65,48 +74,92 @@ impl Coming {
 
     /// Takes in a request that isn't there before the present window.
     pub(super) fn insert(&mut self, way: Way) {
-        let window = way.at / self.length;
+        let place = match self.empty.pop() {
+            Some(place) => {
+                self.ways[place as usize] = way;
+                place
+            }
+            None => {
+                self.ways.push(way);
+                (self.ways.len() - 1) as u32
+            }
+        };
+        self.sort_in(place);
+    }
+
+    fn sort_in(&mut self, place: u32) {
+        let window = self.ways[place as usize].at / self.length;
         if window <= self.window {
-            self.present.push(Reverse(way));
+            self.join(place);
         } else if window - self.window < NEAR {
-            self.near[(window % NEAR) as usize].push(way);
+            self.near[(window % NEAR) as usize].push(place);
         } else {
-            self.far.push(way);
+            self.far.push(place);
         }
+    }
+
+    /// Takes one in that is there in the present window.
+    fn join(&mut self, place: u32) {
+        let turn = self.turn(place);
+        self.next_at = self.next_at.min(turn.at);
+        self.present.push(Reverse(turn));
+    }
+
+    fn turn(&self, place: u32) -> Turn {
+        let Way { at, request, .. } = &self.ways[place as usize];
+        Turn { at: *at, arrived: request.at, key: request.key, place }
     }
 
     /// A window begins; windows begin one after the other.
     pub(super) fn begin(&mut self, window: u64) {
         self.window = window;
         if window.is_multiple_of(NEAR) {
-            for way in std::mem::take(&mut self.far) {
-                self.insert(way);
+            for place in std::mem::take(&mut self.far) {
+                self.sort_in(place);
             }
         }
-        self.present.extend(self.near[(window % NEAR) as usize].drain(..).map(Reverse));
+        let mut near = std::mem::take(&mut self.near[(window % NEAR) as usize]);
+        for place in near.drain(..) {
+            self.join(place);
+        }
+        self.near[(window % NEAR) as usize] = near;
+    }
+
+    /// Whether one is there at an instant of the present window or before.
+    #[inline(always)]
+    pub(super) const fn is_any_until(&self, at: u64) -> bool {
+        self.next_at <= at
     }
 
     /// The next one that is there at an instant of the present window or before.
-    #[inline]
     pub(super) fn next_until(&mut self, at: u64) -> Option<Way> {
-        match self.present.peek() {
-            Some(Reverse(way)) if way.at <= at => self.present.pop().map(|Reverse(way)| way),
-            _ => None,
+        if !self.is_any_until(at) {
+            return None;
         }
+        let Reverse(turn) = self.present.pop()?;
+        self.next_at = self.present.peek().map_or(u64::MAX, |Reverse(next)| next.at);
+        self.empty.push(turn.place);
+        Some(self.ways[turn.place as usize])
     }
 
     /// All that are still on their way, in their order.
     pub(super) fn take(&mut self) -> Vec<Way> {
-        let mut all: Vec<Way> = self.present.drain().map(|Reverse(way)| way).collect();
-        all.extend(self.near.iter_mut().flat_map(|ways| ways.drain(..)));
-        all.append(&mut self.far);
-        all.sort_unstable();
+        let near = self.near.iter_mut().flat_map(|places| places.drain(..));
+        let places = near.chain(self.far.drain(..)).collect::<Vec<_>>();
+        let mut turns: Vec<Turn> = places.into_iter().map(|place| self.turn(place)).collect();
+        turns.extend(self.present.drain().map(|Reverse(turn)| turn));
+        turns.sort_unstable();
+        let all = turns.iter().map(|turn| self.ways[turn.place as usize]).collect();
+        self.next_at = u64::MAX;
+        self.ways.clear();
+        self.empty.clear();
         all
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use policy::Nanoseconds;
     use proptest::prelude::*;
 
     use super::*;
@@ -128,7 +181,8 @@ mod tests {
                 let begin = window * length;
                 let at = begin + ((ahead * length) >> (20 - shift.min(13)));
                 let request = Request { at: 7, key: u64::from(key), ..Request::default() };
-                let way = Way { at, request, respond: window };
+                let path = Path { respond: Nanoseconds(window), ..Path::default() };
+                let way = Way { at, request, path };
                 coming.insert(way);
                 wanted.push(way);
                 while let Some(way) = coming.next_until(begin + length - 1) {
@@ -137,9 +191,16 @@ mod tests {
                 }
             }
             seen.extend(coming.take());
-            wanted.sort_by(|left, right| left.cmp(right).then(left.respond.cmp(&right.respond)));
+            wanted.sort_by_key(|way: &Way| (way.at, way.request.key, way.path.respond));
             let key = |way: &Way| (way.at, way.request.key);
             prop_assert!(seen.iter().map(key).eq(wanted.iter().map(key)));
+            // Each is handed out as it was taken in.
+            let whole = |ways: &[Way]| {
+                let mut all: Vec<_> = ways.iter().map(|way| (key(way), way.path.respond)).collect();
+                all.sort_unstable();
+                all
+            };
+            prop_assert_eq!(whole(&seen), whole(&wanted));
         }
     }
 }

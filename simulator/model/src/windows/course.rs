@@ -7,7 +7,7 @@ use policy::{Nanoseconds, Time};
 use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
-use crate::stages::Paths;
+use crate::stages::Path;
 use crate::timeline::{Timeline, Trip};
 
 /// The course of a run, as far as a lane sees it: of its requests, and in the first lane also of
@@ -18,7 +18,6 @@ use crate::timeline::{Timeline, Trip};
 #[derive(Debug)]
 pub struct Course {
     timeline: Timeline,
-    paths: Paths,
     delay: Nanoseconds,
 }
 
@@ -26,7 +25,7 @@ impl Course {
     /// An empty one.
     #[must_use]
     pub fn new(model: &Model, network: Network) -> Self {
-        Course { timeline: Timeline::new(model), paths: Paths::new(model), delay: network.delay }
+        Course { timeline: Timeline::new(model), delay: network.delay }
     }
 
     /// What was recorded; those of other lanes are to be added to that of the first one.
@@ -38,10 +37,10 @@ impl Course {
 
 impl Witness for Course {
     #[inline]
-    fn outcome(&mut self, request: &Request, outcome: Outcome) {
+    fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
         let (_, source) = Key::parts(request.key);
         let at = request.time();
-        let path = self.paths.at(source, request.key).unwrap_or_default().behind(self.delay);
+        let path = path.copied().unwrap_or_default().behind(self.delay);
         let trip = Trip { at, joined: at + path.before(), back: path.respond };
         self.timeline.add(source, trip, outcome);
     }
@@ -58,9 +57,9 @@ impl Witness for Course {
 /// Both are told.
 impl<A: Witness, B: Witness> Witness for (A, B) {
     #[inline(always)]
-    fn outcome(&mut self, request: &Request, outcome: Outcome) {
-        self.0.outcome(request, outcome);
-        self.1.outcome(request, outcome);
+    fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
+        self.0.outcome(request, path, outcome);
+        self.1.outcome(request, path, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {

@@ -92,6 +92,11 @@ impl Crews {
         self.staff[target as usize]
     }
 
+    /// The most that any target has.
+    pub(super) fn most_staff(&self) -> u32 {
+        self.staff.iter().copied().max().unwrap_or(0)
+    }
+
     /// A request begins later than it comes.
     #[inline(always)]
     pub(super) fn waits_until(&mut self, target: u32, start: u64) {

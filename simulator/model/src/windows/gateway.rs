@@ -1,6 +1,6 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
-use policy::admission::{Account, Admission, Candidate};
+use policy::admission::{Account, Admission, Candidate, Limits};
 use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
@@ -40,8 +40,8 @@ impl Gateways {
             books: Books {
                 first: gateways.start,
                 accepted: vec![0; count],
-                users: vec![Account::default(); count * model.users().max(1)],
-                cmds: vec![Account::default(); count * model.cmds.len().max(1)],
+                users: Table::new(count * model.users().max(1), model.admission.user),
+                cmds: Table::new(count * model.cmds.len().max(1), model.admission.cmd),
                 users_step: model.users().max(1),
                 cmds_step: model.cmds.len().max(1),
             },
@@ -67,8 +67,12 @@ impl Gateways {
     /// A window begins: what was heard long before needs no exact order.
     #[inline(always)]
     pub(super) fn begin(&mut self, now: u64, plan: &Plan) {
-        let books = &mut self.books;
-        self.calendar.pass(now, |answer| books.release(answer, plan));
+        while let Some(answers) = self.calendar.take_over(now) {
+            for answer in &answers {
+                self.books.release(*answer, plan);
+            }
+            self.calendar.put_back(answers);
+        }
     }
 
     /// Reports of all targets arrive at all gateways.
@@ -111,24 +115,28 @@ impl Gateways {
             self.calendar.settle(now.0, |answer| books.release(answer, plan));
             self.admit(gateway, request.user, info, candidate, now)?;
         }
-        let draw = self.balance_words.of(request.key);
-        let balance = self.balance;
-        let picked = self.known.view(gateway, info, plan).and_then(|(loads, turn, weights)| {
-            let target = if weights.standings.is_empty() {
-                policy::pick(balance, &mut View { loads }, turn, draw)?
-            } else {
-                let mut view = WeightedView { loads, weights };
-                let place = policy::pick(balance, &mut view, turn, draw)?;
-                weights.open.get(place as usize)?.target
-            };
-            // What is sent counts at once.
-            *loads.get_mut(target as usize)? += 1;
-            Some(target)
-        });
+        let picked = self.choose(gateway, info, request.key, plan);
         if picked.is_none() {
             self.books.with(gateway, request.user, info.cmd, policy::release);
         }
         picked.ok_or(Refusal::NoInstance)
+    }
+
+    /// The target for an admitted request.
+    #[inline(always)]
+    fn choose(&mut self, gateway: u16, info: &SourceInfo, key: u64, plan: &Plan) -> Option<u32> {
+        let draw = self.balance_words.of(key);
+        let (loads, turn, weights) = self.known.view(gateway, info, plan)?;
+        let target = if weights.standings.is_empty() {
+            policy::pick(self.balance, &mut View { loads }, turn, draw)?
+        } else {
+            let mut view = WeightedView { loads, weights };
+            let place = policy::pick(self.balance, &mut view, turn, draw)?;
+            weights.open.get(place as usize)?.target
+        };
+        // What is sent counts at once.
+        *loads.get_mut(target as usize)? += 1;
+        Some(target)
     }
 
     #[inline(always)]
@@ -152,8 +160,8 @@ impl Gateways {
 struct Books {
     first: u16,
     accepted: Vec<u32>,
-    users: Vec<Account>,
-    cmds: Vec<Account>,
+    users: Table,
+    cmds: Table,
     /// From one gateway to the next in each table.
     users_step: usize,
     cmds_step: usize,
@@ -167,10 +175,7 @@ impl Books {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "tables are cut for all gateways, users and commands of the model"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "the table is cut for all gateways")]
     fn with<T>(
         &mut self,
         gateway: u16,
@@ -179,11 +184,53 @@ impl Books {
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
         let gateway = usize::from(gateway - self.first);
-        act(Accounts {
-            accepted: &mut self.accepted[gateway],
-            user: &mut self.users[gateway * self.users_step + user as usize],
-            cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
-        })
+        let user_place = gateway * self.users_step + user as usize;
+        let cmd_place = gateway * self.cmds_step + cmd as usize;
+        let mut user = self.users.account(user_place);
+        let mut cmd = self.cmds.account(cmd_place);
+        let accepted = &mut self.accepted[gateway];
+        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd });
+        self.users.write(user_place, user);
+        self.cmds.write(cmd_place, cmd);
+        result
+    }
+}
+
+/// Accounts in columns: what no rule asks for isn't kept, so that more of them are near.
+#[derive(Debug)]
+struct Table {
+    in_flight: Vec<u32>,
+    /// Empty if there is no rate.
+    expected: Vec<Time>,
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    reason = "tables are cut for all gateways, users and commands of the model"
+)]
+impl Table {
+    fn new(count: usize, limits: Option<Limits>) -> Self {
+        let has_rate = limits.is_some_and(|limits| limits.rate.is_some());
+        Table {
+            in_flight: vec![0; count],
+            expected: vec![Time::ZERO; if has_rate { count } else { 0 }],
+        }
+    }
+
+    #[inline(always)]
+    fn account(&self, place: usize) -> Account {
+        Account {
+            in_flight: self.in_flight[place],
+            expected: self.expected.get(place).copied().unwrap_or(Time::ZERO),
+        }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, place: usize, account: Account) {
+        self.in_flight[place] = account.in_flight;
+        if let Some(expected) = self.expected.get_mut(place) {
+            *expected = account.expected;
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::stages::{Path, Paths};
 pub struct Parcel {
     /// Requests for targets of the receiver, in the order of their time.
     requests: Vec<Request>,
-    /// What gateways of the receiver will hear.
+    /// What gateways of the receiver will hear, if it isn't the sender itself.
     answers: Vec<Answer>,
     /// Whether targets of the sender report.
     reports: bool,
@@ -54,6 +54,8 @@ pub struct Lane<'model, W> {
     owners: Vec<Vec<u16>>,
     gateway_owners: Vec<u16>,
     loads: Vec<u32>,
+    /// Requests of all lanes for targets of this one: those of a window.
+    merged: Vec<Request>,
     control: Control<'model>,
     /// Orders that reach machines in this window.
     orders: Vec<Order>,
@@ -71,7 +73,7 @@ impl<'model, W: Witness> Lane<'model, W> {
         lanes: u16,
         witness: W,
     ) -> Self {
-        let plan = Plan::new(model, network, lanes);
+        let plan = Plan::new(model, network, number, lanes);
         let gateways = plan.share(u32::from(model.gateways.max(1)), number);
         let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
         let gateways = narrow(gateways.start)..narrow(gateways.end);
@@ -95,6 +97,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             owners: plan.apps.iter().map(|app| plan.owners(app.count)).collect(),
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
+            merged: Vec::new(),
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
@@ -128,6 +131,12 @@ impl<'model, W: Witness> Lane<'model, W> {
         wide::run(Step { lane: self, inbound, outbound });
     }
 
+    /// Works ahead, a little, on what doesn't depend on other lanes: for those who wait for them.
+    /// False if there is nothing that could be done now.
+    pub fn prepare(&mut self) -> bool {
+        self.flow.prepare()
+    }
+
     /// What was written down.
     pub fn finish(mut self) -> W {
         for way in self.coming.take() {
@@ -137,6 +146,38 @@ impl<'model, W: Witness> Lane<'model, W> {
             ledger.tell(u64::MAX, &mut self.witness);
         }
         self.witness
+    }
+}
+
+/// Puts the requests of all lanes in the order of time. Of requests at the same instant those of the
+/// first gateways come first, and lanes have theirs in this order.
+#[inline(always)]
+fn merge(inbound: &[Parcel], merged: &mut Vec<Request>) {
+    merged.clear();
+    if let [left, right] = inbound {
+        let (mut left, mut right) = (left.requests.as_slice(), right.requests.as_slice());
+        while let ([first, lefts @ ..], [second, rights @ ..]) = (left, right) {
+            // Who is next is as good as chance: nothing is gained by a guess.
+            let is_second = second.at < first.at;
+            merged.push(*std::hint::select_unpredictable(is_second, second, first));
+            left = std::hint::select_unpredictable(is_second, left, lefts);
+            right = std::hint::select_unpredictable(is_second, rights, right);
+        }
+        merged.extend_from_slice(left);
+        merged.extend_from_slice(right);
+        return;
+    }
+    let mut heads: Vec<&[Request]> =
+        inbound.iter().map(|parcel| parcel.requests.as_slice()).collect();
+    loop {
+        let earliest = heads
+            .iter_mut()
+            .filter(|head| !head.is_empty())
+            .min_by_key(|head| head.first().map_or(u64::MAX, |request| request.at));
+        let Some(head) = earliest else { break };
+        let Some((request, rest)) = head.split_first() else { break };
+        *head = rest;
+        merged.push(*request);
     }
 }
 
@@ -196,7 +237,6 @@ struct LetIn<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
     request: &'a Request,
     at: u64,
-    path: Path,
     outbound: &'a mut [Parcel],
 }
 
@@ -205,7 +245,7 @@ impl<W: Witness> Task for LetIn<'_, '_, W> {
 
     #[inline(always)]
     fn run(self) {
-        self.lane.let_in(self.request, self.at, self.path, self.outbound);
+        self.lane.let_in(self.request, self.at, self.outbound);
     }
 }
 
@@ -227,6 +267,7 @@ impl<W: Witness> Task for Come<'_, '_, W> {
 
 impl<W: Witness> Lane<'_, W> {
     /// Targets tell how many requests they have.
+    #[inline(always)]
     fn report(&mut self, now: u64, outbound: &mut [Parcel]) {
         let Some((first, others)) = outbound.split_first_mut() else { return };
         for (bank, app) in self.banks.iter_mut().zip(&self.plan.apps) {
@@ -339,29 +380,18 @@ impl<W: Witness> Lane<'_, W> {
         if !self.paths.is_empty() {
             self.coming.begin(self.window);
         }
-        match inbound {
-            // Loops, not closures: those may stay apart, where they miss the wide vectors.
-            [only] => {
-                for request in &only.requests {
-                    self.reach(request, outbound);
-                }
+        // Loops, not closures: those may stay apart, where they miss the wide vectors.
+        if let [only] = inbound {
+            for request in &only.requests {
+                self.reach(request, outbound);
             }
-            several => {
-                let mut heads: Vec<&[Request]> =
-                    several.iter().map(|parcel| parcel.requests.as_slice()).collect();
-                // Of requests at the same instant those of the first gateways come first, and
-                // lanes have theirs in this order.
-                loop {
-                    let earliest = heads
-                        .iter_mut()
-                        .filter(|head| !head.is_empty())
-                        .min_by_key(|head| head.first().map_or(u64::MAX, |request| request.at));
-                    let Some(head) = earliest else { break };
-                    let Some((request, rest)) = head.split_first() else { break };
-                    *head = rest;
-                    self.reach(request, outbound);
-                }
+        } else {
+            let mut merged = std::mem::take(&mut self.merged);
+            merge(inbound, &mut merged);
+            for request in &merged {
+                self.reach(request, outbound);
             }
+            self.merged = merged;
         }
         if !self.paths.is_empty() {
             self.come_until(end - 1, outbound);
@@ -374,42 +404,42 @@ impl<W: Witness> Lane<'_, W> {
         let delay = self.plan.network.delay.0;
         let at = request.at + delay;
         let (_, source) = Key::parts(request.key);
-        if !self.paths.is_empty() {
-            self.come_until(at, outbound);
-            if self.paths.has(source)
-                && let Some(path) = self.paths.at(source, request.key)
-            {
-                return wide::run(LetIn { lane: self, request, at, path, outbound });
-            }
-        }
         let Some(info) = self.plan.source(source).copied() else { return };
+        if self.coming.is_any_until(at) {
+            self.come_until(at, outbound);
+        }
+        if info.has_stages {
+            return wide::run(LetIn { lane: self, request, at, outbound });
+        }
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        let first = self.plan.share(app.count, self.number).start;
         bank.pass(at);
-        let work = bank.join(request.target - first, info.class, request.service);
-        self.told(request, work, at, 0, outbound);
+        let work = bank.join(request.target - app.first_own, info.class, request.service);
+        self.told(request, None, work, at, outbound);
     }
 
     /// A request comes to its target that has stages besides.
     #[inline(always)]
-    fn let_in(&mut self, request: &Request, now: u64, path: Path, outbound: &mut [Parcel]) {
+    fn let_in(&mut self, request: &Request, now: u64, outbound: &mut [Parcel]) {
         let (_, source) = Key::parts(request.key);
         let Some(info) = self.plan.source(source).copied() else { return };
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        let first = self.plan.share(app.count, self.number).start;
         bank.pass(now);
-        let way = Way { at: now + path.before().0, request: *request, respond: path.respond.0 };
-        match bank.let_in(request.target - first, info.class) {
-            Err(cause) => self.told(request, Err(cause), now, 0, outbound),
-            Ok(()) if way.at == now => self.come(way, outbound),
-            Ok(()) => self.coming.insert(way),
+        if let Err(cause) = bank.let_in(request.target - app.first_own, info.class) {
+            return self.told(request, None, Err(cause), now, outbound);
+        }
+        let path = self.paths.at(source, request.key).unwrap_or_default();
+        let way = Way { at: now + path.before().0, request: *request, path };
+        if way.at == now {
+            self.come(way, outbound);
+        } else {
+            self.coming.insert(way);
         }
     }
 
     /// What was on its way and is there at an instant or before comes into queues.
-    #[inline]
+    #[inline(never)]
     fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
         while let Some(way) = self.coming.next_until(at) {
             wide::run(Come { lane: self, way, outbound });
@@ -419,15 +449,14 @@ impl<W: Witness> Lane<'_, W> {
     /// A request comes into its queue.
     #[inline(always)]
     fn come(&mut self, way: Way, outbound: &mut [Parcel]) {
-        let Way { at, request, respond } = way;
+        let Way { at, request, path } = way;
         let (_, source) = Key::parts(request.key);
         let Some(info) = self.plan.source(source).copied() else { return };
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        let first = self.plan.share(app.count, self.number).start;
         bank.pass(at);
-        let work = bank.come(request.target - first, info.class, request.service);
-        self.told(&request, work, at, respond, outbound);
+        let work = bank.come(request.target - app.first_own, info.class, request.service);
+        self.told(&request, Some(&path), work, at, outbound);
     }
 
     /// What becomes of a request is known.
@@ -435,9 +464,9 @@ impl<W: Witness> Lane<'_, W> {
     fn told(
         &mut self,
         request: &Request,
+        path: Option<&Path>,
         work: Result<(u64, u64), Refusal>,
         now: u64,
-        respond: u64,
         outbound: &mut [Parcel],
     ) {
         let delay = self.plan.network.delay.0;
@@ -447,11 +476,15 @@ impl<W: Witness> Lane<'_, W> {
             start: policy::Time(start),
             end: policy::Time(end),
         });
+        let respond = path.map_or(0, |path| path.respond.0);
         let over = work.map_or(now, |(_, end)| end + respond);
-        self.witness.outcome(request, outcome);
+        self.witness.outcome(request, path, outcome);
         let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
-        if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
-            parcel.answers.push(Answer { at: over + delay, user: request.user, gateway, source });
+        let answer = Answer { at: over + delay, user: request.user, gateway, source };
+        if owner == self.number {
+            self.gateways.expect(answer);
+        } else if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
+            parcel.answers.push(answer);
         }
     }
 
@@ -473,7 +506,7 @@ impl<W: Witness> Lane<'_, W> {
                         parcel.requests.push(Request { target, ..*request });
                     }
                 }
-                Err(cause) => witness.outcome(request, Err(cause)),
+                Err(cause) => witness.outcome(request, None, Err(cause)),
             }
         }
     }

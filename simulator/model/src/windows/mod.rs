@@ -74,6 +74,7 @@ use policy::{Nanoseconds, Scope, Time};
 use crate::model::{Arrivals, Model, Network};
 use crate::outcome::{Instances, Outcome};
 use crate::report::Report;
+use crate::stages::Path;
 
 mod arrivals;
 mod bank;
@@ -256,8 +257,9 @@ impl Key {
 /// Who is told of a run: of outcomes in no particular order, each request once; of changes of
 /// instances in the order of time, and likewise of decisions, by the first lane only.
 pub trait Witness {
-    /// What became of a request.
-    fn outcome(&mut self, request: &Request, outcome: Outcome);
+    /// What became of a request; and how its stages went, if its command has any and it came into
+    /// its queue.
+    fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome);
 
     /// The instances of an app have changed; told once for each instant.
     fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
@@ -271,7 +273,7 @@ pub trait Witness {
 
 /// Outcomes by their keys.
 impl Witness for Vec<(u64, Outcome)> {
-    fn outcome(&mut self, request: &Request, outcome: Outcome) {
+    fn outcome(&mut self, request: &Request, _path: Option<&Path>, outcome: Outcome) {
         self.push((request.key, outcome));
     }
 }

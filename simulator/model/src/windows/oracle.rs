@@ -200,7 +200,7 @@ impl<W: Witness> Oracle<'_, W> {
 
     fn refuse(&mut self, request: usize, cause: Refusal) {
         if let Some(request) = self.requests.get(request) {
-            self.witness.outcome(request, Err(cause));
+            self.witness.outcome(request, None, Err(cause));
         }
     }
 
@@ -317,7 +317,8 @@ impl<W: Witness> Oracle<'_, W> {
         let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
         let Some(start) = target.and_then(|target| target.end(place, self.now)) else { return };
         let served = Served { target: request.target, start, end: self.now };
-        self.witness.outcome(&request, Ok(served));
+        let path = self.paths.at(Key::parts(request.key).1, request.key);
+        self.witness.outcome(&request, path.as_ref(), Ok(served));
         self.after(Nanoseconds::ZERO, Event::Settle { app, target: chosen });
         let back = self.path(&request).respond + self.network.delay;
         self.after(back, Event::Hear { request: place });

@@ -22,6 +22,8 @@ pub(super) struct SourceInfo {
     pub(super) class: Class,
     pub(super) deadline: Nanoseconds,
     pub(super) usual: Nanoseconds,
+    /// Whether its requests have stages besides queue and work.
+    pub(super) has_stages: bool,
 }
 
 impl SourceInfo {
@@ -34,6 +36,7 @@ impl SourceInfo {
             class,
             deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
             usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
+            has_stages: cmd.is_some_and(|cmd| cmd.stages.is_some()),
         }
     }
 }
@@ -45,14 +48,19 @@ pub(super) struct AppInfo {
     pub(super) first: usize,
     pub(super) count: u32,
     pub(super) instances: u32,
+    /// The first one that belongs to this lane.
+    pub(super) first_own: u32,
 }
 
 impl Plan {
-    pub(super) fn new(model: &Model, network: Network, lanes: u16) -> Self {
+    /// As one of so many lanes sees it.
+    pub(super) fn new(model: &Model, network: Network, lane: u16, lanes: u16) -> Self {
+        let lanes = lanes.max(1);
         let mut first = 0;
         let apps = model.apps.iter().map(|app| {
             let (count, instances) = app.targets(&model.queue);
-            let info = AppInfo { first, count, instances };
+            let first_own = share(count, lane, lanes).start;
+            let info = AppInfo { first, count, instances, first_own };
             first += count as usize;
             info
         });
@@ -60,7 +68,7 @@ impl Plan {
             network,
             sources: model.sources.iter().map(|source| SourceInfo::of(model, source)).collect(),
             apps: apps.collect(),
-            lanes: lanes.max(1),
+            lanes,
         }
     }
 
@@ -76,15 +84,19 @@ impl Plan {
 
     /// The part of a number of things that belongs to a lane.
     pub(super) fn share(&self, count: u32, lane: u16) -> std::ops::Range<u32> {
-        let cut = |lane: u16| {
-            let cut = u64::from(count) * u64::from(lane) / u64::from(self.lanes);
-            u32::try_from(cut).unwrap_or(u32::MAX)
-        };
-        cut(lane)..cut(lane + 1)
+        share(count, lane, self.lanes)
     }
 
     /// The lane of each of a number of things.
     pub(super) fn owners(&self, count: u32) -> Vec<u16> {
         (0..self.lanes).flat_map(|lane| self.share(count, lane).map(move |_| lane)).collect()
     }
+}
+
+fn share(count: u32, lane: u16, lanes: u16) -> std::ops::Range<u32> {
+    let cut = |lane: u16| {
+        let cut = u64::from(count) * u64::from(lane) / u64::from(lanes);
+        u32::try_from(cut).unwrap_or(u32::MAX)
+    };
+    cut(lane)..cut(lane + 1)
 }

@@ -8,7 +8,7 @@ use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
 use crate::report::Report;
-use crate::stages::Paths;
+use crate::stages::Path;
 
 /// The report of a lane's requests; that of the first lane also tells of instances.
 ///
@@ -18,7 +18,6 @@ use crate::stages::Paths;
 pub struct Tally {
     report: Report,
     sources: Vec<SourceInfo>,
-    paths: Paths,
     delay: u64,
     from: u64,
     until: u64,
@@ -50,7 +49,6 @@ impl Tally {
         let sources = model.sources.iter().map(info).collect();
         Tally {
             sources,
-            paths: Paths::new(model),
             delay: network.delay.0,
             from: model.warm_up.0,
             until: model.duration.0,
@@ -67,7 +65,7 @@ impl Tally {
 
 impl Witness for Tally {
     #[inline(always)]
-    fn outcome(&mut self, request: &Request, outcome: Outcome) {
+    fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
         let (_, source) = Key::parts(request.key);
         let Some(info) = self.sources.get(usize::from(source)) else { return };
         if let (Ok(served), Some(busy)) = (&outcome, self.report.busy.get_mut(info.app)) {
@@ -79,20 +77,19 @@ impl Witness for Tally {
             return;
         }
         let Some(cell) = self.report.cells.get_mut(info.cell) else { return };
-        match outcome {
-            Ok(served) if !self.paths.is_empty() && self.paths.has(source) => {
-                let Some(path) = self.paths.at(source, request.key) else { return };
+        match (outcome, path) {
+            (Ok(served), Some(path)) => {
                 let path = path.behind(Nanoseconds(self.delay));
                 cell.serve(&path, Time(request.at), served, Nanoseconds(info.deadline));
             }
-            Ok(served) => {
+            (Ok(served), None) => {
                 let joined = request.at + self.delay;
                 let response = served.end.0 + self.delay - request.at;
                 cell.wait.record(Nanoseconds(served.start.0 - joined));
                 cell.response.record(Nanoseconds(response));
                 cell.late += u64::from(response > info.deadline);
             }
-            Err(cause) => {
+            (Err(cause), _) => {
                 if let Some(count) = cell.refused.get_mut(cause.index()) {
                     *count += 1;
                 }
