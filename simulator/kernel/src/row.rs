@@ -83,6 +83,16 @@ pub fn serve(row: &mut [u64], requests: Requests<'_>, last: u64) {
     }
     let arrivals = requests.at.iter().zip(requests.services);
     let outcomes = requests.starts.iter_mut().zip(requests.ends);
+    if let [free] = row {
+        // Without a way through memory from one request to the next.
+        let mut known = *free;
+        for ((at, service), (start, end)) in arrivals.zip(outcomes) {
+            (*start, *end) = work(known, *at, *service, last);
+            known = *end;
+        }
+        *free = known;
+        return;
+    }
     for ((at, service), (start, end)) in arrivals.zip(outcomes) {
         let first = row.first().copied().unwrap_or(last);
         (*start, *end) = work(first, *at, *service, last);
@@ -129,16 +139,29 @@ mod vector {
             let all = |value: u64| -> __m512i { pulp::cast([value; 8]) };
             let [highest, last] = [u64::MAX, last].map(all);
             let mut registers = row.map(|eight| -> __m512i { pulp::cast(eight) });
+            // What the next request waits for is kept besides, in all lanes of registers of its own:
+            // a lane that is taken out of the row is that of the row before, so that nobody waits
+            // for it. The first entry is dropped and the second takes its place unless the new one
+            // is smaller: max(r₀, min(r₁, new)) = min(r₁, new), because both aren't below r₀.
+            let third_of = |row: &[__m512i; REGISTERS]| {
+                let eight = row.first().copied().unwrap_or(highest);
+                unsigned._mm512_permutexvar_epi64(all(2), eight)
+            };
+            let [mut first, mut second] = match row.first() {
+                Some([first, second, ..]) => [*first, *second].map(all),
+                None => [highest; 2],
+            };
             let arrivals = requests.at.iter().zip(requests.services);
             let outcomes = requests.starts.iter_mut().zip(requests.ends);
             for ((at, service), (start, end)) in arrivals.zip(outcomes) {
-                let first = registers.first().copied().unwrap_or(highest);
-                let first = unsigned._mm512_permutexvar_epi64(all(0), first);
                 let begin = unsigned._mm512_max_epu64(first, all(*at));
                 let until = unsigned._mm512_add_epi64(begin, all(*service));
                 let until = unsigned._mm512_min_epu64(until, last);
                 let lane = |register: __m512i| pulp::cast::<_, [u64; 8]>(register)[0];
                 (*start, *end) = (lane(begin), lane(until));
+                first = unsigned._mm512_min_epu64(second, until);
+                let least = unsigned._mm512_min_epu64(third_of(&registers), until);
+                second = unsigned._mm512_max_epu64(second, least);
                 let mut rights = [highest; REGISTERS];
                 for (right, register) in rights.iter_mut().zip(registers.iter().skip(1)) {
                     *right = *register;

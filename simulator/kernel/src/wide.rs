@@ -19,6 +19,18 @@ pub fn run<T: Task>(task: T) -> T::Output {
     Arch::new().dispatch(Adapter(task))
 }
 
+/// Which of them is run here, for people: counts of instructions depend on it.
+#[must_use]
+pub fn processor() -> &'static str {
+    match Arch::new() {
+        #[cfg(target_arch = "x86_64")]
+        Arch::V4(_) => "x86-64-v4",
+        #[cfg(target_arch = "x86_64")]
+        Arch::V3(_) => "x86-64-v3",
+        _ => "plain",
+    }
+}
+
 struct Adapter<T>(T);
 
 impl<T: Task> NullaryFnOnce for Adapter<T> {

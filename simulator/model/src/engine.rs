@@ -3,9 +3,10 @@
 //! wheel of ends tells it. Models in which instances come and go are run by `live`.
 
 use policy::admission::{Admission, Candidate};
-use policy::{Class, Purpose, Queue, Refusal, Time, Words};
+use policy::{Class, Purpose, Queue, Refusal, Targets, Time, Words};
 use simulator_kernel::Wheel;
 use simulator_kernel::row::Requests;
+use simulator_kernel::single::{Balanced, Draws};
 use simulator_kernel::wide::Task;
 
 use crate::books::{Books, SourceInfo};
@@ -48,6 +49,8 @@ impl<R: Record> Task for Whole<'_, R> {
         let mut columns = Columns::new();
         if R::LOOKS {
             engine.lines.iter_mut().for_each(Line::keep_starts);
+        } else if engine.refuses_none {
+            engine.lines.iter_mut().for_each(|line| line.shorten(self.model.balance));
         }
         while let Some(run) = workload.next_run() {
             let first = Time(run.at.first().copied().unwrap_or(0));
@@ -133,7 +136,12 @@ struct Engine<'model> {
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     balance_words: Words,
+    /// Requests to be taken in one by one before a shorter way is looked for again.
+    patience: u64,
 }
+
+/// From a shorter way to none and back costs as much as some thousand requests.
+const PATIENCE: u64 = 4096;
 
 /// Who holds permits.
 #[derive(Debug, Clone, Copy)]
@@ -165,29 +173,65 @@ impl<'model> Engine<'model> {
             ends: counts.then(|| Wheel::new(model.mean_gap())),
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
+            patience: 0,
         }
     }
 
     /// Takes in the requests of a run, none of which can be refused.
     #[inline(always)]
     fn serve(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
+        let Some(line) = self.lines.get_mut(info.app as usize) else { return };
+        let count = run.at.len();
+        if line.is_alone() {
+            let [starts, ends] = [&mut columns.starts, &mut columns.ends];
+            columns.targets.iter_mut().take(count).for_each(|target| *target = 0);
+            return line.join_all(Requests { at: run.at, services: run.service, starts, ends });
+        }
+        let words = columns.words.get_mut(..count).unwrap_or_default();
+        self.balance_words.of_each(run.key, words);
+        let requests = Requests {
+            at: run.at,
+            services: run.service,
+            starts: columns.starts.get_mut(..count).unwrap_or_default(),
+            ends: columns.ends.get_mut(..count).unwrap_or_default(),
+        };
+        let targets = columns.targets.get_mut(..count).unwrap_or_default();
+        let draws = Draws { words: self.balance_words, key: run.key, firsts: words };
+        let served = line.serve(self.model.balance, Balanced { requests, targets, draws });
+        if let Some(next) = run.at.get(served) {
+            self.lengthen(Time(*next), run.source, info);
+            self.serve_one_by_one(&run.after(served), info, served, columns);
+        }
+    }
+
+    /// From now on the requests of an app are taken in one by one.
+    #[inline(always)]
+    fn lengthen(&mut self, now: Time, source: u16, info: SourceInfo) {
+        let Some(line) = self.lines.get_mut(info.app as usize) else { return };
+        let ends = &mut self.ends;
+        self.patience = PATIENCE.max(line.count().into());
+        line.lengthen(now, |target, end| {
+            if let Some(ends) = ends {
+                ends.insert(end.0, Holder { user: 0, target, source, gateway: 0 });
+            }
+        });
+    }
+
+    /// Takes in requests behind the first so many of a run.
+    #[inline(always)]
+    fn serve_one_by_one(
+        &mut self,
+        run: &Run<'_>,
+        info: SourceInfo,
+        first: usize,
+        columns: &mut Columns,
+    ) {
         if self.ends.is_some() {
-            return self.serve_and_count(run, info, columns);
+            return self.serve_and_count(run, info, first, columns);
         }
         let Some(line) = self.lines.get_mut(info.app as usize) else { return };
-        if line.is_alone() {
-            columns.targets.iter_mut().take(run.at.len()).for_each(|target| *target = 0);
-            return line.join_all(Requests {
-                at: run.at,
-                services: run.service,
-                starts: &mut columns.starts,
-                ends: &mut columns.ends,
-            });
-        }
-        let Some(words) = columns.words.get_mut(..run.at.len()) else { return };
-        self.balance_words.of_each(run.key, words);
         let (balance, apps) = (self.model.balance, self.model.apps.len());
-        for (place, arrival) in run.arrivals().enumerate() {
+        for (place, arrival) in (first..).zip(run.arrivals()) {
             line.pass(arrival.at);
             let turn = usize::from(arrival.gateway) * apps + info.app as usize;
             let (Some(turn), Some(word)) = (self.turns.get_mut(turn), columns.words.get(place))
@@ -203,12 +247,33 @@ impl<'model> Engine<'model> {
 
     /// Likewise, if lines must be told of ends.
     #[inline(always)]
-    fn serve_and_count(&mut self, run: &Run<'_>, info: SourceInfo, columns: &mut Columns) {
-        for (place, arrival) in run.arrivals().enumerate() {
+    fn serve_and_count(
+        &mut self,
+        run: &Run<'_>,
+        info: SourceInfo,
+        first: usize,
+        columns: &mut Columns,
+    ) {
+        for (place, arrival) in (first..).zip(run.arrivals()) {
             self.end(arrival.at);
             let Ok(served) = self.dispatch(&arrival, info) else { return };
             columns.set(place, served.target, served.start, served.end);
             self.hold(&arrival, served);
+        }
+        self.patience = self.patience.saturating_sub(run.at.len() as u64);
+        if self.patience == 0 {
+            self.shorten_again();
+        }
+    }
+
+    /// Where targets are idle again after a rush, the shorter way is open again. What is held of
+    /// other apps would be lost with the wheel, so there must be one only.
+    #[inline(always)]
+    fn shorten_again(&mut self) {
+        let [line] = self.lines.as_mut_slice() else { return };
+        if line.has_spare() {
+            line.shorten(self.model.balance);
+            self.ends = Some(Wheel::new(self.model.mean_gap()));
         }
     }
 

@@ -103,6 +103,17 @@ impl Index {
         filled.next().and_then(|word| found(word, bits[word]))
     }
 
+    /// How many targets have so many requests.
+    pub(crate) fn count_of(&self, load: usize) -> u32 {
+        self.levels.get(load).map_or(0, |level| level.count)
+    }
+
+    /// Whether no target has more than so many requests.
+    pub(crate) fn has_most(&self, load: usize) -> bool {
+        let within: u32 = self.levels.iter().take(load + 1).map(|level| level.count).sum();
+        within as usize == self.loads.len()
+    }
+
     #[inline(always)]
     fn take(&mut self, target: usize, load: usize) {
         if let Some(level) = self.levels.get_mut(load) {

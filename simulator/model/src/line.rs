@@ -16,6 +16,7 @@ use policy::balance::scan_shortest;
 use policy::queue::{Classes, Counts};
 use policy::{Balance, Class, Nanoseconds, Queue, Targets, Time, Waiting};
 use simulator_kernel::row::{self, Requests};
+use simulator_kernel::single::{self, Balanced, LastEnds};
 
 use crate::index::Index;
 use crate::look::Chosen;
@@ -36,6 +37,21 @@ pub(crate) struct Line {
     present: Vec<[u32; 2]>,
     /// If a rule looks at all targets.
     index: Option<Index>,
+    short: Short,
+}
+
+/// A shorter way for requests that come in blocks and can't be refused; what it keeps takes the
+/// place of `starts` and `index`.
+#[derive(Debug)]
+enum Short {
+    /// There is none.
+    None,
+    /// Nobody asks anything.
+    Random,
+    /// The balancer asks for the loads of some targets, and none has more than eight requests.
+    LastEnds(LastEnds),
+    /// The balancer takes the target with the fewest requests, and none has more than one.
+    Idle,
 }
 
 /// Whether lines must be told when requests leave.
@@ -102,8 +118,83 @@ impl Line {
             keeps_starts: asks_for_length(rules) || asks_for_load(balance, count),
             present: vec![[0; 2]; counted],
             index: asks_for_index(balance).then(|| Index::new(count)),
+            short: Short::None,
         }
     }
+
+    /// From now on requests come by [`Line::serve`] first.
+    pub(crate) fn shorten(&mut self, balance: Balance) {
+        if self.instances > 1 || self.count < 2 || !self.present.is_empty() {
+            return;
+        }
+        self.short = match balance {
+            Balance::Random => Short::Random,
+            Balance::PowerOfChoices(_) => Short::LastEnds(LastEnds::new(self.count)),
+            Balance::LeastLoaded | Balance::JoinShortestQueue => {
+                self.index = None;
+                Short::Idle
+            }
+            Balance::RoundRobin => Short::None,
+        };
+    }
+
+    /// Takes requests in as far as there is a shorter way for them: how many. If that isn't all of
+    /// them, there is none any more: the rest joins one by one, after [`Line::lengthen`].
+    #[inline(always)]
+    pub(crate) fn serve(&mut self, balance: Balance, balanced: Balanced<'_>) -> usize {
+        let count = balanced.targets.len();
+        match &mut self.short {
+            Short::None => 0,
+            Short::Random => {
+                single::random(&mut self.free, balanced, LAST);
+                count
+            }
+            Short::LastEnds(ends) => ends.serve(balance, balanced, LAST),
+            Short::Idle => single::idle(&mut self.free, balance, balanced, LAST),
+        }
+    }
+
+    /// Gives up the shorter way, if there is one. Then all that work is known at `now`: for those who
+    /// keep an index, the target and the end of each request.
+    #[cold]
+    pub(crate) fn lengthen(&mut self, now: Time, mut holds: impl FnMut(u32, Time)) {
+        self.now = now.0;
+        match std::mem::replace(&mut self.short, Short::None) {
+            Short::None | Short::Random => {}
+            Short::LastEnds(ends) => {
+                for ((target, free), ends) in self.free.iter_mut().enumerate().zip(ends.each()) {
+                    // Who waits begins when the request before ends.
+                    let waiting = ends.iter().take(ends.len() - 1).filter(|end| **end > now.0);
+                    for start in waiting {
+                        self.starts.push(target, stamp(*start, Class::Free), last_stamp(now.0));
+                    }
+                    [.., *free] = ends;
+                }
+            }
+            Short::Idle => {
+                let loads: Vec<u32> =
+                    self.free.iter().map(|free| u32::from(*free > now.0)).collect();
+                self.index = Some(Index::of(&loads));
+                for (target, free) in (0..).zip(&self.free).filter(|(_, free)| **free > now.0) {
+                    holds(target, Time(*free));
+                }
+            }
+        }
+    }
+
+    /// Whether an index is kept that the shorter way hardly ever needs: no target has more than one
+    /// request, and one in [`Line::SPARE`] is idle.
+    pub(crate) fn has_spare(&self) -> bool {
+        let spare = |index: &Index| {
+            index.has_most(1) && index.count_of(0) >= self.count.div_ceil(Self::SPARE)
+        };
+        self.instances == 1
+            && self.count > 1
+            && self.present.is_empty()
+            && self.index.as_ref().is_some_and(spare)
+    }
+
+    const SPARE: u32 = 16;
 
     /// Remembers who waits even if no rule asks.
     pub(crate) const fn keep_starts(&mut self) {

@@ -89,6 +89,20 @@ pub struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The run without its first requests.
+    #[must_use]
+    pub fn after(self, count: usize) -> Self {
+        Run {
+            number: self.number + count as u64,
+            key: self.key + count as u64,
+            at: self.at.get(count..).unwrap_or_default(),
+            service: self.service.get(count..).unwrap_or_default(),
+            users: self.users.get(count..).unwrap_or_default(),
+            gateways: self.gateways.get(count..).unwrap_or_default(),
+            ..self
+        }
+    }
+
     /// The requests one by one.
     #[inline]
     pub fn arrivals(&self) -> impl Iterator<Item = Arrival> {
@@ -362,12 +376,7 @@ impl<'model> Stream<'model> {
             Arrivals::Poisson { gap } => {
                 fill_words(self.words.arrival, self.first, words);
                 Law::Exponential { mean: gap }.fill(words, at);
-                let mut last = self.last;
-                for at in at {
-                    last = last.saturating_add(*at);
-                    *at = last;
-                }
-                self.last = last;
+                self.last = sums(at, self.last);
                 BLOCK
             }
             Arrivals::Constant { gap } => {
@@ -394,6 +403,25 @@ impl<'model> Stream<'model> {
             Arrivals::Recorded { .. } => 0,
         }
     }
+}
+
+/// Gaps become times; the last of them. Gaps are drawn, so each is below 2⁵².
+#[inline(always)]
+fn sums(gaps: &mut [u64; BLOCK], last: u64) -> u64 {
+    let mut last = last;
+    // Whether a sum fits is asked once: the next one waits for as little as possible.
+    if last < u64::MAX - ((BLOCK as u64) << 52) {
+        for gap in gaps {
+            last = last.wrapping_add(*gap);
+            *gap = last;
+        }
+    } else {
+        for gap in gaps {
+            last = last.saturating_add(*gap);
+            *gap = last;
+        }
+    }
+    last
 }
 
 struct Refill<'stream, 'model>(&'stream mut Stream<'model>);

@@ -13,6 +13,7 @@ use policy::{Class, Nanoseconds, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
+use simulator_kernel::logarithm::whole;
 use simulator_model::{
     App, Arrival, Arrivals, BackOff, Chance, Cmd, Crash, Crashes, Crowd, Download, Dynamics,
     Effect, Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Phase, Rates, Record,
@@ -534,5 +535,77 @@ proptest! {
         engine::run(&model, &mut plain);
         engine::run(&fixed, &mut live);
         prop_assert_eq!(plain.outcomes, live.outcomes);
+    }
+}
+
+/// Targets of one instance each that nobody is refused by: mostly some are idle, but now and then
+/// there is a rush, and in between there is time enough to get over it.
+fn rushed_model() -> impl Strategy<Value = Model> {
+    let choices = prop_oneof![Just(2u8), 3u8..=8];
+    let choices =
+        choices.prop_map(|choices| Balance::PowerOfChoices(Choices::new(choices).unwrap()));
+    let balance = prop_oneof![
+        2 => choices,
+        1 => Just(Balance::Random),
+        3 => Just(Balance::JoinShortestQueue),
+        3 => Just(Balance::LeastLoaded),
+    ];
+    let phase = |load: f64, machines: u32, requests: f64| {
+        let gap = 1000.0 / load / f64::from(machines);
+        Phase { gap, lasts: Nanoseconds(whole(gap * requests)) }
+    };
+    let loads = (0.2f64..0.8, 0.9f64..2.0);
+    (any::<u64>(), loads, 2u32..70, 1usize..3, balance).prop_map(
+        move |(seed, (quiet, burst), machines, sources, balance)| {
+            let (quiet, burst) = (phase(quiet, machines, 9e3), phase(burst, machines, 1e3));
+            let source = Source {
+                tenants: 0,
+                cmd: 0,
+                arrivals: Arrivals::Switching { quiet, burst },
+                retries: None,
+            };
+            let sources = vec![source; sources];
+            Model {
+                seed,
+                duration: Nanoseconds(whole(quiet.gap * 25e3)),
+                warm_up: Nanoseconds::ZERO,
+                gateways: 1,
+                apps: vec![App {
+                    name: "app".into(),
+                    machines,
+                    instances: 1,
+                    life: Life::default(),
+                    crowd: None,
+                }],
+                cmds: vec![Cmd {
+                    name: "cmd".into(),
+                    app: 0,
+                    service: Law::Exponential { mean: 1000.0 },
+                    deadline: None,
+                    stages: None,
+                }],
+                tenants: vec![Tenants {
+                    name: "all".into(),
+                    class: Class::Free,
+                    users: 1,
+                    skew: 0.0,
+                }],
+                sources,
+                admission: Admission::default(),
+                queue: Queue::OPEN,
+                balance,
+                network: None,
+                dynamics: Dynamics::default(),
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_about_rushes(model in rushed_model()) {
+        agree(&model)?;
     }
 }

@@ -19,6 +19,8 @@ pub enum Step {
     Problem(String),
     /// It has a node of this name.
     Joined(String),
+    /// So many stand for the lead, itself among them; said before who leads.
+    Members(usize),
     /// It leads itself.
     Elected,
     /// Who leads instead.
@@ -135,6 +137,7 @@ async fn look(
     if !children.iter().any(|child| child == node) {
         return Ok(Look::Over(format!("the node {node} is gone")));
     }
+    report(Step::Members(children.iter().filter(|child| sequence(child).is_some()).count()));
     let leads = leading_node(children.iter().map(String::as_str)) == Some(node);
     if leads {
         report(Step::Elected);
