@@ -89,8 +89,11 @@ fn tokens_decide_what_other_machines_may_do() {
         told(&command.args(["--ca", ca]).output().unwrap())
     };
     until("it leads", || ask(&reader, "server.pem", &["app", "list"]).0 == Some(0));
-    fs::write(folder.join("sleep.yml"), "app: sleep\nshell: exec sleep 600\ninstances: 1\n")
-        .unwrap();
+    fs::write(
+        folder.join("sleep.yml"),
+        "app: sleep\nversion: \"1\"\nshell: exec sleep 600\ninstances: 1\n",
+    )
+    .unwrap();
     let deploy = ["app", "deploy", "sleep.yml", "--detach"];
 
     let (code, _, told) = ask(&reader, "server.pem", &deploy);
@@ -163,7 +166,8 @@ fn nothing_is_served_to_others_by_halves() {
     let (code, _, told) = with(&tls("server.pem"));
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("no private key"), "{told}");
-    fs::write(folder.join("tokens"), "reader reed sha256:00\n").unwrap();
+    let line = fs::read_to_string(folder.join("tokens")).unwrap().replace(" read ", " reed ");
+    fs::write(folder.join("tokens"), line).unwrap();
     let (code, _, told) = with(&tls("server.key"));
     assert_eq!(code, Some(3), "{told}");
     assert!(told.contains("did you mean `read`?"), "{told}");

@@ -62,10 +62,10 @@ impl Users {
     pub fn read(text: &str, source: SourceId) -> Result<Self, Vec<Diagnostic>> {
         let (mut users, mut wrong) = (Vec::<User>::new(), Vec::new());
         let mut begin = 0;
-        for line in text.split_inclusive('\n') {
+        for (number, line) in (1..).zip(text.split_inclusive('\n')) {
             let content = line.trim();
             if !content.is_empty() && !content.starts_with('#') {
-                match user(line, begin, source) {
+                match user(line, number, begin, source) {
                     Ok(user) if users.iter().any(|known| known.name == user.name) => {
                         let span = Span::new(source, begin, begin + line.trim_end().len());
                         wrong.push(
@@ -95,36 +95,39 @@ impl Users {
     }
 }
 
-/// The user of a line that begins at a place.
-fn user(line: &str, begin: usize, source: SourceId) -> Result<User, Box<Diagnostic>> {
-    let words = words(line);
-    let whole = Span::new(source, begin, begin + line.trim_end().len());
-    let [(_, name), (role_at, role), (_, digest)] = words.as_slice() else {
-        let diagnostic = Diagnostic::error("token-file", "a line of the file can't be read")
-            .at(whole, "expected NAME ROLE sha256:DIGEST")
-            .hint("`scheduler token new NAME --role ROLE --tokens FILE` writes such lines");
-        return Err(Box::new(diagnostic));
+/// The user of a line that begins at a place. Lines that may have a token in them are not shown.
+fn user(
+    line: &str,
+    number: usize,
+    begin: usize,
+    source: SourceId,
+) -> Result<User, Box<Diagnostic>> {
+    let hidden = |what: &str, hint: &str| {
+        let message = format!("line {number}: {what}");
+        Box::new(Diagnostic::error("token-file", message).hint(hint))
     };
-    let span = |at: usize, word: &str| Span::new(source, begin + at, begin + at + word.len());
-    let Some(known) = Role::ALL.into_iter().find(|known| known.name() == *role) else {
-        let near = closest(role, Role::ALL.map(Role::name));
-        let diagnostic = Diagnostic::error("token-file", format!("`{role}` is no role"))
-            .at(span(*role_at, role), "expected `read` or `operate`")
-            .hint_if(near.map(|near| format!("did you mean `{near}`?")));
-        return Err(Box::new(diagnostic));
+    let words = words(line);
+    let [(_, name), (role_at, role), (_, digest)] = words.as_slice() else {
+        let hint = "`scheduler token new NAME --role ROLE --tokens FILE` writes such lines";
+        return Err(hidden("expected NAME ROLE sha256:DIGEST", hint));
     };
     let bytes = digest.strip_prefix("sha256:").and_then(|text| {
         let mut bytes = [0; 32];
         hex::decode_to_slice(text, &mut bytes).ok().map(|()| bytes)
     });
-    let Some(bytes) = bytes else {
-        // What is there may be a token: it isn't shown.
-        let diagnostic = Diagnostic::error("token-file", format!("the digest of {name} is none"))
-            .at(whole, "expected sha256: and 64 hexadecimal digits at the end")
-            .hint("a token itself doesn't belong here; printf %s TOKEN | sha256sum");
+    let Some(digest) = bytes else {
+        let hint = "a token itself doesn't belong here; its digest: printf %s TOKEN | sha256sum";
+        return Err(hidden("expected sha256: and 64 hexadecimal digits at the end", hint));
+    };
+    let Some(role) = Role::ALL.into_iter().find(|known| known.name() == *role) else {
+        let near = closest(role, Role::ALL.map(Role::name));
+        let span = Span::new(source, begin + role_at, begin + role_at + role.len());
+        let diagnostic = Diagnostic::error("token-file", format!("`{role}` is no role"))
+            .at(span, "expected `read` or `operate`")
+            .hint_if(near.map(|near| format!("did you mean `{near}`?")));
         return Err(Box::new(diagnostic));
     };
-    Ok(User { name: (*name).to_owned(), role: known, digest: bytes })
+    Ok(User { name: (*name).to_owned(), role, digest })
 }
 
 /// Words of a line, with where they begin.
@@ -148,7 +151,7 @@ mod tests {
 
     fn read(text: &str) -> Result<Users, String> {
         let mut sources = Sources::default();
-        let source = sources.add_secret("tokens", text);
+        let source = sources.add("tokens", text);
         Users::read(text, source).map_err(|wrong| render_all(&wrong, &sources, Style::Plain))
     }
 
@@ -172,16 +175,18 @@ mod tests {
     fn what_is_wrong_is_told_with_its_place() {
         let digest = "0".repeat(64);
         for (text, expected) in [
-            ("deployer operate".to_owned(), "tokens:1:1"),
+            ("deployer operate".to_owned(), "line 1: expected NAME ROLE sha256:DIGEST"),
             (format!("a read sha256:{digest}\nb operator sha256:{digest}"), "tokens:2:3"),
             (format!("a read sha256:{digest}\na read sha256:{digest}"), "two tokens of a"),
-            ("a read 0123".to_owned(), "the digest of a is none"),
-            (format!("a read sha256:{digest}0"), "the digest of a is none"),
+            ("#\na read 0123".to_owned(), "line 2: expected sha256: and 64"),
+            (format!("a read sha256:{digest}0"), "line 1: expected sha256: and 64"),
             ("a read sha256:zz more".to_owned(), "expected NAME ROLE sha256:DIGEST"),
         ] {
             let told = read(&text).unwrap_err();
             assert!(told.contains(expected), "{text}\n{told}");
+            assert!(!told.contains("0123"), "{told}");
         }
-        assert!(read("b operater sha256:00").unwrap_err().contains("did you mean `operate`?"));
+        let misspelt = format!("b operater sha256:{digest}");
+        assert!(read(&misspelt).unwrap_err().contains("did you mean `operate`?"));
     }
 }
