@@ -659,6 +659,69 @@ proptest! {
     }
 }
 
+/// A slot is lent when the instance there has left, and not when the engine next looks at it: just
+/// after, other work ends there.
+#[test]
+fn a_slot_is_lent_at_the_instant_at_which_it_is_left() {
+    let app = |name: &str| App {
+        name: name.into(),
+        machines: 3,
+        instances: 1,
+        life: Life::default(),
+        crowd: None,
+    };
+    let cmd = |app, service| Cmd {
+        name: "cmd".into(),
+        app,
+        service: Law::Constant(Nanoseconds(service)),
+        deadline: None,
+        stages: None,
+    };
+    let source = |cmd, arrivals| Source { tenants: 0, cmd, arrivals, retries: None };
+    let (at, over) = (Nanoseconds(307), Nanoseconds::ZERO);
+    let rules = sharing::Sharing {
+        lend_thousandths: 1000,
+        reserve_thousandths: 0,
+        idle_for: Nanoseconds::ZERO,
+        give_back: Nanoseconds(1000),
+        unfinished: Unfinished::Requeue,
+        interval: Nanoseconds(10),
+    };
+    let sharing = Some(Sharing { rules, pairs: vec![Pair { lender: 0, borrower: 1 }] });
+    let model = Model {
+        seed: 1,
+        duration: Nanoseconds(2000),
+        warm_up: Nanoseconds::ZERO,
+        gateways: 1,
+        apps: vec![app("lender"), app("borrower")],
+        cmds: vec![cmd(0, 100), cmd(1, 25)],
+        tenants: vec![Tenants { name: "all".into(), class: Class::Paid, users: 1, skew: 0.0 }],
+        sources: vec![
+            // At 102, 204 and 306, to one machine after the other: the last one works until 406.
+            source(0, Arrivals::Constant { gap: 102.0 }),
+            // Eight for each machine: one ends at 407.
+            source(1, Arrivals::Burst { at, requests: 24, over }),
+        ],
+        admission: Admission::default(),
+        queue: Queue {
+            free: Queue::UNLIMITED,
+            paid: Queue::UNLIMITED,
+            scope: QueueScope::Node,
+            counts: Counts::Waiting,
+            classes: Classes::Together,
+            order: Order::Fifo,
+        },
+        balance: Balance::RoundRobin,
+        network: None,
+        dynamics: Dynamics { sharing, ..Dynamics::default() },
+    };
+    agree(&model).unwrap();
+    let mut run = Everything::new(&model);
+    engine::run(&model, &mut run);
+    let lent = Told::Slot(Time(406), Slot { pair: 0, machine: 2, turn: Turn::Lent });
+    assert!(run.told.contains(&lent), "{:?}", run.told);
+}
+
 /// The random scenarios above reach every way in which a slot can come back.
 #[test]
 fn all_ways_back_are_taken() {
