@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{bench, build, conformance, demo, lab, load, profile, scenarios, suites};
+use xtask::{bench, build, conformance, demo, lab, load, profile, scenarios, soak, suites};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -30,6 +30,8 @@ enum Task {
     Bench(bench::BenchArguments),
     /// Measure what real image and video work costs on this machine, as a scenario
     ProfileServices(profile::ProfileArguments),
+    /// Run random fault schedules for as long as there is time
+    Soak(soak::SoakArguments),
     /// Send requests to an app's instances that Consul says, at a fixed rate
     Load(load::LoadArguments),
     /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
@@ -52,6 +54,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Bench(arguments) => bench::run(arguments),
         Task::BenchInternal(arguments) => bench::run_internal(&arguments),
         Task::ProfileServices(arguments) => profile::run(&arguments),
+        Task::Soak(arguments) => soak::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),
         Task::LabInternal(arguments) => lab::cli::run_internal(arguments),
