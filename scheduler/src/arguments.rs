@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client::discovery::Discovery;
 use crate::client::policy;
 use crate::folder::{Home, Place};
 use crate::serve::Serve;
@@ -52,6 +53,8 @@ pub enum Command {
     Undrain(OneMachine),
     /// Go on with repair although many machines are silent
     Thaw(Reach),
+    /// Show where an app is found, and how that changes
+    Discovery(Discovery),
     /// Show what has happened
     Events(Events),
     /// Show apps and machines, again and again

@@ -124,6 +124,7 @@ async fn act(
     let is_one_of_several = lease.is_some();
     let (shared, decision_log, policies) = open(stage, &store, lease)?;
     shared.journal.begin_at(events_from);
+    shared.discovery.begin(epoch);
     let arguments = &stage.arguments;
     let writer = writer(store, inputs.clone())?;
     let (commands, to_do) = unbounded_channel();
@@ -156,10 +157,12 @@ async fn act(
     let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
     let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
+    let mut figures = None;
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
+        figures = Some(Arc::clone(started.0.figures()));
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
         tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
     } else {
@@ -183,6 +186,7 @@ async fn act(
         scraper,
         docker: arguments.docker.as_str().into(),
         is_local,
+        figures,
         registrar,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
@@ -202,6 +206,7 @@ async fn act(
         registering.abort();
     }
     shared.journal.close();
+    shared.discovery.wake();
     Ok(match ended.map_err(|error| Failure::new(error.to_string()))? {
         Ended::Stopped if is_over.load(Ordering::SeqCst) => Over::Told(Exit::Refused),
         Ended::Stopped => Over::Told(Exit::Done),
@@ -225,8 +230,9 @@ fn open(
     let state = State::restore(policy, contents.records)
         .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
     let journal = Journal::open(&folder.join("events.log"), &state)?;
-    let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
-    Ok((Arc::new(Shared::new(state, journal, lease)), decisions, Arc::new(policies)))
+    let shared = Shared::new(state, journal, lease);
+    let decisions = DecisionLog::open(&folder.join("decisions.log"), &shared.decisions)?;
+    Ok((Arc::new(shared), decisions, Arc::new(policies)))
 }
 
 /// The time, before there is a state that makes sure that it never goes back.

@@ -15,6 +15,7 @@ mod chunks;
 mod client;
 mod head;
 mod identity;
+mod latency;
 mod leader;
 mod stream;
 
@@ -22,3 +23,4 @@ pub use address::{Address, AddressError};
 pub use calls::Figures;
 pub use client::{Client, Credential, Notice, Options, Told};
 pub use identity::{FileIdentity, Identity};
+pub use latency::Latencies;

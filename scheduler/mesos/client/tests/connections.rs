@@ -166,7 +166,7 @@ fn a_subscription_and_the_next_one() {
     for number in 1..4 {
         let machine = "m1".parse().unwrap();
         let instance = format!("a.{number}").parse().unwrap();
-        client.command(scheduler_core::Command::Ask(vec![(instance, machine)]));
+        client.commands(vec![scheduler_core::Command::Ask(vec![(instance, machine)])]);
     }
     let mut asked = Vec::new();
     while asked.len() < 3 {
