@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client::policy;
-use crate::folder::Place;
+use crate::folder::{Home, Place};
 use crate::serve::Serve;
+use crate::serve::users::Role;
 
 /// The hidden command that supervises a task.
 pub const SUPERVISE: &str = "supervise-task";
@@ -60,6 +61,9 @@ pub enum Command {
     /// Save all records, or put saved ones back
     #[command(subcommand)]
     Snapshot(SnapshotCommand),
+    /// Make, list and remove tokens of the API
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// Compare, apply and try policies, and make logged decisions again
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -339,7 +343,37 @@ pub enum SnapshotCommand {
         #[arg(long)]
         yes: bool,
         #[command(flatten)]
-        place: Place,
+        home: Home,
+    },
+}
+
+/// `scheduler token`.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, print it once, and add who has it to the file of tokens
+    New {
+        /// Whose it is.
+        name: String,
+        /// What it may do.
+        #[arg(long)]
+        role: Role,
+        /// The file of tokens, for `scheduler serve --tokens`.
+        #[arg(long, value_name = "FILE")]
+        tokens: PathBuf,
+    },
+    /// List who has tokens
+    List {
+        /// The file of tokens.
+        #[arg(long, value_name = "FILE")]
+        tokens: PathBuf,
+    },
+    /// Remove somebody's token: within two seconds the daemon knows it no more
+    Remove {
+        /// Whose it is.
+        name: String,
+        /// The file of tokens.
+        #[arg(long, value_name = "FILE")]
+        tokens: PathBuf,
     },
 }
 

@@ -10,11 +10,26 @@ use serde::{Deserialize, Serialize};
 
 /// Which folder.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Place {
+pub struct Home {
     /// The daemon's folder with its records; $XDG_STATE_HOME/corral/scheduler if absent
     /// [also: SCHEDULER_DATA].
     #[arg(long, global = true, value_name = "FOLDER")]
     pub data: Option<PathBuf>,
+}
+
+/// Which daemon: that of a folder on this machine, or one that is reached through its address.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Place {
+    #[command(flatten)]
+    pub home: Home,
+    /// A scheduler elsewhere, https://HOST:PORT, with the token in $SCHEDULER_TOKEN or in the file
+    /// $SCHEDULER_TOKEN_FILE [also: SCHEDULER_SERVER].
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]
+    pub server: Option<String>,
+    /// Certificates that vouch for it, in PEM; those that browsers know if absent
+    /// [also: SCHEDULER_CA].
+    #[arg(long, global = true, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
 }
 
 /// Where a daemon is. Only its user may read it.
@@ -31,6 +46,28 @@ pub struct DaemonFile {
 const FILE: &str = "daemon.json";
 
 impl Place {
+    /// The folder of a daemon on this machine.
+    pub fn folder(&self) -> Result<PathBuf, String> {
+        self.home.folder()
+    }
+
+    /// The daemon elsewhere, if one is meant.
+    pub fn server(&self) -> Option<String> {
+        let chosen = self.server.clone().or_else(|| match self.home.data {
+            Some(_) => None,
+            None => std::env::var("SCHEDULER_SERVER").ok(),
+        });
+        chosen.filter(|url| !url.is_empty())
+    }
+
+    /// The file of certificates that vouch for it.
+    pub fn ca(&self) -> Option<PathBuf> {
+        let variable = || std::env::var_os("SCHEDULER_CA").filter(|value| !value.is_empty());
+        self.ca.clone().or_else(|| variable().map(PathBuf::from))
+    }
+}
+
+impl Home {
     /// The folder, as a whole path: processes with other folders of work get it, too.
     pub fn folder(&self) -> Result<PathBuf, String> {
         let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());

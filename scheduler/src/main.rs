@@ -16,6 +16,7 @@ mod replay;
 mod serve;
 mod snapshot;
 mod table;
+mod tokens;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         }
         Command::Serve(arguments) => serve(*arguments),
         Command::Snapshot(command) => snapshot::snapshot(&command),
+        Command::Token(command) => tokens::token(&command),
         Command::Policy(PolicyCommand::Replay { log, policy }) => {
             replay::policy(&log, policy.as_deref())
         }

@@ -186,7 +186,7 @@ pub fn document() -> Value {
         "info": {
             "title": "Corral scheduler",
             "version": "1",
-            "summary": "Loopback only. What changes something, output and snapshots need the token in daemon.json of the daemon's folder.",
+            "summary": "On the loopback, what changes something, output and snapshots need the token in daemon.json of the daemon's folder. Through TLS everything does but /healthz, /readyz, the page and this document; the role of the token says what it is good for: `read`, or `operate` for changes and snapshots.",
             "license": {"name": "MIT OR Apache-2.0"},
         },
         "servers": [{"url": "http://127.0.0.1:7470"}],

@@ -7,7 +7,7 @@ use policy::config::Policy;
 use serde_json::Value;
 
 /// Keys that are lengths of time.
-const LENGTHS: [&str; 20] = [
+const LENGTHS: [&str; 21] = [
     "scaling.interval",
     "scaling.cool_down",
     "scaling.scale_in_after",
@@ -24,6 +24,7 @@ const LENGTHS: [&str; 20] = [
     "repair.freeze_most",
     "sharing.idle_for",
     "sharing.give_back",
+    "sharing.interval",
     "admission.user.rate.interval",
     "admission.user.rate.tolerance",
     "admission.cmd.rate.interval",

@@ -9,14 +9,14 @@ use scheduler_store::{FileStore, Store, StoreError, key_of, snapshot};
 use crate::arguments::SnapshotCommand;
 use crate::client::http::{Client, Trouble};
 use crate::exit::Exit;
-use crate::folder::Place;
+use crate::folder::{Home, Place};
 use crate::{paint, serve};
 
 /// `scheduler snapshot`.
 pub fn snapshot(command: &SnapshotCommand) -> Exit {
     let done = match command {
         SnapshotCommand::Save { file, place } => save(file, place),
-        SnapshotCommand::Restore { file, yes, place } => restore(file, *yes, place),
+        SnapshotCommand::Restore { file, yes, home } => restore(file, *yes, home),
     };
     done.unwrap_or_else(|trouble| trouble.tell())
 }
@@ -43,7 +43,7 @@ fn save(file: &Path, place: &Place) -> Result<Exit, Trouble> {
     Ok(Exit::Done)
 }
 
-fn restore(file: &Path, yes: bool, place: &Place) -> Result<Exit, Trouble> {
+fn restore(file: &Path, yes: bool, home: &Home) -> Result<Exit, Trouble> {
     if !file.exists() {
         return Err(failed(Exit::Environment, format!("there is no {}", file.display())));
     }
@@ -54,7 +54,7 @@ fn restore(file: &Path, yes: bool, place: &Place) -> Result<Exit, Trouble> {
     }
     let policy = policy::config::Policy::recommended();
     State::restore(policy, records.clone()).map_err(|error| invalid(error.to_string()))?;
-    let folder = place.folder().map_err(|message| failed(Exit::Environment, message))?;
+    let folder = home.folder().map_err(|message| failed(Exit::Environment, message))?;
     crate::folder::make_private(&folder)
         .map_err(|(message, hint)| Trouble { hint, ..failed(Exit::Environment, message) })?;
     let store = FileStore::open(&folder.join("store.redb")).map_err(|error| {

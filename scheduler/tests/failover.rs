@@ -127,7 +127,8 @@ async fn run(
     };
     while let Some((agent, run)) = runs.recv().await {
         match run {
-            Run::Start { framework_id, task, .. } => {
+            Run::Start { framework, task, .. } => {
+                let framework_id = framework.id.unwrap_or_default();
                 let id = task.task_id.value.clone();
                 let environment = task.command.as_ref().and_then(|one| one.environment.as_ref());
                 let variables = environment.map(|one| one.variables.as_slice()).unwrap_or_default();
@@ -145,6 +146,13 @@ async fn run(
                 machines.lock().unwrap().running.remove(&task_id);
                 say(agent, &framework_id, &task_id, TaskState::Killed);
             }
+            // The master has told of these ends itself.
+            Run::EndFramework { .. } => machines.lock().unwrap().running.clear(),
+            // For programs that are agents: these machines are the master's own.
+            Run::Registered { .. }
+            | Run::ShutDown { .. }
+            | Run::Acknowledged { .. }
+            | Run::Ping => {}
         }
     }
 }

@@ -100,7 +100,9 @@ impl Mesos {
 
 /// A real ZooKeeper.
 struct ZooKeeper {
+    // Ends before its folder goes.
     _program: Program,
+    _data: TempDir,
     place: String,
 }
 
@@ -127,14 +129,14 @@ const SERVER_JARS: &[&str] = &[
 impl ZooKeeper {
     /// Starts one. Sessions are given up after 4 s, so that tests are short.
     fn start() -> Self {
-        let data = tempfile::tempdir().unwrap().keep();
+        let data = tempfile::tempdir().unwrap();
         let port = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
         let settings = format!(
             "tickTime=1000\nmaxSessionTimeout=4000\ndataDir={}\nclientPort={port}\n\
              clientPortAddress=127.0.0.1\nadmin.enableServer=false\n",
-            data.display()
+            data.path().display()
         );
-        let file: PathBuf = data.join("zoo.cfg");
+        let file: PathBuf = data.path().join("zoo.cfg");
         fs::write(&file, settings).unwrap();
         let jars: Vec<String> =
             SERVER_JARS.iter().map(|name| format!("{JARS}/{name}.jar")).collect();
@@ -152,7 +154,7 @@ impl ZooKeeper {
                     && answer.contains("Mode: standalone")
             })
         });
-        ZooKeeper { _program: program, place: format!("zk://127.0.0.1:{port}/mesos") }
+        ZooKeeper { _program: program, _data: data, place: format!("zk://127.0.0.1:{port}/mesos") }
     }
 }
 

@@ -14,7 +14,7 @@ use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, To
 
 use crate::results::Results;
 use crate::table::QUANTILES;
-use crate::{control, course, html};
+use crate::{control, course, html, sharing};
 
 /// Version of the format of `results.json`.
 pub const RESULTS_VERSION: u32 = 1;
@@ -99,6 +99,7 @@ fn json_text(results: &Results) -> String {
         "window_ns": results.merged.window(),
         "apps": apps,
         "machines": machines_json(&results.merged.machines),
+        "sharing": sharing::json(results),
         "cells": all,
         "objectives": objectives,
         "runs": runs,
@@ -205,7 +206,7 @@ fn machines_json(machines: &Outages) -> Value {
     })
 }
 
-fn summary_json(summary: &Summary) -> Value {
+pub fn summary_json(summary: &Summary) -> Value {
     let mut value = Map::new();
     value.insert("mean_ns".to_owned(), summary.mean().into());
     for (name, part) in QUANTILES {

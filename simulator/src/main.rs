@@ -28,6 +28,7 @@ mod replay;
 mod results;
 mod run;
 mod schema;
+mod sharing;
 mod sweep;
 mod table;
 mod trace;
@@ -62,7 +63,10 @@ fn main() -> ExitCode {
         Command::Explain(arguments) => explain::explain(&arguments),
         Command::Fit(arguments) => fit::fit(&arguments),
         Command::Bench(arguments) => bench::bench(&arguments),
-        Command::Mesos(arguments) => mesos::serve(&arguments),
+        Command::Mesos(arguments) => match &arguments.program {
+            Some(program) => return program.run(),
+            None => mesos::serve(&arguments),
+        },
         Command::SuperviseTask { folder, docker } => {
             return scheduler_runner::supervise(&folder, &docker);
         }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +30,10 @@ const REAL_AGENTS_LIMIT: u32 = 100;
 
 /// `simulator mesos`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Mesos {
+    #[command(subcommand)]
+    pub program: Option<Program>,
     /// How many agents there are, unless the scenario says.
     #[arg(long, value_name = "COUNT", default_value_t = 100,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(AGENTS_LIMIT)))]
@@ -57,6 +61,33 @@ pub struct Mesos {
     seed: u64,
     #[command(flatten)]
     masters: Masters,
+}
+
+/// Master and agents as programs of their own, which run real tasks.
+#[derive(Debug, clap::Subcommand)]
+pub enum Program {
+    /// A master without agents of its own, with the flags of Mesos' master
+    Master(Flags),
+    /// An agent that runs tasks on this machine, with the flags of Mesos' agent
+    Agent(Flags),
+}
+
+/// Flags of Mesos' programs.
+#[derive(Debug, clap::Args)]
+pub struct Flags {
+    /// `--name=value`, `--name` or `--no-name`; MESOS_name in the environment is read, too.
+    #[arg(value_name = "FLAGS", trailing_var_arg = true, allow_hyphen_values = true)]
+    flags: Vec<String>,
+}
+
+impl Program {
+    /// Runs it until it is told to end.
+    pub fn run(&self) -> ExitCode {
+        match self {
+            Program::Master(flags) => simulator_mesos_release::run("master", &flags.flags),
+            Program::Agent(flags) => simulator_mesos_release::run("agent", &flags.flags),
+        }
+    }
 }
 
 /// Serves until a signal comes.

@@ -30,6 +30,8 @@ pub struct Results {
     pub reports: Vec<Report>,
     /// All of them in one.
     pub merged: Report,
+    /// The same runs in which nothing is lent, if apps share.
+    pub without: Option<Report>,
     /// The course of the run with the first seed, if it was asked for.
     pub timeline: Option<Timeline>,
     /// What is missing, if the run was stopped.
@@ -125,6 +127,7 @@ impl Results {
             command,
             reports,
             merged,
+            without: None,
             timeline,
         })
     }

@@ -11,7 +11,7 @@ use crate::exit::Exit;
 use crate::input::{Warnings, quoted};
 use crate::progress::Progress;
 use crate::results::{Replication, Results};
-use crate::{advice, control, export, input, paint, precision, table};
+use crate::{advice, control, export, input, paint, precision, sharing, table};
 
 /// Runs it.
 pub fn run(arguments: &Run) -> Exit {
@@ -32,7 +32,30 @@ pub fn run(arguments: &Run) -> Exit {
     };
     let name = arguments.scenario.display().to_string();
     let command = command(arguments, &name, loaded.scenario.model.seed, runs.len());
-    finish(Results::new(loaded, name, command, runs), arguments.output.as_deref())
+    let others = sharing::without(&loaded.scenario.model);
+    let mut results = Results::new(loaded, name, command, runs);
+    if let (Some(results), Some(model)) = (&mut results, others)
+        && results.partial.is_none()
+    {
+        results.without = match without(&model, arguments, results.reports.len()) {
+            Ok(report) => report,
+            Err(exit) => return exit,
+        };
+    }
+    finish(results, arguments.output.as_deref())
+}
+
+/// As many runs of a model, summed up; none if they were stopped.
+fn without(model: &Model, arguments: &Run, count: usize) -> Result<Option<Report>, Exit> {
+    let runs = some(model, arguments, 0..u32::try_from(count).unwrap_or(u32::MAX))?;
+    let mut merged = Report::none(model);
+    for run in runs {
+        match run {
+            Some((report, _)) if report.stopped().is_none() => merged.merge(&report),
+            Some(_) | None => return Ok(None),
+        }
+    }
+    Ok(Some(merged))
 }
 
 /// Prints the results and writes their files, if there is a folder for them.

@@ -233,10 +233,16 @@ fn policy_object() -> Value {
                 object(
                     &[],
                     vec![
-                        ("lend", reference("part"), ""),
-                        ("reserve", reference("part"), ""),
-                        ("idle_for", reference("length"), ""),
-                        ("give_back", reference("length"), ""),
+                        ("lend", reference("part"), "of all slots, at most; 0% lends nothing"),
+                        ("reserve", reference("part"), "beyond the recent peak, that isn't lent"),
+                        ("idle_for", reference("length"), "spare, or unused, for so long"),
+                        ("give_back", reference("length"), "from the call to the deadline"),
+                        (
+                            "unfinished",
+                            words(&["requeue", "fail"]),
+                            "what becomes of work that isn't done by then",
+                        ),
+                        ("interval", reference("length"), "between decisions"),
                     ],
                 ),
                 "idle instances for others",
@@ -468,6 +474,7 @@ fn app() -> Value {
             ("cores", whole(1), "that each instance holds"),
             ("concurrency", whole(1), "requests that each instance works on at a time"),
             ("cores_per_request", whole(1), "that each of them wants; 1 if absent"),
+            ("borrows", json!({"type": "string"}), "the app whose idle instances it borrows"),
             ("slowdown", slowdown, "times as long, by tasks for each core: {x1: 1, x2: 1.15}"),
             (
                 "scales",

@@ -11,6 +11,7 @@ use simulator_model::{Actions, Cell, Clients, Stage};
 
 use crate::control;
 use crate::results::{Results, refused_part, seconds};
+use crate::sharing;
 
 /// The quantiles of all tables and files, with their names.
 pub const QUANTILES: [(&str, f64); 4] =
@@ -29,6 +30,9 @@ pub fn text(results: &Results) -> String {
         let _ = write!(text, "\n{}", stages.text());
     }
     let _ = write!(text, "\n{}", apps(results).text());
+    for table in [sharing::decisions(results), sharing::effect(results)].into_iter().flatten() {
+        let _ = write!(text, "\n{}", table.text());
+    }
     if results.scales() {
         let _ = write!(text, "\n{}{}", scaling(results).text(), unplaced(results));
     }
@@ -72,7 +76,9 @@ fn head(results: &Results) -> String {
         }
         text.push_str("inactive: policy.rollout (there is no scheduler)\n");
     }
-    text.push_str("inactive: policy.sharing (no engine reads it yet)\n");
+    if let Some(why) = sharing::inactive(model) {
+        let _ = writeln!(text, "inactive: policy.sharing ({why})");
+    }
     text
 }
 
@@ -442,7 +448,7 @@ fn milliseconds(interval: Interval) -> String {
     clippy::cast_sign_loss,
     reason = "a mean of times is a time"
 )]
-fn mean(summary: &Summary) -> Option<Nanoseconds> {
+pub fn mean(summary: &Summary) -> Option<Nanoseconds> {
     summary.mean().map(|mean| Nanoseconds(mean.round() as u64))
 }
 
@@ -483,6 +489,11 @@ impl Table {
             headings: headings.iter().map(|name| (*name).to_owned()).collect(),
             rows: Vec::new(),
         }
+    }
+
+    /// Whether it has no rows.
+    pub const fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// Adds a row.

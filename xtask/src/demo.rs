@@ -1,5 +1,8 @@
-//! `[ui]` `cargo xtask demo`: a site of five real hosts from one command, and what its services say.
+//! `[ui]` `cargo xtask demo`: a site of five real hosts from one command, an app on it that is upgraded,
+//! scaled and repaired under requests, and what its services say.
 
+mod load;
+mod platform;
 mod services;
 
 use std::fs::File;
@@ -12,6 +15,8 @@ use serde_json::Value;
 
 use crate::build::{self, BuildArguments};
 use crate::error::{Doing, Error};
+use crate::lab::artifacts::own;
+use crate::lab::directories::Cache;
 use crate::lab::{self, Lab, UpOptions, inventory};
 use crate::{step, workspace};
 
@@ -60,6 +65,12 @@ pub fn run(arguments: DemoArguments) -> Result<ExitCode, Error> {
             Ok(build::build(BuildArguments::default())?.provision)
         }
     })?;
+    timeline.of("pack our own programs for the hosts", || {
+        eprintln!(
+            "the scheduler, and the simulated Mesos as a release; a first build takes minutes"
+        );
+        own::pack(&Cache::of_environment())
+    })?;
     let provision = provision.canonicalize().doing(|| format!("find {}", provision.display()))?;
     let lab = timeline.of("boot five hosts", || {
         if !arguments.keep
@@ -84,8 +95,12 @@ pub fn run(arguments: DemoArguments) -> Result<ExitCode, Error> {
             apply.show("provision apply playbooks/smoke.yml", &["playbooks/smoke.yml"])
         })?;
     }
+    timeline.of("the program of an app on each worker", || platform::install_worker(&apply))?;
+    let app = timeline.of("an app on Mesos", || platform::run(&apply))?;
     eprintln!();
     println!("{}", services::table(&apply.lab)?);
+    app.lines.iter().for_each(|line| println!("{line}"));
+    println!();
     for (name, elapsed) in &timeline.0 {
         println!("{:>8.1} s  {name}", elapsed.as_secs_f64());
     }
@@ -116,6 +131,7 @@ impl Apply {
     fn command(&self, playbooks: &[&str]) -> Command {
         let mut command = Command::new(&self.provision);
         command.arg("apply").args(playbooks).args(["-i", "inventories/lab"]);
+        command.args(["-i", "inventories/lab-mesos"]);
         // A lab in another network than the demo's (two labs at once): its own addresses win.
         if !inventory::is_demo(self.lab.record()) {
             command.arg("-i").arg(self.lab.directory().inventory());

@@ -16,7 +16,7 @@ struct Arguments {
 /// One variant per task; each task's arguments and entry point live in its own module.
 #[derive(Subcommand)]
 enum Task {
-    /// Boot five hosts and bring up ZooKeeper, Consul and Docker on them
+    /// Boot five hosts, bring up ZooKeeper, Consul, Docker and Mesos, and run an app on them
     Demo(demo::DemoArguments),
     /// Run everything that CI runs
     Test(suites::TestArguments),

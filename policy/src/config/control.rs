@@ -8,7 +8,7 @@ use super::units::{Bound, Length, Part};
 use crate::Nanoseconds;
 use crate::repair::Repair;
 use crate::rollout::Rollout;
-use crate::sharing::Sharing;
+use crate::sharing::{Sharing, Unfinished};
 
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct RolloutPart {
@@ -42,6 +42,8 @@ pub(super) struct SharingPart {
     reserve: Option<Part>,
     idle_for: Option<Length>,
     give_back: Option<Length>,
+    unfinished: Option<Unfinished>,
+    interval: Option<Spanned<Length>>,
 }
 
 #[expect(
@@ -143,12 +145,20 @@ impl RepairPart {
 }
 
 impl SharingPart {
-    pub(super) fn over(self, base: Sharing) -> Sharing {
-        Sharing {
+    pub(super) fn over(self, base: Sharing, found: &mut Vec<Diagnostic>) -> Sharing {
+        let sharing = Sharing {
             lend_thousandths: thousandths(self.lend, base.lend_thousandths),
             reserve_thousandths: thousandths(self.reserve, base.reserve_thousandths),
             idle_for: length(self.idle_for, base.idle_for),
             give_back: length(self.give_back, base.give_back),
+            unfinished: self.unfinished.unwrap_or(base.unfinished),
+            interval: length(self.interval.map(|given| given.value), base.interval),
+        };
+        if sharing.interval == Nanoseconds::ZERO {
+            let span = self.interval.map(|given| given.span);
+            let message = "decisions need time between them";
+            found.push(wrong("policy-sharing", message, span, "more than 0"));
         }
+        sharing
     }
 }

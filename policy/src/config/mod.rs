@@ -14,7 +14,7 @@ use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
 use crate::repair::Repair;
 use crate::rollout::Rollout;
 use crate::scaling::Scaling;
-use crate::sharing::Sharing;
+use crate::sharing::{Sharing, Unfinished};
 use crate::{Nanoseconds, Scope};
 
 mod control;
@@ -84,12 +84,14 @@ const REPAIR: Repair = Repair {
     freeze_most: Nanoseconds::from_seconds(900),
 };
 
-/// Half of the slots at most, a fifth of the peak in reserve.
+/// Half of the slots at most, a fifth of the peak in reserve; nothing that was accepted is dropped.
 const SHARING: Sharing = Sharing {
     lend_thousandths: 500,
     reserve_thousandths: 200,
     idle_for: Nanoseconds::from_seconds(60),
     give_back: Nanoseconds::from_seconds(10),
+    unfinished: Unfinished::Requeue,
+    interval: Nanoseconds::from_seconds(1),
 };
 
 impl Policy {

@@ -63,7 +63,7 @@ pub fn read_node(node: &Node) -> Result<Policy, Vec<Diagnostic>> {
         scaling: file.scaling.over(base.scaling, &mut found),
         rollout: file.rollout.over(base.rollout, &mut found),
         repair: file.repair.over(base.repair, &mut found),
-        sharing: file.sharing.over(base.sharing),
+        sharing: file.sharing.over(base.sharing, &mut found),
     };
     if found.is_empty() { Ok(policy) } else { Err(found) }
 }

@@ -1,4 +1,4 @@
-//! `[io]` A worker to try the scheduler with: `scheduler-sample-worker PORT [MILLISECONDS]` answers
+//! `[io]` A worker to try the scheduler with: `scheduler-sample-worker PORT [MILLISECONDS [ADDRESS]]` answers
 //! requests one at a time, each after so long, with a short queue in front, as the platform's workers
 //! do. `/health` and `/metrics` are answered at once.
 
@@ -6,7 +6,7 @@
 
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -41,11 +41,12 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let port = arguments.next().and_then(|port| port.parse::<u16>().ok());
     let milliseconds = arguments.next().map_or(Some(0), |length| length.parse::<u64>().ok());
-    let (Some(port), Some(milliseconds)) = (port, milliseconds) else {
-        eprintln!("usage: scheduler-sample-worker PORT [MILLISECONDS]");
+    let address = arguments.next().map_or(Some(Ipv4Addr::LOCALHOST), |text| text.parse().ok());
+    let (Some(port), Some(milliseconds), Some(address)) = (port, milliseconds, address) else {
+        eprintln!("usage: scheduler-sample-worker PORT [MILLISECONDS [ADDRESS]]");
         return ExitCode::from(2);
     };
-    match serve(port, Duration::from_millis(milliseconds)) {
+    match serve((address, port), Duration::from_millis(milliseconds)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: port {port}: {error}");
@@ -54,8 +55,8 @@ fn main() -> ExitCode {
     }
 }
 
-fn serve(port: u16, service: Duration) -> io::Result<()> {
-    let listener = TcpListener::bind(("127.0.0.1", port))?;
+fn serve((address, port): (Ipv4Addr, u16), service: Duration) -> io::Result<()> {
+    let listener = TcpListener::bind((address, port))?;
     note_start()?;
     println!("listening at {port}");
     let counters = Arc::new(Counters::default());

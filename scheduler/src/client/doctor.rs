@@ -60,6 +60,16 @@ fn folder_look(place: &Place) -> Found {
 }
 
 fn daemon_look(place: &Place) -> Found {
+    if let Some(server) = place.server() {
+        let status = Client::open(place).and_then(|client| client.get::<Status>("/v1/status"));
+        return match status {
+            Ok(status) => Found::Good(format!(
+                "{} at {server}, term {}; apps: {}, instances: {}",
+                status.program, status.epoch, status.apps, status.instances
+            )),
+            Err(trouble) => Found::Bad(trouble.message),
+        };
+    }
     let daemon = place.folder().ok().and_then(|folder| folder::read(&folder).ok().flatten());
     let Some(daemon) = daemon else {
         return Found::Doubtful("none has run; start one: scheduler serve --local".to_owned());

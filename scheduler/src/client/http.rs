@@ -1,6 +1,7 @@
 //! Requests to the daemon.
 
 use std::io::Read;
+use std::path::Path;
 use std::time::Duration;
 
 use scheduler::wire::Problem;
@@ -8,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::Agent;
 use ureq::http::Response;
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::exit::Exit;
 use crate::folder::{self, Place};
@@ -62,11 +64,76 @@ pub struct Client {
     agent: Agent,
     base: String,
     token: String,
+    /// Whether it is on this machine.
+    is_here: bool,
+}
+
+/// What is sent and followed here; where TLS is a must, tokens go through nothing else.
+fn agent(tls: TlsConfig, is_tls_only: bool) -> Agent {
+    Agent::config_builder()
+        .http_status_as_error(false)
+        // They are followed here: the token has to go with them.
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .timeout_connect(Some(CONNECT_TIMEOUT))
+        .timeout_recv_response(Some(ANSWER_TIMEOUT))
+        .proxy(None)
+        .tls_config(tls)
+        .https_only(is_tls_only)
+        .build()
+        .into()
+}
+
+/// Whom to trust: the certificates of a file, or those that browsers know.
+fn vouched(ca: Option<&Path>) -> Result<TlsConfig, Trouble> {
+    let Some(path) = ca else { return Ok(TlsConfig::builder().build()) };
+    let certificates = certificates(path).map_err(|message| Trouble {
+        exit: Exit::InvalidInput,
+        message,
+        hint: Some("it has certificates in PEM".to_owned()),
+    })?;
+    Ok(TlsConfig::builder().root_certs(RootCerts::from(certificates)).build())
+}
+
+/// The token for a scheduler elsewhere. It is no argument: others would see that.
+fn token() -> Result<String, String> {
+    let variable = |name| std::env::var(name).ok().filter(|value: &String| !value.is_empty());
+    if let Some(token) = variable("SCHEDULER_TOKEN") {
+        return Ok(token);
+    }
+    let Some(path) = variable("SCHEDULER_TOKEN_FILE") else {
+        return Err("neither $SCHEDULER_TOKEN nor $SCHEDULER_TOKEN_FILE is set".to_owned());
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    Ok(text.trim().to_owned())
+}
+
+fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
+    let bytes = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let certificates = parse_pem(&bytes).filter_map(|item| match item {
+        Ok(PemItem::Certificate(certificate)) => Some(Ok(certificate)),
+        Ok(_) => None,
+        Err(error) => Some(Err(error.to_string())),
+    });
+    let certificates: Vec<_> = certificates
+        .collect::<Result<_, String>>()
+        .map_err(|error| format!("{}: {error}", path.display()))?;
+    if certificates.is_empty() {
+        return Err(format!("there is no certificate in {}", path.display()));
+    }
+    Ok(certificates)
 }
 
 impl Client {
-    /// Finds the daemon of a folder.
+    /// Finds the daemon: elsewhere if that is said, otherwise that of a folder.
     pub fn open(place: &Place) -> Result<Self, Trouble> {
+        match place.server() {
+            Some(server) => Client::elsewhere(&server, place.ca().as_deref()),
+            None => Client::here(place),
+        }
+    }
+
+    fn here(place: &Place) -> Result<Self, Trouble> {
         let trouble = |exit, message| Trouble { exit, message, hint: None };
         let folder = place.folder().map_err(|message| trouble(Exit::Environment, message))?;
         let daemon = folder::read(&folder).map_err(|error| {
@@ -75,23 +142,33 @@ impl Client {
         })?;
         let Some(daemon) = daemon else {
             let message = format!("no scheduler has run with {}", folder.display());
-            let hint = "start one: scheduler serve --local; or say where it is: --data FOLDER";
+            let hint = "start one: scheduler serve --local; or say where it is: --data FOLDER, or \
+                        --server https://HOST:PORT";
             return Err(Trouble {
                 hint: Some(hint.to_owned()),
                 ..trouble(Exit::NoScheduler, message)
             });
         };
-        let config = Agent::config_builder()
-            .http_status_as_error(false)
-            // They are followed here: the token has to go with them.
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .timeout_recv_response(Some(ANSWER_TIMEOUT))
-            .proxy(None)
-            .build();
         let base = format!("http://{}", daemon.address);
-        Ok(Client { agent: config.into(), base, token: daemon.token })
+        let tls = vouched(place.ca().as_deref())?;
+        Ok(Client { agent: agent(tls, false), base, token: daemon.token, is_here: true })
+    }
+
+    /// A daemon on another machine.
+    fn elsewhere(server: &str, ca: Option<&Path>) -> Result<Self, Trouble> {
+        let wrong = |message: String, hint: &str| Trouble {
+            exit: Exit::Usage,
+            message,
+            hint: Some(hint.to_owned()),
+        };
+        let base = server.trim_end_matches('/');
+        if !base.starts_with("https://") {
+            let message = format!("`{server}` is no address of a scheduler elsewhere");
+            return Err(wrong(message, "it begins with https://: tokens go through TLS only"));
+        }
+        let token = token().map_err(|message| wrong(message, "`scheduler token new` makes one"))?;
+        let agent = agent(vouched(ca)?, true);
+        Ok(Client { agent, base: base.to_owned(), token, is_here: false })
     }
 
     /// Reads something.
@@ -229,10 +306,14 @@ impl Client {
     }
 
     fn absent(&self, error: &ureq::Error) -> Trouble {
+        let hint = match self.is_here {
+            true => "start it again: scheduler serve --local",
+            false => "is the address right, and does `--ca` name who vouches for it?",
+        };
         Trouble {
             exit: Exit::NoScheduler,
             message: format!("no scheduler answers at {}: {error}", self.base),
-            hint: Some("start it again: scheduler serve --local".to_owned()),
+            hint: Some(hint.to_owned()),
         }
     }
 

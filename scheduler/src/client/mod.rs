@@ -37,6 +37,7 @@ pub fn client(command: Command) -> Exit {
         // They have no daemon to ask, and were done before.
         Command::Serve(_)
         | Command::Snapshot(_)
+        | Command::Token(_)
         | Command::Schema { .. }
         | Command::ExitCodes
         | Command::SuperviseTask { .. } => Ok(Exit::Done),

@@ -15,6 +15,8 @@ mod scraper;
 mod several;
 mod switch;
 mod term;
+mod tls;
+pub mod users;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -73,11 +75,13 @@ pub struct Serve {
     #[arg(long, value_name = "COMMAND", default_value = "docker")]
     pub docker: String,
     #[command(flatten)]
+    pub tls: tls::Options,
+    #[command(flatten)]
     pub reach_consul: reach_consul::ReachConsul,
     #[command(flatten)]
     pub registration: registrar::Registration,
     #[command(flatten)]
-    pub place: folder::Place,
+    pub place: folder::Home,
 }
 
 /// Where records are.
@@ -164,7 +168,7 @@ impl From<LogError> for Failure {
 async fn run(arguments: Serve) -> Result<Exit, Failure> {
     if !arguments.listen.ip().is_loopback() {
         let message = format!("{} is no loopback address", arguments.listen.ip());
-        let hint = "the API has neither TLS nor users yet; reach it through SSH from elsewhere";
+        let hint = "for other machines, with TLS and tokens, there is `--listen-tls`";
         return Err(Failure { exit: Exit::Usage, ..Failure::new(message).hint(hint) });
     }
     let consul = arguments.reach_consul.client().map_err(Failure::new)?;
@@ -181,6 +185,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
         false => Some(FileStore::open(&folder.join("store.redb"))?),
     };
     let listener = listen(arguments.listen).await?;
+    let door = tls::open(&arguments.tls).await?;
     let address = listener.local_addr().map_err(|error| Failure::new(error.to_string()))?;
     let (tells, reports) = unbounded_channel();
     let settings = Settings {
@@ -199,9 +204,11 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let daemon = DaemonFile { address, token: token.clone(), pid: std::process::id() };
     let switch = Switch::new(http::follower::router(http::follower::Leader::default()));
     let mut server = tokio::spawn(axum::serve(listener, switch.router()).into_future());
+    let elsewhere = door.as_ref().map(|door| door.address);
+    let mut to_others = tokio::spawn(tls::serve(door, switch.router(), token.as_str().into()));
     folder::write(&folder, &daemon)
         .map_err(|error| Failure::new(format!("daemon.json: {error}")))?;
-    tell_beginning(&arguments, &folder, address);
+    tell_beginning(&arguments, &folder, address, elsewhere);
     let mut signals = Signals::new()?;
     let reports = Mutex::new(Some(reports));
     let token = token.into();
@@ -213,13 +220,17 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
             (None, None) => Err(Failure::new("there is neither a folder nor a Consul")),
         }
     };
-    tokio::select! {
-        exit = work => exit,
-        served = &mut server => Err(Failure::new(match served {
+    let has_ended = |served: Result<std::io::Result<()>, _>| {
+        Err(Failure::new(match served {
             Ok(Ok(())) => "the API has ended".to_owned(),
             Ok(Err(error)) => error.to_string(),
-            Err(error) => error.to_string(),
-        })),
+            Err(error) => tokio::task::JoinError::to_string(&error),
+        }))
+    };
+    tokio::select! {
+        exit = work => exit,
+        served = &mut server => has_ended(served),
+        served = &mut to_others => has_ended(served),
     }
 }
 
@@ -285,7 +296,12 @@ fn token() -> Result<String, Failure> {
     Ok(hex::encode(bytes))
 }
 
-fn tell_beginning(arguments: &Serve, folder: &Path, address: SocketAddr) {
+fn tell_beginning(
+    arguments: &Serve,
+    folder: &Path,
+    address: SocketAddr,
+    elsewhere: Option<SocketAddr>,
+) {
     let machines = match (&arguments.mesos.master, arguments.machines) {
         (Some(address), _) => format!("Mesos at {address}"),
         (None, 1) => "this machine".to_owned(),
@@ -293,6 +309,9 @@ fn tell_beginning(arguments: &Serve, folder: &Path, address: SocketAddr) {
     };
     let program = env!("CARGO_PKG_VERSION");
     tell!("scheduler {program} on {machines}: http://{address} (API, and a page for browsers)");
+    if let Some(address) = elsewhere {
+        tell!("for other machines, with tokens: https://{address}");
+    }
     tell!("records, output and token: {}", folder.display());
     if arguments.place.data.is_some() {
         tell!("in other terminals: export SCHEDULER_DATA={}", folder.display());

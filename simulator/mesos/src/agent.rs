@@ -316,6 +316,8 @@ pub(crate) struct Agent {
     pub(crate) tasks: BTreeMap<TaskKey, AgentTask>,
     /// Raised when the agent is heard of again.
     pub(crate) generation: u32,
+    /// When an agent that is a program of its own last said something.
+    pub(crate) heard: Nanoseconds,
 }
 
 impl Agent {

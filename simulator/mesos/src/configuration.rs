@@ -1,5 +1,6 @@
 //! How a simulated master is set up; the values are Mesos' own unless said.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::{Nanoseconds, SECOND};
@@ -32,6 +33,10 @@ pub struct Configuration {
     pub max_agent_ping_timeouts: u32,
     /// How long agents may take to come back after the master was away (`--agent_reregister_timeout`).
     pub agent_reregister_timeout: Nanoseconds,
+    /// The version that it says it has.
+    pub version: String,
+    /// More flags that it shows, as they were given.
+    pub flags: BTreeMap<String, String>,
     /// Where in ZooKeeper it stands for the lead, as the page of flags shows it (`--zk`).
     pub zk: Option<String>,
 }
@@ -50,6 +55,8 @@ impl Default for Configuration {
             agent_ping_timeout: 15 * SECOND,
             max_agent_ping_timeouts: 5,
             agent_reregister_timeout: 600 * SECOND,
+            version: VERSION.to_owned(),
+            flags: BTreeMap::new(),
             zk: None,
         }
     }

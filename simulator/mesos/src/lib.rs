@@ -17,6 +17,7 @@ pub mod bundle;
 pub mod configuration;
 mod framework;
 mod master;
+pub mod outside;
 mod random;
 pub mod scenario;
 pub mod wire;
@@ -24,7 +25,7 @@ pub mod wire;
 pub use agent::{AgentKey, AgentSpec, Body, End, Profile, Rule, Span};
 pub use bundle::Bundle;
 pub use configuration::Configuration;
-pub use master::{Delivery, Identity, Master, Output, Restart, Run, Said, StreamKey};
+pub use master::{Delivery, Identity, Master, Output, Restart, Run, Said, StreamKey, Unwelcome};
 
 /// Nanoseconds since the simulation began, or a duration in nanoseconds.
 pub type Nanoseconds = u64;

@@ -9,6 +9,7 @@ use simulator_kernel::Law;
 use crate::App;
 use crate::faults::Faults;
 use crate::scheduler::Scheduler;
+use crate::sharing::Sharing;
 
 /// What changes in the course of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +23,9 @@ pub struct Dynamics {
     pub faults: Faults,
     /// The scheduler that starts and ends instances; without one the rules are asked directly.
     pub scheduler: Option<Scheduler>,
+    /// Apps that share machines; the rule is asked each [`policy::sharing::Sharing::interval`] until
+    /// the last request has arrived.
+    pub sharing: Option<Sharing>,
 }
 
 /// How instances of an app come and go.
@@ -61,6 +65,7 @@ impl Default for Dynamics {
             scaling: None,
             faults: Faults::default(),
             scheduler: None,
+            sharing: None,
         }
     }
 }
@@ -152,6 +157,8 @@ pub fn target_weight(sum: u64, leaving: u32, most: u32) -> u32 {
 pub(crate) enum Control {
     /// An instance that left has given back what it held.
     Gone { app: usize, instance: u32 },
+    /// What has borrowed a slot must have given it back.
+    Due { app: usize, instance: u32 },
     /// An instance has started.
     Ready { app: usize, instance: u32 },
     /// A machine is back.
@@ -170,6 +177,8 @@ pub(crate) enum Control {
     Cluster,
     /// The scaling rule is asked, app by app.
     Tick,
+    /// The rule of sharing is asked, pair by pair.
+    Look,
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use crate::crowd::Crowd;
 use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
 use crate::retries::Retries;
+use crate::sharing::Sharing;
 use crate::stages::Stages;
 
 /// Everything a run depends on.
@@ -247,10 +248,18 @@ impl Model {
         self.queue.order != policy::queue::Order::Fifo
             || !self.dynamics.faults.are_none()
             || self.dynamics.scheduler.is_some()
+            || self.sharing().is_some()
             || self.apps.iter().any(scales)
             || self.has_stages()
             || self.has_retries()
             || self.has_crowds()
+    }
+
+    /// Apps that share machines, if there are any and they can.
+    #[must_use]
+    pub fn sharing(&self) -> Option<&Sharing> {
+        let sharing = self.dynamics.sharing.as_ref()?;
+        (!sharing.pairs.is_empty() && sharing.check(self).is_ok()).then_some(sharing)
     }
 
     /// All users of all groups.

@@ -2,6 +2,7 @@
 
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
+use policy::sharing;
 use policy::{Nanoseconds, Refusal, Time};
 use scheduler_core::State;
 use scheduler_core::decision::Decision;
@@ -9,6 +10,7 @@ use scheduler_core::decision::Decision;
 use crate::faults::Incident;
 use crate::look::Look;
 use crate::scheduler::Deployed;
+use crate::sharing::{Slot, Stopped};
 use crate::{Arrival, Run};
 
 /// A request that was worked on.
@@ -85,6 +87,23 @@ pub trait Record {
     /// Something failed, or is as before: told in the order of time, before the changes that follow.
     fn incident(&mut self, _at: Time, _incident: Incident) {}
 
+    /// The rule of sharing has decided for a pair of apps. Called for every look, also if nothing
+    /// changes.
+    fn share(
+        &mut self,
+        _at: Time,
+        _pair: usize,
+        _seen: sharing::Observation,
+        _action: sharing::Action,
+    ) {
+    }
+
+    /// Something has become of a slot that is lent.
+    fn slot(&mut self, _at: Time, _slot: Slot) {}
+
+    /// Work on a request was stopped. If it goes back to a queue, its outcome is still to come.
+    fn stop(&mut self, _at: Time, _arrival: &Arrival, _stopped: Stopped) {}
+
     /// The scheduler has decided something, of an app or of all.
     fn scheduled(&mut self, _at: Time, _app: Option<usize>, _decision: &Decision) {}
 
@@ -151,6 +170,27 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn incident(&mut self, at: Time, incident: Incident) {
         self.0.incident(at, incident);
         self.1.incident(at, incident);
+    }
+
+    fn share(
+        &mut self,
+        at: Time,
+        pair: usize,
+        seen: sharing::Observation,
+        action: sharing::Action,
+    ) {
+        self.0.share(at, pair, seen, action);
+        self.1.share(at, pair, seen, action);
+    }
+
+    fn slot(&mut self, at: Time, slot: Slot) {
+        self.0.slot(at, slot);
+        self.1.slot(at, slot);
+    }
+
+    fn stop(&mut self, at: Time, arrival: &Arrival, stopped: Stopped) {
+        self.0.stop(at, arrival, stopped);
+        self.1.stop(at, arrival, stopped);
     }
 
     fn scheduled(&mut self, at: Time, app: Option<usize>, decision: &Decision) {

@@ -10,10 +10,12 @@ use simulator_kernel::Summary;
 
 use crate::crowd::Crowd;
 use crate::faults::Incident;
+use crate::lending::Lending;
 use crate::model::{App, Model};
 use crate::outages::Outages;
 use crate::outcome::{Instances, Served};
 use crate::scheduler::Deployed;
+use crate::sharing::{Slot, Stopped};
 use crate::stages::{Path, Paths, Stage};
 use crate::usage::Usage;
 use crate::workload::BLOCK;
@@ -32,6 +34,8 @@ pub struct Report {
     pub usage: Vec<Usage>,
     /// How long machines were down or slow.
     pub machines: Outages,
+    /// What each pair of apps that share has lent.
+    pub lending: Vec<Lending>,
     /// Deployments of a scheduler, in the order in which they began; of single runs only.
     pub deployments: Vec<Deployed>,
     /// Arrivals before are not reported.
@@ -196,7 +200,8 @@ impl Report {
         let report = Report::new(model);
         let usage = report.usage.iter().map(|_| Usage::none()).collect();
         let machines = Outages::none();
-        Report { usage, machines, ..report }
+        let lending = report.lending.iter().map(|_| Lending::none()).collect();
+        Report { usage, machines, lending, ..report }
     }
 
     /// The report of a run that has not begun.
@@ -228,6 +233,9 @@ impl Report {
             busy: vec![0; model.apps.len()],
             usage: model.apps.iter().map(usage).collect(),
             machines: Outages::new(from, until),
+            lending: model.sharing().map_or_else(Vec::new, |sharing| {
+                sharing.pairs.iter().map(|_| Lending::new(from, until)).collect()
+            }),
             deployments: Vec::new(),
             from,
             until,
@@ -247,6 +255,7 @@ impl Report {
     pub fn cut(&mut self, stopped: Time) {
         self.until = self.until.min(stopped);
         self.usage.iter_mut().for_each(|usage| usage.cut(stopped));
+        self.lending.iter_mut().for_each(|lending| lending.cut(stopped));
         self.machines.cut(stopped);
         self.is_partial = true;
     }
@@ -267,6 +276,9 @@ impl Report {
             *busy += more;
         }
         self.machines.merge(&other.machines);
+        for (lending, more) in self.lending.iter_mut().zip(&other.lending) {
+            lending.merge(more);
+        }
         for (usage, more) in self.usage.iter_mut().zip(&other.usage) {
             usage.merge(more);
         }
@@ -381,6 +393,30 @@ impl Record for Report {
     fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
         if let Some(usage) = self.usage.get_mut(app) {
             usage.unplaced(at, reasons);
+        }
+    }
+
+    fn share(
+        &mut self,
+        at: Time,
+        pair: usize,
+        _seen: policy::sharing::Observation,
+        action: policy::sharing::Action,
+    ) {
+        if let Some(lending) = self.lending.get_mut(pair) {
+            lending.decide(at, action);
+        }
+    }
+
+    fn slot(&mut self, at: Time, slot: Slot) {
+        if let Some(lending) = self.lending.get_mut(slot.pair) {
+            lending.turn(at, slot);
+        }
+    }
+
+    fn stop(&mut self, at: Time, _arrival: &Arrival, stopped: Stopped) {
+        if let Some(lending) = self.lending.get_mut(stopped.pair) {
+            lending.stop(at, stopped);
         }
     }
 

@@ -49,12 +49,12 @@ pub struct Actions {
 }
 
 impl Actions {
-    fn count(&mut self, instances: u32) {
+    pub(crate) fn count(&mut self, instances: u32) {
         self.decisions += 1;
         self.instances += u64::from(instances);
     }
 
-    fn merge(&mut self, other: Actions) {
+    pub(crate) fn merge(&mut self, other: Actions) {
         self.decisions += other.decisions;
         self.instances += other.instances;
     }

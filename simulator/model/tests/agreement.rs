@@ -1,6 +1,6 @@
 //! The fast engine against the oracle, request by request, on random small scenarios.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,18 @@ use policy::balance::{Balance, Choices, FULL_WEIGHT};
 use policy::placement::{Resources, Unplaced};
 use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
 use policy::scaling::{Action, Observation, Scaling};
+use policy::sharing::{self, Unfinished};
 use policy::{Class, Nanoseconds, Scope, Time};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
 use simulator_kernel::Law;
 use simulator_kernel::law::Quantiles;
 use simulator_kernel::logarithm::whole;
 use simulator_model::{
     App, Arrival, Arrivals, BackOff, Chance, Cmd, Crash, Crashes, Crowd, Download, Dynamics,
-    Effect, Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Phase, Rates, Record,
-    Report, Respond, Retries, Sine, Slowdown, Source, Stages, Stretch, Tenants, WarmUp, Workload,
-    engine, oracle,
+    Effect, Fault, Faults, Incident, Instances, Life, Link, Model, Outcome, Pair, Phase, Rates,
+    Record, Report, Respond, Retries, Returned, Sharing, Sine, Slot, Slowdown, Source, Stages,
+    Stopped, Stretch, Tenants, Turn, WarmUp, Workload, engine, oracle,
 };
 
 /// Times on a coarse grid make ties, where engines differ first.
@@ -289,9 +291,13 @@ fn dynamic_model() -> impl Strategy<Value = Model> {
         |(mut model, lives, scaling, order, capacity, faults)| {
             model.queue.order = order;
             let scaling = Some(scaling);
-            model.dynamics = Dynamics { capacity, scaling, faults, scheduler: None };
+            model.dynamics = Dynamics { capacity, scaling, faults, scheduler: None, sharing: None };
             for (app, life) in model.apps.iter_mut().zip(lives) {
                 app.life = life;
+                // Many targets, but the oracle looks at every instance for each decision.
+                if app.machines > 5 {
+                    app.instances = app.instances.min(2);
+                }
             }
             model
         },
@@ -370,6 +376,93 @@ fn crowded_model() -> impl Strategy<Value = Model> {
     })
 }
 
+fn sharing_rules() -> impl Strategy<Value = sharing::Sharing> {
+    let grid = |steps: u64| Nanoseconds(steps * GRID);
+    let unfinished = prop_oneof![Just(Unfinished::Requeue), Just(Unfinished::Fail)];
+    let times = (0u64..8, 0u64..12, 1u64..6);
+    (200u32..=1000, prop_oneof![Just(0u32), 0u32..600], times, unfinished).prop_map(
+        move |(
+            lend_thousandths,
+            reserve_thousandths,
+            (idle_for, give_back, interval),
+            unfinished,
+        )| {
+            let (idle_for, give_back) = (grid(idle_for), grid(give_back));
+            let interval = grid(interval);
+            sharing::Sharing {
+                lend_thousandths,
+                reserve_thousandths,
+                idle_for,
+                give_back,
+                unfinished,
+                interval,
+            }
+        },
+    )
+}
+
+/// One app lends to the other: short work that leaves instances idle, beside long work that piles
+/// up, on everything else that there is.
+fn shared_model() -> impl Strategy<Value = Model> {
+    let lives = proptest::collection::vec(life(), 2);
+    let long = prop_oneof![
+        (10u64..120).prop_map(|steps| Law::Constant(Nanoseconds(steps * GRID))),
+        (100.0f64..1500.0).prop_map(|mean| Law::Exponential { mean }),
+    ];
+    let gap = (20.0f64..200.0).prop_map(|gap| Arrivals::Poisson { gap });
+    let light = prop_oneof![gap, arrivals()];
+    let heavy = prop_oneof![
+        (5.0f64..60.0).prop_map(|gap| Arrivals::Poisson { gap }),
+        (0u64..60, 10u64..60).prop_map(|(at, requests)| Arrivals::Burst {
+            at: Nanoseconds(at * GRID),
+            requests,
+            over: Nanoseconds::ZERO,
+        }),
+        arrivals(),
+    ];
+    let models = prop_oneof![2 => model(), 1 => dynamic_model(), 2 => retried_model()];
+    let faults = proptest::option::of(faults());
+    let work = (law(), long, light, heavy, any::<[bool; 2]>());
+    (models, sharing_rules(), (any::<bool>(), lives, faults), work).prop_map(
+        |(mut model, rules, (turned, lives, faults), (short, long, light, heavy, open))| {
+            let (lender, borrower) = if turned { (1, 0) } else { (0, 1) };
+            // Rows with code of their own are tried elsewhere; the oracle counts all of them again
+            // and again here.
+            let machines = model.apps.iter().map(|app| app.machines.clamp(1, 5)).max().unwrap_or(0);
+            for (app, life) in model.apps.iter_mut().zip(lives) {
+                app.life =
+                    Life { bounds: None, needs: Resources { cores: 1, memory_mib: 0 }, ..life };
+                app.instances = app.instances.min(6);
+                app.machines = app.machines.clamp(1, 5);
+            }
+            model.apps[borrower].machines = machines;
+            let cool_down = &mut model.apps[borrower].life.cool_down;
+            *cool_down = (*cool_down).min(rules.give_back);
+            (model.cmds[0].app, model.cmds[0].service) = (lender, short);
+            (model.cmds[1].app, model.cmds[1].service) = (borrower, long);
+            let source = |cmd, arrivals| Source { tenants: cmd, cmd, arrivals, retries: None };
+            let retries = model.sources.first().and_then(|source| source.retries);
+            model.sources.truncate(2);
+            model.sources.push(source(0, light));
+            model.sources.push(Source { retries, ..source(1, heavy) });
+            if open[0] {
+                model.queue =
+                    Queue { free: Queue::UNLIMITED, paid: Queue::UNLIMITED, ..model.queue };
+            }
+            if open[1] {
+                model.admission =
+                    Admission { deadlines: Deadlines::Ignore, ..Admission::default() };
+            }
+            model.duration = Nanoseconds(model.duration.0.min(1500));
+            model.dynamics.capacity = Resources::UNLIMITED;
+            model.dynamics.faults = faults.unwrap_or_default();
+            let pairs = vec![Pair { lender, borrower }];
+            model.dynamics.sharing = Some(Sharing { rules, pairs });
+            model
+        },
+    )
+}
+
 /// What is told of instances: when, of which app, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
@@ -378,6 +471,9 @@ enum Told {
     Unplaced(Time, usize, Unplaced),
     Incident(Time, Incident),
     Peak(usize, u64),
+    Shared(Time, usize, sharing::Observation, sharing::Action),
+    Slot(Time, Slot),
+    Stopped(Time, u64, Stopped),
 }
 
 /// Outcomes, a report, and the sums of responses and services.
@@ -442,6 +538,27 @@ impl Record for Everything {
         self.report.incident(at, incident);
     }
 
+    fn share(
+        &mut self,
+        at: Time,
+        pair: usize,
+        seen: sharing::Observation,
+        action: sharing::Action,
+    ) {
+        self.told.push(Told::Shared(at, pair, seen, action));
+        self.report.share(at, pair, seen, action);
+    }
+
+    fn slot(&mut self, at: Time, slot: Slot) {
+        self.told.push(Told::Slot(at, slot));
+        self.report.slot(at, slot);
+    }
+
+    fn stop(&mut self, at: Time, arrival: &Arrival, stopped: Stopped) {
+        self.told.push(Told::Stopped(at, arrival.key, stopped));
+        self.report.stop(at, arrival, stopped);
+    }
+
     fn peak_queue(&mut self, app: usize, requests: u64) {
         self.told.push(Told::Peak(app, requests));
         self.report.peak_queue(app, requests);
@@ -498,6 +615,144 @@ proptest! {
     #[test]
     fn engines_agree_about_retries(model in retried_model()) {
         agree(&model)?;
+    }
+}
+
+/// What a run under sharing must keep, whatever else there is: nothing is lent beyond the part that
+/// may be, and what is called back is back at the deadline.
+fn gives_back(model: &Model, told: &[Told]) -> Result<(), TestCaseError> {
+    let rules = model.sharing().unwrap().rules;
+    let mut dues = BTreeMap::new();
+    for told in told {
+        match *told {
+            Told::Shared(_, _, seen, sharing::Action::Lend(count)) => {
+                let most = u64::from(seen.slots) * u64::from(rules.lend_thousandths) / 1000;
+                prop_assert!(u64::from(seen.lent + count) <= most);
+                // Peak and reserve stay.
+                let left = seen.slots + seen.called - seen.lent - count;
+                prop_assert!(left > seen.peak);
+            }
+            Told::Slot(at, Slot { machine, turn: Turn::Called { due }, .. }) => {
+                prop_assert_eq!(due, at + rules.give_back);
+                dues.entry((machine, at)).or_insert(due);
+            }
+            Told::Slot(at, Slot { machine, turn: Turn::Back { lent, called, .. }, .. }) => {
+                let due = called.map(|called| dues[&(machine, called)]);
+                // An instance of the lender may leave later than its slot was called back.
+                prop_assert!(due.is_none_or(|due| at <= due || lent.is_none()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_500, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_about_sharing(model in shared_model()) {
+        agree(&model)?;
+        let mut run = Everything::new(&model);
+        engine::run(&model, &mut run);
+        gives_back(&model, &run.told)?;
+    }
+}
+
+/// A slot is lent when the instance there has left, and not when the engine next looks at it: just
+/// after, other work ends there.
+#[test]
+fn a_slot_is_lent_at_the_instant_at_which_it_is_left() {
+    let app = |name: &str| App {
+        name: name.into(),
+        machines: 3,
+        instances: 1,
+        life: Life::default(),
+        crowd: None,
+    };
+    let cmd = |app, service| Cmd {
+        name: "cmd".into(),
+        app,
+        service: Law::Constant(Nanoseconds(service)),
+        deadline: None,
+        stages: None,
+    };
+    let source = |cmd, arrivals| Source { tenants: 0, cmd, arrivals, retries: None };
+    let (at, over) = (Nanoseconds(307), Nanoseconds::ZERO);
+    let rules = sharing::Sharing {
+        lend_thousandths: 1000,
+        reserve_thousandths: 0,
+        idle_for: Nanoseconds::ZERO,
+        give_back: Nanoseconds(1000),
+        unfinished: Unfinished::Requeue,
+        interval: Nanoseconds(10),
+    };
+    let sharing = Some(Sharing { rules, pairs: vec![Pair { lender: 0, borrower: 1 }] });
+    let model = Model {
+        seed: 1,
+        duration: Nanoseconds(2000),
+        warm_up: Nanoseconds::ZERO,
+        gateways: 1,
+        apps: vec![app("lender"), app("borrower")],
+        cmds: vec![cmd(0, 100), cmd(1, 25)],
+        tenants: vec![Tenants { name: "all".into(), class: Class::Paid, users: 1, skew: 0.0 }],
+        sources: vec![
+            // At 102, 204 and 306, to one machine after the other: the last one works until 406.
+            source(0, Arrivals::Constant { gap: 102.0 }),
+            // Eight for each machine: one ends at 407.
+            source(1, Arrivals::Burst { at, requests: 24, over }),
+        ],
+        admission: Admission::default(),
+        queue: Queue {
+            free: Queue::UNLIMITED,
+            paid: Queue::UNLIMITED,
+            scope: QueueScope::Node,
+            counts: Counts::Waiting,
+            classes: Classes::Together,
+            order: Order::Fifo,
+        },
+        balance: Balance::RoundRobin,
+        network: None,
+        dynamics: Dynamics { sharing, ..Dynamics::default() },
+    };
+    agree(&model).unwrap();
+    let mut run = Everything::new(&model);
+    engine::run(&model, &mut run);
+    let lent = Told::Slot(Time(406), Slot { pair: 0, machine: 2, turn: Turn::Lent });
+    assert!(run.told.contains(&lent), "{:?}", run.told);
+}
+
+/// The random scenarios above reach every way in which a slot can come back.
+#[test]
+fn all_ways_back_are_taken() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut seen = BTreeMap::new();
+    let mut models = 0;
+    for _ in 0..300 {
+        let model = shared_model().new_tree(&mut runner).unwrap().current();
+        let mut run = Everything::new(&model);
+        engine::run(&model, &mut run);
+        let before = seen.len();
+        for told in &run.told {
+            match told {
+                Told::Slot(_, Slot { turn: Turn::Back { lent, how, .. }, .. }) => {
+                    *seen.entry(format!("{how:?}, lent: {}", lent.is_some())).or_insert(0u32) += 1;
+                }
+                Told::Stopped(_, _, stopped) => {
+                    *seen.entry(format!("{:?}", stopped.fate)).or_insert(0u32) += 1;
+                }
+                _ => {}
+            }
+        }
+        models += usize::from(seen.len() > before || !run.report.lending.is_empty());
+    }
+    assert_eq!(models, 300, "all can share");
+    for way in [Returned::Idle, Returned::Stopped, Returned::Crashed, Returned::Lost] {
+        let way = format!("{way:?}, lent: true");
+        assert!(seen.get(&way).is_some_and(|count| *count > 10), "{way}: {seen:?}");
+    }
+    for way in ["Idle, lent: false", "Lost, lent: false", "Requeue", "Fail"] {
+        assert!(seen.contains_key(way), "{way}: {seen:?}");
     }
 }
 

@@ -85,6 +85,7 @@ fn model(policy: Policy) -> Model {
             scaling: Some(policy.scaling),
             faults: Faults::default(),
             scheduler: Some(Scheduler::new(policy)),
+            sharing: None,
         },
     }
 }

@@ -24,6 +24,7 @@ use crate::results::{Origin, Replayed};
 
 mod moment;
 mod request;
+mod shares;
 
 /// `simulator explain`.
 #[derive(Debug, clap::Args)]

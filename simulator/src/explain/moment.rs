@@ -7,8 +7,9 @@ use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use scheduler_core::decision::Decision as ScheduledDecision;
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record};
+use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record, Slot};
 
+use super::shares::Shares;
 use super::{Asked, instant};
 use crate::control::Memory;
 use crate::table::grouped;
@@ -38,6 +39,7 @@ struct Moment<'a> {
     after: Option<Decision>,
     change_after: Option<Decision>,
     faults: Troubles,
+    shares: Shares,
     memory: Memory,
 }
 
@@ -170,10 +172,25 @@ impl Record for Moment<'_> {
         }
     }
 
+    fn share(
+        &mut self,
+        at: Time,
+        pair: usize,
+        seen: policy::sharing::Observation,
+        action: policy::sharing::Action,
+    ) {
+        self.shares.share(at, pair, seen, action);
+    }
+
+    fn slot(&mut self, at: Time, slot: Slot) {
+        self.shares.slot(at, slot);
+    }
+
     fn goes_on(&mut self, at: Time, _number: u64) -> bool {
         let decides = self.before.is_some() || self.after.is_some();
-        let wanted = decides && self.change_after.is_none() && at <= self.at + PATIENCE;
-        at <= self.at || wanted
+        let scales = decides && self.change_after.is_none();
+        let wanted = scales || self.shares.waits();
+        at <= self.at || (wanted && at <= self.at + PATIENCE)
     }
 }
 
@@ -230,6 +247,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         after: None,
         change_after: None,
         faults: Troubles::default(),
+        shares: Shares::new(model, place, Time(at.0)),
         memory: Memory::new(model, place, Time(at.0)),
     };
     asked.run(&mut moment)?;
@@ -302,6 +320,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         let none = format!("none within {PATIENCE}");
         add("next change", if moment.change_after.is_none() { none } else { next });
     }
+    moment.shares.tell(&mut add);
     moment.memory.tell(&mut add);
     let at = instant(moment.at.0);
     let seed = asked.scenario.model.seed;

@@ -5,11 +5,14 @@ use std::fmt::Write;
 
 use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
 use policy::queue::{Classes, Counts, QueueScope};
+use policy::sharing::Unfinished;
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use simulator_model::look::{Chosen, Look};
-use simulator_model::{Arrival, Cause, Incident, Lost, Model, Outcome, Path, Paths, Record, Stage};
+use simulator_model::{
+    Arrival, Cause, Incident, Lost, Model, Outcome, Path, Paths, Record, Stage, Stopped,
+};
 
-use super::{Asked, instant};
+use super::{Asked, instant, shares};
 use crate::table::grouped;
 
 /// Waits for one request.
@@ -24,6 +27,8 @@ struct Wanted {
     lost: BTreeMap<u64, (Time, Lost)>,
     /// The attempt that failed just before, of which that isn't known yet.
     failed: Option<u64>,
+    /// When work on it was stopped because its slot had to be given back; by key.
+    stops: BTreeMap<u64, Vec<(Time, Stopped)>>,
     /// How many requests have been told of.
     count: u64,
     /// Whether any client tries again.
@@ -37,7 +42,10 @@ impl Record for Wanted {
         self.count = self.count.max(arrival.number + 1);
         if arrival.number == self.number {
             self.outcomes.insert(arrival.key, outcome);
-            self.failed = (outcome == Err(Refusal::Failed)).then_some(arrival.key);
+            let is_stopped = self.stops.get(&arrival.key).and_then(|stops| stops.last());
+            let is_stopped = is_stopped.is_some_and(|(_, last)| last.fate == Unfinished::Fail);
+            let is_lost = outcome == Err(Refusal::Failed) && !is_stopped;
+            self.failed = is_lost.then_some(arrival.key);
         }
     }
 
@@ -56,6 +64,12 @@ impl Record for Wanted {
         }
     }
 
+    fn stop(&mut self, at: Time, arrival: &Arrival, stopped: Stopped) {
+        if arrival.number == self.number {
+            self.stops.entry(arrival.key).or_default().push((at, stopped));
+        }
+    }
+
     fn wants(&self, number: u64) -> bool {
         number == self.number
     }
@@ -65,8 +79,10 @@ impl Record for Wanted {
     }
 
     fn goes_on(&mut self, _at: Time, number: u64) -> bool {
-        // Nobody tries again in a run that was stopped.
-        number <= self.number || (self.tries_again && self.settled.is_none())
+        // In a run that was stopped nobody tries again, and no rule is asked any more: what becomes
+        // of a request that still waits would be something else.
+        let is_open = self.outcomes.is_empty() || (self.tries_again && self.settled.is_none());
+        number <= self.number || is_open
     }
 }
 
@@ -80,15 +96,17 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
         settled: None,
         lost: BTreeMap::new(),
         failed: None,
+        stops: BTreeMap::new(),
         count: 0,
         tries_again: model.has_retries(),
     };
     asked.run(&mut wanted)?;
-    let Wanted { looks, outcomes, settled, lost, count, .. } = wanted;
+    let Wanted { looks, outcomes, settled, lost, mut stops, count, .. } = wanted;
     let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
         let outcome = *outcomes.get(&arrival.key)?;
         let lost = lost.get(&arrival.key).copied();
-        Some(Story { model, arrival, look, outcome, lost })
+        let stops = stops.remove(&arrival.key).unwrap_or_default();
+        Some(Story { model, arrival, look, outcome, lost, stops })
     });
     let Some(story) = attempts.next() else {
         return Err(match count {
@@ -140,6 +158,7 @@ struct Story<'a> {
     look: Look,
     outcome: Outcome,
     lost: Option<(Time, Lost)>,
+    stops: Vec<(Time, Stopped)>,
 }
 
 impl Story<'_> {
@@ -311,6 +330,9 @@ impl Story<'_> {
 
     fn end(&self, lines: &mut Lines, deadline: Option<Nanoseconds>, path: &Path) {
         let arrived = self.arrival.at;
+        for (at, stopped) in &self.stops {
+            lines.add("stopped", &shares::stopped(*at, *stopped));
+        }
         match self.outcome {
             Err(Refusal::Failed) => {
                 if let Some((at, lost)) = self.lost {

@@ -6,6 +6,7 @@ use simulator_model::timeline::Decision;
 
 use crate::control;
 use crate::results::{Results, refused_part};
+use crate::sharing;
 use crate::table::{self, Table};
 
 mod axis;
@@ -43,6 +44,12 @@ pub fn page(results: &Results) -> Result<String, String> {
     }
     body.push_str("<h2>Apps</h2>");
     body.push_str(&scrolled(&table::apps(results)));
+    if let (Some(decisions), Some(effect)) = (sharing::decisions(results), sharing::effect(results))
+    {
+        body.push_str("<h2>Sharing</h2>");
+        body.push_str(&scrolled(&decisions));
+        body.push_str(&scrolled(&effect));
+    }
     if results.scales() {
         body.push_str(&scrolled(&table::scaling(results)));
         let unplaced = table::unplaced(results);

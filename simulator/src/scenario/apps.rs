@@ -93,6 +93,7 @@ impl Check<'_> {
             scaling: Some(policy.scaling),
             faults: self.faults(file, apps, policy),
             scheduler: self.scheduler(file, apps, policy),
+            sharing: self.sharing(file, policy),
         }
     }
 

@@ -12,7 +12,7 @@ use yaml::Spanned;
 
 use super::apps::most_instances;
 use super::file::{self, File, Named};
-use super::{Files, Replay};
+use super::{Files, Replay, sharing};
 use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
@@ -73,6 +73,7 @@ pub fn model(
         dynamics,
     };
     check.loads(file, &model);
+    sharing::check(file, &model, check.found);
     Some((model, replay))
 }
 
@@ -106,6 +107,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds
+            | Unfit::Sharing
             | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
         };

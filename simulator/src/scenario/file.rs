@@ -119,6 +119,8 @@ pub struct App {
     pub cores_per_request: Option<Spanned<u32>>,
     /// How many times as long work takes with x tasks for each core: `x1`, `x2`…
     pub slowdown: Option<Spanned<Named<f64>>>,
+    /// The app whose idle instances it borrows.
+    pub borrows: Option<Spanned<String>>,
     /// If the number of instances follows the load.
     pub scales: Option<Scales>,
     pub start_up: Option<Spanned<Service>>,

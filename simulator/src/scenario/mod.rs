@@ -23,6 +23,7 @@ mod profile;
 mod replay;
 mod retries;
 mod scheduler;
+mod sharing;
 mod stages;
 
 pub use overrides::Override;

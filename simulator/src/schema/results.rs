@@ -2,6 +2,7 @@
 
 use policy::Refusal;
 use policy::scaling::{Added, Removed};
+use policy::sharing::Called;
 use serde_json::{Value, json};
 use simulator_model::Stage;
 
@@ -48,6 +49,7 @@ pub fn schema() -> Value {
         ("window_ns", whole(0), "how long arrivals were reported"),
         ("apps", list(reference("app")), ""),
         ("machines", machines(), "how long they were down or slow, all runs together"),
+        ("sharing", list(sharing()), "what apps have lent to others, all runs together"),
         ("cells", list(reference("cell")), "all runs together"),
         ("objectives", list(reference("objective")), "what `compare` watches"),
         ("runs", list(reference("run")), "one for each seed"),
@@ -140,6 +142,26 @@ fn machines() -> Value {
         ("down_ns", whole(0), "of all machines"),
         ("slowed", whole(0), "each as often as it became slow"),
         ("slow_ns", whole(0), "of all machines"),
+    ])
+}
+
+fn sharing() -> Value {
+    let actions =
+        || whole_object(vec![("decisions", whole(0), ""), ("instances", whole(0), "in all")]);
+    let called = Called::ALL.map(|why| (why.name(), actions(), ""));
+    let number = || json!({"type": "number"});
+    whole_object(vec![
+        ("lender", text(), "the app that lends"),
+        ("borrower", text(), "the app that borrows"),
+        ("core_hours", number(), "that were lent, in one run"),
+        ("most", whole(0), "slots that were lent at a time"),
+        ("lent", actions(), ""),
+        ("called", whole_object(called.into()), "back, by reason"),
+        ("back", reference("times"), "from the call until the slot was the lender's again"),
+        ("stopped", whole(0), "borrowers that were stopped at the deadline"),
+        ("requeued", whole(0), "requests that were stopped and waited again"),
+        ("failed", whole(0), "requests that were stopped and failed"),
+        ("core_hours_in_vain", number(), "of work on requests that were stopped, in one run"),
     ])
 }
 

@@ -17,6 +17,14 @@ consul version | sed -n 's/^Consul v/version /p'
 consul members 2>&1 | awk 'NR > 1 {print "member", $1, $4 == "server" ? "server" : "client", $3}'
 consul operator raft list-peers 2>&1 | awk 'NR > 1 {print "peer", $1, $4}'"#;
 
+/// Masters and agents say their versions and how they are in pages.
+const MESOS: &str = r#"IP=$(hostname -I | cut -d' ' -f1)
+for port in 5050 5051; do
+{ curl -s http://$IP:$port/version; echo; } | sed -n 's/.*"version":"\([^"]*\)".*/version \1/p'
+curl -s http://$IP:$port/metrics/snapshot | tr ',{}' '\n\n\n' \
+| sed -n 's/^"master\/elected":1.0/state leads/p; s/^"master\/elected":0.0/state stands by/p; s/^"slave\/registered":1.0/state registered/p; s/^"slave\/tasks_running":\(.*\).0$/tasks \1/p'
+done"#;
+
 const DOCKER: &str = r#"PATH=/opt/docker/current/bin:$PATH
 docker version --format 'version {{.Server.Version}}'
 docker ps --format 'container {{.Names}} {{.Status}}'
@@ -39,6 +47,13 @@ pub fn table(lab: &Lab) -> Result<String, Error> {
             let state = format!("{container}; answers {}", one(&said, "answer"));
             row(&mut text, name, "Docker", &said, &state);
         }
+        let said = ask(lab, host, MESOS)?;
+        let tasks = one(&said, "tasks");
+        let (service, tasks) = match tasks.as_str() {
+            "" => ("Mesos", String::new()),
+            tasks => ("Mesos agent", format!(", {tasks} tasks")),
+        };
+        row(&mut text, name, service, &said, &format!("{}{tasks}", one(&said, "state")));
     }
     if let Some(host) = lab.hosts().first() {
         consul(&mut text, lab, host)?;

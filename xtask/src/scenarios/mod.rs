@@ -12,6 +12,7 @@ mod faults;
 mod generic;
 mod login;
 mod members;
+mod mesos;
 mod migration;
 mod normal;
 mod own_roles;
@@ -36,6 +37,9 @@ use stage::Stage;
 
 /// Hosts that the scenarios share.
 const SHARED_HOSTS: u8 = 3;
+
+/// It needs archives of our own programs.
+const MESOS_ROLES: &str = "mesos-roles";
 
 /// Arguments of `scenarios`.
 #[derive(Debug, Clone, Args)]
@@ -138,6 +142,11 @@ const ALL: &[Scenario] = &[
         catalog::registered,
     ),
     long("consul-members", "a server of Consul joins, the leader leaves", members::consul_members),
+    long(
+        MESOS_ROLES,
+        "Mesos is installed, upgraded and taken back under an app that runs on",
+        mesos::roles,
+    ),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
@@ -171,6 +180,9 @@ pub fn run(arguments: ScenarioArguments) -> Result<ExitCode, Error> {
         packages::install_missing()?;
         let cache = Cache::of_environment();
         rootfs::layers(&cache, Variant::Plain)?;
+        if chosen.iter().any(|scenario| scenario.name == MESOS_ROLES) {
+            lab::artifacts::own::pack(&cache)?;
+        }
         lab::artifacts::ensure(&cache)?;
         let mut task = vec!["scenarios".to_owned(), format!("--provision={}", provision.display())];
         task.extend(chosen.iter().map(|scenario| scenario.name.to_owned()));

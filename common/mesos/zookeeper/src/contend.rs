@@ -1,9 +1,10 @@
 //! Standing for the lead.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mesos::MasterInfo;
-use mesos::leader::{NODE_PREFIX, leading_node, node_data, sequence};
+use mesos::leader::{NODE_PREFIX, leading_node, node_data, read_node, sequence};
 use zookeeper_client as zk;
 
 use crate::detect::leader;
@@ -19,6 +20,8 @@ pub enum Step {
     Problem(String),
     /// It has a node of this name.
     Joined(String),
+    /// So many stand for the lead, itself among them; said before who leads.
+    Members(usize),
     /// It leads itself.
     Elected,
     /// Who leads instead.
@@ -123,6 +126,20 @@ enum Look {
     Over(String),
 }
 
+/// How many masters there are. One that has started anew has two nodes until its old session is over.
+async fn masters(client: &zk::Client, path: &str, children: &[String]) -> Result<usize, zk::Error> {
+    let mut places = BTreeSet::new();
+    for child in children.iter().filter(|child| sequence(child).is_some()) {
+        match client.get_data(&format!("{path}/{child}")).await {
+            Ok((data, _)) => places.extend(read_node(&data).ok().map(|info| info.endpoint())),
+            // It went meanwhile; the watch says so.
+            Err(zk::Error::NoNode) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(places.len())
+}
+
 /// Says who leads and waits for a change. Who has led never stands by.
 async fn look(
     client: &zk::Client,
@@ -135,6 +152,7 @@ async fn look(
     if !children.iter().any(|child| child == node) {
         return Ok(Look::Over(format!("the node {node} is gone")));
     }
+    report(Step::Members(masters(client, path, &children).await?));
     let leads = leading_node(children.iter().map(String::as_str)) == Some(node);
     if leads {
         report(Step::Elected);

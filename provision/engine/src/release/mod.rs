@@ -429,7 +429,7 @@ impl Releases {
         let Some(found) = self.components.get(component) else { return false };
         let host = self.run.world().host_or_new(member);
         let known = wanted::variable(self.run.world(), &host, "artifacts").ok();
-        let of_component = known.as_ref().and_then(|all| all.get(&found.definition.name.value));
+        let of_component = known.as_ref().and_then(|all| all.get(found.definition.artifact()));
         let artifact = of_component.and_then(|versions| versions.get(version.as_str()));
         let digest = artifact.and_then(|artifact| artifact.get("sha256")?.as_str());
         let is_hex = |digest: &str| digest.bytes().all(|byte| byte.is_ascii_hexdigit());

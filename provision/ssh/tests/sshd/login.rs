@@ -145,7 +145,8 @@ impl SshAgent {
             .stdout(Stdio::null())
             .spawn()
             .expect("ssh-agent cannot be run: install openssh-client");
-        while !socket.exists() {
+        // The socket is there a moment before anybody listens.
+        while std::os::unix::net::UnixStream::connect(&socket).is_err() {
             std::thread::sleep(std::time::Duration::from_millis(10));
         }
         Self { socket, process, _directory: directory }

@@ -1,6 +1,7 @@
-//! The API: loopback only. What is read is open to whoever is on this machine, apart from output of
+//! The API. On the loopback, what is read is open to whoever is on this machine, apart from output of
 //! instances and snapshots; what changes something needs the token in the daemon's folder, because a
-//! deployment runs commands as the user of the daemon.
+//! deployment runs commands as the user of the daemon. From other machines, through TLS, everything
+//! needs a token, whose role says what it is good for.
 
 mod calls;
 pub mod follower;

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Body, Frame, SizeHint};
-use simulator_mesos::StreamKey;
+use simulator_mesos::{AgentKey, StreamKey};
+use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::shared::{Shared, Source};
 
@@ -17,6 +18,21 @@ use crate::shared::{Shared, Source};
 pub(crate) enum Answer {
     Bytes(Full<Bytes>),
     Stream(Records),
+    Agent(AgentRecords),
+}
+
+/// What an agent is told, on its stream. When it is dropped, the agent is gone.
+pub(crate) struct AgentRecords {
+    pub(crate) agent: AgentKey,
+    pub(crate) stream: StreamKey,
+    pub(crate) source: UnboundedReceiver<Bytes>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+impl Drop for AgentRecords {
+    fn drop(&mut self) {
+        self.shared.agent_left(self.agent, self.stream);
+    }
 }
 
 /// Records of a stream; each becomes a chunk of its own. When it is dropped, the client is gone.
@@ -47,20 +63,24 @@ impl Body for Answer {
                 records.source.waiting_bytes.fetch_sub(record.len(), Ordering::Relaxed);
                 Some(Ok(Frame::data(record)))
             }),
+            Answer::Agent(records) => {
+                let next = records.source.poll_recv(context);
+                next.map(|record| record.map(|record| Ok(Frame::data(record))))
+            }
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Answer::Bytes(bytes) => bytes.is_end_stream(),
-            Answer::Stream(_) => false,
+            Answer::Stream(_) | Answer::Agent(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Answer::Bytes(bytes) => bytes.size_hint(),
-            Answer::Stream(_) => SizeHint::default(),
+            Answer::Stream(_) | Answer::Agent(_) => SizeHint::default(),
         }
     }
 }

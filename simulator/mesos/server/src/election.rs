@@ -36,6 +36,7 @@ pub(crate) async fn stand(seat: &Seat, place: &Place, mut tell: impl FnMut(Told)
         contend(place, &info, |step| match step {
             Step::Problem(why) => tell(Told::Problem(why)),
             Step::Joined(node) => tell(Told::Joined(node)),
+            Step::Members(count) => seat.members(count),
             Step::Elected => {
                 leads = true;
                 if seat.elected() {

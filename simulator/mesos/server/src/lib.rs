@@ -8,10 +8,12 @@
 
 mod body;
 mod election;
+mod outside;
 pub mod real;
 mod request;
 mod seat;
 mod shared;
+pub mod translate;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -140,6 +142,8 @@ impl Server {
                 let service = service_fn(move |request| request::serve(seat.clone(), request));
                 let connection = http1::Builder::new()
                     .timer(TokioTimer::new())
+                    // Schedulers keep their connection for calls, and may have nothing to say.
+                    .header_read_timeout(None)
                     .title_case_headers(true)
                     .pipeline_flush(true)
                     .serve_connection(TokioIo::new(socket), service);

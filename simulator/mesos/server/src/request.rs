@@ -15,6 +15,7 @@ use hyper::{Request, Response, StatusCode};
 use simulator_mesos::wire;
 
 use crate::body::{Answer, Records};
+use crate::outside;
 use crate::seat::Seat;
 
 /// Longest body that is taken, in bytes, packed and unpacked: 100,000 tasks to reconcile are less.
@@ -48,6 +49,9 @@ pub(crate) async fn serve(
             return Ok(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, &text));
         }
     };
+    if outside::is_for_agents(head.uri.path()) {
+        return Ok(outside::serve(&seat, head.uri.path(), &body));
+    }
     let request = wire::Request {
         method: head.method.as_str().to_owned(),
         path: head.uri.path().to_owned(),
@@ -82,7 +86,7 @@ pub(crate) async fn serve(
     Ok(answer)
 }
 
-fn plain(status: StatusCode, text: &str) -> Response<Answer> {
+pub(crate) fn plain(status: StatusCode, text: &str) -> Response<Answer> {
     let mut answer = Response::new(Answer::Bytes(Full::new(Bytes::from(text.to_owned()))));
     *answer.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -60,6 +60,19 @@ impl Seat {
         self.shared.answer(request)
     }
 
+    /// Who leads.
+    pub(crate) fn leader(&self) -> Leader {
+        self.candidate.as_ref().map_or(Leader::Us, |it| Self::lock(it).leader.clone())
+    }
+
+    /// So many masters stand for the lead.
+    pub(crate) fn members(&self, count: usize) {
+        if let Some(candidate) = &self.candidate {
+            Self::lock(candidate).own.set_members(count);
+            self.shared.with(|master| master.set_members(count));
+        }
+    }
+
     /// How ZooKeeper is told of it; none if it always leads.
     pub(crate) fn info(&self) -> Option<MasterInfo> {
         self.candidate.as_ref().map(|candidate| Self::lock(candidate).own.info())

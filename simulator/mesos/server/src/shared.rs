@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mesos::Encoding;
 use mesos::recordio::frame;
+use simulator_mesos::outside::Registration;
 use simulator_mesos::wire::{self, Body, Leader, Request, Response};
-use simulator_mesos::{AgentKey, Delivery, Master, Nanoseconds, Output, Run, StreamKey};
+use simulator_mesos::{AgentKey, Delivery, Master, Nanoseconds, Output, Run, StreamKey, Unwelcome};
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -36,6 +37,8 @@ struct State {
     master: Master,
     sinks: BTreeMap<StreamKey, Sink>,
     next_stream: u64,
+    /// The ways to agents that are programs of their own, with the numbers of their streams.
+    agents: BTreeMap<AgentKey, (StreamKey, UnboundedSender<Bytes>)>,
 }
 
 #[derive(Debug)]
@@ -53,7 +56,8 @@ impl Shared {
         started: Instant,
     ) -> (Self, UnboundedReceiver<(AgentKey, Run)>) {
         let (runs, receiver) = unbounded_channel();
-        let state = State { master, sinks: BTreeMap::new(), next_stream: 0 };
+        let (sinks, agents) = (BTreeMap::new(), BTreeMap::new());
+        let state = State { master, sinks, next_stream: 0, agents };
         (Self { state: Mutex::new(state), started, runs, changed: Notify::new() }, receiver)
     }
 
@@ -105,6 +109,62 @@ impl Shared {
         self.lock().sinks.remove(&stream);
     }
 
+    /// An agent that is a program of its own opens its stream.
+    pub(crate) fn register(
+        &self,
+        registration: Registration,
+    ) -> Result<(AgentKey, StreamKey, UnboundedReceiver<Bytes>), Unwelcome> {
+        let mut state = self.lock();
+        let now = self.now();
+        state.master.advance(now);
+        let outcome = state.master.register_outside(registration);
+        let outcome = outcome.map(|(agent, agent_id)| {
+            let stream = StreamKey(state.next_stream);
+            state.next_stream += 1;
+            let (sink, source) = unbounded_channel();
+            let ping_every = state.master.ping_every();
+            let welcome = Run::Registered { agent_id, stream: stream.0, ping_every };
+            // The other end is in this function.
+            let _ = sink.send(Bytes::from(frame(&welcome.encode())));
+            // An older stream of the same agent ends when its sender is gone.
+            state.agents.insert(agent, (stream, sink));
+            (agent, stream, source)
+        });
+        self.hand_out(&mut state);
+        drop(state);
+        self.changed.notify_one();
+        outcome
+    }
+
+    /// Does something for the agent of a stream, unless the stream is over.
+    pub(crate) fn with_agent(
+        &self,
+        stream: StreamKey,
+        work: impl FnOnce(&mut Master, AgentKey),
+    ) -> bool {
+        let found = self
+            .lock()
+            .agents
+            .iter()
+            .find_map(|(agent, (of_it, _))| (*of_it == stream).then_some(*agent));
+        if let Some(agent) = found {
+            self.with(|master| work(master, agent));
+        }
+        found.is_some()
+    }
+
+    /// The stream of an agent is broken.
+    pub(crate) fn agent_left(&self, agent: AgentKey, stream: StreamKey) {
+        let mut state = self.lock();
+        // It may have come back on another one.
+        if state.agents.get(&agent).is_none_or(|(current, _)| *current != stream) {
+            return;
+        }
+        state.agents.remove(&agent);
+        drop(state);
+        self.with(|master| master.disconnect_outside(agent));
+    }
+
     fn hand_out(&self, state: &mut State) {
         let mut lost = Vec::new();
         for output in state.master.take_outputs() {
@@ -125,10 +185,13 @@ impl Shared {
                 Output::Close(key) => {
                     state.sinks.remove(&key);
                 }
-                Output::Run(agent, run) => {
+                Output::Run(agent, run) => match state.agents.get(&agent) {
+                    // One that is gone hears of it when it is back.
+                    Some((_, sink)) => drop(sink.send(Bytes::from(frame(&run.encode())))),
                     // Nobody listens if there are no agents with outside bodies.
-                    let _ = self.runs.send((agent, run));
-                }
+                    None => drop(self.runs.send((agent, run))),
+                },
+                Output::Cut(agent) => drop(state.agents.remove(&agent)),
             }
         }
         for key in lost {

@@ -39,6 +39,7 @@ impl Master {
             unavailability: None,
             tasks: BTreeMap::new(),
             generation: 0,
+            heard: self.now,
         });
         self.start_agent(key);
         Ok(key)
@@ -137,7 +138,7 @@ impl Master {
         }
     }
 
-    fn adopt_task(
+    pub(super) fn adopt_task(
         &mut self,
         key: AgentKey,
         framework_key: FrameworkKey,

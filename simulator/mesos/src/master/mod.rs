@@ -6,6 +6,7 @@ mod calls;
 mod maintenance;
 mod offers;
 mod operator;
+mod outside;
 mod pages;
 mod reconcile;
 mod restart;
@@ -19,18 +20,19 @@ use std::sync::Arc;
 
 use mesos::scheduler::Event;
 use mesos::{
-    AgentId, FrameworkId, InverseOffer, MachineId, MasterCapability, MasterCapabilityType,
-    MasterInfo, OfferId, Schedule, TaskInfo,
+    AgentId, InverseOffer, MachineId, MasterCapability, MasterCapabilityType, MasterInfo, OfferId,
+    Schedule,
 };
 
 use crate::agent::{Agent, AgentKey, TaskKey};
 use crate::allocation::Accounts;
-use crate::configuration::VERSION;
 use crate::framework::{Framework, FrameworkKey};
 use crate::random::Random;
 use crate::{Bundle, Configuration, Nanoseconds};
 
+pub use crate::outside::Told as Run;
 pub(crate) use operator::Answer;
+pub use outside::Unwelcome;
 pub use restart::{Identity, Restart};
 pub use tasks::Said;
 
@@ -45,8 +47,10 @@ pub enum Output {
     Record(StreamKey, Delivery),
     /// The end of a stream.
     Close(StreamKey),
-    /// Something to do for an agent with an outside body.
+    /// Something that an agent with an outside body is told.
     Run(AgentKey, Run),
+    /// Such an agent is not heard any more: its stream is to end.
+    Cut(AgentKey),
 }
 
 /// A record of a stream.
@@ -56,29 +60,6 @@ pub enum Delivery {
     Scheduler(Arc<Event>),
     /// For an operator.
     Operator(Arc<mesos::operator::Event>),
-}
-
-/// What an agent with an outside body is told.
-#[derive(Debug, Clone)]
-pub enum Run {
-    /// Start a task.
-    Start {
-        /// Its framework.
-        framework_id: FrameworkId,
-        /// What to run.
-        task: Arc<TaskInfo>,
-        /// How the container is to be named.
-        container_id: String,
-    },
-    /// End a task.
-    Stop {
-        /// Its framework.
-        framework_id: FrameworkId,
-        /// Its name.
-        task_id: String,
-        /// How long it may take to end by itself.
-        grace: Nanoseconds,
-    },
 }
 
 /// What is due at a time.
@@ -93,6 +74,7 @@ enum Due {
     Retry(AgentKey, TaskKey, u32),
     Step(AgentKey, TaskKey, u32, Step),
     Drained(AgentKey),
+    Silence(AgentKey, u32),
 }
 
 /// What a simulated task does next.
@@ -151,6 +133,8 @@ pub struct Master {
     next_agent: u32,
     next_offer: u64,
     next_pid: u32,
+    /// How many masters stand for the lead, if there may be several.
+    members: Option<usize>,
 }
 
 impl Master {
@@ -184,6 +168,7 @@ impl Master {
             next_agent: 0,
             next_offer: 0,
             next_pid: 1000,
+            members: None,
             configuration,
         };
         master.after(master.configuration.allocation_interval, Due::Allocation);
@@ -218,6 +203,11 @@ impl Master {
         self.now = self.now.max(now);
     }
 
+    /// So many masters stand for the lead, as the metrics tell it.
+    pub fn set_members(&mut self, count: usize) {
+        self.members = Some(count);
+    }
+
     /// The time up to which all has happened.
     pub fn now(&self) -> Nanoseconds {
         self.now
@@ -238,6 +228,7 @@ impl Master {
             Due::Retry(agent, task, generation) => self.send_again(agent, &task, generation),
             Due::Step(agent, task, generation, step) => self.step(agent, &task, generation, step),
             Due::Drained(agent) => self.check_drained(agent),
+            Due::Silence(agent, generation) => self.listen(agent, generation),
         }
     }
 
@@ -329,7 +320,7 @@ impl Master {
                 settings.address,
                 settings.port,
                 &settings.hostname,
-                VERSION,
+                &settings.version,
             )
         }
     }

@@ -54,8 +54,10 @@ impl Master {
                 Response { get_health: Some(Health { healthy: true }), ..none },
             ),
             CallType::GetVersion => {
-                let version_info =
-                    VersionInfo { version: VERSION.to_owned(), ..VersionInfo::default() };
+                let version_info = VersionInfo {
+                    version: self.configuration.version.clone(),
+                    ..VersionInfo::default()
+                };
                 let get_version = Some(Version { version_info });
                 respond(ResponseType::GetVersion, Response { get_version, ..none })
             }

@@ -15,7 +15,7 @@ impl Master {
     /// A page that every master has, leading or not.
     pub(crate) fn own_page(&self, path: &str, is_leading: bool) -> Option<Value> {
         match path {
-            "/version" => Some(json!({ "version": VERSION })),
+            "/version" => Some(json!({ "version": self.configuration.version })),
             "/flags" => Some(json!({ "flags": self.flags() })),
             "/metrics/snapshot" => Some(self.metrics(is_leading)),
             _ => None,
@@ -93,6 +93,9 @@ impl Master {
                 flags.insert("zk_session_timeout".to_owned(), json!("10secs"));
             }
         }
+        if let Value::Object(flags) = &mut flags {
+            flags.extend(settings.flags.iter().map(|(name, value)| (name.clone(), json!(value))));
+        }
         flags
     }
 
@@ -104,7 +107,7 @@ impl Master {
         let info = self.info();
         let registered = |agent: &Agent| agent.standing == Standing::Registered;
         json!({
-            "version": VERSION,
+            "version": self.configuration.version,
             "start_time": self.timestamp(self.started),
             "elected_time": self.timestamp(self.elected),
             "id": self.id,
@@ -276,7 +279,7 @@ impl Master {
             tasks.filter(|task| task.state == state).fold(0.0, |sum, _| sum + 1.0)
         };
         let offers: f64 = self.offers.iter().fold(0.0, |sum, _| sum + 1.0);
-        json!({
+        let mut metrics = json!({
             "master/elected": if is_leading { 1.0 } else { 0.0 },
             "master/uptime_secs": crate::configuration::seconds(self.now - self.started),
             "master/slaves_active": self.count(Agent::is_active),
@@ -291,8 +294,23 @@ impl Master {
             "master/tasks_starting": of_all(mesos::TaskState::Starting),
             "master/tasks_running": of_all(mesos::TaskState::Running),
             "master/tasks_killing": of_all(mesos::TaskState::Killing),
-        })
+        });
+        let Value::Object(figures) = &mut metrics else { return metrics };
+        // Nothing is replicated: there is no log to recover, and those that could lead are what its
+        // members are.
+        if self.members.is_some() || !self.configuration.flags.is_empty() {
+            figures.insert("registrar/log/recovered".to_owned(), json!(1.0));
+        }
+        if let Some(members) = self.members {
+            figures.insert("registrar/log/ensemble_size".to_owned(), json!(count_of(members)));
+        }
+        metrics
     }
+}
+
+/// Metrics are numbers with a point.
+fn count_of(number: usize) -> f64 {
+    f64::from(u32::try_from(number).unwrap_or(u32::MAX))
 }
 
 fn as_json<M: mesos::Data>(message: &M) -> Value {

@@ -8,7 +8,7 @@ use mesos::TaskStatus;
 use mesos::scheduler::{Event, Update};
 
 use super::{Due, Master};
-use crate::agent::{Agent, AgentKey, TaskKey};
+use crate::agent::{Agent, AgentKey, Body, TaskKey};
 use crate::framework::FrameworkKey;
 use crate::{Nanoseconds, SECOND};
 
@@ -129,6 +129,8 @@ impl Master {
         if !is_first {
             return;
         }
+        let is_outside = matches!(it.spec.body, Body::Outside);
+        let Some(task) = it.tasks.get_mut(key) else { return };
         let is_end = task.updates.pop_front().is_some_and(|first| first.state().is_terminal());
         task.retry_generation = task.retry_generation.wrapping_add(1);
         task.retry_delay = RETRY_MIN;
@@ -143,6 +145,9 @@ impl Master {
             self.check_drained(agent);
         } else {
             self.send(agent, key);
+        }
+        if is_outside {
+            self.pass_on_acknowledgement(agent, key, uuid);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use mesos::{
     CheckStatusCommand, CheckStatusInfo, CheckType, ContainerType, FrameworkCapabilityType,
-    StatusReason, StatusSource, TaskInfo, TaskState, TaskStatus,
+    FrameworkInfo, StatusReason, StatusSource, TaskInfo, TaskState, TaskStatus,
 };
 
 use super::{Due, Master, Output, Run, Step};
@@ -66,10 +66,14 @@ impl Master {
         match starting {
             Some(starting) => self.after(starting, Due::Step(agent, key, 0, Step::Starting)),
             None => {
-                let Some(framework_id) = self.framework(key.0).map(|it| it.id.clone()) else {
-                    return;
+                let Some(framework) = self.framework(key.0) else { return };
+                let info_of_it =
+                    FrameworkInfo { id: Some(framework.id.clone()), ..framework.info.clone() };
+                let run = Run::Start {
+                    framework: Box::new(info_of_it),
+                    task: Box::new((*info).clone()),
+                    container_id,
                 };
-                let run = Run::Start { framework_id, task: info, container_id };
                 self.outputs.push_back(Output::Run(agent, run));
             }
         }
@@ -206,7 +210,7 @@ impl Master {
     }
 
     /// Tasks that end because their agent is drained say so.
-    fn drain_reason(&self, agent: AgentKey) -> Option<StatusReason> {
+    pub(super) fn drain_reason(&self, agent: AgentKey) -> Option<StatusReason> {
         let is_draining = self.agent(agent).is_some_and(|it| it.drain.is_some());
         is_draining.then_some(StatusReason::AgentDraining)
     }
@@ -311,13 +315,15 @@ impl Master {
         for agent in self.all_agents() {
             let Some(it) = self.agent_mut(agent) else { continue };
             let own: Vec<TaskKey> = it.tasks.keys().filter(|it| it.0 == key).cloned().collect();
+            if own.is_empty() {
+                continue;
+            }
+            let is_outside = matches!(it.spec.body, Body::Outside);
             for task in own {
-                if self.agent(agent).is_some_and(|it| matches!(it.spec.body, Body::Outside)) {
-                    self.kill_on_agent(agent, &task, Some(0));
-                }
-                if let Some(it) = self.agent_mut(agent) {
-                    it.tasks.remove(&task);
-                }
+                it.tasks.remove(&task);
+            }
+            if is_outside {
+                self.end_outside(agent, key);
             }
         }
         let names: Vec<Arc<str>> =

@@ -13,6 +13,7 @@ finish() {
 }
 trap finish EXIT INT TERM
 
+: >"$folder/said"
 "$simulator" mesos --agents 3 --listen 127.0.0.1:0 >"$folder/said" 2>"$folder/told" &
 pid=$!
 for _ in 1 2 3 4 5 6 7 8 9 10; do

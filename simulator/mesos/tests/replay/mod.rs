@@ -220,7 +220,7 @@ impl Replay<'_> {
                         self.streams.get_mut(who).unwrap().1.is_closed = true;
                     }
                 }
-                Output::Run(..) => unreachable!("all bodies are simulated"),
+                Output::Run(..) | Output::Cut(_) => unreachable!("all bodies are simulated"),
             }
         }
     }

@@ -11,9 +11,11 @@ use policy::scaling::{self, Action, Observation};
 use super::Live;
 use super::group::{Instance, Phase};
 use super::seats::Seats;
+use super::sharing::Taken;
 use super::target::Target;
 use crate::life::Control;
 use crate::outcome::Record;
+use crate::sharing::Returned;
 
 impl<R: Record> Live<'_, R> {
     /// The instances of the beginning join their targets, and the first tick is planned.
@@ -28,12 +30,14 @@ impl<R: Record> Live<'_, R> {
         }
         self.refresh(Time::ZERO);
         self.plan_tick(Time::ZERO);
+        self.open_desks();
         self.plan_faults();
     }
 
     pub(super) fn control(&mut self, control: Control, now: Time) {
         match control {
             Control::Gone { app, instance } => self.gone(app, instance, now),
+            Control::Due { app, instance } => self.due(app, instance, now),
             Control::Cluster => self.cluster_is_due(now),
             Control::Ready { app, instance } => self.ready(app, instance, now),
             Control::Repaired { machine } => self.repaired(machine, now),
@@ -56,6 +60,7 @@ impl<R: Record> Live<'_, R> {
                 }
                 self.refresh(now);
             }
+            Control::Look => self.look_at_desks(now),
         }
     }
 
@@ -99,7 +104,11 @@ impl<R: Record> Live<'_, R> {
         self.record.decide(now, app, seen, action);
         match action {
             Action::Add(count, _) => (0..count).for_each(|_| self.add(app, now)),
-            Action::Remove(count, _) => (0..count).for_each(|_| self.remove(app, now)),
+            Action::Remove(count, _) => {
+                for _ in 0..count {
+                    self.remove(app, now);
+                }
+            }
             Action::Keep(_) => {}
         }
         self.tell(app, now);
@@ -215,9 +224,9 @@ impl<R: Record> Live<'_, R> {
 
     /// Takes one instance away: on the machine that placement says the newest one that starts, or
     /// else the one that will have nothing to do first.
-    fn remove(&mut self, app: usize, now: Time) {
-        let Some(machine) = placement::displace(&self.machines(app)) else { return };
-        let Some(group) = self.groups.get_mut(app) else { return };
+    pub(super) fn remove(&mut self, app: usize, now: Time) -> Option<Taken> {
+        let machine = placement::displace(&self.machines(app))?;
+        let group = self.groups.get_mut(app)?;
         if let Some(count) = group.on_machines.get_mut(machine) {
             *count -= 1;
         }
@@ -226,7 +235,8 @@ impl<R: Record> Live<'_, R> {
         if let Some(newest) = newest {
             group.starting.remove(&newest);
             group.counted.starting -= 1;
-            return self.release(app, newest.1);
+            self.release(app, newest.1);
+            return Some(Taken { machine, is_gone: true });
         }
         group.counted.ready -= 1;
         group.counted.leaving += 1;
@@ -240,6 +250,7 @@ impl<R: Record> Live<'_, R> {
             target.dismiss(now, &mut floor);
         }
         self.see_off(app);
+        Some(Taken { machine, is_gone: false })
     }
 
     /// Of the instances of a machine with queues of their own the one with the fewest requests, of
@@ -285,11 +296,15 @@ impl<R: Record> Live<'_, R> {
         if instance.is_none_or(|instance| instance.phase != Phase::Leaving) {
             return;
         }
+        let machine = instance.map_or(u32::MAX, |instance| instance.machine);
         self.release(app, number);
         if let Some(group) = self.groups.get_mut(app) {
             group.counted.leaving -= 1;
         }
         self.gone_under_scheduler(app, number, now);
         self.tell(app, now);
+        if !self.borrower_gone(app, number, Returned::Idle, now) {
+            self.lender_gone(app, machine, now);
+        }
     }
 }

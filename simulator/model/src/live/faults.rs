@@ -8,6 +8,7 @@ use super::{Live, Rest};
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
 use crate::outcome::Record;
+use crate::sharing::Returned;
 
 impl<R: Record> Live<'_, R> {
     pub(super) fn plan_faults(&mut self) {
@@ -57,7 +58,9 @@ impl<R: Record> Live<'_, R> {
             self.tell(app, now);
         }
         self.machine_lost(machine, now);
+        self.lose_loans(machine, now);
         self.refresh(now);
+        self.rehome(now);
     }
 
     pub(super) fn lost(&mut self, lost: Lost, now: Time) {
@@ -176,7 +179,8 @@ impl<R: Record> Live<'_, R> {
         }
         let Some((machine, requests, was_to_leave)) = self.fall(app, number, now) else { return };
         let rules = &self.model.dynamics.faults.repair;
-        let wait = match was_to_leave {
+        let is_borrowed = self.desks.has(app, number);
+        let wait = match was_to_leave || is_borrowed {
             true => Nanoseconds::ZERO,
             false => self.back_offs.failed(rules, app, machine, now),
         };
@@ -189,10 +193,18 @@ impl<R: Record> Live<'_, R> {
             {
                 *count -= 1;
             }
-            self.start_on(app, machine as usize, now + wait);
+            if !is_borrowed {
+                self.start_on(app, machine as usize, now + wait);
+            }
         }
         self.tell(app, now);
+        if is_borrowed {
+            self.borrower_gone(app, number, Returned::Crashed, now);
+        } else if was_to_leave {
+            self.lender_gone(app, machine, now);
+        }
         self.refresh(now);
+        self.rehome(now);
     }
 
     /// Takes a ready instance away with the request that it works on, and what waits if it was the

@@ -27,12 +27,14 @@ mod control;
 mod faults;
 mod group;
 mod seats;
+mod sharing;
 mod target;
 
 use clients::Clients;
 use cluster::Cluster;
 pub use cluster::FIRST_VERSION;
 use group::{Group, View};
+use sharing::Desks;
 use target::{Floor, Job, Jobs, Target};
 
 /// Runs a model to its end.
@@ -86,6 +88,8 @@ struct Live<'model, R> {
     down: Vec<u32>,
     slow: Slow,
     back_offs: BackOffs,
+    /// Apps that share machines.
+    desks: Desks,
     /// The scheduler and what is between it and the instances, if there is one.
     cluster: Option<Box<Cluster<'model>>>,
     /// Whether any version takes more or less time than the one in the beginning.
@@ -129,6 +133,7 @@ impl<'model, R: Record> Live<'model, R> {
             down: vec![0; machines],
             slow: Slow::default(),
             back_offs: BackOffs::default(),
+            desks: Desks::default(),
             cluster: None,
             is_scaled: false,
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
@@ -143,14 +148,18 @@ impl<'model, R: Record> Live<'model, R> {
     fn until(&mut self, now: Time) {
         loop {
             let first = self.controls.peek().map(|Reverse((at, _))| *at);
-            self.pass(first.map_or(now, |at| at.min(now)));
+            let stop = first.map_or(now, |at| at.min(now));
+            let stop = self.next_leave().map_or(stop, |at| at.min(stop));
+            self.pass(stop);
             // What has just passed may have planned something for before.
-            let Some(Reverse((at, control))) = self.controls.peek().copied() else { break };
-            if at > now {
-                break;
+            match self.controls.peek().copied() {
+                Some(Reverse((at, control))) if at <= stop => {
+                    self.controls.pop();
+                    self.control(control, at);
+                }
+                _ if stop < now => {}
+                _ => break,
             }
-            self.controls.pop();
-            self.control(control, at);
         }
         let books = &mut self.books;
         self.answers.advance(now.0, |Holder { user, cmd, gateway }| {
@@ -266,6 +275,7 @@ impl<'model, R: Record> Live<'model, R> {
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.join(place);
             group.peak = group.peak.max(group.waiting);
+            self.desks.count(info.app as usize, group.tasks);
         }
         Ok(())
     }

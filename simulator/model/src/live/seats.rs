@@ -220,6 +220,18 @@ impl Seats {
         }
     }
 
+    /// The slot of what an instance with one request at a time works on.
+    pub(super) fn slot_of(&self, instance: u32) -> Option<u32> {
+        match self {
+            Seats::Single(single) => {
+                let mut running = single.running.iter();
+                let found = running.find(|Reverse((_, known, _))| *known == instance);
+                found.map(|Reverse((_, _, slot))| *slot)
+            }
+            Seats::Shared(_) => None,
+        }
+    }
+
     /// Instances that have nothing to do, by the time since when.
     pub(super) fn idle(&self) -> Vec<(Time, u32)> {
         let mut idle: Vec<(Time, u32)> = match self {

@@ -51,6 +51,10 @@ impl Jobs {
         self.slots[slot as usize]
     }
 
+    fn began(&self, slot: u32) -> Time {
+        self.slots[slot as usize].start
+    }
+
     #[inline]
     fn start(&mut self, slot: u32, now: Time) -> Job {
         let job = &mut self.slots[slot as usize];
@@ -297,6 +301,53 @@ impl Target {
             leave.joined = 0;
             self.settle(now, floor);
         }
+    }
+
+    /// Since when an instance works on its request.
+    pub(super) fn works_since(&self, instance: u32, jobs: &Jobs) -> Option<Time> {
+        self.seats.slot_of(instance).map(|slot| jobs.began(slot))
+    }
+
+    /// When something happens here next.
+    pub(super) fn next_event(&self) -> Option<Time> {
+        let ready = self.coming.peek().map(|Reverse((ready, ..))| *ready);
+        self.seats.next_end().into_iter().chain(ready).min()
+    }
+
+    /// An instance that is to leave is gone, whatever it does: what it worked on.
+    pub(super) fn stop(&mut self, instance: u32, floor: &mut Floor<'_>) -> Vec<Job> {
+        let slots = self.seats.fall(instance).into_iter();
+        let work: Vec<Job> = slots.map(|slot| floor.jobs.take(slot)).collect();
+        for job in &work {
+            *count(&mut self.running_classes, job.class) -= 1;
+        }
+        self.leaves.retain(|leave| leave.only != Some(instance));
+        work
+    }
+
+    /// A request whose work was stopped waits again, before the others.
+    pub(super) fn put_back(&mut self, job: Job, now: Time, floor: &mut Floor<'_>) {
+        let queued = Queued { number: self.joined, slot: floor.jobs.insert(job) };
+        self.joined += 1;
+        let [first, second] = &mut self.waiting;
+        match (self.order, job.class) {
+            (Order::Priority, Class::Free) => second.push_front(queued),
+            (Order::Fifo, _) | (Order::Priority, Class::Paid) => first.push_front(queued),
+        }
+        *count(&mut self.waiting_classes, job.class) += 1;
+        *floor.waiting += 1;
+        self.settle(now, floor);
+    }
+
+    /// Takes everything out that waits or comes.
+    pub(super) fn give_up(&mut self, floor: &mut Floor<'_>) -> Vec<Job> {
+        let [free, paid] = std::mem::take(&mut self.waiting_classes);
+        *floor.waiting -= u64::from(free) + u64::from(paid);
+        self.coming_classes = [0; 2];
+        let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
+        let waiting = waiting.map(|queued| queued.slot);
+        let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
+        waiting.chain(coming).map(|slot| floor.jobs.take(slot)).collect()
     }
 
     /// Lets everything happen that is due; `ended` hears of each request that is over.

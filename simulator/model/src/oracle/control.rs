@@ -8,23 +8,29 @@ use policy::scaling::{self, Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 
 use super::crew::{Instance, Leave, Phase, Task};
+use super::sharing::Taken;
 use super::{Event, Oracle};
 use crate::App;
 use crate::crowd::{self, FULL_SPEED};
 use crate::faults::slower;
 use crate::life::{Control, start_up_words};
 use crate::outcome::Record;
+use crate::sharing::Returned;
 
 impl<R: Record> Oracle<'_, R> {
     pub(super) fn control(&mut self, control: Control) {
         match control {
             Control::Gone { app, instance } => {
                 let leaving = self.instance(app, instance);
-                if let Some(one) = leaving.filter(|one| one.phase == Phase::Leaving) {
-                    one.phase = Phase::Gone;
-                }
+                let Some(one) = leaving.filter(|one| one.phase == Phase::Leaving) else { return };
+                one.phase = Phase::Gone;
+                let machine = one.machine;
                 self.tell(app);
+                if !self.borrower_gone(app, instance, Returned::Idle) {
+                    self.lender_gone(app, machine);
+                }
             }
+            Control::Due { app, instance } => self.due(app, instance),
             Control::Ready { app, instance } => self.ready(app, instance),
             Control::Repaired { machine } => self.repaired(machine as usize),
             Control::Eased { machine, slowdown } => {
@@ -47,6 +53,7 @@ impl<R: Record> Oracle<'_, R> {
                 }
                 self.refresh();
             }
+            Control::Look => self.look(),
         }
     }
 
@@ -154,7 +161,11 @@ impl<R: Record> Oracle<'_, R> {
         self.record.decide(now, app, seen, action);
         match action {
             Action::Add(count, _) => (0..count).for_each(|_| self.add(app)),
-            Action::Remove(count, _) => (0..count).for_each(|_| self.remove(app)),
+            Action::Remove(count, _) => {
+                for _ in 0..count {
+                    self.remove(app);
+                }
+            }
             Action::Keep(_) => {}
         }
         self.tell(app);
@@ -234,10 +245,10 @@ impl<R: Record> Oracle<'_, R> {
 
     /// Takes one instance away: on the machine that placement says the newest one that starts, or
     /// else the one that will have nothing to do first.
-    fn remove(&mut self, app: usize) {
+    pub(super) fn remove(&mut self, app: usize) -> Option<Taken> {
         let now = self.now;
-        let Some(machine) = placement::displace(&self.machines(app)) else { return };
-        let Some(crew) = self.apps.get_mut(app) else { return };
+        let machine = placement::displace(&self.machines(app))?;
+        let crew = self.apps.get_mut(app)?;
         let mut here: Vec<usize> = (0..crew.instances.len())
             .filter(|number| crew.instances.get(*number).is_some_and(|i| i.machine == machine))
             .collect();
@@ -249,7 +260,7 @@ impl<R: Record> Oracle<'_, R> {
             if let Some(one) = crew.instances.get_mut(*number) {
                 one.phase = Phase::Gone;
             }
-            return;
+            return Some(Taken { machine, is_gone: true });
         }
         let target = match self.model.queue.scope {
             QueueScope::Node => Some(machine),
@@ -260,7 +271,7 @@ impl<R: Record> Oracle<'_, R> {
                 .min_by_key(|number| crew.load(**number))
                 .copied(),
         };
-        let Some(target) = target else { return };
+        let target = target?;
         if let Some(queue) = crew.queues.get_mut(&target) {
             let taken = queue.coming.iter().chain(&queue.waiting);
             let waited = taken.map(|arrival| arrival.key).collect();
@@ -268,6 +279,7 @@ impl<R: Record> Oracle<'_, R> {
             queue.leaves.push(Leave { waited, instances, decided: now });
         }
         self.settle(app, target);
+        Some(Taken { machine, is_gone: false })
     }
 
     /// Tells of instances, if their numbers have changed.

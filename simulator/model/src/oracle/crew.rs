@@ -192,6 +192,11 @@ impl Crew {
         self.queues.get(&target).map_or(0, |queue| queue.leaves.len())
     }
 
+    /// Instances of a target that work for it and aren't to leave.
+    pub(super) fn staying(&self, target: usize) -> usize {
+        self.ready(target).count() - self.leaving_at(target)
+    }
+
     pub(super) fn count(&self) -> Instances {
         let of = |phase| self.instances.iter().filter(|one| one.phase == phase).count();
         let bound: usize = self.queues.values().map(|queue| queue.leaves.len()).sum();
@@ -205,7 +210,7 @@ impl Crew {
 
     /// Tells the balancer which targets there are and what they weigh.
     pub(super) fn refresh(&mut self, app: &App, now: Time) {
-        let staying = |target: usize| self.ready(target).count() - self.leaving_at(target);
+        let staying = |target: usize| self.staying(target);
         let targets = self.queues.keys().copied();
         let known: Vec<usize> = targets.filter(|target| staying(*target) > 0).collect();
         let most = known.iter().map(|target| staying(*target)).max().unwrap_or(0);

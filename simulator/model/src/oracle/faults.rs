@@ -10,6 +10,7 @@ use crate::Arrival;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
 use crate::outcome::Record;
+use crate::sharing::Returned;
 
 impl<R: Record> Oracle<'_, R> {
     pub(super) fn plan_faults(&mut self) {
@@ -62,7 +63,9 @@ impl<R: Record> Oracle<'_, R> {
             failed.iter().for_each(|arrival| self.fail(arrival));
             self.tell(app);
         }
+        self.lose_loans(machine);
         self.refresh();
+        self.rehome();
     }
 
     fn lost(&mut self, lost: Lost) {
@@ -72,7 +75,7 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     /// A request has failed.
-    fn fail(&mut self, arrival: &Arrival) {
+    pub(super) fn fail(&mut self, arrival: &Arrival) {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
         self.release(arrival);
         self.record.record(arrival, Err(Refusal::Failed));
@@ -168,8 +171,10 @@ impl<R: Record> Oracle<'_, R> {
         }
         let number = u32::try_from(machine).unwrap_or(u32::MAX);
         let rules = &self.model.dynamics.faults.repair;
+        let is_borrowed = self.is_borrowed(app, instance);
         let wait = match leave {
             Some(_) => Nanoseconds::ZERO,
+            None if is_borrowed => Nanoseconds::ZERO,
             None => self.back_offs.failed(rules, app, number, now),
         };
         self.lost(Lost {
@@ -181,10 +186,16 @@ impl<R: Record> Oracle<'_, R> {
             requests: u32::try_from(failed.len()).unwrap_or(u32::MAX),
         });
         failed.iter().for_each(|arrival| self.fail(arrival));
-        if leave.is_none() {
+        if leave.is_none() && !is_borrowed {
             self.start_on(app, machine, wait);
         }
         self.tell(app);
+        if is_borrowed {
+            self.borrower_gone(app, instance, Returned::Crashed);
+        } else if leave.is_some() {
+            self.lender_gone(app, machine);
+        }
         self.refresh();
+        self.rehome();
     }
 }

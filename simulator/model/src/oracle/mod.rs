@@ -21,8 +21,10 @@ mod clients;
 mod control;
 mod crew;
 mod faults;
+mod sharing;
 
 use crew::{Crew, Task};
+use sharing::Desk;
 
 /// What the oracle knows besides outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -86,6 +88,8 @@ struct Oracle<'model, R> {
     down: BTreeMap<usize, u32>,
     /// Instances to start again, by machine and app.
     lost: BTreeMap<(usize, usize), u32>,
+    /// Apps that share machines.
+    desks: Vec<Desk>,
     slow: Slow,
     back_offs: BackOffs,
     accepted: BTreeMap<u16, u32>,
@@ -96,8 +100,10 @@ struct Oracle<'model, R> {
     paths: Paths,
     /// Requests whose answers are being sent, by their keys.
     answering: BTreeMap<u64, Arrival>,
-    /// How many requests were let in.
+    /// How many times a request was let in.
     serial: u64,
+    /// Of requests on their way, by their keys, the number with which they will come.
+    joining: BTreeMap<u64, u64>,
     /// Requests without an answer of clients that try again, by number: the first attempt, and
     /// which is the present one.
     calls: BTreeMap<u64, (Arrival, u32)>,
@@ -121,6 +127,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         apps: model.apps.iter().map(|app| Crew::new(app, &model.queue)).collect(),
         down: BTreeMap::new(),
         lost: BTreeMap::new(),
+        desks: Vec::new(),
         slow: Slow::default(),
         back_offs: BackOffs::default(),
         accepted: BTreeMap::new(),
@@ -131,6 +138,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         paths: Paths::new(model),
         answering: BTreeMap::new(),
         serial: 0,
+        joining: BTreeMap::new(),
         calls: BTreeMap::new(),
         sent: Vec::new(),
         checked: Checked::default(),
@@ -138,6 +146,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         record,
     };
     oracle.plan_tick();
+    oracle.open_desks();
     oracle.plan_faults();
     let mut arrivals = workload.rest().into_iter();
     let mut next = arrivals.next();
@@ -150,7 +159,11 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
             Event::End { app, target, instance, version } => {
                 oracle.end(app, target, instance, version);
             }
-            Event::Join { app, target, key, .. } => oracle.join(app, target, key),
+            Event::Join { serial, app, target, key } => {
+                if oracle.joining.get(&key) == Some(&serial) {
+                    oracle.join(app, target, key);
+                }
+            }
             Event::Answered { key } => {
                 if let Some(arrival) = oracle.answering.remove(&key) {
                     oracle.release(&arrival);
@@ -225,12 +238,8 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     fn dispatch(&mut self, arrival: &Arrival, app: usize, class: Class) -> Result<(), Refusal> {
+        let target = self.choose(arrival, app)?;
         let crew = self.apps.get(app).ok_or(Refusal::NoInstance)?;
-        let turn = self.turns.entry((arrival.gateway, app)).or_default();
-        let draw = self.balance_words.of(arrival.key);
-        let chosen = policy::pick(self.model.balance, &mut View(crew), turn, draw);
-        let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
-        let (target, _) = *crew.open.get(chosen).ok_or(Refusal::NoInstance)?;
         let class_of = |arrival: &Arrival| self.kind(arrival).map(|(_, class)| class);
         let mut present =
             Present { idle: u32::try_from(crew.room(target)).unwrap_or(0), ..Present::default() };
@@ -244,6 +253,26 @@ impl<R: Record> Oracle<'_, R> {
             *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
+        self.come(arrival, app, target);
+        if let Some(crew) = self.apps.get_mut(app) {
+            crew.peak = crew.peak.max(crew.all_waiting());
+        }
+        self.count_for_desks(app);
+        Ok(())
+    }
+
+    /// The target of a request.
+    fn choose(&mut self, arrival: &Arrival, app: usize) -> Result<usize, Refusal> {
+        let crew = self.apps.get(app).ok_or(Refusal::NoInstance)?;
+        let turn = self.turns.entry((arrival.gateway, app)).or_default();
+        let draw = self.balance_words.of(arrival.key);
+        let chosen = policy::pick(self.model.balance, &mut View(crew), turn, draw);
+        let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
+        crew.open.get(chosen).map(|(target, _)| *target).ok_or(Refusal::NoInstance)
+    }
+
+    /// A request begins its way to its target.
+    fn come(&mut self, arrival: &Arrival, app: usize, target: usize) {
         let before = self.paths.of(arrival).map_or(Nanoseconds::ZERO, |path| path.before());
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
             queue.coming.push(*arrival);
@@ -252,13 +281,10 @@ impl<R: Record> Oracle<'_, R> {
             self.join(app, target, arrival.key);
         } else {
             self.serial += 1;
+            self.joining.insert(arrival.key, self.serial);
             let join = Event::Join { serial: self.serial, app, target, key: arrival.key };
             self.events.push(Reverse((self.now + before, join)));
         }
-        if let Some(crew) = self.apps.get_mut(app) {
-            crew.peak = crew.peak.max(crew.all_waiting());
-        }
-        Ok(())
     }
 
     /// A request has come to its target, unless it was lost on its way.

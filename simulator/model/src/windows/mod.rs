@@ -117,6 +117,8 @@ pub enum Unfit {
     Retries,
     /// Instances work on several requests at a time.
     Crowds,
+    /// Apps share machines.
+    Sharing,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -144,6 +146,7 @@ impl fmt::Display for Unfit {
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
+            Unfit::Sharing => f.write_str("apps can borrow from others with live gateways only"),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -184,6 +187,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.has_retries() {
         return Err(Unfit::Retries);
+    }
+    if model.dynamics.sharing.is_some() {
+        return Err(Unfit::Sharing);
     }
     if model.has_crowds() {
         return Err(Unfit::Crowds);

@@ -6,6 +6,7 @@
 
 pub mod deb;
 pub mod index;
+pub mod own;
 pub mod recipes;
 pub mod repack;
 
@@ -50,16 +51,19 @@ struct Built {
     artifacts: Vec<Artifact>,
 }
 
-/// The archives; builds what the cache lacks.
+/// The archives, those of our own programs as far as they were packed ([`own::pack`]); builds what the
+/// cache lacks of the others.
 ///
 /// # Errors
 /// A package can't be had or isn't what its index says, or lacks a file.
 pub fn ensure(cache: &Cache) -> Result<Vec<Artifact>, Error> {
     let _only_one_builds = cache.lock("artifacts")?;
-    match cached(cache)? {
-        Some(artifacts) => Ok(artifacts),
-        None => build(cache),
-    }
+    let mut artifacts = match cached(cache)? {
+        Some(artifacts) => artifacts,
+        None => build(cache)?,
+    };
+    artifacts.extend(own::known(cache)?);
+    Ok(artifacts)
 }
 
 /// Builds all archives from what the mirror has now.
