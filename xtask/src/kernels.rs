@@ -121,7 +121,7 @@ fn counted(program: &Path, load: Option<&str>) -> Result<(u64, String), Error> {
 
 /// `==123== Collected : 1234567`
 fn collected(text: &str) -> Option<u64> {
-    let after = |line: &str| Some(line.split_once("Collected :")?.1.trim().parse().ok()?);
+    let after = |line: &str| line.split_once("Collected :")?.1.trim().parse().ok();
     text.lines().rev().find_map(after)
 }
 
