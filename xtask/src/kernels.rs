@@ -183,7 +183,7 @@ fn compare(known: &Counts, seen: &Counts) -> Verdict {
 
 #[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
 fn percent_more(before: u64, now: u64) -> f64 {
-    (now as f64 / before.max(1) as f64 - 1.0) * 100.0
+    (now as f64 - before as f64) * 100.0 / before.max(1) as f64
 }
 
 #[cfg(test)]
