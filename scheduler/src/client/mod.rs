@@ -7,6 +7,7 @@ pub mod http;
 mod instance;
 mod look;
 pub mod policy;
+pub mod rebalance;
 mod wait;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -32,6 +33,7 @@ pub fn client(command: Command) -> Exit {
         Command::Undrain(one) => drain(&one, "undrain"),
         Command::Thaw(reach) => thaw(&reach),
         Command::Discovery(arguments) => discovery::discovery(&arguments),
+        Command::Rebalance(arguments) => rebalance::rebalance(&arguments),
         Command::Events(arguments) => look::events(&arguments),
         Command::Top(arguments) => look::top(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

@@ -158,11 +158,13 @@ async fn act(
     let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
     let mut figures = None;
+    let mut known = None;
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
         figures = Some(Arc::clone(started.0.figures()));
+        known = Some(started.0.known());
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
         tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
     } else {
@@ -187,6 +189,7 @@ async fn act(
         docker: arguments.docker.as_str().into(),
         is_local,
         figures,
+        mesos: known,
         registrar,
         remembered: Arc::default(),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),

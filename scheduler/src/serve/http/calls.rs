@@ -21,9 +21,9 @@ use super::problem::{Wrong, bad_body, bad_name, unavailable};
 use crate::serve::cycle::Input;
 
 /// An answer, or what is wrong.
-type Told = Result<Json<Answer>, Wrong>;
+pub(super) type Told = Result<Json<Answer>, Wrong>;
 
-async fn call(context: &Context, call: Call) -> Told {
+pub(super) async fn call(context: &Context, call: Call) -> Told {
     let (reply, answer) = oneshot::channel();
     let sent = context.inputs.send(Input::Call { call, reply });
     sent.map_err(|_| unavailable("it takes no more calls"))?;
