@@ -330,7 +330,7 @@ pub fn schemas() -> Value {
     if let Some(app) = app.as_object_mut() {
         app.remove("$schema");
     }
-    json!({
+    let mut schemas = json!({
         "App": app,
         "AppRow": shape(&[
             ("app", text()), ("version", number()), ("label", text()), ("wanted", number()),
@@ -378,24 +378,6 @@ pub fn schemas() -> Value {
             ("free_memory_mib", number()), ("free_ports", number()), ("instances", number()),
             ("attributes", map(text())),
         ]),
-        "DeploymentState": shape(&[
-            ("app", text()), ("number", number()), ("from", maybe(number())), ("to", number()),
-            ("label", text()),
-            ("state", json!({"enum": [
-                "under-way", "stalled", "done", "failed", "superseded", "deleted",
-            ]})),
-            ("begun", maybe(moment())), ("ended", maybe(moment())), ("why", text()),
-            ("waits", maybe(text())), ("progress", maybe(one("DeploymentProgress"))),
-        ]),
-        "DeploymentProgress": shape(&[
-            ("wanted", number()), ("new_serving", number()), ("new_warm", number()),
-            ("new_starting", number()), ("old", number()), ("stopping", number()),
-        ]),
-        "DecisionRow": shape(&[
-            ("at", moment()), ("app", maybe(text())),
-            ("kind", json!({"enum": ["scaling", "rollout", "verdict", "freeze", "policy"]})),
-            ("said", text()), ("seen", text()),
-        ]),
         "Status": shape(&[
             ("program", text()), ("epoch", number()), ("is_leading", truth()), ("policy", text()),
             ("backend", text()), ("apps", number()), ("instances", number()),
@@ -405,18 +387,6 @@ pub fn schemas() -> Value {
             ("instance", text()), ("address", text()), ("ports", ports()),
             ("weight_thousandths", number()),
         ]),
-        "FoundAnew": shape(&[
-            ("number", number()), ("part", number()), ("parts", number()),
-            ("instances", list("Endpoint")),
-        ]),
-        "Found": shape(&[
-            ("number", number()), ("instance", text()), ("address", text()), ("ports", ports()),
-            ("weight_thousandths", number()),
-        ]),
-        "Reweighed": shape(&[
-            ("number", number()), ("instance", text()), ("weight_thousandths", number()),
-        ]),
-        "Gone": shape(&[("number", number()), ("instance", text())]),
         "PolicyFile": json!({"type": "object", "description": "policy.yml"}),
         "PolicyState": shape(&[
             ("number", number()), ("digest", text()), ("text", text()),
@@ -487,6 +457,53 @@ pub fn schemas() -> Value {
             ("type", text()), ("title", text()), ("status", number()), ("detail", text()),
             ("hint", text()),
         ]),
+    });
+    if let (Some(all), Value::Object(more)) = (schemas.as_object_mut(), looks()) {
+        all.extend(more);
+    }
+    schemas
+}
+
+/// Schemas of the shapes in `wire::look`.
+fn looks() -> Value {
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "integer", "minimum": 0});
+    let one = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let list = |name: &str| json!({"type": "array", "items": one(name)});
+    let maybe = |schema: Value| json!({"anyOf": [schema, {"type": "null"}]});
+    let ports = || json!({"type": "array", "items": {"type": "integer"}});
+    let moment = || json!({"type": "string", "format": "date-time"});
+    json!({
+        "DeploymentState": shape(&[
+            ("app", text()), ("number", number()), ("from", maybe(number())), ("to", number()),
+            ("label", text()),
+            ("state", json!({"enum": [
+                "under-way", "stalled", "done", "failed", "superseded", "deleted",
+            ]})),
+            ("begun", maybe(moment())), ("ended", maybe(moment())), ("why", text()),
+            ("waits", maybe(text())), ("progress", maybe(one("DeploymentProgress"))),
+        ]),
+        "DeploymentProgress": shape(&[
+            ("wanted", number()), ("new_serving", number()), ("new_warm", number()),
+            ("new_starting", number()), ("old", number()), ("stopping", number()),
+        ]),
+        "DecisionRow": shape(&[
+            ("at", moment()), ("app", maybe(text())),
+            ("kind", json!({"enum": ["scaling", "rollout", "verdict", "freeze", "policy"]})),
+            ("said", text()), ("seen", text()),
+        ]),
+        "FoundAnew": shape(&[
+            ("number", number()), ("part", number()), ("parts", number()),
+            ("instances", list("Endpoint")),
+        ]),
+        "Found": shape(&[
+            ("number", number()), ("instance", text()), ("address", text()), ("ports", ports()),
+            ("weight_thousandths", number()),
+        ]),
+        "Reweighed": shape(&[
+            ("number", number()), ("instance", text()), ("weight_thousandths", number()),
+        ]),
+        "Gone": shape(&[("number", number()), ("instance", text())]),
     })
 }
 

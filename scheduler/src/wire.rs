@@ -442,7 +442,6 @@ pub fn history(name: &AppName, app: &App) -> History {
 }
 
 /// The instances of an app.
-#[must_use]
 pub fn instances(name: &AppName, app: &App) -> impl Iterator<Item = InstanceRow> {
     app.instances.iter().map(|(number, instance)| {
         instance_row(&InstanceId { app: name.clone(), number: *number }, app, instance)

@@ -76,9 +76,8 @@ mod tests {
         lengths.iter().for_each(|length| told.add(Duration::from_nanos(*length)));
         let cumulative = told.cumulative();
         for (bound, count) in &cumulative {
-            let most =
-                bound.map_or(u64::MAX, |bound| Duration::from_secs_f64(bound).as_nanos() as u64);
-            let expected = lengths.iter().filter(|length| **length <= most).count();
+            let most = bound.map_or(u128::MAX, |one| Duration::from_secs_f64(one).as_nanos());
+            let expected = lengths.iter().filter(|one| u128::from(**one) <= most).count();
             assert_eq!(*count, expected as u64, "{bound:?}");
         }
         assert!(BOUNDS_MICROSECONDS.is_sorted());
