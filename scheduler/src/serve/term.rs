@@ -157,10 +157,12 @@ async fn act(
     let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
     let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
+    let mut known = None;
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
+        known = Some(started.0.known());
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
         tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
     } else {
@@ -186,6 +188,7 @@ async fn act(
         scraper,
         docker: arguments.docker.as_str().into(),
         is_local,
+        mesos: known,
         registrar,
         remembered: Arc::new(remembered),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),

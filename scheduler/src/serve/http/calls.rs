@@ -21,9 +21,9 @@ use super::{Context, idempotency};
 use crate::serve::cycle::Input;
 
 /// An answer, or what is wrong.
-type Told = Result<Json<Answer>, Wrong>;
+pub(super) type Told = Result<Json<Answer>, Wrong>;
 
-async fn call(context: &Context, call: Call) -> Told {
+pub(super) async fn call(context: &Context, call: Call) -> Told {
     let (reply, answer) = oneshot::channel();
     let keyed = idempotency::keyed();
     let sent = context.inputs.send(Input::Call { call, keyed, reply });

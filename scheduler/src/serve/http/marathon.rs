@@ -240,7 +240,9 @@ fn label(context: &Context) -> String {
 const fn change_of(accepted: &Accepted) -> Change {
     match accepted {
         Accepted::Deployment { version, .. } => Change::Version(version.0),
-        Accepted::Wanted(_) | Accepted::Unchanged | Accepted::Noted => Change::Scale,
+        Accepted::Wanted(_) | Accepted::Moves(_) | Accepted::Unchanged | Accepted::Noted => {
+            Change::Scale
+        }
     }
 }
 
