@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::discovery::Discovery;
 use crate::client::{policy, rebalance};
 use crate::folder::{Home, Place};
-use crate::serve::Serve;
 use crate::serve::users::Role;
+use crate::serve::{ReachConsul, Serve};
 
 /// The hidden command that supervises a task.
 pub const SUPERVISE: &str = "supervise-task";
@@ -347,7 +347,8 @@ pub enum SnapshotCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Put saved records in the place of all others; the daemon must not run
+    /// Put saved records in the place of all others: in the daemon's folder, or with --consul in
+    /// Consul; no scheduler of them must run
     Restore {
         /// The snapshot.
         file: PathBuf,
@@ -356,6 +357,8 @@ pub enum SnapshotCommand {
         yes: bool,
         #[command(flatten)]
         home: Home,
+        #[command(flatten)]
+        reach: Box<ReachConsul>,
     },
 }
 

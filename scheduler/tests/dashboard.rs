@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod browser;
-mod cluster;
+mod crowd;
 mod daemon;
 
 use std::path::Path;
 use std::time::Instant;
 
 use browser::Browser;
-use cluster::Cluster;
+use crowd::Cluster;
 use daemon::Daemon;
 
 #[test]

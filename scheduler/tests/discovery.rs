@@ -3,14 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-mod cluster;
+mod crowd;
 mod daemon;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 
-use cluster::Cluster;
+use crowd::Cluster;
 use daemon::{Daemon, until};
 use serde_json::Value;
 

@@ -15,16 +15,16 @@
     reason = "a bench"
 )]
 
-#[path = "../../tests/cluster/mod.rs"]
-mod cluster;
+#[path = "../../tests/crowd/mod.rs"]
+mod crowd;
 mod daemon;
 mod offers;
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-use cluster::Cluster;
 use consul_fake::FakeConsul;
+use crowd::Cluster;
 use daemon::Daemon;
 use serde_json::{Value, json};
 

@@ -8,7 +8,7 @@ use mesos::TaskState;
 use serde_json::json;
 use simulator_mesos::{AgentKey, Body, Run, Said};
 
-use crate::cluster::Cluster;
+use crate::crowd::Cluster;
 use crate::daemon::{Daemon, Histogram};
 use crate::{PATIENCE, tell};
 

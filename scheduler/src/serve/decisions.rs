@@ -1,7 +1,7 @@
 //! The decision log: each decision that changes something, with what was seen, a line for each. It
 //! can be made again by `scheduler policy replay`, with the policies that are kept beside it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,17 @@ impl DecisionLog {
             serde_json::from_slice(line).into_iter().for_each(|decision| recent.add(decision));
         }
         Ok(DecisionLog { path: path.to_owned(), log: opened.log, is_failing: false })
+    }
+
+    /// Adds what earlier leaders have decided, as far as it isn't there: lines, oldest first.
+    pub fn continue_from(&mut self, left: &[Vec<u8>], recent: &Recent) -> Result<(), LogError> {
+        let known = durable::read(&self.path, FORMAT)?;
+        let known: BTreeSet<&[u8]> = known.iter().map(Vec::as_slice).collect();
+        for line in left.iter().filter(|line| !known.contains(line.as_slice())) {
+            self.log.append(line)?;
+            serde_json::from_slice(line).into_iter().for_each(|decision| recent.add(decision));
+        }
+        Ok(())
     }
 
     /// Adds a decision. A full disk doesn't stop the scheduler; it is told once.

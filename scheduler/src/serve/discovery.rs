@@ -72,6 +72,8 @@ struct Inner {
     changes: VecDeque<Change>,
     /// The number of the last change that isn't kept any more, or of none.
     before: u64,
+    /// The number of the last change that is durable: later ones aren't told.
+    published: u64,
 }
 
 impl Inner {
@@ -82,7 +84,11 @@ impl Inner {
     fn add(&mut self, instance: InstanceId, what: What) {
         let number = self.last() + 1;
         self.changes.push_back(Change { number, instance, what });
-        if self.changes.len() > CHANGES_KEPT
+    }
+
+    /// Drops what is too much; what isn't told yet stays.
+    fn tidy(&mut self) {
+        while self.changes.len() > CHANGES_KEPT
             && let Some(oldest) = self.changes.pop_front()
         {
             self.before = oldest.number;
@@ -102,7 +108,7 @@ impl Discovery {
                 }
             }
         }
-        let inner = Inner { found, changes: VecDeque::new(), before: 0 };
+        let inner = Inner { found, changes: VecDeque::new(), before: 0, published: 0 };
         Discovery { inner: Mutex::new(inner), last: watch::Sender::new(0) }
     }
 
@@ -116,6 +122,7 @@ impl Discovery {
         let mut inner = self.inner();
         inner.changes.clear();
         inner.before = epoch.0.saturating_mul(NUMBERS_OF_A_TERM);
+        inner.published = inner.before;
         self.last.send_replace(inner.before);
     }
 
@@ -134,10 +141,9 @@ impl Discovery {
         *self.last.borrow()
     }
 
-    /// A write became durable.
-    pub fn committed(&self, write: &Write) {
+    /// A write is on its way to the store. If it doesn't get there, what changed is in a later one.
+    pub fn prepare(&self, write: &Write) {
         let mut inner = self.inner();
-        let before = inner.last();
         for (key, record) in &write.changes {
             let Key::Instance(id) = key else { continue };
             let Some(Record::Instance(instance)) = record else {
@@ -160,7 +166,15 @@ impl Discovery {
             };
             inner.add(id.clone(), what);
         }
-        let last = inner.last();
+    }
+
+    /// What was on its way is durable: it is told.
+    pub fn publish(&self) {
+        let mut inner = self.inner();
+        let before = inner.published;
+        inner.published = inner.last();
+        inner.tidy();
+        let last = inner.published;
         drop(inner);
         if last != before {
             self.last.send_replace(last);
@@ -171,13 +185,14 @@ impl Discovery {
     /// there may be more when there are none.
     pub fn after(&self, app: &AppName, number: u64, most: usize) -> Next {
         let inner = self.inner();
-        let last = inner.last();
+        let last = inner.published;
         if number < inner.before || number > last {
             return Next::Anew;
         }
         // Numbers are without gaps.
         let begin = usize::try_from(number - inner.before).unwrap_or(usize::MAX);
-        let seen = inner.changes.iter().skip(begin).take(most);
+        let end = usize::try_from(last.saturating_sub(inner.before)).unwrap_or(usize::MAX);
+        let seen = inner.changes.iter().take(end).skip(begin).take(most);
         let until = seen.clone().next_back().map_or(last, |change| change.number);
         let changes = seen.filter(|change| change.instance.app == *app).cloned().collect();
         Next::Changes(changes, until)

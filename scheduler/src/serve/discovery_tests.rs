@@ -70,6 +70,14 @@ fn weighed(change: &(Key, Option<Record>), weight: u32) -> (Key, Option<Record>)
     (key, Some(Record::Instance(instance)))
 }
 
+/// A write is stored.
+fn committed(discovery: &Discovery, write: &Write) {
+    let before = discovery.last();
+    discovery.prepare(write);
+    assert_eq!(discovery.last(), before, "nothing is told before it is durable");
+    discovery.publish();
+}
+
 #[test]
 fn a_new_term_is_beyond_all_numbers_and_what_is_unknown_comes_anew() {
     let (state, records) = served(3);
@@ -78,10 +86,10 @@ fn a_new_term_is_beyond_all_numbers_and_what_is_unknown_comes_anew() {
     discovery.begin(Epoch(2));
     let begun = discovery.last();
     assert_eq!(begun, 2 * NUMBERS_OF_A_TERM);
-    discovery.committed(&write(records.clone()));
+    committed(&discovery, &write(records.clone()));
     assert_eq!(discovery.last(), begun, "all of it was known");
-    discovery.committed(&write(vec![weighed(&records[0], 100), (records[1].0.clone(), None)]));
-    discovery.committed(&write(vec![records[1].clone()]));
+    committed(&discovery, &write(vec![weighed(&records[0], 100), (records[1].0.clone(), None)]));
+    committed(&discovery, &write(vec![records[1].clone()]));
     let Next::Changes(changes, until) = discovery.after(&web, begun, 10) else { unreachable!() };
     let what: Vec<&What> = changes.iter().map(|change| &change.what).collect();
     assert!(matches!(
@@ -119,10 +127,10 @@ proptest! {
         let (mut mirror, mut at) = (there.clone(), discovery.last());
         for (place, weight, pause) in steps {
             if weight == 0 {
-                discovery.committed(&write(vec![(records[place].0.clone(), None)]));
+                committed(&discovery, &write(vec![(records[place].0.clone(), None)]));
                 there.remove(&id(place));
             } else {
-                discovery.committed(&write(vec![weighed(&records[place], weight)]));
+                committed(&discovery, &write(vec![weighed(&records[place], weight)]));
                 there.insert(id(place), weight);
             }
             // Sometimes it follows at once, sometimes later.

@@ -32,7 +32,7 @@ use crate::serve::cycle::{Input, Shared};
 use crate::serve::policies::Policies;
 use crate::serve::registrar::Registrar;
 use crate::serve::scraper::Scraper;
-use idempotency::Remembered;
+pub use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
 const BODY_MOST_BYTES: usize = 1 << 20;
