@@ -293,7 +293,10 @@ impl Traffic {
 
 impl Record for Timeline {
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        let path = self.paths.of(arrival).filter(|_| outcome.is_ok()).unwrap_or_default();
+        let path = outcome
+            .ok()
+            .and_then(|served| self.paths.of(arrival).map(|path| path.took(served.transfers)));
+        let path = path.unwrap_or_default();
         let joined = arrival.at + path.before();
         let trip = Trip { at: arrival.at, joined, back: path.respond };
         self.add(arrival.source, trip, outcome);
