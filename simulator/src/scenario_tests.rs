@@ -418,6 +418,26 @@ fn policy_files_and_overrides_have_their_own_places() {
     insta::assert_snapshot!(told);
 }
 
+/// What changes nothing changes no digest: remarks, and the order of keys. That of apps and sources may.
+#[test]
+fn digests_are_of_what_a_file_means() {
+    let digest = |text: &str| scenario(text, &[]).digest;
+    let same = SMALL.replace(
+        "resize: {app: image, service: {exponential: 40ms}}",
+        "resize: {service: {exponential: 40ms}, app: image}     # as before",
+    );
+    let moved = SMALL.replace("machines: 2\n", "").replace("version: 1", "machines: 2\nversion: 1");
+    assert_eq!((digest(&same), digest(&moved)), (digest(SMALL), digest(SMALL)));
+    let as_written = |text: &str| scenario(text, &[]).digest_as_written;
+    assert_ne!(as_written(&same), as_written(SMALL));
+    let two = |first: &str, second: &str| {
+        let apps = format!("apps:\n  {first}: {{instances: 4}}\n  {second}: {{instances: 4}}\n");
+        SMALL.replace("apps:\n  image: {instances: 4}\n", &apps)
+    };
+    assert_ne!(digest(&two("image", "video")), digest(&two("video", "image")));
+    assert_ne!(digest(&SMALL.replace("instances: 4", "instances: 5")), digest(SMALL));
+}
+
 #[test]
 fn a_load_that_cannot_work_is_warned_of() {
     let (scenario, told) = found(SMALL, &["workload.0.arrivals.poisson=300/s"]);
