@@ -3,8 +3,8 @@
 //!
 //! Two shapes. *Per request*: [`admit`], [`pick`] and [`enqueue`] read borrowed views and random
 //! words keyed by (request, purpose), answer with a small `Copy` value and allocate nothing.
-//! *Per tick*: [`scaling::decide`], [`rollout::decide`], [`repair::decide`], [`sharing::decide`] and
-//! [`placement::place`] (with an index: [`spread`]) map a configuration, an observation and a state
+//! *Per tick*: [`scaling::decide`], [`rollout::decide`], [`repair::decide`], [`sharing::decide`],
+//! [`rebalance::plan`] and [`placement::place`] (with an index: [`spread`]) map a configuration, an observation and a state
 //! that can be stored to actions with reasons. Time, randomness and all state are arguments; every
 //! "no" has a type with a reason that a user can read.
 
@@ -16,6 +16,7 @@ pub mod config;
 pub mod placement;
 pub mod queue;
 pub mod random;
+pub mod rebalance;
 pub mod refusal;
 pub mod repair;
 pub mod rollout;

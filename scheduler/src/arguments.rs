@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::client::policy;
+use crate::client::{policy, rebalance};
 use crate::folder::{Home, Place};
-use crate::serve::Serve;
 use crate::serve::users::Role;
+use crate::serve::{ReachConsul, Serve};
 
 /// The hidden command that supervises a task.
 pub const SUPERVISE: &str = "supervise-task";
@@ -23,6 +23,7 @@ pub const SUPERVISE: &str = "supervise-task";
     scheduler explain web                      why it is as it is\n  \
     scheduler instance logs web.3 -f           what it writes\n  \
     scheduler drain m2                         move everything off a machine\n  \
+    scheduler rebalance --dry-run              what would move to be spread evenly again\n  \
     scheduler events -f                        what happens")]
 pub struct Arguments {
     /// What to do.
@@ -52,6 +53,8 @@ pub enum Command {
     Undrain(OneMachine),
     /// Go on with repair although many machines are silent
     Thaw(Reach),
+    /// Spread apps evenly again, after machines came or went
+    Rebalance(rebalance::Rebalance),
     /// Show what has happened
     Events(Events),
     /// Show apps and machines, again and again
@@ -238,7 +241,13 @@ pub enum InstanceCommand {
         #[arg(long)]
         stderr: bool,
         /// Begin with so many lines.
-        #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 100)]
+        #[arg(
+            short = 'n',
+            long,
+            visible_alias = "tail",
+            value_name = "COUNT",
+            default_value_t = 100
+        )]
         lines: usize,
         #[command(flatten)]
         place: Place,
@@ -335,7 +344,8 @@ pub enum SnapshotCommand {
         #[command(flatten)]
         place: Place,
     },
-    /// Put saved records in the place of all others; the daemon must not run
+    /// Put saved records in the place of all others: in the daemon's folder, or with --consul in
+    /// Consul; no scheduler of them must run
     Restore {
         /// The snapshot.
         file: PathBuf,
@@ -344,6 +354,8 @@ pub enum SnapshotCommand {
         yes: bool,
         #[command(flatten)]
         home: Home,
+        #[command(flatten)]
+        reach: Box<ReachConsul>,
     },
 }
 

@@ -22,10 +22,11 @@ pub struct Home {
 pub struct Place {
     #[command(flatten)]
     pub home: Home,
-    /// A scheduler elsewhere, https://HOST:PORT, with the token in $SCHEDULER_TOKEN or in the file
-    /// $SCHEDULER_TOKEN_FILE [also: SCHEDULER_SERVER].
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "data")]
-    pub server: Option<String>,
+    /// Schedulers elsewhere, https://HOST:PORT,https://HOST:PORT: the next one is asked when one doesn't
+    /// answer. The token is in $SCHEDULER_TOKEN or in the file $SCHEDULER_TOKEN_FILE
+    /// [also: SCHEDULER_SERVER].
+    #[arg(long, global = true, value_name = "URL", value_delimiter = ',', conflicts_with = "data")]
+    pub server: Vec<String>,
     /// Certificates that vouch for it, in PEM; those that browsers know if absent
     /// [also: SCHEDULER_CA].
     #[arg(long, global = true, value_name = "FILE")]
@@ -51,13 +52,14 @@ impl Place {
         self.home.folder()
     }
 
-    /// The daemon elsewhere, if one is meant.
-    pub fn server(&self) -> Option<String> {
-        let chosen = self.server.clone().or_else(|| match self.home.data {
-            Some(_) => None,
-            None => std::env::var("SCHEDULER_SERVER").ok(),
-        });
-        chosen.filter(|url| !url.is_empty())
+    /// The daemons elsewhere; none, if that of a folder is meant.
+    pub fn servers(&self) -> Vec<String> {
+        let mut chosen = self.server.clone();
+        if chosen.is_empty() && self.home.data.is_none() {
+            let variable = std::env::var("SCHEDULER_SERVER").unwrap_or_default();
+            chosen.extend(variable.split(',').map(str::to_owned));
+        }
+        chosen.iter().map(|url| url.trim().to_owned()).filter(|url| !url.is_empty()).collect()
     }
 
     /// The file of certificates that vouch for it.

@@ -135,6 +135,21 @@ const ROUTES: &[Route] = &[
     ("post", "/v1/thaw", "Go on with repair", None, Answer::One("Answer")),
     (
         "get",
+        "/v1/rebalance",
+        "What would move to spread apps evenly again",
+        None,
+        Answer::List("SpreadPlan"),
+    ),
+    ("post", "/v1/rebalance", "Move it", Some("Spread"), Answer::One("Answer")),
+    (
+        "post",
+        "/v1/rebalance/cancel",
+        "Keep what hasn't been replaced yet",
+        Some("StopSpread"),
+        Answer::One("Answer"),
+    ),
+    (
+        "get",
         "/v1/policy",
         "The live policy, and those before and beside it",
         None,
@@ -251,7 +266,7 @@ fn operation(method: &str, path: &str, summary: &str, body: Option<&str>, answer
 fn parameters(method: &str, path: &str) -> Vec<Value> {
     let query = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
     match (method, path) {
-        ("get", "/v1/instances") => vec![query("app", json!({"type": "string"}))],
+        ("get", "/v1/instances" | "/v1/rebalance") => vec![query("app", json!({"type": "string"}))],
         ("get", "/v1/instances/{instance}/logs") => vec![
             query("stream", json!({"enum": ["stdout", "stderr"]})),
             query("lines", json!({"type": "integer", "minimum": 0})),
@@ -298,7 +313,8 @@ pub fn schemas() -> Value {
         ]),
         "AppDetail": shape(&[
             ("summary", one("AppRow")), ("deployment", maybe(one("DeploymentRow"))),
-            ("last", maybe(one("EndedRow"))), ("specification", maybe(json!({"type": "object"}))),
+            ("last", maybe(one("EndedRow"))), ("rebalance", maybe(one("SpreadRow"))),
+            ("specification", maybe(json!({"type": "object"}))),
             ("versions", list("VersionRow")), ("named", map(number())),
             ("instances", list("InstanceRow")),
         ]),
@@ -376,10 +392,28 @@ pub fn schemas() -> Value {
         "AgentRow": shape(&[("agent", text()), ("why", text())]),
         "Explanation": shape(&[("text", text()), ("detail", json!({"type": "object"}))]),
         "Answer": shape(&[
-            ("result", json!({"enum": ["deployment", "wanted", "unchanged", "noted"]})),
+            ("result", json!({"enum": ["deployment", "wanted", "moves", "unchanged", "noted"]})),
             ("deployment", maybe(number())), ("version", maybe(number())),
-            ("wanted", maybe(number())),
+            ("wanted", maybe(number())), ("moves", maybe(number())),
         ]),
+        "Spread": asked(&[], &[
+            ("app", text()), ("at_a_time", json!({"type": "integer", "minimum": 1})),
+        ]),
+        "StopSpread": asked(&[], &[("app", text())]),
+        "SpreadPlan": shape(&[
+            ("app", text()), ("refused", maybe(text())), ("moves", list("MoveRow")),
+            ("machines", list("CountRow")), ("racks", list("CountRow")),
+        ]),
+        "SpreadRow": shape(&[
+            ("begun", moment()), ("at_a_time", number()), ("ended", maybe(moment())),
+            ("outcome", maybe(text())), ("done", number()), ("moving", number()),
+            ("skipped", number()), ("moves", list("MoveRow")),
+        ]),
+        "MoveRow": shape(&[
+            ("instance", text()), ("from", text()), ("to", text()), ("why", text()),
+            ("state", json!({"enum": ["planned", "moving", "done", "skipped"]})), ("text", text()),
+        ]),
+        "CountRow": shape(&[("name", text()), ("before", number()), ("after", number())]),
         "Upgrade": asked(&["version"], &[
             ("version", text()), ("command", json!({"type": "array", "items": text()})),
             ("shell", text()), ("image", text()), ("step", json!({"type": "integer", "minimum": 1})),

@@ -53,6 +53,41 @@ fn fits(name: &str, value: &impl Serialize) {
     assert_eq!(keys, known, "{name}");
 }
 
+fn spreads_fit() {
+    use crate::wire::rebalance as spread;
+
+    let text = String::new;
+    let moved = spread::MoveRow {
+        instance: text(),
+        from: text(),
+        to: text(),
+        why: text(),
+        state: text(),
+        text: text(),
+    };
+    fits("MoveRow", &moved);
+    let count = spread::CountRow { name: text(), before: 1, after: 1 };
+    fits("CountRow", &count);
+    let (moves, machines) = (vec![moved], vec![count]);
+    let racks = machines.clone();
+    let plan =
+        spread::SpreadPlan { app: text(), refused: None, moves: moves.clone(), machines, racks };
+    fits("SpreadPlan", &plan);
+    let row = spread::SpreadRow {
+        begun: text(),
+        at_a_time: 1,
+        ended: None,
+        outcome: None,
+        done: 1,
+        moving: 1,
+        skipped: 1,
+        moves,
+    };
+    fits("SpreadRow", &row);
+    fits("Spread", &spread::Spread { app: Some(text()), at_a_time: Some(1) });
+    fits("StopSpread", &spread::StopSpread { app: Some(text()) });
+}
+
 fn policies_fit() {
     use crate::shadow::Difference;
     use crate::wire::policies as policy;
@@ -146,6 +181,7 @@ fn schemas_have_the_keys_of_the_shapes() {
     let (missing, agents) = (vec![missing], vec![agent]);
     fits("ConsulState", &wire::consul::ConsulState { is_used: true, wanted: 1, missing, agents });
     policies_fit();
+    spreads_fit();
     let whole = wire::Upgrade {
         version: String::new(),
         command: Some(Vec::new()),

@@ -2,6 +2,7 @@
 
 pub mod consul;
 pub mod policies;
+pub mod rebalance;
 
 use std::collections::BTreeMap;
 
@@ -53,6 +54,9 @@ pub struct AppDetail {
     pub last: Option<EndedRow>,
     /// What is run. Values of variables are withheld.
     pub specification: Option<Specification>,
+    /// Instances that move for the sake of evenness, now or the last time.
+    #[serde(default)]
+    pub rebalance: Option<rebalance::SpreadRow>,
     /// Versions that there are.
     pub versions: Vec<VersionRow>,
     /// How many should be on which machine.
@@ -236,7 +240,7 @@ pub struct Explanation {
 /// What a call has led to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// `deployment`, `wanted`, `unchanged` or `noted`.
+    /// `deployment`, `wanted`, `moves`, `unchanged` or `noted`.
     pub result: String,
     /// The deployment that has begun.
     pub deployment: Option<u32>,
@@ -244,6 +248,9 @@ pub struct Answer {
     pub version: Option<u32>,
     /// How many instances are wanted now.
     pub wanted: Option<u32>,
+    /// How many instances will move.
+    #[serde(default)]
+    pub moves: Option<u32>,
 }
 
 /// Body of `upgrade`: what isn't said stays.
@@ -386,6 +393,7 @@ pub fn app_detail(name: &AppName, app: &App) -> AppDetail {
             stalled: one.stalled.map(|why| why.to_string()),
         }),
         last: history(name, app).deployments.pop(),
+        rebalance: app.rebalance.as_ref().map(|one| rebalance::spread_row(name, one)),
         specification,
         versions: versions(app),
         named: named.collect(),
@@ -521,12 +529,14 @@ impl From<Accepted> for Answer {
             deployment: None,
             version: None,
             wanted: None,
+            moves: None,
         };
         match accepted {
             Accepted::Deployment { number, version } => {
                 Answer { deployment: Some(number), version: Some(version.0), ..of("deployment") }
             }
             Accepted::Wanted(wanted) => Answer { wanted: Some(wanted), ..of("wanted") },
+            Accepted::Moves(moves) => Answer { moves: Some(moves), ..of("moves") },
             Accepted::Unchanged => of("unchanged"),
             Accepted::Noted => of("noted"),
         }
@@ -608,6 +618,24 @@ impl From<&Refusal> for Problem {
                 "not-allowed-there",
                 "its constraints exclude the machine",
                 "change `constraints` in its file and deploy it",
+            ),
+            Refusal::IsDeployed(_) => (
+                409,
+                "is-deployed",
+                "a deployment is under way",
+                "`scheduler app show` says how far it is; try again when it is done",
+            ),
+            Refusal::IsFrozen => (
+                409,
+                "is-frozen",
+                "repair is stopped",
+                "`scheduler machine list` shows which machines are silent",
+            ),
+            Refusal::NoSurge(_) => (
+                409,
+                "no-surge",
+                "none may start before another one ends",
+                "`surge` in the section `rollout` of the policy",
             ),
             Refusal::StepOfNone | Refusal::TooLong { .. } | Refusal::NothingToRun => (
                 422,

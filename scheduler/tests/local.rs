@@ -219,6 +219,36 @@ fn instances_are_replaced_moved_and_read() {
 }
 
 #[test]
+fn a_machine_that_is_back_gets_its_share() {
+    let daemon = Daemon::start(21_700, 3);
+    daemon.done(&["drain", "m3"]);
+    let file = daemon.write_app("web", "1", "instances: 6\n");
+    daemon.done(&["app", "deploy", &file]);
+    daemon.done(&["undrain", "m3"]);
+    let spread = || -> Vec<u64> {
+        let machines = daemon.json("/v1/machines");
+        let rows = machines.as_array().unwrap().iter();
+        rows.map(|one| one["instances"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(spread(), [3, 3, 0]);
+    let plan = daemon.done(&["rebalance", "--dry-run"]);
+    assert!(plan.starts_with("web: 2 to move\n"), "{plan}");
+    assert!(plan.contains("m3            0      2"), "{plan}");
+    assert_eq!(spread(), [3, 3, 0]);
+    let told = daemon.done(&["rebalance", "web"]);
+    assert_eq!(told, "web: done: 2 of 2 moved\n");
+    until("the old ones have ended", || spread() == [2, 2, 2]);
+    assert_eq!(daemon.starts().len(), 8);
+    assert_eq!(daemon.done(&["rebalance", "web", "--dry-run"]), "nothing would move\n");
+    assert_eq!(daemon.done(&["rebalance", "web"]), "nothing moves\n");
+    assert_eq!(daemon.done(&["rebalance", "--cancel"]), "nothing moves\n");
+    let history = daemon.done(&["app", "history", "web"]);
+    assert_eq!(history.matches("it moved to a machine with fewer").count(), 2, "{history}");
+    let events = daemon.done(&["events"]);
+    assert!(events.contains("spread-again: done: 2 of 2 moved, 0 left out"), "{events}");
+}
+
+#[test]
 fn clients_say_what_is_wrong_and_what_to_do() {
     let daemon = Daemon::start(21_300, 1);
     let told = |arguments: &[&str]| {

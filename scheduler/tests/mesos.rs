@@ -206,7 +206,7 @@ fn write_app(daemon: &Daemon) -> String {
 #[ignore = "needs the simulator's binary: cargo xtask test mesos"]
 fn an_app_lives_on_mesos_and_the_daemon_dies() {
     let mesos = Mesos::start(1, &[]);
-    let mut daemon = Daemon::with(&["--master", &mesos.masters[0]]);
+    let mut daemon = Daemon::with(&["--master", &mesos.masters[0], "--offer-constraints"]);
     until("machines are offered", || machines(&daemon) == 3);
     let file = write_app(&daemon);
     let told = daemon.done(&["app", "deploy", &file]);
@@ -276,4 +276,213 @@ fn the_leader_dies_and_tasks_are_found_at_the_next_one() {
     assert!(before.iter().all(|name| serving(&daemon).contains(name)), "the old ones stayed");
     let all: usize = mesos.tasks(second).values().map(Vec::len).sum();
     assert_eq!(all, 4, "nothing was started again: {:?}", mesos.tasks(second));
+}
+
+/// An agent that runs tasks, with a master; both end with this, and so do the tasks.
+struct Real {
+    _master: Program,
+    agent: Option<Program>,
+    work: TempDir,
+    master_port: u16,
+    agent_port: u16,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn simulator() -> Command {
+    let simulator = Path::new(env!("CARGO_BIN_EXE_scheduler")).with_file_name("simulator");
+    assert!(simulator.exists(), "`cargo build -p simulator --bins` first; {simulator:?}");
+    let mut command = Command::new(simulator);
+    command.arg("mesos");
+    command
+}
+
+impl Real {
+    fn start() -> Self {
+        let (master_port, agent_port) = (free_port(), free_port());
+        let mut command = simulator();
+        command.args(["master", &format!("--port={master_port}"), "--allocation_interval=50ms"]);
+        let master = Program::start(command);
+        let work = tempfile::tempdir().unwrap();
+        let mut real = Real { _master: master, agent: None, work, master_port, agent_port };
+        real.run_agent();
+        real
+    }
+
+    fn run_agent(&mut self) {
+        let mut command = simulator();
+        command.args([
+            "agent",
+            &format!("--master=127.0.0.1:{}", self.master_port),
+            &format!("--port={}", self.agent_port),
+            &format!("--work_dir={}", self.work.path().display()),
+            "--ip=127.0.0.1",
+            "--hostname=127.0.0.1",
+            "--resources=cpus:4;mem:1024;disk:1000;ports:[26000-26009]",
+            "--no-systemd_enable_support",
+        ]);
+        self.agent = Some(Program::start(command));
+    }
+
+    fn master(&self) -> String {
+        format!("127.0.0.1:{}", self.master_port)
+    }
+}
+
+impl Drop for Real {
+    fn drop(&mut self) {
+        self.agent = None;
+        for pid in daemon::marked(self.work.path()) {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs the simulator's binary: cargo xtask test mesos"]
+fn output_of_instances_is_read_from_their_agent() {
+    let mut real = Real::start();
+    let daemon = Daemon::with(&["--master", &real.master()]);
+    until("a machine is offered", || machines(&daemon) == 1);
+    let text = "app: web\nversion: \"1\"\ninstances: 1\nneeds: {cores: 0.1}\nkill_grace: 1s\n\
+                shell: for n in 1 2 3; do echo line $n; done; echo bad >&2; exec sleep 3600\n";
+    fs::write(daemon.path("app.yml"), text).unwrap();
+    daemon.done(&["app", "deploy", "app.yml"]);
+    let name = serving(&daemon).remove(0);
+    let logs = |more: &[&str]| daemon.done(&[&["instance", "logs", name.as_str()], more].concat());
+    until("it has written", || logs(&[]) == "line 1\nline 2\nline 3\n");
+    assert_eq!(logs(&["--tail", "2"]), "line 2\nline 3\n");
+    assert_eq!(logs(&["--stderr"]), "bad\n");
+
+    // Whoever follows it sees its end, and what it wrote is there after it.
+    let follower = Command::new(env!("CARGO_BIN_EXE_scheduler"))
+        .args(["instance", "logs", &name, "-f"])
+        .env("SCHEDULER_DATA", daemon.data())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    daemon.done(&["instance", "kill", &name]);
+    let output = follower.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "line 1\nline 2\nline 3\n");
+    until("it is gone", || serving(&daemon).first().is_some_and(|other| *other != name));
+    assert_eq!(logs(&["--tail", "1"]), "line 3\n");
+
+    // Without its agent, that is said.
+    real.agent = None;
+    let answer = daemon.client(&["instance", "logs", &name]);
+    let told = String::from_utf8_lossy(&answer.stderr).into_owned();
+    assert_eq!(answer.status.code(), Some(6), "{told}");
+    assert!(told.contains("the agent at 127.0.0.1:") && told.contains("doesn't answer"), "{told}");
+    real.run_agent();
+    until("the agent is back", || {
+        daemon.client(&["instance", "logs", &name]).stdout == b"line 1\nline 2\nline 3\n"
+    });
+    daemon.done(&["app", "delete", "web"]);
+}
+
+/// A call of an operator, as session 10 has them; its answer.
+fn operate(place: &str, call: &Value) -> (u16, String) {
+    let (body, mut text) = (call.to_string(), String::new());
+    let mut stream = TcpStream::connect(place).unwrap();
+    let head = format!(
+        "POST /api/v1 HTTP/1.1\r\nHost: {place}\r\nContent-Type: application/json\r\n\
+         Accept: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    stream.read_to_string(&mut text).unwrap();
+    let status = text[9..12].parse().unwrap();
+    (status, text.split_once("\r\n\r\n").unwrap().1.to_owned())
+}
+
+/// Id, host and address of the agent of a machine.
+fn agent_of(place: &str, machine: &str) -> (String, String, String) {
+    let (status, body) = get(place, "/slaves");
+    assert_eq!(status, 200, "{body}");
+    let page: Value = serde_json::from_str(&body).unwrap();
+    let agents = page["slaves"].as_array().unwrap();
+    let is_it = |one: &&Value| {
+        let host = one["hostname"].as_str().unwrap();
+        machine == host || machine == format!("{host}:{}", one["port"])
+    };
+    let agent = agents.iter().find(is_it).unwrap_or_else(|| panic!("{machine}: {body}"));
+    let text = |name: &str| agent[name].as_str().unwrap().to_owned();
+    let pid = text("pid");
+    let address = pid.split('@').nth(1).unwrap().rsplit_once(':').unwrap().0.to_owned();
+    (text("id"), text("hostname"), address)
+}
+
+/// Instances that aren't gone, by their machines.
+fn on_machine(daemon: &Daemon, machine: &str) -> usize {
+    let instances = daemon.json("/v1/instances?app=web");
+    instances.as_array().unwrap().iter().filter(|one| one["machine"] == machine).count()
+}
+
+#[test]
+#[ignore = "needs the simulator's binary: cargo xtask test mesos"]
+fn an_agent_that_is_to_be_drained_is_left_first() {
+    let mesos = Mesos::start(1, &[]);
+    let place = &mesos.masters[0];
+    let daemon = Daemon::with(&["--master", place]);
+    until("machines are offered", || machines(&daemon) == 3);
+    let file = write_app(&daemon);
+    daemon.done(&["app", "deploy", &file]);
+    let first = daemon.json("/v1/instances?app=web")[0]["machine"].as_str().unwrap().to_owned();
+    let (id, hostname, ip) = agent_of(place, &first);
+
+    // An operator says ahead that the machine will be taken away: its instances move, and there are
+    // never fewer than wanted.
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let start = u64::try_from((now + Duration::from_secs(300)).as_nanos()).unwrap();
+    let machine = serde_json::json!({"hostname": hostname, "ip": ip});
+    let schedule = |windows: Value| {
+        let schedule = serde_json::json!({"schedule": {"windows": windows}});
+        let name = "update_maintenance_schedule";
+        operate(place, &serde_json::json!({"type": "UPDATE_MAINTENANCE_SCHEDULE", name: schedule}))
+    };
+    let unavailability = serde_json::json!({"start": {"nanoseconds": start}});
+    let window = serde_json::json!([{"machine_ids": [machine], "unavailability": unavailability}]);
+    assert_eq!(schedule(window), (200, String::new()));
+    until("the machine is left", || {
+        assert!(mesos.running(0).len() >= 3, "{:?}", mesos.tasks(0));
+        assert!(serving(&daemon).len() >= 3, "{:?}", serving(&daemon));
+        on_machine(&daemon, &first) == 0
+    });
+    let history = daemon.done(&["app", "history", "web"]);
+    assert_eq!(history.matches("its machine is drained").count(), 1, "{history}");
+
+    // The drain finds nothing, so it ends nothing.
+    let before = serving(&daemon);
+    let drain = serde_json::json!({"agent_id": {"value": id}});
+    let call = serde_json::json!({"type": "DRAIN_AGENT", "drain_agent": drain});
+    assert_eq!(operate(place, &call), (200, String::new()));
+    let agents = || operate(place, &serde_json::json!({"type": "GET_AGENTS"})).1;
+    until("the agent is drained", || agents().contains("\"state\":\"DRAINED\""));
+    assert_eq!((serving(&daemon), mesos.running(0)), (before.clone(), before));
+
+    // Back again, it takes instances.
+    let call = serde_json::json!({"type": "REACTIVATE_AGENT", "reactivate_agent": drain});
+    assert_eq!(operate(place, &call), (200, String::new()));
+    assert_eq!(schedule(serde_json::json!([])), (200, String::new()));
+    until("the machine is offered again", || {
+        let rows = daemon.json("/v1/machines");
+        let is_up = |one: &Value| one["machine"] == first.as_str() && one["state"] == "up";
+        rows.as_array().unwrap().iter().any(is_up)
+    });
+    let told = daemon.done(&["rebalance", "web"]);
+    assert_eq!(told, "web: done: 1 of 1 moved\n");
+    until("it has its share", || on_machine(&daemon, &first) == 1);
+
+    // Without a word before, Mesos ends what runs there; it is replaced elsewhere, and the machine
+    // isn't used.
+    let call = serde_json::json!({"type": "DRAIN_AGENT", "drain_agent": drain});
+    assert_eq!(operate(place, &call), (200, String::new()));
+    until("all serve elsewhere", || {
+        serving(&daemon).len() == 3 && on_machine(&daemon, &first) == 0
+    });
+    let history = daemon.done(&["app", "history", "web"]);
+    assert!(history.contains("it was ended from outside: its agent is being drained"), "{history}");
+    daemon.done(&["app", "delete", "web"]);
 }

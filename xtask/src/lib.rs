@@ -7,6 +7,7 @@ pub mod build;
 pub mod conformance;
 pub mod demo;
 pub mod error;
+pub mod kernels;
 pub mod lab;
 pub mod load;
 pub mod profile;

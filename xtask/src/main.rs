@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{bench, build, conformance, demo, lab, load, profile, scenarios, suites};
+use xtask::{bench, build, conformance, demo, kernels, lab, load, profile, scenarios, suites};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -28,6 +28,8 @@ enum Task {
     Scenarios(scenarios::ScenarioArguments),
     /// Measure a typical deployment, also with other tools
     Bench(bench::BenchArguments),
+    /// Count instructions of the simulator's engines and compare them with the committed counts
+    Kernels(kernels::KernelArguments),
     /// Measure what real image and video work costs on this machine, as a scenario
     ProfileServices(profile::ProfileArguments),
     /// Send requests to an app's instances that Consul says, at a fixed rate
@@ -51,6 +53,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Scenarios(arguments) => scenarios::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::BenchInternal(arguments) => bench::run_internal(&arguments),
+        Task::Kernels(arguments) => kernels::run(&arguments),
         Task::ProfileServices(arguments) => profile::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),

@@ -98,8 +98,8 @@ pub struct Probe {
     pub program: Option<String>,
     /// A command that ends with 0 if the member is well: a template of its arguments.
     pub command: Option<String>,
-    /// A file that the unit writes when it starts: of a service the version of the release, of an
-    /// agent of Mesos the environment.
+    /// A file that the unit writes when it starts: of a service and of a scheduler the version of the
+    /// release, of an agent of Mesos the environment.
     pub running: Option<String>,
     /// What the inventory wants of a member, to be compared with what it says of itself: templates
     /// by name.
@@ -125,6 +125,8 @@ pub enum Format {
     MesosMaster,
     /// The HTTP API of an agent of Mesos.
     MesosAgent,
+    /// `/readyz` of Corral's scheduler, and its unit.
+    SchedulerReady,
 }
 
 /// A port of the member's host that answers questions.
@@ -314,8 +316,8 @@ fn check(definition: &Definition) -> Vec<Diagnostic> {
     let lacks = match probe.format.value {
         Format::ZookeeperMntr => probe.exchange.is_none().then_some("exchange"),
         Format::ConsulApi | Format::MesosMaster => probe.http.is_none().then_some("http"),
-        Format::MesosAgent if probe.http.is_none() => Some("http"),
-        Format::MesosAgent => probe.running.is_none().then_some("running"),
+        Format::MesosAgent | Format::SchedulerReady if probe.http.is_none() => Some("http"),
+        Format::MesosAgent | Format::SchedulerReady => probe.running.is_none().then_some("running"),
         Format::DockerCommand => probe.program.is_none().then_some("program"),
         Format::UnitCommand if probe.command.is_none() => Some("command"),
         Format::UnitCommand => probe.running.is_none().then_some("running"),

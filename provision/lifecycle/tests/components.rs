@@ -93,3 +93,14 @@ fn mesos() {
         assert!(refusal(definition, "0.28.3", "1.11.0").contains("only releases of 1.x"));
     }
 }
+
+#[test]
+fn schedulers() {
+    let text = include_str!("../../../playbooks/roles/scheduler/component.yml");
+    let definition = read("scheduler", text);
+    assert_eq!((definition.kind.value, definition.artifact()), (Kind::Quorum, "scheduler"));
+    assert!(definition.order.after.iter().any(|name| name == "consul"));
+    assert_eq!(ask(&definition, "0.1.0", "0.1.1"), Verdict::Allowed(Containers::Keep));
+    assert_eq!(ask(&definition, "0.1.1", "0.1.0"), Verdict::Allowed(Containers::Keep));
+    assert!(refusal(&definition, "0.1.0", "0.2.0").contains("not tried"));
+}

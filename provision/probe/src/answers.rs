@@ -40,9 +40,14 @@ impl Answers {
         self.get(question, "rc")?.as_i64()
     }
 
+    /// The status of a web service's answer.
+    pub(crate) fn status(&self, question: &str) -> Option<u64> {
+        self.get(question, "status")?.as_u64()
+    }
+
     /// The parsed body of a web service's answer, if it was a good one.
     pub(crate) fn body(&self, question: &str) -> Option<Value> {
-        let status = self.get(question, "status")?.as_u64()?;
+        let status = self.status(question)?;
         // Autopilot answers 429 with all it knows when some server is unhealthy.
         if !matches!(status, 200 | 429) {
             return None;

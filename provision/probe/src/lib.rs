@@ -11,6 +11,7 @@ mod docker;
 mod mesos_agent;
 mod mesos_master;
 mod questions;
+mod scheduler;
 mod unit;
 mod zookeeper;
 
@@ -50,6 +51,7 @@ pub fn read_member(definition: &Definition, name: &str, duty: Duty, answers: &An
         Format::UnitCommand => unit::read(answers),
         Format::MesosMaster => mesos_master::read(answers),
         Format::MesosAgent => mesos_agent::read(answers),
+        Format::SchedulerReady => scheduler::read(answers),
     };
     let process = match (said.role, said.answers) {
         (Some(role), _) => Process::Serving(role),

@@ -30,6 +30,7 @@ pub(crate) const FLAGS: &str = "probe_flags";
 pub(crate) const AGENTS: &str = "probe_agents";
 pub(crate) const QUOTA: &str = "probe_quota";
 pub(crate) const STATE: &str = "probe_state";
+pub(crate) const READY: &str = "probe_ready";
 
 /// The file of a release that says what it was made from.
 pub(crate) const RELEASE_MARK: &str = ".release";
@@ -121,6 +122,15 @@ fn of_format(definition: &Definition, duty: Duty) -> Vec<(&'static str, Value)> 
                 (RUNNING, json!({"command": {"argv": ["cat", running]}})),
             ]
         }
+        Format::SchedulerReady => {
+            let running = probe.running.as_deref().unwrap_or_default();
+            let ask = |argv: &[&str]| json!({"command": {"argv": argv}});
+            vec![
+                (UNIT, ask(&["systemctl", "is-active", &definition.unit])),
+                (RUNNING, ask(&["cat", running])),
+                (READY, http(probe, "readyz")),
+            ]
+        }
         Format::UnitCommand => {
             let running = probe.running.as_deref().unwrap_or_default();
             let ask = |argv: &[&str]| json!({"command": {"argv": argv}});
@@ -153,6 +163,10 @@ fn http(probe: &Probe, path: &str) -> Value {
         }
         if let Some(authorities) = &http.authorities {
             uri.insert("ca_path".into(), authorities.as_str().into());
+        }
+        // One that follows says so with 503.
+        if probe.format.value == Format::SchedulerReady {
+            uri.insert("status_code".into(), json!([200, 503]));
         }
         // The leader is asked on its own host: who leads must be seen, not followed.
         if probe.format.value == Format::MesosMaster {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineName, Version};
 use crate::instance::{Gone, Instance};
+use crate::rebalance::Rebalance;
 use crate::timers::LOAD_STALE_AFTER;
 
 /// Specifications of old versions that are kept for a rollback.
@@ -247,6 +248,9 @@ pub struct App {
     pub is_deleted: bool,
     /// How earlier instances ended, the last one last.
     pub gone: Vec<Gone>,
+    /// Instances that move for the sake of evenness, now or the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<Rebalance>,
     /// Its instances, by number; each is a record of its own.
     #[serde(skip)]
     pub instances: BTreeMap<u64, Instance>,
@@ -413,6 +417,7 @@ impl App {
             failures: self.failures.clone(),
             is_deleted: self.is_deleted,
             gone: self.gone.clone(),
+            rebalance: self.rebalance.clone(),
             instances: BTreeMap::new(),
             slot: 0,
             load: None,

@@ -13,6 +13,7 @@ use crate::event::{Accepted, Call, Refusal};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{Leaving, Life};
 use crate::place::allows;
+use crate::rebalance::Ending;
 use crate::turn::Turn;
 
 type Answer = Result<Accepted, Refusal>;
@@ -32,6 +33,8 @@ impl Turn<'_> {
             Call::Restart { instance } => self.restart(&instance),
             Call::Drain { machine } => self.drain(&machine, true),
             Call::Undrain { machine } => self.drain(&machine, false),
+            Call::Rebalance { app, at_a_time } => self.rebalance_call(app.as_ref(), at_a_time),
+            Call::CancelRebalance { app } => self.cancel_rebalance(app.as_ref()),
             Call::Thaw => {
                 let seen = self.state.silence();
                 policy::repair::thaw(seen, &mut self.state.cluster.repair);
@@ -147,6 +150,8 @@ impl Turn<'_> {
 
     fn delete(&mut self, name: &AppName) -> Answer {
         let now = self.now;
+        self.living(name)?;
+        self.end_rebalance(name, Ending::Superseded);
         let app = self.living(name)?;
         app.is_deleted = true;
         if let Some(deployment) = app.deployment.take() {
@@ -184,7 +189,9 @@ impl Turn<'_> {
             .iter()
             .rev()
             .filter(|(_, instance)| instance.machine.as_ref() == Some(machine))
-            .filter(|(_, instance)| is_there(instance.life) && instance.leaving.is_none())
+            .filter(|(_, instance)| {
+                is_there(instance.life) && matches!(instance.leaving, None | Some(Leaving::Moved))
+            })
             .map(|(number, _)| *number)
             .next();
         let none = || Refusal::NoInstanceOn(name.clone(), machine.clone());
@@ -205,7 +212,8 @@ impl Turn<'_> {
     fn restart(&mut self, id: &InstanceId) -> Answer {
         let instance = self.state.instance_mut(id);
         let instance = instance.ok_or_else(|| Refusal::UnknownInstance(id.clone()))?;
-        if instance.leaving.is_some() || instance.life.is_stopping() {
+        let is_leaving = instance.leaving.is_some_and(|why| why != Leaving::Moved);
+        if is_leaving || instance.life.is_stopping() {
             return Ok(Accepted::Unchanged);
         }
         instance.leaving = Some(Leaving::Restarted);
@@ -297,6 +305,7 @@ fn new_app(bounds: Bounds) -> App {
         failures: BTreeMap::new(),
         is_deleted: false,
         gone: Vec::new(),
+        rebalance: None,
         instances: BTreeMap::new(),
         slot: 0,
         load: None,

@@ -152,6 +152,18 @@ pub enum Call {
         /// Which one.
         machine: MachineName,
     },
+    /// That an app, or each, is spread evenly again: instances move, a few at a time.
+    Rebalance {
+        /// Which app; all, if absent.
+        app: Option<AppName>,
+        /// The most of an app that move at a time.
+        at_a_time: u32,
+    },
+    /// That what doesn't move yet stays.
+    CancelRebalance {
+        /// Of which app; of all, if absent.
+        app: Option<AppName>,
+    },
     /// That repair goes on although many machines are silent.
     Thaw,
 }
@@ -242,6 +254,12 @@ pub enum Refusal {
     },
     /// There is no program.
     NothingToRun,
+    /// A deployment of the app is under way, and places its instances anew.
+    IsDeployed(AppName),
+    /// Too many machines are silent.
+    IsFrozen,
+    /// There may be no more instances than wanted, so none can start before another one ends.
+    NoSurge(AppName),
 }
 
 /// What a call has led to.
@@ -257,6 +275,8 @@ pub enum Accepted {
     },
     /// So many instances are wanted now.
     Wanted(u32),
+    /// So many instances will move.
+    Moves(u32),
     /// It was so before.
     Unchanged,
     /// It is noted.
@@ -300,6 +320,15 @@ impl fmt::Display for Refusal {
                 write!(f, "a list of the specification has more than {most} entries")
             }
             Refusal::NothingToRun => f.write_str("there is nothing to run"),
+            Refusal::IsDeployed(app) => {
+                write!(f, "a deployment of `{app}` is under way, and places its instances anew")
+            }
+            Refusal::IsFrozen => f.write_str("too many machines are silent to move anything"),
+            Refusal::NoSurge(app) => write!(
+                f,
+                "the policy allows no instances of `{app}` beyond those wanted, so none can start \
+                 before another one ends"
+            ),
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::app::{App, Bounds, Deployment, Ended, Scaled};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{End, Gone, Instance, Life, Placed, Wait};
 use crate::place::{Exclusion, Wanted};
+use crate::rebalance::Rebalance;
 use crate::state::State;
 
 /// Waiting instances of an app that are explained one by one; the others wait for the same.
@@ -79,6 +80,8 @@ pub struct AppExplanation {
     pub deployment: Option<Deployment>,
     /// How the last deployment ended.
     pub last: Option<Ended>,
+    /// Instances that move for the sake of evenness.
+    pub rebalance: Option<Rebalance>,
     /// Why something that must leave still stays.
     pub hold: Option<Hold>,
     /// Repair is stopped.
@@ -190,6 +193,7 @@ pub fn app(state: &State, name: &AppName, now: Time) -> Option<AppExplanation> {
         scaled: app.scaled,
         deployment: app.deployment.clone(),
         last: app.history.last().cloned(),
+        rebalance: app.rebalance.clone().filter(Rebalance::is_running),
         hold: app.hold,
         freeze: state.freeze,
         waiting,
@@ -298,6 +302,14 @@ impl fmt::Display for AppExplanation {
             }
         } else if let Some(Ended { number, to, outcome, .. }) = &self.last {
             write!(f, "\n  last deployment {number} to {to}: {outcome}")?;
+        }
+        if let Some(rebalance) = &self.rebalance {
+            let ((done, moving, skipped), all) = (rebalance.counts(), rebalance.moves.len());
+            let length = self.now.since(rebalance.begun);
+            write!(f, "\n  spread again for {length}: {done} of {all} moved, {moving} moving")?;
+            if skipped > 0 {
+                write!(f, ", {skipped} left out")?;
+            }
         }
         if let Some(hold) = self.hold {
             write!(f, "\n  waits: {hold}")?;

@@ -115,6 +115,8 @@ pub enum Leaving {
     Removed,
     /// A user wants another one in its place.
     Restarted,
+    /// Another one takes its place on a machine with fewer.
+    Moved,
 }
 
 /// Why an instance ends.
@@ -127,6 +129,8 @@ pub enum End {
     ScaledIn,
     /// Its machine is drained.
     Drained,
+    /// Its app is spread again: another one takes its place on a machine with fewer.
+    Moved,
     /// A user took it away or wants another one.
     ByUser,
     /// It wasn't healthy for too long.
@@ -307,6 +311,7 @@ impl End {
             End::Upgraded
             | End::ScaledIn
             | End::Drained
+            | End::Moved
             | End::ByUser
             | End::Lost
             | End::MachineGone
@@ -321,6 +326,7 @@ impl fmt::Display for End {
             End::Upgraded => f.write_str("another version takes its place"),
             End::ScaledIn => f.write_str("there were more than wanted"),
             End::Drained => f.write_str("its machine is drained"),
+            End::Moved => f.write_str("it moved to a machine with fewer"),
             End::ByUser => f.write_str("a user took it away"),
             End::Unhealthy => f.write_str("it was not healthy for too long"),
             End::NeverHealthy => f.write_str("it did not become healthy in time"),

@@ -30,6 +30,7 @@ pub mod instance;
 pub mod machine;
 mod place;
 mod plan;
+pub mod rebalance;
 pub mod state;
 mod timers;
 mod turn;

@@ -193,7 +193,11 @@ impl Turn<'_> {
 
     fn place(&mut self, id: &InstanceId, full: &mut Option<Version>) {
         let known = self.state.instance(id);
-        let Some(version) = known.filter(|one| one.named.is_none()).map(|one| one.version) else {
+        let toward = self.state.apps.get(&id.app).and_then(|app| app.toward(id.number));
+        let is_free = toward.is_none();
+        let Some(version) =
+            known.filter(|one| is_free && one.named.is_none()).map(|one| one.version)
+        else {
             let chosen = self.chosen(id);
             return self.place_at(id, chosen);
         };
@@ -258,6 +262,8 @@ impl Turn<'_> {
             let machine = self.state.machines.get(name);
             machine.is_some_and(Machine::is_open)
         });
+        // One that moves goes there or nowhere.
+        let named = app.toward(id.number).or(named);
         let version = instance.version;
         let wanted = Wanted { app, version, specification, named };
         let (machine, placed) =

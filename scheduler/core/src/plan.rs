@@ -13,8 +13,9 @@ use crate::app::{App, Cause, Deployment, Ended, Outcome, remember};
 use crate::command::{Command, Key};
 use crate::decision::{Decided, rollout_rules};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
-use crate::instance::{End, Instance, Life, Wait};
+use crate::instance::{End, Instance, Leaving, Life, Wait};
 use crate::machine::Machine;
+use crate::rebalance::Ending;
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -51,7 +52,8 @@ impl State {
         machine: Option<&Machine>,
         now: Time,
     ) -> Option<End> {
-        if app.is_deleted || instance.leaving.is_some() {
+        let by_user = instance.leaving.is_some_and(|why| why != Leaving::Moved);
+        if app.is_deleted || by_user {
             return Some(End::ByUser);
         }
         if instance.version != app.target {
@@ -62,7 +64,10 @@ impl State {
         }
         let limit = self.policy.repair.replace_unhealthy_after;
         let is_too_long = |since| now.since(since) >= limit;
-        instance.unhealthy_since.is_some_and(is_too_long).then_some(End::Unhealthy)
+        if instance.unhealthy_since.is_some_and(is_too_long) {
+            return Some(End::Unhealthy);
+        }
+        instance.leaving.map(|_| End::Moved)
     }
 
     fn sort(&self, app: &App, now: Time) -> Sorted {
@@ -125,6 +130,7 @@ impl State {
 impl Turn<'_> {
     /// Looks at an app and does what it needs now.
     pub(crate) fn plan(&mut self, name: &AppName) {
+        self.go_on_moving(name);
         let Some(app) = self.state.apps.get(name) else { return };
         let step_most = app.deployment.as_ref().and_then(|deployment| deployment.step);
         let rules = rollout_rules(&self.state.policy, step_most);
@@ -190,14 +196,19 @@ impl Turn<'_> {
         let now = self.now;
         let Some(app) = self.state.apps.get_mut(name) else { return };
         let mut named = if count > 0 { missing_named(app) } else { Vec::new() };
+        let mut anywhere = Vec::new();
         for _ in 0..count {
             self.state.cluster.instances_made += 1;
             let number = self.state.cluster.instances_made;
             let instance = Instance::waiting(app.target, named.pop(), now);
+            if instance.named.is_none() {
+                anywhere.push(number);
+            }
             app.instances.insert(number, instance);
             self.state.outbox.dirty.insert(Key::Instance(InstanceId { app: name.clone(), number }));
         }
         if count > 0 {
+            self.assign_moves(name, &anywhere);
             self.dirty(Key::Cluster);
         }
     }
@@ -284,6 +295,7 @@ impl Turn<'_> {
         outcome: Outcome,
     ) -> u32 {
         let now = self.now;
+        self.end_rebalance(name, Ending::Superseded);
         let Some(app) = self.state.apps.get_mut(name) else { return 0 };
         if let Some(Deployment { number, from, to, .. }) = app.deployment.take() {
             remember(&mut app.history, Ended { number, from, to, at: now, outcome });

@@ -322,6 +322,12 @@ impl State {
         }
     }
 
+    /// What waits for the write that is on its way, and leaves when that is durable.
+    #[must_use]
+    pub fn held(&self) -> &[Command] {
+        self.outbox.in_flight.as_ref().map_or(&[], |write| write.held.as_slice())
+    }
+
     /// Sends off what waits, if the store is free.
     pub(crate) fn post(&mut self, now: Time, out: &mut Vec<Command>) {
         if self.outbox.in_flight.is_some() || self.outbox.is_paused || !self.is_leading {

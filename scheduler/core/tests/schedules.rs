@@ -18,7 +18,7 @@ mod world;
 use scheduler_core::event::Call;
 use scheduler_core::ids::InstanceId;
 use scheduler_core::instance::Exit;
-use world::{Faults, World, app, deploy, machine, seconds};
+use world::{Faults, Random, World, app, deploy, machine, seconds};
 
 const APPS: [&str; 2] = ["image", "video"];
 const LABELS: [&str; 6] = ["good-1", "good-2", "good-3", "good-4", "bad", "crash"];
@@ -79,10 +79,23 @@ fn disturb(world: &mut World, machines: usize) {
     }
 }
 
+/// Spreads again, or ends that. It draws from numbers of its own: schedules without it stay as they
+/// were.
+fn spread_again(world: &mut World, random: &mut Random) {
+    let one = random.chance(500).then(|| app(APPS[random.below(2) as usize]));
+    if random.chance(850) {
+        let at_a_time = 1 + random.below(3) as u32;
+        world.call(Call::Rebalance { app: one, at_a_time });
+    } else {
+        world.call(Call::CancelRebalance { app: one });
+    }
+}
+
 /// A schedule from its seed; everything is checked on the way.
-fn run(seed: u64) -> World {
+fn run(seed: u64, with_rebalance: bool) -> World {
     let machines = 3 + (seed % 6) as usize;
     let mut world = World::new(seed, machines);
+    let mut random = Random(!seed);
     for name in APPS {
         world.call(deploy(name, "good-1", 2, 6));
     }
@@ -101,6 +114,9 @@ fn run(seed: u64) -> World {
         if world.random.chance(250) {
             disturb(&mut world, machines);
         }
+        if with_rebalance && random.chance(100) {
+            spread_again(&mut world, &mut random);
+        }
     }
     // All is calm: what is lost stays lost, everything else comes back.
     world.faults = Faults::default();
@@ -115,11 +131,18 @@ fn run(seed: u64) -> World {
         world.loads.insert(app(name), load(1));
         world.call(deploy(name, "good-5", 3, 5));
     }
+    if with_rebalance {
+        world.settle(250);
+        world.call(Call::Rebalance { app: None, at_a_time: 2 });
+    }
     for _ in 0..10 {
         if world.settle(250) {
             // What was just decided gets the time to be written.
             world.run(seconds(1));
             world::checks::stored(&world);
+            if with_rebalance {
+                world::checks::spread_again(&world);
+            }
             return world;
         }
         // An app that was deleted is deployed again when it is gone.
@@ -168,9 +191,12 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn check(seed: u64) {
-    let outcome = std::panic::catch_unwind(|| drop(run(seed)));
-    assert!(outcome.is_ok(), "seed {seed} fails; add it to tests/regressions/seeds.txt");
+fn check(seed: u64, with_rebalance: bool) {
+    let outcome = std::panic::catch_unwind(|| drop(run(seed, with_rebalance)));
+    assert!(
+        outcome.is_ok(),
+        "seed {seed} (rebalance: {with_rebalance}) fails; add it to tests/regressions/seeds.txt"
+    );
 }
 
 #[test]
@@ -184,7 +210,7 @@ fn random_schedules_hold_what_is_promised() {
                 (first..first + count)
                     .skip(thread as usize)
                     .step_by(threads as usize)
-                    .for_each(check)
+                    .for_each(|seed| check(seed, seed % 2 == 1))
             });
         }
     });
@@ -195,7 +221,8 @@ fn seeds_that_failed_once() {
     let seeds = include_str!("regressions/seeds.txt");
     for line in seeds.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
         let seed = line.split_whitespace().next().unwrap();
-        check(seed.parse().unwrap());
+        // With a plus: one in which apps are spread again.
+        check(seed.trim_end_matches('+').parse().unwrap(), seed.ends_with('+'));
     }
 }
 
@@ -203,7 +230,7 @@ fn seeds_that_failed_once() {
 #[test]
 fn the_same_schedule_twice_is_the_same() {
     for seed in [3, 17, 42] {
-        let (one, two) = (run(seed), run(seed));
+        let (one, two) = (run(seed, true), run(seed, true));
         assert_eq!(one.commands, two.commands);
         assert_eq!(one.decisions, two.decisions);
         assert_eq!(one.store, two.store);

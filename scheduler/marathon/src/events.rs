@@ -106,6 +106,7 @@ mod tests {
             (End::Upgraded, "TASK_KILLED"),
             (End::ScaledIn, "TASK_KILLED"),
             (End::Drained, "TASK_KILLED"),
+            (End::Moved, "TASK_KILLED"),
             (End::ByUser, "TASK_KILLED"),
             (End::Unhealthy, "TASK_KILLED"),
         ] {

@@ -100,7 +100,13 @@ fn delete(app: &str, arguments: &Wait) -> Done {
             if arguments.detach {
                 return Err(Trouble { exit: Exit::Refused, message, hint });
             }
-            Answer { result: "unchanged".to_owned(), deployment: None, version: None, wanted: None }
+            Answer {
+                result: "unchanged".to_owned(),
+                deployment: None,
+                version: None,
+                wanted: None,
+                moves: None,
+            }
         }
         other => other?,
     };

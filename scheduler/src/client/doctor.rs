@@ -60,7 +60,9 @@ fn folder_look(place: &Place) -> Found {
 }
 
 fn daemon_look(place: &Place) -> Found {
-    if let Some(server) = place.server() {
+    let servers = place.servers();
+    if !servers.is_empty() {
+        let server = servers.join(", ");
         let status = Client::open(place).and_then(|client| client.get::<Status>("/v1/status"));
         return match status {
             Ok(status) => Found::Good(format!(

@@ -27,11 +27,31 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 /// From a scheduler that follows to the one that leads, which may have changed meanwhile.
 const REDIRECTS_MOST: usize = 3;
 
+/// Randomness of a key, in bytes: no two are the same.
+const KEY_BYTES: usize = 16;
+
 /// Scheme, host and port of an address.
 fn origin(location: &str) -> Option<String> {
     let (scheme, rest) = location.split_once("://")?;
     let host = rest.split('/').next().filter(|host| !host.is_empty())?;
     Some(format!("{scheme}://{host}"))
+}
+
+/// Asks one, and if it only follows, the one that leads. Why not, otherwise: who didn't answer, and why.
+fn led(
+    base: &str,
+    ask: impl Fn(&str) -> Result<Response<ureq::Body>, ureq::Error>,
+) -> Result<Response<ureq::Body>, String> {
+    let mut response = ask(base).map_err(|error| format!("{base}: {error}"))?;
+    for _ in 0..REDIRECTS_MOST {
+        let location = response.headers().get("location").and_then(|value| value.to_str().ok());
+        let Some(leader) = location.filter(|_| response.status() == 307).and_then(origin) else {
+            break;
+        };
+        let silent = |error| format!("{base}: it says that {leader} leads, and there: {error}");
+        response = ask(&leader).map_err(silent)?;
+    }
+    Ok(response)
 }
 
 /// Why something can't be done.
@@ -58,11 +78,12 @@ impl Trouble {
     }
 }
 
-/// The daemon.
+/// The daemon, or several of which one leads.
 #[derive(Debug)]
 pub struct Client {
     agent: Agent,
-    base: String,
+    /// Whom to ask, in turn; one at least.
+    bases: Vec<String>,
     token: String,
     /// Whether it is on this machine.
     is_here: bool,
@@ -127,9 +148,10 @@ fn certificates(path: &Path) -> Result<Vec<Certificate<'static>>, String> {
 impl Client {
     /// Finds the daemon: elsewhere if that is said, otherwise that of a folder.
     pub fn open(place: &Place) -> Result<Self, Trouble> {
-        match place.server() {
-            Some(server) => Client::elsewhere(&server, place.ca().as_deref()),
-            None => Client::here(place),
+        let servers = place.servers();
+        match servers.is_empty() {
+            false => Client::elsewhere(&servers, place.ca().as_deref()),
+            true => Client::here(place),
         }
     }
 
@@ -149,26 +171,26 @@ impl Client {
                 ..trouble(Exit::NoScheduler, message)
             });
         };
-        let base = format!("http://{}", daemon.address);
+        let bases = vec![format!("http://{}", daemon.address)];
         let tls = vouched(place.ca().as_deref())?;
-        Ok(Client { agent: agent(tls, false), base, token: daemon.token, is_here: true })
+        Ok(Client { agent: agent(tls, false), bases, token: daemon.token, is_here: true })
     }
 
-    /// A daemon on another machine.
-    fn elsewhere(server: &str, ca: Option<&Path>) -> Result<Self, Trouble> {
+    /// Daemons on other machines.
+    fn elsewhere(servers: &[String], ca: Option<&Path>) -> Result<Self, Trouble> {
         let wrong = |message: String, hint: &str| Trouble {
             exit: Exit::Usage,
             message,
             hint: Some(hint.to_owned()),
         };
-        let base = server.trim_end_matches('/');
-        if !base.starts_with("https://") {
+        if let Some(server) = servers.iter().find(|server| !server.starts_with("https://")) {
             let message = format!("`{server}` is no address of a scheduler elsewhere");
             return Err(wrong(message, "it begins with https://: tokens go through TLS only"));
         }
+        let bases = servers.iter().map(|server| server.trim_end_matches('/').to_owned()).collect();
         let token = token().map_err(|message| wrong(message, "`scheduler token new` makes one"))?;
         let agent = agent(vouched(ca)?, true);
-        Ok(Client { agent, base: base.to_owned(), token, is_here: false })
+        Ok(Client { agent, bases, token, is_here: false })
     }
 
     /// Reads something.
@@ -199,20 +221,21 @@ impl Client {
         format!("Bearer {}", self.token)
     }
 
-    /// Asks this daemon, and if it only follows, the one that leads.
+    /// Asks each in turn until one answers that leads, or is sent to the one that does.
     fn followed(
         &self,
         ask: impl Fn(&str) -> Result<Response<ureq::Body>, ureq::Error>,
-    ) -> Result<Response<ureq::Body>, ureq::Error> {
-        let mut response = ask(&self.base)?;
-        for _ in 0..REDIRECTS_MOST {
-            let location = response.headers().get("location").and_then(|value| value.to_str().ok());
-            let Some(base) = location.filter(|_| response.status() == 307).and_then(origin) else {
-                break;
-            };
-            response = ask(&base)?;
+    ) -> Result<Response<ureq::Body>, Trouble> {
+        let (mut silent, mut undecided) = (Vec::new(), None);
+        for base in &self.bases {
+            match led(base, &ask) {
+                // It doesn't know who leads; perhaps the next one does.
+                Ok(response) if response.status() == 503 => undecided = Some(response),
+                Ok(response) => return Ok(response),
+                Err(why) => silent.push(why),
+            }
         }
-        Ok(response)
+        undecided.ok_or_else(|| self.absent(&silent))
     }
 
     /// Has something done, with a body of JSON.
@@ -250,9 +273,10 @@ impl Client {
         body: &str,
         key: Option<&str>,
     ) -> Result<T, Trouble> {
+        let fresh = self.fresh_key(key)?;
         let ask = |base: &str| {
             let request = request(base).header("Authorization", self.bearer());
-            let request = match key {
+            let request = match key.or(fresh.as_deref()) {
                 Some(key) => request.header("Idempotency-Key", key),
                 None => request,
             };
@@ -264,10 +288,11 @@ impl Client {
 
     /// Removes something.
     pub fn delete<T: DeserializeOwned>(&self, path: &str, key: Option<&str>) -> Result<T, Trouble> {
+        let fresh = self.fresh_key(key)?;
         let ask = |base: &str| {
             let request = self.agent.delete(format!("{base}{path}"));
             let request = request.header("Authorization", self.bearer());
-            let request = match key {
+            let request = match key.or(fresh.as_deref()) {
                 Some(key) => request.header("Idempotency-Key", key),
                 None => request,
             };
@@ -277,18 +302,32 @@ impl Client {
         serde_json::from_str(&text).map_err(|error| self.strange(&error.to_string()))
     }
 
+    /// A key for a change that may be asked of several: the second one must not do it again.
+    fn fresh_key(&self, key: Option<&str>) -> Result<Option<String>, Trouble> {
+        if key.is_some() || self.bases.len() < 2 {
+            return Ok(None);
+        }
+        let mut bytes = [0; KEY_BYTES];
+        getrandom::fill(&mut bytes).map_err(|error| Trouble {
+            exit: Exit::Environment,
+            message: format!("there are no random numbers: {error}"),
+            hint: None,
+        })?;
+        Ok(Some(hex::encode(bytes)))
+    }
+
     fn whole(&self, response: Response<ureq::Body>) -> Result<String, Trouble> {
         let mut body = response.into_body();
         let text = body.with_config().limit(ANSWER_MOST_BYTES).read_to_string();
-        text.map_err(|error| self.absent(&error))
+        text.map_err(|error| self.absent(&[error.to_string()]))
     }
 
     /// An answer that isn't a problem.
     fn checked(
         &self,
-        sent: Result<Response<ureq::Body>, ureq::Error>,
+        sent: Result<Response<ureq::Body>, Trouble>,
     ) -> Result<Response<ureq::Body>, Trouble> {
-        let response = sent.map_err(|error| self.absent(&error))?;
+        let response = sent?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -305,22 +344,30 @@ impl Client {
         Err(Trouble { exit, message: problem.detail, hint: problem.hint })
     }
 
-    fn absent(&self, error: &ureq::Error) -> Trouble {
-        let hint = match self.is_here {
-            true => "start it again: scheduler serve --local",
-            false => "is the address right, and does `--ca` name who vouches for it?",
+    /// Nobody answers: why, for each that was asked.
+    fn absent(&self, silent: &[String]) -> Trouble {
+        let hint = match (self.is_here, self.bases.len()) {
+            (true, _) => "start it again: scheduler serve --local",
+            (false, 1) => "is the address right, and does `--ca` name who vouches for it?",
+            (false, _) => "are the addresses right, and does `--ca` name who vouches for them?",
         };
-        Trouble {
-            exit: Exit::NoScheduler,
-            message: format!("no scheduler answers at {}: {error}", self.base),
-            hint: Some(hint.to_owned()),
-        }
+        let message = match (self.bases.as_slice(), silent) {
+            ([base], [why]) => {
+                let why = why.strip_prefix(base.as_str()).unwrap_or(why).trim_start_matches(": ");
+                format!("no scheduler answers at {base}: {why}")
+            }
+            (bases, _) => {
+                let tried = silent.iter().map(|why| format!("\n  {why}")).collect::<String>();
+                format!("none of {} schedulers answers:{tried}", bases.len())
+            }
+        };
+        Trouble { exit: Exit::NoScheduler, message, hint: Some(hint.to_owned()) }
     }
 
     fn strange(&self, what: &str) -> Trouble {
         Trouble {
             exit: Exit::NoScheduler,
-            message: format!("{} answers strangely: {what}", self.base),
+            message: format!("{} answers strangely: {what}", self.bases.join(", ")),
             hint: Some("something else may listen there; `scheduler doctor` looks".to_owned()),
         }
     }

@@ -6,6 +6,7 @@ pub mod http;
 mod instance;
 mod look;
 pub mod policy;
+pub mod rebalance;
 mod wait;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -30,6 +31,7 @@ pub fn client(command: Command) -> Exit {
         Command::Drain(one) => drain(&one, "drain"),
         Command::Undrain(one) => drain(&one, "undrain"),
         Command::Thaw(reach) => thaw(&reach),
+        Command::Rebalance(arguments) => rebalance::rebalance(&arguments),
         Command::Events(arguments) => look::events(&arguments),
         Command::Top(arguments) => look::top(&arguments),
         Command::Doctor(arguments) => doctor::doctor(&arguments),

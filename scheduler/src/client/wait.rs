@@ -108,11 +108,11 @@ pub fn for_end(client: &Client, app: &str) -> Result<(), Trouble> {
 
 /// Since when the daemon is away.
 #[derive(Debug, Default)]
-struct Absence(Option<Instant>);
+pub struct Absence(Option<Instant>);
 
 impl Absence {
     /// What it said, or nothing while it is away.
-    fn watch<T>(&mut self, said: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
+    pub fn watch<T>(&mut self, said: Result<T, Trouble>) -> Result<Option<T>, Trouble> {
         match said {
             Ok(said) => {
                 self.0 = None;

@@ -4,26 +4,26 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use policy::Time;
 use policy::config::Policy;
-use scheduler_core::command::Write;
 use scheduler_core::decision::{Decided, Decision};
 use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
-use scheduler_store::Writer;
 use scheduler_store::cluster::Lease;
+use scheduler_store::{StoreError, Writer};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
 use crate::serve::decisions::DecisionLog;
 use crate::serve::journal::Journal;
+use crate::serve::legacy::{Estate, Keyed};
 use crate::serve::meters::Meters;
-use crate::serve::policies::Policies;
+use crate::serve::policies::{Policies, PolicyChange};
 
 /// Time between two looks at what time brings: a quarter of the shortest length that users give.
 const TICK: Duration = Duration::from_millis(250);
@@ -46,6 +46,8 @@ pub enum Input {
     Call {
         /// What.
         call: Call,
+        /// The key of the request, if it has one.
+        keyed: Option<Keyed>,
         /// Gets the answer when it is durable.
         reply: oneshot::Sender<Result<Accepted, Refusal>>,
     },
@@ -53,8 +55,21 @@ pub enum Input {
     Policy {
         /// Which.
         policy: Box<Policy>,
-        /// Is told when it does.
-        reply: oneshot::Sender<()>,
+        /// As it is kept.
+        change: PolicyChange,
+        /// Is told when it does, or why it doesn't.
+        reply: oneshot::Sender<Result<(), String>>,
+    },
+    /// The next leader would know of a policy, or can't.
+    PolicyLeft {
+        /// Which.
+        policy: Box<Policy>,
+        /// As it is kept.
+        change: PolicyChange,
+        /// Why not.
+        outcome: Result<(), String>,
+        /// Is told when it decides, or why it doesn't.
+        reply: oneshot::Sender<Result<(), String>>,
     },
     /// A write is durable, or the store has refused it.
     Written(WriteNumber, Result<(), WriteFailure>),
@@ -122,7 +137,10 @@ pub struct Cycle {
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
     calls_made: u64,
     /// What is on its way to the store, to be told when it is there.
-    in_flight: Option<Write>,
+    in_flight: Option<WriteNumber>,
+    /// What is left for the next leader, if there are others.
+    estate: Option<Estate>,
+    inputs: Sender<Input>,
     next_tick: Instant,
 }
 
@@ -143,6 +161,8 @@ impl Cycle {
         backend: UnboundedSender<Command>,
         decisions: DecisionLog,
         policies: Arc<Policies>,
+        estate: Option<Estate>,
+        inputs: Sender<Input>,
     ) -> Self {
         Cycle {
             shared,
@@ -153,6 +173,8 @@ impl Cycle {
             calls: BTreeMap::new(),
             calls_made: 0,
             in_flight: None,
+            estate,
+            inputs,
             next_tick: Instant::now(),
         }
     }
@@ -171,8 +193,13 @@ impl Cycle {
             }
         };
         // What is still on its way to machines ends first, if it may not be there any more.
-        let Cycle { writer, backend, .. } = self;
+        let Cycle { writer, backend, mut estate, .. } = self;
         drop(backend);
+        let rest = estate.as_mut().map(Estate::rest).filter(|rest| !rest.is_empty());
+        if let (Some(rest), Ended::Stopped) = (rest, &ended) {
+            // What failed was told, and this is the end.
+            writer.note(rest, |_| {});
+        }
         let _ = writer.finish();
         ended
     }
@@ -203,16 +230,20 @@ impl Cycle {
     fn take(&mut self, input: Input, events: &mut Vec<Event>) -> Option<Ended> {
         match input {
             Input::Event(event) => events.push(event),
-            Input::Call { call, reply } => {
+            Input::Call { call, keyed, reply } => {
                 self.calls_made += 1;
                 let request = RequestId(self.calls_made);
+                if let (Some(estate), Some(keyed)) = (&mut self.estate, keyed) {
+                    estate.asked(request, keyed);
+                }
                 self.calls.insert(request, reply);
                 events.push(Event::Call { request, call });
             }
-            Input::Policy { policy, reply } => {
-                self.follow(*policy);
+            Input::Policy { policy, change, reply } => self.leave_policy(policy, change, reply),
+            Input::PolicyLeft { policy, change, outcome, reply } => {
+                let outcome = outcome.and_then(|()| self.take_policy(*policy, &change));
                 // Who asked may have gone away.
-                let _ = reply.send(());
+                let _ = reply.send(outcome);
             }
             Input::Written(write, Ok(())) => {
                 self.tell(write);
@@ -220,6 +251,9 @@ impl Cycle {
             }
             Input::Written(write, Err(failure)) => {
                 self.in_flight = None;
+                if let Some(estate) = &mut self.estate {
+                    estate.not_durable();
+                }
                 self.shared.meters.write_failed();
                 events.push(Event::NotDurable { write });
                 match failure {
@@ -231,6 +265,34 @@ impl Cycle {
             Input::Stop => return Some(Ended::Stopped),
         }
         None
+    }
+
+    /// A policy is to be live: the next leader would have to know, if there is one.
+    fn leave_policy(
+        &mut self,
+        policy: Box<Policy>,
+        change: PolicyChange,
+        reply: oneshot::Sender<Result<(), String>>,
+    ) {
+        let Some(estate) = &mut self.estate else {
+            // Who asked may have gone away.
+            let _ = reply.send(self.take_policy(*policy, &change));
+            return;
+        };
+        let notes = estate.policy(&change);
+        let inputs = self.inputs.clone();
+        self.writer.note(notes, move |outcome| {
+            let outcome = outcome.map_err(StoreError::chain);
+            // The loop may have ended meanwhile.
+            let _ = inputs.send(Input::PolicyLeft { policy, change, outcome, reply });
+        });
+    }
+
+    fn take_policy(&mut self, policy: Policy, change: &PolicyChange) -> Result<(), String> {
+        let kept = self.policies.keep(change);
+        kept.map_err(|error| format!("failed to {}", crate::serve::chain(&error)))?;
+        self.follow(policy);
+        Ok(())
     }
 
     /// From now on another policy decides.
@@ -245,14 +307,24 @@ impl Cycle {
         };
         if before != after {
             let decided = Decided::Policy { before, after: after.clone() };
-            self.decisions.append(&Decision { at, policy: after, app: None, decided });
+            self.log(&Decision { at, policy: after, app: None, decided });
         }
     }
 
     /// What was stored becomes known.
     fn tell(&mut self, number: WriteNumber) {
-        if let Some(write) = self.in_flight.take_if(|write| write.number == number) {
-            self.shared.journal.committed(&write, self.shared.now());
+        if self.in_flight.take_if(|known| *known == number).is_some() {
+            if let Some(estate) = &mut self.estate {
+                estate.durable();
+            }
+            self.shared.journal.publish();
+        }
+    }
+
+    fn log(&mut self, decision: &Decision) {
+        self.decisions.append(decision);
+        if let Some(estate) = &mut self.estate {
+            estate.decided(decision);
         }
     }
 
@@ -281,17 +353,25 @@ impl Cycle {
         match command {
             Command::Persist(write) => {
                 self.shared.meters.write(write.changes.len());
-                self.in_flight = Some(write.clone());
-                self.writer.submit(write);
+                self.in_flight = Some(write.number);
+                let entries = self.shared.journal.prepare(&write, self.shared.now());
+                let notes = self.estate.as_mut().map_or_else(Vec::new, |estate| {
+                    let state = self.shared.state();
+                    estate.with_write(entries.iter().map(|entry| &**entry), state.held())
+                });
+                self.writer.submit_with(write, notes);
             }
             Command::Answer { request, answer } => {
+                if let Some(estate) = &mut self.estate {
+                    estate.answered(request);
+                }
                 if let Some(reply) = self.calls.remove(&request) {
                     // Who asked may have gone away.
                     let _ = reply.send(answer);
                 }
             }
             Command::Record(decision) => {
-                self.decisions.append(&decision);
+                self.log(&decision);
                 self.policies.decided(&decision);
             }
             Command::Launch(_)

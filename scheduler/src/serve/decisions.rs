@@ -1,6 +1,7 @@
 //! The decision log: each decision that changes something, with what was seen, a line for each. It
 //! can be made again by `scheduler policy replay`, with the policies that are kept beside it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,16 @@ impl DecisionLog {
     pub fn open(path: &Path) -> Result<Self, LogError> {
         let log = Log::open(path, FORMAT)?.log;
         Ok(DecisionLog { path: path.to_owned(), log, is_failing: false })
+    }
+
+    /// Adds what earlier leaders have decided, as far as it isn't there: lines, oldest first.
+    pub fn continue_from(&mut self, left: &[Vec<u8>]) -> Result<(), LogError> {
+        let known = durable::read(&self.path, FORMAT)?;
+        let known: BTreeSet<&[u8]> = known.iter().map(Vec::as_slice).collect();
+        for line in left.iter().filter(|line| !known.contains(line.as_slice())) {
+            self.log.append(line)?;
+        }
+        Ok(())
     }
 
     /// Adds a decision. A full disk doesn't stop the scheduler; it is told once.

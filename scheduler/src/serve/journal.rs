@@ -60,6 +60,8 @@ struct Inner {
     entries: VecDeque<Arc<Entry>>,
     next: u64,
     log: Option<Log>,
+    /// Entries of a write that isn't durable yet.
+    pending: Vec<Arc<Entry>>,
     /// Lines in the file: when there are twice as many as are kept, it is written anew.
     lines: usize,
     known: Known,
@@ -75,7 +77,8 @@ impl Journal {
         entries.drain(..entries.len().saturating_sub(ENTRIES_KEPT));
         let last = entries.back().map_or(0, |entry| entry.number);
         let (log, known) = (Some(opened.log), Known::of(state));
-        let inner = Inner { entries, next: last + 1, log, lines, known };
+        let pending = Vec::new();
+        let inner = Inner { entries, next: last + 1, log, pending, lines, known };
         let (inner, last) = (Mutex::new(inner), watch::Sender::new(last));
         Ok(Journal { inner, last, is_closed: AtomicBool::new(false) })
     }
@@ -99,6 +102,18 @@ impl Journal {
         inner.keep(rewritten.unwrap_or(Ok(())));
         drop(inner);
         self.last.send_replace(number.saturating_sub(1));
+    }
+
+    /// What an earlier leader has told takes the place of what was known here, so that numbers go on
+    /// and mean the same.
+    pub fn continue_from(&self, left: Vec<Entry>) {
+        let Some(last) = left.last().map(|entry| entry.number) else { return };
+        let mut inner = self.inner();
+        inner.entries = left.into_iter().map(Arc::new).collect();
+        inner.next = last.saturating_add(1);
+        inner.write_all();
+        drop(inner);
+        self.last.send_replace(last);
     }
 
     /// Nothing comes any more: streams end.
@@ -133,45 +148,62 @@ impl Journal {
         (entries, (number.saturating_add(1) < first).then_some(first))
     }
 
-    /// A write became durable.
-    pub fn committed(&self, write: &Write, now: Time) {
+    /// A write is on its way: what will have happened when it is durable. If it fails, the next one has
+    /// all that it had, so these entries are told then.
+    pub fn prepare(&self, write: &Write, now: Time) -> Vec<Arc<Entry>> {
         let mut inner = self.inner();
         let happened = inner.known.learn(write);
-        if happened.is_empty() {
-            return;
+        let entries: Vec<Arc<Entry>> =
+            happened.into_iter().map(|happening| Arc::new(inner.number(happening, now))).collect();
+        inner.pending.extend(entries.iter().cloned());
+        entries
+    }
+
+    /// The write is durable: what was prepared is told.
+    pub fn publish(&self) {
+        let mut inner = self.inner();
+        let pending = std::mem::take(&mut inner.pending);
+        let Some(last) = pending.last().map(|entry| entry.number) else { return };
+        for entry in pending {
+            inner.append(entry);
         }
-        for happening in happened {
-            inner.append(happening, now);
-        }
-        let last = inner.next - 1;
         drop(inner);
         self.last.send_replace(last);
     }
 }
 
 impl Inner {
-    fn append(&mut self, happening: Happening, now: Time) {
+    fn number(&mut self, happening: Happening, now: Time) -> Entry {
         let Happening { kind, subject, state, machine, version, text } = happening;
         let (kind, state) = (kind.to_owned(), state.to_owned());
         let at = moment(now);
         let entry = Entry { number: self.next, at, kind, subject, state, machine, version, text };
         self.next += 1;
-        let line = serde_json::to_vec(&entry).unwrap_or_default();
-        self.entries.push_back(Arc::new(entry));
+        entry
+    }
+
+    fn append(&mut self, entry: Arc<Entry>) {
+        let line = serde_json::to_vec(&*entry).unwrap_or_default();
+        self.entries.push_back(entry);
         if self.entries.len() > ENTRIES_KEPT {
             self.entries.pop_front();
         }
         self.lines += 1;
+        if self.lines > 2 * ENTRIES_KEPT {
+            return self.write_all();
+        }
         let Some(log) = &mut self.log else { return };
-        let written = if self.lines > 2 * ENTRIES_KEPT {
-            let lines: Vec<Vec<u8>> =
-                self.entries.iter().filter_map(|one| serde_json::to_vec(one).ok()).collect();
-            self.lines = lines.len();
-            log.rewrite(&lines)
-        } else {
-            log.append(&line)
-        };
+        let written = log.append(&line);
         self.keep(written);
+    }
+
+    /// Writes the file anew, with what is kept.
+    fn write_all(&mut self) {
+        let lines: Vec<Vec<u8>> =
+            self.entries.iter().filter_map(|one| serde_json::to_vec(&**one).ok()).collect();
+        self.lines = lines.len();
+        let written = self.log.as_mut().map(|log| log.rewrite(&lines));
+        self.keep(written.unwrap_or(Ok(())));
     }
 
     fn keep(&mut self, written: Result<(), LogError>) {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use policy::Time;
 use scheduler_core::State;
 use scheduler_core::app::{App, Outcome};
 use scheduler_core::command::{Key, Record, Write};
@@ -48,6 +49,8 @@ struct KnownApp {
     /// The number of the last deployment that ended.
     ended: u32,
     is_deleted: bool,
+    /// When the last rebalance began, and whether it has ended.
+    rebalance: Option<(Time, bool)>,
 }
 
 impl Known {
@@ -156,6 +159,16 @@ impl Known {
             let text = format!("from {} to {}: {}", scaled.from, scaled.to, scaled.why);
             happened.push(Happening::new("app", name, "scaled").text(text));
         }
+        if let (Some(rebalance), true) = (&app.rebalance, before.rebalance != after.rebalance) {
+            let ((done, _, skipped), all) = (rebalance.counts(), rebalance.moves.len());
+            let (state, text) = match rebalance.ended {
+                None => ("spreads-again", format!("{all} will move")),
+                Some((_, how)) => {
+                    ("spread-again", format!("{how}: {done} of {all} moved, {skipped} left out"))
+                }
+            };
+            happened.push(Happening::new("app", name, state).text(text));
+        }
         if after.is_deleted && !before.is_deleted {
             happened.push(Happening::new("app", name, "deleting"));
         }
@@ -206,6 +219,7 @@ fn known_app(app: &App) -> KnownApp {
         deployment: app.deployments_made,
         ended: app.history.last().map_or(0, |ended| ended.number),
         is_deleted: app.is_deleted,
+        rebalance: app.rebalance.as_ref().map(|one| (one.begun, !one.is_running())),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod decisions;
 mod http;
 mod journal;
 mod known;
+mod legacy;
 mod local;
 mod mesos;
 mod meters;
@@ -35,6 +36,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use crate::exit::Exit;
 use crate::folder::{self, DaemonFile};
 use crate::{input, paint};
+pub use reach_consul::ReachConsul;
 use several::Member;
 use switch::Switch;
 use term::{Mandate, Over, Signals, Stage};
@@ -77,7 +79,7 @@ pub struct Serve {
     #[command(flatten)]
     pub tls: tls::Options,
     #[command(flatten)]
-    pub reach_consul: reach_consul::ReachConsul,
+    pub reach_consul: ReachConsul,
     #[command(flatten)]
     pub registration: registrar::Registration,
     #[command(flatten)]
@@ -197,25 +199,32 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let runner = Runner::open(settings, tells).map_err(|error| Failure::new(chain(&error)))?;
     let runner = Arc::new(runner);
     let member = match (consul, is_in_consul) {
-        (Some(client), true) => Some(member(&arguments, client, address)?),
+        (Some(client), true) => Some(Arc::new(member(&arguments, client, address)?)),
         _ => None,
     };
-    let (member, token) = with_token(member).await?;
-    let daemon = DaemonFile { address, token: token.clone(), pid: std::process::id() };
-    let switch = Switch::new(http::follower::router(http::follower::Leader::default()));
+    let leader = http::follower::Leader::default();
+    let switch = Switch::new(http::follower::router(leader.clone()));
     let mut server = tokio::spawn(axum::serve(listener, switch.router()).into_future());
+    let mut signals = Signals::new()?;
+    let token = tokio::select! {
+        () = signals.come() => {
+            tell!("ended; it waited for Consul");
+            return Ok(Exit::Done);
+        }
+        token = token_of(member.as_ref(), &leader) => token?,
+    };
+    let daemon = DaemonFile { address, token: token.clone(), pid: std::process::id() };
     let elsewhere = door.as_ref().map(|door| door.address);
     let mut to_others = tokio::spawn(tls::serve(door, switch.router(), token.as_str().into()));
     folder::write(&folder, &daemon)
         .map_err(|error| Failure::new(format!("daemon.json: {error}")))?;
     tell_beginning(&arguments, &folder, address, elsewhere);
-    let mut signals = Signals::new()?;
     let reports = Mutex::new(Some(reports));
     let token = token.into();
     let stage = Stage { arguments, folder, policy, policy_text, runner, reports, token, switch };
     let work = async {
         match (member, store) {
-            (Some(member), _) => several::serve(&stage, member, &mut signals).await,
+            (Some(member), _) => several::serve(&stage, &member, &mut signals).await,
             (None, Some(store)) => alone(&stage, store, &mut signals).await,
             (None, None) => Err(Failure::new("there is neither a folder nor a Consul")),
         }
@@ -267,13 +276,15 @@ fn member(
 }
 
 /// The token: of this daemon, or of all that share a Consul.
-async fn with_token(member: Option<Member>) -> Result<(Option<Member>, String), Failure> {
+async fn token_of(
+    member: Option<&Arc<Member>>,
+    leader: &http::follower::Leader,
+) -> Result<String, Failure> {
     let fresh = token()?;
-    let Some(member) = member else { return Ok((None, fresh)) };
-    let asked = tokio::task::spawn_blocking(move || {
-        several::token(&member, fresh).map(|token| (Some(member), token))
-    });
-    asked.await.map_err(|error| Failure::new(error.to_string()))?
+    match member {
+        Some(member) => several::await_token(Arc::clone(member), fresh, leader).await,
+        None => Ok(fresh),
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {

@@ -65,6 +65,20 @@ struct Entry {
     cause: Cause,
 }
 
+/// A policy that becomes live, with its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    entry: Entry,
+    text: String,
+}
+
+impl PolicyChange {
+    /// The number that it has.
+    pub const fn number(&self) -> u64 {
+        self.entry.number
+    }
+}
+
 #[derive(Debug)]
 struct Inner {
     log: Log,
@@ -88,16 +102,20 @@ pub struct Begun {
     pub policy: Policy,
     /// Whether it is one that a user applied while an earlier daemon ran, and not that of the file.
     pub is_applied: bool,
+    /// What was added to the list, if it is another one than the last.
+    pub change: Option<PolicyChange>,
 }
 
 impl Policies {
-    /// Opens or makes the file. The policy that was given is the one to begin with, unless a user has
-    /// applied another one since it was given first: then that one goes on.
+    /// Opens or makes the file; what earlier leaders have left takes its place. The policy that was
+    /// given is the one to begin with, unless a user has applied another one since it was given first:
+    /// then that one goes on.
     pub fn open(
         folder: &Path,
         given: Policy,
         text: &str,
         now: Time,
+        left: &[PolicyChange],
     ) -> Result<(Self, Begun), LogError> {
         let digest = given.digest();
         let failed = |source| LogError::Io { path: folder.join("policies"), source };
@@ -113,6 +131,7 @@ impl Policies {
             shadow_log: None,
         };
         let policies = Policies { folder: folder.to_owned(), inner: Mutex::new(inner) };
+        policies.continue_from(left)?;
         let (begun, last) = {
             let inner = policies.inner();
             let begun = inner.entries.iter().rev().find(|one| one.cause == Cause::Begun);
@@ -120,12 +139,29 @@ impl Policies {
         };
         let live = last.filter(|last| begun.as_ref() == Some(&digest) && last.digest != digest);
         if let Some(policy) = live.and_then(|last| policies.kept(&last.digest)) {
-            return Ok((policies, Begun { policy, is_applied: true }));
+            return Ok((policies, Begun { policy, is_applied: true, change: None }));
         }
-        if policies.inner().entries.last().is_none_or(|last| last.digest != digest) {
-            policies.add(&digest, Cause::Begun, now)?;
+        let is_new = policies.inner().entries.last().is_none_or(|last| last.digest != digest);
+        let change = is_new.then(|| policies.change(&given, Some(text), Cause::Begun, now));
+        if let Some(change) = &change {
+            policies.keep(change)?;
         }
-        Ok((policies, Begun { policy: given, is_applied: false }))
+        Ok((policies, Begun { policy: given, is_applied: false, change }))
+    }
+
+    /// What earlier leaders have left is what there was.
+    fn continue_from(&self, left: &[PolicyChange]) -> Result<(), LogError> {
+        if left.is_empty() {
+            return Ok(());
+        }
+        for change in left {
+            self.keep_text(change)?;
+        }
+        let mut inner = self.inner();
+        inner.entries = left.iter().map(|change| change.entry.clone()).collect();
+        let lines = inner.entries.iter().map(|entry| serde_json::to_vec(entry).unwrap_or_default());
+        let lines: Vec<Vec<u8>> = lines.collect();
+        inner.log.rewrite(&lines)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -133,13 +169,36 @@ impl Policies {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, digest: &str, cause: Cause, at: Time) -> Result<u64, LogError> {
+    /// A policy that shall be live; nothing is changed yet.
+    pub fn change(
+        &self,
+        policy: &Policy,
+        text: Option<&str>,
+        cause: Cause,
+        at: Time,
+    ) -> PolicyChange {
+        let digest = policy.digest();
+        let text = text.map_or_else(|| self.text(&digest), str::to_owned);
+        let number = self.inner().entries.last().map_or(1, |last| last.number.saturating_add(1));
+        PolicyChange { entry: Entry { number, digest, at, cause }, text }
+    }
+
+    /// Keeps that a policy is live from now on. It is live when the loop has it.
+    pub fn keep(&self, change: &PolicyChange) -> Result<(), LogError> {
+        self.keep_text(change)?;
         let mut inner = self.inner();
-        let number = inner.entries.last().map_or(1, |last| last.number + 1);
-        let entry = Entry { number, digest: digest.to_owned(), at, cause };
-        inner.log.append(&serde_json::to_vec(&entry).unwrap_or_default())?;
-        inner.entries.push(entry);
-        Ok(number)
+        inner.log.append(&serde_json::to_vec(&change.entry).unwrap_or_default())?;
+        inner.entries.push(change.entry.clone());
+        Ok(())
+    }
+
+    fn keep_text(&self, change: &PolicyChange) -> Result<(), LogError> {
+        // A digest becomes a part of a path.
+        if !change.entry.digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Ok(());
+        }
+        let failed = |source| LogError::Io { path: self.folder.join("policies"), source };
+        decisions::keep_policy(&self.folder, &change.entry.digest, &change.text).map_err(failed)
     }
 
     fn text(&self, digest: &str) -> String {
@@ -148,14 +207,6 @@ impl Policies {
 
     fn kept(&self, digest: &str) -> Option<Policy> {
         read(&self.text(digest)).ok().filter(|policy| policy.digest() == digest)
-    }
-
-    /// Keeps a policy and that it is live from now on; its number. It is live when the loop has it.
-    pub fn applied(&self, policy: &Policy, text: &str, now: Time) -> Result<u64, LogError> {
-        let digest = policy.digest();
-        let failed = |source| LogError::Io { path: self.folder.join("policies"), source };
-        decisions::keep_policy(&self.folder, &digest, text).map_err(failed)?;
-        self.add(&digest, Cause::Applied, now)
     }
 
     /// The policy with a number, or the last one that was another than the live one.
@@ -170,11 +221,6 @@ impl Policies {
             found?.digest.clone()
         };
         self.kept(&digest)
-    }
-
-    /// Notes that a user went back to a policy; its number.
-    pub fn rolled_back(&self, policy: &Policy, now: Time) -> Result<u64, LogError> {
-        self.add(&policy.digest(), Cause::RolledBack, now)
     }
 
     /// The number and the digest of the live policy.

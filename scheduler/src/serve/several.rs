@@ -10,7 +10,7 @@ use consul_client::Client;
 use mesos::FrameworkId;
 use scheduler_mesos_client::Identity;
 use scheduler_store::cluster::{
-    Candidate, ConsulStore, FrameworkKey, Keys, LeaderSeen, Office, Step, Terms,
+    Candidate, ConsulStore, FrameworkKey, Keys, LeaderSeen, Office, OfficeError, Step, Terms,
 };
 use scheduler_store::{Store, StoreError};
 
@@ -25,6 +25,10 @@ const WAIT: Duration = Duration::from_secs(30);
 
 /// From one attempt to the next, when Consul is away.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The same at the start, where it may be away for longer: each pause is twice the one before, up to
+/// this one.
+const PAUSE_MOST: Duration = Duration::from_secs(15);
 
 /// How long Consul may take to keep the token.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -44,28 +48,64 @@ pub struct Member {
 
 /// The token of all schedulers of this cluster: clients of each of them are sent to the leader, so it
 /// must know them. It is made by the first.
-pub fn token(member: &Member, fresh: String) -> Result<String, Failure> {
+fn token(member: &Member, fresh: String) -> Result<String, NoToken> {
     let key = format!("{}token", member.keys.prefix());
     let (value, index) = (fresh.into_bytes(), 0);
     let make = Operation::CompareAndSet { key: key.clone(), value, index };
     let change = Change::transaction(member.keys.prefix(), &[make]);
-    let failed = |message: String, hint: Option<String>| Failure {
-        hint,
-        ..Failure::new(format!("failed to {message}"))
-    };
-    let raw = member.client.change(&change, TIMEOUT);
-    let raw = raw.map_err(|error| failed(error.to_string(), error.hint()))?;
+    let raw = member.client.change(&change, TIMEOUT).map_err(OfficeError::from)?;
     // That there is one already is no failure.
-    change::transaction(&change, &raw).map_err(|error| failed(error.to_string(), error.hint()))?;
-    let found = member.client.key(&key);
-    let found = found.map_err(|error| failed(error.to_string(), error.hint()))?.value;
+    change::transaction(&change, &raw).map_err(OfficeError::from)?;
+    let found = member.client.key(&key).map_err(OfficeError::from)?.value;
     let text = found.and_then(|pair| String::from_utf8(pair.value).ok());
-    text.filter(|text| !text.is_empty())
-        .ok_or_else(|| Failure::new(format!("the key `{key}` has no token")))
+    text.filter(|text| !text.is_empty()).ok_or(NoToken::Empty(key))
+}
+
+/// Why there is no token.
+enum NoToken {
+    Office(OfficeError),
+    /// The name of its key.
+    Empty(String),
+}
+
+impl From<OfficeError> for NoToken {
+    fn from(error: OfficeError) -> Self {
+        NoToken::Office(error)
+    }
+}
+
+/// The token, as soon as Consul gives it: Consul may come later than this one, or be away just now.
+pub async fn await_token(
+    member: Arc<Member>,
+    fresh: String,
+    leader: &Leader,
+) -> Result<String, Failure> {
+    let mut pause = PAUSE;
+    loop {
+        let (asking, fresh) = (Arc::clone(&member), fresh.clone());
+        let asked = tokio::task::spawn_blocking(move || token(&asking, fresh)).await;
+        let error = match asked.map_err(|error| Failure::new(error.to_string()))? {
+            Ok(token) => return Ok(token),
+            Err(NoToken::Empty(key)) => {
+                return Err(Failure::new(format!("the key `{key}` has no token")));
+            }
+            Err(NoToken::Office(error)) => error,
+        };
+        let text = format!("failed to {error}");
+        if !error.may_pass() {
+            return Err(Failure { hint: error.hint(), ..Failure::new(text) });
+        }
+        if leader.doubt(&text) {
+            paint::warning(&text);
+            tell!("hint: it waits until Consul answers, and asks again and again meanwhile");
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PAUSE_MOST);
+    }
 }
 
 /// Follows and leads in turn, until it is told to end.
-pub async fn serve(stage: &Stage, member: Member, signals: &mut Signals) -> Result<Exit, Failure> {
+pub async fn serve(stage: &Stage, member: &Member, signals: &mut Signals) -> Result<Exit, Failure> {
     loop {
         let leader = Leader::default();
         stage.switch.turn(follower::router(leader.clone()));
@@ -74,7 +114,7 @@ pub async fn serve(stage: &Stage, member: Member, signals: &mut Signals) -> Resu
                 tell!("ended; it didn't lead");
                 return Ok(Exit::Done);
             }
-            office = elected(&member, leader) => office?,
+            office = elected(member, leader) => office?,
         };
         let mandate = match tokio::task::spawn_blocking(move || mandate(office)).await {
             Ok(Ok(mandate)) => mandate,
@@ -128,8 +168,8 @@ async fn elected(member: &Member, leader: Leader) -> Result<Office, Failure> {
                 follow(&leader, seen);
             }
             Err(error) => {
-                leader.set(None);
                 let text = format!("failed to {error}");
+                leader.doubt(&text);
                 if told.as_ref() != Some(&text) {
                     paint::warning(&text);
                     if let Some(hint) = error.hint() {

@@ -21,8 +21,9 @@ use tokio::task::JoinHandle;
 
 use super::cycle::{Cycle, Ended, Input, Shared, WriteFailure};
 use super::decisions::DecisionLog;
-use super::http::{self, Context};
+use super::http::{self, Context, Remembered};
 use super::journal::Journal;
+use super::legacy::{Estate, Legacy};
 use super::policies::{Begun, Policies};
 use super::registrar::Registrar;
 use super::scraper::Scraper;
@@ -122,8 +123,8 @@ async fn act(
     signals: &mut Signals,
 ) -> Result<Over, Failure> {
     let is_one_of_several = lease.is_some();
-    let (shared, decision_log, policies) = open(stage, &store, lease)?;
-    shared.journal.begin_at(events_from);
+    let Opened { shared, decision_log, policies, estate, remembered } =
+        open(stage, &store, lease, events_from)?;
     let arguments = &stage.arguments;
     let writer = writer(store, inputs.clone())?;
     let (commands, to_do) = unbounded_channel();
@@ -156,12 +157,16 @@ async fn act(
     let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
     let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
+    let mut known = None;
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
+        known = Some(started.0.known());
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
-        tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
+        let role = arguments.mesos.offer_constraints.then(|| arguments.mesos.role.clone());
+        let inputs = inputs.clone();
+        tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs, registrar, role))
     } else {
         let reports = stage.reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {
@@ -171,7 +176,9 @@ async fn act(
         tokio::spawn(local::carry_out(to_do, runner, shared, inputs.clone(), registrar.clone()))
     };
     let live = Arc::clone(&policies);
-    let cycle = Cycle::new(Arc::clone(&shared), writer, commands, decision_log, live);
+    let estate = is_one_of_several.then_some(estate);
+    let (shared_too, inputs_too) = (Arc::clone(&shared), inputs.clone());
+    let cycle = Cycle::new(shared_too, writer, commands, decision_log, live, estate, inputs_too);
     let mut cycle = tokio::task::spawn_blocking(move || cycle.run(&coming));
     tell_state(stage, &shared, epoch);
     stage.switch.turn(http::router(Context {
@@ -183,8 +190,9 @@ async fn act(
         scraper,
         docker: arguments.docker.as_str().into(),
         is_local,
+        mesos: known,
         registrar,
-        remembered: Arc::default(),
+        remembered: Arc::new(remembered),
         permits: Arc::new(Semaphore::new(http::REQUESTS_MOST)),
     }));
     let ended = tokio::select! {
@@ -209,24 +217,46 @@ async fn act(
     })
 }
 
-/// Makes a state of the records, and opens what is beside them on the disk.
+/// What a term begins with.
+struct Opened {
+    shared: Arc<Shared>,
+    decision_log: DecisionLog,
+    policies: Arc<Policies>,
+    estate: Estate,
+    remembered: Remembered,
+}
+
+/// Makes a state of the records, and opens what is beside them on the disk; what earlier leaders have
+/// left goes on there.
 fn open(
     stage: &Stage,
     store: &Store,
     lease: Option<Lease>,
-) -> Result<(Arc<Shared>, DecisionLog, Arc<Policies>), Failure> {
+    events_from: u64,
+) -> Result<Opened, Failure> {
     let folder: &Path = &stage.folder;
     let contents = store.load()?;
-    let (policies, Begun { policy, is_applied }) =
-        Policies::open(folder, stage.policy, &stage.policy_text, now())?;
+    let legacy = Legacy::read(&contents.notes);
+    let Legacy { events, decisions, policies: left, answers, mut estate } = legacy;
+    let (policies, Begun { policy, is_applied, change }) =
+        Policies::open(folder, stage.policy, &stage.policy_text, now(), &left)?;
+    if let Some(change) = &change {
+        estate.begun(change);
+    }
     if is_applied {
         tell!("the policy is the one that was applied last; `scheduler policy list` says more");
     }
     let state = State::restore(policy, contents.records)
         .map_err(|error| Failure::new(format!("the records can't be used: {error}")))?;
     let journal = Journal::open(&folder.join("events.log"), &state)?;
-    let decisions = DecisionLog::open(&folder.join("decisions.log"))?;
-    Ok((Arc::new(Shared::new(state, journal, lease)), decisions, Arc::new(policies)))
+    match events.is_empty() {
+        true => journal.begin_at(events_from),
+        false => journal.continue_from(events),
+    }
+    let mut decision_log = DecisionLog::open(&folder.join("decisions.log"))?;
+    decision_log.continue_from(&decisions)?;
+    let (shared, policies) = (Arc::new(Shared::new(state, journal, lease)), Arc::new(policies));
+    Ok(Opened { shared, decision_log, policies, estate, remembered: Remembered::of(answers) })
 }
 
 /// The time, before there is a state that makes sure that it never goes back.

@@ -2,6 +2,7 @@
 //! is one transaction with one sync of the file, however many records it changes. After an error of
 //! the disk redb refuses everything until its file is opened again, so a failed commit does that.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError};
@@ -119,7 +120,7 @@ impl FileStore {
             let (name, value) = entry.map_err(|error| self.failed(error))?;
             records.push(decoded(name.value(), value.value())?);
         }
-        Ok(Contents { epoch, records })
+        Ok(Contents { epoch, records, notes: BTreeMap::new() })
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {

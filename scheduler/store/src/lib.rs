@@ -11,8 +11,11 @@ mod error;
 mod file;
 mod memory;
 mod names;
+mod note;
 pub mod snapshot;
 mod writer;
+
+use std::collections::BTreeMap;
 
 use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::Epoch;
@@ -22,6 +25,7 @@ pub use error::StoreError;
 pub use file::FileStore;
 pub use memory::MemoryStore;
 pub use names::{key_of, name_of};
+pub use note::Note;
 pub use writer::{WRITES_TOGETHER_MOST, Writer};
 
 /// Where records are.
@@ -42,6 +46,8 @@ pub struct Contents {
     pub epoch: Epoch,
     /// The records in the order of their names.
     pub records: Vec<(Key, Record)>,
+    /// What earlier leaders have left for the next one, by name; nothing but Consul keeps any.
+    pub notes: BTreeMap<String, Vec<u8>>,
 }
 
 impl Store {
@@ -74,9 +80,18 @@ impl Store {
     /// # Errors
     /// When the store can't be written, or one of the writes is of a term that is over.
     pub fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+        self.commit_with(writes, &[])
+    }
+
+    /// The same, with notes for the next leader: they are durable together. Where there can't be
+    /// another leader, notes go nowhere.
+    ///
+    /// # Errors
+    /// When the store can't be written, or one of the writes is of a term that is over.
+    pub fn commit_with(&mut self, writes: &[Write], notes: &[Note]) -> Result<(), StoreError> {
         match self {
             Store::File(store) => store.commit(writes),
-            Store::Consul(store) => store.commit(writes),
+            Store::Consul(store) => store.commit(writes, notes),
             Store::Memory(store) => store.commit(writes),
         }
     }

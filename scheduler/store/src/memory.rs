@@ -41,7 +41,7 @@ impl MemoryStore {
     pub(crate) fn load(&self) -> Result<Contents, StoreError> {
         let inner = self.inner();
         let records = inner.records.iter().map(|(key, record)| (key.clone(), record.clone()));
-        Ok(Contents { epoch: inner.epoch, records: records.collect() })
+        Ok(Contents { epoch: inner.epoch, records: records.collect(), notes: BTreeMap::new() })
     }
 
     pub(crate) fn commit(&self, writes: &[Write]) -> Result<(), StoreError> {

@@ -7,16 +7,27 @@ use std::thread::{self, JoinHandle};
 use scheduler_core::command::Write;
 use scheduler_core::ids::WriteNumber;
 
-use crate::{Store, StoreError};
+use crate::{Note, Store, StoreError};
 
 /// The most writes that become durable together: the core sends one at a time, so more than a few
 /// are a burst of terms or of tests.
 pub const WRITES_TOGETHER_MOST: usize = 64;
 
+/// Is told what became of notes.
+type Told = Box<dyn FnOnce(Result<(), &StoreError>) + Send>;
+
+/// What becomes durable together.
+enum Job {
+    /// A write with what the next leader should know of it.
+    Write(Write, Vec<Note>),
+    /// Notes alone.
+    Notes(Vec<Note>, Told),
+}
+
 /// A store with its thread. The acknowledgements come by the function that was given with it.
 #[derive(Debug)]
 pub struct Writer {
-    writes: Option<Sender<Write>>,
+    jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<Store>>,
 }
 
@@ -29,42 +40,76 @@ impl Writer {
         mut store: Store,
         mut done: impl FnMut(WriteNumber, Result<(), &StoreError>) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let (writes, coming) = mpsc::channel();
+        let (jobs, coming) = mpsc::channel();
         let thread = thread::Builder::new().name("store".to_owned()).spawn(move || {
             while let Some(batch) = next_batch(&coming) {
-                let outcome = store.commit(&batch);
-                for write in batch {
+                let (mut writes, mut notes, mut told) = (Vec::new(), Vec::new(), Vec::new());
+                for job in batch {
+                    match job {
+                        Job::Write(write, mut more) => {
+                            writes.push(write);
+                            notes.append(&mut more);
+                        }
+                        Job::Notes(mut more, tell) => {
+                            notes.append(&mut more);
+                            told.push(tell);
+                        }
+                    }
+                }
+                let outcome = store.commit_with(&writes, &notes);
+                for write in writes {
                     done(write.number, outcome.as_ref().copied());
+                }
+                for tell in told {
+                    tell(outcome.as_ref().copied());
                 }
                 store.tidy();
             }
             store
         })?;
-        Ok(Writer { writes: Some(writes), thread: Some(thread) })
+        Ok(Writer { jobs: Some(jobs), thread: Some(thread) })
     }
 
     /// Has a write made durable; its acknowledgement comes later.
     pub fn submit(&self, write: Write) {
-        if let Some(writes) = &self.writes {
+        self.submit_with(write, Vec::new());
+    }
+
+    /// The same, with notes for the next leader.
+    pub fn submit_with(&self, write: Write, notes: Vec<Note>) {
+        self.send(Job::Write(write, notes));
+    }
+
+    /// Has notes made durable; `told` is called when they are, or can't be.
+    pub fn note(
+        &self,
+        notes: Vec<Note>,
+        told: impl FnOnce(Result<(), &StoreError>) + Send + 'static,
+    ) {
+        self.send(Job::Notes(notes, Box::new(told)));
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &self.jobs {
             // The thread ends only with this.
-            let _ = writes.send(write);
+            let _ = jobs.send(job);
         }
     }
 
     /// Waits until all is durable that was submitted, and gives the store back.
     #[must_use]
     pub fn finish(mut self) -> Option<Store> {
-        self.writes = None;
+        self.jobs = None;
         self.thread.take().and_then(|thread| thread.join().ok())
     }
 }
 
-fn next_batch(coming: &Receiver<Write>) -> Option<Vec<Write>> {
+fn next_batch(coming: &Receiver<Job>) -> Option<Vec<Job>> {
     let mut batch = vec![coming.recv().ok()?];
     while batch.len() < WRITES_TOGETHER_MOST
-        && let Ok(write) = coming.try_recv()
+        && let Ok(job) = coming.try_recv()
     {
-        batch.push(write);
+        batch.push(job);
     }
     Some(batch)
 }

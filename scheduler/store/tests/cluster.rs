@@ -18,7 +18,7 @@ use scheduler_core::ids::{Epoch, WriteNumber};
 use scheduler_core::machine::Description;
 use scheduler_core::{Event, State, apply_all};
 use scheduler_store::cluster::{Candidate, ConsulStore, Keys, Limits, Office, Step, Terms};
-use scheduler_store::{Store, StoreError};
+use scheduler_store::{Contents, Note, Store, StoreError};
 
 fn client(url: &str) -> Arc<Client> {
     let settings = Settings {
@@ -277,19 +277,76 @@ fn a_consul_that_is_away_for_a_moment_costs_nothing() {
     assert_eq!(loaded(&office), BTreeMap::from([(key(1), record(1, 10))]));
 }
 
+/// As another program would have written the head.
+fn put_format(consul: &FakeConsul, number: u32) {
+    let head = String::from_utf8(consul.value("p/head").unwrap()).unwrap();
+    let other = head.replace("consul 2", &format!("consul {number}"));
+    assert_ne!(head, other);
+    let change = consul::change::Change {
+        target: "/v1/kv/p/head".to_owned(),
+        body: other.into_bytes(),
+        ..consul::change::Change::destroy_session("")
+    };
+    client(&consul.url()).change(&change, Duration::from_secs(5)).unwrap();
+}
+
+#[test]
+fn notes_are_for_the_next_leader_and_outlive_bases_and_snapshots() {
+    let consul = FakeConsul::start(1).unwrap();
+    let first = elected(candidate(&consul.url(), "p", "one"));
+    let mut old = store(&first);
+    let epoch = old.claim().unwrap();
+    let mut expected = BTreeMap::new();
+    for number in 0..40_u32 {
+        let name = format!("event/{number:03}");
+        let mut notes = vec![Note::set(&name, &number), Note::set("key/1", &"answer")];
+        expected.insert(name, number.to_string().into_bytes());
+        if number >= 10 {
+            let old = format!("event/{:03}", number - 10);
+            notes.push(Note::delete(&old));
+            expected.remove(&old);
+        }
+        // Some go with a write, others alone.
+        let batch = write(epoch, vec![(key(number % 3), Some(record(number + 1, 100)))]);
+        old.commit_with(if number % 2 == 0 { &batch } else { &[] }, &notes).unwrap();
+        old.tidy();
+    }
+    first.resign().unwrap();
+    let late = old.commit_with(&[], &[Note::set("event/999", &1)]);
+    assert!(matches!(late, Err(StoreError::Lost)), "{late:?}");
+    let second = elected(candidate(&consul.url(), "p", "two"));
+    let mut new = store(&second);
+    new.claim().unwrap();
+    let Contents { notes, records, .. } = new.load().unwrap();
+    assert_eq!(notes.get("key/1").map(Vec::as_slice), Some(b"\"answer\"".as_slice()));
+    assert_eq!(records.len(), 3, "notes are no records");
+    // What was answered is undone by a snapshot; what has happened is not.
+    new.replace(&records[..1]).unwrap();
+    let Contents { notes, records, .. } = new.load().unwrap();
+    assert_eq!((notes, records.len()), (expected, 1));
+}
+
+#[test]
+fn what_was_written_before_there_were_notes_is_read() {
+    let consul = FakeConsul::start(1).unwrap();
+    let office = elected(candidate(&consul.url(), "p", "one"));
+    let mut own = store(&office);
+    let epoch = own.claim().unwrap();
+    own.commit(&write(epoch, vec![(key(1), Some(record(1, 10)))])).unwrap();
+    put_format(&consul, 1);
+    let mut next = store(&office);
+    next.claim().unwrap();
+    assert_eq!(loaded(&office), BTreeMap::from([(key(1), record(1, 10))]));
+    let head = String::from_utf8(consul.value("p/head").unwrap()).unwrap();
+    assert!(head.contains("consul 2"), "an older program must not lead any more: {head}");
+}
+
 #[test]
 fn other_formats_are_refused() {
     let consul = FakeConsul::start(1).unwrap();
     let office = elected(candidate(&consul.url(), "p", "one"));
     store(&office).claim().unwrap();
-    let head = String::from_utf8(consul.value("p/head").unwrap()).unwrap();
-    let newer = head.replace("consul 1", "consul 9");
-    let change = consul::change::Change {
-        target: "/v1/kv/p/head".to_owned(),
-        body: newer.into_bytes(),
-        ..consul::change::Change::destroy_session("")
-    };
-    client(&consul.url()).change(&change, Duration::from_secs(5)).unwrap();
+    put_format(&consul, 9);
     let error = store(&office).claim().unwrap_err().to_string();
     assert!(error.contains("consul 9") && error.contains("use the program"), "{error}");
 }

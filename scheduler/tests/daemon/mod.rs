@@ -209,7 +209,8 @@ impl Daemon {
     }
 }
 
-fn marked(folder: &Path) -> Vec<i32> {
+/// Processes whose task folder is below a folder.
+pub fn marked(folder: &Path) -> Vec<i32> {
     let mark = format!("SCHEDULER_TASK_FOLDER={}", folder.display());
     let pids = fs::read_dir("/proc").unwrap().flatten();
     pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())

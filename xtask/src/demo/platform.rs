@@ -15,8 +15,8 @@ use crate::workspace;
 const PATIENCE: Duration = Duration::from_mins(3);
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// Where the scheduler runs, and the machine that is lost.
-const SCHEDULER_HOST: &str = "zk1";
+/// Where schedulers run, and the machine that is lost.
+const SCHEDULER_HOSTS: [&str; 3] = ["zk1", "zk2", "zk3"];
 const LOST_HOST: &str = "worker2";
 
 /// An instance does a hundred a second, if it has a processor for itself.
@@ -33,8 +33,8 @@ warm_up: 2s
 cool_down: 2s
 "#;
 
-const COMMAND: &str = "runuser -u scheduler -- env SCHEDULER_DATA=/var/lib/scheduler \
-                       /opt/scheduler/current/bin/scheduler";
+/// What the leader says of itself.
+const READY: &str = "curl -s http://127.0.0.1:7470/readyz; true";
 
 /// What the requests saw.
 pub struct Outcome {
@@ -59,7 +59,9 @@ pub fn install_worker(apply: &Apply) -> Result<(), Error> {
 /// # Errors
 /// The app isn't as it should be in time, or a request fails.
 pub fn run(apply: &Apply) -> Result<Outcome, Error> {
-    let platform = Platform { apply, host: apply.lab.host(SCHEDULER_HOST)?.clone() };
+    let leader = leader_besides(apply, None)?;
+    eprintln!("the scheduler of {} leads; what is asked elsewhere goes there", leader.name);
+    let platform = Platform { apply, host: other_than(apply, &leader)? };
     platform.deploy()?;
     let mut lines = vec![platform.find_by_dns()?];
     let load = Load::begin(platform.consul(), 40);
@@ -75,7 +77,56 @@ pub fn run(apply: &Apply) -> Result<Outcome, Error> {
     lines.push(platform.lose_a_host()?);
     platform.wait_for("a steady app", |it| Ok(it.ask("app show web")?.contains(" steady ")))?;
     platform.say("app show web")?;
+    lines.push(hand_over(apply)?);
     Ok(Outcome { lines })
+}
+
+/// Waits until a scheduler leads on another host than this one; on which.
+fn leader_besides(apply: &Apply, other: Option<&Host>) -> Result<Host, Error> {
+    let begun = Instant::now();
+    let hosts = SCHEDULER_HOSTS.iter().filter(|name| other.is_none_or(|it| it.name != **name));
+    let hosts = hosts.map(|name| apply.lab.host(name)).collect::<Result<Vec<_>, Error>>()?;
+    while begun.elapsed() < PATIENCE {
+        for host in &hosts {
+            let output = apply.lab.run(host, READY)?;
+            if output.stdout.trim_ascii() == b"ready" {
+                return Ok((*host).clone());
+            }
+        }
+        thread::sleep(LOOK_EVERY);
+    }
+    Err(Error::refused("find the scheduler that leads", "none does").with_hint(apply.look()))
+}
+
+fn other_than(apply: &Apply, host: &Host) -> Result<Host, Error> {
+    let name = SCHEDULER_HOSTS.iter().find(|name| **name != host.name).unwrap_or(&"zk1");
+    apply.lab.host(name).cloned()
+}
+
+/// The host of the leader is lost, with whatever else leads there, and another scheduler leads.
+fn hand_over(apply: &Apply) -> Result<String, Error> {
+    let lost = leader_besides(apply, None)?;
+    let platform = Platform { apply, host: other_than(apply, &lost)? };
+    eprintln!("$ cargo xtask lab kill {}   (its scheduler leads)", lost.name);
+    apply.lab.kill(&lost)?;
+    let begun = Instant::now();
+    let next = leader_besides(apply, Some(&lost))?;
+    let elapsed = begun.elapsed();
+    platform
+        .wait_for("a steady app", |it| Ok(it.ask("app show web; true")?.contains(" steady ")))?;
+    platform.say("app show web")?;
+    eprintln!("$ cargo xtask lab start {}", lost.name);
+    apply.lab.start(&lost)?;
+    platform.wait_for("a scheduler that follows", |it| {
+        let output = it.apply.lab.run(&lost, READY)?;
+        Ok(String::from_utf8_lossy(&output.stdout).contains(" leads at http"))
+    })?;
+    Ok(format!(
+        "{} lost its power, and its scheduler led: that of {} leads after {:.0} s",
+        lost.name,
+        next.name,
+        elapsed.as_secs_f64()
+    ))
 }
 
 struct Platform<'a> {
@@ -85,13 +136,13 @@ struct Platform<'a> {
 
 impl Platform<'_> {
     fn ask(&self, words: &str) -> Result<String, Error> {
-        let output = self.apply.lab.run(&self.host, &format!("{COMMAND} {words} 2>&1"))?;
+        let output = self.apply.lab.run(&self.host, &format!("scheduler {words} 2>&1"))?;
         Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     }
 
     /// With the command, as somebody at a terminal would see it.
     fn say(&self, words: &str) -> Result<String, Error> {
-        eprintln!("{SCHEDULER_HOST}$ scheduler {}", words.trim_end_matches("; true"));
+        eprintln!("{}$ scheduler {}", self.host.name, words.trim_end_matches("; true"));
         let text = self.ask(words)?;
         text.lines().for_each(|line| eprintln!("  {line}"));
         Ok(text)
@@ -126,7 +177,7 @@ impl Platform<'_> {
         })?;
         let write = format!("cat >/tmp/app.yml <<'END'\n{APP}END\nchmod 644 /tmp/app.yml");
         self.apply.lab.run(&self.host, &write)?;
-        eprintln!("{SCHEDULER_HOST}$ cat app.yml");
+        eprintln!("{}$ cat app.yml", self.host.name);
         APP.lines().for_each(|line| eprintln!("  {line}"));
         self.say("app deploy /tmp/app.yml")?;
         self.say("app show web").map(drop)

@@ -25,6 +25,10 @@ curl -s http://$IP:$port/metrics/snapshot | tr ',{}' '\n\n\n' \
 | sed -n 's/^"master\/elected":1.0/state leads/p; s/^"master\/elected":0.0/state stands by/p; s/^"slave\/registered":1.0/state registered/p; s/^"slave\/tasks_running":\(.*\).0$/tasks \1/p'
 done"#;
 
+/// The leader is ready; the others say who leads.
+const SCHEDULER: &str = r#"echo "version $(cat /run/scheduler/release)"
+curl -s http://127.0.0.1:7470/readyz | sed -n 's/^ready$/state leads/p; s/^follower: .* leads at \(.*\)$/state follows \1/p'"#;
+
 const DOCKER: &str = r#"PATH=/opt/docker/current/bin:$PATH
 docker version --format 'version {{.Server.Version}}'
 docker ps --format 'container {{.Names}} {{.Status}}'
@@ -54,6 +58,10 @@ pub fn table(lab: &Lab) -> Result<String, Error> {
             tasks => ("Mesos agent", format!(", {tasks} tasks")),
         };
         row(&mut text, name, service, &said, &format!("{}{tasks}", one(&said, "state")));
+        if name.starts_with("zk") {
+            let said = ask(lab, host, SCHEDULER)?;
+            row(&mut text, name, "Scheduler", &said, &one(&said, "state"));
+        }
     }
     if let Some(host) = lab.hosts().first() {
         consul(&mut text, lab, host)?;

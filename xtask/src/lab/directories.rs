@@ -118,6 +118,18 @@ impl StateDirectory {
         self.0.join("keys/known_hosts")
     }
 
+    /// What services of the hosts show, and what vouches for it.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.0.join("keys/certificate.pem")
+    }
+
+    /// The key of the certificate.
+    #[must_use]
+    pub fn certificate_key(&self) -> PathBuf {
+        self.0.join("keys/certificate.key")
+    }
+
     /// `ssh -F` this file.
     #[must_use]
     pub fn ssh_config(&self) -> PathBuf {

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::artifacts::Artifact;
+use super::certificate::{self, Certificate};
 use super::directories::{Record, StateDirectory, write_file};
 use super::names::{DEMO_HOSTS, Host, Subnet};
 use super::{latency, mirror};
@@ -34,7 +35,8 @@ pub fn write(
     record: &Record,
     artifacts: &[Artifact],
 ) -> Result<(), Error> {
-    let variables = variables(directory, record, artifacts);
+    let certificate = certificate::ensure(directory, record)?;
+    let variables = variables(directory, record, artifacts, &certificate);
     let ways =
         [(directory.inventory(), Way::Direct), (directory.delayed_inventory(), Way::Delayed)];
     for (inventory, way) in ways {
@@ -103,18 +105,28 @@ fn roles(hosts: &[Host]) -> (&[Host], &[Host]) {
     (servers, if workers.is_empty() { servers } else { workers })
 }
 
-fn variables(directory: &StateDirectory, record: &Record, artifacts: &[Artifact]) -> String {
+fn variables(
+    directory: &StateDirectory,
+    record: &Record,
+    artifacts: &[Artifact],
+    certificate: &Certificate,
+) -> String {
     let mirror = mirror::url(record.subnet);
     let mut text = format!(
         "# Written by `cargo xtask lab up` for the lab `{}`; not for git.\n\
          ansible_ssh_private_key_file: {}\n\
          ansible_ssh_common_args: -o UserKnownHostsFile={} -o IdentitiesOnly=yes\n\
          lab_mirror: {mirror}\n\
+         # Of all hosts; it vouches for itself.\n\
+         lab_certificate: |\n{}\
+         lab_certificate_key: |\n{}\
          # Component, version. Made by repacking Debian packages: not upstream's archives.\n\
          artifacts:\n",
         record.name.as_str(),
         directory.private_key().display(),
         directory.known_hosts().display(),
+        indented(&certificate.certificate),
+        indented(&certificate.key),
     );
     let mut component = "";
     for artifact in artifacts {
@@ -133,6 +145,11 @@ fn variables(directory: &StateDirectory, record: &Record, artifacts: &[Artifact]
         }
     }
     text
+}
+
+/// As the text of a key of YAML.
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 fn write_below(directory: &Path, name: &str, text: &str) -> Result<(), Error> {

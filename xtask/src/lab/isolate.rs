@@ -6,9 +6,11 @@
 //! of them ends all. What stays after a kill are empty control groups and the state directory:
 //! the next run sweeps both (`teardown::sweep_dead_groups`, `sweep_dead_directories`).
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, ExitStatus};
+use std::time::Duration;
 
 use nix::mount::{MsFlags, mount};
 use nix::sys::prctl::set_pdeathsig;
@@ -19,14 +21,19 @@ use super::cgroup::Hierarchies;
 use super::directories::{Cache, FOLDER_PREFIX};
 use super::mirror::{cache, upstream};
 use super::names::{LabId, LabName};
-use super::process::{self, ProcessId};
+use super::process;
 use super::{packages, teardown};
 use crate::error::{self, Doing, Error};
 
 /// Set for everything that runs inside; its value is the directory for state directories.
 const INSIDE_VARIABLE: &str = "CORRAL_LAB_ISOLATED";
 const DIRECTORY_PREFIX: &str = "/var/tmp/corral-isolated-";
-const OWNER_FILE: &str = "owner.json";
+/// Locked as long as the outermost process lives. Process ids say nothing here: it may be in a
+/// process namespace of its own, like each suite of `cargo xtask test`.
+const OWNER_FILE: &str = "owner";
+
+/// A directory without an owner's file that has not changed for so long has no owner.
+const UNOWNED_AGE: Duration = Duration::from_mins(1);
 
 /// Whether this process runs in namespaces of its own.
 #[must_use]
@@ -56,11 +63,7 @@ pub fn run(arguments: &[String]) -> Result<ExitCode, Error> {
     packages::install_missing()?;
     teardown::sweep_dead_groups();
     sweep_dead_directories();
-    let directory = PathBuf::from(format!("{DIRECTORY_PREFIX}{}", std::process::id()));
-    fs::create_dir_all(&directory).doing(action)?;
-    let own = ProcessId::own()
-        .ok_or_else(|| Error::refused(action(), "/proc doesn't show this process"))?;
-    super::directories::write_json(&directory.join(OWNER_FILE), &own)?;
+    let (directory, _owner) = own_directory().doing(action)?;
     let machine_cache = Cache::of_environment();
     fs::create_dir_all(machine_cache.path()).doing(action)?;
     let socket = directory.join("upstream.socket");
@@ -111,21 +114,40 @@ pub fn inside(arguments: &[String]) -> Result<ExitCode, Error> {
     }
 }
 
+/// A new directory, owned until the file is dropped (or its holder dies).
+fn own_directory() -> io::Result<(PathBuf, File)> {
+    let (above, prefix) = directories();
+    let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in(above)?.keep();
+    let owner = File::create(directory.join(OWNER_FILE))?;
+    owner.lock()?;
+    Ok((directory, owner))
+}
+
+/// Where directories of isolated tasks are, and how their names begin.
+fn directories() -> (PathBuf, String) {
+    let (above, prefix) = DIRECTORY_PREFIX.rsplit_once('/').unwrap_or(("", DIRECTORY_PREFIX));
+    (PathBuf::from(above), prefix.to_owned())
+}
+
 /// Removes what isolated tasks have left whose outermost process is dead.
 fn sweep_dead_directories() {
-    let above = Path::new(DIRECTORY_PREFIX).parent().unwrap_or(Path::new("/var/tmp"));
-    let prefix = DIRECTORY_PREFIX.rsplit('/').next().unwrap_or(DIRECTORY_PREFIX);
+    let (above, prefix) = directories();
     for entry in fs::read_dir(above).into_iter().flatten().flatten() {
-        if !entry.file_name().to_string_lossy().starts_with(prefix) {
-            continue;
-        }
-        let owner: Option<ProcessId> =
-            super::directories::read_json(&entry.path().join(OWNER_FILE)).ok().flatten();
-        // Without an owner it is one that is being made right now.
-        if owner.is_some_and(|owner| !owner.is_alive()) {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) && !is_owned(&entry.path()) {
             // The next sweep tries again.
             let _ = remove_directory(&entry.path());
         }
+    }
+}
+
+/// Whether the owner of a directory lives, as far as can be seen.
+fn is_owned(directory: &Path) -> bool {
+    match File::open(directory.join(OWNER_FILE)) {
+        Ok(owner) => owner.try_lock().is_err(),
+        // One that is being made right now, unless it is old.
+        Err(_) => fs::metadata(directory)
+            .and_then(|found| found.modified())
+            .is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age < UNOWNED_AGE)),
     }
 }
 
@@ -148,4 +170,30 @@ fn remove_directory(directory: &Path) -> Result<(), Error> {
 fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().and_then(|code| u8::try_from(code).ok());
     code.map_or(ExitCode::FAILURE, ExitCode::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_owned_until_its_owner_dies() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(is_owned(directory.path()), "it is new");
+        let owner = File::create(directory.path().join(OWNER_FILE)).unwrap();
+        owner.lock().unwrap();
+        assert!(is_owned(directory.path()));
+        drop(owner);
+        assert!(!is_owned(directory.path()));
+    }
+
+    #[test]
+    fn two_tasks_have_two_directories() {
+        let (first, _first_owner) = own_directory().unwrap();
+        let (second, _second_owner) = own_directory().unwrap();
+        assert_ne!(first, second);
+        assert!(is_owned(&first) && is_owned(&second));
+        fs::remove_dir_all(first).unwrap();
+        fs::remove_dir_all(second).unwrap();
+    }
 }

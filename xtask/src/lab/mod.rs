@@ -20,6 +20,7 @@
 
 pub mod apt;
 pub mod artifacts;
+pub mod certificate;
 pub mod cgroup;
 pub mod cli;
 pub mod daemon;

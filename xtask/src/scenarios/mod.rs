@@ -1,8 +1,8 @@
 //! `[ui]` `cargo xtask scenarios`: `provision` as a black box against real lab hosts.
 //!
-//! Runs in namespaces of its own, so that nothing stays behind. One lab serves all scenarios; each
-//! has a folder of its own on the hosts, and hosts that a scenario broke are repaired before the
-//! next.
+//! Runs in namespaces of its own, so that nothing stays behind. A lab serves one scenario after the
+//! other; each has a folder of its own on the hosts, and hosts that a scenario broke are repaired
+//! before the next. Several labs work side by side (`workers`).
 
 mod artifacts;
 mod catalog;
@@ -19,9 +19,10 @@ mod own_roles;
 mod plays;
 mod releases;
 mod stage;
+mod workers;
 mod zookeeper;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -34,6 +35,7 @@ use crate::lab::names::Layout;
 use crate::lab::rootfs::{self, Variant};
 use crate::lab::{self, Lab, UpOptions, isolate, packages};
 use stage::Stage;
+use workers::Counts;
 
 /// Hosts that the scenarios share.
 const SHARED_HOSTS: u8 = 3;
@@ -56,6 +58,12 @@ pub struct ScenarioArguments {
     /// The `provision` to test [default: build it]
     #[arg(long, value_name = "FILE")]
     provision: Option<PathBuf>,
+    /// Labs that work side by side
+    #[arg(long, value_name = "COUNT", default_value_t = 2)]
+    labs: u8,
+    /// Be one of them: run what is named on the input
+    #[arg(long, hide = true)]
+    worker: bool,
 }
 
 /// One promise about the whole program.
@@ -176,19 +184,37 @@ pub fn run(arguments: ScenarioArguments) -> Result<ExitCode, Error> {
     };
     let provision = provision.canonicalize().doing(|| format!("find {}", provision.display()))?;
     let chosen = choose(&arguments)?;
-    if !isolate::is_inside() {
-        packages::install_missing()?;
-        let cache = Cache::of_environment();
-        rootfs::layers(&cache, Variant::Plain)?;
-        if chosen.iter().any(|scenario| scenario.name == MESOS_ROLES) {
-            lab::artifacts::own::pack(&cache)?;
-        }
-        lab::artifacts::ensure(&cache)?;
-        let mut task = vec!["scenarios".to_owned(), format!("--provision={}", provision.display())];
-        task.extend(chosen.iter().map(|scenario| scenario.name.to_owned()));
-        return isolate::run(&task);
+    let workers = usize::from(arguments.labs).min(chosen.len());
+    if isolate::is_inside() {
+        return match arguments.worker {
+            true => work(&provision),
+            false => run_inside(&provision, &chosen),
+        };
     }
-    run_inside(&provision, &chosen)
+    if !arguments.worker {
+        prepare(&chosen)?;
+        if workers > 1 {
+            return Ok(conclude(workers::run(&provision, &chosen, workers)?));
+        }
+    }
+    let mut task = vec!["scenarios".to_owned(), format!("--provision={}", provision.display())];
+    match arguments.worker {
+        true => task.push("--worker".to_owned()),
+        false => task.extend(chosen.iter().map(|scenario| scenario.name.to_owned())),
+    }
+    isolate::run(&task)
+}
+
+/// Fetches and packs what labs can't: they have no network.
+fn prepare(chosen: &[&Scenario]) -> Result<(), Error> {
+    packages::install_missing()?;
+    let cache = Cache::of_environment();
+    rootfs::layers(&cache, Variant::Plain)?;
+    if chosen.iter().any(|scenario| scenario.name == MESOS_ROLES) {
+        lab::artifacts::own::pack(&cache)?;
+    }
+    lab::artifacts::ensure(&cache)?;
+    Ok(())
 }
 
 fn choose(arguments: &ScenarioArguments) -> Result<Vec<&'static Scenario>, Error> {
@@ -205,31 +231,58 @@ fn choose(arguments: &ScenarioArguments) -> Result<Vec<&'static Scenario>, Error
     Ok(ALL.iter().filter(is_chosen).collect())
 }
 
-fn run_inside(provision: &std::path::Path, chosen: &[&Scenario]) -> Result<ExitCode, Error> {
-    let lab = Lab::up(&UpOptions::new("scenarios", Layout::Numbered(SHARED_HOSTS))?)?;
-    let (mut passed, mut failed) = (0_u32, 0_u32);
+fn run_inside(provision: &Path, chosen: &[&Scenario]) -> Result<ExitCode, Error> {
+    let lab = up()?;
+    let mut counts = Counts::default();
     for scenario in chosen {
-        let start = Instant::now();
-        let outcome = repair(&lab)
-            .and_then(|()| Stage::new(&lab, provision, scenario.name))
-            .and_then(|stage| (scenario.run)(&stage));
-        let seconds = start.elapsed().as_secs_f64();
-        match outcome {
-            Ok(()) => {
-                passed += 1;
-                println!("pass {:<16} {seconds:>6.1} s", scenario.name);
-            }
-            Err(error) => {
-                failed += 1;
-                println!("FAIL {:<16} {seconds:>6.1} s  {}", scenario.name, scenario.promise);
-                let text = error::render(&error);
-                text.lines().for_each(|line| println!("    {line}"));
-            }
+        match play(&lab, provision, scenario) {
+            true => counts.passed += 1,
+            false => counts.failed += 1,
         }
     }
     lab.down()?;
+    Ok(conclude(counts))
+}
+
+fn work(provision: &Path) -> Result<ExitCode, Error> {
+    let lab = up()?;
+    workers::work(|name| {
+        if let Some(scenario) = ALL.iter().find(|scenario| scenario.name == name) {
+            play(&lab, provision, scenario);
+        }
+    });
+    lab.down()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up() -> Result<Lab, Error> {
+    Lab::up(&UpOptions::new("scenarios", Layout::Numbered(SHARED_HOSTS))?)
+}
+
+fn conclude(Counts { passed, failed }: Counts) -> ExitCode {
     println!("{passed} passed, {failed} failed");
-    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Runs a scenario and prints what came of it; whether it has passed.
+fn play(lab: &Lab, provision: &Path, scenario: &Scenario) -> bool {
+    let start = Instant::now();
+    let outcome = repair(lab)
+        .and_then(|()| Stage::new(lab, provision, scenario.name))
+        .and_then(|stage| (scenario.run)(&stage));
+    let seconds = start.elapsed().as_secs_f64();
+    match outcome {
+        Ok(()) => {
+            println!("pass {:<16} {seconds:>6.1} s", scenario.name);
+            true
+        }
+        Err(error) => {
+            println!("FAIL {:<16} {seconds:>6.1} s  {}", scenario.name, scenario.promise);
+            let text = error::render(&error);
+            text.lines().for_each(|line| println!("    {line}"));
+            false
+        }
+    }
 }
 
 /// Starts and connects what the last scenario left stopped or cut off.

@@ -5,6 +5,7 @@
 //! left doesn't matter.
 
 mod fuzz;
+mod kernels;
 mod labs;
 mod licences;
 mod mesos;
@@ -97,6 +98,7 @@ const ALL: &[Suite] = &[
         mesos::run,
     ),
     suite("policy", "scenarios/gate against their baselines", [5, 5], policy::run),
+    suite("kernels", "instructions of the simulator's engines", [15, 15], kernels::run),
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),

@@ -11,6 +11,7 @@ use scheduler_core::command::{Key, Record};
 use scheduler_core::event::Event;
 use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
+use scheduler_core::rebalance::MoveState;
 
 use super::World;
 
@@ -178,6 +179,34 @@ pub fn stored(world: &World) {
     assert_eq!(comparable(&world.store), known, "what is stored and what the core knows");
     let restored = State::restore(world.policy, world.store.clone()).unwrap();
     assert_eq!(comparable(&restored.records()), known, "what a core reads");
+}
+
+/// When all is calm, nothing is being moved, and nothing that could be moved for the better was left
+/// where it is, unless what was tried did not work.
+pub fn spread_again(world: &World) {
+    let Some(core) = &world.core else { panic!("there is no core") };
+    for (name, app) in core.apps() {
+        let Some(rebalance) = &app.rebalance else { continue };
+        assert!(rebalance.ended.is_some(), "{name} is still spread again: {rebalance:?}");
+        let is_left = app.instances.values().any(|one| one.leaving.is_some());
+        assert!(!is_left, "{name}: something is on its way and doesn't leave");
+        if rebalance.moves.iter().any(|one| one.state != MoveState::Done) {
+            continue;
+        }
+        let mut counts: BTreeMap<&MachineName, usize> = BTreeMap::new();
+        for (machine, there) in core.machines() {
+            if there.silent_since.is_none() && !there.is_draining && !there.is_leaving {
+                counts.insert(machine, 0);
+            }
+        }
+        let named = app.instances.values().any(|one| one.named.is_some());
+        for machine in app.instances.values().filter_map(|one| one.machine.as_ref()) {
+            *counts.entry(machine).or_default() += 1;
+        }
+        let (least, most) = (counts.values().min(), counts.values().max());
+        let difference = most.unwrap_or(&0) - least.unwrap_or(&0);
+        assert!(named || !app.failures.is_empty() || difference <= 1, "{name}: {counts:?}");
+    }
 }
 
 /// What isn't as it should be when all is calm.

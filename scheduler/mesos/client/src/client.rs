@@ -2,13 +2,13 @@
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mesos::scheduler::{Call, CallType, EventType};
+use mesos::scheduler::{Call, CallType, EventType, OfferConstraints};
 use mesos::{Encoding, FrameworkId, Location};
 use policy::Time;
 use scheduler_core::{Command, Event};
@@ -100,15 +100,33 @@ impl std::fmt::Display for Notice {
 enum Message {
     Command(Box<Command>, Instant),
     Wanted(bool),
+    Constrain(Option<OfferConstraints>),
     Stream(u64, Happened),
     Broken(u64, String),
     Leader(Seen),
     Stop,
 }
 
+/// The framework's id, once it is known and kept.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Mutex<Option<FrameworkId>>>);
+
+impl Known {
+    /// The id.
+    #[must_use]
+    pub fn id(&self) -> Option<FrameworkId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn learn(&self, id: Option<FrameworkId>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = id;
+    }
+}
+
 /// A client. It ends when it is dropped; the framework's tasks go on.
 #[derive(Debug)]
 pub struct Client {
+    known: Known,
     messages: Sender<Message>,
     thread: Option<JoinHandle<()>>,
     figures: Arc<Figures>,
@@ -139,6 +157,8 @@ impl Client {
             let _ = seen.send(Message::Leader(one));
         })?;
         let figures = Arc::new(Figures::default());
+        let known = Known::default();
+        known.learn(framework.clone());
         let mut own = Loop {
             requests: None,
             translator: Translator::new(options.settings.clone(), framework),
@@ -147,6 +167,7 @@ impl Client {
             tell: Box::new(tell),
             messages: messages.clone(),
             leader,
+            known: known.clone(),
             figures: Arc::clone(&figures),
             back_off: BackOff::default(),
             generation: 0,
@@ -160,7 +181,7 @@ impl Client {
             own.give(vec![Input::Held(held)], None);
             own.run(&coming);
         })?;
-        Ok(Client { messages, thread: Some(thread), figures })
+        Ok(Client { known, messages, thread: Some(thread), figures })
     }
 
     /// The core wants something.
@@ -171,6 +192,17 @@ impl Client {
     /// Whether instances wait for a machine; without being told, it counts as so.
     pub fn wanted(&self, is_wanted: bool) {
         self.send(Message::Wanted(is_wanted));
+    }
+
+    /// Which agents are worth an offer; all, if absent. It may be said again.
+    pub fn constrain(&self, constraints: Option<OfferConstraints>) {
+        self.send(Message::Constrain(constraints));
+    }
+
+    /// The framework's id, to be asked for at any time.
+    #[must_use]
+    pub fn known(&self) -> Known {
+        self.known.clone()
     }
 
     /// What was counted.
@@ -211,6 +243,7 @@ struct Loop {
     tell: Box<dyn FnMut(Told) + Send>,
     messages: Sender<Message>,
     leader: Leader,
+    known: Known,
     figures: Arc<Figures>,
     requests: Option<Requests>,
     back_off: BackOff,
@@ -265,6 +298,7 @@ impl Loop {
                 inputs.push(Input::Command(*command));
             }
             Message::Wanted(is_wanted) => inputs.push(Input::Wanted(is_wanted)),
+            Message::Constrain(constraints) => inputs.push(Input::Constrain(constraints)),
             Message::Stream(generation, happened) if generation == self.generation => {
                 self.happened(happened, inputs, since);
             }
@@ -414,7 +448,10 @@ impl Loop {
 
     fn keep(&mut self, id: FrameworkId, inputs: &mut Vec<Input>) {
         match self.identity.save(&id) {
-            Ok(()) => inputs.push(Input::Stored(id)),
+            Ok(()) => {
+                self.known.learn(Some(id.clone()));
+                inputs.push(Input::Stored(id));
+            }
             Err(error) => {
                 self.notice(Notice::NotKept(error.to_string()));
                 self.unsaved = Some(id);

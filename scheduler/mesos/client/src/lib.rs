@@ -13,12 +13,15 @@ mod back_off;
 mod calls;
 mod chunks;
 mod client;
+mod file_part;
 mod head;
 mod identity;
 mod leader;
+mod sandbox;
 mod stream;
 
 pub use address::{Address, AddressError};
 pub use calls::Figures;
-pub use client::{Client, Credential, Notice, Options, Told};
+pub use client::{Client, Credential, Known, Notice, Options, Told};
 pub use identity::{FileIdentity, Identity};
+pub use sandbox::{AGENT_PORT, SandboxError, SandboxTail};

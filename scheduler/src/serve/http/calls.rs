@@ -16,16 +16,17 @@ use scheduler_runner::Engine;
 use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
-use super::Context;
 use super::problem::{Wrong, bad_body, bad_name, unavailable};
+use super::{Context, idempotency};
 use crate::serve::cycle::Input;
 
 /// An answer, or what is wrong.
-type Told = Result<Json<Answer>, Wrong>;
+pub(super) type Told = Result<Json<Answer>, Wrong>;
 
-async fn call(context: &Context, call: Call) -> Told {
+pub(super) async fn call(context: &Context, call: Call) -> Told {
     let (reply, answer) = oneshot::channel();
-    let sent = context.inputs.send(Input::Call { call, reply });
+    let keyed = idempotency::keyed();
+    let sent = context.inputs.send(Input::Call { call, keyed, reply });
     sent.map_err(|_| unavailable("it takes no more calls"))?;
     let answer = answer.await.map_err(|_| unavailable("it ended before the call was durable"))?;
     Ok(Json(Answer::from(answer?)))

@@ -18,19 +18,40 @@ use crate::serve::meters::Meters;
 
 /// Who leads, as far as is known.
 #[derive(Debug, Clone, Default)]
-pub struct Leader(Arc<RwLock<Option<LeaderSeen>>>);
+pub struct Leader(Arc<RwLock<Known>>);
+
+/// What is known of the office.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+enum Known {
+    /// Nobody has it.
+    #[default]
+    Free,
+    /// Somebody has.
+    Held(LeaderSeen),
+    /// Consul doesn't say: why.
+    Trouble(String),
+}
 
 impl Leader {
     /// Who leads now; whether that is new.
     pub fn set(&self, leader: Option<LeaderSeen>) -> bool {
+        self.put(leader.map_or(Known::Free, Known::Held))
+    }
+
+    /// It can't be known who leads; whether that is new.
+    pub fn doubt(&self, why: &str) -> bool {
+        self.put(Known::Trouble(why.to_owned()))
+    }
+
+    fn put(&self, now: Known) -> bool {
         // Nothing panics while it is held.
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let is_new = *known != leader;
-        *known = leader;
+        let is_new = *known != now;
+        *known = now;
         is_new
     }
 
-    fn get(&self) -> Option<LeaderSeen> {
+    fn get(&self) -> Known {
         self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -55,8 +76,9 @@ async fn guarded(request: Request, next: Next) -> Response {
 
 async fn readyz(State(leader): State<Leader>) -> impl IntoResponse {
     let text = match leader.get() {
-        Some(leader) => format!("follower: {} leads at {}\n", leader.name, leader.address),
-        None => "follower: nobody leads at the moment\n".to_owned(),
+        Known::Held(leader) => format!("follower: {} leads at {}\n", leader.name, leader.address),
+        Known::Free => "follower: nobody leads at the moment\n".to_owned(),
+        Known::Trouble(why) => format!("follower: it waits for Consul: {why}\n"),
     };
     (StatusCode::SERVICE_UNAVAILABLE, text)
 }
@@ -69,10 +91,20 @@ async fn metrics() -> impl IntoResponse {
 }
 
 async fn elsewhere(State(leader): State<Leader>, request: Request) -> Response {
-    let Some(leader) = leader.get() else {
-        let detail = "this scheduler follows, and nobody leads at the moment";
-        let problem = Problem::new(503, "not-leading", "nobody leads", detail);
-        return Wrong(problem.hint("ask again in a few seconds")).into_response();
+    let nobody = |detail: String, hint: &str| {
+        Wrong(Problem::new(503, "not-leading", "nobody leads", detail).hint(hint)).into_response()
+    };
+    let leader = match leader.get() {
+        Known::Held(leader) => leader,
+        Known::Free => {
+            let detail = "this scheduler follows, and nobody leads at the moment";
+            return nobody(detail.to_owned(), "ask again in a few seconds");
+        }
+        Known::Trouble(why) => {
+            let detail =
+                format!("this scheduler waits for Consul, without which nobody leads: {why}");
+            return nobody(detail, "instances go on; it goes on by itself when Consul is back");
+        }
     };
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
     let location = format!("{}{path}", leader.address.trim_end_matches('/'));
@@ -103,6 +135,12 @@ mod tests {
         assert_eq!(ask("GET", "/healthz").await, (200, None, "ok\n".to_owned()));
         let (status, location, text) = ask("GET", "/v1/apps").await;
         assert_eq!((status, location, text.contains("nobody leads")), (503, None, true));
+        assert!(leader.doubt("no answer"));
+        assert!(!leader.doubt("no answer"));
+        let (status, _, text) = ask("GET", "/readyz").await;
+        assert_eq!((status, text.as_str()), (503, "follower: it waits for Consul: no answer\n"));
+        let (status, _, text) = ask("GET", "/v1/apps").await;
+        assert!(status == 503 && text.contains("waits for Consul"), "{text}");
         let (name, address) = ("two".to_owned(), "http://127.0.0.1:7471".to_owned());
         assert!(leader.set(Some(LeaderSeen { name, address })));
         let (status, _, text) = ask("GET", "/readyz").await;

@@ -1,6 +1,7 @@
 //! Requests that may be sent twice: one with the key of an earlier one gets the earlier answer, and
-//! nothing is done again. Keys are remembered while the daemon runs; after a restart a request with
-//! an old key is a new one.
+//! nothing is done again. Keys are remembered while the daemon runs. Of several schedulers the next
+//! leader knows those of calls that have changed something; otherwise a request with an old key is a
+//! new one after a restart.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,9 +12,11 @@ use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use scheduler::wire::Problem;
+use sha2::{Digest, Sha256};
 
 use super::problem::Wrong;
 use super::{BODY_MOST_BYTES, Context};
+use crate::serve::legacy::{AnswerLeft, Keyed};
 
 /// Keys that are remembered, the last ones.
 const KEYS_MOST: usize = 10_000;
@@ -33,25 +36,49 @@ struct Inner {
 
 #[derive(Debug, Clone)]
 struct Entry {
-    /// Method, path and body.
-    request: (Method, String, Bytes),
+    /// The digest of method, path and body.
+    request: String,
     /// Status, kind and body; absent while it is being made.
     answer: Option<(StatusCode, Option<HeaderValue>, Bytes)>,
 }
 
+tokio::task_local! {
+    /// The key of the request that is answered.
+    static KEYED: Keyed;
+}
+
+/// The key of the request that is answered here, if it has one.
+pub fn keyed() -> Option<Keyed> {
+    KEYED.try_with(Keyed::clone).ok()
+}
+
 impl Remembered {
+    /// With answers that earlier leaders gave, oldest first.
+    pub fn of(left: Vec<AnswerLeft>) -> Self {
+        let mut inner = Inner::default();
+        for AnswerLeft { keyed: Keyed { key, request }, answer } in left {
+            let body = serde_json::to_vec(&answer).unwrap_or_default();
+            let kind = HeaderValue::from_static("application/json");
+            let answer = Some((StatusCode::OK, Some(kind), body.into()));
+            if inner.answers.insert(key.clone(), Entry { request, answer }).is_none() {
+                inner.order.push_back(key);
+            }
+        }
+        Remembered(Mutex::new(inner))
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // Nothing panics half way through a change.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entry of a key; if there is none, one that waits for its answer is made.
-    fn begin(&self, key: &str, request: &(Method, String, Bytes)) -> Option<Entry> {
+    fn begin(&self, key: &str, request: &str) -> Option<Entry> {
         let mut inner = self.inner();
         if let Some(entry) = inner.answers.get(key) {
             return Some(entry.clone());
         }
-        inner.answers.insert(key.to_owned(), Entry { request: request.clone(), answer: None });
+        inner.answers.insert(key.to_owned(), Entry { request: request.to_owned(), answer: None });
         inner.order.push_back(key.to_owned());
         if inner.order.len() > KEYS_MOST
             && let Some(oldest) = inner.order.pop_front()
@@ -88,7 +115,7 @@ pub async fn once(State(context): State<Context>, request: Request, next: Next) 
     let Ok(body) = to_bytes(body, BODY_MOST_BYTES).await else {
         return wrong(413, "too-large", "the body is larger than 1 MiB").into_response();
     };
-    let asked = (parts.method.clone(), parts.uri.path().to_owned(), body.clone());
+    let asked = digest(&parts.method, parts.uri.path(), &body);
     match context.remembered.begin(&key, &asked) {
         Some(entry) if entry.request != asked => {
             wrong(422, "key-of-another", "the key was used for another request").into_response()
@@ -101,10 +128,23 @@ pub async fn once(State(context): State<Context>, request: Request, next: Next) 
         None => {
             // Who goes away before the answer leaves the key to the next.
             let forgets = Forgets { remembered: &context.remembered, key: Some(&key) };
-            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            let keyed = Keyed { key: key.clone(), request: asked };
+            let answered = next.run(Request::from_parts(parts, Body::from(body)));
+            let response = KEYED.scope(keyed, answered).await;
             keep(forgets, response).await
         }
     }
+}
+
+/// What a request asks for, in 64 digits.
+fn digest(method: &Method, path: &str, body: &[u8]) -> String {
+    let mut hash = Sha256::new();
+    for part in [method.as_str().as_bytes(), path.as_bytes(), body] {
+        // With its length before it no part can be taken for another one.
+        hash.update(u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(part);
+    }
+    hex::encode(hash.finalize())
 }
 
 struct Forgets<'a> {

@@ -222,7 +222,7 @@ fn look(context: &Context, name: &AppName, tell: impl Fn(&App) -> Option<Value>)
 async fn call(context: &Context, call: Call) -> Result<Accepted, Failure> {
     let gone = || Failure::new(503, "the scheduler is ending");
     let (reply, answer) = oneshot::channel();
-    context.inputs.send(Input::Call { call, reply }).map_err(|_| gone())?;
+    context.inputs.send(Input::Call { call, keyed: None, reply }).map_err(|_| gone())?;
     Ok(answer.await.map_err(|_| gone())??)
 }
 
@@ -240,7 +240,9 @@ fn label(context: &Context) -> String {
 const fn change_of(accepted: &Accepted) -> Change {
     match accepted {
         Accepted::Deployment { version, .. } => Change::Version(version.0),
-        Accepted::Wanted(_) | Accepted::Unchanged | Accepted::Noted => Change::Scale,
+        Accepted::Wanted(_) | Accepted::Moves(_) | Accepted::Unchanged | Accepted::Noted => {
+            Change::Scale
+        }
     }
 }
 

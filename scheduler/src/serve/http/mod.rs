@@ -7,10 +7,12 @@ mod calls;
 pub mod follower;
 mod guard;
 mod idempotency;
+mod logs;
 mod marathon;
 mod policy;
 mod problem;
 mod reads;
+mod rebalance;
 mod streams;
 
 use std::sync::Arc;
@@ -20,6 +22,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post, put};
+use scheduler_mesos_client::Known;
 use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
@@ -27,7 +30,7 @@ use crate::serve::cycle::{Input, Shared};
 use crate::serve::policies::Policies;
 use crate::serve::registrar::Registrar;
 use crate::serve::scraper::Scraper;
-use idempotency::Remembered;
+pub use idempotency::Remembered;
 
 /// The largest body of a request: an app's file with the longest lists.
 const BODY_MOST_BYTES: usize = 1 << 20;
@@ -47,6 +50,8 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
+    /// The framework's id, if instances run on Mesos.
+    pub mesos: Option<Known>,
     /// Instances in Consul.
     pub registrar: Option<Arc<Registrar>>,
     /// What may change something.
@@ -86,7 +91,7 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/instances", get(reads::instances)),
         ("get", "/v1/instances/{instance}", get(reads::instance)),
         ("get", "/v1/instances/{instance}/explain", get(reads::explain_instance)),
-        ("get", "/v1/instances/{instance}/logs", get(streams::logs)),
+        ("get", "/v1/instances/{instance}/logs", get(logs::logs)),
         ("post", "/v1/instances/{instance}/kill", post(calls::kill)),
         ("get", "/v1/machines", get(reads::machines)),
         ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
@@ -95,6 +100,9 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/discovery/{app}", get(reads::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),
+        ("get", "/v1/rebalance", get(rebalance::plan)),
+        ("post", "/v1/rebalance", post(rebalance::begin)),
+        ("post", "/v1/rebalance/cancel", post(rebalance::cancel)),
         ("get", "/v1/policy", get(policy::show)),
         ("put", "/v1/policy", put(policy::apply)),
         ("post", "/v1/policy/rollback", post(policy::rollback)),

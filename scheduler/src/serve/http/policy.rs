@@ -15,7 +15,7 @@ use super::Context;
 use super::calls::read;
 use super::problem::{Wrong, unavailable};
 use crate::serve::cycle::Input;
-use crate::serve::policies;
+use crate::serve::policies::{self, Cause};
 
 /// The longest that a policy is asked beside the live one: a year.
 const SHADOW_MOST_SECONDS: u64 = 366 * 86_400;
@@ -31,9 +31,7 @@ pub async fn apply(State(context): State<Context>, body: Bytes) -> Told<PolicyAn
     let policy = parse(&text)?;
     let is_changed = context.policies.live().1 != policy.digest();
     if is_changed {
-        let now = context.shared.now();
-        context.policies.applied(&policy, &text, now).map_err(|error| not_kept(&error))?;
-        follow(&context, policy).await?;
+        follow(&context, policy, Some(&text), Cause::Applied).await?;
     }
     Ok(answer(&context, is_changed))
 }
@@ -50,9 +48,7 @@ pub async fn rollback(State(context): State<Context>, body: Bytes) -> Told<Polic
     };
     let is_changed = context.policies.live().1 != policy.digest();
     if is_changed {
-        let now = context.shared.now();
-        context.policies.rolled_back(&policy, now).map_err(|error| not_kept(&error))?;
-        follow(&context, policy).await?;
+        follow(&context, policy, None, Cause::RolledBack).await?;
     }
     Ok(answer(&context, is_changed))
 }
@@ -76,12 +72,19 @@ fn parse(text: &str) -> Result<Policy, Wrong> {
     })
 }
 
-/// The loop has it when this is answered.
-async fn follow(context: &Context, policy: Policy) -> Result<(), Wrong> {
+/// It is kept, and the loop has it, when this is answered.
+async fn follow(
+    context: &Context,
+    policy: Policy,
+    text: Option<&str>,
+    cause: Cause,
+) -> Result<(), Wrong> {
+    let change = context.policies.change(&policy, text, cause, context.shared.now());
     let (reply, done) = oneshot::channel();
-    let sent = context.inputs.send(Input::Policy { policy: Box::new(policy), reply });
+    let sent = context.inputs.send(Input::Policy { policy: Box::new(policy), change, reply });
     sent.map_err(|_| unavailable("it takes no more calls"))?;
-    done.await.map_err(|_| unavailable("it ended before the policy was live"))
+    let done = done.await.map_err(|_| unavailable("it ended before the policy was live"))?;
+    done.map_err(|why| Wrong(Problem::new(503, "not-kept", "the policy can't be kept", why)))
 }
 
 fn answer(context: &Context, is_changed: bool) -> Json<PolicyAnswer> {

@@ -18,7 +18,10 @@ use serde::{Deserialize, Serialize};
 use super::pack::{Packed, entry};
 
 /// What the head says of its format.
-pub const FORMAT: &str = "corral scheduler consul 1";
+pub const FORMAT: &str = "corral scheduler consul 2";
+
+/// What programs before notes have written. It is read, and the first batch makes it the newer one.
+pub const FORMAT_WITHOUT_NOTES: &str = "corral scheduler consul 1";
 
 /// The most keys that are deleted beside a change: of the operations of a transaction, the checks
 /// and what is set have the others.

@@ -16,11 +16,15 @@ use consul_client::Client;
 use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::Epoch;
 
-use super::layout::{Base, DELETED_MOST, Entry, FORMAT, Fence, Head, Keys};
+use super::layout::{Base, DELETED_MOST, Entry, FORMAT, FORMAT_WITHOUT_NOTES, Fence, Head, Keys};
 use super::office::Office;
 use super::pack::{Changed, Label, Packed, pack, read_entry, unpack};
 use crate::file::{decoded, encoded};
-use crate::{Contents, StoreError, name_of};
+use crate::note::PREFIX as NOTES;
+use crate::{Contents, Note, StoreError, name_of};
+
+/// Notes of answers to requests: a snapshot that is put back takes them away.
+const ANSWERS: &str = "note/key/";
 
 /// How long a transaction may take. The lease may be over before; then nothing more is sent.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -140,7 +144,8 @@ impl ConsulStore {
         self.fence.head_index = index;
         self.epoch = head.epoch.saturating_add(1);
         self.names = 0;
-        let head = Head { epoch: self.epoch, mark: self.name(), ..head };
+        let (mark, format) = (self.name(), FORMAT.to_owned());
+        let head = Head { epoch: self.epoch, mark, format, ..head };
         self.doubts.clear();
         self.new_base = None;
         self.change_head(Attempt { head, effect: Effect::Claimed }, Vec::new())?;
@@ -162,7 +167,7 @@ impl ConsulStore {
         contents(head.epoch, &self.read(&head)?.records)
     }
 
-    pub(crate) fn commit(&mut self, writes: &[Write]) -> Result<(), StoreError> {
+    pub(crate) fn commit(&mut self, writes: &[Write], notes: &[Note]) -> Result<(), StoreError> {
         if let Some(late) = writes.iter().find(|write| write.epoch.0 != self.epoch) {
             return Err(StoreError::fenced(late.epoch, Epoch(self.epoch)));
         }
@@ -171,7 +176,8 @@ impl ConsulStore {
             let value = record.as_ref().map(|record| encoded(&name, record)).transpose()?;
             Ok((name, value))
         });
-        let changes: Vec<Changed> = changes.collect::<Result<_, StoreError>>()?;
+        let mut changes: Vec<Changed> = changes.collect::<Result<_, StoreError>>()?;
+        changes.extend(notes.iter().map(Note::stored));
         self.settle()?;
         let packed = pack(self.epoch, &changes);
         let number = self.head.entry.saturating_add(1);
@@ -201,8 +207,12 @@ impl ConsulStore {
             let name = name_of(key);
             encoded(&name, record).map(|value| (name, value))
         });
-        let named = named.collect::<Result<_, StoreError>>()?;
+        let mut named: BTreeMap<String, Vec<u8>> = named.collect::<Result<_, StoreError>>()?;
         self.settle()?;
+        // What has happened has happened; what was answered may be undone now.
+        let is_kept = |name: &str| name.starts_with(NOTES) && !name.starts_with(ANSWERS);
+        let notes = std::mem::take(&mut self.records).into_iter();
+        named.extend(notes.filter(|(name, _)| is_kept(name)));
         self.records = named;
         self.drop_base();
         self.begin_base();
@@ -426,7 +436,7 @@ impl ConsulStore {
             path: self.keys.head().into(),
             found: "unknown".to_owned(),
         })?;
-        if head.format != FORMAT {
+        if head.format != FORMAT && head.format != FORMAT_WITHOUT_NOTES {
             return Err(StoreError::Format { path: self.keys.head().into(), found: head.format });
         }
         Ok((head, pair.modify_index))
@@ -546,7 +556,13 @@ impl ConsulStore {
     }
 }
 
-fn contents(epoch: u64, records: &BTreeMap<String, Vec<u8>>) -> Result<Contents, StoreError> {
-    let records = records.iter().map(|(name, value)| decoded(name, value));
-    Ok(Contents { epoch: Epoch(epoch), records: records.collect::<Result<_, StoreError>>()? })
+fn contents(epoch: u64, stored: &BTreeMap<String, Vec<u8>>) -> Result<Contents, StoreError> {
+    let (mut records, mut notes) = (Vec::new(), BTreeMap::new());
+    for (name, value) in stored {
+        match name.strip_prefix(NOTES) {
+            Some(name) => drop(notes.insert(name.to_owned(), value.clone())),
+            None => records.push(decoded(name, value)?),
+        }
+    }
+    Ok(Contents { epoch: Epoch(epoch), records, notes })
 }

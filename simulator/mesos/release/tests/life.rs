@@ -330,3 +330,64 @@ fn an_agent_with_another_description_does_not_start() {
     let _agent = other.agent();
     other.page(other.agent, "/metrics/snapshot", registered);
 }
+
+/// As session 02 shows it of a real agent: the sandbox by the path that `/state` tells, of a task that
+/// runs and of one that has ended.
+#[test]
+fn what_a_task_writes_is_read_as_from_a_real_agent() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster =
+        Cluster { folder: folder.path().join("work"), master: free_port(), agent: free_port() };
+    let (_master, agent) = (cluster.master(), cluster.agent());
+    let mut scheduler = Scheduler::subscribe(cluster.master, None);
+    let agent_id = scheduler.launch("t", "echo out; echo err >&2; echo x > made; exec sleep 3600");
+    scheduler.wait_for(TaskState::Running);
+    let state = cluster.page(cluster.agent, "/state", |page| page.contains("TASK_RUNNING"));
+    let state: serde_json::Value = serde_json::from_str(&state).unwrap();
+    let executor = &state["frameworks"][0]["executors"][0];
+    let directory = executor["directory"].as_str().unwrap().to_owned();
+    let expected = format!(
+        "{}/slaves/{}/frameworks/{}/executors/t/runs/{}",
+        cluster.folder.display(),
+        agent_id.value,
+        scheduler.id.value,
+        executor["container"].as_str().unwrap()
+    );
+    assert_eq!(directory, expected);
+    let read = |name: &str, rest: &str| format!("/files/read?path={directory}/{name}{rest}");
+    let whole = |page: &str| page == r#"{"data":"out\n","offset":0}"#;
+    cluster.page(cluster.agent, &read("stdout", "&offset=0&length=100"), whole);
+    let end = |page: &str| page == r#"{"data":"","offset":4}"#;
+    cluster.page(cluster.agent, &read("stdout", "&offset=-1"), end);
+    let made = |page: &str| page == r#"{"data":"x\n","offset":0}"#;
+    cluster.page(cluster.agent, &read("made", "&offset=0"), made);
+    let browse = format!("/files/browse?path={directory}");
+    let listed = cluster.page(cluster.agent, &browse, |page| page.contains("made"));
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let names: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["path"].as_str().unwrap().strip_prefix(&directory).unwrap())
+        .collect();
+    assert_eq!(names, ["/made", "/stderr", "/stdout"]);
+    for key in ["gid", "mode", "mtime", "nlink", "size", "uid"] {
+        assert!(!listed[0][key].is_null(), "{key}");
+    }
+    assert_eq!(get(cluster.agent, &read("no", "&offset=0")).unwrap(), "");
+    assert_eq!(get(cluster.agent, &read("../../task.json", "&offset=0")).unwrap(), "");
+    let missing = get(cluster.agent, "/files/read").unwrap();
+    assert_eq!(missing, "Expecting 'path=value' in query.\n");
+    let download = format!("/files/download?path={directory}/stderr");
+    assert_eq!(get(cluster.agent, &download).unwrap(), "err\n");
+
+    // It has ended; the agent that starts anew knows where it was, too.
+    scheduler.kill("t");
+    scheduler.wait_for(TaskState::Killed);
+    let ended = |page: &str| page.contains("\"frameworks\":[]") && page.contains(&directory);
+    cluster.page(cluster.agent, "/state", ended);
+    agent.kill();
+    let _agent = cluster.agent();
+    cluster.page(cluster.agent, "/state", ended);
+    cluster.page(cluster.agent, &read("stdout", "&offset=0"), whole);
+}

@@ -18,6 +18,10 @@ const FORMAT: u64 = 1;
 
 const LATEST: &str = "latest";
 const DESCRIPTION: &str = "agent.json";
+const COMPLETED: &str = "completed";
+
+/// A memory, what the agent was like, its tasks, and those that have ended and were acknowledged.
+pub type Found = (Memory, Option<Description>, Vec<OutsideTask>, Vec<OutsideTask>);
 
 /// An agent's memory on disk.
 #[derive(Debug)]
@@ -32,31 +36,24 @@ impl Memory {
     ///
     /// # Errors
     /// It can't be used, or was written by another version.
-    pub fn open(
-        work_dir: &Path,
-    ) -> Result<(Self, Option<Description>, Vec<OutsideTask>), ReleaseError> {
+    pub fn open(work_dir: &Path) -> Result<Found, ReleaseError> {
         let folder = work_dir.join("meta/slaves");
         let fail = ReleaseError::machine(format!("use {}", folder.display()));
         fs::create_dir_all(&folder).map_err(fail)?;
         let latest = fs::read_link(folder.join(LATEST)).ok();
         let name = latest.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
         let Some(id) = name.map(AgentId::new) else {
-            return Ok((Memory { folder, id: None }, None, Vec::new()));
+            return Ok((Memory { folder, id: None }, None, Vec::new(), Vec::new()));
         };
         let memory = Memory { folder, id: Some(id.clone()) };
         let own = memory.folder.join(&id.value);
         let description = read(&own.join(DESCRIPTION), description_from)?;
-        let mut tasks = Vec::new();
-        let folder = own.join("tasks");
-        let fail = || ReleaseError::machine(format!("list {}", folder.display()));
-        for entry in fs::read_dir(&folder).map_err(fail())? {
-            let path = entry.map_err(fail())?.path();
-            // What was being written when the agent ended begins with a dot.
-            if path.extension().is_some_and(|ending| ending == "json") && !is_hidden(&path) {
-                tasks.push(read(&path, OutsideTask::from_value)?);
-            }
-        }
-        Ok((memory, Some(description), tasks))
+        let tasks = tasks_in(&own.join("tasks"))?;
+        let completed = match own.join(COMPLETED) {
+            folder if folder.is_dir() => tasks_in(&folder)?,
+            _ => Vec::new(),
+        };
+        Ok((memory, Some(description), tasks, completed))
     }
 
     /// The id that it has, once a master has given it one.
@@ -106,6 +103,30 @@ impl Memory {
         durable::write(&self.file(&task.container_id)?, text.to_string().as_bytes(), 0o600)
     }
 
+    /// A task has ended and was acknowledged: only its sandbox is still of use.
+    pub fn complete(&self, container_id: &str) {
+        let moved = self.file(container_id).and_then(|file| {
+            let folder = self.completed()?;
+            fs::create_dir_all(&folder)?;
+            fs::rename(file, folder.join(format!("{container_id}.json")))
+        });
+        if moved.is_err() {
+            self.forget(container_id);
+        }
+    }
+
+    /// A sandbox is gone.
+    pub fn forget_completed(&self, container_id: &str) {
+        if let Ok(folder) = self.completed() {
+            let _ = fs::remove_file(folder.join(format!("{container_id}.json")));
+        }
+    }
+
+    fn completed(&self) -> io::Result<PathBuf> {
+        let id = self.id.as_ref().ok_or_else(|| io::Error::other("the agent has no id yet"))?;
+        Ok(self.folder.join(&id.value).join(COMPLETED))
+    }
+
     /// A task that nobody asks for any more.
     pub fn forget(&self, container_id: &str) {
         if let Ok(file) = self.file(container_id) {
@@ -127,6 +148,19 @@ impl Memory {
         }
         Ok(self.folder.join(&id.value).join("tasks").join(format!("{container_id}.json")))
     }
+}
+
+fn tasks_in(folder: &Path) -> Result<Vec<OutsideTask>, ReleaseError> {
+    let fail = || ReleaseError::machine(format!("list {}", folder.display()));
+    let mut tasks = Vec::new();
+    for entry in fs::read_dir(folder).map_err(fail())? {
+        let path = entry.map_err(fail())?.path();
+        // What was being written when the agent ended begins with a dot.
+        if path.extension().is_some_and(|ending| ending == "json") && !is_hidden(&path) {
+            tasks.push(read(&path, OutsideTask::from_value)?);
+        }
+    }
+    Ok(tasks)
 }
 
 fn is_hidden(path: &Path) -> bool {

@@ -2,6 +2,7 @@
 //! or Docker containers, and keeps them and what is to be said of them over its own end.
 
 mod connection;
+mod files;
 mod memory;
 mod pages;
 mod tasks;
@@ -101,7 +102,7 @@ pub async fn run(flags: &Flags) -> Result<(), ReleaseError> {
     for name in flags.without_effect() {
         log('W', format!("--{name} has no effect here"));
     }
-    let (memory, before, found) = Memory::open(&settings.work_dir)?;
+    let (memory, before, found, completed) = Memory::open(&settings.work_dir)?;
     if let Some(before) = before {
         before.may_become(&settings.description, settings.policy)?;
     }
@@ -125,7 +126,8 @@ pub async fn run(flags: &Flags) -> Result<(), ReleaseError> {
     })?;
     let (description, ip) = (settings.description.clone(), settings.ip.to_string());
     let known = found.len();
-    let tasks = Tasks::new(memory, description, ip, runner, found);
+    let tasks = Tasks::new(memory, description, ip, runner, found)
+        .with_completed(&settings.work_dir, completed);
     let page = Page::new(flags.page(), version::of_release());
     let shared = Arc::new(Shared { tasks: Mutex::new(tasks), page: Mutex::new(page) });
     let listen = SocketAddr::new(settings.address, settings.description.port);

@@ -1,5 +1,5 @@
-//! The agent's pages: `/state`, `/flags`, `/metrics/snapshot`, `/version`, `/health`, as operators and
-//! `provision` ask for them.
+//! The agent's pages: `/state`, `/flags`, `/metrics/snapshot`, `/version`, `/health`, `/files/…`, as
+//! operators, `provision` and schedulers ask for them.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -21,8 +21,8 @@ use serde_json::{Map, Value, json};
 use simulator_mesos::outside::OutsideTask;
 use tokio::net::TcpListener;
 
-use super::Shared;
-use super::tasks::executor_of;
+use super::tasks::{Tasks, executor_of};
+use super::{Shared, files};
 
 /// A client that says nothing is left after this.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -74,6 +74,9 @@ async fn answer(
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
     let path = path.strip_prefix("/slave(1)").unwrap_or(path);
+    if let Some(found) = files::answer(&shared, path, request.uri().query().unwrap_or_default()) {
+        return Ok(file(found));
+    }
     let page = match path {
         "/health" => Some(Value::Null),
         "/version" => Some(json!({ "version": shared.page().version })),
@@ -92,6 +95,17 @@ async fn answer(
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
+}
+
+fn file(found: files::Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(found.body)));
+    *response.status_mut() = found.status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(found.kind));
+    let disposition = found.name.map(|name| format!("attachment; filename={name}"));
+    if let Some(Ok(value)) = disposition.map(HeaderValue::try_from) {
+        response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    }
+    response
 }
 
 fn seconds(at: SystemTime) -> f64 {
@@ -129,33 +143,7 @@ fn state(shared: &Shared) -> Value {
     drop(page);
     let tasks = shared.tasks();
     let description = &tasks.description;
-    let mut frameworks: BTreeMap<&str, (Value, Vec<Value>)> = BTreeMap::new();
-    for task in tasks.all() {
-        let id = task.framework.id.as_ref().map_or("", |id| id.value.as_str());
-        let entry = frameworks.entry(id).or_insert_with(|| {
-            let about = json!({
-                "id": id,
-                "name": task.framework.name,
-                "user": task.framework.user,
-                "checkpoint": task.framework.checkpoint(),
-                "hostname": task.framework.hostname(),
-                "completed_executors": [],
-            });
-            (about, Vec::new())
-        });
-        if !state_of(task).is_terminal() {
-            entry.1.push(executor(id, task));
-        }
-    }
-    let frameworks: Vec<Value> = frameworks
-        .into_values()
-        .map(|(mut about, executors)| {
-            if let Value::Object(fields) = &mut about {
-                fields.insert("executors".to_owned(), Value::Array(executors));
-            }
-            about
-        })
-        .collect();
+    let (frameworks, completed_frameworks) = frameworks(&tasks);
     let resources = resources_page(&description.resources);
     json!({
         "version": version,
@@ -170,29 +158,68 @@ fn state(shared: &Shared) -> Value {
         "master_hostname": master,
         "flags": flags,
         "frameworks": frameworks,
-        "completed_frameworks": [],
+        "completed_frameworks": completed_frameworks,
     })
 }
 
-fn executor(framework_id: &str, task: &OutsideTask) -> Value {
+/// Executors of a framework: those that run, and those that have ended.
+type Executors = (Vec<Value>, Vec<Value>);
+
+/// Frameworks that have something here, and those that had.
+fn frameworks(tasks: &Tasks) -> (Vec<Value>, Vec<Value>) {
+    let mut found: BTreeMap<&str, (Value, bool, Executors)> = BTreeMap::new();
+    let known = tasks.all().map(|task| (task, true));
+    for (task, is_known) in known.chain(tasks.completed().map(|task| (task, false))) {
+        let id = task.framework.id.as_ref().map_or("", |id| id.value.as_str());
+        let entry = found.entry(id).or_insert_with(|| {
+            let about = json!({
+                "id": id,
+                "name": task.framework.name,
+                "user": task.framework.user,
+                "checkpoint": task.framework.checkpoint(),
+                "hostname": task.framework.hostname(),
+            });
+            (about, false, Executors::default())
+        });
+        entry.1 |= is_known;
+        let is_over = state_of(task).is_terminal();
+        let executors = if is_over { &mut entry.2.1 } else { &mut entry.2.0 };
+        executors.push(executor(id, task, &tasks.directory(task)));
+    }
+    let (mut living, mut completed) = (Vec::new(), Vec::new());
+    for (mut about, is_known, (running, ended)) in found.into_values() {
+        if let Value::Object(fields) = &mut about {
+            fields.insert("executors".to_owned(), Value::Array(running));
+            fields.insert("completed_executors".to_owned(), Value::Array(ended));
+        }
+        if is_known { living.push(about) } else { completed.push(about) }
+    }
+    (living, completed)
+}
+
+fn executor(framework_id: &str, task: &OutsideTask, directory: &str) -> Value {
     let info = &task.info;
     let used = resources_page(&info.resources);
+    let told = json!([{
+        "id": info.task_id.value,
+        "name": info.name,
+        "framework_id": framework_id,
+        "slave_id": info.agent_id.value,
+        "state": state_of(task).name(),
+        "resources": used,
+    }]);
+    let is_over = state_of(task).is_terminal();
+    let (tasks, completed) = if is_over { (json!([]), told) } else { (told, json!([])) };
     json!({
         "id": executor_of(info).value,
         "name": info.name,
         "source": info.task_id.value,
         "container": task.container_id,
         "resources": used,
-        "tasks": [{
-            "id": info.task_id.value,
-            "name": info.name,
-            "framework_id": framework_id,
-            "slave_id": info.agent_id.value,
-            "state": state_of(task).name(),
-            "resources": used,
-        }],
+        "directory": directory,
+        "tasks": tasks,
         "queued_tasks": [],
-        "completed_tasks": [],
+        "completed_tasks": completed,
     })
 }
 

@@ -2,6 +2,7 @@
 //! written down, then said.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use mesos::{
@@ -16,6 +17,9 @@ use simulator_mesos_server::translate::{end_of, program_name, translate};
 use super::memory::Memory;
 use crate::description::Description;
 use crate::log;
+
+/// Tasks that have ended and are told of, at most.
+const COMPLETED_MOST: usize = 150;
 
 /// The word that the runner gives back; there is one agent.
 const OWNER: &str = "agent";
@@ -37,6 +41,10 @@ pub struct Tasks {
     runner: Runner,
     /// By their containers.
     tasks: BTreeMap<TaskId, OutsideTask>,
+    /// Those that have ended and were acknowledged, the last one last, as long as their sandboxes are
+    /// there.
+    completed: VecDeque<OutsideTask>,
+    work_dir: PathBuf,
     /// What is to be said on the stream that is open, in order.
     outbox: VecDeque<Report>,
 }
@@ -55,9 +63,70 @@ impl Tasks {
             id.map(|id| (id, task)).ok()
         });
         let tasks = tasks.collect();
-        let mut all = Self { memory, description, ip, runner, tasks, outbox: VecDeque::new() };
+        let mut all = Self {
+            memory,
+            description,
+            ip,
+            runner,
+            tasks,
+            completed: VecDeque::new(),
+            work_dir: PathBuf::new(),
+            outbox: VecDeque::new(),
+        };
         all.recover();
         all
+    }
+
+    /// The same with what had ended before, and where sandboxes are.
+    #[must_use]
+    pub fn with_completed(mut self, work_dir: &Path, mut completed: Vec<OutsideTask>) -> Self {
+        work_dir.clone_into(&mut self.work_dir);
+        let ended = |task: &OutsideTask| task.last.as_ref().and_then(|last| last.timestamp);
+        completed.sort_by(|one, other| {
+            ended(one).unwrap_or_default().total_cmp(&ended(other).unwrap_or_default())
+        });
+        for task in completed {
+            self.complete(task);
+        }
+        self
+    }
+
+    fn complete(&mut self, task: OutsideTask) {
+        self.completed.push_back(task);
+        let is_there = |task: &OutsideTask| task_folder(&self.work_dir, task).is_dir();
+        let (mut kept, gone): (VecDeque<_>, VecDeque<_>) =
+            std::mem::take(&mut self.completed).into_iter().partition(is_there);
+        let surplus = kept.len().saturating_sub(COMPLETED_MOST);
+        for task in kept.drain(..surplus).chain(gone) {
+            self.memory.forget_completed(&task.container_id);
+        }
+        self.completed = kept;
+    }
+
+    /// Those that have ended and were acknowledged.
+    pub fn completed(&self) -> impl Iterator<Item = &OutsideTask> {
+        self.completed.iter().filter(|task| task_folder(&self.work_dir, task).is_dir())
+    }
+
+    /// The path of a task's sandbox, as a real agent would name it.
+    pub fn directory(&self, task: &OutsideTask) -> String {
+        let id = |id: Option<&str>| id.unwrap_or_default().to_owned();
+        let agent = id(self.memory.id().map(|id| id.value.as_str()));
+        let framework = id(task.framework.id.as_ref().map(|id| id.value.as_str()));
+        let executor = executor_of(&task.info).value;
+        let (work_dir, container) = (self.work_dir.display(), &task.container_id);
+        format!(
+            "{work_dir}/slaves/{agent}/frameworks/{framework}/executors/{executor}/runs/{container}"
+        )
+    }
+
+    /// The folder on this machine of the sandbox that a path is in, and what is left of the path.
+    pub fn sandbox_of(&self, path: &str) -> Option<(PathBuf, String)> {
+        self.tasks.values().chain(&self.completed).find_map(|task| {
+            let rest = path.strip_prefix(&self.directory(task))?;
+            let is_inside = rest.is_empty() || rest.starts_with('/');
+            is_inside.then(|| (task_folder(&self.work_dir, task), rest.to_owned()))
+        })
     }
 
     /// Asks the runner for all that may have become of tasks meanwhile.
@@ -214,8 +283,10 @@ impl Tasks {
             self.tasks.iter().filter(|(_, task)| of_it(task)).map(|(id, _)| id.clone()).collect();
         for id in ids {
             self.runner.kill(&id, OWNER, Duration::ZERO);
-            self.tasks.remove(&id);
-            self.memory.forget(id.as_str());
+            self.memory.complete(id.as_str());
+            if let Some(task) = self.tasks.remove(&id) {
+                self.complete(task);
+            }
         }
         self.outbox.retain(|report| report.framework_id != *framework_id);
     }
@@ -229,8 +300,10 @@ impl Tasks {
         }
         task.updates.remove(0);
         if task.updates.is_empty() && is_over(task) {
-            self.tasks.remove(&id);
-            self.memory.forget(id.as_str());
+            self.memory.complete(id.as_str());
+            if let Some(task) = self.tasks.remove(&id) {
+                self.complete(task);
+            }
         } else {
             self.write_down(&id);
         }
@@ -322,6 +395,11 @@ impl Tasks {
             log('E', format!("failed to write down task {}: {error}", task.info.task_id.value));
         }
     }
+}
+
+/// Where the runner keeps a task.
+fn task_folder(work_dir: &Path, task: &OutsideTask) -> PathBuf {
+    work_dir.join("tasks").join(&task.container_id)
 }
 
 fn is_over(task: &OutsideTask) -> bool {
