@@ -206,7 +206,7 @@ fn write_app(daemon: &Daemon) -> String {
 #[ignore = "needs the simulator's binary: cargo xtask test mesos"]
 fn an_app_lives_on_mesos_and_the_daemon_dies() {
     let mesos = Mesos::start(1, &[]);
-    let mut daemon = Daemon::with(&["--master", &mesos.masters[0]]);
+    let mut daemon = Daemon::with(&["--master", &mesos.masters[0], "--offer-constraints"]);
     until("machines are offered", || machines(&daemon) == 3);
     let file = write_app(&daemon);
     let told = daemon.done(&["app", "deploy", &file]);

@@ -4,7 +4,7 @@
 //! that a successor goes on with it. A move that makes no sense any more when its turn comes, or finds
 //! no room, is left out, and nothing has been taken away for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use policy::rebalance::{self, Machine, Why, worth};
@@ -177,6 +177,87 @@ fn refusal(state: &State, name: &AppName, app: &App) -> Option<Refusal> {
     (state.policy.rollout.surge_thousandths == 0).then(|| Refusal::NoSurge(name.clone()))
 }
 
+/// Of each machine that has instances of an app: how many, and the numbers of those that may move.
+type Own = BTreeMap<usize, (u32, Vec<u64>)>;
+
+fn own(app: &App, ground: &Ground<'_>) -> Own {
+    let mut own = Own::new();
+    for (number, instance) in app.instances.iter().filter(|(_, one)| one.life.is_spread()) {
+        let place = instance.machine.as_ref().and_then(|name| ground.places.get(name));
+        let Some(place) = place else { continue };
+        let (count, movable) = own.entry(*place).or_default();
+        *count = count.saturating_add(1);
+        if is_movable(app, instance) {
+            movable.push(*number);
+        }
+    }
+    own
+}
+
+/// Whether an app has two instances on a machine, or in a rack.
+fn has_two(own: &Own, ground: &Ground<'_>) -> bool {
+    let mut racks = BTreeSet::new();
+    own.iter().any(|(place, (count, _))| {
+        let rack = ground.machines.get(*place).and_then(|(_, _, rack)| *rack);
+        *count > 1 || rack.is_some_and(|rack| !racks.insert(rack))
+    })
+}
+
+/// All machines, for the plans of several apps.
+struct Ground<'a> {
+    /// With the number of the rack.
+    machines: Vec<(&'a MachineName, &'a There, Option<u32>)>,
+    places: BTreeMap<&'a MachineName, usize>,
+    /// What is free on each, after what was planned so far.
+    free: Vec<Room>,
+    /// Machines that take instances by rack, the emptiest first.
+    racks: BTreeMap<Option<u32>, Vec<usize>>,
+}
+
+impl<'a> Ground<'a> {
+    fn of(state: &'a State) -> Self {
+        let mut numbers: BTreeMap<&String, u32> = BTreeMap::new();
+        let mut ground = Ground {
+            machines: Vec::new(),
+            places: BTreeMap::new(),
+            free: Vec::new(),
+            racks: BTreeMap::new(),
+        };
+        for (place, (name, machine)) in state.machines.iter().enumerate() {
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            let number = rack(machine).map(|rack| *numbers.entry(rack).or_insert(next));
+            ground.machines.push((name, machine, number));
+            ground.places.insert(name, place);
+            ground.free.push(room(machine.free()));
+            if machine.is_open() {
+                ground.racks.entry(number).or_default().push(place);
+            }
+        }
+        let free = &ground.free;
+        for rack in ground.racks.values_mut() {
+            rack.sort_by_key(|place| {
+                let free = free.get(*place).copied().unwrap_or_default();
+                std::cmp::Reverse((free.cores, free.memory_mib))
+            });
+        }
+        ground
+    }
+
+    fn name(&self, place: usize) -> Option<&'a MachineName> {
+        self.machines.get(place).map(|(name, _, _)| *name)
+    }
+
+    /// An instance moves.
+    fn note(&mut self, from: usize, to: usize, need: Room) {
+        if let Some(free) = self.free.get_mut(from) {
+            *free = free.with(need);
+        }
+        if let Some(free) = self.free.get_mut(to) {
+            *free = free.without(need);
+        }
+    }
+}
+
 impl State {
     /// What a rebalance of an app, or of all, would do; with what makes it impossible.
     #[must_use]
@@ -185,14 +266,13 @@ impl State {
         only: Option<&AppName>,
         now: Time,
     ) -> BTreeMap<AppName, Result<Plan, Refusal>> {
-        let mut free: BTreeMap<&MachineName, Room> =
-            self.machines.iter().map(|(name, machine)| (name, room(machine.free()))).collect();
+        let mut ground = Ground::of(self);
         let mut plans = BTreeMap::new();
         for (name, app) in self.apps.iter().filter(|(name, _)| only.is_none_or(|one| one == *name))
         {
             let plan = match refusal(self, name, app) {
                 Some(refusal) => Err(refusal),
-                None => Ok(self.plan_of(app, &mut free, now)),
+                None => Ok(self.plan_of(app, &mut ground, now)),
             };
             plans.insert(name.clone(), plan);
         }
@@ -200,64 +280,73 @@ impl State {
     }
 
     /// Moves of an app; what they take and give back is noted for the next one.
-    fn plan_of<'a>(
-        &'a self,
-        app: &App,
-        free: &mut BTreeMap<&'a MachineName, Room>,
-        now: Time,
-    ) -> Plan {
-        let mut movable: BTreeMap<&MachineName, Vec<u64>> = BTreeMap::new();
-        for (number, instance) in &app.instances {
-            let machine = instance.machine.as_ref().filter(|_| is_movable(app, instance));
-            if let Some(machine) = machine {
-                movable.entry(machine).or_default().push(*number);
-            }
-        }
+    fn plan_of(&self, app: &App, ground: &mut Ground<'_>, now: Time) -> Plan {
+        let mut own = own(app, ground);
         let need = app.specification().map_or_else(Room::default, |one| room(one.need));
-        let racks = self.racks();
-        let named: Vec<&MachineName> = self.machines.keys().collect();
-        let seen = |(name, machine): (&MachineName, &There)| Machine {
-            rack: rack(machine).and_then(|rack| racks.get(rack)).copied(),
-            free: free.get(name).copied().unwrap_or_default(),
+        let mut places: Vec<usize> = own.keys().copied().collect();
+        // With one at most on each machine and in each rack, no empty machine is of use.
+        if has_two(&own, ground) {
+            places.extend(self.empty_machines(app, ground, &own, need, now));
+        }
+        places.sort_unstable();
+        let none = (0, Vec::new());
+        let seen = |place: &usize| {
+            let (name, machine, rack) = ground.machines.get(*place)?;
+            let (instances, movable) = own.get(place).unwrap_or(&none);
             // What leaves a machine anyway needs no move.
-            movable: match machine.is_open() {
-                true => u32::try_from(movable.get(name).map_or(0, Vec::len)).unwrap_or(u32::MAX),
-                false => 0,
-            },
-            ..self.seen_by(app, name, machine, now)
+            let movable = if machine.is_open() { movable.len() } else { 0 };
+            Some(Machine {
+                rack: *rack,
+                free: ground.free.get(*place).copied().unwrap_or_default(),
+                instances: *instances,
+                movable: u32::try_from(movable).unwrap_or(u32::MAX),
+                ..self.seen_by(app, name, machine, now)
+            })
         };
-        let seen: Vec<Machine> = self.machines.iter().map(seen).collect();
+        let seen: Vec<Machine> = places.iter().filter_map(seen).collect();
         let mut after: Vec<u32> = seen.iter().map(|machine| machine.instances).collect();
         let mut moves = Vec::new();
         for one in rebalance::plan(&seen, need, MOVES_MOST) {
-            let names = named.get(one.from).zip(named.get(one.to));
-            let Some((from, to)) = names else { continue };
+            let ends = places.get(one.from).zip(places.get(one.to));
+            let Some((from, to)) = ends.map(|(from, to)| (*from, *to)) else { continue };
             // The youngest goes: the others have been warm for longer.
-            let Some(instance) = movable.get_mut(from).and_then(Vec::pop) else { continue };
-            for (place, name, is_given) in [(one.from, from, true), (one.to, to, false)] {
-                if let Some(room) = free.get_mut(name) {
-                    *room = if is_given { room.with(need) } else { room.without(need) };
-                }
-                if let Some(count) = after.get_mut(place) {
-                    *count =
-                        if is_given { count.saturating_sub(1) } else { count.saturating_add(1) };
-                }
+            let instance = own.get_mut(&from).and_then(|(_, movable)| movable.pop());
+            let names = ground.name(from).zip(ground.name(to));
+            let (Some(instance), Some((leaves, enters))) = (instance, names) else { continue };
+            ground.note(from, to, need);
+            if let Some(count) = after.get_mut(one.from) {
+                *count = count.saturating_sub(1);
             }
-            let (from, to, state) = ((*from).clone(), (*to).clone(), MoveState::Planned);
+            if let Some(count) = after.get_mut(one.to) {
+                *count = count.saturating_add(1);
+            }
+            let (from, to, state) = (leaves.clone(), enters.clone(), MoveState::Planned);
             moves.push(Move { instance, from, to, why: one.why, state });
         }
         let before = seen.iter().map(|machine| machine.instances);
-        self.counted(moves, named.into_iter().zip(before.zip(after)))
+        let names = places.iter().filter_map(|place| ground.name(*place));
+        self.counted(moves, names.zip(before.zip(after)))
     }
 
-    /// Numbers of racks, in the order in which machines name them.
-    fn racks(&self) -> BTreeMap<&String, u32> {
-        let mut racks: BTreeMap<&String, u32> = BTreeMap::new();
-        for rack in self.machines.values().filter_map(rack) {
-            let next = u32::try_from(racks.len()).unwrap_or(u32::MAX);
-            racks.entry(rack).or_insert(next);
-        }
-        racks
+    /// Machines without an instance of an app that could take some: of each rack the emptiest, so many
+    /// that it could have its share and one more. Of thousands the others don't matter: what they could
+    /// take, the next plan finds.
+    fn empty_machines(
+        &self,
+        app: &App,
+        ground: &Ground<'_>,
+        own: &Own,
+        need: Room,
+        now: Time,
+    ) -> Vec<usize> {
+        let share = app.instances.len().div_ceil(ground.racks.len().max(1)).saturating_add(1);
+        let is_good = |place: &&usize| {
+            let Some((name, machine, _)) = ground.machines.get(**place) else { return false };
+            let fits = ground.free.get(**place).is_some_and(|free| free.fits(need));
+            fits && !own.contains_key(*place) && self.seen_by(app, name, machine, now).takes
+        };
+        let racks = ground.racks.values();
+        racks.flat_map(|rack| rack.iter().filter(is_good).take(share).copied()).collect()
     }
 
     fn counted<'a>(
@@ -266,27 +355,24 @@ impl State {
         counts: impl Iterator<Item = (&'a MachineName, (u32, u32))>,
     ) -> Plan {
         let mut plan = Plan { moves, machines: BTreeMap::new(), racks: BTreeMap::new() };
-        for (name, (before, after)) in counts {
+        for (name, (before, after)) in counts.filter(|(_, counts)| *counts != (0, 0)) {
             if let Some(rack) = self.machines.get(name).and_then(rack) {
                 let counts = plan.racks.entry(rack.clone()).or_default();
                 *counts = (counts.0.saturating_add(before), counts.1.saturating_add(after));
             }
-            if before > 0 || after > 0 {
-                plan.machines.insert(name.clone(), (before, after));
-            }
+            plan.machines.insert(name.clone(), (before, after));
         }
         plan
     }
 
-    /// Whether a machine takes one more of an app, apart from room, and how many it has.
+    /// Whether a machine takes instances of an app at all, apart from room and from those it has.
     fn seen_by(&self, app: &App, name: &MachineName, machine: &There, now: Time) -> Machine {
-        let count = self.count_on(app, name);
         let mut seen = Machine {
             takes: machine.is_open(),
             most: u32::MAX,
             rack: None,
             free: Room::default(),
-            instances: count,
+            instances: 0,
             movable: 0,
         };
         let Some(specification) = app.specification() else { return seen };
@@ -294,7 +380,7 @@ impl State {
             if let crate::app::Constraint::MostPerMachine(most) = constraint {
                 seen.most = seen.most.min(*most);
             } else {
-                seen.takes &= crate::place::allows(constraint, name, machine, count);
+                seen.takes &= crate::place::allows(constraint, name, machine, 0);
             }
         }
         let failures = app.failures.get(&app.target);

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod commands;
+mod constraints;
 mod offers;
 mod output;
 mod place;
@@ -24,6 +25,7 @@ mod task;
 mod translator;
 mod updates;
 
+pub use constraints::{GROUPS_MOST, offer_constraints};
 pub use output::{Fatal, Input, Note, Output};
 pub use place::AGENT_ATTRIBUTE;
 pub use settings::{Framework, Settings};

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mesos::FrameworkId;
-use mesos::scheduler::{Call, Event};
+use mesos::scheduler::{Call, Event, OfferConstraints};
 use scheduler_core::ids::InstanceId;
 
 use crate::translator::Held;
@@ -23,6 +23,8 @@ pub enum Input {
     Stored(FrameworkId),
     /// Whether instances wait for a machine. Without being told it counts as so.
     Wanted(bool),
+    /// Which agents are worth an offer; all, if absent.
+    Constrain(Option<OfferConstraints>),
     /// Time has passed; about once a second.
     Tick,
 }

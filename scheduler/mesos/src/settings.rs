@@ -1,6 +1,6 @@
 //! Who the framework is, and how its tasks are made.
 
-use mesos::scheduler::{Call, Subscribe};
+use mesos::scheduler::{Call, OfferConstraints, Subscribe, UpdateFramework};
 use mesos::{FrameworkCapability, FrameworkCapabilityType, FrameworkId, FrameworkInfo};
 
 /// The shortest failover timeout: Mesos ends all tasks of a framework that is away for longer, so it
@@ -66,9 +66,27 @@ impl Framework {
         }
     }
 
-    /// The call that opens the stream.
+    /// The call that opens the stream, with which agents are worth an offer; all, if that is absent.
     #[must_use]
-    pub fn subscribe(&self, id: Option<FrameworkId>) -> Call {
-        Call::subscribe(Subscribe { framework_info: self.info(id), ..Subscribe::default() })
+    pub fn subscribe(
+        &self,
+        id: Option<FrameworkId>,
+        offer_constraints: Option<OfferConstraints>,
+    ) -> Call {
+        let framework_info = self.info(id);
+        Call::subscribe(Subscribe { framework_info, offer_constraints, ..Subscribe::default() })
+    }
+
+    /// The call that changes which agents are worth an offer, and nothing else.
+    pub(crate) fn update(
+        &self,
+        id: FrameworkId,
+        is_suppressed: bool,
+        offer_constraints: Option<OfferConstraints>,
+    ) -> Call {
+        let framework_info = self.info(Some(id.clone()));
+        let suppressed_roles = is_suppressed.then(|| self.role.clone()).into_iter().collect();
+        let update = UpdateFramework { framework_info, suppressed_roles, offer_constraints };
+        Call::update_framework(id, update)
     }
 }

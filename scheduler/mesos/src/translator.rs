@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos::scheduler::{Acknowledge, Call, Event, EventType, ReconcileTask};
+use mesos::scheduler::{Acknowledge, Call, Event, EventType, OfferConstraints, ReconcileTask};
 use mesos::{AgentId, FrameworkId, OfferId, TaskId};
 use policy::{Nanoseconds, Time};
 use scheduler_core::State;
@@ -109,6 +109,10 @@ pub struct Translator {
     pub(crate) reconciliation: Reconciliation,
     pub(crate) is_wanted: bool,
     pub(crate) is_suppressed: bool,
+    /// Which agents are worth an offer; all, if absent.
+    constraints: Option<OfferConstraints>,
+    /// The master may not know them yet.
+    are_constraints_due: bool,
     pub(crate) last_launch: Time,
     pub(crate) last_revive: Option<Time>,
     /// Machines that the core may have to be told of.
@@ -143,6 +147,8 @@ impl Translator {
             reconciliation: Reconciliation::default(),
             is_wanted: true,
             is_suppressed: false,
+            constraints: None,
+            are_constraints_due: false,
             last_launch: Time::ZERO,
             last_revive: None,
             changed: BTreeSet::new(),
@@ -157,7 +163,7 @@ impl Translator {
     /// The call that opens the stream.
     #[must_use]
     pub fn subscribe(&self) -> Call {
-        self.settings.framework.subscribe(self.framework.clone())
+        self.settings.framework.subscribe(self.framework.clone(), self.constraints.clone())
     }
 
     /// Tasks that are known.
@@ -192,10 +198,15 @@ impl Translator {
                     self.ready.extend(self.places.keys().cloned());
                 }
                 Input::Wanted(is_wanted) => self.is_wanted = is_wanted,
+                Input::Constrain(constraints) => {
+                    self.are_constraints_due |= self.constraints != constraints;
+                    self.constraints = constraints;
+                }
                 Input::Tick => self.tick(now),
             }
         }
         if self.may_call() {
+            self.constrain();
             self.accept(now);
             self.revive(now);
             self.reconcile(now);
@@ -328,6 +339,17 @@ impl Translator {
                 place.absent = Absent::Declined;
             }
         }
+    }
+
+    /// Tells the master which agents are worth an offer, if it may not know. What it knew when it was
+    /// subscribed to isn't remembered: it is told once more then, which does no harm.
+    fn constrain(&mut self) {
+        if !std::mem::take(&mut self.are_constraints_due) {
+            return;
+        }
+        let (framework, is_suppressed) = (self.settings.framework.clone(), self.is_suppressed);
+        let constraints = self.constraints.clone();
+        self.call(|id| framework.update(id, is_suppressed, constraints));
     }
 
     /// The master can't say of a task that it isn't there, unless it is told the agent. A new

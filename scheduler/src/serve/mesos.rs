@@ -13,7 +13,7 @@ use policy::rollout::FULL_THOUSANDTHS;
 use scheduler_core::event::InstanceFact;
 use scheduler_core::instance::Life;
 use scheduler_core::{Command, Event};
-use scheduler_mesos::{Fatal, Framework, Settings, held};
+use scheduler_mesos::{Fatal, Framework, Settings, held, offer_constraints};
 use scheduler_mesos_client::{Address, Client, Credential, Identity, Options, Told};
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -42,6 +42,10 @@ pub struct Mesos {
     /// The file with the password for that.
     #[arg(long, value_name = "FILE", requires = "principal")]
     pub secret_file: Option<PathBuf>,
+    /// Ask masters (1.11 or later) only for offers that constraints of some app allow. Of other
+    /// machines nothing is known then.
+    #[arg(long, requires = "master")]
+    pub offer_constraints: bool,
     /// `TZ` of instances on Mesos that don't set it, such as Europe/Berlin.
     #[arg(long, value_name = "ZONE", requires = "master")]
     pub timezone: Option<String>,
@@ -106,6 +110,8 @@ pub async fn carry_out(
     shared: Arc<Shared>,
     inputs: Sender<Input>,
     registrar: Option<Arc<Registrar>>,
+    // The role, if offers are to be constrained.
+    role: Option<String>,
 ) {
     let mut look = tokio::time::interval(WANTED_EVERY);
     loop {
@@ -113,6 +119,9 @@ pub async fn carry_out(
             command = commands.recv() => command,
             _ = look.tick() => {
                 client.wanted(is_wanted(&shared));
+                if let Some(role) = &role {
+                    client.constrain(offer_constraints(&shared.state(), role));
+                }
                 continue;
             }
         };

@@ -164,7 +164,9 @@ async fn act(
         is_over = started.1;
         known = Some(started.0.known());
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
-        tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs.clone(), registrar))
+        let role = arguments.mesos.offer_constraints.then(|| arguments.mesos.role.clone());
+        let inputs = inputs.clone();
+        tokio::spawn(mesos::carry_out(to_do, started.0, shared, inputs, registrar, role))
     } else {
         let reports = stage.reports.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(reports) = reports {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use mesos::scheduler::{Call, CallType, EventType};
+use mesos::scheduler::{Call, CallType, EventType, OfferConstraints};
 use mesos::{Encoding, FrameworkId, Location};
 use policy::Time;
 use scheduler_core::{Command, Event};
@@ -100,6 +100,7 @@ impl std::fmt::Display for Notice {
 enum Message {
     Command(Box<Command>, Instant),
     Wanted(bool),
+    Constrain(Option<OfferConstraints>),
     Stream(u64, Happened),
     Broken(u64, String),
     Leader(Seen),
@@ -191,6 +192,11 @@ impl Client {
     /// Whether instances wait for a machine; without being told, it counts as so.
     pub fn wanted(&self, is_wanted: bool) {
         self.send(Message::Wanted(is_wanted));
+    }
+
+    /// Which agents are worth an offer; all, if absent. It may be said again.
+    pub fn constrain(&self, constraints: Option<OfferConstraints>) {
+        self.send(Message::Constrain(constraints));
     }
 
     /// The framework's id, to be asked for at any time.
@@ -292,6 +298,7 @@ impl Loop {
                 inputs.push(Input::Command(*command));
             }
             Message::Wanted(is_wanted) => inputs.push(Input::Wanted(is_wanted)),
+            Message::Constrain(constraints) => inputs.push(Input::Constrain(constraints)),
             Message::Stream(generation, happened) if generation == self.generation => {
                 self.happened(happened, inputs, since);
             }

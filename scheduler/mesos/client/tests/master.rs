@@ -11,13 +11,15 @@
 mod daemon;
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::Duration;
 
 use daemon::Daemon;
-use mesos::{Encoding, Milli, Resource};
+use mesos::{Attribute, Encoding, Milli, Resource, Text, ValueType};
 use policy::Nanoseconds;
-use scheduler_core::app::{Bounds, Need, Run, Specification};
+use scheduler_core::app::{Bounds, Constraint, Need, Run, Specification};
 use scheduler_core::event::Call;
 use simulator_mesos::{
     AgentKey, AgentSpec, Body, Configuration, MILLISECOND, Profile, Restart, Span,
@@ -26,6 +28,15 @@ use simulator_mesos_server::{Handle, Server};
 use tokio::runtime::Runtime;
 
 const MOST: Duration = Duration::from_secs(40);
+
+fn rack(name: &str) -> Attribute {
+    Attribute {
+        name: "rack".to_owned(),
+        r#type: ValueType::Text.into(),
+        text: Some(Text { value: name.to_owned() }),
+        ..Attribute::default()
+    }
+}
 
 struct Cluster {
     address: String,
@@ -46,10 +57,16 @@ fn cluster() -> Cluster {
     let listen = ([127, 0, 0, 1], 0).into();
     let (server, _runs) = runtime.block_on(Server::bind(listen, configuration)).unwrap();
     let (address, handle) = (server.address().to_string(), server.handle());
+    let agents = (0..3).map(|number| add_agent(&handle, number, "a")).collect();
+    runtime.spawn(server.run());
+    Cluster { address, handle, agents, _runtime: runtime }
+}
+
+/// Adds an agent in a rack, and starts it.
+fn add_agent(handle: &Handle, number: u32, in_rack: &str) -> AgentKey {
     let quick = Span::exactly(MILLISECOND);
     let profile = Profile { starting: quick, running: quick, ending: quick, ..Profile::default() };
-    let body = Body::Simulated(Arc::new(profile));
-    let agent = |number| AgentSpec {
+    let spec = AgentSpec {
         hostname: format!("host-{number}"),
         ip: "127.0.0.1".into(),
         port: 5051,
@@ -58,17 +75,15 @@ fn cluster() -> Cluster {
             Resource::scalar("mem", Milli(4_096_000)),
             Resource::ranges("ports", &mesos::quantity::Intervals::new([(31_000, 31_099)])),
         ],
-        attributes: Vec::new(),
+        attributes: vec![rack(in_rack)],
         domain: None,
-        body: body.clone(),
+        body: Body::Simulated(Arc::new(profile)),
     };
-    let add = |number| handle.with(|master| master.add_agent(agent(number)).unwrap());
-    let agents: Vec<AgentKey> = (0..3).map(add).collect();
-    for key in &agents {
-        handle.with(|master| master.start_agent(*key));
-    }
-    runtime.spawn(server.run());
-    Cluster { address, handle, agents, _runtime: runtime }
+    handle.with(|master| {
+        let key = master.add_agent(spec).unwrap();
+        master.start_agent(key);
+        key
+    })
 }
 
 fn deploy(instances: u32) -> Call {
@@ -163,4 +178,53 @@ fn failures_of_schedulers_masters_and_agents() {
     daemon.call(deploy(8));
     daemon.wait("eight", MOST, |one| one.serving() == 8);
     assert!(before.iter().all(|number| numbers(&daemon).contains(number)));
+}
+
+/// What the master tells of frameworks.
+fn page(address: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("GET /frameworks HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// With constraints only machines that an app can use are offered, and others again without them.
+#[test]
+fn only_machines_that_apps_can_use_are_offered() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    let Call::Deploy { app, specification, bounds, step } = deploy(2) else { panic!() };
+    let values = ["a".to_owned()].into();
+    let constraint = Constraint::Attribute { name: "rack".to_owned(), values };
+    let mut limited = specification.as_ref().clone();
+    limited.constraints = vec![constraint];
+    let deploy_limited =
+        Call::Deploy { app: app.clone(), specification: Arc::new(limited), bounds, step };
+    daemon.call(deploy_limited);
+    daemon.wait("two", MOST, |one| one.serving() == 2);
+    daemon.constrain();
+    daemon.wait("constraints", MOST, |_| page(&cluster.address).contains("text_equals"));
+    // The next ones are known by the first offer of them, or never.
+    let known = |one: &Daemon, number: u32| {
+        let name = format!("host-{number}").parse().unwrap();
+        one.state().machines().contains_key(&name)
+    };
+    add_agent(&cluster.handle, 3, "b");
+    add_agent(&cluster.handle, 4, "a");
+    daemon.wait("one in the rack", MOST, |one| known(one, 4));
+    daemon.call(Call::Scale { app: app.clone(), instances: 4 });
+    daemon.wait("four", MOST, |one| one.serving() == 4);
+    assert!(!known(&daemon, 3), "one in another rack was offered");
+    // Some app can use it now.
+    daemon.call(Call::Deploy { app, specification, bounds, step });
+    daemon.wait("deployed", MOST, |one| {
+        let state = one.state();
+        state.apps().values().all(|app| app.target.0 == 2 && app.deployment.is_none())
+    });
+    daemon.constrain();
+    daemon.wait("one in another rack", MOST, |one| known(one, 3));
 }

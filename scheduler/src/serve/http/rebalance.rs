@@ -1,5 +1,7 @@
 //! Spreading apps again: what it would do, doing it, and ending it early.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
@@ -11,7 +13,7 @@ use serde::Deserialize;
 
 use super::Context;
 use super::calls::{Told, call, read};
-use super::problem::{Wrong, bad_name};
+use super::problem::{Wrong, bad_name, unavailable};
 
 /// Which app.
 #[derive(Debug, Deserialize)]
@@ -28,11 +30,17 @@ pub async fn plan(
     Query(which): Query<Which>,
 ) -> Result<Json<Vec<SpreadPlan>>, Wrong> {
     let app = named(which.app)?;
-    let (state, now) = (context.shared.state(), context.shared.now());
-    if let Some(name) = app.as_ref().filter(|name| !state.apps().contains_key(name)) {
-        return Err(Refusal::UnknownApp(name.clone()).into());
-    }
-    Ok(Json(plans(&state, app.as_ref(), now)))
+    let (shared, now) = (Arc::clone(&context.shared), context.shared.now());
+    // With thousands of apps and machines it takes a while.
+    let planned = tokio::task::spawn_blocking(move || {
+        let state = shared.state();
+        match app.as_ref().filter(|name| !state.apps().contains_key(name)) {
+            Some(name) => Err(Refusal::UnknownApp(name.clone())),
+            None => Ok(plans(&state, app.as_ref(), now)),
+        }
+    });
+    let planned = planned.await.map_err(|_| unavailable("it made a plan"))?;
+    Ok(Json(planned?))
 }
 
 pub async fn begin(State(context): State<Context>, body: Bytes) -> Told {

@@ -15,7 +15,7 @@ use scheduler_core::event::{Call, InstanceFact};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::instance::Life;
 use scheduler_core::{Command, Event, State, apply_all};
-use scheduler_mesos::{Framework, Settings, held};
+use scheduler_mesos::{Framework, Settings, held, offer_constraints};
 use scheduler_mesos_client::{Client, Figures, FileIdentity, Options, Told};
 use scheduler_store::{FileStore, Store, Writer};
 
@@ -101,6 +101,11 @@ impl Daemon {
 
     pub fn call(&self, call: Call) {
         self.inputs.send(Input::Call(call)).unwrap();
+    }
+
+    /// Asks for offers that apps can use only.
+    pub fn constrain(&self) {
+        self.client.constrain(offer_constraints(&self.state(), "corral"));
     }
 
     pub fn figures(&self) -> &Figures {
