@@ -5,20 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use diagnostics::{Diagnostic, Style, render_all};
-use provision_engine::channel::Network;
+use provision_engine::channel::{Dial, Network};
 use provision_engine::connection::ConnectionDefaults;
 use provision_engine::discovery::{self, Discovery, Purpose};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, LoadRequest, Loaded, hosts_of, load};
-use provision_engine::report::Sink;
-use provision_engine::run::{RunOptions, run};
+use provision_engine::report::{Sink, TaskTitle};
+use provision_engine::run::{AskStep, RunOptions, StepAnswer, run};
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use provision_playbook::inventory::Source;
 use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
 use tokio::sync::mpsc;
 
-use crate::arguments::{Apply, DialectName, Output, Reach};
+use crate::ansible::config::{Configuration, Environment};
+use crate::arguments::{Apply, DialectName, Output, Reach, Transport};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::ndjson::Ndjson;
@@ -29,11 +30,16 @@ use crate::prompt;
 use crate::release;
 
 /// The playbook that runs when none is named.
-const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
+pub const DEFAULT_PLAYBOOK: &str = "playbooks/main.yml";
 
 /// Runs playbooks.
-pub async fn apply(arguments: Apply) -> Exit {
+pub async fn apply(mut arguments: Apply) -> Exit {
     paint::choose(arguments.color);
+    let configuration = Configuration::read(&Environment::of_process());
+    if let Err(exit) = configured(&configuration) {
+        return exit;
+    }
+    configuration.complete(&mut arguments);
     if arguments.reach.inventory.is_empty() {
         return no_inventory();
     }
@@ -49,21 +55,38 @@ pub async fn apply(arguments: Apply) -> Exit {
         }
     };
     let folder = request.settings.playbook_folder.clone();
-    let loaded = match load(&request) {
+    let mut loaded = match load(&request) {
         Ok(loaded) => loaded,
         Err(failure) => return refuse(&failure),
     };
+    if let Some(name) = &arguments.start_at_task
+        && let Err((message, hint)) = start_at(&mut loaded, name)
+    {
+        paint::error(&message, hint.as_deref());
+        return Exit::InvalidInput;
+    }
+    if configuration.settings.gathers_only_if_asked {
+        provision_playbook::begin::gather_only_if_asked(&mut loaded.playbooks);
+    }
     if arguments.syntax_check || arguments.list_hosts || arguments.list_tasks || arguments.list_tags
     {
         return list(&arguments, &loaded);
     }
     let options =
         match options(&arguments.reach, arguments.ask_become_pass, arguments.lock_wait, true) {
-            Ok(options) => RunOptions {
-                strict_order: arguments.strict_order,
-                prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
-                ..options
-            },
+            Ok(mut options) => {
+                if let Err(exit) = become_password(&arguments, &mut options) {
+                    return exit;
+                }
+                RunOptions {
+                    strict_order: arguments.strict_order || arguments.step,
+                    step: arguments.step.then(|| Box::new(ask_step) as Box<AskStep>),
+                    prompt: Some(Box::new(|prompt, question| {
+                        prompt::line(question, prompt.private)
+                    })),
+                    ..options
+                }
+            }
             Err(exit) => return exit,
         };
     let interrupts = interrupts("finishing the running step; press Ctrl-C again to stop at once");
@@ -74,6 +97,62 @@ pub async fn apply(arguments: Apply) -> Exit {
     match exit.await {
         Exit::Done if arguments.exit_code && would_change => Exit::WouldChange,
         exit => exit,
+    }
+}
+
+/// Leaves out what stands before a task.
+pub fn start_at(loaded: &mut Loaded, name: &str) -> Result<(), Refusal> {
+    let settings = &loaded.world.settings;
+    let begun = provision_playbook::begin::start_at(
+        &mut loaded.playbooks,
+        name,
+        &settings.tags,
+        &settings.skip_tags,
+    );
+    begun.map_err(|names| {
+        let closest = diagnostics::closest(name, names.iter().map(String::as_str));
+        let hint = match closest {
+            Some(closest) => format!("did you mean `{closest}`?"),
+            None => "`--list-tasks` shows the names; what a dynamic include brings in can't be \
+                     found before it runs"
+                .to_owned(),
+        };
+        (format!("no task is called `{name}`"), Some(hint))
+    })
+}
+
+/// Asks whether a task runs. Without an answer nothing more runs unasked.
+fn ask_step(title: &TaskTitle) -> StepAnswer {
+    let title = crate::printer::title_of(title.handler, title.role.as_deref(), &title.name);
+    let question = format!("run `{title}`? [y]es, [N]o, [c]ontinue without asking");
+    step_answer(prompt::line(&question, false).as_deref())
+}
+
+/// What an answer means, as Ansible reads it: nothing is no.
+pub fn step_answer(answer: Option<&str>) -> StepAnswer {
+    match answer.map(|answer| answer.trim().to_lowercase()).as_deref() {
+        Some("y" | "yes") => StepAnswer::Run,
+        Some("c" | "continue") => StepAnswer::RunAll,
+        _ => StepAnswer::LeaveOut,
+    }
+}
+
+/// The password of sudo from a file.
+fn become_password(arguments: &Apply, options: &mut RunOptions) -> Result<(), Exit> {
+    if let Some(file) = &arguments.become_password_file {
+        let password = passwords::secret_of_file(file).map_err(|failure| failure.show())?;
+        options.connection.become_password = Some(password);
+    }
+    Ok(())
+}
+
+/// Tells what of the configuration has no effect; an error if it asks for what can't be done.
+pub fn configured(configuration: &Configuration) -> Result<(), Exit> {
+    configuration.notes.iter().for_each(|note| paint::warning(None, note));
+    configuration.refusals.iter().for_each(|refusal| paint::error(refusal, None));
+    match configuration.refusals.is_empty() {
+        true => Ok(()),
+        false => Err(Exit::InvalidInput),
     }
 }
 
@@ -107,17 +186,6 @@ pub fn interrupts(what_it_does: &'static str) -> mpsc::UnboundedReceiver<()> {
         }
     });
     interrupts
-}
-
-/// Extra variables of a command line, those of its flags first.
-pub fn extra_variables(reach: &Reach, becomes: bool, user: Option<&str>) -> Vec<String> {
-    let mut extra = Vec::new();
-    if becomes {
-        extra.push("ansible_become=true".to_owned());
-    }
-    extra.extend(user.map(|user| format!("ansible_become_user={user}")));
-    extra.extend(reach.extra_vars.iter().cloned());
-    extra
 }
 
 fn sink(arguments: &Apply) -> Box<dyn Sink> {
@@ -163,9 +231,11 @@ fn is_look(arguments: &Apply) -> bool {
     arguments.check || arguments.syntax_check || lists
 }
 
-type Refusal = (String, Option<String>);
+/// What is wrong, and what to do.
+pub type Refusal = (String, Option<String>);
 
-fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refusal> {
+/// What a command line asks to be loaded.
+pub fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refusal> {
     let playbooks = if arguments.playbooks.is_empty() {
         vec![PathBuf::from(DEFAULT_PLAYBOOK)]
     } else {
@@ -183,8 +253,6 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
     if let Some(source) = missing_inventory(&arguments.reach.inventory) {
         return Err((format!("inventory {source} does not exist"), Some(LIST_HINT.to_owned())));
     }
-    let user = arguments.become_user.as_deref();
-    let extra = extra_variables(&arguments.reach, arguments.r#become, user);
     let folder = playbooks
         .first()
         .and_then(|path| path.parent())
@@ -200,18 +268,23 @@ fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, Refu
             playbook_folder: absolute,
             inventory_sources: arguments.reach.inventory.iter().map(PathBuf::from).collect(),
             limit: arguments.reach.limit.clone(),
+            r#become: arguments.r#become,
+            become_user: arguments.become_user.clone(),
             tags: arguments.tags.clone(),
             skip_tags: arguments.skip_tags.clone(),
             rolls_restarts: !arguments.check,
         },
         playbooks,
         inventories: arguments.reach.inventory.clone(),
-        extra_variables: extra,
+        extra_variables: arguments.reach.extra_vars.clone(),
         dialect: match arguments.dialect {
             DialectName::Classic => Dialect::Classic,
             DialectName::Strict => Dialect::Strict,
         },
         roles_path: arguments.roles_path.clone(),
+        collections_path: arguments.collections_path.clone(),
+        unknown_variables_are_right: false,
+        lists_differences: false,
         discovery: discovery(!is_look(arguments), &arguments.reach),
         keyring,
         force_handlers: arguments.force_handlers,
@@ -261,29 +334,38 @@ pub fn options(
     exclusive: bool,
 ) -> Result<RunOptions, Exit> {
     if !provision_engine::helper::is_embedded() {
-        paint::error(
-            "this `provision` was built without the helper that it runs on hosts",
-            Some("build it with `cargo xtask build`"),
-        );
+        paint::error(NO_HELPER, Some("build it with `cargo xtask build`"));
         return Err(Exit::Environment);
     }
     let connection = connection(reach, ask_become_pass).map_err(|message| {
         paint::error(&message, None);
         Exit::Usage
     })?;
-    let network = Network::new(client(reach)).map_err(|message| {
+    let dial = network(reach).map_err(|message| {
         paint::error(&message, None);
         Exit::Environment
     })?;
     Ok(RunOptions {
         connection,
-        dial: Arc::new(network),
+        dial,
         strict_order: false,
         lock_wait_ms: lock_wait_s.saturating_mul(1000),
         exclusive,
         prompt: None,
         command: None,
+        step: None,
     })
+}
+
+/// Said by a program that can't work on hosts.
+const NO_HELPER: &str = "this `provision` was built without the helper that it runs on hosts";
+
+/// The way to hosts over the network.
+pub fn network(reach: &Reach) -> Result<Arc<dyn Dial>, String> {
+    if !provision_engine::helper::is_embedded() {
+        return Err(NO_HELPER.to_owned());
+    }
+    Ok(Arc::new(Network::new(client(reach))?))
 }
 
 /// What the command line says about connections.
@@ -295,7 +377,14 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
             hop.parse::<Destination>().map_err(|_| format!("--jump {hop}: not [user@]host[:port]"))
         })
         .collect::<Result<Vec<_>, _>>()?;
-    let password = if reach.ask_pass { prompt::secret("login password") } else { None };
+    let password = match &reach.connection_password_file {
+        Some(file) => {
+            let password = passwords::secret_of_file(file);
+            Some(password.map_err(|failure| failure.message().to_owned())?)
+        }
+        None if reach.ask_pass => prompt::secret("login password"),
+        None => None,
+    };
     let become_password = if ask_become_pass { prompt::secret("sudo password") } else { None };
     Ok(ConnectionDefaults {
         user: reach.user.clone(),
@@ -305,7 +394,7 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
         connect_timeout: reach.timeout.map(Duration::from_secs),
         jump,
         accept_new: reach.accept_new_host_keys,
-        local: false,
+        local: reach.connection == Transport::Local,
         ssh_arguments: reach.ssh_common_args.clone(),
     })
 }

@@ -12,6 +12,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
     provision apply site.yml -i hosts.ini --check --diff   show what would change\n  \
     provision apply site.yml -i hosts.ini --limit 'web:!web3' --tags config\n  \
     provision run zookeeper -i inventories/lab -- uptime   one command on many hosts\n  \
+    provision run all -i hosts.ini -m stat -a path=/etc/hosts   one module on many hosts\n  \
     provision inventory -i inventories/lab --graph     groups and hosts\n  \
     provision trust -i hosts.ini web1                  look at host keys, then trust them\n  \
     provision status -i inventories/lab                releases, roles and health\n  \
@@ -43,11 +44,15 @@ pub enum Command {
     Remove(Box<Remove>),
     /// Go on with a run over releases or members that was interrupted, killed or paused
     Resume(Box<Resume>),
-    /// Run a command on hosts; what they say alike is told once
+    /// Run a command or a module on hosts; what they say alike is told once
     Run(Box<RunCommand>),
     /// Show earlier runs, from the journals on this machine
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Check playbooks, roles and inventories, and tell where the dialects differ
+    Lint(Box<crate::lint::arguments::Lint>),
+    /// Show what modules take and return, and what differs from Ansible
+    Doc(crate::doc::arguments::Doc),
     /// Show hosts, groups and variables, and where each comes from
     Inventory(Box<ShowInventory>),
     /// Show the keys of hosts and add them to known_hosts
@@ -58,6 +63,11 @@ pub enum Command {
     /// Archives of releases: add them to the lock, fetch, verify and mirror them
     #[command(subcommand)]
     Artifacts(crate::artifacts::arguments::ArtifactsCommand),
+    /// Run playbooks with ansible-playbook's arguments, output and exit codes; the program does it
+    /// by itself when it is called `ansible-playbook`
+    AnsiblePlaybook(Box<crate::ansible::arguments::PlaybookArguments>),
+    /// Run one module with ansible's arguments, output and exit codes; likewise under that name
+    Ansible(Box<crate::ansible::arguments::AdhocArguments>),
     /// Show the exit codes and what they mean
     ExitCodes,
 }
@@ -91,6 +101,18 @@ pub enum DialectName {
     Strict,
 }
 
+/// Connections that are set up at the same time if nobody says how many.
+pub const FORKS: usize = 64;
+
+/// How hosts are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Transport {
+    /// Over SSH.
+    Ssh,
+    /// Not at all: it is this machine.
+    Local,
+}
+
 /// How hosts are found and reached.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
@@ -116,6 +138,12 @@ pub struct Reach {
     /// Ask for the login password
     #[arg(short = 'k', long)]
     pub ask_pass: bool,
+    /// File with the login password, or a program that prints it
+    #[arg(long, value_name = "FILE", conflicts_with = "ask_pass")]
+    pub connection_password_file: Option<String>,
+    /// How hosts are reached: ssh, or local for this machine
+    #[arg(short, long, value_enum, default_value = "ssh")]
+    pub connection: Transport,
     /// Reach hosts through these (user@host:port), in order
     #[arg(short = 'J', long, value_name = "HOSTS", value_delimiter = ',')]
     pub jump: Vec<String>,
@@ -129,7 +157,7 @@ pub struct Reach {
     #[arg(long)]
     pub accept_new_host_keys: bool,
     /// Connections that are set up at the same time
-    #[arg(short, long, value_name = "COUNT", default_value_t = 64)]
+    #[arg(short, long, value_name = "COUNT", default_value_t = FORKS)]
     pub forks: usize,
 }
 
@@ -152,6 +180,10 @@ pub struct VaultPasswords {
 /// Encrypt and decrypt files and values with Ansible Vault.
 #[derive(Debug, Clone, Subcommand)]
 pub enum VaultCommand {
+    /// Write a new encrypted file in $EDITOR
+    Create(CreateVault),
+    /// Change an encrypted file in $EDITOR; its password and label stay
+    Edit(EditVault),
     /// Encrypt files in place
     Encrypt(Encrypt),
     /// Decrypt files in place
@@ -162,6 +194,29 @@ pub enum VaultCommand {
     Rekey(Rekey),
     /// Encrypt a value from stdin as YAML to paste into a file of variables
     EncryptString(EncryptString),
+}
+
+/// Write a new encrypted file.
+#[derive(Debug, Clone, Args)]
+pub struct CreateVault {
+    /// File that is not there yet
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
+    /// Label of the password to encrypt with, if several are given
+    #[arg(long, value_name = "LABEL")]
+    pub encrypt_vault_id: Option<String>,
+}
+
+/// Change an encrypted file.
+#[derive(Debug, Clone, Args)]
+pub struct EditVault {
+    /// File
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub passwords: VaultPasswords,
 }
 
 /// Files and the passwords for them.
@@ -247,9 +302,15 @@ pub struct Apply {
     /// Ask for the password of sudo
     #[arg(short = 'K', long)]
     pub ask_become_pass: bool,
+    /// File with the password of sudo, or a program that prints it
+    #[arg(long, value_name = "FILE", conflicts_with = "ask_become_pass")]
+    pub become_password_file: Option<String>,
     /// Where roles are besides `roles/` beside the playbook
     #[arg(long, value_delimiter = ':', value_name = "FOLDERS")]
     pub roles_path: Vec<PathBuf>,
+    /// Where collections are besides `collections/` beside the playbook
+    #[arg(long, value_delimiter = ':', value_name = "FOLDERS")]
+    pub collections_path: Vec<PathBuf>,
     /// Whose rules playbooks follow
     #[arg(long, value_enum, default_value = "classic")]
     pub dialect: DialectName,
@@ -259,6 +320,12 @@ pub struct Apply {
     /// One task at a time on all hosts, nothing sent ahead: slow, for comparison
     #[arg(long)]
     pub strict_order: bool,
+    /// Leave out everything before the first task of this name (`*` and `?` stand for anything)
+    #[arg(long, value_name = "TASK")]
+    pub start_at_task: Option<String>,
+    /// Ask before each task; nothing is sent ahead
+    #[arg(long)]
+    pub step: bool,
     /// Seconds to wait while another run holds a host
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     pub lock_wait: u64,
@@ -316,15 +383,30 @@ pub enum RunsCommand {
     Replay(crate::runs::arguments::Replay),
 }
 
-/// Run a command on hosts.
+/// Run a command or a module on hosts.
 #[derive(Debug, Clone, Args)]
 pub struct RunCommand {
     /// Which hosts
     #[arg(value_name = "PATTERN")]
     pub pattern: String,
     /// The command and its arguments, as they are: no shell and no templates
-    #[arg(value_name = "COMMAND", last = true, required = true)]
+    #[arg(value_name = "COMMAND", last = true, required_unless_present = "module")]
     pub command: Vec<String>,
+    /// Run this module instead of a command
+    #[arg(short, long, value_name = "MODULE", conflicts_with_all = ["command", "shell"])]
+    pub module: Option<String>,
+    /// Arguments of the module: k=v words, or a mapping in JSON; templates are evaluated
+    #[arg(
+        short,
+        long = "args",
+        value_name = "ARGUMENTS",
+        requires = "module",
+        allow_hyphen_values = true
+    )]
+    pub arguments: Option<String>,
+    /// With --module: show what would change, change nothing
+    #[arg(short = 'C', long, requires = "module")]
+    pub check: bool,
     #[command(flatten)]
     pub reach: Reach,
     #[command(flatten)]

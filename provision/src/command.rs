@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use provision_engine::event::{CommandLine, Event, HostResult, Outcome};
+use provision_engine::event::{CommandLine, Event, HostResult, Outcome, Status};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, hosts_of, load};
 use provision_engine::report::Sink;
@@ -15,6 +15,7 @@ use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use serde_json::Value;
 
+use crate::ansible::config::{Configuration, Environment};
 use crate::apply;
 use crate::arguments::{Output, RunCommand};
 use crate::exit::Exit;
@@ -29,8 +30,14 @@ use crate::runs;
 const PLAYBOOK: &str = ".provision-run.yml";
 
 /// Runs a command on hosts.
-pub async fn run_command(arguments: RunCommand) -> Exit {
+pub async fn run_command(mut arguments: RunCommand) -> Exit {
     paint::choose(arguments.color);
+    let configuration = Configuration::read(&Environment::of_process());
+    if let Err(exit) = apply::configured(&configuration) {
+        return exit;
+    }
+    configuration.complete_reach(&mut arguments.reach);
+    configuration.complete_passwords(&mut arguments.passwords);
     if arguments.reach.inventory.is_empty() {
         return apply::no_inventory();
     }
@@ -69,9 +76,14 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
         Err(exit) => return exit,
     };
     let interrupts = apply::interrupts("waiting for the commands; press Ctrl-C again to stop them");
-    let words = match arguments.shell {
-        true => vec![arguments.command.join(" ")],
-        false => arguments.command.clone(),
+    let words = match (&arguments.module, arguments.shell) {
+        (Some(module), _) => ["-m", module]
+            .into_iter()
+            .chain(arguments.arguments.as_deref())
+            .map(str::to_owned)
+            .collect(),
+        (None, true) => vec![arguments.command.join(" ")],
+        (None, false) => arguments.command.clone(),
     };
     let command = Some(CommandLine { pattern: arguments.pattern.clone(), words });
     let options = RunOptions { command, ..options };
@@ -83,21 +95,24 @@ pub async fn run_command(arguments: RunCommand) -> Exit {
     run(loaded, options, sink, interrupts).await.outcome.into()
 }
 
-fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
+/// What a command line asks to be loaded.
+pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
     let path = PathBuf::from(PLAYBOOK);
-    let user = arguments.become_user.as_deref();
     LoadRequest {
         keyring,
         discovery: apply::discovery(true, &arguments.reach),
         texts: BTreeMap::from([(path.clone(), playbook(arguments))]),
         playbooks: vec![path],
         inventories: arguments.reach.inventory.clone(),
-        extra_variables: apply::extra_variables(&arguments.reach, arguments.r#become, user),
+        extra_variables: arguments.reach.extra_vars.clone(),
         settings: Settings {
+            check: arguments.check,
             forks: arguments.reach.forks,
             playbook_folder: std::path::absolute(".").unwrap_or_default(),
             inventory_sources: arguments.reach.inventory.iter().map(PathBuf::from).collect(),
             limit: arguments.reach.limit.clone(),
+            r#become: arguments.r#become,
+            become_user: arguments.become_user.clone(),
             ..Settings::default()
         },
         ..LoadRequest::new(Dialect::Classic)
@@ -108,14 +123,18 @@ fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
 fn playbook(arguments: &RunCommand) -> String {
     let text = |text: &str| Value::from(text).to_string();
     let pattern = text(&arguments.pattern);
-    let call = match arguments.shell {
-        true => {
-            format!("shell: {{cmd: !unsafe {}}}", text(&arguments.command.join(" ")))
+    let call = match (&arguments.module, arguments.shell) {
+        (Some(module), _) => format!("{}: {}", text(module), module_arguments(arguments)),
+        (None, true) => {
+            format!(
+                "shell: {{cmd: !unsafe {}}}\n      changed_when: false",
+                text(&arguments.command.join(" "))
+            )
         }
-        false => {
+        (None, false) => {
             let words = arguments.command.iter().map(|word| format!("!unsafe {}", text(word)));
             format!(
-                "command: {{expand_argument_vars: false, argv: [{}]}}",
+                "command: {{expand_argument_vars: false, argv: [{}]}}\n      changed_when: false",
                 words.collect::<Vec<_>>().join(", ")
             )
         }
@@ -126,8 +145,17 @@ fn playbook(arguments: &RunCommand) -> String {
     };
     format!(
         "- name: run\n  hosts: {pattern}\n  gather_facts: false\n  tasks:\n    - name: run\n      \
-         {call}\n      changed_when: false{timeout}\n"
+         {call}{timeout}\n"
     )
+}
+
+/// Arguments of a module as YAML: JSON is some already, words are one text.
+fn module_arguments(arguments: &RunCommand) -> String {
+    let written = arguments.arguments.as_deref().unwrap_or_default();
+    match serde_json::from_str::<Value>(written) {
+        Ok(mapping @ Value::Object(_)) => mapping.to_string(),
+        _ => Value::from(written).to_string(),
+    }
 }
 
 /// The module's message about a command that ended badly.
@@ -153,6 +181,10 @@ impl Answer {
         let message = harmless(result.message.as_deref().unwrap_or("it failed"));
         let (output, errors) = (text("stdout"), text("stderr"));
         let is_silent = output.is_empty() && errors.is_empty();
+        let is_good = matches!(result.status, Status::Ok | Status::Changed | Status::Skipped);
+        if code.is_none() && is_good {
+            return Answer::of_module(result);
+        }
         let end = match code {
             None => message,
             // It never began: the module says why.
@@ -161,7 +193,25 @@ impl Answer {
             }
             Some(code) => format!("exit {code}"),
         };
-        Answer { end, is_good: code == Some(0), output, errors }
+        Answer { end, is_good, output, errors }
+    }
+
+    /// What a module says that ran no command: its values.
+    fn of_module(result: &HostResult) -> Self {
+        let end = match result.status {
+            Status::Changed => "changed",
+            Status::Skipped => "skipped",
+            _ => "ok",
+        };
+        let said = ["changed", "failed", "skipped", "diff", "invocation"];
+        let values = result.result.iter().filter(|(name, _)| !said.contains(&name.as_str()));
+        let values: serde_json::Map<String, Value> =
+            values.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let output = match values.is_empty() {
+            true => String::new(),
+            false => harmless(&serde_json::to_string_pretty(&values).unwrap_or_default()),
+        };
+        Answer { end: end.to_owned(), is_good: true, output, errors: String::new() }
     }
 }
 
@@ -271,6 +321,7 @@ impl Sink for Folded {
             | Event::HostConnected { .. }
             | Event::TaskStarted { .. }
             | Event::ItemResult(_)
+            | Event::Retrying { .. }
             | Event::TaskFinished { .. } => {}
         }
         self.progress();
@@ -282,7 +333,6 @@ mod tests {
     use std::sync::Mutex;
 
     use clap::Parser;
-    use provision_engine::event::Status;
     use serde_json::json;
 
     use super::*;
@@ -313,6 +363,40 @@ mod tests {
         assert!(playbook(&given).contains("hosts: \"web:!web3\""));
     }
 
+    #[test]
+    fn modules_take_words_or_json() {
+        let call = |words: &[&str]| {
+            let given = arguments(&[&["all", "-i", "h,", "-m"], words].concat());
+            let loaded = load(&request(&given, Arc::default()));
+            assert!(loaded.is_ok(), "{:?}", loaded.err());
+            playbook(&given)
+        };
+        assert!(call(&["ping"]).ends_with("      \"ping\": \"\"\n"), "{}", call(&["ping"]));
+        let text = call(&["file", "-a", "path=/a state=touch"]);
+        assert!(text.contains("\"file\": \"path=/a state=touch\""), "{text}");
+        let text = call(&["file", "-a", "{\"path\": \"/a b\"}"]);
+        assert!(text.contains("\"file\": {\"path\":\"/a b\"}"), "{text}");
+    }
+
+    #[test]
+    fn values_of_modules_are_shown() {
+        let result = HostResult {
+            task: 1,
+            host: "a".into(),
+            delegate: None,
+            delegate_address: None,
+            item: None,
+            status: Status::Changed,
+            message: None,
+            result: json!({"changed": true, "ping": "pong"}).as_object().cloned().unwrap(),
+            diff: Vec::new(),
+            duration_us: 1,
+        };
+        let answer = Answer::of(&result);
+        let expected = ("changed", true, "{\n  \"ping\": \"pong\"\n}");
+        assert_eq!((answer.end.as_str(), answer.is_good, answer.output.as_str()), expected);
+    }
+
     #[derive(Clone, Default)]
     struct Page(Arc<Mutex<Vec<u8>>>);
 
@@ -338,21 +422,24 @@ mod tests {
             hosts,
             batch: (1, 1),
         });
-        let answer = |host: &str, result: Value| {
+        let told = |host: &str, status: Status, result: Value| {
             Event::Result(Box::new(HostResult {
                 task: 1,
                 host: host.into(),
                 delegate: None,
+                delegate_address: None,
                 item: None,
-                status: Status::Ok,
+                status,
                 message: None,
                 result: result.as_object().cloned().unwrap(),
                 diff: Vec::new(),
                 duration_us: 1,
             }))
         };
+        let answer = |host: &str, result: Value| told(host, Status::Ok, result);
+        let failed = |host: &str, result: Value| told(host, Status::Failed, result);
         folded.event(&answer("c", json!({"rc": 0, "stdout": "imok\n"})));
-        folded.event(&answer("b", json!({"rc": 3, "stdout": "", "stderr": "no\u{1b}[2J"})));
+        folded.event(&failed("b", json!({"rc": 3, "stdout": "", "stderr": "no\u{1b}[2J"})));
         folded.event(&answer("a", json!({"rc": 0, "stdout": "imok"})));
         folded.event(&Event::HostUnreachable {
             host: "d".into(),

@@ -4,13 +4,16 @@
 #[macro_use]
 mod paint;
 
+mod ansible;
 mod apply;
 mod arguments;
 mod artifacts;
 mod command;
+mod doc;
 mod exit;
 mod inventory;
 mod journal;
+mod lint;
 mod live;
 mod ndjson;
 mod passwords;
@@ -23,20 +26,23 @@ mod trust;
 mod vault;
 
 use clap::Parser;
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use exit::Exit;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
-        Err(error) => {
-            // Help and version are answers, everything else is a usage error.
-            let asked = !error.use_stderr();
-            let _ = error.print();
-            return if asked { Exit::Done.into() } else { Exit::Usage.into() };
-        }
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let command = match ansible::called(&words) {
+        Ok(Some(ansible::Called::Playbook(playbook))) => Ok(Command::AnsiblePlaybook(playbook)),
+        Ok(Some(ansible::Called::Adhoc(adhoc))) => Ok(Command::Ansible(adhoc)),
+        Ok(None) => parse(&words),
+        Err(code) => Err(code.into()),
+    };
+    let command = match command {
+        Ok(command) => command,
+        Err(exit) => return exit,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
@@ -50,7 +56,7 @@ fn main() -> ExitCode {
         }
     };
     let exit = runtime.block_on(async {
-        match arguments.command {
+        let exit = match command {
             Command::Apply(apply) => match &apply.plan {
                 Some(plan) => release::run_plan(plan, &apply).await,
                 None => apply::apply(*apply).await,
@@ -64,19 +70,35 @@ fn main() -> ExitCode {
             Command::Resume(resume) => release::resume(*resume).await,
             Command::Run(run) => command::run_command(*run).await,
             Command::Runs(command) => runs::runs(&command),
+            Command::Doc(arguments) => doc::doc(&arguments),
+            Command::Lint(arguments) => lint::lint(*arguments),
             Command::Inventory(show) => inventory::inventory(&show),
             Command::Trust(trust) => trust::trust(*trust).await,
             Command::Vault(command) => vault::vault(command),
             Command::Artifacts(command) => artifacts::artifacts(command).await,
+            Command::AnsiblePlaybook(playbook) => {
+                return ansible::ansible_playbook(&playbook).await.into();
+            }
+            Command::Ansible(adhoc) => return ansible::ansible(&adhoc).await.into(),
             Command::ExitCodes => {
                 say!("{}", exit::table().trim_end());
                 Exit::Done
             }
-        }
+        };
+        exit.into()
     });
     // A task that still waits for a host that will never answer must not keep the process.
     runtime.shutdown_background();
-    exit.into()
+    exit
+}
+
+/// Help and version are answers, everything else that is no command is a usage error.
+fn parse(words: &[OsString]) -> Result<Command, ExitCode> {
+    Arguments::try_parse_from(words).map(|arguments| arguments.command).map_err(|error| {
+        let asked = !error.use_stderr();
+        let _ = error.print();
+        if asked { Exit::Done.into() } else { Exit::Usage.into() }
+    })
 }
 
 /// Threads for connections: cryptography is the work there; evaluation has its own.

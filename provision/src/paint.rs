@@ -61,7 +61,7 @@ pub fn harmless(text: &str) -> String {
 }
 
 /// Characters that reorder text: they can make output say something else than it does.
-fn is_bidirectional(character: char) -> bool {
+pub fn is_bidirectional(character: char) -> bool {
     matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 

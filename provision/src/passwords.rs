@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use provision_ssh::Secret;
 use provision_vault::{DEFAULT_ID, Password, Vault, is_encrypted};
 
 use crate::arguments::VaultPasswords;
@@ -36,7 +37,7 @@ impl Failure {
         Exit::InvalidInput
     }
 
-    #[cfg(test)]
+    /// What is wrong.
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -74,6 +75,14 @@ pub fn labelled(source: &str, earlier: &Vault) -> Result<(String, Password), Fai
         path => of_file(path, label, earlier)?,
     };
     Ok((label.to_owned(), password))
+}
+
+/// The password in a file, or that a program prints: for logins and sudo.
+pub fn secret_of_file(path: &str) -> Result<Secret, Failure> {
+    let password = of_file(path, DEFAULT_ID, &Vault::default())?;
+    let text = String::from_utf8(password.expose().to_vec());
+    let text = text.map_err(|_| Failure::new(format!("password file {path}: not UTF-8"), None))?;
+    Ok(Secret::new(text))
 }
 
 fn asked(label: &str) -> Result<Password, Failure> {

@@ -435,6 +435,12 @@ impl Printer {
                     items: Vec::new(),
                 });
             }
+            Event::Retrying { host, attempts, left, .. } => {
+                if self.verbosity.level > 0 {
+                    let line = format!("    {host}: attempt {attempts} was in vain, {left} left");
+                    self.say(&styled(FAINT, &line));
+                }
+            }
             Event::ItemResult(result) => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
                     task.items.push((**result).clone());

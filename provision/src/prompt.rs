@@ -32,6 +32,13 @@ pub fn line(question: &str, hidden: bool) -> Option<String> {
     Some(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
+/// A line from standard input, be it a terminal or not; `None` at its end.
+pub fn any_line() -> Option<String> {
+    let mut line = String::new();
+    let count = std::io::stdin().lock().read_line(&mut line).ok()?;
+    (count > 0).then(|| line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 /// Asks for yes or no; no when there is nobody to ask.
 pub fn confirm(question: &str) -> bool {
     line(&format!("{question} [y/N]"), false)

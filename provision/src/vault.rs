@@ -3,6 +3,8 @@
 //! All files are read and opened before the first one is replaced; each is replaced atomically and
 //! keeps its mode and owner. With a wrong password nothing is written.
 
+mod edit;
+
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ pub fn vault(command: VaultCommand) -> Exit {
     let done = match command {
         VaultCommand::Encrypt(arguments) => encrypt(&arguments),
         VaultCommand::Decrypt(arguments) => decrypt(&arguments),
+        VaultCommand::Create(arguments) => edit::create(&arguments),
+        VaultCommand::Edit(arguments) => edit::edit(&arguments),
         VaultCommand::View(arguments) => view(&arguments),
         VaultCommand::Rekey(arguments) => rekey(&arguments),
         VaultCommand::EncryptString(arguments) => encrypt_string(&arguments),

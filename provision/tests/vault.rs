@@ -264,3 +264,43 @@ fn a_value_that_no_password_decrypts_fails_where_it_is_used() {
     assert!(told.contains("encrypted for vault id `prod`; tried: dev"), "{told}");
     assert!(apply("used.yml", "prod@other").status.success());
 }
+
+#[test]
+fn files_are_made_and_changed_in_an_editor() {
+    let folder = Folder::new();
+    folder.write("editor", "#!/bin/sh\nprintf 'a: 1\\n' >> \"$2\"\necho \"$1\" > said\n");
+    folder.write("broken", "#!/bin/sh\nexit 3\n");
+    for name in ["editor", "broken"] {
+        std::fs::set_permissions(folder.path(name), PermissionsExt::from_mode(0o700)).unwrap();
+    }
+    let run = |editor: &str, words: &[&str]| {
+        Command::new(env!("CARGO_BIN_EXE_provision"))
+            .arg("vault")
+            .args(words)
+            .args(["--vault-id", "team@pw"])
+            .current_dir(folder.0.path())
+            .env_remove("VISUAL")
+            .env_remove("ANSIBLE_VAULT_PASSWORD_FILE")
+            .env_remove("ANSIBLE_VAULT_IDENTITY_LIST")
+            .env("EDITOR", editor)
+            .output()
+            .unwrap()
+    };
+    let done = run("./editor --wait", &["create", "secrets.yml"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    assert_eq!(folder.read("said"), "--wait\n");
+    assert!(folder.read("secrets.yml").starts_with("$ANSIBLE_VAULT;1.2;AES256;team\n"));
+    let again = run("./editor --wait", &["create", "secrets.yml"]);
+    assert!(stderr(&again).contains("exists already"), "{}", stderr(&again));
+    let done = run("./editor --wait", &["edit", "secrets.yml"]);
+    assert!(done.status.success(), "{}", stderr(&done));
+    let shown = run("true", &["view", "secrets.yml"]);
+    assert_eq!(String::from_utf8_lossy(&shown.stdout), "a: 1\na: 1\n");
+    assert!(folder.read("secrets.yml").starts_with("$ANSIBLE_VAULT;1.2;AES256;team\n"));
+    let before = folder.read("secrets.yml");
+    let same = run("true", &["edit", "secrets.yml"]);
+    assert!(stderr(&same).contains("is as it was"), "{}", stderr(&same));
+    let failed = run("./broken", &["edit", "secrets.yml"]);
+    assert!(stderr(&failed).contains("nothing is changed"), "{}", stderr(&failed));
+    assert_eq!(folder.read("secrets.yml"), before);
+}

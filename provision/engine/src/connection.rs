@@ -77,6 +77,13 @@ pub fn endpoint(
     Ok(Endpoint::Ssh { destination, options: Box::new(options), become_password })
 }
 
+/// The address that variables give a host, if they do and it isn't its name.
+pub fn address(world: &Arc<World>, host: &Arc<HostVariables>) -> Option<String> {
+    let variables = Variables { view: View::of_host(world, host), name: &host.name };
+    let address = variables.first(&["ansible_host", "ansible_ssh_host"]).ok()??;
+    (address != host.name).then_some(address)
+}
+
 fn options(
     variables: &Variables<'_>,
     defaults: &ConnectionDefaults,

@@ -554,7 +554,7 @@ impl<'a> Evaluator<'a> {
         let by_keyword = self.keyword(|d| d.r#become.as_ref());
         let wanted = match variables.variable("ansible_become")? {
             Some(value) => provision_template::to_boolean(&value).unwrap_or(false),
-            None => self.flag(by_keyword, false)?,
+            None => self.flag(by_keyword, self.view.world.settings.r#become)?,
         };
         if !wanted {
             return Ok(None);
@@ -566,7 +566,8 @@ impl<'a> Evaluator<'a> {
                 }
                 Ok(self.text(keyword)?.unwrap_or_else(|| default.to_owned()))
             };
-        let user = pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), "root")?;
+        let user = self.view.world.settings.become_user.as_deref().unwrap_or("root");
+        let user = pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), user)?;
         let method =
             pick("ansible_become_method", self.keyword(|d| d.become_method.as_ref()), "sudo")?;
         let flags = pick("ansible_become_flags", self.keyword(|d| d.become_flags.as_ref()), "")?;

@@ -66,6 +66,17 @@ pub enum Event {
         /// Hosts that are to run it, as far as known.
         hosts: usize,
     },
+    /// An attempt of a task with `until` was in vain on a host; there is another.
+    Retrying {
+        /// Number of the task.
+        task: u64,
+        /// Host.
+        host: String,
+        /// Attempts so far.
+        attempts: u64,
+        /// Attempts that are left.
+        left: u64,
+    },
     /// One loop item of a task ended on a host; the task's own result follows.
     ItemResult(Box<HostResult>),
     /// A task ended on a host.
@@ -120,6 +131,9 @@ pub struct HostResult {
     pub host: String,
     /// Host that did it, if another one.
     pub delegate: Option<String>,
+    /// Address of the host that did it, if the inventory gives it one that isn't its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delegate_address: Option<String>,
     /// Label of the loop item.
     pub item: Option<String>,
     /// How it ended.

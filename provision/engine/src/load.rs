@@ -33,6 +33,12 @@ pub struct LoadRequest {
     pub dialect: Dialect,
     /// Folders with roles.
     pub roles_path: Vec<PathBuf>,
+    /// Folders with collections.
+    pub collections_path: Vec<PathBuf>,
+    /// Variables that nobody defines may come from somewhere: an inventory that isn't named.
+    pub unknown_variables_are_right: bool,
+    /// Where the dialects differ and which requirements are missing is told with the warnings.
+    pub lists_differences: bool,
     /// Notified handlers also run on hosts that failed.
     pub force_handlers: bool,
     /// Settings that variables can see.
@@ -56,6 +62,9 @@ impl LoadRequest {
             extra_variables: Vec::new(),
             dialect,
             roles_path: Vec::new(),
+            collections_path: Vec::new(),
+            unknown_variables_are_right: false,
+            lists_differences: false,
             force_handlers: false,
             settings: Settings::default(),
             keyring: Arc::default(),
@@ -79,6 +88,8 @@ pub struct Loaded {
     pub reaches: Reaches,
     /// Things to know.
     pub warnings: Vec<Diagnostic>,
+    /// How many tasks the playbooks can run, as far as they are known.
+    pub tasks: usize,
     /// What Consul said.
     pub discovery: Arc<Discovery>,
     /// Encrypted values that are opened before the run begins.
@@ -92,6 +103,10 @@ pub struct LoadFailure {
     pub diagnostics: Vec<Diagnostic>,
     /// What it points into.
     pub sources: Sources,
+    /// How many hosts the inventory has.
+    pub hosts: usize,
+    /// How many tasks the playbooks can run, as far as they are known.
+    pub tasks: usize,
 }
 
 /// Reads and checks everything.
@@ -103,6 +118,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let options = LoadOptions {
         dialect: request.dialect,
         roles_path: request.roles_path.clone(),
+        collections_path: request.collections_path.clone(),
         extra_variables: Arc::default(),
         force_handlers: request.force_handlers,
     };
@@ -133,13 +149,22 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         files.as_ref(),
         loader.sources_mut(),
     ));
-    let known = known_names(&inventory, &extra);
+    let mut known = known_names(&inventory, &extra);
+    known.open |= request.unknown_variables_are_right;
     let mut playbooks = Vec::new();
+    let mut tasks = 0;
     for path in &request.playbooks {
         let (playbook, diagnostics) = loader.playbook(path);
         found.extend(diagnostics);
         found.extend(loader.undefined(&playbook, &known));
+        tasks += loader.surveyed().len();
+        if request.lists_differences {
+            found.extend(loader.differences());
+        }
         playbooks.push(playbook);
+    }
+    if request.lists_differences {
+        found.extend(folders.iter().flat_map(|folder| loader.missing_requirements(folder)));
     }
     let sealed = crate::sealed::survey(&request.keyring, &extra, &inventory, &playbooks);
     found.extend(sealed.warning);
@@ -162,11 +187,12 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         found.into_iter().partition(Diagnostic::is_error);
     if !errors.is_empty() {
         let diagnostics = errors.into_iter().chain(warnings).collect();
-        return Err(Box::new(LoadFailure { diagnostics, sources: loader.sources().clone() }));
+        let (sources, hosts) = (loader.sources().clone(), inventory.hosts().count());
+        return Err(Box::new(LoadFailure { diagnostics, sources, hosts, tasks }));
     }
     let sealed = sealed.values;
     let discovery = request.discovery.clone();
-    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, discovery, sealed })
+    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, tasks, discovery, sealed })
 }
 
 fn files_of(request: &LoadRequest) -> Disk {

@@ -99,6 +99,7 @@ impl KnownSecrets {
             }
             Event::RunStarted { command: None, .. }
             | Event::HostConnected { .. }
+            | Event::Retrying { .. }
             | Event::TaskFinished { .. }
             | Event::RunFinished { .. } => return None,
             Event::PlayStarted { name, .. } | Event::TaskStarted { name, .. } => {
@@ -312,6 +313,7 @@ mod tests {
             task: 1,
             host: "hunter2".into(),
             delegate: None,
+            delegate_address: None,
             item: Some("item hunter2".into()),
             status: Status::Changed,
             message: Some("it is hunter2".into()),

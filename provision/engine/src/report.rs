@@ -39,7 +39,15 @@ pub struct TaskTitle {
 struct Row {
     title: TaskTitle,
     number: Option<u64>,
-    waiting: Vec<(bool, HostResult)>,
+    waiting: Vec<Waiting>,
+}
+
+/// What is to be told of a task when its turn comes.
+#[derive(Debug)]
+enum Waiting {
+    Retry { host: String, attempts: u64, left: u64 },
+    Item(HostResult),
+    Result(HostResult),
 }
 
 /// Orders results by position and counts the recap.
@@ -105,8 +113,18 @@ impl Report {
         if !item {
             self.count(&result);
         }
+        let result = if item { Waiting::Item(result) } else { Waiting::Result(result) };
+        self.wait(position, result);
+    }
+
+    /// An attempt at an announced position was in vain.
+    pub fn retry(&mut self, position: &Position, host: &str, attempts: u64, left: u64) {
+        self.wait(position, Waiting::Retry { host: host.to_owned(), attempts, left });
+    }
+
+    fn wait(&mut self, position: &Position, told: Waiting) {
         if let Some(row) = self.rows.get_mut(position) {
-            row.waiting.push((item, result));
+            row.waiting.push(told);
         }
         self.show_first();
     }
@@ -150,6 +168,9 @@ impl Report {
             Status::Ignored => {
                 recap.ok += 1;
                 recap.ignored += 1;
+                // As Ansible counts, what was changed counts although it failed.
+                let changed = result.result.get("changed").and_then(serde_json::Value::as_bool);
+                recap.changed += u64::from(changed == Some(true));
             }
             // Whether it counts as failed or rescued is known only when somebody took it.
             Status::Failed => {}
@@ -193,10 +214,15 @@ fn show(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) {
             *next_number
         }
     };
-    for (item, mut result) in row.waiting.drain(..) {
-        result.task = number;
-        let result = Box::new(result);
-        sink.event(&if item { Event::ItemResult(result) } else { Event::Result(result) });
+    let numbered = |result| Box::new(HostResult { task: number, ..result });
+    for told in row.waiting.drain(..) {
+        sink.event(&match told {
+            Waiting::Retry { host, attempts, left } => {
+                Event::Retrying { task: number, host, attempts, left }
+            }
+            Waiting::Item(result) => Event::ItemResult(numbered(result)),
+            Waiting::Result(result) => Event::Result(numbered(result)),
+        });
     }
 }
 

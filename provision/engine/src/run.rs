@@ -20,7 +20,7 @@ use crate::event::{CommandLine, EVENT_FORMAT, Event, HostRecap, Outcome};
 use crate::load::{Loaded, hosts_of};
 use crate::outside::Outside;
 use crate::play::{Arrival, PlayRun, Shared};
-use crate::report::{Report, Sink};
+use crate::report::{Report, Sink, TaskTitle};
 use crate::session::{Pool, SessionSettings};
 use crate::variables::{Layer, View};
 use crate::world::{PlayState, World};
@@ -41,6 +41,22 @@ pub struct RunOptions {
     pub prompt: Option<Box<AskOperator>>,
     /// The command that the playbook in memory stands for.
     pub command: Option<CommandLine>,
+    /// `--step`: who says of each task whether it runs; needs `strict_order`.
+    pub step: Option<Box<AskStep>>,
+}
+
+/// Asks the operator whether a task is to run.
+pub type AskStep = dyn Fn(&TaskTitle) -> StepAnswer + Send + Sync;
+
+/// What the operator says of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepAnswer {
+    /// It runs.
+    Run,
+    /// It is left out on all hosts.
+    LeaveOut,
+    /// It runs, and so does everything after it without a question.
+    RunAll,
 }
 
 /// Asks the operator a question of `vars_prompt`; `None`: no answer.
@@ -152,6 +168,7 @@ impl Run {
             left_notified: HashMap::new(),
             stopped_by_limit: false,
             restarts_due: BTreeSet::new(),
+            step: options.step,
         };
         let run = Run { shared, inventory: loaded.inventory, name, hosts, begun };
         (run, loaded.playbooks, options.prompt)

@@ -56,6 +56,10 @@ pub struct Settings {
     pub inventory_sources: Vec<PathBuf>,
     /// `--limit`.
     pub limit: Option<String>,
+    /// `--become`: unless a keyword or a variable says otherwise.
+    pub r#become: bool,
+    /// `--become-user`: unless a keyword or a variable says otherwise.
+    pub become_user: Option<String>,
     /// `--tags`.
     pub tags: Vec<String>,
     /// `--skip-tags`.

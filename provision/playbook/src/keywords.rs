@@ -128,7 +128,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
     keyword("timeout", ALL, Takes::Integer),
     but(
         keyword("debugger", ALL, Takes::Text),
-        Support::NotYet("remove the line and use `provision run --step` to stop before a task"),
+        Support::NotYet("remove the line and use `provision apply --step` to stop before a task"),
     ),
     keyword("collections", ALL, Takes::List),
     keyword("delegate_to", ROLES, Takes::Text),

@@ -1,8 +1,10 @@
 //! `[pure]` Inventories and playbooks: text to typed plays with spans.
 
 mod arguments;
+pub mod begin;
 mod canonical;
 mod check;
+mod dialects;
 pub mod expressions;
 pub mod files;
 pub mod inventory;
@@ -13,6 +15,7 @@ pub mod model;
 mod names;
 mod paths;
 pub mod reach;
+pub mod requirements;
 mod select;
 mod templating;
 mod unsupported;

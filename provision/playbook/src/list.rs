@@ -10,6 +10,10 @@ use crate::select::selected;
 pub struct ListedTask {
     /// The role's name, a colon and the task's name, as Ansible writes it.
     pub title: String,
+    /// Whether the task has a name of its own.
+    pub is_named: bool,
+    /// Its module as written.
+    pub action: String,
     /// All tags, sorted, each once.
     pub tags: Vec<String>,
 }
@@ -23,7 +27,9 @@ pub fn tasks_of(play: &Play, only: &[String], skip: &[String]) -> Vec<ListedTask
         if selected(&task.context.tags(), only, skip) {
             let tags: BTreeSet<&str> = task.context.tags().into_iter().collect();
             let tags = tags.into_iter().map(str::to_owned).collect();
-            listed.push(ListedTask { title: title(task), tags });
+            let is_named = task.name.is_some();
+            let action = task.module_written.clone();
+            listed.push(ListedTask { title: title(task), is_named, action, tags });
         }
     });
     listed

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use diagnostics::{Sources, Span};
+pub(crate) use provision_template::Shape;
 pub use provision_template::{Dialect, Reach, TextKind};
 use provision_template::{Engine, Found, Nowhere, Scope, Slot};
 use yaml::Node;
@@ -51,6 +52,20 @@ impl Templates {
             .filter(|(start, end)| (*start, *end) != (0, text.len()));
         let range = range.or_else(|| named(&message, text));
         Some(Fault { message, range, hint })
+    }
+
+    /// See [`Engine::shape_of_condition`].
+    pub(crate) fn shape_of_condition(
+        &self,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<Shape>,
+    ) -> Option<(Shape, Option<String>)> {
+        self.engine.shape_of_condition(text, variable)
+    }
+
+    /// See [`Engine::shape_of_template`].
+    pub(crate) fn shape_of_template(&self, text: &str) -> Option<Shape> {
+        self.engine.shape_of_template(text)
     }
 
     /// What a text can evaluate.

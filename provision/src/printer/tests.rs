@@ -62,6 +62,7 @@ fn result(number: u64, host: &str, status: Status) -> HostResult {
         task: number,
         host: host.into(),
         delegate: None,
+        delegate_address: None,
         item: None,
         status,
         message: None,

@@ -13,6 +13,7 @@ use crate::lower::{compile_expression, compile_template};
 use crate::program::{Formula, Name, Program};
 use crate::run::{Run, placed};
 use crate::scope::{Dialect, Outside, Reach, Scope, Slot, TemplateOptions, TextKind};
+use crate::shape::Shape;
 use crate::source::Backslashes;
 
 /// Evaluates templates of one dialect. Shared between threads: it caches what it compiles.
@@ -286,6 +287,25 @@ impl Engine {
             }
         });
         errors
+    }
+
+    /// The kind of a condition's value, if it is known: of what, and the variable that it depends
+    /// on. Of `and` and `or`, the first side that is no boolean counts.
+    #[must_use]
+    pub fn shape_of_condition(
+        &self,
+        text: &str,
+        variable: &dyn Fn(&str) -> Option<Shape>,
+    ) -> Option<(Shape, Option<String>)> {
+        let expression = crate::conditions::expression_of(text)?;
+        let formula = self.expression(&expression).ok()?;
+        crate::shape::of_condition(&formula.expr, variable)
+    }
+
+    /// The kind of a template's value, if it is one expression whose kind is known.
+    #[must_use]
+    pub fn shape_of_template(&self, text: &str) -> Option<Shape> {
+        crate::shape::of_program(&*self.template(text).ok()?)
     }
 
     /// What a text can reach without evaluating it; nothing if it cannot be parsed.

@@ -42,6 +42,7 @@ mod program;
 mod reach;
 mod run;
 mod scope;
+mod shape;
 mod source;
 mod time;
 mod value;
@@ -53,6 +54,7 @@ pub use scope::{
     Dialect, EmptyScope, Found, LoadedTemplate, LookupRequest, Now, Nowhere, Outside, OutsideError,
     PathQuestion, Reach, Scope, Slot, TemplateOptions, TextKind,
 };
+pub use shape::Shape;
 pub use value::{
     from_json, is_omit, is_true, is_undefined, omit, repr_of, text_of, to_boolean, to_json,
     value_of_node,

@@ -9,6 +9,7 @@ use provision_template::Value;
 use serde_json::Value as Json;
 use std::sync::Arc;
 
+use super::results::{ItemResults, diffs, hide, is_true, join_items, message_of, shown};
 use super::{Arrival, Owner, PlayRun};
 use crate::cursor::{AfterFailure, Cursor};
 use crate::evaluate::{Evaluator, Invocation, ItemStep, LoopItem, Plan, Stop};
@@ -55,7 +56,7 @@ pub(crate) struct Ended {
     pub status: Status,
     pub result: Object,
     /// Results of loop items, to be shown before.
-    pub items: Vec<(Status, String, Object, u64)>,
+    pub items: ItemResults,
     pub message: Option<String>,
     pub register: Option<String>,
     /// Names that `set_fact` sets.
@@ -69,22 +70,6 @@ pub(crate) struct Ended {
     pub duration_us: u64,
     /// Whether handlers are notified.
     pub notify: bool,
-}
-
-/// Adds the loop item to its result, as Ansible does.
-pub(crate) fn name_item(result: &mut Object, item: Option<&LoopItem>) {
-    if let Some(item) = item {
-        result.insert(item.variable.clone(), provision_template::to_json(&item.value));
-        result.insert("ansible_loop_var".into(), item.variable.as_str().into());
-    }
-}
-
-fn is_true(result: &Object, name: &str) -> bool {
-    result.get(name).is_some_and(|value| match value {
-        Json::Bool(value) => *value,
-        Json::String(text) => matches!(text.as_str(), "yes" | "true" | "True"),
-        _ => false,
-    })
 }
 
 impl PlayRun<'_> {
@@ -131,6 +116,7 @@ impl PlayRun<'_> {
                     .unwrap_or(common);
                 let repeatable = matches!(item.step, ItemStep::Invoke(_));
                 if repeatable && attempts <= retries {
+                    self.tell_of_retry(owner, attempts, retries + 1 - attempts);
                     let delay = Duration::from_secs_f64(delay_s.clamp(0.0, 86_400.0));
                     self.after(delay, owner.host, owner.token);
                     return;
@@ -150,6 +136,13 @@ impl PlayRun<'_> {
             }
         }
         self.record(owner, result, duration_us);
+    }
+
+    fn tell_of_retry(&mut self, owner: Owner, attempts: u64, left: u64) {
+        let name = owner_name(self, owner.host);
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        let position = flight.position.clone();
+        self.shared.report.retry(&position, &name, attempts, left);
     }
 
     /// Stores an item's result; goes on with the next item or ends the task.
@@ -307,7 +300,10 @@ impl PlayRun<'_> {
     /// All items have results: the task ends on this host.
     pub(super) fn complete(&mut self, index: HostIndex, token: u64) {
         let Some(flight) = self.flight_mut(index, token).cloned() else { return };
-        let ended = self.end_of(&flight);
+        let mut ended = self.end_of(&flight);
+        if ended.delegate.is_none() {
+            ended.delegate = self.delegate_of(index, &flight.task);
+        }
         let failed = matches!(ended.status, Status::Failed);
         let once = self
             .dispatcher
@@ -418,11 +414,16 @@ impl PlayRun<'_> {
     }
 
     fn show(&mut self, position: &Position, host: &str, ended: Ended) {
+        let delegate_address = ended.delegate.as_ref().and_then(|name| {
+            let delegate = self.shared.world.host_or_new(name);
+            crate::connection::address(&self.shared.world, &delegate)
+        });
         for (status, label, result, duration_us) in ended.items {
             let result = HostResult {
                 task: 0,
                 host: host.to_owned(),
                 delegate: ended.delegate.clone(),
+                delegate_address: delegate_address.clone(),
                 item: Some(label),
                 status,
                 message: message_of(&result),
@@ -436,10 +437,11 @@ impl PlayRun<'_> {
             task: 0,
             host: host.to_owned(),
             delegate: ended.delegate,
+            delegate_address,
             item: None,
             status: ended.status,
             message: ended.message,
-            result: ended.result,
+            result: shown(ended.result),
             diff: ended.diff,
             duration_us: ended.duration_us,
         };
@@ -595,19 +597,6 @@ fn owner_name(run: &PlayRun<'_>, host: HostIndex) -> String {
     run.host(host).map(|host| host.variables.name.clone()).unwrap_or_default()
 }
 
-/// Replaces what is shown; what is registered stays usable.
-fn hide(ended: &mut Ended) {
-    const HIDDEN: &str = "the output has been hidden due to the fact that 'no_log: true' was \
-                          specified for this result";
-    ended.diff.clear();
-    ended.message = Some("‹redacted: no_log›".to_owned());
-    for (_, label, result, _) in &mut ended.items {
-        *label = "‹redacted›".to_owned();
-        result.clear();
-    }
-    ended.result.insert("_censored".into(), HIDDEN.into());
-}
-
 /// A result as `register` keeps it.
 pub(super) fn registered(result: &Object) -> Value {
     let mut result = result.clone();
@@ -621,73 +610,4 @@ fn failed_task(task: &Task) -> Value {
     let entries: [(&str, Value); 2] =
         [("name", name.into()), ("action", task.module_written.as_str().into())];
     crate::variables::dictionary(entries)
-}
-
-/// What people should read of a result.
-fn message_of(result: &Object) -> Option<String> {
-    let text = |value: &Json| match value {
-        Json::String(text) => text.clone(),
-        other => other.to_string(),
-    };
-    result.get("msg").filter(|message| !message.is_null() && *message != "").map(text)
-}
-
-fn diffs(result: &Object) -> Vec<Diff> {
-    match result.get("diff") {
-        Some(Json::Array(items)) => items.iter().filter_map(diff_of).collect(),
-        Some(item) => diff_of(item).into_iter().collect(),
-        None => Vec::new(),
-    }
-}
-
-/// A difference as people read it: attributes are text, too.
-fn diff_of(item: &Json) -> Option<Diff> {
-    let mut item = item.as_object()?.clone();
-    for side in ["before", "after"] {
-        if let Some(Json::Object(attributes)) = item.get(side) {
-            let sorted: std::collections::BTreeMap<_, _> = attributes.iter().collect();
-            let text = serde_json::to_string_pretty(&sorted).unwrap_or_default() + "\n";
-            item.insert(side.into(), text.into());
-        }
-    }
-    serde_json::from_value(Json::Object(item)).ok()
-}
-
-type ItemResults = Vec<(Status, String, Object, u64)>;
-
-/// The result of a loop, as Ansible composes it.
-fn join_items(flight: &Flight, results: Vec<(Object, u64)>) -> (Object, ItemResults) {
-    let mut items: ItemResults = Vec::with_capacity(results.len());
-    for (plan, (mut result, duration_us)) in flight.plan.items.iter().zip(results) {
-        name_item(&mut result, plan.item.as_ref());
-        result.entry("failed").or_insert(Json::Bool(false));
-        let status = if is_true(&result, "failed") {
-            if flight.plan.keywords.ignore_errors { Status::Ignored } else { Status::Failed }
-        } else if is_true(&result, "skipped") {
-            Status::Skipped
-        } else if is_true(&result, "changed") {
-            Status::Changed
-        } else {
-            Status::Ok
-        };
-        let label = plan.item.as_ref().map(|item| item.label.clone()).unwrap_or_default();
-        items.push((status, label, result, duration_us));
-    }
-    let any = |name: &str| items.iter().any(|(_, _, result, _)| is_true(result, name));
-    let all_skipped = items.iter().all(|(status, ..)| *status == Status::Skipped);
-    let mut joined = Object::new();
-    joined.insert("changed".into(), any("changed").into());
-    let message = if any("failed") {
-        joined.insert("failed".into(), true.into());
-        "One or more items failed"
-    } else if all_skipped {
-        joined.insert("skipped".into(), true.into());
-        "All items skipped"
-    } else {
-        "All items completed"
-    };
-    joined.insert("msg".into(), message.into());
-    let results = items.iter().map(|(_, _, result, _)| Json::Object(result.clone())).collect();
-    joined.insert("results".into(), results);
-    (joined, items)
 }

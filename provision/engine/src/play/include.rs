@@ -9,12 +9,14 @@ use provision_plan::{HostIndex, Position};
 use provision_playbook::RoleFiles;
 use provision_playbook::files::Files;
 use provision_playbook::model::{Include, Item, Task, TaskId};
+use serde_json::Value as Json;
 use yaml::Node;
 
 use super::PlayRun;
 use super::flight::Ended;
+use super::results::{ItemResults, hide, name_item};
 use crate::cursor::{Entry, Expansion, Items};
-use crate::evaluate::{Evaluator, Stop, conditions};
+use crate::evaluate::{Evaluator, ItemStep, Stop, conditions};
 use crate::event::Status;
 use crate::variables::Layer;
 
@@ -69,41 +71,72 @@ impl PlayRun<'_> {
         let conditions = conditions(&task.context);
         let Some(repeat) = &task.repeat else {
             if let Some(condition) = first_false(&evaluator, &conditions)? {
-                self.pass_include_skipped(index, task, condition);
+                self.pass_include_skipped(index, task, condition, Vec::new());
                 return Ok(true);
             }
-            let expansion = self.expand(position, task, &evaluator, 0, Layer::default())?;
-            self.enter(index, position, task, vec![expansion]);
+            let (name, expansion) = self.expand(position, task, &evaluator, 0, Layer::default())?;
+            let ended = Ended::local(Status::Ok, included(&name), None, task);
+            self.enter(index, position, ended, vec![expansion]);
             return Ok(true);
         };
         let mut expansions = Vec::new();
+        let mut items = Vec::new();
         for (number, item) in evaluator.loop_items(repeat)?.into_iter().enumerate() {
             let mut view = evaluator.view.clone();
             for (name, slot) in item.layer.iter() {
                 view.local.set(name, slot.clone());
             }
             let inner = Evaluator::new(task, view);
-            if first_false(&inner, &conditions)?.is_some() {
+            if let Some(condition) = first_false(&inner, &conditions)? {
+                let mut result = super::step::skipped(&ItemStep::Skip { condition });
+                name_item(&mut result, Some(&item));
+                items.push((Status::Skipped, item.label, result, 0));
                 continue;
             }
             let number = u32::try_from(number).unwrap_or(u32::MAX);
-            expansions.push(self.expand(position, task, &inner, number, item.layer)?);
+            let (name, expansion) =
+                self.expand(position, task, &inner, number, item.layer.clone())?;
+            expansions.push(expansion);
+            let mut result = included(&name);
+            name_item(&mut result, Some(&item));
+            items.push((Status::Ok, item.label, result, 0));
         }
         if expansions.is_empty() {
-            self.pass_include_skipped(index, task, "no items in the list".to_owned());
+            self.pass_include_skipped(index, task, "no items in the list".to_owned(), items);
             return Ok(true);
         }
-        self.enter(index, position, task, expansions);
+        let results = items.iter().map(|(_, _, result, _)| Json::Object(result.clone()));
+        let mut result = provision_protocol::Object::new();
+        result.insert("changed".into(), false.into());
+        result.insert("results".into(), results.collect());
+        let mut ended = Ended { items, ..Ended::local(Status::Ok, result, None, task) };
+        self.hide_if_asked(index, task, &mut ended);
+        self.enter(index, position, ended, expansions);
         Ok(true)
     }
 
-    fn pass_include_skipped(&mut self, index: HostIndex, task: &Arc<Task>, condition: String) {
+    /// `no_log` of an include hides the items of its loop.
+    fn hide_if_asked(&self, index: HostIndex, task: &Task, ended: &mut Ended) {
+        if self.evaluator(index, task).keywords_of_failed().no_log {
+            hide(ended);
+        }
+    }
+
+    fn pass_include_skipped(
+        &mut self,
+        index: HostIndex,
+        task: &Arc<Task>,
+        condition: String,
+        items: ItemResults,
+    ) {
         let mut result = provision_protocol::Object::new();
         result.insert("changed".into(), false.into());
         result.insert("skipped".into(), true.into());
         result.insert("skip_reason".into(), "Conditional result was False".into());
         result.insert("false_condition".into(), condition.as_str().into());
         let ended = Ended::local(Status::Skipped, result, Some(condition), task);
+        let mut ended = Ended { items, ..ended };
+        self.hide_if_asked(index, task, &mut ended);
         if let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) {
             self.handler_runs(index, &ahead.position, false);
         }
@@ -114,13 +147,10 @@ impl PlayRun<'_> {
         &mut self,
         index: HostIndex,
         position: &Position,
-        task: &Arc<Task>,
+        ended: Ended,
         expansions: Vec<Expansion>,
     ) {
         self.handler_runs(index, position, false);
-        let mut result = provision_protocol::Object::new();
-        result.insert("changed".into(), false.into());
-        let ended = Ended::local(Status::Ok, result, None, task);
         // Ansible counts each included file or role as a task that went well.
         let more = u64::try_from(expansions.len().saturating_sub(1)).unwrap_or(0);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
@@ -145,14 +175,15 @@ impl PlayRun<'_> {
         evaluator: &Evaluator<'_>,
         item: u32,
         layer: Layer,
-    ) -> Result<Expansion, Stop> {
+    ) -> Result<(String, Expansion), Stop> {
         let Some(include) = &task.include else { return Err(Stop::failed("not an include")) };
-        let (name, items) = match include {
+        let (shown, name, items) = match include {
             Include::Tasks { file, .. } => {
                 let written = provision_template::text_of(&evaluator.value(file)?);
                 let path = self.tasks_file(task, &written)?;
+                let shown = std::path::absolute(&path).unwrap_or_else(|_| path.clone());
                 let name = path.display().to_string();
-                (name, self.load_tasks(task, &path)?)
+                (shown.display().to_string(), name, self.load_tasks(task, &path)?)
             }
             Include::Role {
                 name,
@@ -177,11 +208,13 @@ impl PlayRun<'_> {
                     handlers: optional(handlers_from)?,
                 };
                 let public = evaluator.flag(public.as_ref(), false)?;
-                (format!("{role} {from:?}"), self.load_role(task, &role, &from, public)?)
+                let items = self.load_role(task, &role, &from, public)?;
+                let name = format!("{role} {from:?}");
+                (role, name, items)
             }
         };
         let number = self.includes.number(position, item, &name);
-        Ok(Expansion { number: [item, number], items, variables: Arc::new(layer) })
+        Ok((shown, Expansion { number: [item, number], items, variables: Arc::new(layer) }))
     }
 
     /// Where a file of tasks is: beside the including file, in the role, beside the playbook.
@@ -255,6 +288,14 @@ impl PlayRun<'_> {
         self.includes.loaded.insert(key, items.clone());
         Ok(items)
     }
+}
+
+/// What an include says of itself, as Ansible's does.
+fn included(name: &str) -> provision_protocol::Object {
+    let mut result = provision_protocol::Object::new();
+    result.insert("changed".into(), false.into());
+    result.insert("include".into(), name.into());
+    result
 }
 
 fn first_false(evaluator: &Evaluator<'_>, conditions: &[&Node]) -> Result<Option<String>, Stop> {

@@ -14,7 +14,8 @@ use provision_template::{TemplateError, Value};
 use serde_json::Value as Json;
 
 use super::PlayRun;
-use super::flight::{Ended, name_item};
+use super::flight::Ended;
+use super::results::{hide, name_item};
 use crate::evaluate::{Evaluator, ItemStep, LoopItem, Plan, Stop};
 use crate::event::Status;
 use crate::variables::Layer;
@@ -163,7 +164,8 @@ impl PlayRun<'_> {
             self.send_finished(index, position, task, plan, results, (sets, include, facts));
             return Ok(true);
         }
-        let ended = ended_of_items(task, plan, results, sets, include, facts, shown);
+        let mut ended = ended_of_items(task, plan, results, sets, include, facts, shown);
+        ended.delegate = self.delegate_of(index, task);
         self.handler_runs(index, position, false);
         self.pass(index, task, ended);
         Ok(true)
@@ -435,13 +437,18 @@ fn debug(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
     }
     if let Some(name) = arguments.get("var") {
         let expression = text(arguments, "var").unwrap_or_default();
+        let undefined = |why: &str| {
+            let detailed = evaluator.view.world.settings.verbosity > 0;
+            let detail = if detailed { format!(": {why}") } else { String::new() };
+            Json::from(format!("VARIABLE IS NOT DEFINED!{detail}"))
+        };
         let value = if name.is_string() {
             match evaluator.expression(&expression) {
                 Ok(value) if provision_template::is_undefined(&value) => {
-                    Json::from("VARIABLE IS NOT DEFINED!")
+                    undefined(&format!("'{expression}' is undefined"))
                 }
                 Ok(value) => provision_template::to_json(&value),
-                Err(error) if error.is_undefined() => "VARIABLE IS NOT DEFINED!".into(),
+                Err(error) if error.is_undefined() => undefined(error.message()),
                 Err(TemplateError::Pending(token)) => return Err(Stop::Pending(token)),
                 Err(error) => return Err(Stop::failed(error.message())),
             }
@@ -590,8 +597,7 @@ fn ended_of_items(
     ended.include = include;
     ended.facts = facts;
     if plan.keywords.no_log {
-        ended.message = Some("‹redacted: no_log›".to_owned());
-        ended.items.clear();
+        hide(&mut ended);
     }
     ended
 }

@@ -9,10 +9,11 @@ mod handlers;
 mod include;
 mod include_vars;
 mod local;
+mod results;
 mod send;
 mod step;
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
@@ -78,6 +79,8 @@ pub struct Shared {
     pub stopped_by_limit: bool,
     /// Components whose restart roles leave to the planner (see `Settings::rolls_restarts`).
     pub restarts_due: BTreeSet<String>,
+    /// Who says of each task whether it runs.
+    pub step: Option<Box<crate::run::AskStep>>,
 }
 
 /// What a host is about to do.
@@ -148,6 +151,8 @@ pub struct PlayRun<'a> {
     pub(crate) woken: Vec<HostIndex>,
     /// Whether handlers that an earlier run left notified stay so.
     pub(crate) leaves_handlers: bool,
+    /// What the operator said of tasks.
+    pub(crate) steps: BTreeMap<Position, bool>,
 }
 
 /// Who waits for a call's result.
@@ -203,6 +208,7 @@ impl<'a> PlayRun<'a> {
             ended: false,
             woken: Vec::new(),
             leaves_handlers: false,
+            steps: BTreeMap::new(),
             shared,
             state,
         }

@@ -1,9 +1,10 @@
 //! What a host does next: announcing, evaluating, passing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use provision_plan::{HostIndex, Scope, Step, Turn};
-use provision_playbook::model::Task;
+use provision_playbook::Loader;
+use provision_playbook::model::{Include, Task};
 use provision_protocol::modules::Runs;
 
 use super::flight::Ended;
@@ -12,6 +13,7 @@ use crate::cursor::Next;
 use crate::evaluate::{Evaluator, ItemPlan, ItemStep, Keywords, Plan, Stop};
 use crate::event::Status;
 use crate::report::TaskTitle;
+use crate::run::StepAnswer;
 use crate::variables::{Layer, View};
 
 /// Whether a host can go on at once.
@@ -209,6 +211,10 @@ impl PlayRun<'_> {
         if ahead.blocked_on.is_some_and(|token| self.is_unsettled(index, token)) {
             return Going::Waits;
         }
+        if !self.operator_lets_run(index, &ahead.position, task, handler) {
+            self.pass_silently(index);
+            return Going::On;
+        }
         self.title(index, &ahead.position, task, handler);
         if task.include.is_some() {
             return match self.include(index, &ahead.position, task) {
@@ -380,35 +386,56 @@ impl PlayRun<'_> {
         let hosts = self.hosts.iter().filter(|host| host.active).count();
         let view = self.view(index, task);
         let loader = self.shared.loader.clone();
-        self.shared.report.task(position, || {
-            let loader = loader.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            TaskTitle {
-                name: task_name(task, view),
-                role: task.context.role().map(|role| role.role.name.clone()),
-                module: task.module.name.to_owned(),
-                place: loader.sources().place(task.span).to_string(),
-                handler,
-                hosts,
-            }
-        });
+        self.shared.report.task(position, || title_of(task, view, &loader, handler, hosts));
+    }
+
+    /// With `--step`, whether the operator wants a task; each is asked about once, for all hosts.
+    /// Actions of `meta` are none of the tasks that Ansible asks about.
+    fn operator_lets_run(
+        &mut self,
+        index: HostIndex,
+        position: &provision_plan::Position,
+        task: &Arc<Task>,
+        handler: bool,
+    ) -> bool {
+        if self.shared.step.is_none() || task.module.name == "meta" {
+            return true;
+        }
+        if let Some(said) = self.steps.get(position) {
+            return *said;
+        }
+        let hosts = self.hosts.iter().filter(|host| host.active).count();
+        let title = title_of(task, self.view(index, task), &self.shared.loader, handler, hosts);
+        let Some(ask) = &self.shared.step else { return true };
+        let answer = ask(&title);
+        if answer == StepAnswer::RunAll {
+            self.shared.step = None;
+        }
+        let runs = answer != StepAnswer::LeaveOut;
+        self.steps.insert(position.clone(), runs);
+        runs
     }
 
     pub(super) fn skip_result(&self, task: &Task, plan: &Plan) -> Ended {
         let mut result = provision_protocol::Object::new();
         result.insert("changed".into(), false.into());
         let mut message = None;
+        let mut items = Vec::new();
         if plan.items.is_empty() {
             result.insert("skipped".into(), true.into());
             result.insert("skipped_reason".into(), "No items in the list".into());
             result.insert("results".into(), serde_json::Value::Array(Vec::new()));
             message = Some("no items in the list".to_owned());
         } else if plan.looped {
-            let results = plan.items.iter().map(|item| {
+            let mut results = Vec::new();
+            for item in &plan.items {
                 let mut entry = skipped(&item.step);
-                super::flight::name_item(&mut entry, item.item.as_ref());
-                serde_json::Value::Object(entry)
-            });
-            result.insert("results".into(), results.collect());
+                super::results::name_item(&mut entry, item.item.as_ref());
+                results.push(serde_json::Value::Object(entry.clone()));
+                let label = item.item.as_ref().map(|item| item.label.clone());
+                items.push((Status::Skipped, label.unwrap_or_default(), entry, 0));
+            }
+            result.insert("results".into(), results.into());
             result.insert("msg".into(), "All items skipped".into());
             result.insert("skipped".into(), true.into());
             message = Some("all items skipped".to_owned());
@@ -418,20 +445,17 @@ impl PlayRun<'_> {
                 message = Some(format!("`{condition}` is false"));
             }
         }
-        Ended {
-            status: Status::Skipped,
-            result,
-            items: Vec::new(),
-            message,
-            register: task.register.as_ref().map(|(name, _)| name.clone()),
-            sets: Vec::new(),
-            include: None,
-            facts: Vec::new(),
-            diff: Vec::new(),
-            delegate: None,
-            duration_us: 0,
-            notify: false,
+        let mut ended = Ended { items, ..Ended::local(Status::Skipped, result, message, task) };
+        if plan.keywords.no_log {
+            super::results::hide(&mut ended);
         }
+        ended
+    }
+
+    /// Whom `delegate_to` names.
+    pub(super) fn delegate_of(&self, index: HostIndex, task: &Task) -> Option<String> {
+        task.context.innermost(|directives| directives.delegate_to.as_ref())?;
+        self.evaluator(index, task).delegate().ok().flatten()
     }
 
     /// A defect of ours; the run goes on as well as it can, and the defect is shown.
@@ -464,9 +488,39 @@ fn is_flush(task: &Task) -> bool {
         && task.context.directives.when.is_empty()
 }
 
+fn title_of(
+    task: &Task,
+    view: View,
+    loader: &Mutex<Loader>,
+    handler: bool,
+    hosts: usize,
+) -> TaskTitle {
+    let loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+    TaskTitle {
+        name: task_name(task, view),
+        role: task.context.role().map(|role| role.role.name.clone()),
+        module: task.module.name.to_owned(),
+        place: loader.sources().place(task.span).to_string(),
+        handler,
+        hosts,
+    }
+}
+
+/// What a task without a name is called: its module, and the role that it includes.
+fn unnamed(task: &Task) -> String {
+    let role = match &task.include {
+        Some(Include::Role { name, .. }) => name.as_str(),
+        Some(Include::Tasks { .. }) | None => None,
+    };
+    match role {
+        Some(role) => format!("{} : {role}", task.module_written),
+        None => task.module_written.clone(),
+    }
+}
+
 /// The name as people read it: its templates filled in where possible.
 fn task_name(task: &Task, view: View) -> String {
-    let Some(name) = &task.name else { return task.module_written.clone() };
+    let Some(name) = &task.name else { return unnamed(task) };
     let written = name.as_str().unwrap_or(&task.module_written).to_owned();
     if !provision_template::text_has_template(&written) {
         return written;

@@ -183,7 +183,12 @@ fn read_all(playbooks: &Path, names: &[String]) -> Result<Vec<Source>, PrepareFa
     if wrong.is_empty() || (!names.is_empty() && names.iter().all(is_read)) {
         return Ok(definitions);
     }
-    Err(PrepareFailure::Invalid(Box::new(LoadFailure { diagnostics: wrong, sources })))
+    Err(PrepareFailure::Invalid(Box::new(LoadFailure {
+        diagnostics: wrong,
+        sources,
+        hosts: 0,
+        tasks: 0,
+    })))
 }
 
 /// A definition under another name than its role's would be found by nobody.

@@ -45,7 +45,7 @@ pub(super) fn of_inventory(
     let diagnostics =
         wrong.into_iter().map(|message| Diagnostic::error("services", message)).collect();
     let sources = loaded.loader.sources().clone();
-    Err(PrepareFailure::Invalid(Box::new(LoadFailure { diagnostics, sources })))
+    Err(PrepareFailure::Invalid(Box::new(LoadFailure { diagnostics, sources, hosts: 0, tasks: 0 })))
 }
 
 /// `services: {NAME: {group: GROUP, …}}`

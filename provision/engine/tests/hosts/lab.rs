@@ -1,6 +1,6 @@
 //! A project on the controller and its hosts; runs playbooks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -11,8 +11,10 @@ use provision_engine::connection::ConnectionDefaults;
 use provision_engine::event::{Event, HostRecap, Outcome};
 use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, Loaded, load};
-use provision_engine::report::Sink;
-use provision_engine::run::{HostEnd, LeftHandlers, Run, RunOptions, Summary, run};
+use provision_engine::report::{Sink, TaskTitle};
+use provision_engine::run::{
+    AskStep, HostEnd, LeftHandlers, Run, RunOptions, StepAnswer, Summary, run,
+};
 use provision_engine::variables::Layer;
 use provision_playbook::Dialect;
 use provision_vault::{Password, Vault};
@@ -32,6 +34,15 @@ pub struct Lab {
     folder: TempDir,
     machines: Vec<Arc<Machine>>,
     pub strict_order: bool,
+    /// What the operator says to `--step`, and what was asked.
+    pub steps: Option<Arc<Mutex<Steps>>>,
+}
+
+/// Answers of an operator, and the tasks that were asked about.
+#[derive(Default)]
+pub struct Steps {
+    pub answers: VecDeque<StepAnswer>,
+    pub asked: Vec<String>,
 }
 
 /// A run that came to its end.
@@ -51,6 +62,7 @@ impl Lab {
                 .map(|name| Arc::new(Machine::new(name)))
                 .collect(),
             strict_order: false,
+            steps: None,
         };
         let lines: Vec<String> = hosts
             .iter()
@@ -123,14 +135,23 @@ impl Lab {
     }
 
     pub fn options(&self, kill: &Arc<Notify>) -> RunOptions {
+        let step = self.steps.clone().map(|steps| {
+            let ask = move |title: &TaskTitle| {
+                let mut steps = steps.lock().unwrap();
+                steps.asked.push(title.name.clone());
+                steps.answers.pop_front().expect("an answer")
+            };
+            Box::new(ask) as Box<AskStep>
+        });
         RunOptions {
             connection: ConnectionDefaults::default(),
             dial: Arc::new(Wire { machines: self.machines.clone(), kill: kill.clone() }),
-            strict_order: self.strict_order,
+            strict_order: self.strict_order || step.is_some(),
             lock_wait_ms: 10_000,
             exclusive: true,
             prompt: None,
             command: None,
+            step,
         }
     }
 

@@ -33,4 +33,5 @@ mod order;
 mod relay;
 mod releases;
 mod secrets;
+mod shown;
 mod site;

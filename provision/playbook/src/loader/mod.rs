@@ -40,6 +40,8 @@ pub struct LoadOptions {
     pub dialect: Dialect,
     /// Folders with roles besides `roles/` beside the playbook, in the order of the search.
     pub roles_path: Vec<PathBuf>,
+    /// Folders with collections (`ansible_collections/NAMESPACE/NAME`), whose roles can be used.
+    pub collections_path: Vec<PathBuf>,
     /// Variables from the command line: static imports may use them in file names.
     pub extra_variables: Arc<Mapping>,
     /// Notified handlers also run on hosts that failed, whatever plays say (`--force-handlers`).
@@ -51,6 +53,7 @@ impl Default for LoadOptions {
         LoadOptions {
             dialect: Dialect::Classic,
             roles_path: Vec::new(),
+            collections_path: Vec::new(),
             extra_variables: Arc::default(),
             force_handlers: false,
         }
@@ -314,6 +317,11 @@ impl Loader {
     pub fn surveyed(&self) -> Vec<Arc<Task>> {
         let tasks = self.surveys.iter().flat_map(|survey| &survey.tasks);
         tasks.map(|surveyed| Arc::clone(&surveyed.task)).collect()
+    }
+
+    /// What the plays of the last playbook can run.
+    pub(crate) fn surveys(&self) -> &[Survey] {
+        &self.surveys
     }
 
     pub(crate) fn files(&self) -> &dyn Files {

@@ -110,6 +110,14 @@ impl Loader {
     }
 
     /// A file with a list (tasks, handlers, plays); `None` if it is empty or unusable.
+    /// The document of a file of requirements; `None` if it is empty or can't be used.
+    pub(crate) fn requirements_file(&mut self, path: &Path) -> Option<Arc<Node>> {
+        match self.document(path, None) {
+            Loaded::Document(node) => Some(node),
+            Loaded::Empty(_) | Loaded::Failed => None,
+        }
+    }
+
     pub(super) fn list_file(&mut self, path: &Path, asked: Option<Span>) -> Option<Arc<Node>> {
         match self.document(path, asked) {
             Loaded::Failed => None,

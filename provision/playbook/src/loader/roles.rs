@@ -355,13 +355,40 @@ impl Loader {
         places.extend(self.options.roles_path.iter().cloned());
         places.extend(request.beside.clone());
         places.push(playbook);
-        let candidates = places.iter().map(|place| place.join(name)).chain([PathBuf::from(name)]);
+        let of_collections = self.in_collections(name, context.playbook_folder());
+        let plain = places.iter().map(|place| place.join(name)).chain([PathBuf::from(name)]);
+        let candidates = of_collections.iter().cloned().chain(plain);
         let found = candidates.map(|path| paths::normal(&path)).find(|path| self.is_folder(path));
         if found.is_none() || name.is_empty() {
-            self.missing_role(name, request.span, &places);
+            match of_collections.is_empty() {
+                true => self.missing_role(name, request.span, &places),
+                false => self.missing_role(name, request.span, &of_collections),
+            }
             return None;
         }
         found
+    }
+
+    /// Where `namespace.collection.role` may be; nothing for other names.
+    fn in_collections(&self, name: &str, playbook: &Path) -> Vec<PathBuf> {
+        let mut parts = name.splitn(3, '.');
+        let (Some(space), Some(collection), Some(role)) =
+            (parts.next(), parts.next(), parts.next())
+        else {
+            return Vec::new();
+        };
+        let beside = playbook.join("collections");
+        let places = std::iter::once(&beside).chain(&self.options.collections_path);
+        places
+            .map(|place| {
+                place
+                    .join("ansible_collections")
+                    .join(space)
+                    .join(collection)
+                    .join("roles")
+                    .join(role)
+            })
+            .collect()
     }
 
     fn missing_role(&mut self, name: &str, span: Span, places: &[PathBuf]) {
@@ -373,10 +400,7 @@ impl Loader {
         let names = entries.iter().filter_map(|entry| entry.file_name()?.to_str());
         let hint = match diagnostics::closest(name, names) {
             Some(closest) => Some(format!("did you mean `{closest}`?")),
-            None if name.matches('.').count() >= 2 => Some(
-                "roles of collections must be installed as plain roles for provision".to_owned(),
-            ),
-            None => None,
+            None => self.required_in(name),
         };
         let searched: Vec<String> = places
             .iter()
@@ -391,6 +415,16 @@ impl Loader {
                 .note(format!("searched in: {}", searched.join(", ")))
                 .hint_if(hint),
         );
+    }
+
+    /// What installs a role that a file of requirements names.
+    fn required_in(&self, name: &str) -> Option<String> {
+        let collection = name.rsplit_once('.').map_or(name, |(collection, _)| collection);
+        let file = crate::requirements::FILES.iter().find(|file| {
+            let text = self.files.read(Path::new(file)).unwrap_or_default();
+            text.contains(name) || (collection.contains('.') && text.contains(collection))
+        })?;
+        Some(format!("{file} names it: `ansible-galaxy install -r {file}`"))
     }
 
     /// The role's own data; loaded once for each choice of files.

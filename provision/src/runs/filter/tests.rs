@@ -18,6 +18,7 @@ fn result(task: u64, host: &str, status: Status, item: Option<&str>) -> HostResu
         task,
         host: host.into(),
         delegate: None,
+        delegate_address: None,
         item: item.map(str::to_owned),
         status,
         message: None,

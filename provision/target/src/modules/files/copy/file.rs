@@ -63,7 +63,8 @@ pub(super) fn copy(
             placed.message = Some("file already exists".to_owned());
             return Ok(placed);
         }
-    } else if !paths::exists(&paths::parent(&dest)) {
+    } else if !context.check && !paths::exists(&paths::parent(&dest)) {
+        // In check mode an earlier task may be the one that makes it, as Ansible takes it to be.
         return Err(Failure::new(format!(
             "Destination directory {} does not exist",
             paths::parent(&dest).display()
@@ -103,6 +104,9 @@ fn put(
             Side::read(&mut reader).map_err(|error| Failure::new(error.to_string()))?
         };
         let mut diff = texts::change(&placed.dest, before, after);
+        if !is_file {
+            diff.before_header = None;
+        }
         if let Some(name) = &settings.source_name {
             diff.after_header = Some(name.clone());
         }

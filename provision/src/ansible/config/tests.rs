@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::keys::{Does, KEYS};
+use super::{Configuration, Environment};
+
+fn environment(folder: &Path, variables: &[(&str, &str)]) -> Environment {
+    let mut all: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    all.entry("HOME".to_owned()).or_insert_with(|| folder.join("home").display().to_string());
+    Environment { variables: all, folder: folder.join("here"), system: folder.join("etc") }
+}
+
+/// A folder with the current folder, the home folder and that of the system.
+fn folders() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["here", "home", "etc"] {
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    folder
+}
+
+fn read(text: &str, variables: &[(&str, &str)]) -> (tempfile::TempDir, Configuration) {
+    let folder = folders();
+    std::fs::write(folder.path().join("here/ansible.cfg"), text).unwrap();
+    let configuration = Configuration::read(&environment(folder.path(), variables));
+    (folder, configuration)
+}
+
+#[test]
+fn the_first_file_counts() {
+    let folder = folders();
+    let path = |name: &str| folder.path().join(name);
+    let found = |variables: &[(&str, &str)]| {
+        Configuration::read(&environment(folder.path(), variables)).file
+    };
+    assert_eq!(found(&[]), None);
+    for name in ["etc/ansible.cfg", "home/.ansible.cfg", "here/ansible.cfg"] {
+        std::fs::write(path(name), "").unwrap();
+        assert_eq!(found(&[]), Some(path(name)));
+    }
+    std::fs::write(path("own.cfg"), "").unwrap();
+    let own = path("own.cfg").display().to_string();
+    assert_eq!(found(&[("ANSIBLE_CONFIG", &own)]), Some(path("own.cfg")));
+    let etc = path("etc").display().to_string();
+    assert_eq!(found(&[("ANSIBLE_CONFIG", &etc)]), Some(path("etc/ansible.cfg")));
+}
+
+#[test]
+fn a_file_that_anybody_could_write_is_not_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folders();
+    let here = folder.path().join("here");
+    std::fs::write(here.join("ansible.cfg"), "[defaults]\nforks = 3\n").unwrap();
+    std::fs::set_permissions(&here, PermissionsExt::from_mode(0o777)).unwrap();
+    let configuration = Configuration::read(&environment(folder.path(), &[]));
+    assert_eq!((configuration.file, configuration.settings.forks), (None, None));
+    assert!(configuration.notes[0].contains("everybody may write"), "{:?}", configuration.notes);
+}
+
+#[test]
+fn settings_are_honoured_and_variables_win() {
+    let (folder, configuration) = read(
+        "[defaults]\n# a comment\ninventory = hosts.ini ; another\nroles_path = roles:~/more\n\
+         forks=7\nremote_user: deploy\nhost_key_checking = False\ngathering = explicit\n\
+         [privilege_escalation]\nbecome = yes\n[ssh_connection]\nssh_args = -o A=b\n  -o C=d\n",
+        &[("ANSIBLE_FORKS", "9"), ("ANSIBLE_ROLES_PATH", "x")],
+    );
+    let settings = configuration.settings;
+    let here = folder.path().join("here");
+    assert_eq!(settings.inventory, [here.join("hosts.ini").display().to_string()]);
+    assert_eq!(settings.roles_path, Some(vec![here.join("x")]));
+    assert_eq!((settings.forks, settings.remote_user.as_deref()), (Some(9), Some("deploy")));
+    assert!(settings.accepts_new_host_keys && settings.gathers_only_if_asked && settings.r#become);
+    assert_eq!(settings.ssh_arguments, ["-o A=b\n-o C=d"]);
+    assert!(configuration.notes.is_empty() && configuration.refusals.is_empty());
+}
+
+#[test]
+fn nothing_is_ignored_silently() {
+    let (folder, configuration) = read(
+        "[defaults]\nforkz = 7\npipelining = True\nhash_behaviour = merge\nstrategy = linear\n\
+         nonsense\nforks = many\n[colors]\nok = blue\n",
+        &[("ANSIBLE_LIBRARY", "x"), ("ANSIBLE_FORKZ", "1"), ("ANSIBLE_NOCOWS", "1")],
+    );
+    let file = folder.path().join("here/ansible.cfg").display().to_string();
+    let notes: Vec<String> =
+        configuration.notes.iter().map(|note| note.replace(&file, "F")).collect();
+    assert_eq!(notes.len(), 6, "{notes:#?}");
+    assert_eq!(
+        notes[0],
+        "F:2: Ansible has no setting [defaults] forkz; did you mean [defaults] forks?"
+    );
+    assert!(notes[1].starts_with("F:3: pipelining has no effect: "), "{}", notes[1]);
+    assert!(notes[2].starts_with("F:9: [colors] ok has no effect: "), "{}", notes[2]);
+    assert_eq!(
+        notes[3],
+        "ANSIBLE_FORKZ: Ansible has no such variable; did you mean ANSIBLE_FORKS?"
+    );
+    let refusals: Vec<String> =
+        configuration.refusals.iter().map(|text| text.replace(&file, "F")).collect();
+    assert_eq!(refusals.len(), 3, "{refusals:#?}");
+    assert!(refusals[0].starts_with("F:4: hash_behaviour: `merge` is not supported: "));
+    assert_eq!(refusals[1], "F:6: `nonsense` is not `name = value`");
+    assert!(refusals[2].starts_with("F:7: forks: `many` is not a number"));
+}
+
+#[test]
+fn each_name_is_in_the_table_once() {
+    let mut names: Vec<&str> =
+        KEYS.iter().flat_map(|key| key.names.iter().chain(key.variables)).copied().collect();
+    let count = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), count);
+    for key in KEYS {
+        if let Does::Only(values, _) = key.does {
+            assert!(values.iter().all(|value| *value == value.to_lowercase()), "{:?}", key.names);
+        }
+    }
+}

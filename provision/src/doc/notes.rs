@@ -1,0 +1,299 @@
+//! What the table of modules does not say: what each returns, what differs from Ansible, an example.
+//! Tests load every example as a playbook, and look for every returned name in the modules' code.
+
+/// What is said of a module besides its parameters.
+#[derive(Debug, Clone, Copy)]
+pub struct Notes {
+    /// Its name.
+    pub module: &'static str,
+    /// What `register` gets besides `changed`, `failed` and `msg`.
+    pub returns: &'static [&'static str],
+    /// What differs from Ansible.
+    pub differs: &'static [&'static str],
+    /// A task, without its name.
+    pub example: &'static str,
+}
+
+const fn notes(
+    module: &'static str,
+    returns: &'static [&'static str],
+    differs: &'static [&'static str],
+    example: &'static str,
+) -> Notes {
+    Notes { module, returns, differs, example }
+}
+
+const FILE: &[&str] = &["path", "mode", "owner", "group", "uid", "gid", "size", "state"];
+const COMMAND: &[&str] =
+    &["cmd", "rc", "stdout", "stdout_lines", "stderr", "stderr_lines", "start", "end", "delta"];
+
+/// One entry a module.
+pub const NOTES: &[Notes] = &[
+    notes(
+        "add_host",
+        &["add_host"],
+        &[],
+        "add_host:\n  name: web9\n  groups: [web]\n  ansible_host: 10.0.0.9",
+    ),
+    notes(
+        "apt",
+        &["cache_updated", "cache_update_time", "stdout", "stderr"],
+        &["apt-get and dpkg are run; there is no python3-apt on hosts"],
+        "apt:\n  name: [nginx, curl]\n  state: present\n  update_cache: true",
+    ),
+    notes(
+        "apt_key",
+        &[],
+        &[],
+        "apt_key:\n  url: https://example.org/key.asc\n  keyring: /etc/apt/trusted.gpg.d/example.gpg",
+    ),
+    notes(
+        "apt_repository",
+        &["repo", "state"],
+        &["the codename is read from the host's os-release"],
+        "apt_repository:\n  repo: deb https://example.org/debian bookworm main\n  filename: example",
+    ),
+    notes(
+        "assemble",
+        &["checksum", "dest", "src"],
+        &[],
+        "assemble:\n  src: /etc/app/conf.d\n  dest: /etc/app/app.conf",
+    ),
+    notes(
+        "assert",
+        &["assertion", "evaluated_to"],
+        &[],
+        "assert:\n  that:\n    - ansible_facts.system == 'Linux'\n  fail_msg: only Linux",
+    ),
+    notes(
+        "async_status",
+        &["ansible_job_id", "started", "finished"],
+        &[],
+        "async_status:\n  jid: \"{{ job.ansible_job_id }}\"",
+    ),
+    notes(
+        "authorized_key",
+        &["key", "user"],
+        &[],
+        "authorized_key:\n  user: deploy\n  key: ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA deploy",
+    ),
+    notes(
+        "blockinfile",
+        &[],
+        &[],
+        "blockinfile:\n  path: /etc/hosts\n  block: |\n    10.0.0.1 a\n    10.0.0.2 b",
+    ),
+    notes(
+        "command",
+        COMMAND,
+        &[],
+        "command:\n  cmd: /opt/app/setup --fast\n  creates: /var/lib/app/ready",
+    ),
+    notes(
+        "copy",
+        &["dest", "checksum", "mode", "owner", "group", "size", "state"],
+        &["contents go to a host only if it lacks them"],
+        "copy:\n  content: \"hello\\n\"\n  dest: /etc/motd\n  mode: \"0644\"",
+    ),
+    notes(
+        "cron",
+        &["jobs", "envs"],
+        &[],
+        "cron:\n  name: backup\n  minute: \"5\"\n  hour: \"3\"\n  job: /usr/local/bin/backup",
+    ),
+    notes(
+        "debconf",
+        &["question", "value"],
+        &[],
+        "debconf:\n  name: locales\n  question: locales/default_environment_locale\n  value: en_US.UTF-8\n  vtype: select",
+    ),
+    notes("debug", &[], &[], "debug:\n  msg: \"{{ inventory_hostname }} is up\""),
+    notes(
+        "dpkg_selections",
+        &["before", "after"],
+        &[],
+        "dpkg_selections:\n  name: docker-ce\n  selection: hold",
+    ),
+    notes(
+        "exchange",
+        &["answer"],
+        &["Ansible has no such module: roles guard it with `when`, or use `shell` there"],
+        "exchange:\n  port: 2181\n  send: srvr",
+    ),
+    notes("fail", &[], &[], "fail:\n  msg: this role needs Debian"),
+    notes(
+        "fetch",
+        &["checksum", "dest", "remote_checksum"],
+        &["the path on the controller comes from the task, never from the host"],
+        "fetch:\n  src: /etc/hostname\n  dest: fetched/",
+    ),
+    notes(
+        "file",
+        FILE,
+        &[],
+        "file:\n  path: /srv/app\n  state: directory\n  owner: root\n  mode: \"0755\"",
+    ),
+    notes(
+        "find",
+        &["files", "matched", "examined", "skipped_paths"],
+        &["patterns follow Python's rules, translated; look-around and backreferences are there"],
+        "find:\n  paths: /var/log\n  patterns: \"*.gz\"\n  age: 4w",
+    ),
+    notes(
+        "get_url",
+        &["url", "dest", "checksum_dest", "status_code", "size"],
+        &["proxies come from the environment of the task; Kerberos (`use_gssapi`) is refused"],
+        "get_url:\n  url: https://example.org/app.tar.gz\n  dest: /tmp/app.tar.gz\n  checksum: sha256:0000000000000000000000000000000000000000000000000000000000000000",
+    ),
+    notes("getent", &["ansible_facts"], &[], "getent:\n  database: passwd\n  key: root"),
+    notes(
+        "group",
+        &["name", "gid", "state", "system"],
+        &[],
+        "group:\n  name: deploy\n  state: present",
+    ),
+    notes(
+        "group_by",
+        &["add_group"],
+        &[],
+        "group_by:\n  key: \"os_{{ ansible_facts.distribution }}\"",
+    ),
+    notes("hostname", &["name", "ansible_facts"], &[], "hostname:\n  name: web1"),
+    notes("import_playbook", &[], &[], ""),
+    notes("import_role", &[], &[], "import_role:\n  name: app\n  tasks_from: main"),
+    notes("import_tasks", &[], &[], "import_tasks: more.yml"),
+    notes("include_role", &["include"], &[], "include_role:\n  name: app"),
+    notes("include_tasks", &["include"], &[], "include_tasks: more.yml"),
+    notes(
+        "include_vars",
+        &["ansible_facts", "ansible_included_var_files"],
+        &[],
+        "include_vars:\n  file: more_vars.yml",
+    ),
+    notes(
+        "ini_file",
+        &["path"],
+        &[],
+        "ini_file:\n  path: /etc/app.ini\n  section: main\n  option: port\n  value: \"8080\"",
+    ),
+    notes(
+        "known_hosts",
+        &["gid", "group", "mode", "owner", "path"],
+        &["hosts that are hashed are found without ssh-keygen"],
+        "known_hosts:\n  name: example.org\n  key: example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+    ),
+    notes(
+        "lineinfile",
+        &["backup"],
+        &["expressions follow Python's rules, translated"],
+        "lineinfile:\n  path: /etc/ssh/sshd_config\n  regexp: ^#?PermitRootLogin\n  line: PermitRootLogin no",
+    ),
+    notes(
+        "meta",
+        &[],
+        &["`refresh_inventory` and `reset_connection` do nothing: the connection is kept"],
+        "meta: flush_handlers",
+    ),
+    notes(
+        "package",
+        &["stdout", "stderr"],
+        &["the package manager is apt; others are refused"],
+        "package:\n  name: curl\n  state: present",
+    ),
+    notes(
+        "package_facts",
+        &["ansible_facts"],
+        &["packages of dpkg only"],
+        "package_facts:\n  manager: auto",
+    ),
+    notes("pause", &["rc", "stdout"], &["`prompt` is not asked"], "pause:\n  seconds: 1"),
+    notes("ping", &["ping"], &[], "ping:"),
+    notes("raw", &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"], &[], "raw: uptime"),
+    notes(
+        "replace",
+        &[],
+        &["expressions follow Python's rules, translated"],
+        "replace:\n  path: /etc/app.conf\n  regexp: \"port = \\\\d+\"\n  replace: port = 8080",
+    ),
+    notes(
+        "script",
+        &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"],
+        &[],
+        "script:\n  cmd: setup.sh --fast",
+    ),
+    notes(
+        "service",
+        &["name", "state", "enabled", "status"],
+        &["systemd and SysV"],
+        "service:\n  name: nginx\n  state: started\n  enabled: true",
+    ),
+    notes("service_facts", &["ansible_facts"], &[], "service_facts:"),
+    notes(
+        "set_fact",
+        &["ansible_facts"],
+        &["`cacheable` keeps the fact for this run: there is no cache"],
+        "set_fact:\n  base: /srv/app",
+    ),
+    notes(
+        "set_stats",
+        &["ansible_stats"],
+        &["the values stand in the journal, not in the recap"],
+        "set_stats:\n  data:\n    deployed: 1",
+    ),
+    notes(
+        "setup",
+        &["ansible_facts"],
+        &["facter and ohai are not asked"],
+        "setup:\n  gather_subset: [min]",
+    ),
+    notes("shell", COMMAND, &[], "shell:\n  cmd: ps aux | wc -l"),
+    notes("slurp", &["content", "encoding", "source"], &[], "slurp:\n  src: /etc/hostname"),
+    notes("stat", &["stat"], &[], "stat:\n  path: /etc/hosts"),
+    notes("sysctl", &[], &[], "sysctl:\n  name: vm.swappiness\n  value: \"10\""),
+    notes(
+        "systemd",
+        &["name", "state", "enabled", "status"],
+        &["systemctl is run, no D-Bus"],
+        "systemd:\n  name: app\n  state: restarted\n  daemon_reload: true",
+    ),
+    notes("tempfile", FILE, &[], "tempfile:\n  state: directory\n  suffix: .build"),
+    notes(
+        "template",
+        &["dest", "checksum", "mode", "owner", "group", "size", "state"],
+        &["see docs/ansible.md for what differs in templates"],
+        "template:\n  src: app.conf.j2\n  dest: /etc/app.conf\n  mode: \"0644\"",
+    ),
+    notes(
+        "unarchive",
+        &["dest", "src", "handler", "mode", "owner", "group"],
+        &[
+            "archives are opened by the helper and confined to `dest`; a member that would leave it is an error",
+            "`extra_opts`: options of tar that are not understood are errors",
+        ],
+        "unarchive:\n  src: app.tar.gz\n  dest: /opt/app",
+    ),
+    notes(
+        "uri",
+        &["status", "url", "content", "json", "elapsed", "redirected"],
+        &["Kerberos (`use_gssapi`) is refused"],
+        "uri:\n  url: http://127.0.0.1:8080/health\n  status_code: [200, 204]",
+    ),
+    notes(
+        "user",
+        &["name", "uid", "group", "home", "shell", "state", "append"],
+        &[],
+        "user:\n  name: deploy\n  shell: /bin/bash\n  groups: [sudo]\n  append: true",
+    ),
+    notes(
+        "validate_argument_spec",
+        &[],
+        &[],
+        "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
+    ),
+    notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),
+];
+
+/// The notes on a module.
+pub fn find(module: &str) -> Option<&'static Notes> {
+    NOTES.iter().find(|notes| notes.module == module)
+}
