@@ -66,6 +66,8 @@ pub enum Command {
     /// Run playbooks with ansible-playbook's arguments, output and exit codes; the program does it
     /// by itself when it is called `ansible-playbook`
     AnsiblePlaybook(Box<crate::ansible::arguments::PlaybookArguments>),
+    /// Run one module with ansible's arguments, output and exit codes; likewise under that name
+    Ansible(Box<crate::ansible::arguments::AdhocArguments>),
     /// Show the exit codes and what they mean
     ExitCodes,
 }

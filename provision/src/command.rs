@@ -95,7 +95,8 @@ pub async fn run_command(mut arguments: RunCommand) -> Exit {
     run(loaded, options, sink, interrupts).await.outcome.into()
 }
 
-fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
+/// What a command line asks to be loaded.
+pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
     let path = PathBuf::from(PLAYBOOK);
     LoadRequest {
         keyring,

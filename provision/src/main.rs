@@ -34,11 +34,11 @@ use exit::Exit;
 
 fn main() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let command = match ansible::is_called(&words) {
-        true => ansible::parse(&words)
-            .map(|playbook| Command::AnsiblePlaybook(Box::new(playbook)))
-            .map_err(ExitCode::from),
-        false => parse(&words),
+    let command = match ansible::called(&words) {
+        Ok(Some(ansible::Called::Playbook(playbook))) => Ok(Command::AnsiblePlaybook(playbook)),
+        Ok(Some(ansible::Called::Adhoc(adhoc))) => Ok(Command::Ansible(adhoc)),
+        Ok(None) => parse(&words),
+        Err(code) => Err(code.into()),
     };
     let command = match command {
         Ok(command) => command,
@@ -79,6 +79,7 @@ fn main() -> ExitCode {
             Command::AnsiblePlaybook(playbook) => {
                 return ansible::ansible_playbook(&playbook).await.into();
             }
+            Command::Ansible(adhoc) => return ansible::ansible(&adhoc).await.into(),
             Command::ExitCodes => {
                 say!("{}", exit::table().trim_end());
                 Exit::Done

@@ -1,9 +1,9 @@
 //! The course of a run for programs: `timeline.csv` and `decisions.csv`. Times are in nanoseconds.
 
 use policy::scaling::Action;
-use policy::{Class, Refusal};
+use policy::{Class, Refusal, Time, sharing};
 use simulator_model::Timeline;
-use simulator_model::timeline::{Bucket, MeanInstances};
+use simulator_model::timeline::{Bucket, MeanInstances, Shared};
 
 use crate::export::quoted;
 use crate::results::Results;
@@ -58,28 +58,67 @@ fn levels(instances: Option<&MeanInstances>) -> [String; 3] {
     })
 }
 
-/// A row for each decision of the scaling rule that is kept: see `Timeline::decisions`.
+/// A row for each decision of the rules of scaling and sharing that is kept: see
+/// `Timeline::decisions` and `Timeline::shared`. Of sharing, `app` is the lender, `tasks` are its most
+/// requests at a time since the look before, `instances` all of its slots, and `change` is what
+/// becomes of those that it has itself.
 pub fn decisions_csv(results: &Results, timeline: &Timeline) -> String {
-    let mut text = String::from("at_ns,app,tasks,instances,change,reason\n");
+    let mut text =
+        String::from("at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused\n");
+    let name = |app: usize| {
+        quoted(results.scenario.model.apps.get(app).map_or("", |app| app.name.as_str()))
+    };
+    let mut rows: Vec<(Time, String)> = Vec::new();
     for decision in timeline.decisions() {
-        let app = results.scenario.model.apps.get(decision.app);
         let change = match decision.action {
             Action::Add(count, _) => format!("+{count}"),
             Action::Remove(count, _) => format!("-{count}"),
             Action::Keep(_) => "0".to_owned(),
         };
-        let action = decision.action.to_string();
-        let reason = action.split_once(": ").map_or(action.as_str(), |(_, reason)| reason);
         let cells = [
             decision.at.0.to_string(),
-            quoted(app.map_or("", |app| app.name.as_str())),
+            name(decision.app),
             decision.seen.tasks.to_string(),
             decision.seen.instances.to_string(),
             change,
-            quoted(reason),
+            reason(&decision.action.to_string()),
+            "scaling,,,,".to_owned(),
         ];
-        text.push_str(&cells.join(","));
+        rows.push((decision.at, cells.join(",")));
+    }
+    let pairs = results.scenario.model.sharing().map_or(&[][..], |sharing| &sharing.pairs);
+    for Shared { at, pair, seen, action } in timeline.shared().iter().copied() {
+        let Some(pair) = pairs.get(pair) else { continue };
+        let change = match action {
+            sharing::Action::Lend(count) => format!("-{count}"),
+            sharing::Action::CallBack { count, .. } => format!("+{count}"),
+            sharing::Action::Keep(_) => "0".to_owned(),
+        };
+        let cells = [
+            at.0.to_string(),
+            name(pair.lender),
+            seen.peak.to_string(),
+            seen.slots.to_string(),
+            change,
+            reason(&action.to_string()),
+            "sharing".to_owned(),
+            name(pair.borrower),
+            seen.lent.to_string(),
+            seen.called.to_string(),
+            seen.unused.to_string(),
+        ];
+        rows.push((at, cells.join(",")));
+    }
+    // Stable: at one instant scaling is asked first.
+    rows.sort_by_key(|(at, _)| *at);
+    for (_, row) in rows {
+        text.push_str(&row);
         text.push('\n');
     }
     text
+}
+
+/// What stands behind the colon of a decision.
+fn reason(action: &str) -> String {
+    quoted(action.split_once(": ").map_or(action, |(_, reason)| reason))
 }

@@ -14,7 +14,7 @@ use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, To
 
 use crate::results::Results;
 use crate::table::QUANTILES;
-use crate::{control, course, html, sharing};
+use crate::{control, course, html, links, sharing};
 
 /// Version of the format of `results.json`.
 pub const RESULTS_VERSION: u32 = 1;
@@ -100,6 +100,7 @@ fn json_text(results: &Results) -> String {
         "apps": apps,
         "machines": machines_json(&results.merged.machines),
         "sharing": sharing::json(results),
+        "links": links::json(results),
         "cells": all,
         "objectives": objectives,
         "runs": runs,

@@ -46,7 +46,7 @@ pub fn known(model: &Model, objectives: &[Objective]) -> Vec<Vec<f64>> {
 }
 
 fn served(arrival: &Arrival, start: Time) -> Served {
-    Served { target: 0, start, end: start + arrival.service }
+    Served::new(0, start, start + arrival.service)
 }
 
 /// One line in front of all instances of an app; it has room for as many as all queues of the

@@ -18,6 +18,7 @@ mod fit;
 mod generate;
 mod html;
 mod input;
+mod links;
 mod lint;
 mod masters;
 mod mesos;

@@ -3,7 +3,7 @@
 
 use diagnostics::{Sources, Span, Style, render};
 use policy::{Nanoseconds, Time};
-use simulator_model::{Arrival, Record, Served};
+use simulator_model::{Arrival, Channel, Flow, Record, Returned, Served, Slot, Turn};
 
 use super::*;
 use crate::scenario;
@@ -52,7 +52,7 @@ fn report(model: &Model) -> Report {
     let served = |start, end| {
         let after =
             |milliseconds| Time(1_000_000_000) + Nanoseconds::from_milliseconds(milliseconds);
-        Ok(Served { target: 0, start: after(start), end: after(end) })
+        Ok(Served::new(0, after(start), after(end)))
     };
     report.record(&arrival(0), served(0, 20));
     report.record(&arrival(0), served(10, 120));
@@ -115,6 +115,62 @@ fn stages_have_figures_where_there_are_stages() {
     near("paid.compute_mean_ms", 65.0);
     near("paid.max_ms", 120.0);
     assert_eq!(value("avthumb.download_mean_ms"), None);
+}
+
+#[test]
+fn links_and_loans_have_figures_where_something_is_shared() {
+    let text = SCENARIO.replace(
+        "cmds:",
+        "stages: {network: {bandwidth: 1MB/s, machine: 1MB/s}}\npolicy: {preset: recommended}\ncmds:",
+    );
+    let text = text.replace("{app: image,", "{app: image, source_size: 4MB,");
+    let text = text.replace("{instances: 1}", "{instances: 1, borrows: image}");
+    let mut sources = Sources::default();
+    let source = sources.add("scenario.yml", &*text);
+    let found = scenario::read(source, &[], &mut sources, |_, _| Err(String::new()));
+    let model = found.scenario.unwrap().model;
+    let mut report = report(&model);
+    let second = |seconds: u64| Time(seconds * 1_000_000_000);
+    // On one of two machines, two transfers for three of ten seconds.
+    report.flow(Flow {
+        machine: 1,
+        channel: Channel::In,
+        from: second(2),
+        until: second(5),
+        transfers: 2,
+    });
+    let slot = |turn| Slot { pair: 0, machine: 0, turn };
+    report.slot(second(1), slot(Turn::Lent));
+    let how = Returned::Stopped;
+    let turn = Turn::Back { lent: Some(second(1)), called: Some(second(3)), how };
+    report.slot(second(5), slot(turn));
+    let value = |name: &str| one(name, &model).value(&model, &report);
+    let near = |name: &str, wanted: f64| {
+        let seen = value(name).unwrap();
+        assert!((seen - wanted).abs() <= wanted * 0.004, "{name}: {seen}, not {wanted}");
+    };
+    near("network_in_utilisation", 0.15);
+    near("network_in_busiest", 0.3);
+    near("network_in_full", 0.15);
+    near("network_in_slowdown", 2.0);
+    near("network_out_utilisation", 0.0);
+    assert_eq!(value("network_out_slowdown"), None);
+    near("lent_core_hours", 4.0 / 3_600.0);
+    near("image.lent_most", 1.0);
+    near("video.lent_back_p99_ms", 2_000.0);
+    near("lent_stopped", 0.0);
+    let mut told = String::new();
+    for text in ["store_full<=1%", "image.network_in_full<=1%", "network_in_busy<=1%"] {
+        let mut sources = Sources::default();
+        let at = Span::new(sources.add("--slo", text), 0, text.len());
+        let wrong = conditions(text, at, &model).unwrap_err();
+        told.push_str(&format!("{}\n", wrong.message));
+    }
+    assert_eq!(
+        told,
+        "no transfers share such a link in this scenario\n`image` has no links of its own\n\
+         unknown metric `network_in_busy`\n"
+    );
 }
 
 #[test]

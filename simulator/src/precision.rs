@@ -85,7 +85,7 @@ workload: [{tenants: t, cmd: c, arrivals: {constant: 1/s}}]
                 gateway: 0,
             };
             let end = Time::ZERO + Nanoseconds::from_milliseconds(*response);
-            report.record(&arrival, Ok(Served { target: 0, start: Time::ZERO, end }));
+            report.record(&arrival, Ok(Served::new(0, Time::ZERO, end)));
             report
         };
         responses.iter().map(one).collect()

@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::{Arrivals, BackOff, Crowd, Slowdown};
+use simulator_model::{Arrivals, BackOff, Crowd, Share, Slowdown};
 
 use super::*;
 
@@ -228,6 +228,33 @@ fn stages_are_checked() {
 }
 
 #[test]
+fn links_that_transfers_share() {
+    let network =
+        "stages={network: {bandwidth: 40MB/s, machine: 1Gbit/s}, store: {machine: 2GB/s}}";
+    let sizes = ["cmds.resize.source_size=1MB", "cmds.resize.answer_size=10KB"];
+    let changes = [&[network][..], &sizes].concat();
+    let model = scenario(SMALL, &changes).model;
+    assert!(model.shares_links());
+    let links = model.dynamics.links;
+    assert_eq!(links.network, Some(Share { bandwidth: 125_000_000, each: Some(40_000_000) }));
+    assert_eq!(links.store, Some(Share { bandwidth: 2_000_000_000, each: None }));
+    // Without sizes nothing is sent.
+    assert!(!scenario(SMALL, &[network]).model.shares_links());
+    let slow = ["stages.network.machine=1Mbit/s"];
+    let (doubtful, told) = found(SMALL, &[&changes[..], &slow].concat());
+    assert!(doubtful.is_some());
+    assert!(told.contains("warning[overload]: `network in` of a machine can't keep up"), "{told}");
+    assert!(told.contains("`network out` of a machine can't keep up"), "{told}");
+    assert!(told.contains("of all transfers of a machine together"), "{told}");
+    let behind = ["gateways={count: 3, network_delay: 2ms, reports_every: 10ms}"];
+    let (refused, told) = found(SMALL, &[&changes[..], &behind].concat());
+    assert!(refused.is_none());
+    assert!(told.contains("transfers can share the links of machines with live gateways only"));
+    let (refused, told) = found(SMALL, &["stages={network: {machine: 80000GB/s}}"]);
+    assert!(refused.is_none() && told.contains("at most 70 TB/s can be simulated"), "{told}");
+}
+
+#[test]
 fn clients_that_try_again() {
     let retries = |text: &str| {
         let model = scenario(SMALL, &[&format!("workload.0.retries={text}")]).model;
@@ -389,6 +416,26 @@ fn policy_files_and_overrides_have_their_own_places() {
         told.push_str("\n\n");
     }
     insta::assert_snapshot!(told);
+}
+
+/// What changes nothing changes no digest: remarks, and the order of keys. That of apps and sources may.
+#[test]
+fn digests_are_of_what_a_file_means() {
+    let digest = |text: &str| scenario(text, &[]).digest;
+    let same = SMALL.replace(
+        "resize: {app: image, service: {exponential: 40ms}}",
+        "resize: {service: {exponential: 40ms}, app: image}     # as before",
+    );
+    let moved = SMALL.replace("machines: 2\n", "").replace("version: 1", "machines: 2\nversion: 1");
+    assert_eq!((digest(&same), digest(&moved)), (digest(SMALL), digest(SMALL)));
+    let as_written = |text: &str| scenario(text, &[]).digest_as_written;
+    assert_ne!(as_written(&same), as_written(SMALL));
+    let two = |first: &str, second: &str| {
+        let apps = format!("apps:\n  {first}: {{instances: 4}}\n  {second}: {{instances: 4}}\n");
+        SMALL.replace("apps:\n  image: {instances: 4}\n", &apps)
+    };
+    assert_ne!(digest(&two("image", "video")), digest(&two("video", "image")));
+    assert_ne!(digest(&SMALL.replace("instances: 4", "instances: 5")), digest(SMALL));
 }
 
 #[test]

@@ -534,6 +534,11 @@ fn stages() -> Value {
             vec![
                 ("latency", reference("drawn_length"), "until the first byte; none if absent"),
                 ("bandwidth", reference("bandwidth"), "of each transfer; no limit if absent"),
+                (
+                    "machine",
+                    reference("bandwidth"),
+                    "of all transfers of a machine, which share it; without it they don't hinder each other",
+                ),
             ],
         )
     };

@@ -10,6 +10,7 @@ use simulator_kernel::{Histogram, Interval, Moments, Summary};
 use simulator_model::{Actions, Cell, Clients, Stage};
 
 use crate::control;
+use crate::links;
 use crate::results::{Results, refused_part, seconds};
 use crate::sharing;
 
@@ -30,6 +31,9 @@ pub fn text(results: &Results) -> String {
         let _ = write!(text, "\n{}", stages.text());
     }
     let _ = write!(text, "\n{}", apps(results).text());
+    if let Some(links) = links::table(results) {
+        let _ = write!(text, "\n{}", links.text());
+    }
     for table in [sharing::decisions(results), sharing::effect(results)].into_iter().flatten() {
         let _ = write!(text, "\n{}", table.text());
     }

@@ -54,9 +54,13 @@ fn all_files_are_of_the_same_run() {
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
     let (timeline, json, page) = (read("timeline.csv"), read("results.json"), read("report.html"));
     let decisions = read("decisions.csv");
-    let head = "at_ns,app,tasks,instances,change,reason\n";
+    let head = "at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused\n";
     let decisions = decisions.strip_prefix(head).unwrap();
-    assert!(decisions.lines().any(|line| line.ends_with("more tasks than the target allows for")));
+    assert!(
+        decisions
+            .lines()
+            .any(|line| line.contains("more tasks than the target allows for,scaling,"))
+    );
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     let rows = rows(&timeline);
     assert_eq!(rows.len(), 300 * 3);

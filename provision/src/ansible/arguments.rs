@@ -54,6 +54,45 @@ pub struct PlaybookArguments {
     pub flush_cache: bool,
 }
 
+/// Runs one module on hosts.
+#[derive(Debug, Parser)]
+#[command(name = "ansible", disable_version_flag = true, max_term_width = 100)]
+pub struct AdhocProgram {
+    #[command(flatten)]
+    pub arguments: AdhocArguments,
+}
+
+/// Run one module with ansible's arguments, output format and exit codes.
+#[derive(Debug, Clone, Args)]
+pub struct AdhocArguments {
+    /// Which hosts
+    #[arg(value_name = "pattern", required_unless_present = "version", default_value = "")]
+    pub pattern: String,
+    /// Show the version and the configuration file that is used
+    #[arg(long)]
+    pub version: bool,
+    /// Module
+    #[arg(short, long = "module-name", value_name = "MODULE_NAME", default_value = "command")]
+    pub module: String,
+    /// Its arguments: k=v words, or a mapping in JSON
+    #[arg(short, long = "args", value_name = "MODULE_ARGS", allow_hyphen_values = true)]
+    pub arguments: Option<String>,
+    /// A line a host
+    #[arg(short, long)]
+    pub one_line: bool,
+    /// End the module after this many seconds
+    #[arg(long, value_name = "TASK_TIMEOUT")]
+    pub task_timeout: Option<u64>,
+    /// Refused: no files are written
+    #[arg(short, long, value_name = "TREE")]
+    pub tree: Option<String>,
+    /// Refused: write a task with `async`
+    #[arg(short = 'B', long, value_name = "SECONDS")]
+    pub background: Option<u64>,
+    #[command(flatten)]
+    pub common: CommonArguments,
+}
+
 /// What `ansible-playbook` and `ansible` have in common.
 #[derive(Debug, Clone, Args)]
 pub struct CommonArguments {

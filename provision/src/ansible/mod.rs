@@ -1,6 +1,7 @@
 //! Programs that act as Ansible's do: arguments, output format and exit codes, so that scripts
 //! keep working. What happens on hosts is what `provision` does.
 
+mod adhoc;
 pub mod arguments;
 mod code;
 pub mod config;
@@ -16,7 +17,7 @@ use std::path::Path;
 
 use clap::Parser;
 
-use arguments::{PlaybookArguments, PlaybookProgram};
+use arguments::{AdhocArguments, AdhocProgram, PlaybookArguments, PlaybookProgram};
 pub use code::Code;
 use config::{Configuration, Environment};
 use page::Page;
@@ -25,35 +26,57 @@ use playbook::Outlet;
 /// The version of ansible-core whose behaviour this is.
 const ACTS_LIKE: &str = "2.18.19";
 
-/// Whether the program was called by the name of one of Ansible's.
-pub fn is_called(arguments: &[OsString]) -> bool {
-    let name = arguments.first().map(Path::new).and_then(Path::file_name);
-    name.is_some_and(|name| name == "ansible-playbook")
+/// One of Ansible's programs, with its arguments.
+pub enum Called {
+    /// `ansible-playbook`.
+    Playbook(Box<PlaybookArguments>),
+    /// `ansible`.
+    Adhoc(Box<AdhocArguments>),
 }
 
-/// The command line of the program under Ansible's name.
+/// Which of Ansible's programs is called; `None`: none of them.
 ///
 /// # Errors
 /// The exit code, when all is said already.
-pub fn parse(arguments: &[OsString]) -> Result<PlaybookArguments, Code> {
-    match PlaybookProgram::try_parse_from(arguments) {
-        Ok(program) => Ok(program.arguments),
-        Err(error) => {
-            let asked = !error.use_stderr();
-            let _ = error.print();
-            Err(if asked { code::DONE } else { code::FAILED })
-        }
+pub fn called(arguments: &[OsString]) -> Result<Option<Called>, Code> {
+    let name = arguments.first().map(Path::new).and_then(Path::file_name);
+    let parsed = match name.and_then(|name| name.to_str()) {
+        Some("ansible-playbook") => PlaybookProgram::try_parse_from(arguments)
+            .map(|program| Called::Playbook(Box::new(program.arguments))),
+        Some("ansible") => AdhocProgram::try_parse_from(arguments)
+            .map(|program| Called::Adhoc(Box::new(program.arguments))),
+        _ => return Ok(None),
+    };
+    parsed.map(Some).map_err(|error| {
+        let asked = !error.use_stderr();
+        let _ = error.print();
+        if asked { code::DONE } else { code::FAILED }
+    })
+}
+
+/// Runs one module.
+pub async fn ansible(arguments: &AdhocArguments) -> Code {
+    let configuration = Configuration::read(&Environment::of_process());
+    if arguments.version {
+        return version("ansible", &configuration);
     }
+    let page = Page::standard(wanted_colours(&configuration));
+    adhoc::adhoc(arguments, &configuration, Outlet { page, keeps_journal: true, dial: None }).await
+}
+
+fn version(program: &str, configuration: &Configuration) -> Code {
+    let file = configuration.file.as_ref();
+    let file = file.map_or("None".to_owned(), |file| file.display().to_string());
+    say!("{program} [core {ACTS_LIKE}]\n  config file = {file}");
+    say!("  acted by provision {}", env!("CARGO_PKG_VERSION"));
+    code::DONE
 }
 
 /// Runs playbooks.
 pub async fn ansible_playbook(arguments: &PlaybookArguments) -> Code {
     let configuration = Configuration::read(&Environment::of_process());
     if arguments.version {
-        let file = configuration.file.map_or("None".to_owned(), |file| file.display().to_string());
-        say!("ansible-playbook [core {ACTS_LIKE}]\n  config file = {file}");
-        say!("  acted by provision {}", env!("CARGO_PKG_VERSION"));
-        return code::DONE;
+        return version("ansible-playbook", &configuration);
     }
     let page = Page::standard(wanted_colours(&configuration));
     let outlet = Outlet { page, keeps_journal: true, dial: None };

@@ -109,7 +109,8 @@ fn read(given: &Apply, page: &mut Page) -> Result<Loaded, Code> {
 const NO_INVENTORY: &str = "provided hosts list is empty, only localhost is available. Note that \
                             the implicit localhost does not match 'all'";
 
-fn refused(failure: &LoadFailure, page: &mut Page) -> Code {
+/// What can't be used is told, all of it.
+pub fn refused(failure: &LoadFailure, page: &mut Page) -> Code {
     let style = match page.coloured {
         true => diagnostics::Style::Coloured,
         false => diagnostics::Style::Plain,
@@ -153,7 +154,8 @@ async fn carry_out(
     code_of(run(loaded, options, sink, interrupts).await.outcome)
 }
 
-fn code_of(outcome: Outcome) -> Code {
+/// How a run ended, as Ansible says it.
+pub fn code_of(outcome: Outcome) -> Code {
     match outcome {
         Outcome::Done => code::DONE,
         Outcome::Failed | Outcome::StoppedByLimit => code::FAILED,
@@ -164,26 +166,43 @@ fn code_of(outcome: Outcome) -> Code {
 }
 
 fn options(given: &Apply, dial: Option<Arc<dyn Dial>>) -> Result<RunOptions, (String, Code)> {
-    let mut connection = apply::connection(&given.reach, given.ask_become_pass)
-        .map_err(|message| (message, code::ERROR))?;
-    if let Some(file) = &given.become_password_file {
+    let file = given.become_password_file.as_deref();
+    let options = run_options(&given.reach, given.ask_become_pass, file, dial)?;
+    Ok(RunOptions {
+        strict_order: given.strict_order || given.step,
+        prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
+        step: given.step.then(|| Box::new(ask_step) as Box<AskStep>),
+        ..options
+    })
+}
+
+/// How hosts are reached, and as whom.
+pub fn run_options(
+    reach: &Reach,
+    asks_become_pass: bool,
+    become_password_file: Option<&str>,
+    dial: Option<Arc<dyn Dial>>,
+) -> Result<RunOptions, (String, Code)> {
+    let mut connection =
+        apply::connection(reach, asks_become_pass).map_err(|message| (message, code::ERROR))?;
+    if let Some(file) = become_password_file {
         let password = passwords::secret_of_file(file);
         let password = password.map_err(|failure| (failure.message().to_owned(), code::ERROR))?;
         connection.become_password = Some(password);
     }
     let dial = match dial {
         Some(dial) => dial,
-        None => apply::network(&given.reach).map_err(|message| (message, code::UNEXPECTED))?,
+        None => apply::network(reach).map_err(|message| (message, code::UNEXPECTED))?,
     };
     Ok(RunOptions {
         connection,
         dial,
-        strict_order: given.strict_order || given.step,
-        lock_wait_ms: given.lock_wait.saturating_mul(1000),
+        strict_order: false,
+        lock_wait_ms: LOCK_WAIT_S.saturating_mul(1000),
         exclusive: true,
-        prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
+        prompt: None,
         command: None,
-        step: given.step.then(|| Box::new(ask_step) as Box<AskStep>),
+        step: None,
     })
 }
 
@@ -303,7 +322,7 @@ fn as_apply(arguments: &PlaybookArguments) -> Apply {
 }
 
 /// Seconds to wait while another run holds a host.
-const LOCK_WAIT_S: u64 = 10;
+pub const LOCK_WAIT_S: u64 = 10;
 
 #[cfg(test)]
 mod tests;

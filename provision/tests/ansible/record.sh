@@ -27,7 +27,7 @@ grep -v '^#' cases | while read -r name arguments; do
     {
         echo "exit $code"
         cat "$scratch.out"
-    } | sed "s#$PWD#FOLDER#g; s#$scratch#SCRATCH#g" >"recorded/$name"
+    } | sed "s#$PWD#FOLDER#g; s#$scratch#SCRATCH#g; s#$ANSIBLE_CONFIG#CONFIG#" >"recorded/$name"
     [ "$code" -lt 5 ] || cat "$scratch.err"
     rm -r "$scratch" "$scratch.out" "$scratch.err"
 done

@@ -57,8 +57,12 @@ fn read(client: &Client, after: &mut u64, arguments: &Events, last: u64) -> Resu
         let Ok(line) = line else { return Ok(false) };
         let Some(data) = line.strip_prefix("data: ") else { continue };
         let Ok(entry) = serde_json::from_str::<Value>(data) else { continue };
-        if let Some(first) = entry.get("first") {
+        if let Some(first) = entry.get("first").and_then(Value::as_u64) {
             tell!("events before {first} are not kept any more");
+            *after = (*after).max(first.saturating_sub(1));
+            if !arguments.follow && *after >= last {
+                return Ok(true);
+            }
             continue;
         }
         *after = entry.get("number").and_then(Value::as_u64).unwrap_or(*after);

@@ -354,7 +354,7 @@ impl<'model> Engine<'model> {
         let queue = &self.model.queue;
         policy::enqueue(queue, info.class, line.standing(target, info.class, queue))?;
         let (start, end) = line.join(target, info.class, arrival.service);
-        Ok(Served { target, start, end })
+        Ok(Served::new(target, start, end))
     }
 }
 

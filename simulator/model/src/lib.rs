@@ -26,6 +26,7 @@ mod index;
 pub mod lending;
 pub mod life;
 mod line;
+pub mod links;
 mod live;
 pub mod look;
 pub mod losses;
@@ -55,6 +56,7 @@ pub use faults::{Cause, Chance, Crash, Crashes, Effect, Fault, Faults, Incident,
 pub use fed::{Fed, Feed};
 pub use lending::Lending;
 pub use life::{Dynamics, Life, WarmUp};
+pub use links::{Channel, Flow, Links, Share, Traffic, Transfers};
 pub use live::FIRST_VERSION;
 pub use losses::{Losses, Toll};
 pub use model::{App, Arrivals, Cmd, Model, Network, Source, Tenants};

@@ -8,6 +8,7 @@ use simulator_kernel::Law;
 
 use crate::App;
 use crate::faults::Faults;
+use crate::links::Links;
 use crate::scheduler::Scheduler;
 use crate::sharing::Sharing;
 
@@ -16,6 +17,8 @@ use crate::sharing::Sharing;
 pub struct Dynamics {
     /// What each machine has.
     pub capacity: Resources,
+    /// Links of each machine that its transfers share.
+    pub links: Links,
     /// The rule by which apps with [`Life::bounds`] grow and shrink; it is asked each
     /// [`Scaling::interval`] until the last request has arrived.
     pub scaling: Option<Scaling>,
@@ -62,6 +65,7 @@ impl Default for Dynamics {
     fn default() -> Self {
         Dynamics {
             capacity: Resources::UNLIMITED,
+            links: Links::default(),
             scaling: None,
             faults: Faults::default(),
             scheduler: None,

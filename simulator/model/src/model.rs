@@ -228,6 +228,12 @@ impl Model {
         self.cmds.iter().any(|cmd| cmd.stages.is_some())
     }
 
+    /// Whether any transfers share links of their machine.
+    #[must_use]
+    pub fn shares_links(&self) -> bool {
+        self.has_stages() && !self.dynamics.links.are_none()
+    }
+
     /// Whether instances of any app work on several requests at a time.
     #[must_use]
     pub fn has_crowds(&self) -> bool {

@@ -8,6 +8,7 @@ use scheduler_core::State;
 use scheduler_core::decision::Decision;
 
 use crate::faults::Incident;
+use crate::links::{Flow, Transfers};
 use crate::look::Look;
 use crate::scheduler::Deployed;
 use crate::sharing::{Slot, Stopped};
@@ -22,6 +23,17 @@ pub struct Served {
     pub start: Time,
     /// When it ended.
     pub end: Time,
+    /// What its transfers have taken, if they shared links; else as drawn.
+    pub transfers: Option<Transfers>,
+}
+
+impl Served {
+    /// One whose transfers took what was drawn.
+    #[inline(always)]
+    #[must_use]
+    pub const fn new(target: u32, start: Time, end: Time) -> Self {
+        Served { target, start, end, transfers: None }
+    }
 }
 
 /// What became of a request.
@@ -66,7 +78,7 @@ pub trait Record {
         let times = block.starts.iter().zip(block.ends);
         for ((arrival, target), (start, end)) in block.run.arrivals().zip(block.targets).zip(times)
         {
-            let served = Served { target: *target, start: Time(*start), end: Time(*end) };
+            let served = Served::new(*target, Time(*start), Time(*end));
             self.record(&arrival, Ok(served));
         }
     }
@@ -112,6 +124,9 @@ pub trait Record {
 
     /// The scheduler has had a turn; its clock is so far ahead.
     fn turned(&mut self, _at: Time, _ahead: Nanoseconds, _state: &State) {}
+
+    /// A link that transfers share had so many of them for a time. Told in any order.
+    fn flow(&mut self, _flow: Flow) {}
 
     /// The longest that all queues of an app together have been, just after an arrival. Told at
     /// the end, and only of runs whose queues are kept as such ([`crate::Model::is_dynamic`]).
@@ -206,6 +221,11 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn turned(&mut self, at: Time, ahead: Nanoseconds, state: &State) {
         self.0.turned(at, ahead, state);
         self.1.turned(at, ahead, state);
+    }
+
+    fn flow(&mut self, flow: Flow) {
+        self.0.flow(flow);
+        self.1.flow(flow);
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

@@ -11,6 +11,7 @@ use simulator_kernel::Summary;
 use crate::crowd::Crowd;
 use crate::faults::Incident;
 use crate::lending::Lending;
+use crate::links::{Flow, Traffic};
 use crate::model::{App, Model};
 use crate::outages::Outages;
 use crate::outcome::{Instances, Served};
@@ -36,6 +37,8 @@ pub struct Report {
     pub machines: Outages,
     /// What each pair of apps that share has lent.
     pub lending: Vec<Lending>,
+    /// What links have carried that transfers share, by kind.
+    pub traffic: Vec<Traffic>,
     /// Deployments of a scheduler, in the order in which they began; of single runs only.
     pub deployments: Vec<Deployed>,
     /// Arrivals before are not reported.
@@ -201,7 +204,8 @@ impl Report {
         let usage = report.usage.iter().map(|_| Usage::none()).collect();
         let machines = Outages::none();
         let lending = report.lending.iter().map(|_| Lending::none()).collect();
-        Report { usage, machines, lending, ..report }
+        let traffic = report.traffic.iter().cloned().map(Traffic::of_none).collect();
+        Report { usage, machines, lending, traffic, ..report }
     }
 
     /// The report of a run that has not begun.
@@ -236,6 +240,7 @@ impl Report {
             lending: model.sharing().map_or_else(Vec::new, |sharing| {
                 sharing.pairs.iter().map(|_| Lending::new(from, until)).collect()
             }),
+            traffic: Traffic::of(model),
             deployments: Vec::new(),
             from,
             until,
@@ -278,6 +283,9 @@ impl Report {
         self.machines.merge(&other.machines);
         for (lending, more) in self.lending.iter_mut().zip(&other.lending) {
             lending.merge(more);
+        }
+        for (traffic, more) in self.traffic.iter_mut().zip(&other.traffic) {
+            traffic.merge(more);
         }
         for (usage, more) in self.usage.iter_mut().zip(&other.usage) {
             usage.merge(more);
@@ -355,7 +363,9 @@ impl Record for Report {
         match outcome {
             Ok(served) => match self.paths.of(arrival) {
                 None => cell.serve_plainly(arrival, served, info.deadline),
-                Some(path) => cell.serve(&path, arrival.at, served, info.deadline),
+                Some(path) => {
+                    cell.serve(&path.took(served.transfers), arrival.at, served, info.deadline)
+                }
             },
             Err(cause) => {
                 if let Some(count) = cell.refused.get_mut(cause.index()) {
@@ -445,6 +455,13 @@ impl Record for Report {
             usage.lose(at, lost);
         }
         self.machines.incident(at, incident);
+    }
+
+    fn flow(&mut self, flow: Flow) {
+        let is_it = |traffic: &&mut Traffic| traffic.channel == flow.channel;
+        if let Some(traffic) = self.traffic.iter_mut().find(is_it) {
+            traffic.add(flow);
+        }
     }
 
     fn peak_queue(&mut self, app: usize, requests: u64) {

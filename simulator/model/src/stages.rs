@@ -3,8 +3,9 @@
 //! queues and is worked on, and its answer is sent.
 //!
 //! How long each of this takes is drawn by words that are keyed by the request, so transfers are
-//! independent of each other: each has a rate of its own, as on a link that is never full. All
-//! decisions (admission, balance, the bound of the queue) are taken at the arrival, before anything
+//! independent of each other: each has a rate of its own, as on a link that is never full, unless
+//! machines have links that transfers share ([`crate::links`]): then these times are those of
+//! transfers that are alone. All decisions (admission, balance, the bound of the queue) are taken at the arrival, before anything
 //! is spent. Permits are held until the answer has been sent; the instance is free before.
 
 use policy::{Draw, Nanoseconds, Purpose, Words};
@@ -12,6 +13,7 @@ use simulator_kernel::Law;
 use simulator_kernel::logarithm::open_unit;
 
 use crate::Arrival;
+use crate::links::{Channel, Leg, Links, Share, Transfers, Trip};
 use crate::model::Model;
 use crate::retries::first_of;
 
@@ -55,7 +57,8 @@ pub struct Respond {
 pub struct Link {
     /// Until the first byte.
     pub latency: Law,
-    /// Bytes per second of each transfer; no limit if absent.
+    /// Bytes per second of each transfer; no limit if absent. Where the transfers of a machine share
+    /// links, [`Links`] says it.
     pub bandwidth: Option<u64>,
 }
 
@@ -152,6 +155,15 @@ impl Path {
         Nanoseconds(all.iter().sum())
     }
 
+    /// The same with what its transfers have taken, if they shared links.
+    #[must_use]
+    pub fn took(self, transfers: Option<Transfers>) -> Self {
+        match transfers {
+            None => self,
+            Some(Transfers { download, respond }) => Path { download, respond, ..self },
+        }
+    }
+
     /// The same behind a network, which takes this long one way.
     #[must_use]
     pub fn behind(self, delay: Nanoseconds) -> Self {
@@ -169,13 +181,18 @@ pub struct Paths {
     sources: Vec<Option<Stages>>,
     /// Whether keys have attempts in them.
     has_attempts: bool,
+    links: Links,
 }
 
 impl Paths {
     /// Those of a model.
     #[must_use]
     pub fn new(model: &Model) -> Self {
-        let stages = |source: &crate::Source| model.cmds.get(source.cmd)?.stages.clone();
+        let links = model.dynamics.links;
+        let stages = |source: &crate::Source| {
+            let stages = model.cmds.get(source.cmd)?.stages.clone();
+            stages.map(|stages| stages.alone(&links))
+        };
         let sources = if model.has_stages() {
             model.sources.iter().map(stages).collect()
         } else {
@@ -186,6 +203,7 @@ impl Paths {
             transit: Words::new(model.seed, Purpose::Transit, 0),
             sources,
             has_attempts: model.has_retries(),
+            links,
         }
     }
 
@@ -213,7 +231,7 @@ impl Paths {
     /// The same for a request that is known by its source and its key.
     #[must_use]
     pub fn at(&self, source: u16, key: u64) -> Option<Path> {
-        let stages = self.sources.get(usize::from(source))?.as_ref()?;
+        let stages = self.stages(source)?;
         let (download, transit) = (self.download.of(key), self.transit.of(key));
         // It is about the same file each time.
         let first = if self.has_attempts { first_of(key) } else { key };
@@ -233,6 +251,65 @@ impl Paths {
         }
         Some(path)
     }
+
+    fn stages(&self, source: u16) -> Option<&Stages> {
+        self.sources.get(usize::from(source))?.as_ref()
+    }
+
+    /// The way of a request to its queue, if it shares links with others.
+    pub(crate) fn trip(&self, arrival: &Arrival) -> Option<Trip> {
+        if self.links.are_none() {
+            return None;
+        }
+        let rules = self.stages(arrival.source)?.download.as_ref()?;
+        let path = self.of(arrival)?;
+        let bytes = path.source_bytes.filter(|bytes| *bytes > 0)?;
+        let words = self.download.of(arrival.key);
+        let mut trip = Trip { legs: [None; 2], after: Nanoseconds::ZERO };
+        let mut before = path.accept.0 + path.dispatch.0;
+        let ways = [
+            (!path.is_cached).then_some((Channel::In, &rules.network, words.word(2))),
+            Some((Channel::Store, &rules.store, words.word(3))),
+        ];
+        for (leg, way) in trip.legs.iter_mut().zip(ways) {
+            let Some((channel, link, word)) = way else { continue };
+            if self.links.share(channel).is_none() {
+                before += link.time(bytes, word).0;
+                continue;
+            }
+            before += link.latency.sample(word).min(LONGEST).0;
+            *leg = Some(Leg { before: Nanoseconds(before), channel, bytes });
+            before = 0;
+        }
+        trip.after = Nanoseconds(before);
+        trip.legs.iter().any(Option::is_some).then_some(trip)
+    }
+
+    /// The way of the answer of a request, if it shares a link with others.
+    pub(crate) fn back(&self, arrival: &Arrival) -> Option<Leg> {
+        self.links.network?;
+        let Respond { network, .. } = self.stages(arrival.source)?.respond.as_ref()?;
+        let bytes = self.of(arrival)?.answer_bytes.filter(|bytes| *bytes > 0)?;
+        let latency = network.latency.sample(self.transit.of(arrival.key).word(3));
+        Some(Leg { before: latency.min(LONGEST), channel: Channel::Out, bytes })
+    }
+}
+
+impl Stages {
+    /// The same for transfers that are alone on the links of a machine.
+    fn alone(mut self, links: &Links) -> Self {
+        let alone = |link: &mut Link, share: Option<Share>| {
+            link.bandwidth = share.map(|share| share.alone()).or(link.bandwidth);
+        };
+        if let Some(download) = &mut self.download {
+            alone(&mut download.network, links.network);
+            alone(&mut download.store, links.store);
+        }
+        if let Some(respond) = &mut self.respond {
+            alone(&mut respond.network, links.network);
+        }
+        self
+    }
 }
 
 impl Download {
@@ -250,8 +327,26 @@ impl Download {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// Some of all kinds.
+    pub(crate) fn stages() -> Stages {
+        Stages {
+            accept: Law::Constant(Nanoseconds(3)),
+            dispatch: Law::Constant(Nanoseconds(4)),
+            download: Some(Download {
+                size: Law::Exponential { mean: 1000.0 },
+                cached: 0.3,
+                network: link(100, 1_000_000_000),
+                store: link(10, 10_000_000_000),
+            }),
+            respond: Some(Respond {
+                size: Law::Constant(Nanoseconds(50)),
+                network: link(7, 1_000_000_000),
+            }),
+        }
+    }
 
     fn link(latency: u64, bandwidth: u64) -> Link {
         Link { latency: Law::Constant(Nanoseconds(latency)), bandwidth: Some(bandwidth) }
@@ -270,20 +365,7 @@ mod tests {
     #[test]
     fn what_is_cached_does_not_come_over_the_network() {
         let mut model = crate::timeline::tests::model(1_000);
-        model.cmds[0].stages = Some(Stages {
-            accept: Law::Constant(Nanoseconds(3)),
-            dispatch: Law::Constant(Nanoseconds(4)),
-            download: Some(Download {
-                size: Law::Exponential { mean: 1000.0 },
-                cached: 0.3,
-                network: link(100, 1_000_000_000),
-                store: link(10, 10_000_000_000),
-            }),
-            respond: Some(Respond {
-                size: Law::Constant(Nanoseconds(50)),
-                network: link(7, 1_000_000_000),
-            }),
-        });
+        model.cmds[0].stages = Some(stages());
         let paths = Paths::new(&model);
         let mut cached = 0;
         for key in 0..10_000 {
@@ -298,5 +380,34 @@ mod tests {
         // Four standard errors.
         assert!((2_817..=3_183).contains(&cached), "{cached}");
         assert_eq!(paths.at(9, 0), None);
+    }
+
+    /// Where the network is shared, its latency comes before the leg on it, and the store after it.
+    #[test]
+    fn trips_have_legs_on_shared_links_only() {
+        let mut model = crate::timeline::tests::model(1_000);
+        model.cmds[0].stages = Some(stages());
+        model.dynamics.links.network = Some(Share { bandwidth: 500_000_000, each: None });
+        let paths = Paths::new(&model);
+        let mut legs = 0;
+        for arrival in crate::Workload::all(&model).iter().take(200) {
+            let path = paths.of(arrival).unwrap();
+            let bytes = path.source_bytes.unwrap();
+            let store = Nanoseconds(10 + bytes.div_ceil(10));
+            match paths.trip(arrival) {
+                None => assert!(path.is_cached || bytes == 0),
+                Some(Trip { legs: [Some(leg), None], after }) => {
+                    let before = Nanoseconds(3 + 4 + 100);
+                    assert_eq!(leg, Leg { before, channel: Channel::In, bytes });
+                    assert_eq!(after, store);
+                    assert_eq!(path.download.0, 100 + 2 * bytes + store.0);
+                    legs += 1;
+                }
+                other => panic!("{other:?}"),
+            }
+            let back = Leg { before: Nanoseconds(7), channel: Channel::Out, bytes: 50 };
+            assert_eq!((paths.back(arrival), path.respond.0), (Some(back), 107));
+        }
+        assert!(legs > 100, "{legs}");
     }
 }

@@ -2,8 +2,10 @@
 //! doesn't depend on the number of requests, and as all of it is integers, nothing depends on the
 //! order in which outcomes come.
 
+use std::collections::BTreeMap;
+
 use policy::scaling::{Action, Observation};
-use policy::{Class, Nanoseconds, Refusal, Time};
+use policy::{Class, Nanoseconds, Refusal, Time, sharing};
 use simulator_kernel::CoarseHistogram;
 
 use crate::model::Model;
@@ -24,8 +26,24 @@ pub struct Timeline {
     sources: Vec<(usize, Class)>,
     paths: Paths,
     decisions: Vec<Decision>,
+    shared: Vec<Shared>,
+    /// What was decided last for each pair of apps that share, by the place of the pair.
+    last_shared: BTreeMap<usize, sharing::Action>,
     scheduled: Vec<Scheduled>,
     unlisted: u64,
+}
+
+/// What the rule of sharing has decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shared {
+    /// When.
+    pub at: Time,
+    /// For which pair, as a place in [`crate::Sharing::pairs`].
+    pub pair: usize,
+    /// What it saw.
+    pub seen: sharing::Observation,
+    /// What it decided, and why.
+    pub action: sharing::Action,
 }
 
 /// What the scheduler has decided.
@@ -140,6 +158,8 @@ impl Timeline {
             sources: model.sources.iter().map(source).collect(),
             paths: Paths::new(model),
             decisions: Vec::new(),
+            shared: Vec::new(),
+            last_shared: BTreeMap::new(),
             scheduled: Vec::new(),
             unlisted: 0,
         }
@@ -209,6 +229,13 @@ impl Timeline {
     #[must_use]
     pub fn decisions(&self) -> &[Decision] {
         &self.decisions
+    }
+
+    /// Decisions of the rule of sharing in the order of time: all that lend or call back, and of the
+    /// others those for another reason than the decision before; at most [`MOST_DECISIONS`].
+    #[must_use]
+    pub fn shared(&self) -> &[Shared] {
+        &self.shared
     }
 
     /// All decisions of the scheduler in the order of time; at most [`MOST_DECISIONS`].
@@ -293,7 +320,10 @@ impl Traffic {
 
 impl Record for Timeline {
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
-        let path = self.paths.of(arrival).filter(|_| outcome.is_ok()).unwrap_or_default();
+        let path = outcome
+            .ok()
+            .and_then(|served| self.paths.of(arrival).map(|path| path.took(served.transfers)));
+        let path = path.unwrap_or_default();
         let joined = arrival.at + path.before();
         let trip = Trip { at: arrival.at, joined, back: path.respond };
         self.add(arrival.source, trip, outcome);
@@ -313,6 +343,25 @@ impl Record for Timeline {
     ) {
         if self.scheduled.len() < MOST_DECISIONS {
             self.scheduled.push(Scheduled { at, app, decision: decision.clone() });
+        } else {
+            self.unlisted += 1;
+        }
+    }
+
+    fn share(
+        &mut self,
+        at: Time,
+        pair: usize,
+        seen: sharing::Observation,
+        action: sharing::Action,
+    ) {
+        let before = self.last_shared.insert(pair, action);
+        let is_kept = |action| matches!(action, sharing::Action::Keep(_));
+        if is_kept(action) && before.is_some_and(|before| shares_the_same(before, action)) {
+            return;
+        }
+        if self.shared.len() < MOST_DECISIONS {
+            self.shared.push(Shared { at, pair, seen, action });
         } else {
             self.unlisted += 1;
         }
@@ -340,6 +389,18 @@ fn says_the_same(left: Action, right: Action) -> bool {
         Kept::CoolsDown(_) => Kept::CoolsDown(Nanoseconds::ZERO),
         Kept::NotForLong(_) => Kept::NotForLong(Nanoseconds::ZERO),
         Kept::WithinTarget | Kept::AtMaximum | Kept::AtMinimum => kept,
+    };
+    without_time(left) == without_time(right)
+}
+
+/// Whether both keep what is lent for the same reason, whatever time is left.
+fn shares_the_same(left: sharing::Action, right: sharing::Action) -> bool {
+    use policy::sharing::Kept;
+    let without_time = |action| match action {
+        sharing::Action::Keep(Kept::NotForLong(_)) => {
+            sharing::Action::Keep(Kept::NotForLong(Nanoseconds::ZERO))
+        }
+        other => other,
     };
     without_time(left) == without_time(right)
 }

@@ -71,7 +71,7 @@ proptest! {
             let end = start + scaled(work).max(1);
             let outcome = match Refusal::ALL.get(cause) {
                 Some(cause) => Err(*cause),
-                None => Ok(Served { target: 0, start: Time(start), end: Time(end) }),
+                None => Ok(Served::new(0, Time(start), Time(end))),
             };
             timeline.record(&arrival(source, at), outcome);
             seen.push((source, at, start, end, outcome));

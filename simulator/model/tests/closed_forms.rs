@@ -11,8 +11,8 @@ use policy::queue::Order;
 use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Crowd, Dynamics, Life, Model, Outcome, Record, Report, Slowdown,
-    Source, Tenants, closed_form, engine, oracle,
+    App, Arrival, Arrivals, Cmd, Crowd, Download, Dynamics, Life, Link, Model, Outcome, Record,
+    Report, Respond, Share, Slowdown, Source, Stages, Tenants, closed_form, engine, oracle,
 };
 
 #[path = "arrivals/mod.rs"]
@@ -73,6 +73,7 @@ struct Batch {
     served: f64,
     wait: f64,
     response: f64,
+    download: f64,
     /// Served and their waits, by source.
     sources: [(f64, f64); 2],
 }
@@ -95,6 +96,8 @@ impl Record for Batches {
                 let (count, waits) = &mut batch.sources[usize::from(arrival.source)];
                 *count += 1.0;
                 *waits += wait;
+                let taken = served.transfers.map_or(Nanoseconds::ZERO, |taken| taken.download);
+                batch.download += taken.0 as f64 / UNIT;
                 batch.response += served.end.since(arrival.at).0 as f64 / UNIT;
             }
             Err(_) => batch.refused += 1.0,
@@ -108,6 +111,8 @@ enum Figure {
     /// Of the requests of one source.
     WaitOf(usize),
     Response,
+    /// Until the source was there.
+    Download,
     Loss,
 }
 
@@ -117,6 +122,7 @@ impl Figure {
             Figure::Wait => batch.wait / batch.served,
             Figure::WaitOf(source) => batch.sources[source].1 / batch.sources[source].0,
             Figure::Response => batch.response / batch.served,
+            Figure::Download => batch.download / batch.served,
             Figure::Loss => batch.refused / (batch.served + batch.refused),
         }
     }
@@ -204,6 +210,23 @@ fn sharing(
     row
 }
 
+/// Sources that come over one link: transfers share it as tasks share a processor. The link carries
+/// the mean source in the unit of time.
+fn download(name: &'static str, offered: f64, size: Law, requests: u32) -> Row {
+    let exact = closed_form::sharing_response(offered);
+    let figures = [(Figure::Download, "download", exact)];
+    let nothing = || Law::Constant(Nanoseconds::ZERO);
+    let mut row = row(name, (1, offered, Queue::UNLIMITED), nothing(), requests, &figures);
+    let way = || Link { latency: nothing(), bandwidth: None };
+    let (network, store) = (way(), way());
+    let download = Some(Download { size, cached: 0.0, network, store });
+    let (accept, dispatch) = (nothing(), nothing());
+    row.model.cmds[0].stages = Some(Stages { accept, dispatch, download, respond: None });
+    let share = Share { bandwidth: 1_000_000_000, each: None };
+    row.model.dynamics.links.network = Some(share);
+    row
+}
+
 fn rows() -> Vec<Row> {
     use Figure::{Loss, Response, Wait};
     const OPEN: u32 = Queue::UNLIMITED;
@@ -250,6 +273,8 @@ fn rows() -> Vec<Row> {
             200_000,
             closed_form::sharing_response(0.7),
         ),
+        download("M/D/1 link", 0.8, constant(), 100_000),
+        download("M/G/1 link cv²=4", 0.7, varied(), 150_000),
         // On c cores without memory the number of requests is that of M/M/c.
         sharing("M/M/4 shared", 4, 3.2, memoryless(), 200_000, 1.0 + closed_form::mmc_wait(4, 3.2)),
     ]
@@ -354,6 +379,49 @@ fn a_burst_drains_exactly() {
         oracle::run(&model, &mut slow);
         slow.0.sort_unstable();
         assert_eq!(slow.0, wanted);
+    }
+}
+
+/// n sources that come over a link at the same instant all take n times as long as one, exactly, also
+/// if each may have a part of it only; then all answers leave together, and take as long.
+#[test]
+fn transfers_at_the_same_time_share_a_link_exactly() {
+    #[derive(Default)]
+    struct Taken(Vec<(u64, u64)>);
+    impl Record for Taken {
+        fn record(&mut self, _arrival: &Arrival, outcome: Outcome) {
+            let taken = outcome.unwrap().transfers.unwrap();
+            self.0.push((taken.download.0, taken.respond.0));
+        }
+    }
+    let nothing = || Law::Constant(Nanoseconds::ZERO);
+    let way = || Link { latency: nothing(), bandwidth: None };
+    let bytes = || Law::Constant(Nanoseconds(1000));
+    for (requests, each, wanted) in [
+        (1u32, None, 1000),
+        (8, None, 8000),
+        (64, None, 64_000),
+        (2, Some(4), 4000),
+        (8, Some(4), 8000),
+    ] {
+        let service = Law::Constant(Nanoseconds(10));
+        let mut model = station(requests, 1.0, service, Queue::UNLIMITED, 100);
+        let (at, over) = (Nanoseconds(5000), Nanoseconds::ZERO);
+        let requests = u64::from(requests);
+        model.sources[0].arrivals = Arrivals::Burst { at, requests, over };
+        model.cmds[0].stages = Some(Stages {
+            accept: nothing(),
+            dispatch: nothing(),
+            download: Some(Download { size: bytes(), cached: 0.0, network: way(), store: way() }),
+            respond: Some(Respond { size: bytes(), network: way() }),
+        });
+        let each = each.map(|part| 1_000_000_000 / part);
+        model.dynamics.links.network = Some(Share { bandwidth: 1_000_000_000, each });
+        let (mut fast, mut slow) = (Taken::default(), Taken::default());
+        engine::run(&model, &mut fast);
+        oracle::run(&model, &mut slow);
+        assert_eq!(fast.0, vec![(wanted, wanted); fast.0.len()]);
+        assert_eq!((fast.0.len() as u64, slow.0), (requests, fast.0));
     }
 }
 

@@ -18,8 +18,8 @@ use scheduler_core::decision::Decision;
 use simulator_kernel::Law;
 use simulator_model::{
     App, Arrival, Arrivals, Chance, Cmd, Crashes, Deployed, Dynamics, Effect, Faults, Incident,
-    Instances, Life, Model, Outcome, Record, Report, Scheduler, Source, Tenants, Upgrade, Version,
-    WarmUp, engine,
+    Instances, Life, Links, Model, Outcome, Record, Report, Scheduler, Source, Tenants, Upgrade,
+    Version, WarmUp, engine,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -81,6 +81,7 @@ fn model(policy: Policy) -> Model {
         balance: Balance::PowerOfChoices(Choices::new(2).unwrap()),
         network: None,
         dynamics: Dynamics {
+            links: Links::default(),
             capacity: Resources { cores: 6, memory_mib: 0 },
             scaling: Some(policy.scaling),
             faults: Faults::default(),

@@ -7,7 +7,9 @@ use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use scheduler_core::decision::Decision as ScheduledDecision;
 use simulator_model::timeline::Decision;
-use simulator_model::{Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record, Slot};
+use simulator_model::{
+    Arrival, Cause, Incident, Instances, Lost, Outcome, Paths, Record, Served, Slot,
+};
 
 use super::shares::Shares;
 use super::{Asked, instant};
@@ -28,7 +30,7 @@ struct Moment<'a> {
     waiting: [u64; Class::ALL.len()],
     busy: [u64; Class::ALL.len()],
     /// The request that has waited longest at the instant.
-    longest: Option<Arrival>,
+    longest: Option<(Time, Arrival)>,
     /// Numbers of the first and the last request for the app, and of the last refused one, up to
     /// the instant.
     last: Option<Arrival>,
@@ -123,12 +125,16 @@ impl Record for Moment<'_> {
                     self.last_refused = Some((*arrival, cause));
                 }
             }
-            Ok(_) if self.joined(arrival) > self.at => count(&mut self.coming, *class),
+            Ok(served) if self.joined(arrival, served) > self.at => {
+                count(&mut self.coming, *class);
+            }
             Ok(served) if served.start > self.at => {
                 count(&mut self.waiting, *class);
-                let place = |arrival: &Arrival| (self.joined(arrival), arrival.number);
-                if self.longest.is_none_or(|longest| place(arrival) < place(&longest)) {
-                    self.longest = Some(*arrival);
+                let joined = self.joined(arrival, served);
+                let place = |(joined, arrival): (Time, Arrival)| (joined, arrival.number);
+                let this = (joined, *arrival);
+                if self.longest.is_none_or(|longest| place(this) < place(longest)) {
+                    self.longest = Some(this);
                 }
             }
             Ok(served) if served.end > self.at => count(&mut self.busy, *class),
@@ -196,8 +202,8 @@ impl Record for Moment<'_> {
 
 impl Moment<'_> {
     /// When a request was in its queue.
-    fn joined(&self, arrival: &Arrival) -> Time {
-        let path = self.paths.of(arrival);
+    fn joined(&self, arrival: &Arrival, served: Served) -> Time {
+        let path = self.paths.of(arrival).map(|path| path.took(served.transfers));
         path.map_or(arrival.at, |path| arrival.at + path.before())
     }
 }
@@ -281,8 +287,8 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
     }
     add("waiting", both(&moment.waiting));
     moment.faults.tell(&mut add);
-    if let Some(longest) = moment.longest {
-        let waited = moment.at.since(moment.joined(&longest));
+    if let Some((joined, longest)) = moment.longest {
+        let waited = moment.at.since(joined);
         add("waits longest", format!("request {}, for {waited}", longest.number));
     }
     match moment.last {

@@ -131,7 +131,7 @@ fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>) -> String
         let became = match story.outcome {
             Err(cause) => format!("refused by {}", cause.name()),
             Ok(served) => {
-                let answered = served.end + path.respond;
+                let answered = served.end + path.took(served.transfers).respond;
                 format!("served, response {}", answered.since(arrived))
             }
         };
@@ -358,6 +358,11 @@ impl Story<'_> {
             }
             Err(cause) => lines.add("outcome", &format!("refused by {}: {cause}", cause.name())),
             Ok(served) => {
+                let alone = *path;
+                let path = &alone.took(served.transfers);
+                if served.transfers.is_some() {
+                    lines.add("shared links", &slower(&alone, path));
+                }
                 let joined = arrived + path.before();
                 let wait = served.start.since(joined);
                 let answered = served.end + path.respond;
@@ -394,6 +399,19 @@ impl Story<'_> {
             }
         }
     }
+}
+
+/// What its transfers took beside others.
+fn slower(alone: &Path, path: &Path) -> String {
+    let told = |what: &str, alone: Nanoseconds, took: Nanoseconds| {
+        format!("the {what} took {took}, alone it would have taken {alone}")
+    };
+    let [source, answer] = [
+        ("download", alone.download, path.download, alone.source_bytes),
+        ("answer", alone.respond, path.respond, alone.answer_bytes),
+    ]
+    .map(|(what, alone, took, bytes)| bytes.map(|_| told(what, alone, took)));
+    source.into_iter().chain(answer).collect::<Vec<_>>().join("; ")
 }
 
 fn tries(attempts: u32) -> String {

@@ -5,6 +5,7 @@ use serde_json::Value;
 use simulator_model::timeline::Decision;
 
 use crate::control;
+use crate::links;
 use crate::results::{Results, refused_part};
 use crate::sharing;
 use crate::table::{self, Table};
@@ -44,6 +45,10 @@ pub fn page(results: &Results) -> Result<String, String> {
     }
     body.push_str("<h2>Apps</h2>");
     body.push_str(&scrolled(&table::apps(results)));
+    if let Some(links) = links::table(results) {
+        body.push_str("<h2>Links</h2>");
+        body.push_str(&scrolled(&links));
+    }
     if let (Some(decisions), Some(effect)) = (sharing::decisions(results), sharing::effect(results))
     {
         body.push_str("<h2>Sharing</h2>");

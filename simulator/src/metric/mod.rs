@@ -4,15 +4,17 @@
 use policy::{Class, Nanoseconds, Refusal};
 use simulator_kernel::gate::Worse;
 use simulator_kernel::{Change, Summary};
-use simulator_model::{Cell, Clients, Model, Report, Stage};
+use simulator_model::{Cell, Channel, Clients, Model, Report, Stage};
 
 mod condition;
 mod objective;
 mod parse;
+mod shared;
 
 pub use condition::{Bound, Condition};
 pub use objective::{Objective, defaults, show_change};
 pub use parse::{conditions, metric, of_name};
+pub use shared::{Carriage, Loans};
 
 /// A figure of some of a run's requests or instances.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,6 +48,10 @@ pub enum Figure {
     Utilisation,
     /// Instances times hours, at one core each.
     CoreHours,
+    /// Of links that transfers share.
+    Carried(Channel, Carriage),
+    /// Of apps that share machines.
+    Lent(Loans),
 }
 
 /// Which time.
@@ -96,6 +102,10 @@ pub enum Unit {
     PerSecond,
     /// Core-hours.
     CoreHours,
+    /// A number of things.
+    Count,
+    /// So many times of something.
+    Times,
 }
 
 impl Figure {
@@ -109,6 +119,8 @@ impl Figure {
             | Figure::Slo
             | Figure::Unanswered
             | Figure::Utilisation => Unit::Part,
+            Figure::Carried(_, carriage) => carriage.unit(),
+            Figure::Lent(loans) => loans.unit(),
             Figure::Goodput | Figure::Throughput => Unit::PerSecond,
             Figure::CoreHours => Unit::CoreHours,
         }
@@ -125,13 +137,35 @@ impl Figure {
             | Figure::CoreHours => Some(Worse::More),
             Figure::Slo | Figure::Goodput | Figure::Throughput => Some(Worse::Less),
             Figure::Utilisation => None,
+            Figure::Carried(_, carriage) => carriage.worse(),
+            Figure::Lent(loans) => loans.worse(),
         }
     }
 
-    /// Whether it is of instances, not of requests.
-    const fn is_of_instances(self) -> bool {
-        matches!(self, Figure::Utilisation | Figure::CoreHours)
+    /// What it is of.
+    const fn subject(self) -> Subject {
+        match self {
+            Figure::Utilisation | Figure::CoreHours => Subject::Instances,
+            Figure::Carried(..) => Subject::Links,
+            Figure::Lent(_) => Subject::Loans,
+            Figure::Time(..)
+            | Figure::Rejected(_)
+            | Figure::Late
+            | Figure::Slo
+            | Figure::Unanswered
+            | Figure::Goodput
+            | Figure::Throughput => Subject::Requests,
+        }
     }
+}
+
+/// What figures are of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Subject {
+    Requests,
+    Instances,
+    Links,
+    Loans,
 }
 
 impl Unit {
@@ -140,7 +174,9 @@ impl Unit {
     pub const fn change(self) -> Change {
         match self {
             Unit::Part => Change::Difference,
-            Unit::Milliseconds | Unit::PerSecond | Unit::CoreHours => Change::Ratio,
+            Unit::Milliseconds | Unit::PerSecond | Unit::CoreHours | Unit::Count | Unit::Times => {
+                Change::Ratio
+            }
         }
     }
 
@@ -155,6 +191,8 @@ impl Unit {
             Unit::Part => format!("{:.3} %", value * 100.0),
             Unit::PerSecond => format!("{}/s", digits(value)),
             Unit::CoreHours => format!("{} core-hours", digits(value)),
+            Unit::Count => digits(value),
+            Unit::Times => format!("{value:.3} times"),
         }
     }
 
@@ -169,6 +207,8 @@ impl Unit {
             Unit::Milliseconds => format!("{value:.2} ± {half_width:.2} ms"),
             Unit::PerSecond => format!("{value:.1} ± {half_width:.1} /s"),
             Unit::CoreHours => format!("{value:.2} ± {half_width:.2} core-hours"),
+            Unit::Count => format!("{value:.1} ± {half_width:.1}"),
+            Unit::Times => format!("{value:.3} ± {half_width:.3} times"),
         }
     }
 }
@@ -196,8 +236,13 @@ impl Metric {
     }
 
     fn whole_value(&self, model: &Model, report: &Report) -> Option<f64> {
-        if self.figure.is_of_instances() {
-            return self.value_of_instances(model, report);
+        match self.figure {
+            Figure::Utilisation | Figure::CoreHours => {
+                return self.value_of_instances(model, report);
+            }
+            Figure::Carried(channel, carriage) => return carriage.value(channel, report),
+            Figure::Lent(loans) => return loans.value(self.scope, model, report),
+            _ => {}
         }
         let chosen = |cell: &&Cell| match self.scope {
             Scope::All => true,
@@ -234,7 +279,7 @@ impl Metric {
             }
             Figure::Goodput => Some(float(in_time) / window.seconds()),
             Figure::Throughput => Some(float(served) / window.seconds()),
-            Figure::Utilisation | Figure::CoreHours => None,
+            Figure::Utilisation | Figure::CoreHours | Figure::Carried(..) | Figure::Lent(_) => None,
         }
     }
 

@@ -5,9 +5,11 @@ use policy::config::units::{Frequency, Length, Part};
 use policy::{Class, Refusal};
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
-use simulator_model::{Model, Stage};
+use simulator_model::{Channel, Model, Stage};
 
-use super::{Bound, Condition, Figure, Metric, Scope, Statistic, Time, Unit};
+use super::{
+    Bound, Carriage, Condition, Figure, Loans, Metric, Scope, Statistic, Subject, Time, Unit,
+};
 
 /// Figures without a parameter.
 const SIMPLE: [(&str, Figure); 8] = [
@@ -51,10 +53,11 @@ pub fn metric(text: &str, at: Span, model: &Model) -> Result<Metric, Box<Diagnos
     let Some((begin, figure)) = split(text) else { return Err(unknown_figure(text, at)) };
     let scope = text.get(..begin.saturating_sub(1)).unwrap_or_default();
     let place = Span { end: at.start + length(scope), ..at };
-    let scope = if figure.is_of_instances() {
-        scope_of_instances(scope, place, model)?
-    } else {
-        scope_of_requests(scope, place, model)?
+    let scope = match figure.subject() {
+        Subject::Requests => scope_of_requests(scope, place, model)?,
+        Subject::Instances => scope_of_instances(scope, place, model)?,
+        Subject::Links => scope_of_links(scope, place, figure, model)?,
+        Subject::Loans => scope_of_loans(scope, place, model)?,
     };
     Ok(Metric { name: text.to_owned(), figure, scope })
 }
@@ -134,6 +137,8 @@ fn limit(text: &str, unit: Unit) -> Result<f64, &'static str> {
             .or_else(|| word::<Frequency>(text).map(|rate| 1e9 / rate.gap))
             .ok_or("a rate, such as 900/s"),
         Unit::CoreHours => number.ok_or("a number of core-hours, such as 12.5"),
+        Unit::Count => number.ok_or("a number, such as 12"),
+        Unit::Times => number.ok_or("a number of times, such as 1.5"),
     }
 }
 
@@ -150,13 +155,32 @@ fn figure(name: &str) -> Option<Figure> {
         let known = Refusal::ALL.into_iter().find(|known| known.name() == cause);
         return known.map(|cause| Figure::Rejected(Some(cause)));
     }
+    let of_channel = |channel: Channel| {
+        let carriage = name.strip_prefix(channel.key())?.strip_prefix('_')?;
+        let known = Carriage::ALL.into_iter().find(|(known, _)| *known == carriage);
+        known.map(|(_, carriage)| Figure::Carried(channel, carriage))
+    };
+    if let Some(figure) = Channel::ALL.into_iter().find_map(of_channel) {
+        return Some(figure);
+    }
+    if let Some((_, loans)) = Loans::SIMPLE.into_iter().find(|(known, _)| *known == name) {
+        return Some(Figure::Lent(loans));
+    }
+    if let Some(rest) = name.strip_prefix("lent_back_") {
+        return Some(Figure::Lent(Loans::Back(statistic(rest)?)));
+    }
     let of_stage =
         |stage: Stage| Some((Time::In(stage), name.strip_prefix(stage.name())?.strip_prefix('_')?));
     let (time, rest) = match name.strip_prefix("wait_") {
         Some(rest) => (Time::Wait, rest),
         None => Stage::ALL.into_iter().find_map(of_stage).unwrap_or((Time::Response, name)),
     };
-    let statistic = match rest.strip_suffix("_ms")? {
+    Some(Figure::Time(time, statistic(rest)?))
+}
+
+/// `mean_ms`, `max_ms` or a quantile such as `p99.9_ms`.
+fn statistic(name: &str) -> Option<Statistic> {
+    Some(match name.strip_suffix("_ms")? {
         "mean" => Statistic::Mean,
         "max" => Statistic::Longest,
         quantile => {
@@ -166,8 +190,7 @@ fn figure(name: &str) -> Option<Figure> {
             let within = 0.0 < percent && percent < 100.0;
             Statistic::Quantile(within.then_some(percent / 100.0)?)
         }
-    };
-    Some(Figure::Time(time, statistic))
+    })
 }
 
 fn unknown_figure(text: &str, at: Span) -> Box<Diagnostic> {
@@ -176,8 +199,15 @@ fn unknown_figure(text: &str, at: Span) -> Box<Diagnostic> {
     let place = Span { start: at.start + length(text.get(..begin).unwrap_or_default()), ..at };
     let causes: Vec<String> =
         Refusal::ALL.iter().map(|cause| format!("rejected_{}", cause.name())).collect();
+    let of_links: Vec<String> = Channel::ALL
+        .into_iter()
+        .flat_map(|channel| Carriage::ALL.map(|(name, _)| format!("{}_{name}", channel.key())))
+        .collect();
     let known = SIMPLE.iter().map(|(name, _)| *name).chain(TIMES);
-    let candidates = known.clone().chain(causes.iter().map(String::as_str));
+    let of_loans = Loans::SIMPLE.iter().map(|(name, _)| *name);
+    let of_loans = of_loans.chain(["lent_back_mean_ms", "lent_back_p99_ms", "lent_back_max_ms"]);
+    let candidates = known.clone().chain(causes.iter().chain(&of_links).map(String::as_str));
+    let candidates = candidates.chain(of_loans);
     let hint = match closest(name, candidates) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("known: {}", known.collect::<Vec<_>>().join(", ")),
@@ -224,6 +254,53 @@ fn scope_of_instances(text: &str, at: Span, model: &Model) -> Result<Scope, Box<
     let app = model.apps.iter().position(|app| app.name == text);
     let names = model.apps.iter().map(|app| app.name.as_str());
     app.map(Scope::App).ok_or_else(|| unknown_scope(text, at, "an app", names))
+}
+
+/// Links are those of all machines.
+fn scope_of_links(
+    text: &str,
+    at: Span,
+    figure: Figure,
+    model: &Model,
+) -> Result<Scope, Box<Diagnostic>> {
+    if !text.is_empty() {
+        let message = format!("`{text}` has no links of its own");
+        let diagnostic = Diagnostic::error("metric-scope", message)
+            .at(at, "links are those of all machines")
+            .hint("leave it out");
+        return Err(Box::new(diagnostic));
+    }
+    let is_shared = match figure {
+        Figure::Carried(channel, _) => model.dynamics.links.share(channel).is_some(),
+        _ => false,
+    };
+    if is_shared && model.has_stages() {
+        return Ok(Scope::All);
+    }
+    let message = "no transfers share such a link in this scenario".to_owned();
+    let diagnostic = Diagnostic::error("metric-of-nothing", message)
+        .at(at, "there is none")
+        .hint("say what a machine has, such as `stages: {network: {machine: 1Gbit/s}}`");
+    Err(Box::new(diagnostic))
+}
+
+/// Loans are those of an app that lends or borrows, or of all.
+fn scope_of_loans(text: &str, at: Span, model: &Model) -> Result<Scope, Box<Diagnostic>> {
+    let scope = scope_of_instances(text, at, model)?;
+    let pairs = model.sharing().map_or(&[][..], |sharing| &sharing.pairs);
+    let is_in = |app: usize| pairs.iter().any(|pair| pair.lender == app || pair.borrower == app);
+    let shares = match scope {
+        Scope::App(app) => is_in(app),
+        _ => !pairs.is_empty(),
+    };
+    if shares {
+        return Ok(scope);
+    }
+    let message = "nothing is lent or borrowed here".to_owned();
+    let diagnostic = Diagnostic::error("metric-of-nothing", message)
+        .at(at, "no app `borrows`")
+        .hint("see docs/sharing.md");
+    Err(Box::new(diagnostic))
 }
 
 fn unknown_scope<'a>(

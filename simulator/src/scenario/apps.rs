@@ -90,6 +90,7 @@ impl Check<'_> {
         };
         Dynamics {
             capacity,
+            links: self.links(file),
             scaling: Some(policy.scaling),
             faults: self.faults(file, apps, policy),
             scheduler: self.scheduler(file, apps, policy),

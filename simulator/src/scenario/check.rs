@@ -12,7 +12,7 @@ use yaml::Spanned;
 
 use super::apps::most_instances;
 use super::file::{self, File, Named};
-use super::{Files, Replay, sharing};
+use super::{Files, Replay, sharing, stages};
 use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
@@ -99,6 +99,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
         let span = match reason {
             Unfit::NoDelay => given.network_delay.span,
             Unfit::Reports => given.reports_every.span,
+            Unfit::Links => stages::shared(file).unwrap_or(given.count.span),
             Unfit::Cluster(_)
             | Unfit::Queues
             | Unfit::Ticks
@@ -296,6 +297,7 @@ impl Check<'_> {
             self.wrong(file.duration.span, message, format!("at most {MAX_REQUESTS:.0}"));
         }
         self.machine_load(file, model, &loads);
+        self.link_load(file, model);
         let apps = model.apps.iter().zip(loads).zip(&file.apps.0);
         for ((app, load), (name, definition)) in apps {
             let most = most_instances(app, model, &file.apps);

@@ -253,6 +253,8 @@ pub struct Link {
     pub latency: Option<Spanned<Drawn<Length>>>,
     /// Of each transfer; no limit if absent.
     pub bandwidth: Option<Bandwidth>,
+    /// Of all transfers of a machine together; they don't hinder each other if absent.
+    pub machine: Option<Spanned<Bandwidth>>,
 }
 
 /// A law of times or sizes.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use policy::config::Policy;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use simulator_model::Model;
 use yaml::{Mapping, Node, NodeValue, Schema};
@@ -45,8 +46,10 @@ pub struct Scenario {
     /// What the file means, apart from its policy, objectives, seed and remarks, and before overrides:
     /// two scenarios with the same digest send the same requests to the same machines.
     pub digest: String,
+    /// The same as earlier programs had it, to which the order of keys within sections mattered.
+    pub digest_as_written: String,
     /// The policy as it was written, with overrides; none if the file has none.
-    pub policy_text: Option<serde_json::Value>,
+    pub policy_text: Option<Value>,
 }
 
 /// What reading found.
@@ -115,6 +118,7 @@ struct Parts {
     root: Node,
     policy: Option<Node>,
     digest: String,
+    digest_as_written: String,
 }
 
 fn parts(
@@ -134,7 +138,8 @@ fn parts(
                 .hint("see scenarios/ for examples"),
         ]);
     };
-    let digest = digest(mapping);
+    let (digest, digest_as_written) =
+        (digest(mapping, Order::Sorted), digest(mapping, Order::Written));
     if let Some(policy) = policy {
         let key = Node::string(Span::new(policy, 0, 0), "policy");
         mapping.entries.retain(|(key, _)| key.as_str() != Some("policy"));
@@ -157,7 +162,7 @@ fn parts(
     let NodeValue::Mapping(mapping) = &mut root.value else { return Err(Vec::new()) };
     let place = mapping.entries.iter().position(|(key, _)| key.as_str() == Some("policy"));
     let policy = place.map(|place| mapping.entries.remove(place).1);
-    Ok(Parts { root, policy, digest })
+    Ok(Parts { root, policy, digest, digest_as_written })
 }
 
 /// Puts the contents of a policy file in the place of its name.
@@ -184,14 +189,35 @@ fn load_policy(
 /// Keys that change neither requests nor machines.
 const OTHER_KEYS: [&str; 5] = ["about", "objectives", "policy", "replay", "seed"];
 
-fn digest(mapping: &Mapping) -> String {
+/// Sections whose entries have numbers by their order, which random words and users are keyed by.
+const NUMBERED: [&str; 3] = ["apps", "cmds", "tenants"];
+
+/// In which order keys are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Sorted,
+    /// Within sections as they stand in the file.
+    Written,
+}
+
+fn digest(mapping: &Mapping, order: Order) -> String {
     let counts = |key: &Node| key.as_str().is_none_or(|key| !OTHER_KEYS.contains(&key));
     let mut kept: Vec<String> = mapping
         .iter()
         .filter(|(key, _)| counts(key))
-        .map(|(key, value)| format!("{}: {}", yaml::key_text(key), yaml::to_json(value)))
+        .map(|(key, value)| {
+            let (key, mut value) = (yaml::key_text(key), yaml::to_json(value));
+            match &mut value {
+                _ if order == Order::Written => {}
+                Value::Object(entries) if NUMBERED.contains(&key.as_str()) => {
+                    entries.values_mut().for_each(Value::sort_all_objects);
+                }
+                other => other.sort_all_objects(),
+            }
+            format!("{key}: {value}")
+        })
         .collect();
-    // The order of sections means nothing; that within them may (of two sources, for example).
+    // The order of sections means nothing; that of lists may (of two sources, for example).
     kept.sort_unstable();
     hexadecimal("", &kept.join("\n"))
 }
@@ -241,6 +267,7 @@ fn assemble(parts: &Parts, mut files: Files<'_>) -> Found {
             model,
             policy: rules,
             digest: files.digest(&parts.digest),
+            digest_as_written: files.digest(&parts.digest_as_written),
             replay,
             policy_text: policy.map(yaml::to_json),
         })

@@ -4,11 +4,11 @@ use diagnostics::{Diagnostic, Span};
 use policy::Nanoseconds;
 use policy::config::units::Bandwidth;
 use simulator_kernel::Law;
-use simulator_model::{Download, Link, Respond, Stages};
+use simulator_model::{Arrivals, Channel, Download, Link, Links, Model, Respond, Share, Stages};
 use yaml::Spanned;
 
 use super::check::Check;
-use super::file;
+use super::file::{self, File};
 
 /// What is alike for all commands.
 #[derive(Debug, Clone)]
@@ -17,6 +17,13 @@ pub struct Ways {
     dispatch: Law,
     network: Option<Link>,
     store: Link,
+}
+
+/// Where a file says that transfers share a link, if it does.
+pub(super) fn shared(file: &File) -> Option<Span> {
+    let stages = file.stages.as_ref()?;
+    let links = [stages.network.as_ref(), stages.store.as_ref()];
+    links.into_iter().flatten().find_map(|link| Some(link.machine?.span))
 }
 
 impl Check<'_> {
@@ -75,10 +82,71 @@ impl Check<'_> {
     /// A link, if there is one; nothing if its law is none.
     #[expect(clippy::option_option, reason = "absent is not wrong")]
     fn link(&mut self, given: Option<&file::Link>) -> Option<Option<Link>> {
-        let Some(file::Link { latency, bandwidth }) = given else { return Some(None) };
+        let Some(file::Link { latency, bandwidth, .. }) = given else { return Some(None) };
         let latency = self.drawn(latency.as_ref())?;
         let bandwidth = bandwidth.map(|Bandwidth(bytes)| bytes);
         Some(Some(Link { latency, bandwidth }))
+    }
+
+    /// The links of each machine that transfers share.
+    pub(super) fn links(&mut self, file: &File) -> Links {
+        let Some(stages) = &file.stages else { return Links::default() };
+        let mut share = |link: Option<&file::Link>| {
+            let (link, machine) = link.and_then(|link| Some((link, link.machine?)))?;
+            let Bandwidth(bandwidth) = machine.value;
+            if bandwidth > Share::MOST {
+                let message = "no machine has such a link".to_owned();
+                self.wrong(machine.span, message, "at most 70 TB/s can be simulated");
+            }
+            Some(Share { bandwidth, each: link.bandwidth.map(|Bandwidth(bytes)| bytes) })
+        };
+        let (network, store) = (share(stages.network.as_ref()), share(stages.store.as_ref()));
+        Links { network, store }
+    }
+
+    /// Warns of links that can't carry the steady load. Apps are on the first machines: nowhere is
+    /// more to do than on the first.
+    pub(super) fn link_load(&mut self, file: &File, model: &Model) {
+        let Some(given) = &file.stages else { return };
+        let mut loads = [0.0; Channel::ALL.len()];
+        for source in &model.sources {
+            let Some(cmd) = model.cmds.get(source.cmd) else { continue };
+            let Some(stages) = &cmd.stages else { continue };
+            let machines = model.apps.get(cmd.app).map_or(1, |app| app.machines.max(1));
+            if matches!(source.arrivals, Arrivals::Burst { .. }) {
+                continue;
+            }
+            let requests = source.arrivals.expected(model.duration) / model.duration.seconds();
+            let each = requests / f64::from(machines);
+            let [inbound, store, outbound] = &mut loads;
+            if let Some(download) = &stages.download {
+                *inbound += each * download.size.mean() * (1.0 - download.cached);
+                *store += each * download.size.mean();
+            }
+            *outbound += stages.respond.as_ref().map_or(0.0, |sent| each * sent.size.mean());
+        }
+        for (channel, load) in Channel::ALL.into_iter().zip(loads) {
+            let link = match channel {
+                Channel::In | Channel::Out => given.network.as_ref(),
+                Channel::Store => given.store.as_ref(),
+            };
+            let Some(machine) = link.and_then(|link| link.machine) else { continue };
+            #[expect(clippy::cast_precision_loss, reason = "a ratio for people")]
+            let part = load / machine.value.0 as f64;
+            if part >= 1.0 {
+                let name = channel.name();
+                let message = format!(
+                    "`{name}` of a machine can't keep up: its steady load is {:.0} % of what it \
+                     carries",
+                    part * 100.0
+                );
+                let hint =
+                    format!("{:.0} MB/s are needed, and more for peaks", (load / 1e6).ceil());
+                let diagnostic = Diagnostic::warning("overload", message);
+                let label = "of all transfers of a machine together";
+                self.found.push(diagnostic.at(machine.span, label).hint(hint));
+            }
+        }
     }
 
     /// The network, for a command that needs it.

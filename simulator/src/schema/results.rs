@@ -4,7 +4,7 @@ use policy::Refusal;
 use policy::scaling::{Added, Removed};
 use policy::sharing::Called;
 use serde_json::{Value, json};
-use simulator_model::Stage;
+use simulator_model::{Channel, Stage};
 
 use super::{DRAFT, Entry, named, object, reference, whole, words};
 use crate::export::RESULTS_VERSION;
@@ -50,6 +50,7 @@ pub fn schema() -> Value {
         ("apps", list(reference("app")), ""),
         ("machines", machines(), "how long they were down or slow, all runs together"),
         ("sharing", list(sharing()), "what apps have lent to others, all runs together"),
+        ("links", list(link()), "what links have carried that transfers share, all runs together"),
         ("cells", list(reference("cell")), "all runs together"),
         ("objectives", list(reference("objective")), "what `compare` watches"),
         ("runs", list(reference("run")), "one for each seed"),
@@ -162,6 +163,21 @@ fn sharing() -> Value {
         ("requeued", whole(0), "requests that were stopped and waited again"),
         ("failed", whole(0), "requests that were stopped and failed"),
         ("core_hours_in_vain", number(), "of work on requests that were stopped, in one run"),
+    ])
+}
+
+fn link() -> Value {
+    let part = number_or_null;
+    whole_object(vec![
+        ("link", words(&Channel::ALL.map(Channel::key)), "of each machine"),
+        ("bandwidth", whole(1), "of a machine, in bytes per second"),
+        ("bandwidth_each", or_null(whole(1)), "of each transfer; null if it has no bound"),
+        ("bytes", json!({"type": "number"}), "that were carried, in one run"),
+        ("utilisation", part(), "of all machines; null if the run was stopped"),
+        ("utilisation_most", part(), "of the machine with the most"),
+        ("full", part(), "the part of the time in which nothing was left of it"),
+        ("transfers_most", whole(0), "on one link at a time"),
+        ("slowdown", part(), "times as long as bytes would take alone; null if there were none"),
     ])
 }
 

@@ -15,7 +15,8 @@ use provision_target::serve::session::{Options, serve_on};
 use regex::Regex;
 use tokio::net::unix::pipe;
 
-use super::super::arguments::PlaybookProgram;
+use super::super::adhoc::adhoc;
+use super::super::arguments::{AdhocProgram, PlaybookProgram};
 use super::super::config::Configuration;
 use super::super::page::Page;
 use super::{Outlet, playbook};
@@ -160,4 +161,41 @@ fn what_is_printed_is_what_ansible_prints() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What `ansible` prints; expected texts are those of ansible-core 2.18.19.
+#[test]
+fn modules_are_printed_as_ansible_prints_them() {
+    let folder = folder();
+    let inventory = folder.join("hosts.ini").display().to_string();
+    let table: [(&[&str], u8, &str); 6] = [
+        (
+            &["one", "-m", "ping"],
+            0,
+            "one | SUCCESS => {\n    \"changed\": false,\n    \"ping\": \"pong\"\n}\n",
+        ),
+        (&["one", "-a", "echo hi"], 0, "one | CHANGED | rc=0 >>\nhi\n"),
+        (&["one", "-a", "echo hi", "-o"], 0, "one | CHANGED | rc=0 | (stdout) hi\n"),
+        (
+            &["one", "-m", "shell", "-a", "echo out; echo err >&2; exit 3"],
+            2,
+            "one | FAILED | rc=3 >>\nouterrnon-zero return code\n",
+        ),
+        (&["one", "-m", "debug", "-a", "msg=x"], 0, "one | SUCCESS => {\n    \"msg\": \"x\"\n}\n"),
+        (&["one", "--list-hosts"], 0, "  hosts (1):\n    one\n"),
+    ];
+    for (words, code, expected) in table {
+        let words = ["ansible", "-i", &inventory].into_iter().chain(words.iter().copied());
+        let arguments = AdhocProgram::try_parse_from(words).unwrap().arguments;
+        let (out, errors) = (Stream::default(), Stream::default());
+        let outlet = Outlet {
+            page: Page::on(Box::new(out.clone()), Box::new(errors.clone()), false),
+            keeps_journal: false,
+            dial: Some(Arc::new(InProcess(Arc::default()))),
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let ended = runtime.block_on(adhoc(&arguments, &Configuration::default(), outlet));
+        runtime.shutdown_background();
+        assert_eq!((out.text().as_str(), ended), (expected, code), "{}", errors.text());
+    }
 }

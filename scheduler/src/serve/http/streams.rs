@@ -53,6 +53,12 @@ fn follow(shared: Arc<Shared>, last: u64) -> impl Stream<Item = Result<sse::Even
                     waiting.extend(gap.map(dropped));
                     continue;
                 }
+                // A first leader's numbers begin far behind those that were asked for.
+                if let Some(first) = gap {
+                    last = first.saturating_sub(1);
+                    waiting.push(dropped(first));
+                    continue;
+                }
                 // It ends with the daemon, or when this one leads no more.
                 watch.changed().await.ok()?;
                 if shared.journal.is_closed() {

@@ -211,7 +211,9 @@ impl<R: Record> Live<'_, R> {
             let app_number = u32::try_from(app).unwrap_or(u32::MAX);
             let seats = Seats::new(group.definition.crowd.as_ref());
             let order = self.model.queue.order;
-            self.targets.push(Target::new(app_number, place, target, order, seats));
+            let machine = group.instances.get(number as usize).map_or(0, |one| one.machine);
+            let ids = (app_number, place, target);
+            self.targets.push(Target::new(ids, machine, order, seats));
             self.made.insert((app, target), place);
             place
         });

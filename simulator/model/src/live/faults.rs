@@ -1,10 +1,10 @@
 //! What fails in the live engine: machines, with all that is there, and single instances.
 
 use policy::queue::QueueScope;
-use policy::{Nanoseconds, Refusal, Time};
+use policy::{Nanoseconds, Time};
 
+use super::Live;
 use super::group::Phase;
-use super::{Live, Rest};
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
 use crate::outcome::Record;
@@ -51,10 +51,15 @@ impl<R: Record> Live<'_, R> {
         for app in 0..self.groups.len() {
             let ready = self.groups.get(app).map_or(0, |group| group.counted.ready);
             let (instances, requests) = self.lose(app, machine, now);
+            let answers = self.lose_answers(app, machine, now);
+            let requests = requests + answers;
             let left = self.groups.get(app).map_or(0, |group| group.counted.ready);
             let ready = ready - left;
             let cause = Cause::Machine;
-            self.lost(Lost { app, machine, cause, instances, ready, requests }, now);
+            let lost = Lost { app, machine, cause, instances, ready, requests };
+            if instances > 0 || answers > 0 {
+                self.record.incident(now, Incident::Lost(lost));
+            }
             self.tell(app, now);
         }
         self.machine_lost(machine, now);
@@ -114,22 +119,14 @@ impl<R: Record> Live<'_, R> {
 
     /// Empties a target; how many requests were there.
     pub(super) fn lose_at(&mut self, place: u32, now: Time) -> u32 {
-        let Some((target, mut floor, rest)) = self.at(place, now) else { return 0 };
-        let Rest { books, clients, record, sources, tasks, .. } = rest;
+        let Some((target, mut floor, mut rest)) = self.at(place, now) else { return 0 };
         let (leaving, present) = (target.leaving(), target.present());
         let app = target.app;
         let mut requests = 0;
-        target.clear(&mut floor, |job| {
+        target.clear(now, &mut floor, |job| {
             requests += 1;
-            *tasks -= 1;
-            let arrival = &job.arrival;
-            if let Some(info) = sources.get(usize::from(arrival.source)) {
-                books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
-            }
-            record.record(arrival, Err(Refusal::Failed));
-            if let Some(clients) = clients.as_mut() {
-                clients.give_up(arrival, now);
-            }
+            *rest.tasks -= 1;
+            rest.fail(&job.arrival, now);
         });
         if let Some(group) = self.groups.get_mut(app as usize) {
             group.forget_loads();
@@ -218,20 +215,12 @@ impl<R: Record> Live<'_, R> {
         let machine = instance.machine;
         let target = group.target_of(number, self.model.queue.scope);
         let place = self.made.get(&(app, target)).copied()?;
-        let (target, mut floor, rest) = self.at(place, now)?;
-        let Rest { books, clients, record, sources, tasks, .. } = rest;
+        let (target, mut floor, mut rest) = self.at(place, now)?;
         let mut requests = 0;
-        let was_to_leave = target.fall(number, &mut floor, |job| {
+        let was_to_leave = target.fall(number, now, &mut floor, |job| {
             requests += 1;
-            *tasks -= 1;
-            let arrival = &job.arrival;
-            if let Some(info) = sources.get(usize::from(arrival.source)) {
-                books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
-            }
-            record.record(arrival, Err(Refusal::Failed));
-            if let Some(clients) = clients.as_mut() {
-                clients.give_up(arrival, now);
-            }
+            *rest.tasks -= 1;
+            rest.fail(&job.arrival, now);
         });
         if let Some(group) = self.groups.get_mut(app) {
             group.forget_loads();

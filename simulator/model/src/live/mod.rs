@@ -18,7 +18,7 @@ use crate::life::Control;
 use crate::look::Look;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
-use crate::stages::Paths;
+use crate::stages::{Path, Paths};
 use crate::workload::{Arrival, Workload};
 
 mod clients;
@@ -29,6 +29,8 @@ mod group;
 mod seats;
 mod sharing;
 mod target;
+mod transfers;
+mod wires;
 
 use clients::Clients;
 use cluster::Cluster;
@@ -36,6 +38,7 @@ pub use cluster::FIRST_VERSION;
 use group::{Group, View};
 use sharing::Desks;
 use target::{Floor, Job, Jobs, Target};
+use wires::Wires;
 
 /// Runs a model to its end.
 pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: &mut R) {
@@ -73,6 +76,10 @@ struct Live<'model, R> {
     paths: Paths,
     /// Whose answers are being sent, at the times at which they have been.
     answers: Wheel<Holder>,
+    /// Links that transfers share, if there are any.
+    wires: Option<Box<Wires>>,
+    /// Work that has just ended whose answers share links: of which target, and when.
+    ended: Vec<(Job, u32, Time)>,
     /// If any client tries again.
     clients: Option<Clients>,
     /// A list that is used again and again.
@@ -124,6 +131,8 @@ impl<'model, R: Record> Live<'model, R> {
             wheel: Wheel::new(model.mean_gap()),
             paths: Paths::new(model),
             answers: Wheel::new(model.mean_gap()),
+            wires: Wires::new(model),
+            ended: Vec::new(),
             clients: Clients::new(model),
             due: Vec::new(),
             left: Vec::new(),
@@ -170,44 +179,37 @@ impl<'model, R: Record> Live<'model, R> {
     /// Requests end and begin until now.
     #[inline]
     fn pass(&mut self, now: Time) {
+        self.receive_sources(now);
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.0, |place| due.push(place));
         for place in due.drain(..) {
             self.pass_at(place, now);
         }
         self.due = due;
+        self.send_answers(now);
     }
 
     fn pass_at(&mut self, place: u32, now: Time) {
-        let Some((target, mut floor, rest)) = self.at(place, now) else { return };
-        let Rest { books, answers, clients, record, sources, tasks } = rest;
+        let (mut ended, shares_links) = (std::mem::take(&mut self.ended), self.wires.is_some());
+        let Some((target, mut floor, mut rest)) = self.at(place, now) else { return };
         let mut count = 0;
         target.pass(&mut floor, |job, number, end| {
             count += 1;
-            *tasks -= 1;
-            let Arrival { gateway, user, source, .. } = job.arrival;
-            let info = sources.get(usize::from(source));
-            let answered = end + job.respond;
-            if let (Some(clients), Some(info)) = (clients.as_mut(), info)
-                && let Some((first, attempts)) =
-                    clients.answer(&job.arrival, answered, info.deadline)
-            {
-                record.settle(&first, attempts, Some(answered));
+            *rest.tasks -= 1;
+            if shares_links {
+                ended.push((*job, number, end));
+            } else {
+                rest.serve(job, Served::new(number, job.start, end), end + job.respond);
             }
-            match info.map(|info| info.cmd) {
-                Some(cmd) if job.respond > Nanoseconds::ZERO => {
-                    answers.insert(answered.0, Holder { user, cmd, gateway });
-                }
-                Some(cmd) => books.with(gateway, user, cmd, policy::release),
-                None => {}
-            }
-            let served = Served { target: number, start: job.start, end };
-            record.record(&job.arrival, Ok(served));
         });
         let app = target.app as usize;
         if let Some(group) = self.groups.get_mut(app) {
             group.leave(place, count);
         }
+        if shares_links {
+            self.answer_over_links(place, &mut ended);
+        }
+        self.ended = ended;
         self.see_off(app);
     }
 
@@ -226,6 +228,7 @@ impl<'model, R: Record> Live<'model, R> {
             crowd: group.definition.crowd.as_ref(),
             is_slow: self.slow.is_anywhere() || self.is_scaled,
             left: &mut self.left,
+            wires: self.wires.as_deref_mut(),
         };
         let rest = Rest {
             books: &mut self.books,
@@ -236,6 +239,18 @@ impl<'model, R: Record> Live<'model, R> {
             tasks: &mut group.tasks,
         };
         Some((target, floor, rest))
+    }
+
+    /// What those of an app's requests need that are at no target any more.
+    fn rest(&mut self, app: usize) -> Option<Rest<'_, R>> {
+        Some(Rest {
+            books: &mut self.books,
+            answers: &mut self.answers,
+            clients: &mut self.clients,
+            record: self.record,
+            sources: &self.sources,
+            tasks: &mut self.groups.get_mut(app)?.tasks,
+        })
     }
 
     #[inline]
@@ -266,12 +281,14 @@ impl<'model, R: Record> Live<'model, R> {
         let place = *group.open.get(chosen as usize).ok_or(Refusal::NoInstance)?;
         let queue = &self.model.queue;
         let path = self.paths.of(arrival).unwrap_or_default();
+        let trip = self.paths.trip(arrival);
         let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
         *rest.tasks += 1;
-        let (class, respond) = (info.class, path.respond);
-        let job = Job { arrival: *arrival, class, start: Time::ZERO, respond };
-        target.let_in(job, arrival.at + path.before(), arrival.at, &mut floor);
+        let Path { download, respond, .. } = path;
+        let class = info.class;
+        let job = Job { arrival: *arrival, class, start: Time::ZERO, download, respond };
+        target.let_in(job, &path, trip, arrival.at, &mut floor);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.join(place);
             group.peak = group.peak.max(group.waiting);
@@ -327,6 +344,39 @@ struct Rest<'a, R> {
     record: &'a mut R,
     sources: &'a [SourceInfo],
     tasks: &'a mut u64,
+}
+
+impl<R: Record> Rest<'_, R> {
+    /// Work has ended, and its answer has been sent, or will be by then.
+    #[inline]
+    fn serve(&mut self, job: &Job, served: Served, answered: Time) {
+        let Arrival { gateway, user, source, .. } = job.arrival;
+        let info = self.sources.get(usize::from(source));
+        if let (Some(clients), Some(info)) = (self.clients.as_mut(), info)
+            && let Some((first, attempts)) = clients.answer(&job.arrival, answered, info.deadline)
+        {
+            self.record.settle(&first, attempts, Some(answered));
+        }
+        match info.map(|info| info.cmd) {
+            Some(cmd) if job.respond > Nanoseconds::ZERO => {
+                self.answers.insert(answered.0, Holder { user, cmd, gateway });
+            }
+            Some(cmd) => self.books.with(gateway, user, cmd, policy::release),
+            None => {}
+        }
+        self.record.record(&job.arrival, Ok(served));
+    }
+
+    /// A request comes to nothing that was let in.
+    fn fail(&mut self, arrival: &Arrival, now: Time) {
+        if let Some(info) = self.sources.get(usize::from(arrival.source)) {
+            self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
+        }
+        self.record.record(arrival, Err(Refusal::Failed));
+        if let Some(clients) = self.clients.as_mut() {
+            clients.give_up(arrival, now);
+        }
+    }
 }
 
 /// Nothing happens after this, 146 years after the beginning.

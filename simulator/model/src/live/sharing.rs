@@ -1,11 +1,11 @@
 //! Apps that share machines, in the live engine.
 
+use policy::Time;
 use policy::sharing::{self, Action, Loan as Candidate, Observation, Unfinished};
-use policy::{Nanoseconds, Refusal, Time};
 
+use super::Live;
 use super::group::{Phase, View};
 use super::target::{Job, Target};
-use super::{Live, Rest};
 use crate::life::Control;
 use crate::outcome::Record;
 use crate::sharing::{Pair, Returned, Slot, Stopped, Turn};
@@ -119,7 +119,8 @@ impl<R: Record> Live<'_, R> {
         let target = |place: u32| targets.get(place as usize);
         self.desks.watched.retain(|place| target(*place).is_some_and(|known| known.leaving() > 0));
         let watched = self.desks.watched.iter();
-        watched.filter_map(|place| target(*place)?.next_event()).min()
+        let events = watched.filter_map(|place| target(*place)?.next_event());
+        events.chain(self.next_source()).min()
     }
 
     fn watch(&mut self, place: u32) {
@@ -367,18 +368,10 @@ impl<R: Record> Live<'_, R> {
 
     /// A request of a target fails that isn't there any more.
     fn fail(&mut self, place: u32, job: &Job, now: Time) {
-        let Some((target, _, rest)) = self.at(place, now) else { return };
+        let Some((target, _, mut rest)) = self.at(place, now) else { return };
         let app = target.app as usize;
-        let Rest { books, clients, record, sources, tasks, .. } = rest;
-        let arrival = &job.arrival;
-        *tasks -= 1;
-        if let Some(info) = sources.get(usize::from(arrival.source)) {
-            books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
-        }
-        record.record(arrival, Err(Refusal::Failed));
-        if let Some(clients) = clients.as_mut() {
-            clients.give_up(arrival, now);
-        }
+        *rest.tasks -= 1;
+        rest.fail(&job.arrival, now);
         if let Some(group) = self.groups.get_mut(app) {
             group.forget_loads();
         }
@@ -400,7 +393,9 @@ impl<R: Record> Live<'_, R> {
                     continue;
                 }
                 if let Some((target, mut floor, _)) = self.at(place, now) {
-                    homeless.extend(target.give_up(&mut floor).into_iter().map(|job| (place, job)));
+                    homeless.extend(
+                        target.give_up(now, &mut floor).into_iter().map(|job| (place, job)),
+                    );
                 }
             }
             homeless.sort_by_key(|(_, job)| (job.arrival.at, job.arrival.key));
@@ -424,9 +419,10 @@ impl<R: Record> Live<'_, R> {
         let Some(place) = chosen.and_then(|chosen| group.open.get(chosen as usize)).copied() else {
             return false;
         };
-        let before = self.paths.of(&job.arrival).map_or(Nanoseconds::ZERO, |path| path.before());
+        let path = self.paths.of(&job.arrival).unwrap_or_default();
+        let trip = self.paths.trip(&job.arrival);
         let Some((target, mut floor, _)) = self.at(place, now) else { return false };
-        target.let_in(job, now + before, now, &mut floor);
+        target.let_in(job, &path, trip, now, &mut floor);
         if let Some(group) = self.groups.get_mut(app) {
             group.join(place);
         }

@@ -2,7 +2,7 @@
 //! passes here on its own: what ends is replaced by what waits, in order, as long as it is due.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use policy::queue::Order;
 use policy::{Class, Nanoseconds, Present, Queue, Time, Waiting};
@@ -10,11 +10,14 @@ use simulator_kernel::Wheel;
 
 use super::group::Instance;
 use super::seats::{Ended, Seats};
+use super::wires::{Arrived, Wires};
 use crate::Arrival;
 use crate::crowd::Crowd;
 use crate::faults::{scaled, slower};
 use crate::life::WarmUp;
+use crate::links::Trip;
 use crate::look::Chosen;
+use crate::stages::Path;
 
 /// A request that is at a target.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +25,8 @@ pub(super) struct Job {
     pub arrival: Arrival,
     pub class: Class,
     pub start: Time,
+    /// From the end of the dispatch until its source was there.
+    pub download: Nanoseconds,
     /// From the end of the work until the answer has been sent.
     pub respond: Nanoseconds,
 }
@@ -49,6 +54,10 @@ impl Jobs {
     fn take(&mut self, slot: u32) -> Job {
         self.free.push(slot);
         self.slots[slot as usize]
+    }
+
+    fn took(&mut self, slot: u32, download: Nanoseconds) {
+        self.slots[slot as usize].download = download;
     }
 
     fn began(&self, slot: u32) -> Time {
@@ -80,6 +89,8 @@ pub(super) struct Floor<'a> {
     pub is_slow: bool,
     /// Instances that have nothing more to do: when, which, and when that was decided.
     pub left: &'a mut Vec<(Time, u32, Time)>,
+    /// Links that transfers share, if there are any.
+    pub wires: Option<&'a mut Wires>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -114,11 +125,16 @@ pub(super) struct Target {
     place: u32,
     /// The number that others know it by.
     pub number: u32,
+    /// Where its instances are.
+    pub machine: u32,
     order: Order,
     /// Instances and what they work on.
     seats: Seats,
     /// Requests that are on their way: when they will be here, number and slot.
     coming: BinaryHeap<Reverse<(Time, u64, u32)>>,
+    /// Requests whose sources share links with others, so that nobody knows when they will be here:
+    /// the slot by the number.
+    travelling: BTreeMap<u64, u32>,
     /// In the order in which they came; those that go first, and the others.
     waiting: [VecDeque<Queued>; 2],
     /// Coming, waiting and running requests by class.
@@ -132,14 +148,21 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(app: u32, place: u32, number: u32, order: Order, seats: Seats) -> Self {
+    pub(super) const fn new(
+        (app, place, number): (u32, u32, u32),
+        machine: u32,
+        order: Order,
+        seats: Seats,
+    ) -> Self {
         Target {
             app,
             place,
             number,
+            machine,
             order,
             seats,
             coming: BinaryHeap::new(),
+            travelling: BTreeMap::new(),
             waiting: [VecDeque::new(), VecDeque::new()],
             coming_classes: [0; 2],
             waiting_classes: [0; 2],
@@ -154,7 +177,8 @@ impl Target {
     #[inline]
     pub(super) fn load(&self) -> u32 {
         let [free, paid] = self.waiting_classes;
-        let coming = u32::try_from(self.coming.len()).unwrap_or(u32::MAX);
+        let coming = self.coming.len() + self.travelling.len();
+        let coming = u32::try_from(coming).unwrap_or(u32::MAX);
         free + paid + self.seats.running() + coming
     }
 
@@ -194,18 +218,54 @@ impl Target {
         }
     }
 
-    /// Lets a request in that will be here at `ready`.
+    /// Lets a request in that will be here after its way; on a trip, when that is over.
     #[inline]
-    pub(super) fn let_in(&mut self, job: Job, ready: Time, now: Time, floor: &mut Floor<'_>) {
+    pub(super) fn let_in(
+        &mut self,
+        job: Job,
+        path: &Path,
+        trip: Option<Trip>,
+        now: Time,
+        floor: &mut Floor<'_>,
+    ) {
         let slot = floor.jobs.insert(job);
         let queued = Queued { number: self.joined, slot };
         self.joined += 1;
+        if let (Some(trip), Some(wires)) = (trip, &mut floor.wires) {
+            *count(&mut self.coming_classes, job.class) += 1;
+            self.travelling.insert(queued.number, slot);
+            let dispatched = now + path.accept + path.dispatch;
+            return wires.bring((self.place, queued.number), self.machine, trip, now, dispatched);
+        }
+        let ready = now + path.before();
         if ready <= now {
             return self.join(queued, job.class, now, floor);
         }
         *count(&mut self.coming_classes, job.class) += 1;
         self.coming.push(Reverse((ready, queued.number, slot)));
         floor.wheel.insert(ready.0, self.place);
+    }
+
+    /// The source of a request will be here then: its way isn't shared any more.
+    pub(super) fn arrives(&mut self, arrived: &Arrived, floor: &mut Floor<'_>) {
+        let Some(slot) = self.travelling.remove(&arrived.number) else { return };
+        floor.jobs.took(slot, arrived.took);
+        self.coming.push(Reverse((arrived.at, arrived.number, slot)));
+        floor.wheel.insert(arrived.at.0, self.place);
+    }
+
+    /// Takes out who comes.
+    fn turn_back(&mut self, now: Time, floor: &mut Floor<'_>) -> Vec<u32> {
+        let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
+        let mut slots: Vec<u32> = coming.collect();
+        for (number, slot) in std::mem::take(&mut self.travelling) {
+            if let Some(wires) = &mut floor.wires {
+                wires.drop_source(self.place, number, now);
+            }
+            slots.push(slot);
+        }
+        self.coming_classes = [0; 2];
+        slots
     }
 
     /// A request is here.
@@ -238,18 +298,17 @@ impl Target {
     }
 
     /// Everything that is here is lost.
-    pub(super) fn clear(&mut self, floor: &mut Floor<'_>, mut lost: impl FnMut(&Job)) {
+    pub(super) fn clear(&mut self, now: Time, floor: &mut Floor<'_>, mut lost: impl FnMut(&Job)) {
         let [free, paid] = self.waiting_classes;
         *floor.waiting -= u64::from(free) + u64::from(paid);
+        let coming = self.turn_back(now, floor);
         let running = self.seats.clear().into_iter();
         let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
-        let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
         for slot in running.chain(waiting.map(|queued| queued.slot)).chain(coming) {
             lost(&floor.jobs.take(slot));
         }
         self.leaves.clear();
         (self.waiting_classes, self.running_classes) = ([0; 2], [0; 2]);
-        self.coming_classes = [0; 2];
     }
 
     /// An instance ends by itself, with the requests that it works on, if it is one; without another
@@ -257,6 +316,7 @@ impl Target {
     pub(super) fn fall(
         &mut self,
         instance: u32,
+        now: Time,
         floor: &mut Floor<'_>,
         mut lost: impl FnMut(&Job),
     ) -> bool {
@@ -271,7 +331,7 @@ impl Target {
             self.leaves.remove(leave);
         }
         if self.present() == 0 {
-            self.clear(floor, lost);
+            self.clear(now, floor, lost);
         }
         leave.is_some()
     }
@@ -340,13 +400,12 @@ impl Target {
     }
 
     /// Takes everything out that waits or comes.
-    pub(super) fn give_up(&mut self, floor: &mut Floor<'_>) -> Vec<Job> {
+    pub(super) fn give_up(&mut self, now: Time, floor: &mut Floor<'_>) -> Vec<Job> {
         let [free, paid] = std::mem::take(&mut self.waiting_classes);
         *floor.waiting -= u64::from(free) + u64::from(paid);
-        self.coming_classes = [0; 2];
+        let coming = self.turn_back(now, floor);
         let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
         let waiting = waiting.map(|queued| queued.slot);
-        let coming = self.coming.drain().map(|Reverse((_, _, slot))| slot);
         waiting.chain(coming).map(|slot| floor.jobs.take(slot)).collect()
     }
 
@@ -429,7 +488,8 @@ impl Target {
     fn let_one_leave(&mut self, now: Time, floor: &mut Floor<'_>) -> bool {
         let waiting = self.waiting.iter().flatten().map(|queued| queued.number);
         let coming = self.coming.iter().map(|Reverse((_, number, _))| *number);
-        let oldest = waiting.chain(coming).min().unwrap_or(u64::MAX);
+        let travelling = self.travelling.keys().next().copied();
+        let oldest = waiting.chain(coming).chain(travelling).min().unwrap_or(u64::MAX);
         let idle = self.seats.idle();
         let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);
         let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {

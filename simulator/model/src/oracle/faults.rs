@@ -52,14 +52,18 @@ impl<R: Record> Oracle<'_, R> {
             let before = ready(self);
             self.lost.insert((machine, app), staying);
             let (instances, failed) = self.lose(app, machine);
-            self.lost(Lost {
+            let answers = self.lose_answers(app, machine);
+            let lost = Lost {
                 app,
                 machine: number,
                 cause: Cause::Machine,
                 instances,
                 ready: before - ready(self),
-                requests: u32::try_from(failed.len()).unwrap_or(u32::MAX),
-            });
+                requests: u32::try_from(failed.len()).unwrap_or(u32::MAX) + answers,
+            };
+            if instances > 0 || answers > 0 {
+                self.record.incident(self.now, Incident::Lost(lost));
+            }
             failed.iter().for_each(|arrival| self.fail(arrival));
             self.tell(app);
         }
@@ -77,6 +81,7 @@ impl<R: Record> Oracle<'_, R> {
     /// A request has failed.
     pub(super) fn fail(&mut self, arrival: &Arrival) {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
+        self.unload(arrival);
         self.release(arrival);
         self.record.record(arrival, Err(Refusal::Failed));
         self.tell_client(arrival, self.now);

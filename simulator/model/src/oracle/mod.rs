@@ -12,6 +12,7 @@ use policy::{
 
 use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
+use crate::links::Channel;
 use crate::model::Model;
 use crate::outcome::{Record, Served};
 use crate::stages::Paths;
@@ -21,9 +22,11 @@ mod clients;
 mod control;
 mod crew;
 mod faults;
+mod links;
 mod sharing;
 
 use crew::{Crew, Task};
+use links::{Cable, Load};
 use sharing::Desk;
 
 /// What the oracle knows besides outcomes.
@@ -45,6 +48,10 @@ pub struct Checked {
 /// Events in their order at one instant: what ends is over before what arrives.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
+    /// Something ends on a link of a machine, unless that was planned in another version.
+    Carried { machine: usize, channel: Channel, version: u64 },
+    /// The latency of a transfer is over: of one that was begun with this number.
+    Enter { serial: u64 },
     /// An instance ends a request.
     End { app: usize, target: usize, instance: usize, version: u64 },
     /// A request has come to its target; those that were let in first come first.
@@ -104,6 +111,11 @@ struct Oracle<'model, R> {
     serial: u64,
     /// Of requests on their way, by their keys, the number with which they will come.
     joining: BTreeMap<u64, u64>,
+    /// Links that transfers share, and what is on its way to them, by the numbers of its beginning.
+    cables: BTreeMap<(usize, Channel), Cable>,
+    loads: BTreeMap<u64, Load>,
+    /// What the downloads of requests have taken, by their keys.
+    downloads: BTreeMap<u64, Nanoseconds>,
     /// Requests without an answer of clients that try again, by number: the first attempt, and
     /// which is the present one.
     calls: BTreeMap<u64, (Arrival, u32)>,
@@ -139,6 +151,9 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         answering: BTreeMap::new(),
         serial: 0,
         joining: BTreeMap::new(),
+        cables: BTreeMap::new(),
+        loads: BTreeMap::new(),
+        downloads: BTreeMap::new(),
         calls: BTreeMap::new(),
         sent: Vec::new(),
         checked: Checked::default(),
@@ -156,6 +171,10 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     while let Some(Reverse((now, event))) = oracle.events.pop() {
         oracle.pass(now);
         match event {
+            Event::Carried { machine, channel, version } => {
+                oracle.carried(machine, channel, version);
+            }
+            Event::Enter { serial } => oracle.enter_link(serial),
             Event::End { app, target, instance, version } => {
                 oracle.end(app, target, instance, version);
             }
@@ -277,7 +296,9 @@ impl<R: Record> Oracle<'_, R> {
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
             queue.coming.push(*arrival);
         }
-        if before == Nanoseconds::ZERO {
+        if let Some(trip) = self.paths.trip(arrival) {
+            self.download(arrival, (app, target), trip);
+        } else if before == Nanoseconds::ZERO {
             self.join(app, target, arrival.key);
         } else {
             self.serial += 1;
@@ -313,6 +334,11 @@ impl<R: Record> Oracle<'_, R> {
         instance.idle_since = self.now;
         self.plan_end(app, target, number);
         self.settle(app, target);
+        let number = u32::try_from(target).unwrap_or(u32::MAX);
+        let served = Served::new(number, start, self.now);
+        if let Some(leg) = self.paths.back(&arrival) {
+            return self.respond(&arrival, (app, target), served, leg);
+        }
         let respond = self.paths.of(&arrival).map_or(Nanoseconds::ZERO, |path| path.respond);
         if respond == Nanoseconds::ZERO {
             self.release(&arrival);
@@ -322,8 +348,8 @@ impl<R: Record> Oracle<'_, R> {
             self.answering.insert(key, arrival);
         }
         self.answer(&arrival, self.now + respond);
-        let target = u32::try_from(target).unwrap_or(u32::MAX);
-        self.record.record(&arrival, Ok(Served { target, start, end: self.now }));
+        let transfers = self.transfers(&arrival, respond);
+        self.record.record(&arrival, Ok(Served { transfers, ..served }));
     }
 
     /// A request gives back what it holds.

@@ -313,6 +313,7 @@ impl<R: Record> Oracle<'_, R> {
             }
             homeless.sort_by_key(|arrival: &Arrival| (arrival.at, arrival.key));
             for arrival in homeless {
+                self.unload(&arrival);
                 match self.choose(&arrival, app) {
                     Ok(target) => self.come(&arrival, app, target),
                     Err(Refusal::NoInstance) => self.fail(&arrival),

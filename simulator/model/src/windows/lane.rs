@@ -471,10 +471,8 @@ impl<W: Witness> Lane<'_, W> {
     ) {
         let delay = self.plan.network.delay.0;
         let (gateway, source) = Key::parts(request.key);
-        let outcome = work.map(|(start, end)| Served {
-            target: request.target,
-            start: policy::Time(start),
-            end: policy::Time(end),
+        let outcome = work.map(|(start, end)| {
+            Served::new(request.target, policy::Time(start), policy::Time(end))
         });
         let respond = path.map_or(0, |path| path.respond.0);
         let over = work.map_or(now, |(_, end)| end + respond);

@@ -119,6 +119,8 @@ pub enum Unfit {
     Crowds,
     /// Apps share machines.
     Sharing,
+    /// Transfers share links of machines.
+    Links,
     /// Requests from outside the model don't say which gateway they reach.
     Recorded,
     /// There are more gateways than keys of requests have room for.
@@ -147,6 +149,10 @@ impl fmt::Display for Unfit {
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
             Unfit::Sharing => f.write_str("apps can borrow from others with live gateways only"),
+            Unfit::Links => f.write_str(
+                "transfers can share the links of machines with live gateways only; without \
+                 `machine` in `stages` each has its bandwidth for itself",
+            ),
             Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
@@ -193,6 +199,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.has_crowds() {
         return Err(Unfit::Crowds);
+    }
+    if model.shares_links() {
+        return Err(Unfit::Links);
     }
     if model.gateways > Key::MOST_GATEWAYS {
         return Err(Unfit::Gateways);

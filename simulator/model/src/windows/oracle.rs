@@ -316,7 +316,7 @@ impl<W: Witness> Oracle<'_, W> {
         let Some(request) = self.requests.get(place).copied() else { return };
         let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
         let Some(start) = target.and_then(|target| target.end(place, self.now)) else { return };
-        let served = Served { target: request.target, start, end: self.now };
+        let served = Served::new(request.target, start, self.now);
         let path = self.paths.at(Key::parts(request.key).1, request.key);
         self.witness.outcome(&request, path.as_ref(), Ok(served));
         self.after(Nanoseconds::ZERO, Event::Settle { app, target: chosen });
