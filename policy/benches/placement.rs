@@ -20,10 +20,10 @@ fn cluster() -> Spread {
     cluster
 }
 
-/// 200,000 instances, 100 of each app, apps in turn.
-fn fill(cluster: &mut Spread, allowed: impl Fn(u32, u32) -> bool) -> u64 {
+/// So many instances of each app, apps in turn.
+fn fill(cluster: &mut Spread, each: u32, allowed: impl Fn(u32, u32) -> bool) -> u64 {
     let mut sum = 0;
-    for round in 0..100 * APPS {
+    for round in 0..each * APPS {
         let app = round % APPS;
         if let Some(machine) = cluster.place(app, NEED, |machine, _| allowed(app, machine)) {
             cluster.add(app, machine, NEED);
@@ -39,10 +39,10 @@ fn placement(criterion: &mut Criterion) {
     let empty = cluster();
     group.throughput(Throughput::Elements(200_000));
     group.bench_function("fill, 100 of each of 2,000 apps", |bencher| {
-        bencher.iter(|| fill(&mut empty.clone(), |_, _| true));
+        bencher.iter(|| fill(&mut empty.clone(), 100, |_, _| true));
     });
     group.bench_function("fill, each app on a tenth of the machines", |bencher| {
-        bencher.iter(|| fill(&mut empty.clone(), |app, machine| machine % 10 == app % 10));
+        bencher.iter(|| fill(&mut empty.clone(), 100, |app, machine| machine % 10 == app % 10));
     });
     group.throughput(Throughput::Elements(20_000));
     group.bench_function("fill, one app with 20,000", |bencher| {
@@ -54,21 +54,36 @@ fn placement(criterion: &mut Criterion) {
             }
         });
     });
-    let mut full = empty.clone();
-    fill(&mut full, |_, _| true);
     group.throughput(Throughput::Elements(10_000));
-    group.bench_function("churn, one goes and one comes", |bencher| {
-        bencher.iter(|| {
-            for round in 0..10_000 {
-                let Some(machine) = full.displace(round % APPS) else { return };
-                full.remove(round % APPS, machine, NEED);
-                let app = round * 7 % APPS;
-                let Some(machine) = full.place(app, NEED, |_, _| true) else { return };
-                full.add(app, machine, NEED);
-            }
+    for each in [20, 100, 200] {
+        let mut full = empty.clone();
+        fill(&mut full, each, |_, _| true);
+        group.bench_function(format!("churn, {each} of each of 2,000 apps"), |bencher| {
+            bencher.iter(|| churn(&mut full, |round| (round % APPS, round * 7 % APPS)));
         });
+    }
+    // Apps on half of all machines and more, and the emptiest ones: both ways are long.
+    let mut wide = empty.clone();
+    for app in 0..10 {
+        for machine in 0..6_000 + app * 400 {
+            wide.add(app, machine, Room::default());
+        }
+    }
+    group.bench_function("churn, 10 apps on most machines", |bencher| {
+        bencher.iter(|| churn(&mut wide, |round| (round % 10, round * 3 % 10)));
     });
     group.finish();
+}
+
+/// 10,000 times an instance goes and one comes, of these apps.
+fn churn(cluster: &mut Spread, apps: impl Fn(u32) -> (u32, u32)) {
+    for round in 0..10_000 {
+        let (goes, comes) = apps(round);
+        let Some(machine) = cluster.displace(goes) else { return };
+        cluster.remove(goes, machine, NEED);
+        let Some(machine) = cluster.place(comes, NEED, |_, _| true) else { return };
+        cluster.add(comes, machine, NEED);
+    }
 }
 
 criterion_group!(benches, placement);

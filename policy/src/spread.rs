@@ -11,6 +11,10 @@
 //! are used: from a common log of changes. So a placement costs O(log n) and at most a constant number
 //! of steps, apart from machines that are excluded by constraints or by memory or ports alone, and
 //! from an own order that has to be made because it wasn't used for n changes.
+//!
+//! An instance is given up in the same way: where an app has its most instances on few machines, these
+//! are looked at; where on many, the common order is walked from its end, in which one of them comes
+//! soon, unless they are the emptiest: then by the app's own order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -66,6 +70,8 @@ type Rank = (Reverse<(u32, u32)>, u32);
 pub struct Spread {
     machines: Vec<Option<Room>>,
     order: BTreeSet<Rank>,
+    /// Machines that take no instances, of those that are known.
+    closed: BTreeSet<u32>,
     apps: Vec<Instances>,
     /// Machines whose rank changed, the last one last.
     changes: VecDeque<u32>,
@@ -94,7 +100,8 @@ struct Own {
 /// How a walk through the common order ends.
 enum Walked {
     Found(u32),
-    Nothing,
+    /// All machines were met; the best of those that have the app already.
+    All(Option<u32>),
     GivenUp,
 }
 
@@ -120,8 +127,12 @@ impl Spread {
             self.order.remove(&rank(machine, old));
         }
         *known = free;
-        if let Some(free) = free {
-            self.order.insert(rank(machine, free));
+        match free {
+            Some(free) => {
+                self.order.insert(rank(machine, free));
+                self.closed.remove(&machine);
+            }
+            None => drop(self.closed.insert(machine)),
         }
         self.changed(machine);
     }
@@ -174,6 +185,9 @@ impl Spread {
     /// An app has so many instances on a machine.
     pub fn set_count(&mut self, app: u32, machine: u32, count: u32) {
         self.know(app);
+        if count > 0 && self.free(machine).is_none() {
+            self.closed.insert(machine);
+        }
         let Some(app) = self.apps.get_mut(app as usize) else { return };
         if let Some(old) = app.by_machine.remove(&machine)
             && let Some(level) = app.by_count.get_mut(&old)
@@ -208,7 +222,7 @@ impl Spread {
         if !is_ready {
             match self.walk(app, need, &allowed) {
                 Walked::Found(machine) => return Some(machine),
-                Walked::Nothing => return self.first_of_levels(app, need, &allowed),
+                Walked::All(machine) => return machine,
                 Walked::GivenUp => {}
             }
         }
@@ -225,42 +239,31 @@ impl Spread {
         self.free(machine).is_some_and(|free| free.fits(need))
     }
 
-    /// Looks for a machine without an instance of the app, in the common order.
+    /// Looks for a machine without an instance of the app, in the common order; on the way, for the
+    /// first one of those with the fewest.
     fn walk(&self, app: u32, need: Room, allowed: &impl Fn(u32, u32) -> bool) -> Walked {
-        let Some(instances) = self.apps.get(app as usize) else { return Walked::Nothing };
-        let mut met = 0;
+        let Some(instances) = self.apps.get(app as usize) else { return Walked::All(None) };
+        let (mut met, mut best) = (0, None);
         for (Reverse((cores, _)), machine) in &self.order {
             if *cores < need.cores {
                 break;
             }
-            if instances.by_machine.contains_key(machine) {
+            let count = instances.by_machine.get(machine).copied().unwrap_or(0);
+            if count > 0 {
                 met += 1;
                 if met > WALK_MOST {
                     return Walked::GivenUp;
                 }
-            } else if self.is_able(*machine, need) && allowed(*machine, 0) {
-                return Walked::Found(*machine);
+            }
+            let is_better = best.is_none_or(|(fewest, _)| count < fewest);
+            if is_better && self.is_able(*machine, need) && allowed(*machine, count) {
+                if count == 0 {
+                    return Walked::Found(*machine);
+                }
+                best = Some((count, *machine));
             }
         }
-        Walked::Nothing
-    }
-
-    /// Looks for a machine that has instances of the app: the walk met few with the cores.
-    fn first_of_levels(
-        &self,
-        app: u32,
-        need: Room,
-        allowed: &impl Fn(u32, u32) -> bool,
-    ) -> Option<u32> {
-        let instances = self.apps.get(app as usize)?;
-        let has_cores = |(Reverse((cores, _)), _): &&Rank| *cores >= need.cores;
-        let met = self.order.iter().take_while(has_cores).filter_map(|rank| {
-            let (_, machine) = rank;
-            let count = *instances.by_machine.get(machine)?;
-            let is_able = self.is_able(*machine, need) && allowed(*machine, count);
-            is_able.then_some((count, rank, *machine))
-        });
-        met.min().map(|(_, _, machine)| machine)
+        Walked::All(best.map(|(_, machine)| machine))
     }
 
     /// Changes that an own order doesn't know yet; none if the log doesn't reach back so far.
@@ -299,17 +302,33 @@ impl Spread {
     /// one with the fewest free cores, then memory; of these the last. Machines that take no
     /// instances go before all others. None if there is no instance.
     #[must_use]
-    pub fn displace(&self, app: u32) -> Option<u32> {
+    pub fn displace(&mut self, app: u32) -> Option<u32> {
         let instances = self.apps.get(app as usize)?;
-        let (_, level) = instances.by_count.last_key_value()?;
-        let closed = level.iter().rev().find(|machine| self.free(**machine).is_none());
-        if let Some(machine) = closed {
+        let (most, level) = instances.by_count.last_key_value()?;
+        let most = *most;
+        if let Some(machine) = self.last_closed(level) {
+            return Some(machine);
+        }
+        if level.len() <= WALK_MOST {
+            let ranked = level.iter().filter_map(|one| Some(rank(*one, self.free(*one)?)));
+            return ranked.max().map(|(_, machine)| machine);
+        }
+        let mut fullest = self.order.iter().rev().take(WALK_MOST);
+        if let Some((_, machine)) = fullest.find(|(_, machine)| level.contains(machine)) {
             return Some(*machine);
         }
-        let ranked = level
-            .iter()
-            .filter_map(|machine| Some((rank(*machine, self.free(*machine)?), machine)));
-        ranked.max().map(|(_, machine)| *machine)
+        self.sync(app);
+        let own = self.apps.get(app as usize)?.own.as_ref()?;
+        own.levels.get(&most)?.last().map(|(_, machine)| *machine)
+    }
+
+    /// The last of these machines that takes no instances.
+    fn last_closed(&self, level: &BTreeSet<u32>) -> Option<u32> {
+        let (fewer, more) = match self.closed.len() < level.len() {
+            true => (&self.closed, level),
+            false => (level, &self.closed),
+        };
+        fewer.iter().rev().find(|machine| more.contains(machine)).copied()
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client::discovery::Discovery;
 use crate::client::{policy, rebalance};
 use crate::folder::{Home, Place};
 use crate::serve::users::Role;
@@ -53,6 +54,8 @@ pub enum Command {
     Undrain(OneMachine),
     /// Go on with repair although many machines are silent
     Thaw(Reach),
+    /// Show where an app is found, and how that changes
+    Discovery(Discovery),
     /// Spread apps evenly again, after machines came or went
     Rebalance(rebalance::Rebalance),
     /// Show what has happened

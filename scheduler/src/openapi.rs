@@ -114,6 +114,20 @@ const ROUTES: &[Route] = &[
         None,
         Answer::One("Answer"),
     ),
+    (
+        "get",
+        "/v1/deployments",
+        "Deployments of all apps, or of one: those under way first, then the last ones",
+        None,
+        Answer::List("DeploymentState"),
+    ),
+    (
+        "get",
+        "/v1/decisions",
+        "The last decisions with their reasons, of all apps or of one; the newest first",
+        None,
+        Answer::List("DecisionRow"),
+    ),
     ("get", "/v1/machines", "All machines", None, Answer::List("MachineRow")),
     (
         "post",
@@ -124,7 +138,13 @@ const ROUTES: &[Route] = &[
     ),
     ("post", "/v1/machines/{machine}/undrain", "Use a machine again", None, Answer::One("Answer")),
     ("get", "/v1/consul", "What isn't in Consul, and why", None, Answer::One("ConsulState")),
-    ("get", "/v1/discovery/{app}", "Where an app is found", None, Answer::List("Endpoint")),
+    (
+        "get",
+        "/v1/discovery/{app}",
+        "Where an app is found; with `since` or Last-Event-ID as server-sent events: `snapshot` with the shape FoundAnew, then `added` with Found, `weight` with Reweighed, `removed` with Gone",
+        None,
+        Answer::List("Endpoint"),
+    ),
     (
         "post",
         "/v1/observations",
@@ -266,11 +286,19 @@ fn operation(method: &str, path: &str, summary: &str, body: Option<&str>, answer
 fn parameters(method: &str, path: &str) -> Vec<Value> {
     let query = |name: &str, schema: Value| json!({"name": name, "in": "query", "schema": schema});
     match (method, path) {
-        ("get", "/v1/instances" | "/v1/rebalance") => vec![query("app", json!({"type": "string"}))],
+        ("get", "/v1/instances" | "/v1/deployments" | "/v1/decisions") => vec![
+            query("app", json!({"type": "string"})),
+            query("most", json!({"type": "integer", "minimum": 0})),
+        ],
+        ("get", "/v1/rebalance") => vec![query("app", json!({"type": "string"}))],
         ("get", "/v1/instances/{instance}/logs") => vec![
             query("stream", json!({"enum": ["stdout", "stderr"]})),
             query("lines", json!({"type": "integer", "minimum": 0})),
             query("follow", json!({"type": "boolean"})),
+        ],
+        ("get", "/v1/discovery/{app}") => vec![
+            query("since", json!({"type": "integer", "minimum": 0})),
+            json!({"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}}),
         ],
         ("get", "/v1/events") => vec![
             query("after", json!({"type": "integer", "minimum": 0})),
@@ -302,7 +330,7 @@ pub fn schemas() -> Value {
     if let Some(app) = app.as_object_mut() {
         app.remove("$schema");
     }
-    json!({
+    let mut schemas = json!({
         "App": app,
         "AppRow": shape(&[
             ("app", text()), ("version", number()), ("label", text()), ("wanted", number()),
@@ -429,6 +457,53 @@ pub fn schemas() -> Value {
             ("type", text()), ("title", text()), ("status", number()), ("detail", text()),
             ("hint", text()),
         ]),
+    });
+    if let (Some(all), Value::Object(more)) = (schemas.as_object_mut(), looks()) {
+        all.extend(more);
+    }
+    schemas
+}
+
+/// Schemas of the shapes in `wire::look`.
+fn looks() -> Value {
+    let text = || json!({"type": "string"});
+    let number = || json!({"type": "integer", "minimum": 0});
+    let one = |name: &str| json!({"$ref": format!("#/components/schemas/{name}")});
+    let list = |name: &str| json!({"type": "array", "items": one(name)});
+    let maybe = |schema: Value| json!({"anyOf": [schema, {"type": "null"}]});
+    let ports = || json!({"type": "array", "items": {"type": "integer"}});
+    let moment = || json!({"type": "string", "format": "date-time"});
+    json!({
+        "DeploymentState": shape(&[
+            ("app", text()), ("number", number()), ("from", maybe(number())), ("to", number()),
+            ("label", text()),
+            ("state", json!({"enum": [
+                "under-way", "stalled", "done", "failed", "superseded", "deleted",
+            ]})),
+            ("begun", maybe(moment())), ("ended", maybe(moment())), ("why", text()),
+            ("waits", maybe(text())), ("progress", maybe(one("DeploymentProgress"))),
+        ]),
+        "DeploymentProgress": shape(&[
+            ("wanted", number()), ("new_serving", number()), ("new_warm", number()),
+            ("new_starting", number()), ("old", number()), ("stopping", number()),
+        ]),
+        "DecisionRow": shape(&[
+            ("at", moment()), ("app", maybe(text())),
+            ("kind", json!({"enum": ["scaling", "rollout", "verdict", "freeze", "policy"]})),
+            ("said", text()), ("seen", text()),
+        ]),
+        "FoundAnew": shape(&[
+            ("number", number()), ("part", number()), ("parts", number()),
+            ("instances", list("Endpoint")),
+        ]),
+        "Found": shape(&[
+            ("number", number()), ("instance", text()), ("address", text()), ("ports", ports()),
+            ("weight_thousandths", number()),
+        ]),
+        "Reweighed": shape(&[
+            ("number", number()), ("instance", text()), ("weight_thousandths", number()),
+        ]),
+        "Gone": shape(&[("number", number()), ("instance", text())]),
     })
 }
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use policy::Time;
 use policy::config::Policy;
 use scheduler_core::app::Bounds;
+use scheduler_core::decision::{Decided, Decision};
 use scheduler_core::event::{Call, MachineFact};
 use scheduler_core::ids::{Epoch, RequestId};
 use scheduler_core::machine::Description;
@@ -145,6 +146,13 @@ fn schemas_have_the_keys_of_the_shapes() {
     fits("VersionRow", &detail.versions[0]);
     fits("InstanceRow", &detail.instances[0]);
     fits("History", &wire::history(&file.app, app));
+    let deployment = wire::look::deployments(&file.app, app).remove(0);
+    fits("DeploymentProgress", &deployment.progress.unwrap());
+    fits("DeploymentState", &deployment);
+    let decided = Decided::Policy { before: String::new(), after: String::new() };
+    let decision = Decision { at: Time(1), policy: String::new(), app: None, decided };
+    let decision = wire::look::decision(&decision);
+    fits("DecisionRow", &decision);
     let machine = &state.machines()[&"m1".parse().unwrap()];
     fits("MachineRow", &wire::machine_row("m1", machine));
     fits("Explanation", &wire::explain_app(&state, &file.app, Time(6)).unwrap());
@@ -173,6 +181,15 @@ fn schemas_have_the_keys_of_the_shapes() {
         weight_thousandths: 0,
     };
     fits("Endpoint", &endpoint);
+    let (number, weight_thousandths, ports) = (1, 1, Vec::new());
+    let (instance, address) = (String::new(), String::new());
+    let found = wire::look::Found { number, instance, address, ports, weight_thousandths };
+    fits("Found", &found);
+    let instance = found.instance;
+    fits("Reweighed", &wire::look::Reweighed { number, instance, weight_thousandths });
+    fits("Gone", &wire::look::Gone { number, instance: String::new() });
+    let instances = vec![endpoint];
+    fits("FoundAnew", &wire::look::FoundAnew { number, part: 1, parts: 1, instances });
     let (instance, agent, why, since) = Default::default();
     let missing = wire::consul::MissingRow { instance, agent, why, since };
     fits("MissingRow", &missing);

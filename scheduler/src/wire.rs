@@ -1,6 +1,7 @@
 //! The shapes of the API, version 1. Names and meanings stay; fields may be added.
 
 pub mod consul;
+pub mod look;
 pub mod policies;
 pub mod rebalance;
 
@@ -10,7 +11,7 @@ use calendar::Moment;
 use policy::Time;
 use scheduler_core::app::{App, Specification};
 use scheduler_core::event::{Accepted, Refusal};
-use scheduler_core::ids::{AppName, InstanceId};
+use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
 use scheduler_core::machine::Machine;
 use scheduler_core::{State, explain};
@@ -397,7 +398,7 @@ pub fn app_detail(name: &AppName, app: &App) -> AppDetail {
         specification,
         versions: versions(app),
         named: named.collect(),
-        instances: instances(name, app),
+        instances: instances(name, app).collect(),
     }
 }
 
@@ -441,12 +442,10 @@ pub fn history(name: &AppName, app: &App) -> History {
 }
 
 /// The instances of an app.
-#[must_use]
-pub fn instances(name: &AppName, app: &App) -> Vec<InstanceRow> {
-    let rows = app.instances.iter().map(|(number, instance)| {
+pub fn instances(name: &AppName, app: &App) -> impl Iterator<Item = InstanceRow> {
+    app.instances.iter().map(|(number, instance)| {
         instance_row(&InstanceId { app: name.clone(), number: *number }, app, instance)
-    });
-    rows.collect()
+    })
 }
 
 /// An instance as a row.
@@ -493,11 +492,15 @@ pub fn machine_row(name: &str, machine: &Machine) -> MachineRow {
 
 /// Where an app is found: what is registered.
 #[must_use]
-pub fn endpoints(name: &AppName, app: &App, address: &str) -> Vec<Endpoint> {
+pub fn endpoints(
+    name: &AppName,
+    app: &App,
+    address: impl Fn(&MachineName) -> String,
+) -> Vec<Endpoint> {
     let serving = app.instances.iter().filter(|(_, one)| matches!(one.life, Life::Serving { .. }));
     let rows = serving.map(|(number, instance)| Endpoint {
         instance: InstanceId { app: name.clone(), number: *number }.to_string(),
-        address: address.to_owned(),
+        address: instance.machine.as_ref().map(&address).unwrap_or_default(),
         ports: instance.ports.clone(),
         weight_thousandths: instance.weight_thousandths(),
     });

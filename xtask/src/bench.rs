@@ -1,8 +1,9 @@
-//! `[ui]` `cargo xtask bench`: a typical deployment, and the simulator's engine, measured, also with
-//! other tools.
+//! `[ui]` `cargo xtask bench`: a typical deployment, the simulator's engine, and the scheduler, measured,
+//! also with other tools.
 
 mod measure;
 mod report;
+mod scheduler;
 mod simulator;
 mod tools;
 
@@ -39,6 +40,8 @@ pub struct BenchArguments {
 enum What {
     /// A deployment of 50 tasks: first run, and with nothing to change
     Provision(ProvisionArguments),
+    /// The figures of the scheduler on a simulated Mesos, and of placement
+    Scheduler(scheduler::SchedulerArguments),
     /// The simulator's engine on the loads of its speed table
     Simulator(simulator::SimulatorArguments),
 }
@@ -89,6 +92,7 @@ pub fn run_internal(arguments: &InternalArguments) -> Result<ExitCode, Error> {
 pub fn run(arguments: BenchArguments) -> Result<ExitCode, Error> {
     let arguments = match arguments.what {
         What::Provision(arguments) => arguments,
+        What::Scheduler(arguments) => return scheduler::run(&arguments),
         What::Simulator(arguments) => return simulator::run(&arguments),
     };
     let provision = match &arguments.provision {

@@ -12,6 +12,7 @@ pub mod lab;
 pub mod load;
 pub mod profile;
 pub mod scenarios;
+pub mod soak;
 pub mod step;
 pub mod suites;
 pub mod workspace;

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
-use xtask::{bench, build, conformance, demo, kernels, lab, load, profile, scenarios, suites};
+use xtask::{
+    bench, build, conformance, demo, kernels, lab, load, profile, scenarios, soak, suites,
+};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Development tasks of Corral")]
@@ -32,6 +34,8 @@ enum Task {
     Kernels(kernels::KernelArguments),
     /// Measure what real image and video work costs on this machine, as a scenario
     ProfileServices(profile::ProfileArguments),
+    /// Run random fault schedules for as long as there is time
+    Soak(soak::SoakArguments),
     /// Send requests to an app's instances that Consul says, at a fixed rate
     Load(load::LoadArguments),
     /// Real hosts on this machine: containers with systemd and sshd on a bridge (needs root)
@@ -55,6 +59,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::BenchInternal(arguments) => bench::run_internal(&arguments),
         Task::Kernels(arguments) => kernels::run(&arguments),
         Task::ProfileServices(arguments) => profile::run(&arguments),
+        Task::Soak(arguments) => soak::run(&arguments),
         Task::Load(arguments) => load::run(&arguments),
         Task::Lab(arguments) => lab::cli::run(arguments),
         Task::LabInternal(arguments) => lab::cli::run_internal(arguments),

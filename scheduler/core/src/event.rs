@@ -28,6 +28,9 @@ pub enum Event {
     },
     /// Time has passed.
     Tick,
+    /// Machines may have room that they had not: what waits for a machine is placed now, instead of
+    /// with the next tick. Whoever tells of many machines says this once, after them.
+    Room,
     /// This scheduler leads from now on; its state is what was stored.
     Leader {
         /// Its term, greater than all before.

@@ -24,6 +24,7 @@ impl Turn<'_> {
                 let Some(machine) = self.state.machines.get_mut(name) else { return };
                 if machine.silent_since.is_none() {
                     machine.silent_since = Some(now);
+                    self.state.silent.insert(name.clone());
                     self.state.index_machine(name);
                     self.machine_changed(name);
                 }
@@ -52,6 +53,9 @@ impl Turn<'_> {
         };
         let description = description.tidied();
         let was_silent = machine.silent_since.take().is_some();
+        if was_silent {
+            self.state.silent.remove(name);
+        }
         if !was_silent && machine.description == description {
             return;
         }
@@ -81,6 +85,7 @@ impl Turn<'_> {
             let known = self.state.instance(&id).and_then(|instance| instance.end.clone());
             self.remove(&id, known.unwrap_or_else(|| end.clone()));
         }
+        self.state.silent.remove(name);
         if let Some(machine) = self.state.machines.remove(name) {
             self.state.spread.set_machine(machine.slot, None);
         }

@@ -185,9 +185,16 @@ impl Turn<'_> {
             .collect();
         // What finds no machine is told once for all that are alike: none becomes free meanwhile.
         let mut full: Option<Version> = None;
-        for number in waiting {
-            let id = InstanceId { app: name.clone(), number };
+        for number in &waiting {
+            let id = InstanceId { app: name.clone(), number: *number };
             self.place(&id, &mut full);
+        }
+        let Some(app) = self.state.apps.get(name) else { return };
+        let mut left = waiting.iter().filter_map(|number| app.instances.get(number));
+        if left.any(|instance| instance.wait == Some(Wait::NoMachine)) {
+            self.state.waiting.insert(name.clone());
+        } else {
+            self.state.waiting.remove(name);
         }
     }
 

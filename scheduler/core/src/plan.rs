@@ -316,6 +316,7 @@ impl Turn<'_> {
         let is_over = |app: &App| app.is_deleted && app.instances.is_empty();
         if self.state.apps.get(name).is_some_and(is_over) {
             self.state.apps.remove(name);
+            self.state.waiting.remove(name);
             self.dirty(Key::App(name.clone()));
         }
     }

@@ -48,6 +48,10 @@ pub struct State {
     /// Names of machines by their number in it.
     pub(crate) slots: Vec<MachineName>,
     apps_slotted: u32,
+    /// Apps with instances that wait for a machine, as of the last look at each; derived.
+    pub(crate) waiting: BTreeSet<AppName>,
+    /// Silent machines; derived.
+    pub(crate) silent: BTreeSet<MachineName>,
 }
 
 /// What waits for the store.
@@ -119,6 +123,8 @@ impl State {
             spread: Spread::new(),
             slots: Vec::new(),
             apps_slotted: 0,
+            waiting: BTreeSet::new(),
+            silent: BTreeSet::new(),
         }
     }
 
@@ -201,6 +207,12 @@ impl State {
         self.apps.get(&id.app)?.instances.get(&id.number)
     }
 
+    /// Whether instances wait for a machine.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether this scheduler leads.
     #[must_use]
     pub const fn is_leading(&self) -> bool {
@@ -224,14 +236,8 @@ impl State {
     }
 
     pub(crate) fn silence(&self) -> Observation {
-        let count = |wanted: fn(&Machine) -> bool| {
-            let found = self.machines.values().filter(|machine| wanted(machine)).count();
-            u32::try_from(found).unwrap_or(u32::MAX)
-        };
-        Observation {
-            machines: count(|_| true),
-            silent: count(|machine| machine.silent_since.is_some()),
-        }
+        let count = |found: usize| u32::try_from(found).unwrap_or(u32::MAX);
+        Observation { machines: count(self.machines.len()), silent: count(self.silent.len()) }
     }
 
     /// What an instance takes of its machine.
@@ -254,6 +260,9 @@ impl State {
         machine.slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         machine.description = machine.description.tidied();
         self.slots.push(name.clone());
+        if machine.silent_since.is_some() {
+            self.silent.insert(name.clone());
+        }
         self.machines.insert(name.clone(), machine);
         self.index_machine(&name);
     }

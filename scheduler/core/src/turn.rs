@@ -68,6 +68,7 @@ impl<'a> Turn<'a> {
                 self.commands.push(Command::Answer { request, answer });
             }
             Event::Tick => self.tick(),
+            Event::Room => self.touched.extend(self.state.waiting.iter().cloned()),
             Event::Leader { .. } => {}
             Event::Durable { write } => self.state.durable(write, self.now, out),
             Event::NotDurable { write } => self.state.not_durable(write),

@@ -48,6 +48,10 @@ pub const REVIVE_AFTER: Nanoseconds = Nanoseconds::from_seconds(2);
 /// `min_revive_offers_interval`).
 pub const REVIVE_LEAST: Nanoseconds = Nanoseconds::from_seconds(5);
 
+/// Offers of so many machines are accepted before the acceptances are handed on: what they take
+/// together is well below a millisecond.
+const MACHINES_AT_A_TIME: usize = 16;
+
 impl Translator {
     pub(crate) fn offered(&mut self, offer: Offer, now: Time) {
         let Some(name) = machine_name(&offer) else {
@@ -111,9 +115,10 @@ impl Translator {
         }
     }
 
-    /// Launches what has found an offer.
+    /// Launches what has found an offer, on some of the machines.
     pub(crate) fn accept(&mut self, now: Time) {
-        for name in std::mem::take(&mut self.ready) {
+        for _ in 0..MACHINES_AT_A_TIME {
+            let Some(name) = self.ready.pop_first() else { return };
             let Some(place) = self.places.get_mut(&name) else { continue };
             let accepted = accept(place, &self.settings);
             if !place.waiting.is_empty() {

@@ -187,6 +187,16 @@ impl Translator {
     /// Takes what happened, and says what is to be done. Inputs that come together are better given
     /// together: launches on the same machine share its offer then.
     pub fn handle(&mut self, inputs: impl IntoIterator<Item = Input>, now: Time) -> Vec<Output> {
+        let mut outputs = self.begin(inputs, now);
+        while self.has_more() {
+            outputs.append(&mut self.go_on(now));
+        }
+        outputs
+    }
+
+    /// The first part of [`Translator::handle`]: with many launches, the first acceptances needn't
+    /// wait for the last ones.
+    pub fn begin(&mut self, inputs: impl IntoIterator<Item = Input>, now: Time) -> Vec<Output> {
         for input in inputs {
             match input {
                 Input::Held(held) => self.hold(held),
@@ -205,9 +215,22 @@ impl Translator {
                 Input::Tick => self.tick(now),
             }
         }
+        self.go_on(now)
+    }
+
+    /// Whether there is more to be done of what was begun.
+    #[must_use]
+    pub fn has_more(&self) -> bool {
+        self.may_call() && !self.ready.is_empty()
+    }
+
+    /// The next part of what was begun.
+    pub fn go_on(&mut self, now: Time) -> Vec<Output> {
         if self.may_call() {
             self.constrain();
             self.accept(now);
+        }
+        if self.may_call() && self.ready.is_empty() {
             self.revive(now);
             self.reconcile(now);
         }

@@ -1,6 +1,7 @@
 //! Subcommands that ask the daemon.
 
 mod app;
+pub mod discovery;
 mod doctor;
 pub mod http;
 mod instance;
@@ -31,6 +32,7 @@ pub fn client(command: Command) -> Exit {
         Command::Drain(one) => drain(&one, "drain"),
         Command::Undrain(one) => drain(&one, "undrain"),
         Command::Thaw(reach) => thaw(&reach),
+        Command::Discovery(arguments) => discovery::discovery(&arguments),
         Command::Rebalance(arguments) => rebalance::rebalance(&arguments),
         Command::Events(arguments) => look::events(&arguments),
         Command::Top(arguments) => look::top(&arguments),

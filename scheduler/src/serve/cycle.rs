@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use policy::Time;
 use policy::config::Policy;
 use scheduler_core::decision::{Decided, Decision};
-use scheduler_core::event::{Accepted, Call, Refusal};
+use scheduler_core::event::{Accepted, Call, InstanceFact, MachineFact, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
 use scheduler_store::cluster::Lease;
@@ -19,7 +19,8 @@ use scheduler_store::{StoreError, Writer};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
-use crate::serve::decisions::DecisionLog;
+use crate::serve::decisions::{DecisionLog, Recent};
+use crate::serve::discovery::Discovery;
 use crate::serve::journal::Journal;
 use crate::serve::legacy::{Estate, Keyed};
 use crate::serve::meters::Meters;
@@ -36,6 +37,19 @@ const TICK_OF_MANY: Duration = Duration::from_secs(1);
 
 /// The most events of one turn: what comes beyond waits for the next, so that calls are answered.
 const EVENTS_OF_A_TURN_MOST: usize = 10_000;
+
+/// Between two looks at what waits for machines so many times as long passes as the last one took: a
+/// full cluster where much waits must not be busy with that alone.
+const LOOK_PAUSE_TIMES: u32 = 3;
+
+/// Whether machines may have room after this that they had not.
+fn gives_room(event: &Event) -> bool {
+    match event {
+        Event::Machine { fact, .. } => matches!(fact, MachineFact::Up(_) | MachineFact::Staying),
+        Event::Instance { fact, .. } => matches!(fact, InstanceFact::Ended(_)),
+        _ => false,
+    }
+}
 
 /// What comes into the loop.
 #[derive(Debug)]
@@ -96,6 +110,10 @@ pub struct Shared {
     pub journal: Journal,
     /// Counters.
     pub meters: Meters,
+    /// The last decisions.
+    pub decisions: Recent,
+    /// Where instances are found.
+    pub discovery: Discovery,
     last: AtomicU64,
     /// Nothing is done without it, if there are others who may lead.
     lease: Option<Lease>,
@@ -104,8 +122,10 @@ pub struct Shared {
 impl Shared {
     /// A state that nothing has happened to.
     pub fn new(state: State, journal: Journal, lease: Option<Lease>) -> Self {
+        let discovery = Discovery::new(&state);
         let (state, meters, last) = (RwLock::new(state), Meters::default(), AtomicU64::new(0));
-        Shared { state, journal, meters, last, lease }
+        let decisions = Recent::default();
+        Shared { state, journal, meters, decisions, discovery, last, lease }
     }
 
     /// Whether what was decided may still be done: it may not, when others may lead by now.
@@ -131,7 +151,7 @@ impl Shared {
 pub struct Cycle {
     shared: Arc<Shared>,
     writer: Writer,
-    backend: UnboundedSender<Command>,
+    backend: UnboundedSender<Vec<Command>>,
     decisions: DecisionLog,
     policies: Arc<Policies>,
     calls: BTreeMap<RequestId, oneshot::Sender<Result<Accepted, Refusal>>>,
@@ -142,6 +162,10 @@ pub struct Cycle {
     estate: Option<Estate>,
     inputs: Sender<Input>,
     next_tick: Instant,
+    /// When what waits for a machine is looked at, if machines may have room that they had not.
+    next_look: Option<Instant>,
+    /// Looks are not made before: the last one took its time.
+    no_look_before: Instant,
 }
 
 /// Why the loop has ended.
@@ -158,7 +182,7 @@ impl Cycle {
     pub fn new(
         shared: Arc<Shared>,
         writer: Writer,
-        backend: UnboundedSender<Command>,
+        backend: UnboundedSender<Vec<Command>>,
         decisions: DecisionLog,
         policies: Arc<Policies>,
         estate: Option<Estate>,
@@ -176,6 +200,8 @@ impl Cycle {
             estate,
             inputs,
             next_tick: Instant::now(),
+            next_look: None,
+            no_look_before: Instant::now(),
         }
     }
 
@@ -206,7 +232,8 @@ impl Cycle {
 
     fn gather(&mut self, inputs: &Receiver<Input>) -> (Vec<Event>, Option<Ended>) {
         let mut events = Vec::new();
-        let wait = self.next_tick.saturating_duration_since(Instant::now());
+        let next = self.next_look.map_or(self.next_tick, |look| look.min(self.next_tick));
+        let wait = next.saturating_duration_since(Instant::now());
         let mut next = match inputs.recv_timeout(wait) {
             Ok(input) => Some(input),
             Err(RecvTimeoutError::Timeout) => None,
@@ -218,6 +245,12 @@ impl Cycle {
             next = if events.len() < EVENTS_OF_A_TURN_MOST { inputs.try_recv().ok() } else { None };
         }
         let now = Instant::now();
+        if self.shared.state().has_waiting() && events.iter().any(gives_room) {
+            self.next_look.get_or_insert(self.no_look_before);
+        }
+        if self.next_look.take_if(|look| now >= *look).is_some() {
+            events.push(Event::Room);
+        }
         if now >= self.next_tick {
             let instances: usize =
                 self.shared.state().apps().values().map(|app| app.instances.len()).sum();
@@ -307,7 +340,7 @@ impl Cycle {
         };
         if before != after {
             let decided = Decided::Policy { before, after: after.clone() };
-            self.log(&Decision { at, policy: after, app: None, decided });
+            self.log(Decision { at, policy: after, app: None, decided });
         }
     }
 
@@ -318,14 +351,16 @@ impl Cycle {
                 estate.durable();
             }
             self.shared.journal.publish();
+            self.shared.discovery.publish();
         }
     }
 
-    fn log(&mut self, decision: &Decision) {
-        self.decisions.append(decision);
+    fn log(&mut self, decision: Decision) {
+        self.decisions.append(&decision);
         if let Some(estate) = &mut self.estate {
-            estate.decided(decision);
+            estate.decided(&decision);
         }
+        self.shared.decisions.add(decision);
     }
 
     fn turn(&mut self, events: Vec<Event>) {
@@ -336,24 +371,38 @@ impl Cycle {
         let count = events.len();
         let now = self.shared.now();
         let is_tick = events.last() == Some(&Event::Tick);
+        let is_look = events.contains(&Event::Room);
         let commands = {
             let mut state = self.shared.state.write().unwrap_or_else(PoisonError::into_inner);
             apply_all(&mut state, events, now)
         };
-        self.shared.meters.turn(count, begun.elapsed());
+        let length = begun.elapsed();
+        self.shared.meters.turn(count, length);
+        if is_look {
+            self.no_look_before = Instant::now() + length.saturating_mul(LOOK_PAUSE_TIMES);
+        }
         if is_tick {
             self.policies.look(&self.shared.state(), now);
         }
+        let mut to_do = Vec::new();
         for command in commands {
-            self.carry_out(command);
+            self.carry_out(command, &mut to_do);
+        }
+        // What was decided together is handed over together: launches on the same machine share
+        // its offer. If another one may lead by now, the next turn ends for this reason.
+        if !to_do.is_empty() && self.shared.may_act() {
+            to_do.iter().for_each(|command| self.shared.meters.command(command));
+            // It ends only with this.
+            let _ = self.backend.send(to_do);
         }
     }
 
-    fn carry_out(&mut self, command: Command) {
+    fn carry_out(&mut self, command: Command, to_do: &mut Vec<Command>) {
         match command {
             Command::Persist(write) => {
                 self.shared.meters.write(write.changes.len());
                 self.in_flight = Some(write.number);
+                self.shared.discovery.prepare(&write);
                 let entries = self.shared.journal.prepare(&write, self.shared.now());
                 let notes = self.estate.as_mut().map_or_else(Vec::new, |estate| {
                     let state = self.shared.state();
@@ -371,23 +420,15 @@ impl Cycle {
                 }
             }
             Command::Record(decision) => {
-                self.log(&decision);
                 self.policies.decided(&decision);
+                self.log(*decision);
             }
             Command::Launch(_)
             | Command::Kill { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
-            | Command::Ask(_) => {
-                if !self.shared.may_act() {
-                    // The next turn ends for this reason.
-                    return;
-                }
-                self.shared.meters.command(&command);
-                // It ends only with this.
-                let _ = self.backend.send(command);
-            }
+            | Command::Ask(_) => to_do.push(command),
         }
     }
 }

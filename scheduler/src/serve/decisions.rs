@@ -1,19 +1,52 @@
 //! The decision log: each decision that changes something, with what was seen, a line for each. It
 //! can be made again by `scheduler policy replay`, with the policies that are kept beside it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use durable::{Log, LogError};
 use scheduler_core::decision::Decision;
+use scheduler_core::ids::AppName;
 
 /// The first line of a log.
 pub const FORMAT: &str = "corral scheduler decisions 1";
 
 /// The largest log; there is one older one, so the last 32 MB of decisions are kept at least.
 const LOG_MOST_BYTES: u64 = 32 << 20;
+
+/// Decisions that are kept for those who look on: some hundred bytes each.
+const RECENT_MOST: usize = 2_000;
+
+/// The last decisions, for those who look on.
+#[derive(Debug, Default)]
+pub struct Recent(Mutex<VecDeque<Decision>>);
+
+impl Recent {
+    /// One more.
+    pub fn add(&self, decision: Decision) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() >= RECENT_MOST {
+            kept.pop_front();
+        }
+        kept.push_back(decision);
+    }
+
+    /// The last ones, of an app if one is named, at most so many; the newest first.
+    pub fn last<T>(
+        &self,
+        app: Option<&AppName>,
+        most: usize,
+        tell: impl Fn(&Decision) -> T,
+    ) -> Vec<T> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_wanted =
+            |one: &&Decision| app.is_none_or(|app| one.app.as_ref().is_some_and(|own| own == app));
+        kept.iter().rev().filter(is_wanted).take(most).map(tell).collect()
+    }
+}
 
 /// The decision log.
 #[derive(Debug)]
@@ -24,18 +57,24 @@ pub struct DecisionLog {
 }
 
 impl DecisionLog {
-    /// Opens or makes it.
-    pub fn open(path: &Path) -> Result<Self, LogError> {
-        let log = Log::open(path, FORMAT)?.log;
-        Ok(DecisionLog { path: path.to_owned(), log, is_failing: false })
+    /// Opens or makes it; the last decisions are told to those who look on.
+    pub fn open(path: &Path, recent: &Recent) -> Result<Self, LogError> {
+        let opened = Log::open(path, FORMAT)?;
+        let lines = opened.records.len().saturating_sub(RECENT_MOST);
+        for line in opened.records.iter().skip(lines) {
+            // What an earlier program wrote otherwise is left to `policy replay`.
+            serde_json::from_slice(line).into_iter().for_each(|decision| recent.add(decision));
+        }
+        Ok(DecisionLog { path: path.to_owned(), log: opened.log, is_failing: false })
     }
 
     /// Adds what earlier leaders have decided, as far as it isn't there: lines, oldest first.
-    pub fn continue_from(&mut self, left: &[Vec<u8>]) -> Result<(), LogError> {
+    pub fn continue_from(&mut self, left: &[Vec<u8>], recent: &Recent) -> Result<(), LogError> {
         let known = durable::read(&self.path, FORMAT)?;
         let known: BTreeSet<&[u8]> = known.iter().map(Vec::as_slice).collect();
         for line in left.iter().filter(|line| !known.contains(line.as_slice())) {
             self.log.append(line)?;
+            serde_json::from_slice(line).into_iter().for_each(|decision| recent.add(decision));
         }
         Ok(())
     }

@@ -80,7 +80,7 @@ pub fn machine_facts(shared: &Shared, machines: &BTreeMap<MachineName, Descripti
 
 /// Carries out commands, one after the other, until there are no more.
 pub async fn carry_out(
-    mut commands: UnboundedReceiver<Command>,
+    mut commands: UnboundedReceiver<Vec<Command>>,
     runner: Arc<Runner>,
     shared: Arc<Shared>,
     inputs: Sender<Input>,
@@ -91,7 +91,13 @@ pub async fn carry_out(
         // The loop ends after this.
         let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
     };
-    while let Some(command) = commands.recv().await {
+    let mut waiting = Vec::new().into_iter();
+    loop {
+        let Some(command) = waiting.next() else {
+            let Some(more) = commands.recv().await else { return };
+            waiting = more.into_iter();
+            continue;
+        };
         if registrar.as_ref().is_some_and(|registrar| registrar.command(&command)) {
             continue;
         }

@@ -105,7 +105,7 @@ pub fn start(
 
 /// Carries out commands, one after the other, until there are no more.
 pub async fn carry_out(
-    mut commands: UnboundedReceiver<Command>,
+    mut commands: UnboundedReceiver<Vec<Command>>,
     client: Arc<Client>,
     shared: Arc<Shared>,
     inputs: Sender<Input>,
@@ -115,8 +115,8 @@ pub async fn carry_out(
 ) {
     let mut look = tokio::time::interval(WANTED_EVERY);
     loop {
-        let command = tokio::select! {
-            command = commands.recv() => command,
+        let together = tokio::select! {
+            together = commands.recv() => together,
             _ = look.tick() => {
                 client.wanted(is_wanted(&shared));
                 if let Some(role) = &role {
@@ -125,30 +125,34 @@ pub async fn carry_out(
                 continue;
             }
         };
-        if let (Some(registrar), Some(command)) = (&registrar, &command)
-            && registrar.command(command)
-        {
-            continue;
-        }
-        let (instance, machine, fact) = match command {
-            // Without Consul, who looks for instances asks this scheduler, which knows from its
-            // own state.
-            Some(Command::Register { instance, machine, weight_thousandths, .. }) => {
-                let weight_thousandths = weight_thousandths.min(FULL_THOUSANDTHS);
-                (instance, machine, InstanceFact::Registered { weight_thousandths })
-            }
-            Some(Command::Deregister { instance, machine, .. }) => {
-                (instance, machine, InstanceFact::Deregistered)
-            }
-            Some(other) => {
-                client.command(other);
+        let Some(together) = together else { return };
+        let mut others = Vec::new();
+        for command in together {
+            if registrar.as_ref().is_some_and(|registrar| registrar.command(&command)) {
                 continue;
             }
-            None => return,
-        };
-        let at = shared.now();
-        // The loop ends after this.
-        let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
+            let (instance, machine, fact) = match command {
+                // Without Consul, who looks for instances asks this scheduler, which knows from its
+                // own state.
+                Command::Register { instance, machine, weight_thousandths, .. } => {
+                    let weight_thousandths = weight_thousandths.min(FULL_THOUSANDTHS);
+                    (instance, machine, InstanceFact::Registered { weight_thousandths })
+                }
+                Command::Deregister { instance, machine, .. } => {
+                    (instance, machine, InstanceFact::Deregistered)
+                }
+                other => {
+                    others.push(other);
+                    continue;
+                }
+            };
+            let at = shared.now();
+            // The loop ends after this.
+            let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
+        }
+        if !others.is_empty() {
+            client.commands(others);
+        }
     }
 }
 

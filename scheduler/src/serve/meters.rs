@@ -1,6 +1,7 @@
 //! Counters of the daemon, and all that it measures in the text format of Prometheus. Nothing is
 //! labelled by instance: instances come and go, and each would leave a series behind.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use scheduler_core::instance::Life;
 use scheduler_core::machine::Machine;
 use scheduler_core::{Command, State};
+use scheduler_mesos_client::Figures;
 
 /// Upper bounds of the histogram of turns, in seconds.
 const TURN_BOUNDS_SECONDS: [f64; 8] = [0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 1.0];
@@ -115,6 +117,31 @@ impl Meters {
     }
 }
 
+/// What the client of Mesos has counted.
+pub fn of_mesos(figures: &Figures) -> String {
+    let mut text = Text::default();
+    let counters = [
+        ("mesos_calls_total", "Calls that were written to the master.", &figures.sent),
+        ("mesos_calls_answered_total", "Calls that the master answered.", &figures.answered),
+        ("mesos_events_total", "Events that came from the master.", &figures.events),
+    ];
+    for (name, help, counter) in counters {
+        text.one(name, "counter", help, &[(String::new(), read(counter))]);
+    }
+    let help =
+        "From when what an acceptance needs came, offers and launches, to when it was written.";
+    text.head("accept_seconds", "histogram", help);
+    let mut total = 0;
+    for (bound, count) in figures.accepts.cumulative() {
+        let bound = bound.map_or_else(|| "+Inf".to_owned(), |bound| bound.to_string());
+        text.line(&format!("accept_seconds_bucket{{le=\"{bound}\"}} {count}"));
+        total = count;
+    }
+    text.line(&format!("accept_seconds_sum {}", figures.accepts.sum_seconds()));
+    text.line(&format!("accept_seconds_count {total}"));
+    text.finish()
+}
+
 fn version_label() -> String {
     format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION"))
 }
@@ -134,17 +161,25 @@ const LIVES: [Life; 10] = [
 
 fn apps(text: &mut Text, state: &State) {
     let (mut wanted, mut instances, mut deploying) = (Vec::new(), Vec::new(), Vec::new());
+    let mut doubted = 0;
     for (name, app) in state.apps() {
         wanted.push((format!("{{app=\"{name}\"}}"), u64::from(app.wanted)));
         deploying.push((format!("{{app=\"{name}\"}}"), u64::from(app.deployment.is_some())));
+        let mut counts = BTreeMap::new();
+        for instance in app.instances.values() {
+            *counts.entry(instance.life.name()).or_insert(0) += 1;
+            doubted += u64::from(instance.is_doubted);
+        }
         for life in LIVES {
-            let of = app.instances.values().filter(|one| one.life.name() == life.name()).count();
-            instances.push((format!("{{app=\"{name}\",life=\"{}\"}}", life.name()), of as u64));
+            let of = counts.get(life.name()).copied().unwrap_or(0);
+            instances.push((format!("{{app=\"{name}\",life=\"{}\"}}", life.name()), of));
         }
     }
     text.one("app_wanted_instances", "gauge", "Instances that an app should have.", &wanted);
     text.one("app_instances", "gauge", "Instances of an app by where they stand.", &instances);
     text.one("app_deploying", "gauge", "Whether a version is being rolled out.", &deploying);
+    let help = "Instances that a new leader has asked for and not heard of yet.";
+    text.one("instances_doubted", "gauge", help, &[(String::new(), doubted)]);
 }
 
 fn machines(text: &mut Text, state: &State) {
@@ -214,6 +249,20 @@ mod tests {
             "scheduler_last_event_number 7",
             "scheduler_machines{state=\"silent\"} 0",
             "# TYPE scheduler_turn_seconds histogram",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line}\n{text}");
+        }
+        let figures = Figures::default();
+        figures.accepts.add(Duration::from_millis(2));
+        let text = of_mesos(&figures);
+        for line in [
+            "# TYPE scheduler_accept_seconds histogram",
+            "scheduler_accept_seconds_bucket{le=\"0.0015\"} 0",
+            "scheduler_accept_seconds_bucket{le=\"0.002\"} 1",
+            "scheduler_accept_seconds_bucket{le=\"+Inf\"} 1",
+            "scheduler_accept_seconds_sum 0.002",
+            "scheduler_accept_seconds_count 1",
+            "scheduler_mesos_calls_total 0",
         ] {
             assert!(text.lines().any(|one| one == line), "{line}\n{text}");
         }

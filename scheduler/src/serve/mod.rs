@@ -2,6 +2,7 @@
 
 mod cycle;
 pub mod decisions;
+mod discovery;
 mod http;
 mod journal;
 mod known;

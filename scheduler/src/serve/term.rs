@@ -125,6 +125,7 @@ async fn act(
     let is_one_of_several = lease.is_some();
     let Opened { shared, decision_log, policies, estate, remembered } =
         open(stage, &store, lease, events_from)?;
+    shared.discovery.begin(epoch);
     let arguments = &stage.arguments;
     let writer = writer(store, inputs.clone())?;
     let (commands, to_do) = unbounded_channel();
@@ -157,11 +158,13 @@ async fn act(
     let scraper = Scraper::new(is_local, Arc::clone(&shared), inputs.clone());
     let scraping = tokio::spawn(Arc::clone(&scraper).run());
     let mut is_over = mesos::IsOver::default();
+    let mut figures = None;
     let mut known = None;
     let work: JoinHandle<()> = if let Some(address) = &arguments.mesos.master {
         let options = (&arguments.mesos, address, identity, is_one_of_several);
         let started = mesos::start(options, &shared, inputs.clone()).map_err(Failure::new)?;
         is_over = started.1;
+        figures = Some(Arc::clone(started.0.figures()));
         known = Some(started.0.known());
         let (shared, registrar) = (Arc::clone(&shared), registrar.clone());
         let role = arguments.mesos.offer_constraints.then(|| arguments.mesos.role.clone());
@@ -190,6 +193,7 @@ async fn act(
         scraper,
         docker: arguments.docker.as_str().into(),
         is_local,
+        figures,
         mesos: known,
         registrar,
         remembered: Arc::new(remembered),
@@ -210,6 +214,7 @@ async fn act(
         registering.abort();
     }
     shared.journal.close();
+    shared.discovery.wake();
     Ok(match ended.map_err(|error| Failure::new(error.to_string()))? {
         Ended::Stopped if is_over.load(Ordering::SeqCst) => Over::Told(Exit::Refused),
         Ended::Stopped => Over::Told(Exit::Done),
@@ -253,9 +258,10 @@ fn open(
         true => journal.begin_at(events_from),
         false => journal.continue_from(events),
     }
-    let mut decision_log = DecisionLog::open(&folder.join("decisions.log"))?;
-    decision_log.continue_from(&decisions)?;
-    let (shared, policies) = (Arc::new(Shared::new(state, journal, lease)), Arc::new(policies));
+    let shared = Shared::new(state, journal, lease);
+    let mut decision_log = DecisionLog::open(&folder.join("decisions.log"), &shared.decisions)?;
+    decision_log.continue_from(&decisions, &shared.decisions)?;
+    let (shared, policies) = (Arc::new(shared), Arc::new(policies));
     Ok(Opened { shared, decision_log, policies, estate, remembered: Remembered::of(answers) })
 }
 

@@ -11,6 +11,9 @@ use scheduler_core::ids::Epoch;
 
 use crate::{Contents, StoreError, key_of, name_of};
 
+/// Pages that are kept in memory, in bytes: the records are in the state already, and are read once.
+const CACHE_BYTES: usize = 4 << 20;
+
 /// What the file says of itself.
 pub(crate) const FORMAT: &str = "corral scheduler store 1";
 
@@ -178,7 +181,7 @@ impl FileStore {
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    Database::create(path).map_err(|error| match error {
+    Database::builder().set_cache_size(CACHE_BYTES).create(path).map_err(|error| match error {
         DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.to_owned() },
         DatabaseError::Storage(redb::StorageError::Corrupted(what)) => {
             StoreError::Format { path: path.to_owned(), found: what }

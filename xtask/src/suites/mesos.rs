@@ -1,5 +1,5 @@
-//! `[io]` The scheduler and the simulated Mesos as processes, a real ZooKeeper, and clients that others
-//! have written: pymesos, mesos-framework, marathon, Prometheus.
+//! `[io]` The scheduler and the simulated Mesos as processes, a real ZooKeeper, the scheduler's page in
+//! Chromium, and clients that others have written: pymesos, mesos-framework, marathon, Prometheus.
 
 use std::process::Command;
 use std::time::Duration;
@@ -18,6 +18,7 @@ const NEEDED: &[Needed] = &[
     ("npm", "/usr/bin/npm", "installs it"),
     ("python3-pip", "/usr/bin/pip3", "installs pymesos and marathon"),
     ("python3-venv", "/usr/share/doc/python3-venv", "keeps them apart from this machine's"),
+    ("chromium", "/usr/bin/chromium", "shows the scheduler's page"),
     ("prometheus", "/usr/bin/prometheus", "finds apps as it finds those of Marathon"),
 ];
 
@@ -40,7 +41,7 @@ pub(super) fn run(context: &Context) -> Result<Found, Error> {
         return Ok(judge(&built, &log, |_| None));
     }
     let log = step::log("mesos");
-    let arguments = ["test", "--workspace", "--test=mesos", "--", "--ignored"];
+    let arguments = ["test", "--workspace", "--test=mesos", "--test=dashboard", "--", "--ignored"];
     let ended = step::run(&workspace::cargo(&arguments), &log, context.limit)?;
     let mut found = judge(&ended, &log, counts_of_cargo);
     for (name, script, clients) in SCRIPTS {

@@ -1,25 +1,28 @@
 //! The one connection for calls: written in order without waiting for answers, which are counted.
 
-use std::collections::VecDeque;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mesos::scheduler::Call;
+
 use crate::chunks::Chunks;
-use crate::head::head;
+use crate::head::{Requests, head};
+use crate::latency::Latencies;
 
 /// An answer takes at most so long, as heartbeats do.
 const ANSWER_MOST: Duration = Duration::from_secs(75);
 
+/// Calls that wait to be written: whoever makes them waits then, so that a burst doesn't fill the
+/// memory while the master reads.
+const WAITING_MOST: usize = 64;
+
 /// Calls that are written together, in bytes.
 const TOGETHER_BYTES: usize = 64 << 10;
-
-/// Samples of latencies that are kept, the last ones.
-const SAMPLES_KEPT: usize = 1 << 16;
 
 /// What was counted since the start.
 #[derive(Debug, Default)]
@@ -30,38 +33,20 @@ pub struct Figures {
     pub answered: AtomicU64,
     /// Events that came.
     pub events: AtomicU64,
-    /// From when the last thing came that an acceptance needs (an offer, or a launch) to when it was
-    /// written.
-    accepts: Mutex<VecDeque<Duration>>,
-}
-
-impl Figures {
-    /// From when the last thing came that an acceptance needs (an offer, or a launch) to when it was
-    /// written: the last samples.
-    #[must_use]
-    pub fn accepts(&self) -> Vec<Duration> {
-        let samples = self.accepts.lock().unwrap_or_else(PoisonError::into_inner);
-        samples.iter().copied().collect()
-    }
-
-    fn accepted(&self, after: Duration) {
-        let mut samples = self.accepts.lock().unwrap_or_else(PoisonError::into_inner);
-        if samples.len() >= SAMPLES_KEPT {
-            samples.pop_front();
-        }
-        samples.push_back(after);
-    }
+    /// From when what an acceptance needs came (offers and launches; if several came together, the
+    /// first of them) to when it was written.
+    pub accepts: Latencies,
 }
 
 /// A call to be written; since when it could have been, if that is to be known.
 pub(crate) struct Request {
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) call: Box<Call>,
     pub(crate) since: Option<Instant>,
 }
 
 /// The connection.
 pub(crate) struct Calls {
-    requests: Sender<Request>,
+    requests: SyncSender<Request>,
     socket: TcpStream,
 }
 
@@ -70,17 +55,23 @@ impl Calls {
     /// a call is refused.
     pub(crate) fn start(
         socket: TcpStream,
+        (heads, stream_id): (Requests, String),
         figures: Arc<Figures>,
         failed: impl Fn(String) + Send + Clone + 'static,
     ) -> io::Result<Self> {
         socket.set_read_timeout(Some(ANSWER_MOST))?;
-        let (requests, coming) = channel();
+        let (requests, coming) = sync_channel(WAITING_MOST);
         let pending = Arc::new(AtomicU64::new(0));
         let (writer, reader) = (socket.try_clone()?, socket.try_clone()?);
         let (own, also) = (Arc::clone(&pending), Arc::clone(&figures));
         let fail = failed.clone();
         thread::Builder::new().name("mesos-calls".to_owned()).spawn(move || {
-            if let Err(error) = write(writer, &coming, &own, &also) {
+            // Here, so that a burst of calls is written while later ones are still being made.
+            let bytes = |call: &Call| {
+                let body = heads.encoding.encode(call);
+                heads.request(Some(&stream_id), &body)
+            };
+            if let Err(error) = write(writer, &coming, bytes, &own, &also) {
                 fail(format!("a call could not be sent: {error}"));
             }
         })?;
@@ -108,6 +99,7 @@ impl Drop for Calls {
 fn write(
     mut socket: TcpStream,
     coming: &Receiver<Request>,
+    encode: impl Fn(&Call) -> Vec<u8>,
     pending: &AtomicU64,
     figures: &Figures,
 ) -> io::Result<()> {
@@ -117,7 +109,7 @@ fn write(
         let mut count = 0u64;
         let mut next = Some(first);
         while let Some(request) = next {
-            bytes.extend_from_slice(&request.bytes);
+            bytes.extend_from_slice(&encode(&request.call));
             since.extend(request.since);
             count += 1;
             next = if bytes.len() < TOGETHER_BYTES { coming.try_recv().ok() } else { None };
@@ -126,7 +118,7 @@ fn write(
         pending.fetch_add(count, Ordering::SeqCst);
         socket.write_all(&bytes)?;
         figures.sent.fetch_add(count, Ordering::Relaxed);
-        since.drain(..).for_each(|since: Instant| figures.accepted(since.elapsed()));
+        since.drain(..).for_each(|since: Instant| figures.accepts.add(since.elapsed()));
         bytes.clear();
     }
     Ok(())

@@ -98,7 +98,7 @@ impl std::fmt::Display for Notice {
 
 /// What comes into the loop.
 enum Message {
-    Command(Box<Command>, Instant),
+    Commands(Vec<Command>, Instant),
     Wanted(bool),
     Constrain(Option<OfferConstraints>),
     Stream(u64, Happened),
@@ -184,9 +184,10 @@ impl Client {
         Ok(Client { known, messages, thread: Some(thread), figures })
     }
 
-    /// The core wants something.
-    pub fn command(&self, command: Command) {
-        self.send(Message::Command(Box::new(command), Instant::now()));
+    /// The core wants something. What it wants at the same time is better given together: launches
+    /// on the same machine share its offer then.
+    pub fn commands(&self, commands: Vec<Command>) {
+        self.send(Message::Commands(commands, Instant::now()));
     }
 
     /// Whether instances wait for a machine; without being told, it counts as so.
@@ -207,7 +208,7 @@ impl Client {
 
     /// What was counted.
     #[must_use]
-    pub fn figures(&self) -> &Figures {
+    pub const fn figures(&self) -> &Arc<Figures> {
         &self.figures
     }
 
@@ -233,7 +234,7 @@ enum State {
     /// A stream is being opened.
     Opening,
     /// A stream is there.
-    Open { stream: TcpStream, calls: Calls, stream_id: String },
+    Open { stream: TcpStream, calls: Calls },
 }
 
 struct Loop {
@@ -291,11 +292,11 @@ impl Loop {
 
     fn take(&mut self, message: Message, inputs: &mut Vec<Input>, since: &mut Option<Instant>) {
         match message {
-            Message::Command(command, came) => {
-                if matches!(*command, Command::Launch(_)) {
-                    *since = (*since).max(Some(came));
+            Message::Commands(commands, came) => {
+                if commands.iter().any(|command| matches!(command, Command::Launch(_))) {
+                    since.get_or_insert(came);
                 }
-                inputs.push(Input::Command(*command));
+                inputs.extend(commands.into_iter().map(Input::Command));
             }
             Message::Wanted(is_wanted) => inputs.push(Input::Wanted(is_wanted)),
             Message::Constrain(constraints) => inputs.push(Input::Constrain(constraints)),
@@ -327,13 +328,15 @@ impl Loop {
     ) {
         match happened {
             Happened::Opened { stream_id, stream, calls } => {
+                let Some(heads) = self.requests.clone() else { return };
                 let (messages, generation) = (self.messages.clone(), self.generation);
                 let failed = move |why| {
                     // The loop may have ended.
                     let _ = messages.send(Message::Broken(generation, why));
                 };
-                match Calls::start(calls, Arc::clone(&self.figures), failed) {
-                    Ok(calls) => self.state = State::Open { stream, calls, stream_id },
+                let heads = (heads, stream_id);
+                match Calls::start(calls, heads, Arc::clone(&self.figures), failed) {
+                    Ok(calls) => self.state = State::Open { stream, calls },
                     Err(error) => self.disconnected(error.to_string(), inputs),
                 }
             }
@@ -346,7 +349,7 @@ impl Loop {
                             self.back_off.reset();
                             self.redirects = 0;
                         }
-                        EventType::Offers => *since = (*since).max(Some(came)),
+                        EventType::Offers => drop(since.get_or_insert(came)),
                         _ => {}
                     }
                     inputs.push(Input::Event(Box::new(event)));
@@ -421,12 +424,15 @@ impl Loop {
 
     /// Gives inputs to the translator, and does what it says.
     fn give(&mut self, mut inputs: Vec<Input>, since: Option<Instant>) {
-        while !inputs.is_empty() && !self.is_over {
+        while (!inputs.is_empty() || self.translator.has_more()) && !self.is_over {
             let now = self.now();
-            let outputs = self.translator.handle(std::mem::take(&mut inputs), now);
+            let outputs = match inputs.is_empty() {
+                true => self.translator.go_on(now),
+                false => self.translator.begin(std::mem::take(&mut inputs), now),
+            };
             for output in outputs {
                 match output {
-                    Output::Call(call) => self.call(&call, since),
+                    Output::Call(call) => self.call(call, since),
                     Output::Event(event) => (self.tell)(Told::Event(event)),
                     Output::Store(id) => self.keep(id, &mut inputs),
                     Output::Note(note) => self.notice(Notice::Note(note)),
@@ -436,14 +442,10 @@ impl Loop {
         }
     }
 
-    fn call(&self, call: &Call, since: Option<Instant>) {
-        let (State::Open { calls, stream_id, .. }, Some(requests)) = (&self.state, &self.requests)
-        else {
-            return;
-        };
-        let body = requests.encoding.encode(call);
+    fn call(&self, call: Box<Call>, since: Option<Instant>) {
+        let State::Open { calls, .. } = &self.state else { return };
         let since = since.filter(|_| call.r#type() == CallType::Accept);
-        calls.send(Request { bytes: requests.request(Some(stream_id), &body), since });
+        calls.send(Request { call, since });
     }
 
     fn keep(&mut self, id: FrameworkId, inputs: &mut Vec<Input>) {

@@ -166,7 +166,7 @@ fn a_subscription_and_the_next_one() {
     for number in 1..4 {
         let machine = "m1".parse().unwrap();
         let instance = format!("a.{number}").parse().unwrap();
-        client.command(scheduler_core::Command::Ask(vec![(instance, machine)]));
+        client.commands(vec![scheduler_core::Command::Ask(vec![(instance, machine)])]);
     }
     let mut asked = Vec::new();
     while asked.len() < 3 {
@@ -183,10 +183,10 @@ fn a_subscription_and_the_next_one() {
     assert_eq!(asked, ["a.1", "a.2", "a.3"]);
 
     // A call that is refused ends both connections.
-    client.command(scheduler_core::Command::Ask(vec![(
+    client.commands(vec![scheduler_core::Command::Ask(vec![(
         "a.4".parse().unwrap(),
         "m1".parse().unwrap(),
-    )]));
+    )])]);
     let _ = read(&mut calls);
     calls.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno").unwrap();
     let mut rest = Vec::new();

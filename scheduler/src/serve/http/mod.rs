@@ -4,6 +4,8 @@
 //! needs a token, whose role says what it is good for.
 
 mod calls;
+mod dashboard;
+mod discovery;
 pub mod follower;
 mod guard;
 mod idempotency;
@@ -22,7 +24,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware;
 use axum::routing::{MethodRouter, delete, get, post, put};
-use scheduler_mesos_client::Known;
+use scheduler_mesos_client::{Figures, Known};
 use scheduler_runner::Runner;
 use tokio::sync::Semaphore;
 
@@ -50,6 +52,8 @@ pub struct Context {
     pub runner: Arc<Runner>,
     /// Whether instances run on this machine.
     pub is_local: bool,
+    /// What the client of Mesos has counted.
+    pub figures: Option<Arc<Figures>>,
     /// The framework's id, if instances run on Mesos.
     pub mesos: Option<Known>,
     /// Instances in Consul.
@@ -71,7 +75,7 @@ pub struct Context {
 /// All routes: method, path, handler.
 fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
     vec![
-        ("get", "/", get(reads::dashboard)),
+        ("get", "/", get(dashboard::page)),
         ("get", "/healthz", get(reads::healthz)),
         ("get", "/readyz", get(reads::readyz)),
         ("get", "/metrics", get(reads::metrics)),
@@ -93,11 +97,13 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/instances/{instance}/explain", get(reads::explain_instance)),
         ("get", "/v1/instances/{instance}/logs", get(logs::logs)),
         ("post", "/v1/instances/{instance}/kill", post(calls::kill)),
+        ("get", "/v1/deployments", get(dashboard::deployments)),
+        ("get", "/v1/decisions", get(dashboard::decisions)),
         ("get", "/v1/machines", get(reads::machines)),
         ("post", "/v1/machines/{machine}/drain", post(calls::drain)),
         ("post", "/v1/machines/{machine}/undrain", post(calls::undrain)),
         ("get", "/v1/consul", get(reads::consul)),
-        ("get", "/v1/discovery/{app}", get(reads::discovery)),
+        ("get", "/v1/discovery/{app}", get(discovery::discovery)),
         ("post", "/v1/observations", post(calls::observe)),
         ("post", "/v1/thaw", post(calls::thaw)),
         ("get", "/v1/rebalance", get(rebalance::plan)),

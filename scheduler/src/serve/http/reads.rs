@@ -7,39 +7,20 @@ use axum::response::IntoResponse;
 use policy::repair::Verdict;
 use scheduler::wire::consul::{AgentRow, ConsulState, MissingRow};
 use scheduler::wire::{
-    self, AppDetail, AppRow, Endpoint, Explanation, History, InstanceRow, MachineRow, Status,
+    self, AppDetail, AppRow, Explanation, History, InstanceRow, MachineRow, Status,
 };
+use scheduler_core::app::App;
 use scheduler_core::event::Refusal;
 use scheduler_core::ids::{AppName, InstanceId};
 use serde::Deserialize;
 
 use super::Context;
 use super::problem::{Wrong, bad_name};
+use crate::serve::meters;
 use crate::serve::registrar::Report;
 
 /// An answer, or what is wrong.
 type Told<T> = Result<Json<T>, Wrong>;
-
-/// Where instances of this machine listen.
-const LOOPBACK: &str = "127.0.0.1";
-
-/// The page for browsers: it has all that it needs, and asks only this daemon.
-const DASHBOARD: &str = include_str!("dashboard.html");
-
-/// What the page may do: nothing from elsewhere, and nobody may put it into a frame.
-const DASHBOARD_MAY: &str = "default-src 'none'; script-src 'unsafe-inline'; \
-     style-src 'unsafe-inline'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; \
-     form-action 'none'";
-
-pub async fn dashboard() -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, DASHBOARD_MAY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
-    ];
-    (headers, DASHBOARD)
-}
 
 pub async fn healthz() -> &'static str {
     "ok\n"
@@ -60,6 +41,9 @@ pub async fn metrics(State(context): State<Context>) -> impl IntoResponse {
         text.push_str(&registrar.report().metrics());
     }
     text.push_str(&context.scraper.metrics());
+    if let Some(figures) = &context.figures {
+        text.push_str(&meters::of_mesos(figures));
+    }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text)
 }
 
@@ -118,18 +102,7 @@ pub async fn history(State(context): State<Context>, Path(app): Path<String>) ->
     look(&context, &app, wire::history)
 }
 
-pub async fn discovery(
-    State(context): State<Context>,
-    Path(app): Path<String>,
-) -> Told<Vec<Endpoint>> {
-    look(&context, &app, |name, app| wire::endpoints(name, app, LOOPBACK))
-}
-
-fn look<T>(
-    context: &Context,
-    app: &str,
-    tell: impl Fn(&AppName, &scheduler_core::app::App) -> T,
-) -> Told<T> {
+fn look<T>(context: &Context, app: &str, tell: impl Fn(&AppName, &App) -> T) -> Told<T> {
     let name: AppName = app.parse().map_err(|error| bad_name(&error))?;
     let state = context.shared.state();
     let app = state.apps().get(&name).ok_or_else(|| Refusal::UnknownApp(name.clone()))?;
@@ -176,18 +149,21 @@ pub async fn explain_instance(
 #[derive(Debug, Deserialize)]
 pub struct Which {
     app: Option<String>,
+    most: Option<usize>,
 }
 
 pub async fn instances(
     State(context): State<Context>,
     Query(which): Query<Which>,
 ) -> Told<Vec<InstanceRow>> {
+    let most = which.most.unwrap_or(usize::MAX);
+    let first = |name: &AppName, app: &App| wire::instances(name, app).take(most).collect();
     if let Some(app) = which.app {
-        return look(&context, &app, wire::instances);
+        return look(&context, &app, first);
     }
     let state = context.shared.state();
     let all = state.apps().iter().flat_map(|(name, app)| wire::instances(name, app));
-    Ok(Json(all.collect()))
+    Ok(Json(all.take(most).collect()))
 }
 
 pub async fn instance(
@@ -205,16 +181,4 @@ pub async fn machines(State(context): State<Context>) -> Json<Vec<MachineRow>> {
     let state = context.shared.state();
     let rows = state.machines().iter();
     Json(rows.map(|(name, machine)| wire::machine_row(name.as_str(), machine)).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::DASHBOARD;
-
-    #[test]
-    fn the_page_needs_nothing_from_elsewhere_and_makes_no_markup_of_data() {
-        for word in ["http://", "https://", "src=", "@import", "innerHTML", "eval("] {
-            assert!(!DASHBOARD.contains(word), "{word}");
-        }
-    }
 }

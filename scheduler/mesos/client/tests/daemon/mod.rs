@@ -200,6 +200,7 @@ impl Turns {
             let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
             apply_all(&mut state, events, now())
         };
+        let mut others = Vec::new();
         for command in commands {
             let (instance, machine, fact) = match command {
                 Command::Persist(write) => {
@@ -213,11 +214,14 @@ impl Turns {
                     (instance, machine, InstanceFact::Deregistered)
                 }
                 other => {
-                    self.client.command(other);
+                    others.push(other);
                     continue;
                 }
             };
             self.more.push(Event::Instance { instance, machine, at: now(), fact });
+        }
+        if !others.is_empty() {
+            self.client.commands(others);
         }
     }
 }
