@@ -264,7 +264,7 @@ pub fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, 
             check: arguments.check,
             diff: arguments.diff,
             verbosity: arguments.verbose,
-            forks: arguments.reach.forks,
+            forks: arguments.reach.connections(),
             playbook_folder: absolute,
             inventory_sources: arguments.reach.inventory.iter().map(PathBuf::from).collect(),
             limit: arguments.reach.limit.clone(),
@@ -403,7 +403,7 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
 pub fn client(reach: &Reach) -> ClientOptions {
     ClientOptions {
         prompter: Some(Arc::new(TerminalPrompter)),
-        connect_limit: reach.forks.max(1),
+        connect_limit: reach.connections().max(1),
         ..ClientOptions::default()
     }
 }

@@ -156,9 +156,17 @@ pub struct Reach {
     /// Store the key of a host that is not known yet, without asking; changed keys are refused
     #[arg(long)]
     pub accept_new_host_keys: bool,
-    /// Connections that are set up at the same time
-    #[arg(short, long, value_name = "COUNT", default_value_t = FORKS)]
-    pub forks: usize,
+    /// Connections that are set up at the same time [default: 64]
+    #[arg(short, long, value_name = "COUNT")]
+    pub forks: Option<usize>,
+}
+
+impl Reach {
+    /// How many connections are set up at the same time.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.forks.unwrap_or(FORKS)
+    }
 }
 
 /// Where vault passwords come from. They are read from files, programs or the terminal, never from

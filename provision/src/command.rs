@@ -107,7 +107,7 @@ pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
         extra_variables: arguments.reach.extra_vars.clone(),
         settings: Settings {
             check: arguments.check,
-            forks: arguments.reach.forks,
+            forks: arguments.reach.connections(),
             playbook_folder: std::path::absolute(".").unwrap_or_default(),
             inventory_sources: arguments.reach.inventory.iter().map(PathBuf::from).collect(),
             limit: arguments.reach.limit.clone(),

@@ -19,7 +19,7 @@ use super::listing;
 use super::page::Page;
 use super::printer::{AnsiblePrinter, Shown};
 use crate::apply;
-use crate::arguments::{Apply, Colour, DialectName, FORKS, Output, Reach, Transport};
+use crate::arguments::{Apply, Colour, DialectName, Output, Reach, Transport};
 use crate::journal::Journal;
 use crate::passwords;
 use crate::prompt;
@@ -137,7 +137,7 @@ async fn carry_out(
     let settings = &configuration.settings;
     let shown = Shown {
         level: given.verbose,
-        in_order: given.reach.forks == 1,
+        in_order: given.reach.connections() == 1,
         skipped: settings.display_skipped_hosts.unwrap_or(true),
         ok: settings.display_ok_hosts.unwrap_or(true),
         failed_on_stderr: settings.display_failed_stderr,
@@ -273,7 +273,7 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
         ssh_common_args: (!ssh.is_empty()).then(|| ssh.join(" ")),
         timeout: common.timeout,
         accept_new_host_keys: false,
-        forks: common.forks.unwrap_or(FORKS),
+        forks: common.forks,
     }
 }
 

@@ -157,7 +157,7 @@ fn prepared(
         inventories: reach.inventory.clone(),
         extra_variables: reach.extra_vars.clone(),
         settings: Settings {
-            forks: reach.forks,
+            forks: reach.connections(),
             playbook_folder: std::path::absolute(&of.playbooks).unwrap_or(of.playbooks.clone()),
             inventory_sources: reach.inventory.iter().map(PathBuf::from).collect(),
             ..Settings::default()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Configuration;
-use crate::arguments::{Apply, FORKS, Reach, Transport, VaultPasswords};
+use crate::arguments::{Apply, Reach, Transport, VaultPasswords};
 
 /// Folders with roles that Ansible looks into by default, below the home folder and anywhere.
 const ROLES: (&str, [&str; 2]) =
@@ -50,10 +50,7 @@ impl Configuration {
         if settings.is_local {
             reach.connection = Transport::Local;
         }
-        // Who writes the number that is used anyway means no other either.
-        if let Some(forks) = settings.forks.filter(|_| reach.forks == FORKS) {
-            reach.forks = forks;
-        }
+        fill(&mut reach.forks, &settings.forks);
         let given = reach.ssh_common_args.take();
         let all: Vec<String> = settings.ssh_arguments.iter().cloned().chain(given).collect();
         reach.ssh_common_args = (!all.is_empty()).then(|| all.join(" "));

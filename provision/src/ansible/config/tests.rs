@@ -119,3 +119,21 @@ fn each_name_is_in_the_table_once() {
         }
     }
 }
+
+#[test]
+fn what_is_typed_counts_more_than_what_is_configured() {
+    use clap::Parser as _;
+
+    use crate::arguments::{Arguments, Command};
+
+    let (_folder, configuration) = read("[defaults]\nforks = 7\n", &[]);
+    for (words, connections) in
+        [(&["provision", "apply"][..], 7), (&["provision", "apply", "-f", "64"], 64)]
+    {
+        let Command::Apply(mut apply) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("it is apply");
+        };
+        configuration.complete(&mut apply);
+        assert_eq!(apply.reach.connections(), connections);
+    }
+}
