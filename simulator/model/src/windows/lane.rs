@@ -208,6 +208,13 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         if !lane.orders.is_empty() {
             lane.obey(begin, outbound);
         }
+        if !lane.paths.is_empty() {
+            lane.coming.begin(lane.window);
+            // Before anybody counts: what finds no instance any more isn't there.
+            if lane.coming.is_any_until(begin) {
+                lane.come_until(begin, outbound);
+            }
+        }
         if lane.control.is_tick(begin) {
             lane.count_tasks(begin, outbound);
         }
@@ -377,9 +384,6 @@ impl<W: Witness> Lane<'_, W> {
     /// Requests of the window before come to targets, and what was on its way comes into queues.
     #[inline(always)]
     fn serve(&mut self, end: u64, inbound: &[Parcel], outbound: &mut [Parcel]) {
-        if !self.paths.is_empty() {
-            self.coming.begin(self.window);
-        }
         // Loops, not closures: those may stay apart, where they miss the wide vectors.
         if let [only] = inbound {
             for request in &only.requests {
