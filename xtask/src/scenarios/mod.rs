@@ -116,6 +116,10 @@ const ALL: &[Scenario] = &[
     short("lost-connection", "a task outlives its connection", faults::lost_connection),
     short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
+    // Those that take longest come before others that could fill the time beside them.
+    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
+    short("members", "an ensemble grows and shrinks under a writing client", members::members),
+    short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("upgrade", "another release under a writing client, and back", releases::upgrade),
     short("release-plan", "a saved plan is run as it is, or is stale", releases::release_plan),
     short("bad-release", "a release that does not start is taken back", releases::bad_release),
@@ -134,16 +138,13 @@ const ALL: &[Scenario] = &[
     ),
     long("docker-kept", "other daemons and back, containers run on", docker::kept),
     long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
-    short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
     short("metrics", "an exporter tells which releases are in use", generic::metrics),
-    short("members", "an ensemble grows and shrinks under a writing client", members::members),
     long(
         "zookeeper-migration",
         "an ensemble with fixed members gets reconfiguration under a writing client",
         migration::migration,
     ),
     short("artifacts", "what was changed on its way is not installed", artifacts::run),
-    short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
     long(
         "consul-registered",
         "releases in Consul's catalog, and what was changed by hand",
