@@ -342,7 +342,9 @@ impl fmt::Display for Hold {
         match self {
             Hold::Frozen => f.write_str("too many machines are silent"),
             Hold::Replacements { starting: 0 } => f.write_str("replacements still warm up"),
+            Hold::Replacements { starting: 1 } => f.write_str("1 replacement doesn't serve yet"),
             Hold::Replacements { starting } => write!(f, "{starting} replacements don't serve yet"),
+            Hold::Room { stopping: 1 } => f.write_str("1 instance has to end first"),
             Hold::Room { stopping } => write!(f, "{stopping} instances have to end first"),
             Hold::Redundancy { capacity_thousandths, needed } => write!(
                 f,

@@ -297,7 +297,7 @@ mod tests {
             decided: Decided::Rollout { step_most: None, seen, step },
         });
         assert_eq!(row.kind, "rollout");
-        assert_eq!(row.said, "retire 1, the rest waits: 1 replacements don't serve yet");
+        assert_eq!(row.said, "retire 1, the rest waits: 1 replacement doesn't serve yet");
         assert_eq!(
             row.seen,
             "4 wanted, 3 needed by the load; of those that stay: 2 serve, 1 start; of those that \
