@@ -1,5 +1,5 @@
-//! The bound of a queue, by class. A target is what has the queue: the agent of a machine, or one
-//! instance ([`QueueScope`]); which requests count against a bound is said by [`Counts`] and
+//! The bound of a queue, by class. A target is what has the queue: the agent of a machine, one
+//! instance, or an app as a whole ([`QueueScope`]); which requests count against a bound is said by [`Counts`] and
 //! [`Classes`].
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,9 @@ pub enum QueueScope {
     Node,
     /// Each instance has its own.
     Instance,
+    /// All instances of an app have one, at the gateways: one that has nothing to do takes the next
+    /// request (late binding; Ousterhout et al., "Sparrow", SOSP 2013). No balancer chooses.
+    Central,
 }
 
 /// What counts against a bound.

@@ -65,6 +65,7 @@ impl Line {
         let queues = match model.queue.scope {
             QueueScope::Node => u64::from(app.machines),
             QueueScope::Instance => app.all_instances(),
+            QueueScope::Central => 1,
         };
         let instances = usize::try_from(app.all_instances()).unwrap_or(usize::MAX).max(1);
         Line {

@@ -173,7 +173,7 @@ fn policy_object() -> Value {
                             reference("bound"),
                             "the most requests for which a paid one queues",
                         ),
-                        ("scope", words(&["node", "instance"]), "what has a queue"),
+                        ("scope", words(&["node", "instance", "central"]), "what has a queue"),
                         ("counts", words(&["waiting", "in_system"]), "what counts"),
                         ("classes", words(&["together", "apart"]), "whose requests count"),
                         ("order", words(&["fifo", "priority"]), "who is served first"),

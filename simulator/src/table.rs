@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use policy::queue::QueueScope;
 use policy::scaling::{Added, Removed};
 use policy::{Balance, Class, Nanoseconds, Refusal};
 use simulator::execute;
@@ -82,6 +83,9 @@ fn head(results: &Results) -> String {
     }
     if let Some(why) = sharing::inactive(model) {
         let _ = writeln!(text, "inactive: policy.sharing ({why})");
+    }
+    if model.queue.scope == QueueScope::Central {
+        text.push_str("inactive: policy.balance (instances take requests from a central queue)\n");
     }
     text
 }

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 mod books;
+pub mod central;
 pub mod closed_form;
 pub mod crowd;
 pub mod engine;

@@ -252,6 +252,7 @@ impl Model {
     pub fn is_dynamic(&self) -> bool {
         let scales = |app: &App| app.scaling(&self.dynamics).is_some();
         self.queue.order != policy::queue::Order::Fifo
+            || self.queue.scope == policy::queue::QueueScope::Central
             || !self.dynamics.faults.are_none()
             || self.dynamics.scheduler.is_some()
             || self.sharing().is_some()
@@ -284,6 +285,7 @@ impl App {
             policy::queue::QueueScope::Instance => {
                 (self.machines.saturating_mul(self.instances), 1)
             }
+            policy::queue::QueueScope::Central => (1, self.machines.saturating_mul(self.instances)),
         }
     }
 

@@ -105,6 +105,8 @@ pub enum Unfit {
     Scheduler,
     /// The rule would be asked all the time.
     Interval,
+    /// Instances take requests from a queue of the gateways.
+    Central,
 }
 
 impl fmt::Display for Unfit {
@@ -124,6 +126,7 @@ impl fmt::Display for Unfit {
                 "apps share with `control: direct` only; a scheduler can't lend yet"
             }
             Unfit::Interval => "policy.sharing.interval must be more than 0",
+            Unfit::Central => "apps that share can't have policy.queue.scope: central yet",
         })
     }
 }
@@ -139,6 +142,9 @@ impl Sharing {
         }
         if self.rules.interval == Nanoseconds::ZERO {
             return Err((0, Unfit::Interval));
+        }
+        if model.queue.scope == policy::queue::QueueScope::Central {
+            return Err((0, Unfit::Central));
         }
         let mut known = Vec::new();
         for (place, pair) in self.pairs.iter().enumerate() {

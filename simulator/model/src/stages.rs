@@ -8,6 +8,7 @@
 //! transfers that are alone. All decisions (admission, balance, the bound of the queue) are taken at the arrival, before anything
 //! is spent. Permits are held until the answer has been sent; the instance is free before.
 
+use policy::queue::QueueScope;
 use policy::{Draw, Nanoseconds, Purpose, Words};
 use simulator_kernel::Law;
 use simulator_kernel::logarithm::open_unit;
@@ -148,11 +149,22 @@ pub struct Path {
 }
 
 impl Path {
-    /// From the arrival until it is in its queue.
+    /// From the arrival until it is in its queue, of machines and instances; or, but for the wait,
+    /// until an instance works on it that has taken it from a queue of the gateways.
     #[must_use]
     pub fn before(&self) -> Nanoseconds {
         let all = [self.accept, self.dispatch, self.download].map(|part| part.0);
         Nanoseconds(all.iter().sum())
+    }
+
+    /// The part of [`Path::before`] for which an instance is held that has taken the request: from a
+    /// queue of the gateways it is sent to a machine when one there takes it, and not before.
+    #[must_use]
+    pub fn held(&self, scope: QueueScope) -> Nanoseconds {
+        match scope {
+            QueueScope::Node | QueueScope::Instance => Nanoseconds::ZERO,
+            QueueScope::Central => Nanoseconds(self.dispatch.0 + self.download.0),
+        }
     }
 
     /// The same with what its transfers have taken, if they shared links.

@@ -24,6 +24,7 @@ use simulator_model::{
 mod strategies;
 
 use strategies::lively::{crowded_model, dynamic_model, retried_model, shared_model};
+use strategies::queues::central_model;
 use strategies::ways::{linked_model, staged_model};
 use strategies::{GRID, model};
 
@@ -190,6 +191,11 @@ proptest! {
 
     #[test]
     fn engines_agree_about_links(model in linked_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_central_queues(model in central_model()) {
         agree(&model)?;
     }
 

@@ -7,7 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use policy::balance::{Balance, Choices};
-use policy::queue::Order;
+use policy::queue::{Order, QueueScope};
 use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
@@ -195,6 +195,23 @@ fn priority(
     row
 }
 
+/// So many instances, each on a machine of its own, that take requests from one queue: M/M/c, though
+/// no machine has more than one of them.
+fn pulled(name: &'static str, machines: u32, offered: f64, bound: u32, requests: u32) -> Row {
+    let law = Law::Exponential { mean: UNIT };
+    let mut row = row(name, (1, offered, bound), law, requests, &[]);
+    row.figures = if bound == Queue::UNLIMITED {
+        vec![(Figure::Wait, "wait", closed_form::mmc_wait(machines, offered))]
+    } else {
+        let exact = closed_form::mmck(machines, machines + bound, offered);
+        vec![(Figure::Loss, "loss", exact.loss), (Figure::Response, "response", exact.response)]
+    };
+    row.model.apps[0].machines = machines;
+    row.model.queue.scope = QueueScope::Central;
+    row.model.balance = Balance::PowerOfChoices(Choices::TWO);
+    row
+}
+
 /// One instance that works on all of its requests at the same time.
 fn sharing(
     name: &'static str,
@@ -262,6 +279,9 @@ fn rows() -> Vec<Row> {
         row("M/G/1 cv²=4 ρ=.5", (1, 0.5, OPEN), varied(), 600_000, &wait(2.5)),
         priority("M/M/1 priority", 1, [0.3, 0.5], 400_000, [1.142_857, 5.714_286]),
         priority("M/M/16 priority", 16, [4.4, 10.0], 600_000, [0.050_978, 0.509_779]),
+        pulled("M/M/4 pulled", 4, 3.6, OPEN, 800_000),
+        pulled("M/M/16 pulled", 16, 14.4, OPEN, 800_000),
+        pulled("M/M/16/26 pulled", 16, 15.2, 10, 400_000),
         sharing("M/M/1 shared", 1, 0.8, memoryless(), 200_000, closed_form::sharing_response(0.8)),
         // Only the mean of the service matters.
         sharing("M/D/1 shared", 1, 0.8, constant(), 200_000, closed_form::sharing_response(0.8)),

@@ -266,7 +266,12 @@ impl Story<'_> {
             lines.check("no_instance", "refused", "no target takes requests");
             return;
         };
-        let mut text = format!("{rule} took target {} of {targets}", chosen.target);
+        let mut text = match self.model.queue.scope {
+            QueueScope::Central => "none: it waits at the gateways for an instance".to_owned(),
+            QueueScope::Node | QueueScope::Instance => {
+                format!("{rule} took target {} of {targets}", chosen.target)
+            }
+        };
         let others: Vec<String> =
             seen.iter().map(|(target, load)| format!("{target} with {load}")).collect();
         if !others.is_empty() {
@@ -306,6 +311,7 @@ impl Story<'_> {
         let what = match self.model.queue.scope {
             QueueScope::Node => "machine",
             QueueScope::Instance => "instance",
+            QueueScope::Central => "app",
         };
         let app = self.model.sources.get(usize::from(self.arrival.source));
         let app = app.and_then(|source| self.model.cmds.get(source.cmd));

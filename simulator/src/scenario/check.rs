@@ -12,7 +12,7 @@ use yaml::Spanned;
 
 use super::apps::most_instances;
 use super::file::{self, File, Named};
-use super::{Files, Replay, sharing, stages};
+use super::{Files, Replay, queues, sharing, stages};
 use crate::metric::{self, Objective};
 
 /// Version of the format of scenarios.
@@ -74,6 +74,7 @@ pub fn model(
     };
     check.loads(file, &model);
     sharing::check(file, &model, check.found);
+    queues::check(file, &model, check.found);
     Some((model, replay))
 }
 
@@ -105,6 +106,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Ticks
             | Unfit::Faults
             | Unfit::Scheduler
+            | Unfit::Central
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

@@ -21,6 +21,7 @@ mod file;
 mod laws;
 mod overrides;
 mod profile;
+mod queues;
 mod replay;
 mod retries;
 mod scheduler;

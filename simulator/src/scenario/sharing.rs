@@ -39,7 +39,7 @@ pub(super) fn check(file: &File, model: &Model, found: &mut Vec<Diagnostic>) {
         Unfit::Scheduler => Some("remove `scheduler`, `upgrades` and `control: scheduler`"),
         Unfit::CoolDown => Some("shorten the cool-down, or give more time"),
         Unfit::Machines => Some("leave `machines` out: an app is on all of them then"),
-        Unfit::Twice | Unfit::Crowds | Unfit::Needs | Unfit::Interval => None,
+        Unfit::Twice | Unfit::Crowds | Unfit::Needs | Unfit::Interval | Unfit::Central => None,
     };
     found.push(match hint {
         Some(hint) => diagnostic.hint(hint),

@@ -242,14 +242,15 @@ impl<R: Record> Live<'_, R> {
         }
         group.counted.ready -= 1;
         group.counted.leaving += 1;
-        let place = match self.model.queue.scope {
-            QueueScope::Node => group.manned.get(&machine).copied(),
-            QueueScope::Instance => self.least_busy(app, machine),
+        let (place, on) = match self.model.queue.scope {
+            QueueScope::Node => (group.manned.get(&machine).copied(), None),
+            QueueScope::Instance => (self.least_busy(app, machine), None),
+            QueueScope::Central => (group.manned.get(&0).copied(), Some(machine)),
         };
         if let Some(place) = place
             && let Some((target, mut floor, _)) = self.at(place, now)
         {
-            target.dismiss(now, &mut floor);
+            target.dismiss(on, now, &mut floor);
         }
         self.see_off(app);
         Some(Taken { machine, is_gone: false })

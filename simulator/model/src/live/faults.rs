@@ -85,6 +85,7 @@ impl<R: Record> Live<'_, R> {
             *lost = staying;
         }
         let places: Vec<u32> = match scope {
+            QueueScope::Central => return self.lose_of_central(app, machine, now),
             QueueScope::Node => group.manned.get(&machine).copied().into_iter().collect(),
             QueueScope::Instance => {
                 let is_here = |number: &u32| {
@@ -96,7 +97,31 @@ impl<R: Record> Live<'_, R> {
             }
         };
         let requests = places.into_iter().map(|place| self.lose_at(place, now)).sum();
-        let Some(group) = self.groups.get_mut(app) else { return (0, requests) };
+        (self.release_all(app, machine), requests)
+    }
+
+    /// The same where a queue of the gateways stays: what waits there goes on waiting, unless nobody
+    /// is left to take it.
+    fn lose_of_central(&mut self, app: usize, machine: u32, now: Time) -> (u32, u32) {
+        let Some(group) = self.groups.get(app) else { return (0, 0) };
+        let is_ready =
+            |one: &super::group::Instance| one.phase == Phase::Ready && one.machine == machine;
+        let numbered = (0u32..).zip(&group.instances);
+        let ready: Vec<u32> =
+            numbered.filter(|(_, one)| is_ready(one)).map(|(number, _)| number).collect();
+        let (mut instances, mut requests) = (0, 0);
+        for number in ready {
+            if let Some((_, lost, _)) = self.fall(app, number, now) {
+                instances += 1;
+                requests += lost;
+            }
+        }
+        (instances + self.release_all(app, machine), requests)
+    }
+
+    /// What is left of an app on a machine is gone: how many instances.
+    fn release_all(&mut self, app: usize, machine: u32) -> u32 {
+        let Some(group) = self.groups.get_mut(app) else { return 0 };
         let mut gone = Vec::new();
         for (number, instance) in (0u32..).zip(&group.instances) {
             if instance.machine == machine && instance.phase != Phase::Gone {
@@ -114,7 +139,7 @@ impl<R: Record> Live<'_, R> {
         for number in gone {
             self.release(app, number);
         }
-        (instances, requests)
+        instances
     }
 
     /// Empties a target; how many requests were there.

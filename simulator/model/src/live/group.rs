@@ -175,6 +175,7 @@ impl<'model> Group<'model> {
                 self.instances.get(instance as usize).map_or(0, |known| known.machine)
             }
             QueueScope::Instance => instance,
+            QueueScope::Central => 0,
         }
     }
 

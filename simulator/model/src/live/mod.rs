@@ -286,8 +286,8 @@ impl<'model, R: Record> Live<'model, R> {
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
         *rest.tasks += 1;
         let Path { download, respond, .. } = path;
-        let class = info.class;
-        let job = Job { arrival: *arrival, class, start: Time::ZERO, download, respond };
+        let (class, held) = (info.class, path.held(queue.scope));
+        let job = Job { arrival: *arrival, class, start: Time::ZERO, download, respond, held };
         target.let_in(job, &path, trip, arrival.at, &mut floor);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.join(place);

@@ -219,6 +219,7 @@ impl<R: Record> Live<'_, R> {
         let leaving: Vec<u32> = self.groups.get(lender).map_or(Vec::new(), |group| {
             let manned = group.manned.iter();
             let here = manned.filter(|(target, _)| match scope {
+                policy::queue::QueueScope::Central => false,
                 policy::queue::QueueScope::Node => **target == machine,
                 policy::queue::QueueScope::Instance => {
                     let one = group.instances.get(**target as usize);

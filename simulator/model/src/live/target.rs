@@ -29,6 +29,8 @@ pub(super) struct Job {
     pub download: Nanoseconds,
     /// From the end of the work until the answer has been sent.
     pub respond: Nanoseconds,
+    /// How long an instance has it before it works on it ([`Path::held`]).
+    pub held: Nanoseconds,
 }
 
 /// Requests by slots that are used again.
@@ -67,7 +69,7 @@ impl Jobs {
     #[inline]
     fn start(&mut self, slot: u32, now: Time) -> Job {
         let job = &mut self.slots[slot as usize];
-        job.start = now;
+        job.start = now + job.held;
         *job
     }
 }
@@ -101,13 +103,20 @@ struct Leave {
     crew: u32,
     /// If it has to be this one.
     only: Option<u32>,
+    /// If it has to be on this machine.
+    machine: Option<u32>,
     decided: Time,
 }
 
 impl Leave {
     /// Whether this instance may leave for it.
-    fn allows(&self, instance: u32, crew: u32) -> bool {
-        self.only.map_or(crew < self.crew, |only| only == instance)
+    fn allows(&self, instance: u32, instances: &[Instance]) -> bool {
+        if let Some(only) = self.only {
+            return only == instance;
+        }
+        let known = instances.get(instance as usize);
+        let (crew, machine) = known.map_or((0, 0), |one| (one.crew, one.machine));
+        crew < self.crew && self.machine.is_none_or(|wanted| wanted == machine)
     }
 }
 
@@ -237,7 +246,7 @@ impl Target {
             let dispatched = now + path.accept + path.dispatch;
             return wires.bring((self.place, queued.number), self.machine, trip, now, dispatched);
         }
-        let ready = now + path.before();
+        let ready = now + Nanoseconds(path.before().0.saturating_sub(job.held.0));
         if ready <= now {
             return self.join(queued, job.class, now, floor);
         }
@@ -325,8 +334,7 @@ impl Target {
             *count(&mut self.running_classes, job.class) -= 1;
             lost(&job);
         }
-        let crew = floor.instances.get(instance as usize).map_or(0, |known| known.crew);
-        let leave = self.leaves.iter().position(|leave| leave.allows(instance, crew));
+        let leave = self.leaves.iter().position(|leave| leave.allows(instance, floor.instances));
         if let Some(leave) = leave {
             self.leaves.remove(leave);
         }
@@ -336,10 +344,11 @@ impl Target {
         leave.is_some()
     }
 
-    /// One of the present instances is to leave, when what waits now has begun.
-    pub(super) fn dismiss(&mut self, now: Time, floor: &mut Floor<'_>) {
+    /// One of the present instances is to leave, when what waits now has begun; one on this machine,
+    /// if it is given.
+    pub(super) fn dismiss(&mut self, machine: Option<u32>, now: Time, floor: &mut Floor<'_>) {
         let (joined, crew) = (self.joined, self.crew);
-        self.leaves.push(Leave { joined, crew, only: None, decided: now });
+        self.leaves.push(Leave { joined, crew, only: None, machine, decided: now });
         self.settle(now, floor);
     }
 
@@ -349,7 +358,8 @@ impl Target {
         if self.leaves.iter().any(|leave| leave.only == only) {
             return false;
         }
-        self.leaves.push(Leave { joined: self.joined, crew: self.crew, only, decided: now });
+        let (joined, crew) = (self.joined, self.crew);
+        self.leaves.push(Leave { joined, crew, only, machine: None, decided: now });
         self.settle(now, floor);
         true
     }
@@ -477,7 +487,8 @@ impl Target {
         {
             service = slower(scaled(service, one.scale), one.slow);
         }
-        let end = self.seats.begin(instance, slot, service, now, floor.crowd);
+        let held = Nanoseconds(service.0.saturating_add(job.held.0));
+        let end = self.seats.begin(instance, slot, held, now, floor.crowd);
         if end > floor.until {
             floor.wheel.insert(end.0, self.place);
         }
@@ -491,9 +502,8 @@ impl Target {
         let travelling = self.travelling.keys().next().copied();
         let oldest = waiting.chain(coming).chain(travelling).min().unwrap_or(u64::MAX);
         let idle = self.seats.idle();
-        let crew = |instance: u32| floor.instances.get(instance as usize).map_or(0, |i| i.crew);
         let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {
-            let may = |(_, instance): &&(Time, u32)| leave.allows(*instance, crew(*instance));
+            let may = |(_, instance): &&(Time, u32)| leave.allows(*instance, floor.instances);
             let one = idle.iter().find(may)?;
             (oldest >= leave.joined).then_some((place, one.1))
         });

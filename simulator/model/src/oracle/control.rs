@@ -119,7 +119,15 @@ impl<R: Record> Oracle<'_, R> {
         let machine = u32::try_from(one.machine).unwrap_or(u32::MAX);
         let service = slower(service, self.slow.at(machine));
         elapse(one, definition, now);
-        one.work.push(Task { arrival, start: now, left: crowd::work(service) });
+        let held = match self.model.queue.scope {
+            QueueScope::Central => self
+                .paths
+                .of(&arrival)
+                .map_or(Nanoseconds::ZERO, |path| Nanoseconds(path.dispatch.0 + path.download.0)),
+            QueueScope::Node | QueueScope::Instance => Nanoseconds::ZERO,
+        };
+        let left = crowd::work(held) + crowd::work(service);
+        one.work.push(Task { arrival, taken: now, start: now + held, left });
         self.plan_end(app, target, instance);
         true
     }
@@ -194,7 +202,8 @@ impl<R: Record> Oracle<'_, R> {
                 here.map(|(number, _)| (number, crew.target_of(number))).unzip();
             let mut targets = targets;
             targets.dedup();
-            let leaving: usize = targets.iter().map(|target| crew.leaving_at(*target)).sum();
+            let leaving: usize =
+                targets.iter().map(|target| crew.leaving_on(*target, machine)).sum();
             here.len() - leaving
         });
         let instances = u32::try_from(instances).unwrap_or(u32::MAX);
@@ -263,6 +272,7 @@ impl<R: Record> Oracle<'_, R> {
             return Some(Taken { machine, is_gone: true });
         }
         let target = match self.model.queue.scope {
+            QueueScope::Central => Some(0),
             QueueScope::Node => Some(machine),
             // The first of the least loaded in descending order: the newest.
             QueueScope::Instance => here
@@ -275,7 +285,10 @@ impl<R: Record> Oracle<'_, R> {
         if let Some(queue) = crew.queues.get_mut(&target) {
             let taken = queue.coming.iter().chain(&queue.waiting);
             let waited = taken.map(|arrival| arrival.key).collect();
-            let instances = queue.ready.clone();
+            let is_there = |number: &&usize| {
+                crew.instances.get(**number).is_some_and(|one| one.machine == machine)
+            };
+            let instances = queue.ready.iter().filter(is_there).copied().collect();
             queue.leaves.push(Leave { waited, instances, decided: now });
         }
         self.settle(app, target);

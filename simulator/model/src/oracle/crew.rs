@@ -30,9 +30,19 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) struct Task {
     pub arrival: Arrival,
+    /// When its instance took it.
+    pub taken: Time,
+    /// When its instance begins to work on it: later, if it has to come from the gateways first.
     pub start: Time,
     /// What is left to do.
     pub left: u128,
+}
+
+impl Task {
+    /// For how long an instance has only waited for it until then, in nanoseconds.
+    pub(super) fn held_by(&self, now: Time) -> u128 {
+        u128::from(self.start.min(now).since(self.taken).0)
+    }
 }
 
 impl Instance {
@@ -127,6 +137,7 @@ impl Crew {
         match self.scope {
             QueueScope::Node => self.instances.get(instance).map_or(0, |one| one.machine),
             QueueScope::Instance => instance,
+            QueueScope::Central => 0,
         }
     }
 
@@ -190,6 +201,14 @@ impl Crew {
 
     pub(super) fn leaving_at(&self, target: usize) -> usize {
         self.queues.get(&target).map_or(0, |queue| queue.leaves.len())
+    }
+
+    /// Those of them that are on a machine.
+    pub(super) fn leaving_on(&self, target: usize, machine: usize) -> usize {
+        let is_there =
+            |number: &usize| self.instances.get(*number).is_some_and(|one| one.machine == machine);
+        let leaves = self.queues.get(&target).into_iter().flat_map(|queue| &queue.leaves);
+        leaves.filter(|leave| leave.instances.iter().any(is_there)).count()
     }
 
     /// Instances of a target that work for it and aren't to leave.

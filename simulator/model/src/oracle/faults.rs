@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use policy::queue::QueueScope;
 use policy::{Nanoseconds, Refusal};
 
 use super::Oracle;
-use super::crew::{Phase, Task};
+use super::crew::Phase;
 use crate::Arrival;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
@@ -102,13 +103,25 @@ impl<R: Record> Oracle<'_, R> {
             instances += 1;
             one.phase = Phase::Gone;
             one.version += 1;
-            for Task { arrival, start, .. } in one.work.drain(..) {
-                self.checked.lost_work += u128::from(self.now.since(start).0);
-                failed.push(arrival);
+            for task in one.work.drain(..) {
+                self.checked.work -= task.held_by(self.now);
+                self.checked.lost_work += u128::from(self.now.since(task.start).0);
+                failed.push(task.arrival);
             }
         }
+        let (instances_of, is_central) =
+            (&crew.instances, self.model.queue.scope == QueueScope::Central);
+        let stays =
+            |number: &usize| instances_of.get(*number).is_some_and(|one| one.machine != machine);
         for target in targets {
             if let Some(queue) = crew.queues.get_mut(&target) {
+                if is_central {
+                    queue.ready.retain(stays);
+                    queue.leaves.retain(|leave| leave.instances.iter().any(stays));
+                    if !queue.ready.is_empty() {
+                        continue;
+                    }
+                }
                 failed.append(&mut queue.coming);
                 failed.extend(queue.waiting.drain(..));
                 queue.ready.clear();
@@ -160,9 +173,10 @@ impl<R: Record> Oracle<'_, R> {
         one.phase = Phase::Gone;
         let mut failed = Vec::new();
         one.version += 1;
-        for Task { arrival, start, .. } in one.work.drain(..) {
-            self.checked.lost_work += u128::from(now.since(start).0);
-            failed.push(arrival);
+        for task in one.work.drain(..) {
+            self.checked.work -= task.held_by(now);
+            self.checked.lost_work += u128::from(now.since(task.start).0);
+            failed.push(task.arrival);
         }
         let Some(queue) = crew.queues.get_mut(&target) else { return };
         queue.ready.remove(&place);

@@ -38,7 +38,7 @@ pub(super) struct Load {
 impl<R: Record> Oracle<'_, R> {
     fn machine_of(&self, app: usize, target: usize) -> usize {
         match self.model.queue.scope {
-            policy::queue::QueueScope::Node => target,
+            policy::queue::QueueScope::Node | policy::queue::QueueScope::Central => target,
             policy::queue::QueueScope::Instance => {
                 let crew = self.apps.get(app);
                 crew.and_then(|crew| crew.instances.get(target)).map_or(0, |one| one.machine)

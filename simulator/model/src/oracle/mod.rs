@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::{Account, Candidate};
+use policy::queue::QueueScope;
 use policy::{
     Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Targets, Time, Words,
 };
@@ -292,7 +293,11 @@ impl<R: Record> Oracle<'_, R> {
 
     /// A request begins its way to its target.
     fn come(&mut self, arrival: &Arrival, app: usize, target: usize) {
-        let before = self.paths.of(arrival).map_or(Nanoseconds::ZERO, |path| path.before());
+        let path = self.paths.of(arrival).unwrap_or_default();
+        let before = match self.model.queue.scope {
+            QueueScope::Central => path.accept,
+            QueueScope::Node | QueueScope::Instance => path.before(),
+        };
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
             queue.coming.push(*arrival);
         }
@@ -330,7 +335,9 @@ impl<R: Record> Oracle<'_, R> {
         control::elapse(instance, definition, self.now);
         let tasks = instance.work.iter().enumerate();
         let Some((place, _)) = tasks.min_by_key(|(_, task)| task.left) else { return };
-        let Task { arrival, start, .. } = instance.work.remove(place);
+        let task = instance.work.remove(place);
+        self.checked.work -= task.held_by(self.now);
+        let Task { arrival, start, .. } = task;
         instance.idle_since = self.now;
         self.plan_end(app, target, number);
         self.settle(app, target);

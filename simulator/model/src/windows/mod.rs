@@ -111,6 +111,8 @@ pub enum Unfit {
     Faults,
     /// A scheduler starts and ends instances.
     Scheduler,
+    /// Instances take requests from a queue of all gateways.
+    Central,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -145,6 +147,9 @@ impl fmt::Display for Unfit {
             Unfit::Ticks => f.write_str("scaling.interval must be a multiple of the network delay"),
             Unfit::Faults => f.write_str("machines can fail with live gateways only"),
             Unfit::Scheduler => f.write_str("a scheduler can be simulated with live gateways only"),
+            Unfit::Central => f.write_str(
+                "queue.scope can't be central behind a network: no queue belongs to all gateways",
+            ),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
@@ -172,6 +177,9 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if model.sources.iter().any(|source| matches!(source.arrivals, Arrivals::Recorded { .. })) {
         return Err(Unfit::Recorded);
+    }
+    if model.queue.scope == QueueScope::Central {
+        return Err(Unfit::Central);
     }
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);

@@ -15,6 +15,7 @@ use simulator_model::{
 };
 
 pub mod lively;
+pub mod queues;
 pub mod ways;
 
 /// Times on a coarse grid make ties, where engines differ first.
