@@ -3,8 +3,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Draw;
+use crate::peak_ewma::{self, PeakEwma};
+use crate::prequal::{self, Pool, Prequal};
 use crate::random::{below, halves};
+use crate::{Draw, Nanoseconds, Time};
 
 /// The rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,27 @@ pub enum Balance {
     PowerOfChoices(Choices),
     /// The target with the fewest requests, of all, whatever its weight.
     JoinShortestQueue,
+    /// Of two that are drawn at random the one whose requests will probably be over first
+    /// ([`crate::peak_ewma`]).
+    PeakEwma(PeakEwma),
+    /// The quickest of those that were probed and have not more requests than most
+    /// ([`crate::prequal`]).
+    Prequal(Prequal),
+}
+
+impl Balance {
+    /// Whether it must be told of answers.
+    #[must_use]
+    pub const fn learns(self) -> bool {
+        match self {
+            Balance::PeakEwma(_) | Balance::Prequal(_) => true,
+            Balance::Random
+            | Balance::RoundRobin
+            | Balance::LeastLoaded
+            | Balance::PowerOfChoices(_)
+            | Balance::JoinShortestQueue => false,
+        }
+    }
 }
 
 /// How many targets are drawn: 1 to [`Choices::MOST`].
@@ -66,6 +89,25 @@ pub trait Targets {
         FULL_WEIGHT
     }
 
+    /// What a target is known by, whatever its place.
+    fn name(&self, target: u32) -> u32 {
+        target
+    }
+
+    /// How long a target takes, as far as the rule knows it; zero if it doesn't.
+    fn response(&mut self, _target: u32) -> Nanoseconds {
+        Nanoseconds::ZERO
+    }
+
+    /// The answers to probes that the gateway has that asks, and the time; none where nobody keeps
+    /// any. What is taken is given back with [`Targets::put_pool`].
+    fn take_pool(&mut self) -> Option<(Pool, Time)> {
+        None
+    }
+
+    /// Gives the answers back.
+    fn put_pool(&mut self, _pool: Pool) {}
+
     /// The target with the fewest requests per weight, the first of equals from `from` on.
     fn least_loaded(&mut self, from: u32) -> Option<u32> {
         scan_least_loaded(self, from)
@@ -100,6 +142,8 @@ pub fn pick<T: Targets>(rule: Balance, targets: &mut T, turn: &mut u64, draw: Dr
         (Balance::RoundRobin, _) => Some(round_robin(targets, count, turn)),
         (Balance::LeastLoaded, _) => targets.least_loaded(below(halves(draw.word(0)).0, count)),
         (Balance::JoinShortestQueue, _) => targets.shortest(below(halves(draw.word(0)).0, count)),
+        (Balance::PeakEwma(_), _) => Some(cheaper_of_two(targets, count, draw)),
+        (Balance::Prequal(rules), _) => Some(probed(rules, targets, count, draw)),
     }
 }
 
@@ -112,6 +156,36 @@ fn better_of_two<T: Targets>(targets: &mut T, count: u32, draw: Draw) -> u32 {
     let second = other + u32::from(other >= first);
     let is_second = targets.is_less_loaded(second, first);
     std::hint::select_unpredictable(is_second, second, first)
+}
+
+/// Of two different targets the one where a request costs less for its weight, of equals the first
+/// drawn.
+#[inline(never)]
+fn cheaper_of_two<T: Targets>(targets: &mut T, count: u32, draw: Draw) -> u32 {
+    let (low, high) = halves(draw.word(0));
+    let first = below(low, count);
+    let other = below(high, count - 1);
+    let second = other + u32::from(other >= first);
+    let [of_first, of_second] = [first, second].map(|target| {
+        let requests = targets.load(target);
+        peak_ewma::cost(targets.response(target), requests)
+    });
+    let (first_weight, second_weight) = (targets.weight(first), targets.weight(second));
+    match of_second * u128::from(first_weight) < of_first * u128::from(second_weight) {
+        true => second,
+        false => first,
+    }
+}
+
+/// A target by answers to probes; any, where there are none.
+#[inline(never)]
+fn probed<T: Targets>(rules: Prequal, targets: &mut T, count: u32, draw: Draw) -> u32 {
+    let Some((mut pool, now)) = targets.take_pool() else {
+        return below(halves(draw.word(0)).0, count);
+    };
+    let chosen = prequal::pick(rules, targets, &mut pool, now, draw);
+    targets.put_pool(pool);
+    chosen
 }
 
 /// Of several different targets the least loaded one, of equals the first drawn.

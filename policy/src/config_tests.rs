@@ -4,6 +4,10 @@ use diagnostics::{Sources, Style, render_all};
 
 use super::*;
 use crate::admission::Rate;
+use crate::overload::Overload;
+use crate::peak_ewma::PeakEwma;
+use crate::prediction::LongestWait;
+use crate::prequal::Prequal;
 
 fn policy(text: &str) -> Policy {
     let mut sources = Sources::default();
@@ -53,6 +57,85 @@ scaling: {max: 20, cool_down: 30s}
     assert_eq!(policy.balance, Balance::PowerOfChoices(Choices::new(3).unwrap()));
     let cool_down = Nanoseconds::from_seconds(30);
     assert_eq!(policy.scaling, Scaling { max: 20, cool_down, ..original.scaling });
+}
+
+#[test]
+fn balancers_that_learn() {
+    let balance = |text: &str| policy(&format!("preset: original\nbalance: {text}\n")).balance;
+    assert_eq!(balance("{rule: peak_ewma}"), Balance::PeakEwma(PeakEwma::DEFAULT));
+    let decay = Nanoseconds::from_seconds(3);
+    assert_eq!(balance("{rule: peak_ewma, decay: 3s}"), Balance::PeakEwma(PeakEwma { decay }));
+    assert_eq!(balance("{rule: prequal}"), Balance::Prequal(Prequal::DEFAULT));
+    let age = Nanoseconds::from_milliseconds(200);
+    let prequal = Prequal { probes: 2, cold_thousandths: 600, age };
+    assert_eq!(
+        balance("{rule: prequal, probes: 2, cold: 60%, age: 200ms}"),
+        Balance::Prequal(prequal)
+    );
+    insta::assert_snapshot!(errors(
+        "preset: original
+balance: {rule: prequal, choices: 2, probes: 7, age: 0s}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+balance: {rule: peak_ewma, cold: 50%, decay: 0s}
+"
+    ));
+}
+
+#[test]
+fn disciplines_of_queues() {
+    let policy = policy(
+        "preset: original
+queue:
+  scope: central
+  order: deficit_round_robin
+  quantum: 20ms
+  longest_wait: {free: 2s}
+  overload: {target: 50ms, interval: 500ms}
+",
+    );
+    let queue = Queue {
+        scope: QueueScope::Central,
+        order: Order::DeficitRoundRobin,
+        quantum: Some(Nanoseconds::from_milliseconds(20)),
+        longest_wait: Some(LongestWait { free: Some(Nanoseconds::from_seconds(2)), paid: None }),
+        overload: Some(Overload {
+            target: Nanoseconds::from_milliseconds(50),
+            interval: Nanoseconds::from_milliseconds(500),
+            sheds: true,
+        }),
+        ..Policy::original().queue
+    };
+    assert_eq!(policy.queue, queue);
+}
+
+#[test]
+fn disciplines_that_mean_nothing_are_refused() {
+    insta::assert_snapshot!(errors(
+        "preset: original
+queue: {order: priority, quantum: 20ms, overload: {target: 2s, interval: 1s}}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+queue: {order: adaptive_lifo}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+queue: {order: deficit_round_robin, quantum: 0s, overload: {target: 0s, interval: 0s}}
+"
+    ));
+}
+
+/// What is not said does not count: presets have the digests that they had before they could say
+/// more.
+#[test]
+fn digests_of_presets_stay() {
+    let digest = Policy::recommended().digest();
+    assert_eq!(digest, "fc6cf75ee85a1f4e6b64db8edf4adbc89731453a6841de1767e804e78300fbc1");
 }
 
 #[test]

@@ -13,7 +13,12 @@
 pub mod admission;
 pub mod balance;
 pub mod config;
+pub mod fairness;
+pub mod overload;
+pub mod peak_ewma;
 pub mod placement;
+pub mod prediction;
+pub mod prequal;
 pub mod queue;
 pub mod random;
 pub mod rebalance;

@@ -4,7 +4,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Class, Refusal};
+use crate::overload::Overload;
+use crate::prediction::LongestWait;
+use crate::{Class, Nanoseconds, Refusal};
 
 /// The rules of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,6 +23,15 @@ pub struct Queue {
     pub classes: Classes,
     /// Who is served first.
     pub order: Order,
+    /// The work of a user in each round of [`Order::DeficitRoundRobin`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quantum: Option<Nanoseconds>,
+    /// A bound by how long a request would probably wait, besides that by numbers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longest_wait: Option<LongestWait>,
+    /// What is done about a queue that doesn't get empty any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Overload>,
 }
 
 /// What has a queue.
@@ -64,6 +75,11 @@ pub enum Order {
     Fifo,
     /// Paid before free, within a class who came first. Work that has begun is not interrupted.
     Priority,
+    /// Users take turns ([`crate::fairness`]), whatever they pay; of each who came first.
+    DeficitRoundRobin,
+    /// Who came first, or who came last while the queue is overloaded ([`crate::overload`]); in a
+    /// queue without such rules always who came first.
+    AdaptiveLifo,
 }
 
 /// What stands at a target, as far as the rules count it.
@@ -100,7 +116,19 @@ impl Queue {
         counts: Counts::Waiting,
         classes: Classes::Together,
         order: Order::Fifo,
+        quantum: None,
+        longest_wait: None,
+        overload: None,
     };
+
+    /// The work of a user in each round, if nothing else is said: about an image.
+    pub const QUANTUM: Nanoseconds = Nanoseconds::from_milliseconds(50);
+
+    /// What drops requests that wait, if anything does.
+    #[must_use]
+    pub fn sheds(&self) -> Option<Overload> {
+        self.overload.filter(|overload| overload.sheds)
+    }
 
     /// The bound of a class.
     #[inline(always)]

@@ -24,13 +24,17 @@ pub enum Refusal {
     NoInstance,
     /// The queue of the chosen target is full for the class of the request.
     QueueFull,
+    /// The predicted wait is longer than the class of the request may wait.
+    LongWait,
+    /// It has waited for too long in a queue that is overloaded.
+    Shed,
     /// The machine or the instance failed where it waited or was worked on.
     Failed,
 }
 
 impl Refusal {
     /// All causes.
-    pub const ALL: [Refusal; 9] = [
+    pub const ALL: [Refusal; 11] = [
         Refusal::AcceptPermits,
         Refusal::Deadline,
         Refusal::UserRate,
@@ -39,6 +43,8 @@ impl Refusal {
         Refusal::CmdConcurrency,
         Refusal::NoInstance,
         Refusal::QueueFull,
+        Refusal::LongWait,
+        Refusal::Shed,
         Refusal::Failed,
     ];
 
@@ -55,7 +61,9 @@ impl Refusal {
             Refusal::CmdConcurrency => 5,
             Refusal::NoInstance => 6,
             Refusal::QueueFull => 7,
-            Refusal::Failed => 8,
+            Refusal::LongWait => 8,
+            Refusal::Shed => 9,
+            Refusal::Failed => 10,
         }
     }
 
@@ -71,6 +79,8 @@ impl Refusal {
             Refusal::CmdConcurrency => "cmd_concurrency",
             Refusal::NoInstance => "no_instance",
             Refusal::QueueFull => "queue_full",
+            Refusal::LongWait => "long_wait",
+            Refusal::Shed => "shed",
             Refusal::Failed => "failed",
         }
     }
@@ -87,6 +97,8 @@ impl fmt::Display for Refusal {
             Refusal::CmdConcurrency => "the command has too many requests in flight",
             Refusal::NoInstance => "no instance can take requests",
             Refusal::QueueFull => "the queue is full for this class",
+            Refusal::LongWait => "it would wait for longer than its class may",
+            Refusal::Shed => "it has waited for too long in a queue that is overloaded",
             Refusal::Failed => "the machine or the instance that had it has failed",
         })
     }

@@ -12,6 +12,7 @@ use simulator::scenario::Scenario;
 use simulator_kernel::Summary;
 use simulator_model::{Actions, Cell, Clients, MODEL_VERSION, Outages, Report, Toll, Usage};
 
+use crate::pipelines;
 use crate::results::Results;
 use crate::table::QUANTILES;
 use crate::{control, course, html, links, sharing};
@@ -147,6 +148,7 @@ fn cell_json(results: &Results, cell: &Cell) -> Value {
         "downloaded": cell.downloaded,
         "cached": cell.cached,
         "clients": clients_json(&cell.clients),
+        "pipeline": pipelines::json(&results.scenario.model, cell),
     })
 }
 

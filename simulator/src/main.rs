@@ -23,6 +23,7 @@ mod lint;
 mod masters;
 mod mesos;
 mod opened;
+mod pipelines;
 mod precision;
 mod progress;
 mod replay;

@@ -4,7 +4,7 @@ use diagnostics::{Style, render_all};
 use policy::Nanoseconds;
 use policy::balance::Balance;
 use simulator_kernel::Law;
-use simulator_model::{Arrivals, BackOff, Crowd, Share, Slowdown};
+use simulator_model::{Arrivals, BackOff, Crowd, Followed, Share, Slowdown};
 
 use super::*;
 
@@ -252,6 +252,62 @@ fn links_that_transfers_share() {
     assert!(told.contains("transfers can share the links of machines with live gateways only"));
     let (refused, told) = found(SMALL, &["stages={network: {machine: 80000GB/s}}"]);
     assert!(refused.is_none() && told.contains("at most 70 TB/s can be simulated"), "{told}");
+}
+
+#[test]
+fn answers_are_sources() {
+    let cmd = |then: &str| format!("{{app: image, service: {{exponential: 40ms}}{then}}}");
+    let cmds = |a: &str, b: &str| format!("cmds={{a: {}, b: {}}}", cmd(a), cmd(b));
+    let first = "workload.0.cmd=a";
+    let model = scenario(SMALL, &[&cmds(", then: b", ""), first]).model;
+    assert_eq!(model.pipelines(), [Followed { source: 0, by: 1 }]);
+    assert_eq!(model.sources[1].arrivals, Arrivals::Recorded { requests: 1000 });
+    assert_eq!((model.sources[1].cmd, model.is_dynamic()), (1, true));
+    // Both steps count against what instances can do: 100/s · 80 ms for 8 instances.
+    let (_, told) = found(SMALL, &[&cmds(", then: b", ""), first]);
+    assert!(told.contains("its steady load is 100 %"), "{told}");
+    let mut told = String::new();
+    let retried = "workload.0.retries={attempts: 3}";
+    let behind = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
+    let circle = cmds(", then: b", ", then: a");
+    let unknown = cmds(", then: c", "");
+    let good = cmds(", then: b", "");
+    for changes in [
+        [circle.as_str(), first, first],
+        [&unknown, first, first],
+        [&good, first, retried],
+        [&good, first, behind],
+    ] {
+        let (scenario, found) = found(SMALL, &changes);
+        assert!(scenario.is_none(), "{changes:?}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn what_queues_and_balancers_can_not_be_with() {
+    let central = "policy.queue={scope: central}";
+    assert!(scenario(SMALL, &[central]).model.is_dynamic());
+    let shared = "stages={network: {machine: 1Gbit/s}}";
+    let sizes = ["cmds.resize.source_size=400KB", "cmds.resize.answer_size=60KB"];
+    let behind = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
+    let mut told = String::new();
+    for changes in [
+        vec![central, shared, sizes[0], sizes[1]],
+        vec![central, "apps.image.concurrency=4", "stages={dispatch: 1ms}"],
+        vec![central, behind],
+        vec!["policy.queue={longest_wait: {paid: 1s}}", behind],
+        vec!["policy.queue={order: deficit_round_robin}", behind],
+        vec!["policy.balance={rule: prequal}", behind],
+    ] {
+        let (scenario, found) = found(SMALL, &changes);
+        assert!(scenario.is_none(), "{changes:?}");
+        told.push_str(&found);
+        told.push_str("\n\n");
+    }
+    insta::assert_snapshot!(told);
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub fn text(format: Format) -> String {
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+mod queues;
 mod results;
 
 /// An entry of an object: name, what it may be, what it means.
@@ -158,54 +159,8 @@ fn policy_object() -> Value {
                 ),
                 "rules of gateways",
             ),
-            (
-                "queue",
-                object(
-                    &[],
-                    vec![
-                        (
-                            "free",
-                            reference("bound"),
-                            "the most requests for which a free one queues",
-                        ),
-                        (
-                            "paid",
-                            reference("bound"),
-                            "the most requests for which a paid one queues",
-                        ),
-                        ("scope", words(&["node", "instance", "central"]), "what has a queue"),
-                        ("counts", words(&["waiting", "in_system"]), "what counts"),
-                        ("classes", words(&["together", "apart"]), "whose requests count"),
-                        ("order", words(&["fifo", "priority"]), "who is served first"),
-                    ],
-                ),
-                "rules of queues",
-            ),
-            (
-                "balance",
-                object(
-                    &["rule"],
-                    vec![
-                        (
-                            "rule",
-                            words(&[
-                                "random",
-                                "round_robin",
-                                "least_loaded",
-                                "power_of_choices",
-                                "join_shortest_queue",
-                            ]),
-                            "",
-                        ),
-                        (
-                            "choices",
-                            json!({"type": "integer", "minimum": 1, "maximum": 8}),
-                            "of power_of_choices",
-                        ),
-                    ],
-                ),
-                "how targets are chosen",
-            ),
+            ("queue", queues::queue(), "rules of queues"),
+            ("balance", queues::balance(), "how targets are chosen"),
             (
                 "scaling",
                 object(
@@ -354,6 +309,7 @@ fn scenario() -> Value {
                 ("source_size", reference("drawn_size"), "of what is downloaded"),
                 ("cached", reference("part"), "how often that is on the machine already"),
                 ("answer_size", reference("drawn_size"), "of what is sent back"),
+                ("then", json!({"type": "string"}), "the command that works on the answer"),
             ],
         ),
     );

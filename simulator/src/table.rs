@@ -12,6 +12,7 @@ use simulator_model::{Actions, Cell, Clients, Stage};
 
 use crate::control;
 use crate::links;
+use crate::pipelines;
 use crate::results::{Results, refused_part, seconds};
 use crate::sharing;
 
@@ -27,6 +28,9 @@ pub fn text(results: &Results) -> String {
     let _ = write!(text, "\n{}{error}\n", times(results).text());
     if let Some(clients) = clients(results) {
         let _ = write!(text, "\n{}", clients.text());
+    }
+    if let Some(pipelines) = pipelines::table(results) {
+        let _ = write!(text, "\n{}", pipelines.text());
     }
     if let Some(stages) = stages(results) {
         let _ = write!(text, "\n{}", stages.text());
@@ -106,6 +110,8 @@ pub fn balance(rule: Balance) -> String {
         Balance::LeastLoaded => "least_loaded".to_owned(),
         Balance::PowerOfChoices(choices) => format!("power_of_choices ({})", choices.get()),
         Balance::JoinShortestQueue => "join_shortest_queue".to_owned(),
+        Balance::PeakEwma(_) => "peak_ewma".to_owned(),
+        Balance::Prequal(_) => "prequal".to_owned(),
     }
 }
 
@@ -186,7 +192,7 @@ pub fn times(results: &Results) -> Table {
 }
 
 /// Mean, quantiles and maximum of a time.
-fn time_row(results: &Results, cell: &Cell, name: &str, summary: &Summary) -> Vec<String> {
+pub fn time_row(results: &Results, cell: &Cell, name: &str, summary: &Summary) -> Vec<String> {
     let mut row = vec![
         results.cmd_name(cell).to_owned(),
         cell.class.name().to_owned(),

@@ -17,7 +17,9 @@ use crate::scaling::Scaling;
 use crate::sharing::{Sharing, Unfinished};
 use crate::{Nanoseconds, Scope};
 
+mod balances;
 mod control;
+mod queues;
 mod read;
 pub mod units;
 
@@ -132,6 +134,7 @@ impl Policy {
                 counts: Counts::Waiting,
                 classes: Classes::Together,
                 order: Order::Fifo,
+                ..Queue::OPEN
             },
             balance: Balance::LeastLoaded,
             scaling: Scaling {

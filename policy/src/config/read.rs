@@ -4,12 +4,12 @@ use diagnostics::{Diagnostic, Span};
 use serde::Deserialize;
 use yaml::{Node, Schema, Spanned};
 
+use super::balances::BalancePart;
 use super::control::{RepairPart, RolloutPart, SharingPart};
+use super::queues::QueuePart;
 use super::units::{Bound, Frequency, Length};
 use super::{POLICY_VERSION, Policy, Preset};
 use crate::admission::{Admission, Deadlines, Limits, Permits, Rate};
-use crate::balance::{Balance, Choices};
-use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
 use crate::scaling::Scaling;
 use crate::{Nanoseconds, Scope};
 
@@ -58,7 +58,7 @@ pub fn read_node(node: &Node) -> Result<Policy, Vec<Diagnostic>> {
     let policy = Policy {
         preset: file.preset,
         admission: file.admission.over(base.admission, &mut found),
-        queue: file.queue.over(base.queue),
+        queue: file.queue.over(base.queue, &mut found),
         balance: file.balance.map_or(base.balance, |balance| balance.value(&mut found)),
         scaling: file.scaling.over(base.scaling, &mut found),
         rollout: file.rollout.over(base.rollout, &mut found),
@@ -136,32 +136,6 @@ impl<'de> Deserialize<'de> for RateOrNone {
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct QueuePart {
-    free: Option<Bound>,
-    paid: Option<Bound>,
-    scope: Option<QueueScope>,
-    counts: Option<Counts>,
-    classes: Option<Classes>,
-    order: Option<Order>,
-}
-
-#[derive(Debug, Deserialize)]
-struct BalancePart {
-    rule: Spanned<BalanceRule>,
-    choices: Option<Spanned<u8>>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum BalanceRule {
-    Random,
-    RoundRobin,
-    LeastLoaded,
-    PowerOfChoices,
-    JoinShortestQueue,
-}
-
-#[derive(Debug, Default, Deserialize)]
 struct ScalingPart {
     target: Option<Spanned<u32>>,
     min: Option<Spanned<u32>>,
@@ -229,54 +203,6 @@ impl LimitsPart {
 fn compiled(rate: Frequency, burst: Option<u32>) -> Rate {
     let burst = burst.unwrap_or((1e9 / rate.gap).max(1.0) as u32);
     Rate::new(Nanoseconds(rate.gap.round() as u64), burst)
-}
-
-impl QueuePart {
-    fn over(self, base: Queue) -> Queue {
-        let bound = |bound: Option<Bound>, base| match bound {
-            Some(Bound(bound)) => bound.unwrap_or(Queue::UNLIMITED),
-            None => base,
-        };
-        Queue {
-            free: bound(self.free, base.free),
-            paid: bound(self.paid, base.paid),
-            scope: self.scope.unwrap_or(base.scope),
-            counts: self.counts.unwrap_or(base.counts),
-            classes: self.classes.unwrap_or(base.classes),
-            order: self.order.unwrap_or(base.order),
-        }
-    }
-}
-
-impl BalancePart {
-    fn value(self, found: &mut Vec<Diagnostic>) -> Balance {
-        let choices = match self.choices {
-            None => Choices::TWO,
-            Some(_) if self.rule.value != BalanceRule::PowerOfChoices => {
-                let choices = self.choices.map_or(self.rule.span, |choices| choices.span);
-                found.push(
-                    Diagnostic::error("policy-choices", "this rule has no choices")
-                        .at(choices, "belongs to `power_of_choices`")
-                        .also(self.rule.span, "the rule")
-                        .hint("remove it, or write `rule: power_of_choices`"),
-                );
-                Choices::TWO
-            }
-            Some(choices) => Choices::new(choices.value).unwrap_or_else(|| {
-                let message = format!("{} choices are too few or too many", choices.value);
-                let label = format!("expected 1 to {}", Choices::MOST);
-                found.push(Diagnostic::error("policy-choices", message).at(choices.span, label));
-                Choices::TWO
-            }),
-        };
-        match self.rule.value {
-            BalanceRule::Random => Balance::Random,
-            BalanceRule::RoundRobin => Balance::RoundRobin,
-            BalanceRule::LeastLoaded => Balance::LeastLoaded,
-            BalanceRule::PowerOfChoices => Balance::PowerOfChoices(choices),
-            BalanceRule::JoinShortestQueue => Balance::JoinShortestQueue,
-        }
-    }
 }
 
 impl ScalingPart {

@@ -3,7 +3,7 @@
 use policy::admission::Account;
 use policy::{Accounts, Class, Nanoseconds, Scope};
 
-use crate::model::{Model, Source};
+use crate::model::{Cmd, Model, Source};
 
 /// What must be known of requests of one source.
 #[derive(Debug, Clone, Copy)]
@@ -13,6 +13,8 @@ pub(crate) struct SourceInfo {
     pub class: Class,
     pub deadline: Nanoseconds,
     pub usual: Nanoseconds,
+    /// The mean.
+    pub expected: Nanoseconds,
 }
 
 impl SourceInfo {
@@ -25,6 +27,7 @@ impl SourceInfo {
             class,
             deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
             usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
+            expected: cmd.map_or(Nanoseconds::ZERO, Cmd::expected),
         }
     }
 }

@@ -9,6 +9,7 @@ use simulator_kernel::Law;
 use crate::App;
 use crate::faults::Faults;
 use crate::links::Links;
+use crate::pipelines::Followed;
 use crate::scheduler::Scheduler;
 use crate::sharing::Sharing;
 
@@ -29,6 +30,8 @@ pub struct Dynamics {
     /// Apps that share machines; the rule is asked each [`policy::sharing::Sharing::interval`] until
     /// the last request has arrived.
     pub sharing: Option<Sharing>,
+    /// Requests that answers to others cause.
+    pub pipelines: Vec<Followed>,
 }
 
 /// How instances of an app come and go.
@@ -70,6 +73,7 @@ impl Default for Dynamics {
             faults: Faults::default(),
             scheduler: None,
             sharing: None,
+            pipelines: Vec::new(),
         }
     }
 }

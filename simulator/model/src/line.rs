@@ -69,6 +69,8 @@ pub(crate) fn asks_for_index(balance: Balance) -> bool {
     match balance {
         Balance::LeastLoaded | Balance::JoinShortestQueue => true,
         Balance::Random | Balance::RoundRobin | Balance::PowerOfChoices(_) => false,
+        // Runs of the live engine.
+        Balance::PeakEwma(_) | Balance::Prequal(_) => false,
     }
 }
 
@@ -97,6 +99,8 @@ fn asks_for_load(balance: Balance, count: u32) -> bool {
         Balance::Random | Balance::RoundRobin => false,
         // The index knows.
         Balance::LeastLoaded | Balance::JoinShortestQueue => false,
+        // Runs of the live engine.
+        Balance::PeakEwma(_) | Balance::Prequal(_) => false,
     }
 }
 
@@ -134,7 +138,7 @@ impl Line {
                 self.index = None;
                 Short::Idle
             }
-            Balance::RoundRobin => Short::None,
+            Balance::RoundRobin | Balance::PeakEwma(_) | Balance::Prequal(_) => Short::None,
         };
     }
 
@@ -210,6 +214,7 @@ impl Line {
             running: self.running(target),
             instances: u32::try_from(self.instances).unwrap_or(u32::MAX),
             standing: self.standing(target, class, rules),
+            predicted: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What an engine knew of a request just before it decided about it: for people who ask why.
 
 use policy::admission::Account;
-use policy::{Accounts, Balance, Draw, Targets, Waiting};
+use policy::prequal::Pool;
+use policy::{Accounts, Balance, Draw, Nanoseconds, Targets, Time, Waiting};
 
 /// What there was when a request arrived.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,6 +36,8 @@ pub struct Chosen {
     pub instances: u32,
     /// What the rules of its queue count.
     pub standing: Waiting,
+    /// How long the request would probably wait, if a rule asks.
+    pub predicted: Option<Nanoseconds>,
 }
 
 /// Targets that remember who was looked at.
@@ -62,6 +65,21 @@ impl<T: Targets> Targets for Spy<'_, T> {
 
     fn weight(&self, target: u32) -> u32 {
         self.targets.weight(target)
+    }
+
+    fn name(&self, target: u32) -> u32 {
+        self.targets.name(target)
+    }
+
+    fn response(&mut self, target: u32) -> Nanoseconds {
+        self.targets.response(target)
+    }
+
+    // Who looks changes nothing.
+    fn take_pool(&mut self) -> Option<(Pool, Time)> {
+        let (pool, now) = self.targets.take_pool()?;
+        self.targets.put_pool(pool.clone());
+        Some((pool, now))
     }
 
     fn least_loaded(&mut self, from: u32) -> Option<u32> {

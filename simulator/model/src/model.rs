@@ -2,10 +2,12 @@
 
 use policy::{Admission, Balance, Class, Nanoseconds, Queue};
 use simulator_kernel::Law;
+use simulator_kernel::logarithm::whole;
 
 use crate::crowd::Crowd;
 use crate::life::{Dynamics, Life};
 use crate::pace::{Phase, Rates, Sine, switching_rate};
+use crate::pipelines::{self, Followed};
 use crate::retries::Retries;
 use crate::sharing::Sharing;
 use crate::stages::Stages;
@@ -140,7 +142,8 @@ pub enum Arrivals {
         /// The other.
         burst: Phase,
     },
-    /// They come from outside the model ([`crate::Workload::fed`]).
+    /// They come from outside the model ([`crate::Workload::fed`]), or are steps of pipelines
+    /// ([`crate::pipelines`]).
     Recorded {
         /// About how many, before the end of the run.
         requests: u64,
@@ -234,6 +237,20 @@ impl Model {
         self.has_stages() && !self.dynamics.links.are_none()
     }
 
+    /// Whether what happens at targets may cause requests at the same instant: a client hears that its
+    /// request was dropped, and tries again.
+    #[must_use]
+    pub fn answers_cause_requests(&self) -> bool {
+        !self.pipelines().is_empty() || (self.has_retries() && self.queue.sheds().is_some())
+    }
+
+    /// Which requests answers to others cause, if that can be simulated.
+    #[must_use]
+    pub fn pipelines(&self) -> &[Followed] {
+        let all = &self.dynamics.pipelines;
+        if all.is_empty() || pipelines::check(self).is_err() { &[] } else { all }
+    }
+
     /// Whether instances of any app work on several requests at a time.
     #[must_use]
     pub fn has_crowds(&self) -> bool {
@@ -253,6 +270,9 @@ impl Model {
         let scales = |app: &App| app.scaling(&self.dynamics).is_some();
         self.queue.order != policy::queue::Order::Fifo
             || self.queue.scope == policy::queue::QueueScope::Central
+            || self.balance.learns()
+            || self.queue.longest_wait.is_some()
+            || self.queue.overload.is_some()
             || !self.dynamics.faults.are_none()
             || self.dynamics.scheduler.is_some()
             || self.sharing().is_some()
@@ -260,6 +280,7 @@ impl Model {
             || self.has_stages()
             || self.has_retries()
             || self.has_crowds()
+            || !self.pipelines().is_empty()
     }
 
     /// Apps that share machines, if there are any and they can.
@@ -273,6 +294,14 @@ impl Model {
     #[must_use]
     pub fn users(&self) -> usize {
         self.tenants.iter().map(|group| group.users as usize).sum()
+    }
+}
+
+impl Cmd {
+    /// How long a request takes on average, as rules that predict know it.
+    #[must_use]
+    pub fn expected(&self) -> Nanoseconds {
+        Nanoseconds(whole(self.service.mean()))
     }
 }
 

@@ -87,6 +87,10 @@ pub trait Record {
     /// its first attempt. Each attempt has been recorded as a request of its own, or will be.
     fn settle(&mut self, _first: &Arrival, _attempts: u32, _answered: Option<Time>) {}
 
+    /// A pipeline is over after so many steps: when its last answer had been sent, or why it ended
+    /// before. `first` is its first step. Each step has been recorded as a request of its own.
+    fn finish(&mut self, _first: &Arrival, _steps: u32, _outcome: Result<Time, Refusal>) {}
+
     /// The instances of an app have changed.
     fn change(&mut self, _at: Time, _app: usize, _instances: Instances) {}
 
@@ -165,6 +169,11 @@ impl<A: Record, B: Record> Record for (A, B) {
     fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
         self.0.settle(first, attempts, answered);
         self.1.settle(first, attempts, answered);
+    }
+
+    fn finish(&mut self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
+        self.0.finish(first, steps, outcome);
+        self.1.finish(first, steps, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {

@@ -74,6 +74,32 @@ pub struct Cell {
     pub cached: u64,
     /// What their clients saw, if they try again: everything else counts attempts.
     pub clients: Clients,
+    /// What became of pipelines of which they are the first steps.
+    pub pipeline: Pipeline,
+}
+
+/// Pipelines that began with the same command for the same class.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Pipeline {
+    /// How many began.
+    pub requests: u64,
+    /// How many steps those took.
+    pub steps: u64,
+    /// How many ended early, by the cause of the step that did, in the order of [`Refusal::ALL`].
+    pub refused: [u64; Refusal::ALL.len()],
+    /// From the first arrival until the last answer, of those that didn't.
+    pub response: Summary,
+}
+
+impl Pipeline {
+    fn merge(&mut self, other: &Pipeline) {
+        self.requests += other.requests;
+        self.steps += other.steps;
+        for (count, more) in self.refused.iter_mut().zip(&other.refused) {
+            *count += more;
+        }
+        self.response.merge(&other.response);
+    }
 }
 
 /// What clients that try again saw.
@@ -124,6 +150,7 @@ impl Cell {
             downloaded: 0,
             cached: 0,
             clients: Clients::default(),
+            pipeline: Pipeline::default(),
         }
     }
 
@@ -193,6 +220,7 @@ impl Cell {
         self.downloaded += other.downloaded;
         self.cached += other.cached;
         self.clients.merge(&other.clients);
+        self.pipeline.merge(&other.pipeline);
     }
 }
 
@@ -385,6 +413,25 @@ impl Record for Report {
         cell.clients.attempts += u64::from(attempts);
         if let Some(answered) = answered {
             cell.clients.answer.record(answered.since(first.at));
+        }
+    }
+
+    fn finish(&mut self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
+        if first.at < self.from {
+            return;
+        }
+        let info = self.sources.get(usize::from(first.source));
+        let Some(cell) = info.and_then(|info| self.cells.get_mut(info.cell)) else { return };
+        let pipeline = &mut cell.pipeline;
+        pipeline.requests += 1;
+        pipeline.steps += u64::from(steps);
+        match outcome {
+            Ok(answered) => pipeline.response.record(answered.since(first.at)),
+            Err(cause) => {
+                if let Some(count) = pipeline.refused.get_mut(cause.index()) {
+                    *count += 1;
+                }
+            }
         }
     }
 

@@ -16,7 +16,9 @@ use simulator_kernel::logarithm::open_unit;
 use crate::Arrival;
 use crate::links::{Channel, Leg, Links, Share, Transfers, Trip};
 use crate::model::Model;
+use crate::pipelines::Followed;
 use crate::retries::first_of;
+use crate::workload;
 
 /// How long the stages of a command take.
 #[derive(Debug, Clone, PartialEq)]
@@ -194,6 +196,8 @@ pub struct Paths {
     /// Whether keys have attempts in them.
     has_attempts: bool,
     links: Links,
+    /// Steps of pipelines, whose sources are the answers of the steps before.
+    pipelines: Vec<Followed>,
 }
 
 impl Paths {
@@ -216,6 +220,7 @@ impl Paths {
             sources,
             has_attempts: model.has_retries(),
             links,
+            pipelines: model.pipelines().to_vec(),
         }
     }
 
@@ -254,7 +259,10 @@ impl Paths {
             ..Path::default()
         };
         if let Some(rules) = &stages.download {
-            rules.draw(size_word(self.download, 0), download, &mut path);
+            let bytes = self
+                .answer_before(source, key)
+                .unwrap_or_else(|| rules.size.sample(size_word(self.download, 0)).0);
+            rules.draw(bytes, download, &mut path);
         }
         if let Some(Respond { size, network }) = &stages.respond {
             let bytes = size.sample(size_word(self.transit, 2)).0;
@@ -262,6 +270,13 @@ impl Paths {
             path.respond = network.time(bytes, transit.word(3));
         }
         Some(path)
+    }
+
+    /// The size of the answer that is the source of a step of a pipeline.
+    fn answer_before(&self, source: u16, key: u64) -> Option<u64> {
+        let step = self.pipelines.iter().find(|step| step.by == usize::from(source))?;
+        let before = u16::try_from(step.source).ok()?;
+        self.at(before, workload::key(before, workload::number_of(key)))?.answer_bytes
     }
 
     fn stages(&self, source: u16) -> Option<&Stages> {
@@ -325,8 +340,7 @@ impl Stages {
 }
 
 impl Download {
-    fn draw(&self, size_word: u64, words: Draw, path: &mut Path) {
-        let bytes = self.size.sample(size_word).0;
+    fn draw(&self, bytes: u64, words: Draw, path: &mut Path) {
         path.source_bytes = Some(bytes);
         path.is_cached = open_unit(words.word(1)) < self.cached;
         let network = match path.is_cached {

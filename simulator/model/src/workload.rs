@@ -45,6 +45,11 @@ pub(crate) const fn key(source: u16, number: u64) -> u64 {
     ((source as u64) << NUMBER_BITS) | number
 }
 
+/// The number of a request in its source, by its key.
+pub(crate) const fn number_of(key: u64) -> u64 {
+    key & ((1 << NUMBER_BITS) - 1)
+}
+
 /// All requests of a run in the order of arrival.
 #[derive(Debug)]
 pub struct Workload<'model> {

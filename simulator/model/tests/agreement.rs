@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use policy::admission::Admission;
 use policy::balance::{Balance, Choices};
 use policy::placement::Unplaced;
-use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
+use policy::queue::{Order, Queue};
 use policy::scaling::{Action, Observation, Scaling};
 use policy::sharing::{self, Unfinished};
-use policy::{Class, Nanoseconds, Time};
+use policy::{Class, Nanoseconds, Refusal, Time};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use simulator_kernel::Law;
@@ -24,7 +24,7 @@ use simulator_model::{
 mod strategies;
 
 use strategies::lively::{crowded_model, dynamic_model, retried_model, shared_model};
-use strategies::queues::central_model;
+use strategies::queues::{central_model, disciplined_model, learning_model, piped_model};
 use strategies::ways::{linked_model, staged_model};
 use strategies::{GRID, model};
 
@@ -47,6 +47,8 @@ struct Everything {
     outcomes: BTreeMap<u64, (Time, u16, Outcome)>,
     /// By number: what became of requests whose clients try again.
     settled: BTreeMap<u64, (u32, Option<Time>)>,
+    /// By number: how many steps a pipeline had, and how it ended.
+    finished: BTreeMap<u64, (u32, Result<Time, Refusal>)>,
     told: Vec<Told>,
     report: Report,
     flows: Vec<Flow>,
@@ -61,6 +63,7 @@ impl Everything {
         Everything {
             outcomes: BTreeMap::new(),
             settled: BTreeMap::new(),
+            finished: BTreeMap::new(),
             told: Vec::new(),
             report: Report::new(model),
             flows: Vec::new(),
@@ -87,6 +90,11 @@ impl Record for Everything {
         let twice = self.settled.insert(first.number, (attempts, answered));
         assert_eq!(twice, None);
         self.report.settle(first, attempts, answered);
+    }
+
+    fn finish(&mut self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
+        assert_eq!(self.finished.insert(first.number, (steps, outcome)), None);
+        self.report.finish(first, steps, outcome);
     }
 
     fn change(&mut self, at: Time, app: usize, instances: Instances) {
@@ -153,6 +161,7 @@ fn agree(model: &Model) -> Result<(), TestCaseError> {
     prop_assert_eq!(&fast.told, &slow.told);
     prop_assert_eq!(&fast.outcomes, &slow.outcomes);
     prop_assert_eq!(&fast.settled, &slow.settled);
+    prop_assert_eq!(&fast.finished, &slow.finished);
     prop_assert_eq!(&fast.report, &slow.report);
     // Each request of a client that tries again is settled once, after all of its attempts but
     // those that it has given up.
@@ -162,7 +171,15 @@ fn agree(model: &Model) -> Result<(), TestCaseError> {
     };
     prop_assert_eq!(arrivals.iter().filter(|arrival| tries(arrival)).count(), slow.settled.len());
     let more: u32 = slow.settled.values().map(|(attempts, _)| attempts - 1).sum();
-    prop_assert_eq!(arrivals.len() + more as usize, slow.outcomes.len());
+    let steps: u32 = slow.finished.values().map(|(steps, _)| steps - 1).sum();
+    prop_assert_eq!(arrivals.len() + (more + steps) as usize, slow.outcomes.len());
+    // Each pipeline ends once, and all that begin do.
+    let begins = |arrival: &&Arrival| {
+        let source = usize::from(arrival.source);
+        let all = model.pipelines();
+        all.iter().any(|step| step.source == source) && !all.iter().any(|step| step.by == source)
+    };
+    prop_assert_eq!(arrivals.iter().filter(begins).count(), slow.finished.len());
     // Whole blocks at once are summed up as one by one.
     prop_assert_eq!(&engine::report(model), &slow.report);
     // Little's law and work conservation, exactly: the run begins and ends empty.
@@ -290,14 +307,7 @@ fn a_slot_is_lent_at_the_instant_at_which_it_is_left() {
             source(1, Arrivals::Burst { at, requests: 24, over }),
         ],
         admission: Admission::default(),
-        queue: Queue {
-            free: Queue::UNLIMITED,
-            paid: Queue::UNLIMITED,
-            scope: QueueScope::Node,
-            counts: Counts::Waiting,
-            classes: Classes::Together,
-            order: Order::Fifo,
-        },
+        queue: Queue::OPEN,
         balance: Balance::RoundRobin,
         network: None,
         dynamics: Dynamics { sharing, ..Dynamics::default() },
@@ -383,6 +393,58 @@ proptest! {
     #[test]
     fn engines_agree_about_stages(model in staged_model()) {
         agree(&model)?;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn engines_agree_about_balancers_that_learn(model in learning_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_pipelines(model in piped_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_disciplines(model in disciplined_model()) {
+        agree(&model)?;
+    }
+}
+
+/// The random scenarios above reach what they are about: each cause of its own, and each order.
+#[test]
+fn disciplines_refuse_and_drop() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut causes = [0u32; Refusal::ALL.len()];
+    let mut orders = BTreeMap::new();
+    for _ in 0..300 {
+        let mut model = disciplined_model().new_tree(&mut runner).unwrap().current();
+        let run = |model: &Model| {
+            let mut run = Everything::new(model);
+            engine::run(model, &mut run);
+            run.outcomes
+        };
+        let outcomes = run(&model);
+        for (_, _, outcome) in outcomes.values() {
+            if let Err(cause) = outcome {
+                causes[cause.index()] += 1;
+            }
+        }
+        let order = model.queue.order;
+        model.queue.order = Order::Fifo;
+        let (differs, all) = orders.entry(format!("{order:?}")).or_insert((0u32, 0u32));
+        *differs += u32::from(run(&model) != outcomes);
+        *all += 1;
+    }
+    assert!(causes[Refusal::LongWait.index()] > 500, "{causes:?}");
+    assert!(causes[Refusal::Shed.index()] > 500, "{causes:?}");
+    assert_eq!(orders["Fifo"].0, 0);
+    for order in ["DeficitRoundRobin", "AdaptiveLifo"] {
+        assert!(orders[order].0 * 20 > orders[order].1, "{orders:?}");
     }
 }
 

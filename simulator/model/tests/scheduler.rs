@@ -87,6 +87,7 @@ fn model(policy: Policy) -> Model {
             faults: Faults::default(),
             scheduler: Some(Scheduler::new(policy)),
             sharing: None,
+            pipelines: Vec::new(),
         },
     }
 }

@@ -49,6 +49,12 @@ impl Record for Wanted {
         }
     }
 
+    fn finish(&mut self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
+        if first.number == self.number {
+            self.settled = Some((steps, outcome.ok()));
+        }
+    }
+
     fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
         if first.number == self.number {
             self.settled = Some((attempts, answered));
@@ -98,10 +104,11 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
         failed: None,
         stops: BTreeMap::new(),
         count: 0,
-        tries_again: model.has_retries(),
+        tries_again: model.has_retries() || !model.pipelines().is_empty(),
     };
     asked.run(&mut wanted)?;
     let Wanted { looks, outcomes, settled, lost, mut stops, count, .. } = wanted;
+    let is_piped = !model.pipelines().is_empty();
     let mut attempts = looks.into_iter().filter_map(|(arrival, look)| {
         let outcome = *outcomes.get(&arrival.key)?;
         let lost = lost.get(&arrival.key).copied();
@@ -118,12 +125,14 @@ pub fn explain(asked: &Asked, number: u64) -> Result<String, String> {
             ),
         });
     };
-    let text = story.text(asked).map(|text| text + &later(&attempts.collect::<Vec<_>>(), settled));
+    let text = story
+        .text(asked)
+        .map(|text| text + &later(&attempts.collect::<Vec<_>>(), settled, is_piped));
     text.ok_or_else(|| "the scenario lacks what this request needs".to_owned())
 }
 
-/// What its client did after the first attempt.
-fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>) -> String {
+/// What its client did after the first attempt, or which steps followed the first.
+fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>, is_piped: bool) -> String {
     let mut lines = Lines(String::new());
     for (number, story) in (2..).zip(attempts) {
         let arrived = story.arrival.at;
@@ -137,10 +146,21 @@ fn later(attempts: &[Story<'_>], settled: Option<(u32, Option<Time>)>) -> String
         };
         let gateway = story.arrival.gateway;
         let text = format!("at {}, at gateway {gateway}: {became}", instant(arrived.0));
-        lines.add(&format!("attempt {number}"), &text);
+        let source = story.model.sources.get(usize::from(story.arrival.source));
+        let cmd = source.and_then(|source| story.model.cmds.get(source.cmd));
+        match cmd.filter(|_| is_piped) {
+            Some(cmd) => lines.add(&format!("step {number}"), &format!("{}: {text}", cmd.name)),
+            None => lines.add(&format!("attempt {number}"), &text),
+        }
     }
     match settled {
         None => {}
+        Some((steps, answered)) if is_piped => {
+            let end = answered.map_or("came to nothing".to_owned(), |answered| {
+                format!("was over at {}", instant(answered.0))
+            });
+            lines.add("pipeline", &format!("{end}, after step {steps}"));
+        }
         Some((attempts, Some(answered))) => lines.add(
             "its client",
             &format!("had its answer at {}, after {}", instant(answered.0), tries(attempts)),
@@ -298,6 +318,16 @@ impl Story<'_> {
         let idle = if chosen.standing.idle { ", an instance is idle" } else { "" };
         let verdict = if verdict.is_err() { "refused" } else { "passed" };
         lines.check("queue_full", verdict, &format!("{bound}{idle}"));
+        if let (Some(predicted), Some(longest)) = (chosen.predicted, &rules.longest_wait) {
+            let longest = longest.of(class);
+            let verdict = match longest.is_some_and(|longest| predicted > longest) {
+                true => "refused",
+                false => "passed",
+            };
+            let bound = longest.map_or("no bound".to_owned(), |longest| longest.to_string());
+            let text = format!("would wait for {predicted}, {} at most: {bound}", class.name());
+            lines.check("long_wait", verdict, &text);
+        }
         lines.add("there", &self.there(chosen));
     }
 
@@ -374,7 +404,7 @@ impl Story<'_> {
                 let answered = served.end + path.respond;
                 let response = answered.since(arrived);
                 if path.before() > Nanoseconds::ZERO {
-                    lines.add("came", &came(path));
+                    lines.add("came", &came(path, self.model.queue.scope));
                 }
                 // What had arrived before it may come after it, and the other way round.
                 let is_in_order = !self.model.has_stages();
@@ -437,15 +467,19 @@ fn transfers(path: &Path) -> String {
     }
 }
 
-/// The way to the queue, stage by stage.
-fn came(path: &Path) -> String {
+/// The way to the queue, stage by stage; from a queue of the gateways, to the instance.
+fn came(path: &Path, scope: QueueScope) -> String {
     let stages = [(Stage::Accept, path.accept), (Stage::Dispatch, path.dispatch)];
     let stages = stages.into_iter().chain([(Stage::Download, path.download)]);
     let stages: Vec<String> = stages
         .filter(|(_, time)| *time > Nanoseconds::ZERO)
         .map(|(stage, time)| format!("{} {time}", stage.name()))
         .collect();
-    format!("to the queue after {}: {}", path.before(), stages.join(", "))
+    let way = match scope {
+        QueueScope::Node | QueueScope::Instance => "to the queue after",
+        QueueScope::Central => "to the instance that took it, but for its wait, after",
+    };
+    format!("{way} {}: {}", path.before(), stages.join(", "))
 }
 
 /// Bytes for people.

@@ -34,6 +34,9 @@ pub fn page(results: &Results) -> Result<String, String> {
     if let Some(clients) = table::clients(results) {
         body.push_str(&scrolled(&clients));
     }
+    if let Some(pipelines) = crate::pipelines::table(results) {
+        body.push_str(&scrolled(&pipelines));
+    }
     if let Some(stages) = table::stages(results) {
         body.push_str(&scrolled(&stages));
     }

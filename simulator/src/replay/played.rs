@@ -104,6 +104,10 @@ impl Replay {
         };
         given::add_meanings(scenario, &self.playing.cmds)?;
         scenario.replay.service = self.playing.service.unwrap_or(scenario.replay.service);
+        if !scenario.model.dynamics.pipelines.is_empty() {
+            let hint = "remove `then` of its commands: a trace has each request of its own";
+            return Err(wrong("the scenario has pipelines".to_owned(), hint));
+        }
         if scenario.model.network.is_some() {
             let hint = "--set gateways=8 takes the network away";
             return Err(wrong(Unfit::Recorded.to_string(), hint));

@@ -95,6 +95,7 @@ impl Check<'_> {
             faults: self.faults(file, apps, policy),
             scheduler: self.scheduler(file, apps, policy),
             sharing: self.sharing(file, policy),
+            pipelines: Vec::new(),
         }
     }
 

@@ -49,10 +49,11 @@ pub fn model(
     let gateways = gateways(file);
     let gateways = check.within(gateways, 1, MAX_GATEWAYS, "gateways");
     let apps = check.apps(&file.apps, machines, policy);
-    let dynamics = check.dynamics(file, &apps, policy);
+    let mut dynamics = check.dynamics(file, &apps, policy);
     let cmds = check.cmds(file);
     let tenants = check.tenants(&file.tenants, gateways);
-    let sources = check.sources(file, duration);
+    let mut sources = check.sources(file, duration);
+    dynamics.pipelines = check.pipelines(file, duration, &mut sources);
     let replay = check.replay(file);
     if check.found.iter().any(Diagnostic::is_error) {
         return None;
@@ -106,7 +107,10 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Ticks
             | Unfit::Faults
             | Unfit::Scheduler
+            | Unfit::Pipelines
+            | Unfit::Balance
             | Unfit::Central
+            | Unfit::Waits
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

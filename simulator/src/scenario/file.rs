@@ -232,6 +232,8 @@ pub struct Cmd {
     pub cached: Option<Spanned<Part>>,
     /// Of what is sent back.
     pub answer_size: Option<Spanned<Drawn<Size>>>,
+    /// The command that works on the answer.
+    pub then: Option<Spanned<String>>,
 }
 
 /// What requests pass besides queues and work; what isn't given takes no time.

@@ -20,6 +20,7 @@ mod faults;
 mod file;
 mod laws;
 mod overrides;
+mod pipelines;
 mod profile;
 mod queues;
 mod replay;

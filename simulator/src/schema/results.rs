@@ -204,6 +204,23 @@ fn cell() -> Value {
             or_null(clients()),
             "null if clients don't try again; the rest counts attempts",
         ),
+        (
+            "pipeline",
+            or_null(pipeline()),
+            "null if the command begins no pipeline; the rest counts steps",
+        ),
+    ])
+}
+
+fn pipeline() -> Value {
+    let causes = Refusal::ALL.map(|cause| (cause.name(), whole(0), ""));
+    whole_object(vec![
+        ("cmds", json!({"type": "array", "items": text()}), "its steps"),
+        ("requests", whole(0), "that began"),
+        ("done", whole(0), "to the last answer"),
+        ("steps", whole(0), "that began, of all"),
+        ("refused", whole_object(causes.into()), "that ended early, by the cause of a step"),
+        ("response", reference("times"), "from the first arrival until the last answer"),
     ])
 }
 

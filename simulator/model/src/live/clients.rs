@@ -18,6 +18,8 @@ use crate::workload::Arrival;
 enum Deed {
     GivesUp,
     TriesAgain,
+    /// Nobody's: the next step of a pipeline comes.
+    GoesOn,
 }
 
 /// A request that its client has no answer to.
@@ -122,7 +124,7 @@ impl<R: Record> Live<'_, R> {
     /// Everything happens that is due by now, before new requests come.
     #[inline]
     pub(super) fn advance(&mut self, now: Time) {
-        if self.clients.is_some() {
+        if self.clients.is_some() || self.stops.is_some() {
             self.act_until(now, Deed::GivesUp);
         }
         self.until(now);
@@ -130,23 +132,28 @@ impl<R: Record> Live<'_, R> {
 
     /// The same, and also what comes after new requests.
     pub(super) fn advance_through(&mut self, now: Time) {
-        self.act_until(now, Deed::TriesAgain);
+        self.act_until(now, Deed::GoesOn);
         self.until(now);
     }
 
     /// Clients act until now: at that instant all that isn't after the deed `last`.
     fn act_until(&mut self, now: Time, last: Deed) {
         loop {
-            let next = self.clients.as_ref().and_then(|clients| clients.deeds.peek().copied());
-            let next = next.filter(|Reverse((at, deed, ..))| (*at, *deed) <= (now, last));
+            let deed = self.clients.as_ref().and_then(|clients| clients.deeds.peek().copied());
+            let step = self.next_step().map(|at| (at, Deed::GoesOn, 0, 0));
+            let next = deed.map(|Reverse(deed)| deed).into_iter().chain(step).min();
+            let next = next.filter(|(at, deed, ..)| (*at, *deed) <= (now, last));
             let control = self.controls.peek().map(|Reverse((at, _))| *at);
+            let control = control.into_iter().chain(self.next_stop()).min();
             let control = control.filter(|control| *control <= now);
             match (next, control) {
                 // What is planned comes first at an instant, and may be what clients hear of.
-                (Some(Reverse((at, ..))), Some(control)) if control <= at => self.until(control),
-                (None, Some(control)) => self.until(control),
-                (Some(Reverse((at, deed, number, attempt))), _) => {
-                    if let Some(clients) = &mut self.clients {
+                (Some((at, ..)), Some(control)) if control <= at => self.stop_at(control),
+                (None, Some(control)) => self.stop_at(control),
+                (Some((at, deed, number, attempt)), _) => {
+                    if let Some(clients) = &mut self.clients
+                        && deed != Deed::GoesOn
+                    {
                         clients.deeds.pop();
                     }
                     self.act(at, deed, number, attempt);
@@ -160,6 +167,7 @@ impl<R: Record> Live<'_, R> {
         self.until(now);
         match deed {
             Deed::GivesUp => self.react(number, attempt, now),
+            Deed::GoesOn => self.go_on(),
             Deed::TriesAgain => {
                 let clients = self.clients.as_ref();
                 let Some(call) = clients.and_then(|clients| clients.calls.get(&number)) else {
@@ -188,12 +196,15 @@ impl<R: Record> Live<'_, R> {
         if let Some(clients) = &mut self.clients {
             clients.open(arrival);
         }
+        if let Some(pipes) = &mut self.pipes {
+            pipes.open(arrival);
+        }
         self.offer(arrival, info);
     }
 
     /// An attempt comes.
     #[inline]
-    fn offer(&mut self, arrival: &Arrival, info: SourceInfo) {
+    pub(super) fn offer(&mut self, arrival: &Arrival, info: SourceInfo) {
         if R::LOOKS && self.record.wants(arrival.number) {
             let look = self.look(arrival, info);
             self.record.look(arrival, look);
@@ -204,6 +215,9 @@ impl<R: Record> Live<'_, R> {
         }
         if let Err(cause) = result {
             self.record.record(arrival, Err(cause));
+            if self.pipes.is_some() {
+                self.end_pipeline(arrival, cause);
+            }
         }
         let Some(clients) = &mut self.clients else { return };
         match result {

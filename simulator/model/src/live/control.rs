@@ -210,10 +210,9 @@ impl<R: Record> Live<'_, R> {
             let place = u32::try_from(self.targets.len()).unwrap_or(u32::MAX);
             let app_number = u32::try_from(app).unwrap_or(u32::MAX);
             let seats = Seats::new(group.definition.crowd.as_ref());
-            let order = self.model.queue.order;
             let machine = group.instances.get(number as usize).map_or(0, |one| one.machine);
             let ids = (app_number, place, target);
-            self.targets.push(Target::new(ids, machine, order, seats));
+            self.targets.push(Target::new(ids, machine, seats));
             self.made.insert((app, target), place);
             place
         });
@@ -277,6 +276,9 @@ impl<R: Record> Live<'_, R> {
 
     /// Plans the end of instances that have just left their target.
     pub(super) fn see_off(&mut self, app: usize) {
+        if !self.shed.is_empty() {
+            self.see_shed();
+        }
         if self.left.is_empty() {
             return;
         }

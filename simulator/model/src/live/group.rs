@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use policy::balance::FULL_WEIGHT;
+use policy::prequal::Pool;
 use policy::queue::QueueScope;
 use policy::scaling::{self, Scaling};
 use policy::{Nanoseconds, Targets, Time, Words};
 
+use super::signals::Signals;
 use super::target::Target;
 use crate::App;
 use crate::index::Index;
@@ -264,6 +266,8 @@ impl<'model> Group<'model> {
 pub(super) struct View<'a> {
     pub group: &'a Group<'a>,
     pub targets: &'a [Target],
+    /// What the balancer has learned, if it learns; in the pool of whom, and now.
+    pub signals: Option<(&'a mut Signals, usize, Time)>,
 }
 
 #[expect(clippy::indexing_slicing, reason = "places are below the number of open targets")]
@@ -281,6 +285,29 @@ impl Targets for View<'_> {
     #[inline]
     fn weight(&self, place: u32) -> u32 {
         self.group.weights[place as usize]
+    }
+
+    fn name(&self, place: u32) -> u32 {
+        self.targets[self.group.open[place as usize] as usize].number
+    }
+
+    fn response(&mut self, place: u32) -> Nanoseconds {
+        let (requests, target) = (self.load(place), self.group.open[place as usize]);
+        let signals = self.signals.as_ref();
+        signals.map_or(Nanoseconds::ZERO, |(known, _, now)| known.response(target, requests, *now))
+    }
+
+    fn take_pool(&mut self) -> Option<(Pool, Time)> {
+        let (signals, number, now) = self.signals.as_mut()?;
+        signals.pool(*number).map(|pool| (std::mem::take(pool), *now))
+    }
+
+    fn put_pool(&mut self, pool: Pool) {
+        if let Some((signals, number, _)) = &mut self.signals
+            && let Some(place) = signals.pool(*number)
+        {
+            *place = pool;
+        }
     }
 
     // The least loaded of equally heavy targets is the one with the fewest requests.

@@ -15,7 +15,7 @@ use simulator_kernel::Wheel;
 use crate::books::{Books, SourceInfo};
 use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
-use crate::look::Look;
+use crate::look::{Chosen, Look};
 use crate::model::Model;
 use crate::outcome::{Record, Served};
 use crate::stages::{Path, Paths};
@@ -26,8 +26,12 @@ mod cluster;
 mod control;
 mod faults;
 mod group;
+mod lineup;
+mod pipes;
 mod seats;
 mod sharing;
+mod shedding;
+mod signals;
 mod target;
 mod transfers;
 mod wires;
@@ -36,8 +40,10 @@ use clients::Clients;
 use cluster::Cluster;
 pub use cluster::FIRST_VERSION;
 use group::{Group, View};
+use pipes::Pipes;
 use sharing::Desks;
-use target::{Floor, Job, Jobs, Target};
+use signals::Signals;
+use target::{Floor, Job, Jobs, Stops, Target};
 use wires::Wires;
 
 /// Runs a model to its end.
@@ -82,10 +88,16 @@ struct Live<'model, R> {
     ended: Vec<(Job, u32, Time)>,
     /// If any client tries again.
     clients: Option<Clients>,
+    /// If answers cause requests.
+    pipes: Option<Box<Pipes<'model>>>,
     /// A list that is used again and again.
     due: Vec<u32>,
     /// Likewise: instances that have just left, when, and when that was decided.
     left: Vec<(Time, u32, Time)>,
+    /// Likewise: requests that have waited for too long.
+    shed: Vec<(u32, Job, Time)>,
+    /// Instants at which something happens, if what happens may cause what is sent then.
+    stops: Option<Stops>,
     controls: BinaryHeap<Reverse<(Time, Control)>>,
     /// The end of arrivals, and of ticks.
     ticks_until: Time,
@@ -103,6 +115,8 @@ struct Live<'model, R> {
     is_scaled: bool,
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
+    /// If the balancer learns.
+    signals: Option<Box<Signals>>,
     balance_words: Words,
 }
 
@@ -134,8 +148,11 @@ impl<'model, R: Record> Live<'model, R> {
             wires: Wires::new(model),
             ended: Vec::new(),
             clients: Clients::new(model),
+            pipes: Pipes::new(model),
             due: Vec::new(),
             left: Vec::new(),
+            shed: Vec::new(),
+            stops: model.answers_cause_requests().then(Stops::new),
             controls: BinaryHeap::new(),
             ticks_until: Time(model.duration.0),
             held: vec![Resources::default(); machines],
@@ -146,6 +163,7 @@ impl<'model, R: Record> Live<'model, R> {
             cluster: None,
             is_scaled: false,
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
+            signals: Signals::new(model),
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
         };
         live.begin();
@@ -196,6 +214,9 @@ impl<'model, R: Record> Live<'model, R> {
         target.pass(&mut floor, |job, number, end| {
             count += 1;
             *rest.tasks -= 1;
+            if let Some(signals) = &mut rest.signals {
+                signals.answer(place, job, end);
+            }
             if shares_links {
                 ended.push((*job, number, end));
             } else {
@@ -215,12 +236,18 @@ impl<'model, R: Record> Live<'model, R> {
 
     /// A target with what it needs to let time pass.
     #[inline]
-    fn at(&mut self, place: u32, until: Time) -> Option<(&mut Target, Floor<'_>, Rest<'_, R>)> {
+    fn at(
+        &mut self,
+        place: u32,
+        until: Time,
+    ) -> Option<(&mut Target, Floor<'_>, Rest<'_, 'model, R>)> {
         let target = self.targets.get_mut(place as usize)?;
         let group = self.groups.get_mut(target.app as usize)?;
         let floor = Floor {
             until,
             jobs: &mut self.jobs,
+            queue: &self.model.queue,
+            sources: &self.sources,
             instances: &mut group.instances,
             waiting: &mut group.waiting,
             wheel: &mut self.wheel,
@@ -228,27 +255,33 @@ impl<'model, R: Record> Live<'model, R> {
             crowd: group.definition.crowd.as_ref(),
             is_slow: self.slow.is_anywhere() || self.is_scaled,
             left: &mut self.left,
+            shed: &mut self.shed,
+            stops: self.stops.as_mut(),
             wires: self.wires.as_deref_mut(),
         };
         let rest = Rest {
             books: &mut self.books,
             answers: &mut self.answers,
             clients: &mut self.clients,
+            pipes: self.pipes.as_deref_mut(),
             record: self.record,
             sources: &self.sources,
+            signals: self.signals.as_deref_mut(),
             tasks: &mut group.tasks,
         };
         Some((target, floor, rest))
     }
 
     /// What those of an app's requests need that are at no target any more.
-    fn rest(&mut self, app: usize) -> Option<Rest<'_, R>> {
+    fn rest(&mut self, app: usize) -> Option<Rest<'_, 'model, R>> {
         Some(Rest {
             books: &mut self.books,
             answers: &mut self.answers,
             clients: &mut self.clients,
+            pipes: self.pipes.as_deref_mut(),
             record: self.record,
             sources: &self.sources,
+            signals: self.signals.as_deref_mut(),
             tasks: &mut self.groups.get_mut(app)?.tasks,
         })
     }
@@ -272,10 +305,11 @@ impl<'model, R: Record> Live<'model, R> {
     fn dispatch(&mut self, arrival: &Arrival, info: SourceInfo) -> Result<(), Refusal> {
         let apps = self.groups.len();
         let group = self.groups.get(info.app as usize).ok_or(Refusal::NoInstance)?;
-        let turn = usize::from(arrival.gateway) * apps + info.app as usize;
-        let turn = self.turns.get_mut(turn).ok_or(Refusal::NoInstance)?;
+        let number = usize::from(arrival.gateway) * apps + info.app as usize;
+        let turn = self.turns.get_mut(number).ok_or(Refusal::NoInstance)?;
         let draw = self.balance_words.of(arrival.key);
-        let mut view = View { group, targets: &self.targets };
+        let signals = self.signals.as_deref_mut().map(|known| (known, number, arrival.at));
+        let mut view = View { group, targets: &self.targets, signals };
         let chosen = policy::pick(self.model.balance, &mut view, turn, draw);
         let chosen = chosen.ok_or(Refusal::NoInstance)?;
         let place = *group.open.get(chosen as usize).ok_or(Refusal::NoInstance)?;
@@ -284,10 +318,16 @@ impl<'model, R: Record> Live<'model, R> {
         let trip = self.paths.trip(arrival);
         let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
+        if let Some(longest) = &queue.longest_wait {
+            let ahead = target.ahead(floor.jobs, floor.sources);
+            policy::prediction::enqueue(longest, queue.order, info.class, &ahead)?;
+        }
         *rest.tasks += 1;
         let Path { download, respond, .. } = path;
         let (class, held) = (info.class, path.held(queue.scope));
-        let job = Job { arrival: *arrival, class, start: Time::ZERO, download, respond, held };
+        let in_flight = if rest.signals.is_some() { target.load() } else { 0 };
+        let start = Time::ZERO;
+        let job = Job { arrival: *arrival, class, in_flight, start, download, respond, held };
         target.let_in(job, &path, trip, arrival.at, &mut floor);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.join(place);
@@ -302,11 +342,12 @@ impl<'model, R: Record> Live<'model, R> {
         let mut look = self
             .books
             .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
-        let turn = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
+        let number = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
         let group = self.groups.get(info.app as usize);
-        let (Some(group), Some(turn)) = (group, self.turns.get(turn)) else { return look };
+        let (Some(group), Some(turn)) = (group, self.turns.get(number)) else { return look };
         let draw = self.balance_words.of(arrival.key);
-        let mut view = View { group, targets: &self.targets };
+        let signals = self.signals.as_deref_mut().map(|known| (known, number, arrival.at));
+        let mut view = View { group, targets: &self.targets, signals };
         let chosen = look.pick(self.model.balance, &mut view, *turn, draw);
         let known = |place: u32| {
             let place = group.open.get(place as usize)?;
@@ -316,7 +357,14 @@ impl<'model, R: Record> Live<'model, R> {
             *target = known(*target).map_or(*target, |known| known.number);
         }
         let chosen = chosen.and_then(known);
-        look.chosen = chosen.map(|target| target.look(info.class, &self.model.queue));
+        look.chosen = chosen.map(|target| {
+            let rules = &self.model.queue;
+            let predicted = rules.longest_wait.map(|_| {
+                let ahead = target.ahead(&self.jobs, &self.sources);
+                policy::prediction::wait(rules.order, info.class, &ahead)
+            });
+            Chosen { predicted, ..target.look(info.class, rules) }
+        });
         look
     }
 
@@ -325,7 +373,9 @@ impl<'model, R: Record> Live<'model, R> {
         loop {
             let control = self.controls.peek().map(|Reverse((at, _))| *at);
             let deed = self.clients.as_ref().and_then(Clients::next);
-            let Some(next) = control.into_iter().chain(deed).min() else { break };
+            let stop = self.next_stop();
+            let causes = deed.into_iter().chain(stop).chain(self.next_step());
+            let Some(next) = control.into_iter().chain(causes).min() else { break };
             self.advance_through(next);
         }
         self.until(LAST);
@@ -337,16 +387,18 @@ impl<'model, R: Record> Live<'model, R> {
 
 /// What a target doesn't need to let time pass.
 #[derive(Debug)]
-struct Rest<'a, R> {
+struct Rest<'a, 'model, R> {
     books: &'a mut Books,
     answers: &'a mut Wheel<Holder>,
     clients: &'a mut Option<Clients>,
+    pipes: Option<&'a mut Pipes<'model>>,
     record: &'a mut R,
     sources: &'a [SourceInfo],
+    signals: Option<&'a mut Signals>,
     tasks: &'a mut u64,
 }
 
-impl<R: Record> Rest<'_, R> {
+impl<R: Record> Rest<'_, '_, R> {
     /// Work has ended, and its answer has been sent, or will be by then.
     #[inline]
     fn serve(&mut self, job: &Job, served: Served, answered: Time) {
@@ -356,6 +408,10 @@ impl<R: Record> Rest<'_, R> {
             && let Some((first, attempts)) = clients.answer(&job.arrival, answered, info.deadline)
         {
             self.record.settle(&first, attempts, Some(answered));
+        }
+        let pipes = self.pipes.as_mut();
+        if let Some(over) = pipes.and_then(|pipes| pipes.answered(&job.arrival, answered)) {
+            self.record.finish(&over.0, over.1, over.2);
         }
         match info.map(|info| info.cmd) {
             Some(cmd) if job.respond > Nanoseconds::ZERO => {
@@ -367,12 +423,21 @@ impl<R: Record> Rest<'_, R> {
         self.record.record(&job.arrival, Ok(served));
     }
 
-    /// A request comes to nothing that was let in.
+    /// A request fails that was let in.
     fn fail(&mut self, arrival: &Arrival, now: Time) {
+        self.drop(arrival, Refusal::Failed, now);
+    }
+
+    /// A request comes to nothing that was let in.
+    fn drop(&mut self, arrival: &Arrival, cause: Refusal, now: Time) {
         if let Some(info) = self.sources.get(usize::from(arrival.source)) {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
         }
-        self.record.record(arrival, Err(Refusal::Failed));
+        self.record.record(arrival, Err(cause));
+        let pipes = self.pipes.as_mut();
+        if let Some(over) = pipes.and_then(|pipes| pipes.refused(arrival, cause)) {
+            self.record.finish(&over.0, over.1, over.2);
+        }
         if let Some(clients) = self.clients.as_mut() {
             clients.give_up(arrival, now);
         }

@@ -220,6 +220,18 @@ impl Seats {
         }
     }
 
+    /// The slots of all that is worked on.
+    pub(super) fn slots(&self) -> impl Iterator<Item = u32> {
+        let (single, shared) = match self {
+            Seats::Single(single) => (Some(single), None),
+            Seats::Shared(shared) => (None, Some(shared)),
+        };
+        let single = single.into_iter().flat_map(|single| &single.running);
+        let stations = shared.into_iter().flat_map(|shared| shared.stations.values());
+        let shared = stations.flat_map(|station| &station.tasks);
+        single.map(|Reverse((_, _, slot))| *slot).chain(shared.map(|(_, _, slot)| *slot))
+    }
+
     /// The slot of what an instance with one request at a time works on.
     pub(super) fn slot_of(&self, instance: u32) -> Option<u32> {
         match self {

@@ -412,10 +412,11 @@ impl<R: Record> Live<'_, R> {
     fn send_again(&mut self, app: usize, job: Job, now: Time) -> bool {
         let apps = self.groups.len();
         let Some(group) = self.groups.get(app) else { return false };
-        let turn = usize::from(job.arrival.gateway) * apps + app;
-        let Some(turn) = self.turns.get_mut(turn) else { return false };
+        let number = usize::from(job.arrival.gateway) * apps + app;
+        let Some(turn) = self.turns.get_mut(number) else { return false };
         let draw = self.balance_words.of(job.arrival.key);
-        let mut view = View { group, targets: &self.targets };
+        let signals = self.signals.as_deref_mut().map(|known| (known, number, now));
+        let mut view = View { group, targets: &self.targets, signals };
         let chosen = policy::pick(self.model.balance, &mut view, turn, draw);
         let Some(place) = chosen.and_then(|chosen| group.open.get(chosen as usize)).copied() else {
             return false;
@@ -423,6 +424,7 @@ impl<R: Record> Live<'_, R> {
         let path = self.paths.of(&job.arrival).unwrap_or_default();
         let trip = self.paths.trip(&job.arrival);
         let Some((target, mut floor, _)) = self.at(place, now) else { return false };
+        let job = Job { in_flight: target.load(), ..job };
         target.let_in(job, &path, trip, now, &mut floor);
         if let Some(group) = self.groups.get_mut(app) {
             group.join(place);

@@ -2,16 +2,18 @@
 //! passes here on its own: what ends is replaced by what waits, in order, as long as it is due.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap};
 
-use policy::queue::Order;
+use policy::prediction::Ahead;
 use policy::{Class, Nanoseconds, Present, Queue, Time, Waiting};
 use simulator_kernel::Wheel;
 
 use super::group::Instance;
+use super::lineup::{End, Lineup, Queued};
 use super::seats::{Ended, Seats};
 use super::wires::{Arrived, Wires};
 use crate::Arrival;
+use crate::books::SourceInfo;
 use crate::crowd::Crowd;
 use crate::faults::{scaled, slower};
 use crate::life::WarmUp;
@@ -24,6 +26,8 @@ use crate::stages::Path;
 pub(super) struct Job {
     pub arrival: Arrival,
     pub class: Class,
+    /// Requests at the target when it was let in, if anybody asks.
+    pub in_flight: u32,
     pub start: Time,
     /// From the end of the dispatch until its source was there.
     pub download: Nanoseconds,
@@ -80,6 +84,8 @@ pub(super) struct Floor<'a> {
     /// Until then everything happens now; later ends go to the wheel.
     pub until: Time,
     pub jobs: &'a mut Jobs,
+    pub queue: &'a Queue,
+    pub sources: &'a [SourceInfo],
     pub instances: &'a mut [Instance],
     /// Requests of the app that wait anywhere.
     pub waiting: &'a mut u64,
@@ -91,8 +97,33 @@ pub(super) struct Floor<'a> {
     pub is_slow: bool,
     /// Instances that have nothing more to do: when, which, and when that was decided.
     pub left: &'a mut Vec<(Time, u32, Time)>,
+    /// Requests that have waited for too long: at which target, and when they were dropped.
+    pub shed: &'a mut Vec<(u32, Job, Time)>,
     /// Links that transfers share, if there are any.
     pub wires: Option<&'a mut Wires>,
+    /// Instants at which something happens, if all of them matter one by one.
+    pub stops: Option<&'a mut Stops>,
+}
+
+/// Instants at which something happens at any target.
+pub(super) type Stops = BinaryHeap<Reverse<Time>>;
+
+impl Floor<'_> {
+    /// Something happens at a target then, which is later than everything that happens now.
+    #[inline]
+    fn plan(&mut self, at: Time, place: u32) {
+        self.wheel.insert(at.0, place);
+        if let Some(stops) = &mut self.stops {
+            stops.push(Reverse(at));
+        }
+    }
+
+    /// How long a request usually takes.
+    fn expected(&self, slot: u32) -> Nanoseconds {
+        let job = self.jobs.slots.get(slot as usize);
+        let source = job.and_then(|job| self.sources.get(usize::from(job.arrival.source)));
+        source.map_or(Nanoseconds::ZERO, |source| source.expected)
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -120,13 +151,6 @@ impl Leave {
     }
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Queued {
-    /// The how manyth request of the target it is.
-    number: u64,
-    slot: u32,
-}
-
 #[derive(Debug)]
 pub(super) struct Target {
     pub app: u32,
@@ -136,7 +160,6 @@ pub(super) struct Target {
     pub number: u32,
     /// Where its instances are.
     pub machine: u32,
-    order: Order,
     /// Instances and what they work on.
     seats: Seats,
     /// Requests that are on their way: when they will be here, number and slot.
@@ -144,8 +167,7 @@ pub(super) struct Target {
     /// Requests whose sources share links with others, so that nobody knows when they will be here:
     /// the slot by the number.
     travelling: BTreeMap<u64, u32>,
-    /// In the order in which they came; those that go first, and the others.
-    waiting: [VecDeque<Queued>; 2],
+    lineup: Lineup,
     /// Coming, waiting and running requests by class.
     coming_classes: [u32; 2],
     waiting_classes: [u32; 2],
@@ -157,22 +179,16 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) const fn new(
-        (app, place, number): (u32, u32, u32),
-        machine: u32,
-        order: Order,
-        seats: Seats,
-    ) -> Self {
+    pub(super) fn new((app, place, number): (u32, u32, u32), machine: u32, seats: Seats) -> Self {
         Target {
             app,
             place,
             number,
             machine,
-            order,
             seats,
             coming: BinaryHeap::new(),
             travelling: BTreeMap::new(),
-            waiting: [VecDeque::new(), VecDeque::new()],
+            lineup: Lineup::default(),
             coming_classes: [0; 2],
             waiting_classes: [0; 2],
             running_classes: [0; 2],
@@ -215,6 +231,29 @@ impl Target {
         )
     }
 
+    /// The work that would go before a request, for rules that ask how long it would wait.
+    #[cold]
+    pub(super) fn ahead(&self, jobs: &Jobs, sources: &[SourceInfo]) -> Ahead {
+        let mut ahead = Ahead::default();
+        let job = |slot: u32| jobs.slots.get(slot as usize);
+        let expected = |job: &Job| {
+            let source = sources.get(usize::from(job.arrival.source));
+            source.map_or(Nanoseconds::ZERO, |source| source.expected)
+        };
+        let sum = |sum: Nanoseconds, job: &Job| Nanoseconds(sum.0.saturating_add(expected(job).0));
+        let coming = self.coming.iter().map(|Reverse((_, _, slot))| *slot);
+        let coming = coming.chain(self.travelling.values().copied());
+        for job in coming.chain(self.lineup.all().map(|queued| queued.slot)).filter_map(job) {
+            let work = count_work(&mut ahead.waiting, job.class);
+            *work = sum(*work, job);
+        }
+        ahead.running = self.seats.slots().filter_map(job).fold(Nanoseconds::ZERO, sum);
+        ahead.places = self.seats.free().saturating_add(self.seats.running());
+        let coming = self.coming.len() + self.travelling.len();
+        ahead.idle = self.seats.free() as usize > coming;
+        ahead
+    }
+
     /// What is here, for people.
     pub(super) fn look(&self, class: Class, rules: &Queue) -> Chosen {
         Chosen {
@@ -224,6 +263,7 @@ impl Target {
             running: self.seats.running(),
             instances: self.present().saturating_sub(self.leaving()),
             standing: self.standing(class, rules),
+            predicted: None,
         }
     }
 
@@ -238,7 +278,7 @@ impl Target {
         floor: &mut Floor<'_>,
     ) {
         let slot = floor.jobs.insert(job);
-        let queued = Queued { number: self.joined, slot };
+        let queued = Queued::new(self.joined, slot);
         self.joined += 1;
         if let (Some(trip), Some(wires)) = (trip, &mut floor.wires) {
             *count(&mut self.coming_classes, job.class) += 1;
@@ -248,11 +288,11 @@ impl Target {
         }
         let ready = now + Nanoseconds(path.before().0.saturating_sub(job.held.0));
         if ready <= now {
-            return self.join(queued, job.class, now, floor);
+            return self.join(queued, (job.class, job.arrival.user), now, floor);
         }
         *count(&mut self.coming_classes, job.class) += 1;
         self.coming.push(Reverse((ready, queued.number, slot)));
-        floor.wheel.insert(ready.0, self.place);
+        floor.plan(ready, self.place);
     }
 
     /// The source of a request will be here then: its way isn't shared any more.
@@ -260,7 +300,7 @@ impl Target {
         let Some(slot) = self.travelling.remove(&arrived.number) else { return };
         floor.jobs.took(slot, arrived.took);
         self.coming.push(Reverse((arrived.at, arrived.number, slot)));
-        floor.wheel.insert(arrived.at.0, self.place);
+        floor.plan(arrived.at, self.place);
     }
 
     /// Takes out who comes.
@@ -279,18 +319,20 @@ impl Target {
 
     /// A request is here.
     #[inline]
-    fn join(&mut self, queued: Queued, class: Class, now: Time, floor: &mut Floor<'_>) {
+    fn join(
+        &mut self,
+        queued: Queued,
+        (class, user): (Class, u32),
+        now: Time,
+        floor: &mut Floor<'_>,
+    ) {
         if self.leaves.is_empty()
             && let Some(instance) = self.seats.take()
         {
             // Nothing waits beside an idle instance.
             return self.begin(queued.slot, instance, now, floor);
         }
-        let [first, second] = &mut self.waiting;
-        match (self.order, class) {
-            (Order::Priority, Class::Free) => second.push_back(queued),
-            (Order::Fifo, _) | (Order::Priority, Class::Paid) => first.push_back(queued),
-        }
+        self.lineup.push(queued, (class, user), End::Back, now, floor.queue);
         *count(&mut self.waiting_classes, class) += 1;
         *floor.waiting += 1;
         self.settle(now, floor);
@@ -312,8 +354,8 @@ impl Target {
         *floor.waiting -= u64::from(free) + u64::from(paid);
         let coming = self.turn_back(now, floor);
         let running = self.seats.clear().into_iter();
-        let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
-        for slot in running.chain(waiting.map(|queued| queued.slot)).chain(coming) {
+        let waiting = self.lineup.drain();
+        for slot in running.chain(waiting).chain(coming) {
             lost(&floor.jobs.take(slot));
         }
         self.leaves.clear();
@@ -397,13 +439,10 @@ impl Target {
 
     /// A request whose work was stopped waits again, before the others.
     pub(super) fn put_back(&mut self, job: Job, now: Time, floor: &mut Floor<'_>) {
-        let queued = Queued { number: self.joined, slot: floor.jobs.insert(job) };
+        let queued = Queued::new(self.joined, floor.jobs.insert(job));
         self.joined += 1;
-        let [first, second] = &mut self.waiting;
-        match (self.order, job.class) {
-            (Order::Priority, Class::Free) => second.push_front(queued),
-            (Order::Fifo, _) | (Order::Priority, Class::Paid) => first.push_front(queued),
-        }
+        let whose = (job.class, job.arrival.user);
+        self.lineup.push(queued, whose, End::Front, now, floor.queue);
         *count(&mut self.waiting_classes, job.class) += 1;
         *floor.waiting += 1;
         self.settle(now, floor);
@@ -414,8 +453,7 @@ impl Target {
         let [free, paid] = std::mem::take(&mut self.waiting_classes);
         *floor.waiting -= u64::from(free) + u64::from(paid);
         let coming = self.turn_back(now, floor);
-        let waiting = self.waiting.iter_mut().flat_map(|queue| queue.drain(..));
-        let waiting = waiting.map(|queued| queued.slot);
+        let waiting = self.lineup.drain().into_iter();
         waiting.chain(coming).map(|slot| floor.jobs.take(slot)).collect()
     }
 
@@ -433,7 +471,7 @@ impl Target {
                 *count(&mut self.running_classes, job.class) -= 1;
                 ended(&job, self.number, at);
                 if let Some(next) = next.filter(|next| *next > floor.until) {
-                    floor.wheel.insert(next.0, self.place);
+                    floor.plan(next, self.place);
                 }
                 self.settle(at, floor);
             } else if ready.is_some() {
@@ -447,9 +485,9 @@ impl Target {
     /// The next request that is coming is here.
     fn receive(&mut self, floor: &mut Floor<'_>) {
         let Some(Reverse((ready, number, slot))) = self.coming.pop() else { return };
-        let class = self.class_of(slot, floor);
-        *count(&mut self.coming_classes, class) -= 1;
-        self.join(Queued { number, slot }, class, ready, floor);
+        let whose = self.whose(slot, floor);
+        *count(&mut self.coming_classes, whose.0) -= 1;
+        self.join(Queued::new(number, slot), whose, ready, floor);
     }
 
     /// Instances take what waits, or leave, until nothing is left to do.
@@ -458,18 +496,29 @@ impl Target {
             if !self.leaves.is_empty() && self.let_one_leave(now, floor) {
                 continue;
             }
-            let [first, second] = &mut self.waiting;
-            let Some(queued) = first.pop_front().or_else(|| second.pop_front()) else { return };
-            let Some(instance) = self.seats.take() else { return };
+            let Some(queued) = self.lineup.pop(now, floor.queue, |slot| floor.expected(slot))
+            else {
+                return;
+            };
             *floor.waiting -= 1;
-            let class = self.class_of(queued.slot, floor);
+            let (class, _) = self.whose(queued.slot, floor);
             *count(&mut self.waiting_classes, class) -= 1;
+            if let Some(overload) = &floor.queue.overload
+                && Lineup::is_shed(&queued, overload, now)
+            {
+                let job = floor.jobs.take(queued.slot);
+                floor.shed.push((self.place, job, now));
+                continue;
+            }
+            let Some(instance) = self.seats.take() else { return };
             self.begin(queued.slot, instance, now, floor);
         }
     }
 
-    fn class_of(&self, slot: u32, floor: &Floor<'_>) -> Class {
-        floor.jobs.slots.get(slot as usize).map_or(Class::Free, |job| job.class)
+    /// Class and user of a request.
+    fn whose(&self, slot: u32, floor: &Floor<'_>) -> (Class, u32) {
+        let job = floor.jobs.slots.get(slot as usize);
+        job.map_or((Class::Free, 0), |job| (job.class, job.arrival.user))
     }
 
     #[inline]
@@ -490,14 +539,14 @@ impl Target {
         let held = Nanoseconds(service.0.saturating_add(job.held.0));
         let end = self.seats.begin(instance, slot, held, now, floor.crowd);
         if end > floor.until {
-            floor.wheel.insert(end.0, self.place);
+            floor.plan(end, self.place);
         }
     }
 
     /// Whether one of the idle instances has left for good.
     #[cold]
     fn let_one_leave(&mut self, now: Time, floor: &mut Floor<'_>) -> bool {
-        let waiting = self.waiting.iter().flatten().map(|queued| queued.number);
+        let waiting = self.lineup.all().map(|queued| queued.number);
         let coming = self.coming.iter().map(|Reverse((_, number, _))| *number);
         let travelling = self.travelling.keys().next().copied();
         let oldest = waiting.chain(coming).chain(travelling).min().unwrap_or(u64::MAX);
@@ -519,6 +568,15 @@ impl Target {
 #[inline]
 const fn count(counts: &mut [u32; 2], class: Class) -> &mut u32 {
     let [free, paid] = counts;
+    match class {
+        Class::Free => free,
+        Class::Paid => paid,
+    }
+}
+
+/// The work of a class.
+const fn count_work(work: &mut [Nanoseconds; 2], class: Class) -> &mut Nanoseconds {
+    let [free, paid] = work;
     match class {
         Class::Free => free,
         Class::Paid => paid,

@@ -160,6 +160,11 @@ impl Wires {
         sources.first().map(|(at, ..)| *at)
     }
 
+    /// When anything happens next on any link.
+    pub(super) fn next_event(&self) -> Option<Time> {
+        self.agendas.iter().filter_map(|agenda| agenda.first()).map(|(at, ..)| *at).min()
+    }
+
     /// A source begins its way to a target, which is `now`; its dispatch ends at `since`.
     pub(super) fn bring(
         &mut self,

@@ -45,6 +45,7 @@ impl<R: Record> Oracle<'_, R> {
 
     /// The answer to an attempt will have been sent at this time.
     pub(super) fn answer(&mut self, arrival: &Arrival, at: Time) {
+        self.answer_in_pipeline(arrival, at);
         let in_time = self.patience(arrival).is_none_or(|patience| at <= arrival.at + patience);
         let Some((first, attempt)) = self.calls.get(&arrival.number).copied() else { return };
         if in_time && attempt == attempt_of(arrival.key) {

@@ -3,9 +3,9 @@
 use std::cmp::Reverse;
 
 use policy::placement::{self, Machine};
-use policy::queue::{Order, QueueScope};
+use policy::queue::QueueScope;
 use policy::scaling::{self, Action, Observation};
-use policy::{Class, Nanoseconds, Time};
+use policy::{Nanoseconds, Time};
 
 use super::crew::{Instance, Leave, Phase, Task};
 use super::sharing::Taken;
@@ -102,17 +102,10 @@ impl<R: Record> Oracle<'_, R> {
         let Some(crew) = self.apps.get(app) else { return false };
         let able = crew.able(target);
         let able = able.map(|(number, one)| (one.work.len(), one.idle_since, number)).min();
-        let rank = |class: Class| match (self.model.queue.order, class) {
-            (Order::Priority, Class::Free) => 1,
-            (Order::Priority, Class::Paid) | (Order::Fifo, _) => 0,
-        };
-        let waiting = crew.waiting_at(target).enumerate();
-        let first = waiting
-            .min_by_key(|(_, arrival)| self.kind(arrival).map_or(0, |(_, class)| rank(class)));
-        let (Some((_, _, instance)), Some((place, _))) = (able, first) else { return false };
+        let Some((_, _, instance)) = able else { return false };
+        let Some(arrival) = self.take_next(app, target) else { return false };
+        let Ok(arrival) = arrival else { return true };
         let Some(crew) = self.apps.get_mut(app) else { return false };
-        let Some(queue) = crew.queues.get_mut(&target) else { return false };
-        let Some(arrival) = queue.waiting.remove(place) else { return false };
         let Some(one) = crew.instances.get_mut(instance) else { return false };
         let age = one.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));
         let service = definition.life.warm_up.slowed(arrival.service, age);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use policy::fairness::Turns;
+use policy::overload::Standing;
 use policy::queue::QueueScope;
 use policy::{Nanoseconds, Queue, Time, scaling};
 
@@ -75,10 +77,52 @@ pub(super) struct Line {
     pub coming: Vec<Arrival>,
     /// In the order in which they came.
     pub waiting: VecDeque<Arrival>,
+    /// Of those, by their keys, when they came, and whether the queue was overloaded then.
+    pub marks: BTreeMap<u64, (Time, bool)>,
+    /// Since when somebody waits.
+    pub standing: Standing,
+    /// Users who have requests here, if they take turns.
+    pub turns: Turns,
     /// Instances that work for it.
     pub ready: BTreeSet<usize>,
     /// Instances that are to leave, but still have something to do.
     pub leaves: Vec<Leave>,
+}
+
+impl Line {
+    /// A request waits from now on; behind the others, or before them.
+    pub(super) fn put(&mut self, arrival: Arrival, is_first: bool, now: Time, rules: &Queue) {
+        if self.waiting.is_empty() {
+            self.standing = Standing::begun(now);
+        }
+        let overload = rules.overload.as_ref();
+        let is_overloaded = overload.is_some_and(|rules| self.standing.is_overloaded(rules, now));
+        self.marks.insert(arrival.key, (now, is_overloaded));
+        if !self.waiting.iter().any(|other| other.user == arrival.user) {
+            self.turns.join(arrival.user);
+        }
+        match is_first {
+            true => self.waiting.push_front(arrival),
+            false => self.waiting.push_back(arrival),
+        }
+    }
+
+    /// A request waits no more: it, when it came, and whether the queue was overloaded then.
+    pub(super) fn take(&mut self, place: usize) -> Option<(Arrival, Time, bool)> {
+        let arrival = self.waiting.remove(place)?;
+        let (came, was_overloaded) = self.marks.remove(&arrival.key)?;
+        if !self.waiting.iter().any(|other| other.user == arrival.user) {
+            self.turns.leave(arrival.user);
+        }
+        Some((arrival, came, was_overloaded))
+    }
+
+    /// Nobody waits any more.
+    pub(super) fn empty(&mut self) -> Vec<Arrival> {
+        self.marks.clear();
+        self.turns.clear();
+        self.waiting.drain(..).collect()
+    }
 }
 
 /// The decision that one of some instances leaves, when what waited then has begun.

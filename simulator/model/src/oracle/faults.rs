@@ -81,10 +81,16 @@ impl<R: Record> Oracle<'_, R> {
 
     /// A request has failed.
     pub(super) fn fail(&mut self, arrival: &Arrival) {
+        self.drop(arrival, Refusal::Failed);
+    }
+
+    /// A request comes to nothing that was let in.
+    pub(super) fn drop(&mut self, arrival: &Arrival, cause: Refusal) {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
         self.unload(arrival);
         self.release(arrival);
-        self.record.record(arrival, Err(Refusal::Failed));
+        self.record.record(arrival, Err(cause));
+        self.end_pipeline(arrival, Err(cause));
         self.tell_client(arrival, self.now);
     }
 
@@ -123,7 +129,7 @@ impl<R: Record> Oracle<'_, R> {
                     }
                 }
                 failed.append(&mut queue.coming);
-                failed.extend(queue.waiting.drain(..));
+                failed.extend(queue.empty());
                 queue.ready.clear();
                 queue.leaves.clear();
             }
@@ -185,7 +191,7 @@ impl<R: Record> Oracle<'_, R> {
             queue.leaves.remove(leave);
         }
         if queue.ready.is_empty() {
-            failed.extend(queue.waiting.drain(..));
+            failed.extend(queue.empty());
             failed.append(&mut queue.coming);
         }
         let number = u32::try_from(machine).unwrap_or(u32::MAX);

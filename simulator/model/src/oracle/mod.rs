@@ -7,9 +7,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::admission::{Account, Candidate};
 use policy::queue::QueueScope;
-use policy::{
-    Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Targets, Time, Words,
-};
+use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Time, Words};
 
 use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
@@ -24,11 +22,15 @@ mod control;
 mod crew;
 mod faults;
 mod links;
+mod pipelines;
+mod queues;
 mod sharing;
+mod signals;
 
 use crew::{Crew, Task};
 use links::{Cable, Load};
 use sharing::Desk;
+use signals::{Signals, View};
 
 /// What the oracle knows besides outcomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,24 +69,8 @@ enum Event {
     Arrive,
     /// A client tries again.
     Again { number: u64, attempt: u32 },
-}
-
-#[derive(Debug)]
-struct View<'a>(&'a Crew);
-
-impl Targets for View<'_> {
-    fn count(&self) -> u32 {
-        u32::try_from(self.0.open.len()).unwrap_or(u32::MAX)
-    }
-
-    fn load(&mut self, place: u32) -> u32 {
-        let open = self.0.open.get(place as usize);
-        open.map_or(0, |(target, _)| u32::try_from(self.0.load(*target)).unwrap_or(u32::MAX))
-    }
-
-    fn weight(&self, place: u32) -> u32 {
-        self.0.open.get(place as usize).map_or(1, |(_, weight)| *weight)
-    }
+    /// The next step of a pipeline comes.
+    GoOn { key: u64 },
 }
 
 #[derive(Debug)]
@@ -104,6 +90,7 @@ struct Oracle<'model, R> {
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
     turns: BTreeMap<(u16, usize), u64>,
+    signals: Signals,
     balance_words: Words,
     paths: Paths,
     /// Requests whose answers are being sent, by their keys.
@@ -120,6 +107,10 @@ struct Oracle<'model, R> {
     /// Requests without an answer of clients that try again, by number: the first attempt, and
     /// which is the present one.
     calls: BTreeMap<u64, (Arrival, u32)>,
+    /// Pipelines that aren't over, by number: the first step, and how many there have been.
+    pipelines: BTreeMap<u64, (Arrival, u32)>,
+    /// Steps that will come, by their keys.
+    steps: BTreeMap<u64, Arrival>,
     /// What clients have sent: of which source, when, and whether it was a retry.
     sent: Vec<(u16, Time, bool)>,
     checked: Checked,
@@ -147,6 +138,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
         turns: BTreeMap::new(),
+        signals: Signals::new(model.balance),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
         paths: Paths::new(model),
         answering: BTreeMap::new(),
@@ -156,6 +148,8 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         loads: BTreeMap::new(),
         downloads: BTreeMap::new(),
         calls: BTreeMap::new(),
+        pipelines: BTreeMap::new(),
+        steps: BTreeMap::new(),
         sent: Vec::new(),
         checked: Checked::default(),
         now: Time::ZERO,
@@ -192,9 +186,11 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
             Event::Control(control) => oracle.control(control),
             Event::Unanswered { number, attempt } => oracle.unanswered(number, attempt),
             Event::Again { number, attempt } => oracle.try_again(number, attempt),
+            Event::GoOn { key } => oracle.go_on(key),
             Event::Arrive => {
                 let Some(arrival) = next else { continue };
                 oracle.open(&arrival);
+                oracle.begin_pipeline(&arrival);
                 oracle.arrive(arrival);
                 next = arrivals.next();
                 if let Some(arrival) = &next {
@@ -233,6 +229,7 @@ impl<R: Record> Oracle<'_, R> {
             Ok(()) => self.wait_for(&arrival),
             Err(cause) => {
                 self.record.record(&arrival, Err(cause));
+                self.end_pipeline(&arrival, Err(cause));
                 self.tell_client(&arrival, self.now);
             }
         }
@@ -273,6 +270,7 @@ impl<R: Record> Oracle<'_, R> {
             *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
+        self.predict(app, target, class)?;
         self.come(arrival, app, target);
         if let Some(crew) = self.apps.get_mut(app) {
             crew.peak = crew.peak.max(crew.all_waiting());
@@ -286,7 +284,9 @@ impl<R: Record> Oracle<'_, R> {
         let crew = self.apps.get(app).ok_or(Refusal::NoInstance)?;
         let turn = self.turns.entry((arrival.gateway, app)).or_default();
         let draw = self.balance_words.of(arrival.key);
-        let chosen = policy::pick(self.model.balance, &mut View(crew), turn, draw);
+        let mut view =
+            View { crew, signals: &mut self.signals, gateway: arrival.gateway, app, now: self.now };
+        let chosen = policy::pick(self.model.balance, &mut view, turn, draw);
         let chosen = chosen.ok_or(Refusal::NoInstance)? as usize;
         crew.open.get(chosen).map(|(target, _)| *target).ok_or(Refusal::NoInstance)
     }
@@ -298,6 +298,8 @@ impl<R: Record> Oracle<'_, R> {
             QueueScope::Central => path.accept,
             QueueScope::Node | QueueScope::Instance => path.before(),
         };
+        let there = self.apps.get(app).map_or(0, |crew| crew.load(target));
+        self.signals.send(arrival.key, there);
         if let Some(queue) = self.apps.get_mut(app).and_then(|crew| crew.queues.get_mut(&target)) {
             queue.coming.push(*arrival);
         }
@@ -321,7 +323,7 @@ impl<R: Record> Oracle<'_, R> {
             return;
         };
         let arrival = queue.coming.remove(place);
-        queue.waiting.push_back(arrival);
+        queue.put(arrival, false, self.now, &self.model.queue);
         self.settle(app, target);
     }
 
@@ -339,6 +341,7 @@ impl<R: Record> Oracle<'_, R> {
         self.checked.work -= task.held_by(self.now);
         let Task { arrival, start, .. } = task;
         instance.idle_since = self.now;
+        self.signals.answer((app, target), &arrival, self.now);
         self.plan_end(app, target, number);
         self.settle(app, target);
         let number = u32::try_from(target).unwrap_or(u32::MAX);

@@ -287,7 +287,7 @@ impl<R: Record> Oracle<'_, R> {
                 if let Some(crew) = self.apps.get_mut(app)
                     && let Some(queue) = crew.queues.get_mut(&target)
                 {
-                    queue.waiting.push_front(*arrival);
+                    queue.put(*arrival, true, self.now, &self.model.queue);
                 }
                 self.settle(app, target);
             }
@@ -308,7 +308,7 @@ impl<R: Record> Oracle<'_, R> {
                 }
                 if let Some(queue) = crew.queues.get_mut(&target) {
                     homeless.append(&mut queue.coming);
-                    homeless.extend(queue.waiting.drain(..));
+                    homeless.extend(queue.empty());
                 }
             }
             homeless.sort_by_key(|arrival: &Arrival| (arrival.at, arrival.key));

@@ -113,6 +113,12 @@ pub enum Unfit {
     Scheduler,
     /// Instances take requests from a queue of all gateways.
     Central,
+    /// Answers cause requests.
+    Pipelines,
+    /// The balancer must hear of each answer.
+    Balance,
+    /// Rules of queues depend on how long requests wait.
+    Waits,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -150,6 +156,11 @@ impl fmt::Display for Unfit {
             Unfit::Central => f.write_str(
                 "queue.scope can't be central behind a network: no queue belongs to all gateways",
             ),
+            Unfit::Pipelines => f.write_str("commands have a `then` with live gateways only"),
+            Unfit::Balance => {
+                f.write_str("balance.rule can be peak_ewma or prequal with live gateways only")
+            }
+            Unfit::Waits => f.write_str("queue.longest_wait and queue.overload need live gateways"),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
@@ -175,11 +186,20 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if network.reports == Nanoseconds::ZERO || !network.reports.0.is_multiple_of(network.delay.0) {
         return Err(Unfit::Reports);
     }
+    if !model.dynamics.pipelines.is_empty() {
+        return Err(Unfit::Pipelines);
+    }
     if model.sources.iter().any(|source| matches!(source.arrivals, Arrivals::Recorded { .. })) {
         return Err(Unfit::Recorded);
     }
     if model.queue.scope == QueueScope::Central {
         return Err(Unfit::Central);
+    }
+    if model.balance.learns() {
+        return Err(Unfit::Balance);
+    }
+    if model.queue.longest_wait.is_some() || model.queue.overload.is_some() {
+        return Err(Unfit::Waits);
     }
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);

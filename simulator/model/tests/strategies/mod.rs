@@ -5,7 +5,7 @@
 
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
-use policy::queue::{Classes, Counts, Order, Queue, QueueScope};
+use policy::queue::{Classes, Counts, Queue, QueueScope};
 use policy::{Class, Nanoseconds, Scope};
 use proptest::prelude::*;
 use simulator_kernel::Law;
@@ -100,7 +100,7 @@ pub fn queue() -> impl Strategy<Value = Queue> {
     let counts = prop_oneof![Just(Counts::Waiting), Just(Counts::InSystem)];
     let classes = prop_oneof![Just(Classes::Together), Just(Classes::Apart)];
     (bound(), bound(), scope, counts, classes).prop_map(|(free, paid, scope, counts, classes)| {
-        Queue { free, paid, scope, counts, classes, order: Order::Fifo }
+        Queue { free, paid, scope, counts, classes, ..Queue::OPEN }
     })
 }
 

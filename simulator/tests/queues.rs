@@ -1,0 +1,130 @@
+//! Queues of the gateways, disciplines, balancers that learn and pipelines, from the outside: what the
+//! tables, the files and `explain` say.
+#![allow(clippy::unwrap_used)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// The workspace: scenarios are named as a user would.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn printed(arguments: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_simulator"));
+    let output =
+        command.current_dir(folder()).args(arguments).env("NO_COLOR", "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The table and the results of a run of a scenario with changes, and where its files are.
+fn run(place: &Path, scenario: &str, changes: &[&str]) -> (String, Value) {
+    let output = place.join("out");
+    let mut arguments = vec!["run", scenario, "-o", output.to_str().unwrap()];
+    changes.iter().for_each(|change| arguments.extend(["--set", *change]));
+    let table = printed(&arguments);
+    let text = std::fs::read_to_string(output.join("results.json")).unwrap();
+    (table, serde_json::from_str(&text).unwrap())
+}
+
+fn p99(cell: &Value, time: &str) -> f64 {
+    cell[time]["p99_ns"].as_f64().unwrap()
+}
+
+const SHORT: [&str; 2] = ["duration=60s", "warm_up=10s"];
+
+#[test]
+fn who_pulls_waits_less() {
+    let place = tempfile::tempdir().unwrap();
+    let (_, pushed) = run(place.path(), "scenarios/push-pull.yml", &SHORT);
+    let central = [&SHORT[..], &["policy.queue.scope=central"]].concat();
+    let (table, pulled) = run(place.path(), "scenarios/push-pull.yml", &central);
+    assert!(table.contains("inactive: policy.balance"), "{table}");
+    let (pushed, pulled) = (&pushed["cells"][0], &pulled["cells"][0]);
+    assert_eq!(pushed["arrivals"], pulled["arrivals"]);
+    assert!(p99(pulled, "wait") < p99(pushed, "wait"), "{pulled} {pushed}");
+    let told = printed(&[
+        "explain",
+        place.path().join("out").to_str().unwrap(),
+        "--request",
+        "100000",
+    ]);
+    assert!(told.contains("it waits at the gateways for an instance"), "{told}");
+    assert!(told.contains("to the instance that took it"), "{told}");
+}
+
+#[test]
+fn disciplines_have_causes_of_their_own() {
+    let place = tempfile::tempdir().unwrap();
+    let short = [
+        "duration=60s",
+        "warm_up=10s",
+        "workload.2.arrivals.burst={at: 15s, requests: 12000, over: 30s}",
+    ];
+    let scenario = "scenarios/fair-queue.yml";
+    let with = |change: &str| {
+        let (table, results) = run(place.path(), scenario, &[&short[..], &[change]].concat());
+        let refused = |cell: usize, cause: &str| {
+            results["cells"][cell]["refused"][cause].as_u64().unwrap()
+        };
+        let count = |cause: &str| refused(0, cause) + refused(1, cause);
+        let told = |cause: &str| assert_eq!(count(cause) > 0, table.contains(cause), "{table}");
+        told("shed");
+        told("long_wait");
+        (p99(&results["cells"][0], "wait"), count("shed"), count("long_wait"))
+    };
+    let (in_order, shed, refused) = with("policy.queue.order=fifo");
+    assert_eq!((shed, refused), (0, 0));
+    let (in_turns, shed, refused) = with("policy.queue.order=deficit_round_robin");
+    assert_eq!((shed, refused), (0, 0));
+    assert!(in_turns * 4.0 < in_order, "{in_turns} {in_order}");
+    let (_, shed, _) = with("policy.queue.overload={target: 100ms, interval: 500ms}");
+    assert!(shed > 100, "{shed}");
+    let (wait, _, refused) = with("policy.queue.longest_wait={free: 500ms, paid: 500ms}");
+    assert!(refused > 100 && wait < 1.5e9, "{refused} {wait}");
+}
+
+#[test]
+fn who_learns_avoids_slow_machines() {
+    let place = tempfile::tempdir().unwrap();
+    let scenario = "scenarios/slow-machines.yml";
+    let with = |rule: &str| {
+        let rule = format!("policy.balance={rule}");
+        let (_, results) = run(place.path(), scenario, &[&SHORT[..], &[&rule]].concat());
+        p99(&results["cells"][0], "response")
+    };
+    let counted = with("{rule: power_of_choices, choices: 2}");
+    for rule in ["{rule: peak_ewma}", "{rule: prequal}"] {
+        let learned = with(rule);
+        assert!(learned < counted, "{rule}: {learned} for {counted}");
+    }
+}
+
+#[test]
+fn pipelines_end_once_with_an_answer_or_a_cause() {
+    let place = tempfile::tempdir().unwrap();
+    let short = ["duration=3min", "warm_up=30s", "policy.queue.free=0"];
+    let (table, results) = run(place.path(), "scenarios/pipeline.yml", &short);
+    assert!(table.contains("clip → avthumb → vframe"), "{table}");
+    let (mut all, mut ended) = (0, 0);
+    for cell in results["cells"].as_array().unwrap() {
+        let pipeline = &cell["pipeline"];
+        assert_eq!(pipeline.is_object(), cell["cmd"] == "clip", "{pipeline}");
+        let Some(requests) = pipeline["requests"].as_u64() else { continue };
+        let causes = pipeline["refused"].as_object().unwrap();
+        let refused: u64 = causes.values().map(|count| count.as_u64().unwrap()).sum();
+        assert_eq!(requests, pipeline["done"].as_u64().unwrap() + refused);
+        let steps = pipeline["steps"].as_u64().unwrap();
+        assert!((requests..=3 * requests).contains(&steps), "{pipeline}");
+        assert!(p99(pipeline, "response") > p99(cell, "response"), "{pipeline}");
+        all += requests;
+        ended += refused;
+    }
+    assert!(all > 1000 && ended > 0, "{all} {ended}");
+    let folder = place.path().join("out");
+    let told = printed(&["explain", folder.to_str().unwrap(), "--request", "700"]);
+    assert!(told.contains("pipeline") && told.contains("after step"), "{told}");
+}
