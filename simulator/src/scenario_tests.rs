@@ -259,7 +259,8 @@ fn answers_are_sources() {
     let cmd = |then: &str| format!("{{app: image, service: {{exponential: 40ms}}{then}}}");
     let cmds = |a: &str, b: &str| format!("cmds={{a: {}, b: {}}}", cmd(a), cmd(b));
     let first = "workload.0.cmd=a";
-    let model = scenario(SMALL, &[&cmds(", then: b", ""), first]).model;
+    let many = "apps.image.instances=8";
+    let model = scenario(SMALL, &[&cmds(", then: b", ""), first, many]).model;
     assert_eq!(model.pipelines(), [Followed { source: 0, by: 1 }]);
     assert_eq!(model.sources[1].arrivals, Arrivals::Recorded { requests: 1000 });
     assert_eq!((model.sources[1].cmd, model.is_dynamic()), (1, true));
