@@ -46,12 +46,8 @@ fn who_pulls_waits_less() {
     let (pushed, pulled) = (&pushed["cells"][0], &pulled["cells"][0]);
     assert_eq!(pushed["arrivals"], pulled["arrivals"]);
     assert!(p99(pulled, "wait") < p99(pushed, "wait"), "{pulled} {pushed}");
-    let told = printed(&[
-        "explain",
-        place.path().join("out").to_str().unwrap(),
-        "--request",
-        "100000",
-    ]);
+    let told =
+        printed(&["explain", place.path().join("out").to_str().unwrap(), "--request", "100000"]);
     assert!(told.contains("it waits at the gateways for an instance"), "{told}");
     assert!(told.contains("to the instance that took it"), "{told}");
 }
@@ -67,9 +63,8 @@ fn disciplines_have_causes_of_their_own() {
     let scenario = "scenarios/fair-queue.yml";
     let with = |change: &str| {
         let (table, results) = run(place.path(), scenario, &[&short[..], &[change]].concat());
-        let refused = |cell: usize, cause: &str| {
-            results["cells"][cell]["refused"][cause].as_u64().unwrap()
-        };
+        let refused =
+            |cell: usize, cause: &str| results["cells"][cell]["refused"][cause].as_u64().unwrap();
         let count = |cause: &str| refused(0, cause) + refused(1, cause);
         let told = |cause: &str| assert_eq!(count(cause) > 0, table.contains(cause), "{table}");
         told("shed");
