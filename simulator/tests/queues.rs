@@ -1,6 +1,6 @@
 //! Queues of the gateways, disciplines, balancers that learn and pipelines, from the outside: what the
 //! tables, the files and `explain` say.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
