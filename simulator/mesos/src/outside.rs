@@ -464,7 +464,7 @@ mod tests {
                 uuid: vec![0, 255],
             },
             Told::Holds {
-                resources: vec![Resource::scalar("cpus", mesos::Milli(1500))],
+                resources: vec![Resource::scalar("cpus", Milli(1500))],
                 ended: vec!["db.1.data".to_owned()],
             },
             Told::Ping,

@@ -63,11 +63,10 @@ impl Master {
             }
             Err(_) => return,
         };
-        for bundle in [Some(&mut *rest), self.agent_mut(agent).map(|agent| &mut agent.total)] {
-            if let Some(bundle) = bundle {
-                bundle.take(&change.from);
-                bundle.add(&change.to);
-            }
+        let total = self.agent_mut(agent).map(|agent| &mut agent.total);
+        for bundle in std::iter::once(&mut *rest).chain(total) {
+            bundle.take(&change.from);
+            bundle.add(&change.to);
         }
         let is_outside = self.agent(agent).is_some_and(|it| matches!(it.spec.body, Body::Outside));
         if is_outside {
