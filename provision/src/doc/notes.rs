@@ -189,16 +189,16 @@ pub const NOTES: &[Notes] = &[
         "known_hosts:\n  name: example.org\n  key: example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
     ),
     notes(
-        "locale_gen",
-        &[],
-        &["only where /etc/locale.gen is: Debian and its kin"],
-        "locale_gen:\n  name: de_CH.UTF-8",
-    ),
-    notes(
         "lineinfile",
         &["backup"],
         &["expressions follow Python's rules, translated"],
         "lineinfile:\n  path: /etc/ssh/sshd_config\n  regexp: ^#?PermitRootLogin\n  line: PermitRootLogin no",
+    ),
+    notes(
+        "locale_gen",
+        &[],
+        &["only where /etc/locale.gen is: Debian and its kin"],
+        "locale_gen:\n  name: de_CH.UTF-8",
     ),
     notes(
         "meta",
