@@ -12,6 +12,7 @@ use crate::event::{Accepted, Refusal};
 use crate::ids::{AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, WriteNumber};
 use crate::instance::Instance;
 use crate::machine::Machine;
+use crate::ports::Ports;
 use crate::state::Cluster;
 
 /// Something to be done.
@@ -41,7 +42,7 @@ pub enum Command {
         /// Where.
         machine: MachineName,
         /// Its ports.
-        ports: Vec<u16>,
+        ports: Ports,
         /// In thousandths.
         weight_thousandths: u32,
         /// Void if this is over.
@@ -82,7 +83,7 @@ pub struct Launch {
     /// Where.
     pub machine: MachineName,
     /// Its ports.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
     /// What to run.
     pub specification: Arc<Specification>,
     /// Void if this is over.

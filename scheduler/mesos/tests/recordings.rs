@@ -312,7 +312,7 @@ fn calls() -> Vec<Call> {
     let launch = Launch {
         instance: "sleep.1".parse().unwrap(),
         machine: "127.0.0.1".parse().unwrap(),
-        ports: vec![31_000],
+        ports: vec![31_000].into(),
         specification: Arc::new(specification),
         epoch: Epoch(1),
     };
