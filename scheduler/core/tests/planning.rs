@@ -3,6 +3,7 @@
 
 #![allow(
     clippy::unwrap_used,
+    clippy::cast_possible_truncation,
     clippy::panic,
     clippy::indexing_slicing,
     reason = "a test that finds something else than it expects has failed"
@@ -38,13 +39,7 @@ fn machine(number: usize) -> MachineName {
 }
 
 fn up(number: usize, millicores: u32) -> Event {
-    let description = Description {
-        millicores,
-        memory_mib: 100_000,
-        ports: Vec::new(),
-        attributes: Arc::default(),
-        ..Description::default()
-    };
+    let description = Description { millicores, memory_mib: 100_000, ..Description::default() };
     Event::Machine { machine: machine(number), fact: MachineFact::Up(description) }
 }
 
