@@ -178,6 +178,12 @@ pub enum QuorumRule {
 }
 
 impl QuorumRule {
+    /// Whether it is the rule of most: what is written without one has it.
+    #[must_use]
+    pub const fn is_majority(&self) -> bool {
+        matches!(self, QuorumRule::Majority)
+    }
+
     /// How many of so many voters must be up.
     #[must_use]
     pub const fn of(self, voters: usize) -> usize {

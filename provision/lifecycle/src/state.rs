@@ -228,7 +228,7 @@ pub struct Observed {
     /// The members.
     pub members: Vec<Member>,
     /// How many of their voters must be up.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "QuorumRule::is_majority")]
     pub rule: QuorumRule,
 }
 
