@@ -32,6 +32,7 @@ fn cluster() -> State {
                 "rack".to_owned(),
                 format!("r{}", number % 40),
             )])),
+            disk_mib: None,
         };
         events.push(Event::Machine { machine, fact: MachineFact::Up(description) });
     }
@@ -56,6 +57,7 @@ fn deployments() -> Vec<Event> {
             inner_ports: Vec::new(),
             discovery: scheduler_core::app::Discovery::default(),
             metrics: None,
+            volumes: Vec::new(),
         });
         let bounds = Bounds { min: INSTANCES, max: INSTANCES };
         let call = Call::Deploy { app, specification, bounds, step: None };

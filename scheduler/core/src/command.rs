@@ -14,6 +14,7 @@ use crate::instance::Instance;
 use crate::machine::Machine;
 use crate::ports::Ports;
 use crate::state::Cluster;
+use crate::volume::{OwnVolume, Part, Volume, VolumeId};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +58,17 @@ pub enum Command {
         /// Void if this is over.
         epoch: Epoch,
     },
+    /// Destroy a set of volumes, if it is there, and say by a fact that it isn't.
+    Destroy {
+        /// Which one.
+        volume: VolumeId,
+        /// What it has.
+        parts: Vec<Part>,
+        /// Where.
+        machine: MachineName,
+        /// Void if this is over.
+        epoch: Epoch,
+    },
     /// Say how these instances are, by facts.
     Ask(Vec<(InstanceId, MachineName)>),
     /// All that was told before this receipt was given is durable.
@@ -86,6 +98,9 @@ pub struct Launch {
     pub ports: Ports,
     /// What to run.
     pub specification: Arc<Specification>,
+    /// The volumes that it has, if its app has volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<OwnVolume>,
     /// Void if this is over.
     pub epoch: Epoch,
 }
@@ -113,6 +128,8 @@ pub enum Key {
     App(AppName),
     /// An instance.
     Instance(InstanceId),
+    /// A set of volumes.
+    Volume(VolumeId),
 }
 
 /// A part of the state.
@@ -127,4 +144,6 @@ pub enum Record {
     App(Box<App>),
     /// An instance.
     Instance(Box<Instance>),
+    /// A set of volumes.
+    Volume(Volume),
 }

@@ -66,6 +66,7 @@ impl Bench {
             inner_ports: Vec::new(),
             discovery: Discovery::default(),
             metrics: None,
+            volumes: Vec::new(),
         });
         let deploys = (0..APPS).map(|number| {
             let (app, specification) = (app(number), Arc::clone(&specification));

@@ -454,6 +454,7 @@ impl Cycle {
             }
             Command::Launch(_)
             | Command::Kill { .. }
+            | Command::Destroy { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }
