@@ -155,7 +155,7 @@ fn a_few_apps_are_planned_a_turn_and_others_are_answered_meanwhile() {
     assert!(bench.state.is_planning());
     // Another call, whose app is planned later, comes between.
     let last = app(APPS - 1);
-    let call = Call::Delete { app: last.clone() };
+    let call = Call::Delete { app: last.clone(), keeps_volumes: false };
     events.push(Event::Call { request: RequestId(1_001), call });
     let commands = bench.turn(events);
     assert_eq!(bench.planned(), 2 * APPS_A_TURN);
