@@ -14,7 +14,11 @@
 //!
 //! An instance is given up in the same way: where an app has its most instances on few machines, these
 //! are looked at; where on many, the common order is walked from its end, in which one of them comes
-//! soon, unless they are the emptiest: then by the app's own order.
+//! soon, unless they are the emptiest. Then either all of them are looked at, or the app's own order is
+//! brought up to date and tells. Which of both is cheaper depends on how often the app is asked: looking
+//! is rented, the order is bought (Karlin et al., "Competitive snoopy caching", 1988). An order is
+//! bought when as many machines have been looked at as it costs, so that both together take at most
+//! twice what the better one alone would have taken.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -85,6 +89,8 @@ struct Instances {
     by_machine: BTreeMap<u32, u32>,
     by_count: BTreeMap<u32, BTreeSet<u32>>,
     own: Option<Own>,
+    /// Machines that were looked at since the own order was brought up to date the last time.
+    looked_at: usize,
 }
 
 /// An order of machines for one app, as of a place in the log of changes.
@@ -201,6 +207,8 @@ impl Spread {
             app.by_machine.insert(machine, count);
             app.by_count.entry(count).or_default().insert(machine);
         }
+        // What the log doesn't reach any more has to be made anew.
+        app.own.take_if(|own| own.synced < self.forgotten);
         if let Some(own) = &mut app.own {
             own.stand(machine, count, self.machines.get(machine as usize).copied().flatten());
         }
@@ -296,6 +304,7 @@ impl Spread {
             own
         };
         instances.own = Some(own);
+        instances.looked_at = 0;
     }
 
     /// The machine that gives up an instance of an app: the one with the most of them; of these the
@@ -310,16 +319,29 @@ impl Spread {
             return Some(machine);
         }
         if level.len() <= WALK_MOST {
-            let ranked = level.iter().filter_map(|one| Some(rank(*one, self.free(*one)?)));
-            return ranked.max().map(|(_, machine)| machine);
+            return self.fullest(level);
         }
-        let mut fullest = self.order.iter().rev().take(WALK_MOST);
-        if let Some((_, machine)) = fullest.find(|(_, machine)| level.contains(machine)) {
+        let mut last = self.order.iter().rev().take(WALK_MOST);
+        if let Some((_, machine)) = last.find(|(_, machine)| level.contains(machine)) {
             return Some(*machine);
+        }
+        let pending = instances.own.as_ref().and_then(|own| self.pending(own));
+        let cost = pending.unwrap_or(self.order.len());
+        let looked_at = instances.looked_at.saturating_add(level.len());
+        if looked_at <= cost {
+            let found = self.fullest(level);
+            self.apps.get_mut(app as usize)?.looked_at = looked_at;
+            return found;
         }
         self.sync(app);
         let own = self.apps.get(app as usize)?.own.as_ref()?;
         own.levels.get(&most)?.last().map(|(_, machine)| *machine)
+    }
+
+    /// The last one of these machines in the common order.
+    fn fullest(&self, machines: &BTreeSet<u32>) -> Option<u32> {
+        let ranked = machines.iter().filter_map(|one| Some(rank(*one, self.free(*one)?)));
+        ranked.max().map(|(_, machine)| machine)
     }
 
     /// The last of these machines that takes no instances.

@@ -62,8 +62,10 @@ fn upgrade() -> Vec<Record> {
         process: Process::Serving(role),
         ..Member::blank(name, Duty::Voter)
     };
-    let observed =
-        Observed { members: vec![member("zk1", Role::Follower), member("zk2", Role::Leader)] };
+    let observed = Observed {
+        members: vec![member("zk1", Role::Follower), member("zk2", Role::Leader)],
+        ..Observed::default()
+    };
     let names = ["zk1", "zk2"].map(str::to_owned).to_vec();
     let goal =
         Goal { purpose: Purpose::Upgrade, version: version("3.9.3"), members: names.clone() };

@@ -102,5 +102,5 @@ fn the_answer_of_a_call_with_a_key_is_left_with_its_write() {
         .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec).unwrap_or_default()));
     let legacy = Legacy::read(&stored.collect());
     let answer = Answer::from(Accepted::Wanted(3));
-    assert_eq!(legacy.answers, [AnswerLeft { keyed, answer }]);
+    assert_eq!(legacy.answers, [AnswerLeft::new(keyed, &answer)]);
 }

@@ -468,7 +468,7 @@ pub fn instance_row(id: &InstanceId, app: &App, instance: &Instance) -> Instance
         since: moment(instance.since),
         weight_thousandths: instance.weight_thousandths(),
         machine: instance.machine.as_ref().map(ToString::to_string),
-        ports: instance.ports.clone(),
+        ports: instance.ports.to_vec(),
         is_unhealthy: instance.is_unhealthy(),
         ends: instance.end.as_ref().map(ToString::to_string),
     }
@@ -493,7 +493,7 @@ pub fn machine_row(name: &str, machine: &Machine) -> MachineRow {
         free_memory_mib: free.memory_mib,
         free_ports: free.ports,
         instances: count(machine.instances.len()),
-        attributes: machine.description.attributes.clone(),
+        attributes: (*machine.description.attributes).clone(),
     }
 }
 
@@ -508,7 +508,7 @@ pub fn endpoints(
     let rows = serving.map(|(number, instance)| Endpoint {
         instance: InstanceId { app: name.clone(), number: *number }.to_string(),
         address: instance.machine.as_ref().map(&address).unwrap_or_default(),
-        ports: instance.ports.clone(),
+        ports: instance.ports.to_vec(),
         weight_thousandths: instance.weight_thousandths(),
     });
     rows.collect()

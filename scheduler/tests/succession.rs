@@ -125,9 +125,16 @@ fn the_next_leader_knows_events_policies_decisions_and_answers() {
         told(&leader.client(&["policy", "replay", &log.display().to_string()]));
     assert_eq!(code, Some(0), "{text}{said}");
     assert!(lines > 2 && text.contains("1 policy") && text.contains("rollout"), "{text}");
+    let (path, body, key) = ("/v1/policy/rollback", "{}", "key-3");
+    let back = post(leader, path, body, key);
+    assert!(back.contains("\"is_changed\":true") && !back.contains("replayed"), "{back}");
+    let (_, told_first) = back.split_once("\r\n\r\n").unwrap();
 
     killed(&cluster, &mut schedulers);
     let leader = schedulers.iter().find(|one| one.leads()).unwrap();
+    // Once more would go back from where it went back to.
+    let again = post(leader, path, body, key);
+    assert!(again.contains("idempotency-replayed") && again.contains(told_first), "{again}");
     for (body, key) in [("{\"instances\": 3}", "key-1"), ("{\"instances\": 2}", "key-2")] {
         let again = post(leader, scale.0, body, key);
         assert!(again.contains("idempotency-replayed"), "{again}");

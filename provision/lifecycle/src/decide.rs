@@ -210,7 +210,8 @@ impl Picture<'_> {
         let loses_it = |member: &Member| {
             member.is_voter() && member.role().is_some() && !self.is_finished(member)
         };
-        let is_small = self.is_quorum() && voters <= 2 && !self.options.accept_outage;
+        let is_small =
+            self.is_quorum() && self.observed.rule.needs_all(voters) && !self.options.accept_outage;
         (is_small && self.members().any(loses_it)).then_some(Stop::TooFewMembers { voters })
     }
 
@@ -519,7 +520,7 @@ impl Picture<'_> {
     }
 
     fn accepts_outage(&self) -> bool {
-        self.options.accept_outage && self.observed.voters() <= 2
+        self.options.accept_outage && self.observed.rule.needs_all(self.observed.voters())
     }
 
     /// A dead voter may be started if there is a quorum or that can complete it, and if it has been

@@ -167,11 +167,37 @@ pub struct Quorum {
 }
 
 /// How many must be up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QuorumRule {
     /// More than half of the voters.
+    #[default]
     Majority,
+    /// One: they keep nothing together, and elect who leads elsewhere.
+    One,
+}
+
+impl QuorumRule {
+    /// Whether it is the rule of most: what is written without one has it.
+    #[must_use]
+    pub const fn is_majority(&self) -> bool {
+        matches!(self, QuorumRule::Majority)
+    }
+
+    /// How many of so many voters must be up.
+    #[must_use]
+    pub const fn of(self, voters: usize) -> usize {
+        match self {
+            QuorumRule::Majority => voters / 2 + 1,
+            QuorumRule::One => 1,
+        }
+    }
+
+    /// Whether so many voters are too few for any of them to be missed.
+    #[must_use]
+    pub const fn needs_all(self, voters: usize) -> bool {
+        voters.saturating_sub(1) < self.of(voters)
+    }
 }
 
 /// Who is taken when.

@@ -138,7 +138,7 @@ mod tests {
         let mut progress = Progress::begin(0);
         let mut records = vec![Record::begun("r", None, &request, &progress)];
         for (step, at_ms, is_good) in steps {
-            let observed = Observed { members: Vec::new() };
+            let observed = Observed::default();
             progress.began(step, &observed, *at_ms);
             let (step, outcome) = match is_good {
                 true => (step.clone(), Outcome::Done),

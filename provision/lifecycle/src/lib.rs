@@ -41,7 +41,7 @@ pub use agent::{Change, Description, classify};
 pub use decide::{Decision, Step, next_step};
 pub use definition::{
     DEFINITION_VERSION, Definition, Exchange, Format, Health, Http, Kind, NAME_PLACEHOLDER, Probe,
-    Quorum, Release, Text, read_definition,
+    Quorum, QuorumRule, Release, Text, read_definition,
 };
 pub use estimate::{Durations, Estimate};
 pub use forecast::forecast;

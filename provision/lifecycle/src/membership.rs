@@ -12,9 +12,6 @@ use crate::roster::{Joins, Leaves};
 use crate::state::{Duty, Member, Process, Purpose, Role};
 use crate::transition::Verdict;
 
-/// A cluster that loses a member must still bear the loss of another one.
-const SAFE_VOTERS: usize = 3;
-
 impl Picture<'_> {
     /// After a step that failed.
     pub(crate) fn membership_failed(failed: &Failed) -> Decision {
@@ -87,7 +84,8 @@ impl Picture<'_> {
         let left = roster.len().saturating_sub(leaving);
         let is_refused = match left {
             0 => leaving > 0,
-            _ => leaving > 0 && left < SAFE_VOTERS && !self.options.accept_outage,
+            // What is left must bear the loss of another one.
+            _ => leaving > 0 && self.observed.rule.needs_all(left) && !self.options.accept_outage,
         };
         is_refused.then_some(Stop::TooFewLeft { left })
     }
@@ -203,7 +201,8 @@ impl Picture<'_> {
         let serving = self.others_serving(member);
         let voters = self.observed.voters();
         let after = if changes { voters + coming } else { voters };
-        let (now, then) = (voters / 2 + 1, after / 2 + 1);
+        let rule = self.observed.rule;
+        let (now, then) = (rule.of(voters), rule.of(after));
         let enough = serving >= now && (!changes || serving + coming >= then);
         if enough {
             return Ok(());
@@ -287,7 +286,8 @@ impl Picture<'_> {
         self.all_know()?;
         let (serving, voters) = (self.others_serving(member), self.observed.voters());
         let own = usize::from(self.settled(member).is_ok());
-        let (now, then) = (voters / 2 + 1, voters.saturating_sub(1) / 2 + 1);
+        let rule = self.observed.rule;
+        let (now, then) = (rule.of(voters), rule.of(voters.saturating_sub(1)));
         if serving + own < now || serving < then {
             if let Some(unsettled) = self.unsettled_other(member) {
                 return Err(Reason::Settling { member: unsettled.name.clone() });

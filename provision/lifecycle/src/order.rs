@@ -212,6 +212,7 @@ mod tests {
                 running: runs.map(version),
                 ..Member::blank(name, Duty::Voter)
             }],
+            ..Observed::default()
         };
         let (agent, master) = (order(&[], &["master"]), order(&[], &[]));
         let table = [

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Kind;
+use crate::definition::{Kind, QuorumRule};
 use crate::roster::MemberRules;
 use crate::transition::Transition;
 use crate::version::Version;
@@ -223,10 +223,13 @@ impl Member {
 }
 
 /// All members at one time, in the order of the inventory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// The members.
     pub members: Vec<Member>,
+    /// How many of their voters must be up.
+    #[serde(default, skip_serializing_if = "QuorumRule::is_majority")]
+    pub rule: QuorumRule,
 }
 
 impl Observed {
@@ -243,10 +246,10 @@ impl Observed {
         known + self.strangers().len()
     }
 
-    /// How many voters are a majority.
+    /// How many voters must be up.
     #[must_use]
     pub fn quorum(&self) -> usize {
-        self.voters() / 2 + 1
+        self.rule.of(self.voters())
     }
 
     /// The leader, if exactly one member says that it is.

@@ -125,7 +125,7 @@ fn decision(cluster: &[State]) -> Decision {
         version: version("1.1.0"),
         members: members.iter().map(|member| member.name.clone()).collect(),
     };
-    let observed = Observed { members };
+    let observed = Observed { members, ..Observed::default() };
     // Who isn't settled was something else a moment ago.
     let mut before = observed.clone();
     for (member, state) in before.members.iter_mut().zip(cluster) {

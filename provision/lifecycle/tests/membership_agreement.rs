@@ -146,7 +146,7 @@ fn decision(
     };
     let members: Vec<Member> = hosts.iter().enumerate().map(|(i, s)| host(i, *s, voters)).collect();
     let goal = Goal { purpose, version: version(), members: vec![name(subject)] };
-    let observed = Observed { members }.with_known_members();
+    let observed = Observed { members, ..Observed::default() }.with_known_members();
     // Who isn't settled was something else a moment ago.
     let mut before = observed.clone();
     for (member, state) in before.members.iter_mut().zip(hosts) {

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use provision_lifecycle::{
-    Containers, Decision, Duty, Files, Goal, Joins, Kind, Leaves, Member, MemberRules, Observed,
-    Options, Pattern, Process, Purpose, Reach, Reason, Role, Rules, Step, Stop, Transition,
-    Version, forecast,
+    Because, Containers, Decision, Duty, Files, Goal, Joins, Kind, Leaves, Member, MemberRules,
+    Observed, Options, Pattern, Process, Purpose, QuorumRule, Reach, Reason, Role, Rules, Step,
+    Stop, Transition, Version, forecast,
 };
 
 fn version(text: &str) -> Version {
@@ -59,7 +59,7 @@ fn cluster(voters: usize) -> Observed {
         })
         .collect();
     members.push(Member::blank("new", Duty::Voter));
-    Observed { members }.with_known_members()
+    Observed { members, ..Observed::default() }.with_known_members()
 }
 
 fn goal(purpose: Purpose, members: &[&str]) -> Goal {
@@ -213,6 +213,7 @@ fn hosts_without_a_vote_come_and_go() {
             Member { containers: names(containers), ..running("w0", Duty::Worker, Role::Alone) },
             Member::blank("w1", Duty::Worker),
         ],
+        ..Observed::default()
     };
     let daemon = rules(Kind::Daemon, false);
     let decide = |observed: &Observed, goal: &Goal, options: Options| {
@@ -251,4 +252,43 @@ fn an_agent_says_goodbye_before_it_is_stopped() {
         [Step::Leave { member: name(), via: name() }, Step::Retire { member: name() }]
     );
     assert_eq!(end, Decision::Done);
+}
+
+/// Schedulers elect who leads in Consul: two can be taken one after the other, which no majority bears.
+#[test]
+fn where_one_is_enough_only_the_last_one_is_held() {
+    let with = |voters: usize, rule: QuorumRule| Observed { rule, ..cluster(voters) };
+    let upgrade =
+        |members: &[&str]| Goal { version: version("1.0.1"), ..goal(Purpose::Upgrade, members) };
+    let take = |name: &str, because: Because| Step::Take { members: names(&[name]), because };
+    let both = upgrade(&["m0", "m1"]);
+    let refused = |voters| Decision::Stop(Stop::TooFewMembers { voters });
+    assert_eq!(ask(&with(2, QuorumRule::Majority), &both, Options::default()).1, refused(2));
+    let (steps, end) = ask(&with(2, QuorumRule::One), &both, Options::default());
+    assert_eq!(
+        steps,
+        [
+            Step::Stage { members: names(&["m0", "m1"]) },
+            take("m1", Because::Follower),
+            take("m0", Because::Leader)
+        ]
+    );
+    assert_eq!(end, Decision::Done);
+    let (_, end) = ask(&with(1, QuorumRule::One), &upgrade(&["m0"]), Options::default());
+    assert_eq!(end, refused(1), "nobody would lead");
+    // Of five, three are away: one follower serves, which is enough for the leader to be taken.
+    for (rule, is_taken) in [(QuorumRule::One, true), (QuorumRule::Majority, false)] {
+        let mut observed = with(5, rule);
+        for member in observed.members.iter_mut().skip(2).take(3) {
+            member.process = Process::Dead;
+        }
+        let (steps, _) = ask(&observed, &upgrade(&["m0"]), Options::default());
+        assert_eq!(steps.contains(&take("m0", Because::Leader)), is_taken, "{rule:?} {steps:?}");
+    }
+    for voters in 0..9 {
+        assert_eq!(QuorumRule::One.of(voters), 1);
+        assert_eq!(QuorumRule::One.needs_all(voters), voters < 2);
+        assert_eq!(QuorumRule::Majority.of(voters), (voters + 2) / 2);
+        assert_eq!(QuorumRule::Majority.needs_all(voters), voters < 3);
+    }
 }

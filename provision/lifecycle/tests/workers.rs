@@ -40,7 +40,7 @@ fn cluster(count: usize) -> Observed {
         files: Files::Current,
         ..Member::blank(&format!("w{index}"), Duty::Worker)
     };
-    Observed { members: (0..count).map(member).collect() }
+    Observed { members: (0..count).map(member).collect(), ..Observed::default() }
 }
 
 fn goal(observed: &Observed) -> Goal {

@@ -135,7 +135,7 @@ impl Masters {
         let member = |index: usize| {
             read_member(definition, &format!("mm{index}"), Duty::Voter, &self.answers(index))
         };
-        Observed { members: (0..3).map(member).collect() }
+        Observed { members: (0..3).map(member).collect(), ..Observed::default() }
     }
 
     /// A master that leads and restarts leaves the lead to another one.
@@ -293,7 +293,8 @@ fn reconfigured(all: &[Answers], options: Options) -> Decision {
     let member = |(index, answers): (usize, &Answers)| {
         read_member(&definition, &format!("a{index}"), Duty::Worker, answers)
     };
-    let observed = Observed { members: all.iter().enumerate().map(member).collect() };
+    let members = all.iter().enumerate().map(member).collect();
+    let observed = Observed { members, ..Observed::default() };
     let goal = Goal {
         purpose: Purpose::Restart,
         version: version("1.12.0"),

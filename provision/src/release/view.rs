@@ -403,6 +403,7 @@ mod tests {
                 member("zk2", "3.9.3", Process::Serving(Role::Leader)),
                 down,
             ],
+            ..Observed::default()
         };
         let wanted = Version::parse("3.9.3").unwrap();
         let text = plain(&table("zookeeper", Kind::Quorum, &observed, Ok(&wanted), None));
@@ -430,6 +431,7 @@ mod tests {
                 member("zk1", "3.8.0", Process::Serving(Role::Follower)),
                 member("zk2", "3.8.0", Process::Serving(Role::Leader)),
             ],
+            ..Observed::default()
         };
         let goal = Goal {
             purpose: Purpose::Upgrade,
@@ -461,6 +463,7 @@ mod tests {
                 member("zk2", "3.9.3", Process::Serving(Role::Leader)),
                 outside,
             ],
+            ..Observed::default()
         };
         let goal = |purpose, names: &[&str]| Goal {
             purpose,

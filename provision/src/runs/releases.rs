@@ -97,7 +97,7 @@ fn first(story: &[Told]) -> Observed {
         }
         _ => None,
     });
-    found.unwrap_or(Observed { members: Vec::new() })
+    found.unwrap_or(Observed::default())
 }
 
 fn since(story: &[Told]) -> u64 {

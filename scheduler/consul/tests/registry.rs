@@ -57,7 +57,7 @@ impl World {
             millicores: 9_000,
             memory_mib: 9_000,
             ports: vec![(31_000, 31_099)],
-            attributes: BTreeMap::new(),
+            attributes: Arc::default(),
             disk_mib: None,
         };
         world.event(Event::Leader { epoch: Epoch(1) });

@@ -28,7 +28,10 @@ fn cluster() -> State {
             millicores: 32_000,
             memory_mib: 131_072,
             ports: vec![(31_000, 31_999)],
-            attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 40))]),
+            attributes: Arc::new(BTreeMap::from([(
+                "rack".to_owned(),
+                format!("r{}", number % 40),
+            )])),
             disk_mib: None,
         };
         events.push(Event::Machine { machine, fact: MachineFact::Up(description) });

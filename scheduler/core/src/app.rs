@@ -260,7 +260,7 @@ pub struct App {
     pub keeps_volumes: bool,
     /// Its instances, by number; each is a record of its own.
     #[serde(skip)]
-    pub instances: BTreeMap<u64, Instance>,
+    pub instances: BTreeMap<u64, Box<Instance>>,
     /// Its number in the index of placement.
     #[serde(skip)]
     pub(crate) slot: u32,

@@ -8,9 +8,9 @@ use crate::app::{
     App, Bounds, Cause, Deployment, DiscoveryCheck, Ended, INSTANCES_MOST, LIST_MOST, Outcome,
     Probe, Run, Scaled, ScaledBy, Specification, remember,
 };
-use crate::command::Key;
+use crate::command::{Command, Key};
 use crate::event::{Accepted, Call, Refusal};
-use crate::ids::{AppName, InstanceId, MachineName, Version};
+use crate::ids::{AppName, InstanceId, MachineName, RequestId, Version};
 use crate::instance::{Leaving, Life};
 use crate::place::allows;
 use crate::rebalance::Ending;
@@ -19,8 +19,9 @@ use crate::turn::Turn;
 type Answer = Result<Accepted, Refusal>;
 
 impl Turn<'_> {
-    pub(crate) fn call(&mut self, call: Call) -> Answer {
-        match call {
+    /// A call is answered in its turn, but for those that are planned over several.
+    pub(crate) fn call(&mut self, request: RequestId, call: Call) {
+        let answer = match call {
             Call::Deploy { app, specification, bounds, step } => {
                 self.deploy(&app, specification, bounds, step)
             }
@@ -38,7 +39,6 @@ impl Turn<'_> {
             Call::Restart { instance } => self.restart(&instance),
             Call::Drain { machine } => self.drain(&machine, true),
             Call::Undrain { machine } => self.drain(&machine, false),
-            Call::Rebalance { app, at_a_time } => self.rebalance_call(app.as_ref(), at_a_time),
             Call::CancelRebalance { app } => self.cancel_rebalance(app.as_ref()),
             Call::Thaw => {
                 let seen = self.state.silence();
@@ -47,7 +47,11 @@ impl Turn<'_> {
                 self.watch();
                 Ok(Accepted::Noted)
             }
-        }
+            Call::Rebalance { app, at_a_time } => {
+                return self.rebalance_call(request, app, at_a_time);
+            }
+        };
+        self.commands.push(Command::Answer { request, answer });
     }
 
     /// An app that there is and that doesn't end.

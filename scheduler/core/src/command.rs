@@ -12,6 +12,7 @@ use crate::event::{Accepted, Refusal};
 use crate::ids::{AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, WriteNumber};
 use crate::instance::Instance;
 use crate::machine::Machine;
+use crate::ports::Ports;
 use crate::state::Cluster;
 use crate::volume::{OwnVolume, Part, Volume, VolumeId};
 
@@ -42,7 +43,7 @@ pub enum Command {
         /// Where.
         machine: MachineName,
         /// Its ports.
-        ports: Vec<u16>,
+        ports: Ports,
         /// In thousandths.
         weight_thousandths: u32,
         /// Void if this is over.
@@ -94,7 +95,7 @@ pub struct Launch {
     /// Where.
     pub machine: MachineName,
     /// Its ports.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
     /// What to run.
     pub specification: Arc<Specification>,
     /// The volumes that it has, if its app has volumes.

@@ -7,6 +7,7 @@ use policy::rollout::FULL_THOUSANDTHS;
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{MachineName, Version};
+use crate::ports::Ports;
 
 /// Where an instance stands in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,20 +52,26 @@ pub struct Instance {
     /// Its machine.
     pub machine: Option<MachineName>,
     /// Its ports on the machine.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
     /// The machine that it has to be on, because a user named it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<MachineName>,
     /// Why it was put there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub placed: Option<Placed>,
     /// Since when it isn't healthy, if it was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unhealthy_since: Option<Time>,
     /// Since when it serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serving_since: Option<Time>,
     /// Its machine has been silent for so long that it doesn't count any more.
     pub is_replaced: bool,
     /// Why it must leave, apart from its version and its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leaving: Option<Leaving>,
     /// Why it is being ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<End>,
     /// The time at its source of the newest fact about its process.
     pub heard: Time,
@@ -248,14 +255,14 @@ impl Life {
 }
 
 impl Instance {
-    pub(crate) const fn waiting(version: Version, named: Option<MachineName>, now: Time) -> Self {
+    pub(crate) fn waiting(version: Version, named: Option<MachineName>, now: Time) -> Self {
         Instance {
             version,
             life: Life::Waiting,
             since: now,
             made: now,
             machine: None,
-            ports: Vec::new(),
+            ports: Ports::default(),
             named,
             placed: None,
             unhealthy_since: None,
@@ -360,6 +367,6 @@ mod tests {
     #[test]
     fn an_instance_is_small() {
         let bytes = size_of::<Instance>();
-        assert!(bytes <= 400, "{bytes} bytes");
+        assert!(bytes <= 256, "{bytes} bytes");
     }
 }

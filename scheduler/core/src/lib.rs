@@ -30,6 +30,8 @@ pub mod instance;
 pub mod machine;
 mod place;
 mod plan;
+pub mod planning;
+pub mod ports;
 pub mod rebalance;
 pub mod state;
 mod timers;

@@ -1,6 +1,7 @@
 //! A machine: what it has, what of it is taken, and whether it can take more.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use policy::Time;
 use policy::spread::Room;
@@ -19,8 +20,8 @@ pub struct Description {
     pub memory_mib: u32,
     /// Ports that instances may have: first and last of each range.
     pub ports: Vec<(u16, u16)>,
-    /// What constraints speak of: rack, kind of disk, and so on.
-    pub attributes: BTreeMap<String, String>,
+    /// What constraints speak of: rack, kind of disk, and so on. Who tells of the machine has them, too.
+    pub attributes: Arc<BTreeMap<String, String>>,
     /// Disk for volumes in MiB, what volumes of ours take of it included; none: nobody counts it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disk_mib: Option<u32>,

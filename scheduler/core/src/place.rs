@@ -13,6 +13,7 @@ use crate::command::{Command, Key, Launch};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
 use crate::instance::{Life, Placed, Wait};
 use crate::machine::{Machine, room};
+use crate::ports::Ports;
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -161,8 +162,10 @@ impl State {
         } else {
             let name = |slot: u32| self.slots.get(slot as usize);
             let need = room(wanted.specification.need);
+            // Where there are as many as may be, nothing else has to be looked up.
+            let most = most_per_machine(wanted.specification);
             let slot = spread.place(wanted.app.slot, need, |slot, count| {
-                name(slot).is_some_and(|name| is_able(name, count))
+                count < most && name(slot).is_some_and(|name| is_able(name, count))
             });
             slot.and_then(name)
         }?;
@@ -170,6 +173,15 @@ impl State {
         let free_millicores = self.machines.get(name)?.free().millicores;
         Some((name.clone(), Placed { same_app, free_millicores }))
     }
+}
+
+/// The most instances that a machine may have.
+fn most_per_machine(specification: &Specification) -> u32 {
+    let limits = specification.constraints.iter().filter_map(|constraint| match constraint {
+        Constraint::MostPerMachine(most) => Some(*most),
+        _ => None,
+    });
+    limits.min().unwrap_or(u32::MAX)
 }
 
 /// Whether a constraint lets a machine that has so many instances of the app take one more.
@@ -218,6 +230,9 @@ impl Turn<'_> {
         // What finds no machine is told once for all that are alike: none becomes free meanwhile.
         let mut full: Option<Version> = None;
         for number in &waiting {
+            if full.is_some() && self.is_known_to_wait(name, *number, full) {
+                continue;
+            }
             let id = InstanceId { app: name.clone(), number: *number };
             self.take_volume(&id);
             self.place(&id, &mut full);
@@ -229,6 +244,17 @@ impl Turn<'_> {
         } else {
             self.state.waiting.remove(name);
         }
+    }
+
+    /// Whether an instance that may be anywhere, of a version that no machine can take, is known to wait
+    /// for that: of thousands that do, little has to be looked at.
+    fn is_known_to_wait(&self, name: &AppName, number: u64, full: Option<Version>) -> bool {
+        let Some(app) = self.state.apps.get(name) else { return false };
+        let Some(instance) = app.instances.get(&number) else { return false };
+        instance.wait == Some(Wait::NoMachine)
+            && instance.named.is_none()
+            && full == Some(instance.version)
+            && app.toward(number).is_none()
     }
 
     fn place(&mut self, id: &InstanceId, full: &mut Option<Version>) {
@@ -263,14 +289,14 @@ impl Turn<'_> {
         };
         let need = specification.need;
         let Some(there) = self.state.machines.get_mut(&machine) else { return };
-        let Some(ports) = there.choose_ports(need.ports) else { return };
+        let Some(ports) = there.choose_ports(need.ports).map(Ports::from) else { return };
         there.take(id.clone(), need, &ports);
         self.state.index_machine(&machine);
         let volume = self.own_volume(id, &machine, &specification);
         let Some(instance) = self.state.instance_mut(id) else { return };
         instance.enter(Life::Intended, now);
         instance.machine = Some(machine.clone());
-        instance.ports.clone_from(&ports);
+        instance.ports = ports.clone();
         instance.placed = Some(placed);
         instance.wait = None;
         instance.came = now;

@@ -207,7 +207,7 @@ impl Turn<'_> {
             if instance.named.is_none() {
                 anywhere.push(number);
             }
-            app.instances.insert(number, instance);
+            app.instances.insert(number, Box::new(instance));
             self.state.outbox.dirty.insert(Key::Instance(InstanceId { app: name.clone(), number }));
         }
         if count > 0 {

@@ -18,6 +18,7 @@ use crate::ids::{AppName, InstanceId, MachineName};
 use crate::instance::{End, Instance, Leaving, Life, Wait};
 use crate::machine::{Machine as There, room};
 use crate::place::Wanted;
+use crate::planning::Noted;
 use crate::state::State;
 use crate::turn::Turn;
 
@@ -164,23 +165,6 @@ fn rack(machine: &There) -> Option<&String> {
     machine.description.attributes.get(RACK)
 }
 
-/// Why an app can't be spread again now.
-fn refusal(state: &State, name: &AppName, app: &App) -> Option<Refusal> {
-    if app.is_deleted {
-        return Some(Refusal::IsDeleted(name.clone()));
-    }
-    if app.deployment.is_some() {
-        return Some(Refusal::IsDeployed(name.clone()));
-    }
-    if state.is_frozen() {
-        return Some(Refusal::IsFrozen);
-    }
-    if app.specification().is_some_and(|one| !one.volumes.is_empty()) {
-        return Some(Refusal::HasVolumes(name.clone()));
-    }
-    (state.policy.rollout.surge_thousandths == 0).then(|| Refusal::NoSurge(name.clone()))
-}
-
 /// Of each machine that has instances of an app: how many, and the numbers of those that may move.
 type Own = BTreeMap<usize, (u32, Vec<u64>)>;
 
@@ -208,7 +192,7 @@ fn has_two(own: &Own, ground: &Ground<'_>) -> bool {
 }
 
 /// All machines, for the plans of several apps.
-struct Ground<'a> {
+pub(crate) struct Ground<'a> {
     /// With the number of the rack.
     machines: Vec<(&'a MachineName, &'a There, Option<u32>)>,
     places: BTreeMap<&'a MachineName, usize>,
@@ -219,7 +203,8 @@ struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    fn of(state: &'a State) -> Self {
+    /// The machines, after what was planned before.
+    pub(crate) fn of(state: &'a State, noted: &Noted) -> Self {
         let mut numbers: BTreeMap<&String, u32> = BTreeMap::new();
         let mut ground = Ground {
             machines: Vec::new(),
@@ -232,7 +217,9 @@ impl<'a> Ground<'a> {
             let number = rack(machine).map(|rack| *numbers.entry(rack).or_insert(next));
             ground.machines.push((name, machine, number));
             ground.places.insert(name, place);
-            ground.free.push(room(machine.free()));
+            let free = room(machine.free());
+            let (given, taken) = noted.get(name).copied().unwrap_or_default();
+            ground.free.push(free.with(given).without(taken));
             if machine.is_open() {
                 ground.racks.entry(number).or_default().push(place);
             }
@@ -263,28 +250,25 @@ impl<'a> Ground<'a> {
 }
 
 impl State {
-    /// What a rebalance of an app, or of all, would do; with what makes it impossible.
-    #[must_use]
-    pub fn rebalance_plan(
-        &self,
-        only: Option<&AppName>,
-        now: Time,
-    ) -> BTreeMap<AppName, Result<Plan, Refusal>> {
-        let mut ground = Ground::of(self);
-        let mut plans = BTreeMap::new();
-        for (name, app) in self.apps.iter().filter(|(name, _)| only.is_none_or(|one| one == *name))
-        {
-            let plan = match refusal(self, name, app) {
-                Some(refusal) => Err(refusal),
-                None => Ok(self.plan_of(app, &mut ground, now)),
-            };
-            plans.insert(name.clone(), plan);
+    /// Why an app can't be spread again now.
+    pub(crate) fn rebalance_refusal(&self, name: &AppName, app: &App) -> Option<Refusal> {
+        if app.is_deleted {
+            return Some(Refusal::IsDeleted(name.clone()));
         }
-        plans
+        if app.deployment.is_some() {
+            return Some(Refusal::IsDeployed(name.clone()));
+        }
+        if self.is_frozen() {
+            return Some(Refusal::IsFrozen);
+        }
+        if app.specification().is_some_and(|one| !one.volumes.is_empty()) {
+            return Some(Refusal::HasVolumes(name.clone()));
+        }
+        (self.policy.rollout.surge_thousandths == 0).then(|| Refusal::NoSurge(name.clone()))
     }
 
     /// Moves of an app; what they take and give back is noted for the next one.
-    fn plan_of(&self, app: &App, ground: &mut Ground<'_>, now: Time) -> Plan {
+    pub(crate) fn plan_of(&self, app: &App, ground: &mut Ground<'_>, now: Time) -> Plan {
         let mut own = own(app, ground);
         let need = app.specification().map_or_else(Room::default, |one| room(one.need));
         let mut places: Vec<usize> = own.keys().copied().collect();
@@ -484,7 +468,7 @@ impl State {
     fn more_moves(&self, app: &App, active: u32) -> u32 {
         let Some(running) = app.moving() else { return 0 };
         let counted = |one: &&Instance| !one.is_replaced && one.life != Life::Sweeping;
-        let all = app.instances.values().filter(counted).count();
+        let all = app.instances.values().map(Box::as_ref).filter(counted).count();
         let waiting = running
             .moves
             .iter()
@@ -503,45 +487,6 @@ impl State {
 }
 
 impl Turn<'_> {
-    pub(crate) fn rebalance_call(
-        &mut self,
-        only: Option<&AppName>,
-        at_a_time: u32,
-    ) -> Result<Accepted, Refusal> {
-        if at_a_time == 0 {
-            return Err(Refusal::StepOfNone);
-        }
-        if let Some(name) = only
-            && !self.state.apps.contains_key(name)
-        {
-            return Err(Refusal::UnknownApp(name.clone()));
-        }
-        let begun = self.now;
-        let mut moves = 0;
-        for (name, plan) in self.state.rebalance_plan(only, begun) {
-            let plan = match plan {
-                Ok(plan) => plan,
-                // Of all apps, those that can't aren't touched.
-                Err(_) if only.is_none() => continue,
-                Err(refusal) => return Err(refusal),
-            };
-            if plan.moves.is_empty() {
-                continue;
-            }
-            self.end_rebalance(&name, Ending::Superseded);
-            moves += plan.moves.len();
-            if let Some(app) = self.state.apps.get_mut(&name) {
-                let moves = plan.moves;
-                app.rebalance = Some(Rebalance { begun, at_a_time, moves, ended: None });
-            }
-            self.app_changed(&name);
-        }
-        if moves == 0 {
-            return Ok(Accepted::Unchanged);
-        }
-        Ok(Accepted::Moves(u32::try_from(moves).unwrap_or(u32::MAX)))
-    }
-
     pub(crate) fn cancel_rebalance(&mut self, only: Option<&AppName>) -> Result<Accepted, Refusal> {
         if let Some(name) = only
             && !self.state.apps.contains_key(name)
@@ -558,7 +503,8 @@ impl Turn<'_> {
         for name in &running {
             self.end_rebalance(name, Ending::Cancelled);
         }
-        Ok(if running.is_empty() { Accepted::Unchanged } else { Accepted::Noted })
+        let was_planned = self.end_planning(only);
+        Ok(if running.is_empty() && !was_planned { Accepted::Unchanged } else { Accepted::Noted })
     }
 
     /// It ends before all moves were done: what hasn't left stays.

@@ -1,6 +1,6 @@
 //! All that the scheduler knows: records that are stored, and what follows from them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
 
 use policy::Time;
@@ -14,6 +14,7 @@ use crate::command::{Command, Key, Record, Write};
 use crate::ids::{AppName, Epoch, InstanceId, MachineName, WriteNumber};
 use crate::instance::{Instance, Life};
 use crate::machine::Machine;
+use crate::planning::Planning;
 use crate::volume::Volumes;
 
 /// Version of the format of records.
@@ -53,6 +54,8 @@ pub struct State {
     pub(crate) waiting: BTreeSet<AppName>,
     /// Silent machines; derived.
     pub(crate) silent: BTreeSet<MachineName>,
+    /// Calls that are being planned; not stored.
+    pub(crate) planning: VecDeque<Planning>,
     pub(crate) volumes: Volumes,
 }
 
@@ -127,6 +130,7 @@ impl State {
             apps_slotted: 0,
             waiting: BTreeSet::new(),
             silent: BTreeSet::new(),
+            planning: VecDeque::new(),
             volumes: Volumes::default(),
         }
     }
@@ -153,7 +157,7 @@ impl State {
                     state.insert_machine(name, machine);
                 }
                 (Key::App(name), Record::App(app)) => state.insert_app(name, *app),
-                (Key::Instance(id), Record::Instance(instance)) => instances.push((id, *instance)),
+                (Key::Instance(id), Record::Instance(instance)) => instances.push((id, instance)),
                 (Key::Volume(id), Record::Volume(volume)) => state.volumes.insert(&id, volume),
                 (key, _) => return Err(RestoreError::Kind(key)),
             }
@@ -209,7 +213,7 @@ impl State {
     /// An instance.
     #[must_use]
     pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
-        self.apps.get(&id.app)?.instances.get(&id.number)
+        self.apps.get(&id.app)?.instances.get(&id.number).map(Box::as_ref)
     }
 
     /// Whether instances wait for a machine.
@@ -392,6 +396,6 @@ impl State {
     }
 
     pub(crate) fn instance_mut(&mut self, id: &InstanceId) -> Option<&mut Instance> {
-        self.apps.get_mut(&id.app)?.instances.get_mut(&id.number)
+        self.apps.get_mut(&id.app)?.instances.get_mut(&id.number).map(Box::as_mut)
     }
 }

@@ -20,7 +20,8 @@ pub fn apply(state: &mut State, event: Event, now: Time) -> Vec<Command> {
     apply_all(state, [event], now)
 }
 
-/// Changes the state by several events at once: apps are looked at and written only once.
+/// Changes the state by several events at once: apps are looked at and written only once. Without any
+/// event it goes on with what is planned over several turns ([`State::is_planning`]).
 #[must_use]
 pub fn apply_all(
     state: &mut State,
@@ -32,6 +33,7 @@ pub fn apply_all(
     for event in events {
         turn.event(event, &mut out);
     }
+    turn.go_on_planning();
     turn.look();
     let mut commands = turn.commands;
     state.outbox.waiting.append(&mut commands);
@@ -63,10 +65,7 @@ impl<'a> Turn<'a> {
             return;
         }
         match event {
-            Event::Call { request, call } => {
-                let answer = self.call(call);
-                self.commands.push(Command::Answer { request, answer });
-            }
+            Event::Call { request, call } => self.call(request, call),
             Event::Tick => self.tick(),
             Event::Room => self.touched.extend(self.state.waiting.iter().cloned()),
             Event::Leader { .. } => {}
@@ -192,7 +191,7 @@ impl<'a> Turn<'a> {
         {
             machine.instances.remove(id);
         }
-        let Instance { version, machine, life, .. } = instance;
+        let Instance { version, machine, life, .. } = *instance;
         if !matches!(life, Life::Waiting | Life::Intended) {
             let gone = Gone { number: id.number, version, machine, at: self.now, end };
             remember(&mut app.gone, gone);

@@ -70,7 +70,7 @@ fn description(cores: u32, rack: &str) -> Description {
         millicores: cores * 1000,
         memory_mib: 8192,
         ports: vec![(31_000, 31_099)],
-        attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+        attributes: Arc::new(BTreeMap::from([("rack".to_owned(), rack.to_owned())])),
         disk_mib: None,
     }
 }

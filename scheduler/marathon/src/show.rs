@@ -142,11 +142,11 @@ const fn runs(life: Life) -> bool {
 /// The instances of an app that have a machine.
 #[must_use]
 pub fn tasks(name: &AppName, app: &App, view: View) -> Vec<Value> {
-    let one = |(number, instance): (&u64, &Instance)| {
-        let id = InstanceId { app: name.clone(), number: *number };
+    let one = |number: u64, instance: &Instance| {
+        let id = InstanceId { app: name.clone(), number };
         task(&id, app, instance, view)
     };
-    app.instances.iter().filter_map(one).collect()
+    app.instances.iter().filter_map(|(number, instance)| one(*number, instance)).collect()
 }
 
 /// An instance; none if it has no machine, or no process any more.
@@ -219,7 +219,7 @@ fn deployments_of(name: &AppName, app: &App) -> Vec<(String, &'static str)> {
     let is_other = |it: &Instance| !matches!(it.life, Life::Serving { .. });
     let all = app.instances.len();
     let wanted = usize::try_from(app.wanted).unwrap_or(usize::MAX);
-    if all != wanted || app.instances.values().any(is_other) {
+    if all != wanted || app.instances.values().any(|it| is_other(it)) {
         return vec![(deployment_id(name, Change::Scale), "ScaleApplication")];
     }
     Vec::new()
@@ -270,7 +270,7 @@ pub fn deployments(name: &AppName, app: &App) -> Vec<Value> {
 #[must_use]
 pub fn queued(name: &AppName, shown: &App, now: Time, view: View) -> Option<Value> {
     let waiting: Vec<&Instance> =
-        shown.instances.values().filter(|it| it.life == Life::Waiting).collect();
+        shown.instances.values().map(Box::as_ref).filter(|it| it.life == Life::Waiting).collect();
     let since = waiting.iter().map(|it| it.since).min()?;
     let until = waiting.iter().filter_map(|it| match it.wait {
         Some(Wait::BackOff(until)) => Some(until),

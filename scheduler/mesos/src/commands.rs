@@ -8,6 +8,7 @@ use scheduler_core::app::Need;
 use scheduler_core::command::Launch;
 use scheduler_core::event::InstanceFact;
 use scheduler_core::ids::{Epoch, InstanceId, MachineName};
+use scheduler_core::ports::Ports;
 
 use crate::place::Waiting;
 use crate::task::kill_policy;
@@ -83,7 +84,7 @@ impl Translator {
         let is_new = self.know(&id, machine);
         if let Some(task) = self.tasks.get_mut(&id) {
             let kill = Killing { grace, sent: None, pause: KILL_AGAIN_AFTER };
-            task.kill.get_or_insert(kill).sent = None;
+            task.kill.get_or_insert_with(|| Box::new(kill)).sent = None;
         }
         if is_new && self.is_connected {
             // If there is no such task, its agent says so.
@@ -105,7 +106,7 @@ impl Translator {
         let call = Kill {
             task_id: TaskId::new(id.to_string()),
             // With another agent than the task's, Mesos drops it without a word.
-            agent_id: task.agent.clone(),
+            agent_id: task.agent.as_deref().cloned(),
             kill_policy: Some(kill_policy(kill.grace)),
         };
         self.call(|framework| Call::kill(framework, call));
@@ -117,7 +118,7 @@ impl Translator {
         let due: Vec<InstanceId> = self
             .tasks
             .iter()
-            .filter(|(_, task)| task.kill.as_ref().is_some_and(is_due))
+            .filter(|(_, task)| task.kill.as_deref().is_some_and(is_due))
             .map(|(id, _)| id.clone())
             .collect();
         for id in due {
@@ -134,7 +135,7 @@ impl Translator {
     fn know(&mut self, id: &InstanceId, machine: MachineName) -> bool {
         let is_new = !self.tasks.contains_key(id);
         if is_new {
-            let task = Task::new(machine, None, Need::default(), Vec::new(), 1);
+            let task = Task::new(machine, None, Need::default(), Ports::default(), 1);
             self.insert_task(id.clone(), task);
         }
         is_new

@@ -6,6 +6,8 @@
 //! is launched they are declined for long, and when nothing is wanted either, offers are suppressed.
 //! A larger offer comes in spite of a refusal; REVIVE ends all refusals.
 
+use std::sync::Arc;
+
 use mesos::scheduler::{Accept, AnswerInverseOffers, Call, Decline, Roles};
 use mesos::{Filters, FrameworkId, InverseOffer, Launch, Offer, OfferId, Operation, OperationType};
 use policy::{Nanoseconds, Time};
@@ -62,12 +64,12 @@ impl Translator {
             return self.call(|id| Call::decline(id, Decline { offer_ids, filters }));
         };
         let place = self.places.entry(name.clone()).or_default();
-        if place.agent.as_ref() != Some(&offer.agent_id) {
+        if place.agent.as_deref() != Some(&offer.agent_id) {
             // Another agent on the same host: what the one before offered is void.
             for id in std::mem::take(&mut place.offers).into_keys() {
                 self.offers.remove(&id);
             }
-            place.agent = Some(offer.agent_id.clone());
+            place.agent = Some(Arc::new(offer.agent_id.clone()));
             self.are_agents_new = true;
             place.absent = Absent::None;
             self.agents.insert(offer.agent_id.clone(), name.clone());
@@ -75,7 +77,10 @@ impl Translator {
         if place.absent == Absent::Declined {
             place.absent = Absent::None;
         }
-        place.attributes = attributes(&offer);
+        let attributes = attributes(&offer);
+        if *place.attributes != attributes {
+            place.attributes = Arc::new(attributes);
+        }
         place.unavailable(offer.unavailability.as_ref());
         // Agents that are being emptied make no offers.
         place.is_drained = false;
@@ -84,7 +89,7 @@ impl Translator {
         self.look_for_volumes(&name, &offer, now);
         let place = self.places.entry(name.clone()).or_default();
         self.offers.insert(offer.id.clone(), name.clone());
-        place.offers.insert(offer.id.clone(), HeldOffer { offer, since: now });
+        place.offers.insert(offer.id.clone(), HeldOffer::new(&offer, now));
         self.ready.insert(name.clone());
         self.changed.insert(name);
     }
@@ -177,13 +182,13 @@ impl Translator {
         let mut late: Vec<(MachineName, Vec<InstanceId>)> = Vec::new();
         for (name, place) in &mut self.places {
             let waits = place.is_lacking();
-            let is_old = |held: &HeldOffer| {
-                is_suppressing || now.since(held.since) >= HOLD_MOST + jitter(&held.offer.id)
+            let is_old = |id: &OfferId, held: &HeldOffer| {
+                is_suppressing || now.since(held.since) >= HOLD_MOST + jitter(id)
             };
             let found: Vec<OfferId> = place
                 .offers
                 .iter()
-                .filter(|(_, held)| !waits && is_old(held))
+                .filter(|(id, held)| !waits && is_old(id, held))
                 .map(|(id, _)| id.clone())
                 .collect();
             if !found.is_empty() {
@@ -247,8 +252,9 @@ fn accept(
     if !place.is_lacking() || place.offers.is_empty() {
         return None;
     }
-    let mut pool = Pool::of(place.offers.values().map(|held| &held.offer));
-    let mut disks = Disks::of(place.offers.values().map(|held| &held.offer), framework);
+    let offers = place.offers();
+    let mut pool = Pool::of(&offers);
+    let mut disks = Disks::of(&offers, framework);
     let (mut task_infos, mut sent, mut left) = (Vec::new(), Vec::new(), Vec::new());
     let (mut reserve, mut create) = (Vec::new(), Vec::new());
     for waiting in std::mem::take(&mut place.waiting) {

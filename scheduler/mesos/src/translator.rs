@@ -1,6 +1,7 @@
 //! The state of the translator, and the order in which it looks at things.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use mesos::scheduler::{Acknowledge, Call, Event, EventType, OfferConstraints, ReconcileTask};
 use mesos::{AgentId, FrameworkId, OfferId, TaskId};
@@ -10,6 +11,7 @@ use scheduler_core::app::Need;
 use scheduler_core::event::{InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::machine::Description;
+use scheduler_core::ports::Ports;
 use scheduler_core::volume::VolumeId;
 
 use crate::output::{Fatal, Input, Note, Output};
@@ -37,7 +39,7 @@ pub struct HeldInstance {
     /// What it takes.
     pub need: Need,
     /// Its ports.
-    pub ports: Vec<u16>,
+    pub ports: Ports,
     /// So many failed checks in a row make it unhealthy.
     pub failures: u32,
     /// What its volumes take, in MiB.
@@ -78,17 +80,17 @@ pub fn held(state: &State) -> Held {
 #[derive(Debug, Clone)]
 pub(crate) struct Task {
     pub(crate) machine: MachineName,
-    /// Its agent, if that is certain.
-    pub(crate) agent: Option<AgentId>,
+    /// Its agent, if that is certain; shared by all that have the same.
+    pub(crate) agent: Option<Arc<AgentId>>,
     pub(crate) need: Need,
-    pub(crate) ports: Vec<u16>,
+    pub(crate) ports: Ports,
     /// What its volumes take, in MiB.
     pub(crate) disk_mib: u64,
     /// So many failed checks in a row make it unhealthy.
     pub(crate) failures_most: u32,
     /// Failed checks in a row.
     pub(crate) failures: u32,
-    pub(crate) kill: Option<Killing>,
+    pub(crate) kill: Option<Box<Killing>>,
     /// Since when the master says that it doesn't know it.
     pub(crate) unknown_since: Option<Time>,
 }
@@ -112,7 +114,7 @@ pub struct Translator {
     pub(crate) places: BTreeMap<MachineName, Place>,
     pub(crate) agents: BTreeMap<AgentId, MachineName>,
     pub(crate) offers: BTreeMap<OfferId, MachineName>,
-    pub(crate) tasks: BTreeMap<InstanceId, Task>,
+    pub(crate) tasks: BTreeMap<InstanceId, Box<Task>>,
     /// Volumes that the core knows; others are nobody's.
     pub(crate) volumes: BTreeSet<VolumeId>,
     receipts: BTreeMap<Receipt, Acknowledge>,
@@ -252,13 +254,13 @@ impl Translator {
 
     fn hold(&mut self, held: Held) {
         for (name, description, is_silent, is_leaving) in held.machines {
-            let agent = description.attributes.get(AGENT_ATTRIBUTE).map(AgentId::new);
+            let agent = description.attributes.get(AGENT_ATTRIBUTE).map(AgentId::new).map(Arc::new);
             if let Some(agent) = &agent {
-                self.agents.insert(agent.clone(), name.clone());
+                self.agents.insert((**agent).clone(), name.clone());
             }
             let place = self.places.entry(name).or_default();
             place.agent = agent;
-            place.attributes = description.attributes.clone();
+            place.attributes = Arc::clone(&description.attributes);
             place.told = Some(description);
             place.is_told_silent = is_silent;
             place.is_told_leaving = is_leaving;
@@ -419,7 +421,10 @@ impl Translator {
             // now may say that it has no such task.
             let place = self.places.get(&task.machine);
             let agent = task.agent.clone().or_else(|| place?.agent.clone());
-            Some(ReconcileTask { task_id: TaskId::new(id.to_string()), agent_id: agent })
+            Some(ReconcileTask {
+                task_id: TaskId::new(id.to_string()),
+                agent_id: agent.map(Arc::unwrap_or_clone),
+            })
         };
         let questions: Vec<ReconcileTask> = due.iter().filter_map(question).collect();
         for call in reconciliation::calls(&questions) {
@@ -438,7 +443,7 @@ impl Translator {
             if place.told.is_none() && !place.is_news {
                 continue;
             }
-            let attributes = place.attributes.clone();
+            let attributes = Arc::clone(&place.attributes);
             let description = place
                 .total(framework)
                 .describe(Description { attributes, ..Description::default() });
@@ -516,13 +521,13 @@ impl Translator {
         if place.tasks.insert(id.clone()) {
             place.used.add(&Amounts::of(task.need, &task.ports).with_disk(task.disk_mib));
         }
-        self.tasks.insert(id, task);
+        self.tasks.insert(id, Box::new(task));
     }
 
     /// A task is gone, and what it had is soon offered again.
     pub(crate) fn remove_task(&mut self, id: &InstanceId, until: Time) -> Option<Task> {
         self.reconciliation.answered(id);
-        let task = self.tasks.remove(id)?;
+        let task = *self.tasks.remove(id)?;
         if let Some(place) = self.places.get_mut(&task.machine)
             && place.tasks.remove(id)
         {
@@ -538,9 +543,9 @@ impl Translator {
 impl Task {
     pub(crate) const fn new(
         machine: MachineName,
-        agent: Option<AgentId>,
+        agent: Option<Arc<AgentId>>,
         need: Need,
-        ports: Vec<u16>,
+        ports: Ports,
         failures_most: u32,
     ) -> Self {
         Task {

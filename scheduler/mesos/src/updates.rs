@@ -1,5 +1,7 @@
 //! What is said of tasks and agents.
 
+use std::sync::Arc;
+
 use mesos::scheduler::{Acknowledge, Failure};
 use mesos::{AgentId, TaskStatus};
 use policy::{Nanoseconds, Time};
@@ -7,6 +9,7 @@ use scheduler_core::app::Need;
 use scheduler_core::event::{InstanceFact, MachineFact};
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::instance::Exit;
+use scheduler_core::ports::Ports;
 
 use crate::offers::RETURN_PATIENCE;
 use crate::output::Note;
@@ -37,10 +40,11 @@ impl Translator {
         if meaning != Meaning::Unknown {
             self.reconciliation.answered(id);
         }
-        if let Some(agent) = &status.agent_id
-            && let Some(task) = self.tasks.get_mut(id)
-        {
-            task.agent = Some(agent.clone());
+        if let Some(agent) = &status.agent_id {
+            let agent = self.shared(&machine, agent);
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.agent = Some(agent);
+            }
         }
         match meaning {
             Meaning::Ended(exit) => {
@@ -71,9 +75,18 @@ impl Translator {
         known.or_else(|| self.agents.get(agent?).cloned()).or_else(|| agent?.value.parse().ok())
     }
 
+    /// The id of an agent: that of the machine, if it is the same.
+    fn shared(&self, machine: &MachineName, agent: &AgentId) -> Arc<AgentId> {
+        let there = self.places.get(machine).and_then(|place| place.agent.as_ref());
+        there
+            .filter(|there| there.as_ref() == agent)
+            .cloned()
+            .unwrap_or_else(|| agent.clone().into())
+    }
+
     /// Whether this is the agent that is there now, as far as is known.
     fn is_agent_of(&self, machine: &MachineName, agent: Option<&AgentId>) -> bool {
-        let there = self.places.get(machine).and_then(|place| place.agent.as_ref());
+        let there = self.places.get(machine).and_then(|place| place.agent.as_deref());
         there.is_none() || agent.is_none() || there == agent
     }
 
@@ -87,8 +100,8 @@ impl Translator {
     ) {
         if !self.tasks.contains_key(id) {
             // The core decides what becomes of it.
-            let agent = status.agent_id.clone();
-            let task = Task::new(machine.clone(), agent, Need::default(), Vec::new(), 1);
+            let agent = status.agent_id.as_ref().map(|agent| self.shared(machine, agent));
+            let task = Task::new(machine.clone(), agent, Need::default(), Ports::default(), 1);
             self.insert_task(id.clone(), task);
         }
         self.returned(machine, status.agent_id.as_ref());
@@ -99,6 +112,7 @@ impl Translator {
         task.unknown_since = None;
         let is_to_end = task
             .kill
+            .as_ref()
             .is_some_and(|kill| kill.sent.is_none_or(|sent| now.since(sent) >= kill.pause));
         match meaning {
             Meaning::Running(Some(true)) => {
@@ -211,7 +225,7 @@ impl Translator {
             self.remove_task(id, now);
         }
         if let Some(agent) = &place.agent {
-            self.agents.remove(agent);
+            self.agents.remove(agent.as_ref());
         }
         // The core ends what was there, and what was to be.
         self.tell_machine(machine, MachineFact::Gone);

@@ -313,7 +313,7 @@ fn calls() -> Vec<Call> {
     let launch = Launch {
         instance: "sleep.1".parse().unwrap(),
         machine: "127.0.0.1".parse().unwrap(),
-        ports: vec![31_000],
+        ports: vec![31_000].into(),
         specification: Arc::new(specification),
         volume: None,
         epoch: Epoch(1),

@@ -19,6 +19,7 @@ use scheduler_store::{StoreError, Writer};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
+use crate::serve::backlog::{Backlog, Taker};
 use crate::serve::decisions::{DecisionLog, Recent};
 use crate::serve::discovery::Discovery;
 use crate::serve::journal::Journal;
@@ -56,6 +57,8 @@ fn gives_room(event: &Event) -> bool {
 pub enum Input {
     /// Something happened.
     Event(Event),
+    /// The same, by somebody who has entered the backlog with it.
+    Fact(Event),
     /// A user wants something.
     Call {
         /// What.
@@ -71,6 +74,8 @@ pub enum Input {
         policy: Box<Policy>,
         /// As it is kept.
         change: PolicyChange,
+        /// The key of the request, if it has one.
+        keyed: Option<Keyed>,
         /// Is told when it does, or why it doesn't.
         reply: oneshot::Sender<Result<(), String>>,
     },
@@ -114,6 +119,8 @@ pub struct Shared {
     pub decisions: Recent,
     /// Where instances are found.
     pub discovery: Discovery,
+    /// What waits for the loop.
+    pub backlog: Arc<Backlog>,
     last: AtomicU64,
     /// Nothing is done without it, if there are others who may lead.
     lease: Option<Lease>,
@@ -125,7 +132,16 @@ impl Shared {
         let discovery = Discovery::new(&state);
         let (state, meters, last) = (RwLock::new(state), Meters::default(), AtomicU64::new(0));
         let decisions = Recent::default();
-        Shared { state, journal, meters, decisions, discovery, last, lease }
+        Shared {
+            state,
+            journal,
+            meters,
+            decisions,
+            discovery,
+            backlog: Arc::default(),
+            last,
+            lease,
+        }
     }
 
     /// Whether what was decided may still be done: it may not, when others may lead by now.
@@ -166,6 +182,8 @@ pub struct Cycle {
     next_look: Option<Instant>,
     /// Looks are not made before: the last one took its time.
     no_look_before: Instant,
+    /// Whoever tells facts waits for this one no longer than it lives.
+    taker: Taker,
 }
 
 /// Why the loop has ended.
@@ -188,6 +206,7 @@ impl Cycle {
         estate: Option<Estate>,
         inputs: Sender<Input>,
     ) -> Self {
+        let taker = Taker(Arc::clone(&shared.backlog));
         Cycle {
             shared,
             writer,
@@ -202,6 +221,7 @@ impl Cycle {
             next_tick: Instant::now(),
             next_look: None,
             no_look_before: Instant::now(),
+            taker,
         }
     }
 
@@ -219,8 +239,8 @@ impl Cycle {
             }
         };
         // What is still on its way to machines ends first, if it may not be there any more.
-        let Cycle { writer, backend, mut estate, .. } = self;
-        drop(backend);
+        let Cycle { writer, backend, mut estate, taker, .. } = self;
+        drop((backend, taker));
         let rest = estate.as_mut().map(Estate::rest).filter(|rest| !rest.is_empty());
         if let (Some(rest), Ended::Stopped) = (rest, &ended) {
             // What failed was told, and this is the end.
@@ -233,17 +253,23 @@ impl Cycle {
     fn gather(&mut self, inputs: &Receiver<Input>) -> (Vec<Event>, Option<Ended>) {
         let mut events = Vec::new();
         let next = self.next_look.map_or(self.next_tick, |look| look.min(self.next_tick));
+        // What is planned over several turns waits for nobody.
+        let is_planning = self.shared.state().is_planning();
         let wait = next.saturating_duration_since(Instant::now());
+        let wait = if is_planning { Duration::ZERO } else { wait };
         let mut next = match inputs.recv_timeout(wait) {
             Ok(input) => Some(input),
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Input::Stop),
         };
         let mut ended = None;
+        let mut facts = 0;
         while let Some(input) = next {
+            facts += usize::from(matches!(input, Input::Fact(_)));
             ended = ended.or(self.take(input, &mut events));
             next = if events.len() < EVENTS_OF_A_TURN_MOST { inputs.try_recv().ok() } else { None };
         }
+        self.shared.backlog.leave(facts);
         let now = Instant::now();
         if self.shared.state().has_waiting() && events.iter().any(gives_room) {
             self.next_look.get_or_insert(self.no_look_before);
@@ -262,7 +288,7 @@ impl Cycle {
 
     fn take(&mut self, input: Input, events: &mut Vec<Event>) -> Option<Ended> {
         match input {
-            Input::Event(event) => events.push(event),
+            Input::Event(event) | Input::Fact(event) => events.push(event),
             Input::Call { call, keyed, reply } => {
                 self.calls_made += 1;
                 let request = RequestId(self.calls_made);
@@ -272,7 +298,9 @@ impl Cycle {
                 self.calls.insert(request, reply);
                 events.push(Event::Call { request, call });
             }
-            Input::Policy { policy, change, reply } => self.leave_policy(policy, change, reply),
+            Input::Policy { policy, change, keyed, reply } => {
+                self.leave_policy(policy, change, keyed, reply);
+            }
             Input::PolicyLeft { policy, change, outcome, reply } => {
                 let outcome = outcome.and_then(|()| self.take_policy(*policy, &change));
                 // Who asked may have gone away.
@@ -305,6 +333,7 @@ impl Cycle {
         &mut self,
         policy: Box<Policy>,
         change: PolicyChange,
+        keyed: Option<Keyed>,
         reply: oneshot::Sender<Result<(), String>>,
     ) {
         let Some(estate) = &mut self.estate else {
@@ -312,7 +341,7 @@ impl Cycle {
             let _ = reply.send(self.take_policy(*policy, &change));
             return;
         };
-        let notes = estate.policy(&change);
+        let notes = estate.policy(&change, keyed);
         let inputs = self.inputs.clone();
         self.writer.note(notes, move |outcome| {
             let outcome = outcome.map_err(StoreError::chain);
@@ -364,7 +393,7 @@ impl Cycle {
     }
 
     fn turn(&mut self, events: Vec<Event>) {
-        if events.is_empty() {
+        if events.is_empty() && !self.shared.state().is_planning() {
             return;
         }
         let begun = Instant::now();

@@ -8,13 +8,15 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use scheduler_core::State;
+use scheduler_core::app::App;
 use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName};
 use scheduler_core::instance::Life;
+use scheduler_core::ports::Ports;
 use tokio::sync::watch;
 
-/// Changes that are kept, of all apps together: about 200 bytes each, and the upgrade of an app of
-/// 8,000 instances whose weights rise in one step.
+/// Changes that are kept, of all apps together: 72 bytes each, and the upgrade of an app of 8,000
+/// instances whose weights rise in one step.
 const CHANGES_KEPT: usize = 32_768;
 
 /// Numbers of one term: more than any term has changes.
@@ -39,7 +41,7 @@ pub enum What {
         /// Where.
         machine: MachineName,
         /// Its ports there.
-        ports: Vec<u16>,
+        ports: Ports,
         /// With which weight.
         weight_thousandths: u32,
     },
@@ -68,7 +70,7 @@ pub struct Discovery {
 #[derive(Debug)]
 struct Inner {
     /// The weight that was told of each instance that is found.
-    found: BTreeMap<InstanceId, u32>,
+    found: BTreeMap<AppName, BTreeMap<u64, u32>>,
     changes: VecDeque<Change>,
     /// The number of the last change that isn't kept any more, or of none.
     before: u64,
@@ -93,21 +95,25 @@ impl Inner {
         {
             self.before = oldest.number;
         }
+        // A write of very many changes needs more room than what is kept of them.
+        if self.changes.capacity() > 2 * CHANGES_KEPT {
+            self.changes.shrink_to(CHANGES_KEPT);
+        }
     }
 }
 
 impl Discovery {
     /// What is found in a state is known; nothing has changed.
     pub fn new(state: &State) -> Self {
-        let mut found = BTreeMap::new();
-        for (name, app) in state.apps() {
-            for (number, instance) in &app.instances {
-                if let Life::Serving { weight_thousandths } = instance.life {
-                    let id = InstanceId { app: name.clone(), number: *number };
-                    found.insert(id, weight_thousandths);
-                }
-            }
-        }
+        let weights = |app: &App| {
+            let weights = app.instances.iter().filter_map(|(number, one)| match one.life {
+                Life::Serving { weight_thousandths } => Some((*number, weight_thousandths)),
+                _ => None,
+            });
+            weights.collect::<BTreeMap<u64, u32>>()
+        };
+        let found = state.apps().iter().map(|(name, app)| (name.clone(), weights(app)));
+        let found = found.filter(|(_, weights)| !weights.is_empty()).collect();
         let inner = Inner { found, changes: VecDeque::new(), before: 0, published: 0 };
         Discovery { inner: Mutex::new(inner), last: watch::Sender::new(0) }
     }
@@ -156,7 +162,9 @@ impl Discovery {
                 inner.gone(id);
                 continue;
             };
-            let what = match inner.found.insert(id.clone(), weight_thousandths) {
+            let id = inner.shared(id);
+            let of_app = inner.found.entry(id.app.clone()).or_default();
+            let what = match of_app.insert(id.number, weight_thousandths) {
                 Some(known) if known == weight_thousandths => continue,
                 Some(_) => What::Weight(weight_thousandths),
                 None => {
@@ -164,7 +172,7 @@ impl Discovery {
                     What::Added { machine, ports, weight_thousandths }
                 }
             };
-            inner.add(id.clone(), what);
+            inner.add(id, what);
         }
     }
 
@@ -200,10 +208,24 @@ impl Discovery {
 }
 
 impl Inner {
+    /// The same instance, with the name of its app that all others have: names that were read with a
+    /// fact are each on their own.
+    fn shared(&self, id: &InstanceId) -> InstanceId {
+        let known = self.found.get_key_value(&id.app).map(|(name, _)| name.clone());
+        InstanceId { app: known.unwrap_or_else(|| id.app.clone()), number: id.number }
+    }
+
     fn gone(&mut self, id: &InstanceId) {
-        if self.found.remove(id).is_some() {
-            self.add(id.clone(), What::Removed);
+        let Some(of_app) = self.found.get_mut(&id.app) else { return };
+        if of_app.remove(&id.number).is_none() {
+            return;
         }
+        let is_last = of_app.is_empty();
+        let shared = self.shared(id);
+        if is_last {
+            self.found.remove(&id.app);
+        }
+        self.add(shared, What::Removed);
     }
 }
 

@@ -152,9 +152,14 @@ impl Journal {
     /// all that it had, so these entries are told then.
     pub fn prepare(&self, write: &Write, now: Time) -> Vec<Arc<Entry>> {
         let mut inner = self.inner();
-        let happened = inner.known.learn(write);
-        let entries: Vec<Arc<Entry>> =
-            happened.into_iter().map(|happening| Arc::new(inner.number(happening, now))).collect();
+        let happened = inner.known.learn(write, ENTRIES_KEPT);
+        // They would be dropped with those that come after them.
+        inner.next += happened.before;
+        let entries: Vec<Arc<Entry>> = happened
+            .last
+            .into_iter()
+            .map(|happening| Arc::new(inner.number(happening, now)))
+            .collect();
         inner.pending.extend(entries.iter().cloned());
         entries
     }

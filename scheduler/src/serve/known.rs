@@ -1,6 +1,6 @@
 //! What was told last of each thing, and what is new in a write.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use policy::Time;
 use scheduler_core::State;
@@ -32,10 +32,29 @@ impl Happening {
     }
 }
 
+/// What is new, in order: the last of it. The upgrade of 100,000 instances is more than anybody keeps.
+#[derive(Debug)]
+pub struct News {
+    /// The last ones.
+    pub last: VecDeque<Happening>,
+    /// How many there were before.
+    pub before: u64,
+    most: usize,
+}
+
+impl News {
+    fn push(&mut self, happening: Happening) {
+        if self.last.len() >= self.most && self.last.pop_front().is_some() {
+            self.before += 1;
+        }
+        self.last.push_back(happening);
+    }
+}
+
 /// What was told last of each thing.
 #[derive(Debug, Default)]
 pub struct Known {
-    instances: BTreeMap<InstanceId, &'static str>,
+    instances: BTreeMap<AppName, BTreeMap<u64, &'static str>>,
     apps: BTreeMap<AppName, KnownApp>,
     machines: BTreeMap<MachineName, &'static str>,
     is_frozen: bool,
@@ -59,10 +78,8 @@ impl Known {
         let mut known = Known::default();
         for (name, app) in state.apps() {
             known.apps.insert(name.clone(), known_app(app));
-            for (number, instance) in &app.instances {
-                let id = InstanceId { app: name.clone(), number: *number };
-                known.instances.insert(id, instance_state(instance));
-            }
+            let states = app.instances.iter().map(|(number, one)| (*number, instance_state(one)));
+            known.instances.insert(name.clone(), states.collect());
         }
         for (name, machine) in state.machines() {
             known.machines.insert(name.clone(), machine_state(machine));
@@ -70,14 +87,16 @@ impl Known {
         known
     }
 
-    /// What is new in a write. Deployments begin before their instances and end after them.
-    pub fn learn(&mut self, write: &Write) -> Vec<Happening> {
+    /// What is new in a write, at most so much. Deployments begin before their instances and end after
+    /// them.
+    pub fn learn(&mut self, write: &Write, most: usize) -> News {
         let apps = write.changes.iter().filter_map(|(key, record)| match (key, record) {
             (Key::App(name), Some(Record::App(app))) => Some((name.clone(), app.as_ref())),
             _ => None,
         });
         let apps: BTreeMap<AppName, &App> = apps.collect();
-        let (mut happened, mut ended) = (Vec::new(), Vec::new());
+        let news = || News { last: VecDeque::new(), before: 0, most };
+        let (mut happened, mut ended) = (news(), news());
         for (name, app) in &apps {
             self.app(name, app, &mut happened, &mut ended);
         }
@@ -89,14 +108,18 @@ impl Known {
                 (Key::Machine(name), None) => self.machine(name, None, &mut happened),
                 (Key::App(name), None) => {
                     let known = self.apps.remove(name);
-                    ended.extend(known.map(|_| Happening::new("app", name, "gone")));
+                    if known.is_some() {
+                        ended.push(Happening::new("app", name, "gone"));
+                    }
                 }
                 (Key::Instance(id), Some(Record::Instance(instance))) => {
                     self.instance(id, instance, &mut happened);
                 }
                 (Key::Instance(id), None) => {
-                    let known = self.instances.remove(id);
-                    happened.extend(known.map(|_| gone(id, apps.get(&id.app).copied())));
+                    let known = self.forget(id);
+                    if known.is_some() {
+                        happened.push(gone(id, apps.get(&id.app).copied()));
+                    }
                 }
                 (Key::Cluster, Some(Record::Cluster(cluster))) => {
                     let is_frozen = cluster.repair.frozen_since.is_some();
@@ -109,16 +132,22 @@ impl Known {
                 _ => {}
             }
         }
-        happened.append(&mut ended);
+        happened.before += ended.before;
+        ended.last.into_iter().for_each(|happening| happened.push(happening));
         happened
     }
 
-    fn machine(
-        &mut self,
-        name: &MachineName,
-        machine: Option<&Machine>,
-        happened: &mut Vec<Happening>,
-    ) {
+    /// An instance is gone; what was told of it last.
+    fn forget(&mut self, id: &InstanceId) -> Option<&'static str> {
+        let of_app = self.instances.get_mut(&id.app)?;
+        let known = of_app.remove(&id.number);
+        if of_app.is_empty() {
+            self.instances.remove(&id.app);
+        }
+        known
+    }
+
+    fn machine(&mut self, name: &MachineName, machine: Option<&Machine>, happened: &mut News) {
         let state = machine.map_or("gone", machine_state);
         let before = match machine {
             Some(_) => self.machines.insert(name.clone(), state),
@@ -129,13 +158,7 @@ impl Known {
         }
     }
 
-    fn app(
-        &mut self,
-        name: &AppName,
-        app: &App,
-        happened: &mut Vec<Happening>,
-        ended: &mut Vec<Happening>,
-    ) {
+    fn app(&mut self, name: &AppName, app: &App, happened: &mut News, ended: &mut News) {
         let after = known_app(app);
         let before = self.apps.insert(name.clone(), after).unwrap_or_default();
         for one in app.history.iter().filter(|one| one.number > before.ended) {
@@ -174,9 +197,13 @@ impl Known {
         }
     }
 
-    fn instance(&mut self, id: &InstanceId, instance: &Instance, happened: &mut Vec<Happening>) {
+    fn instance(&mut self, id: &InstanceId, instance: &Instance, happened: &mut News) {
         let state = instance_state(instance);
-        if self.instances.insert(id.clone(), state) == Some(state) {
+        let of_app = match self.instances.get_mut(&id.app) {
+            Some(of_app) => of_app,
+            None => self.instances.entry(id.app.clone()).or_default(),
+        };
+        if of_app.insert(id.number, state) == Some(state) {
             return;
         }
         let happening = Happening {

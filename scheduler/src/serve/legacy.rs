@@ -11,6 +11,7 @@ use scheduler_core::ids::RequestId;
 use scheduler_store::Note;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::journal::Entry;
 use super::policies::PolicyChange;
@@ -46,8 +47,15 @@ pub struct Keyed {
 pub struct AnswerLeft {
     /// What was asked.
     pub keyed: Keyed,
-    /// What came of it.
-    pub answer: Answer,
+    /// What came of it: the body of the answer.
+    pub answer: Value,
+}
+
+impl AnswerLeft {
+    fn new(keyed: Keyed, answer: &impl Serialize) -> Self {
+        // Answers are structures of plain fields: they can be written.
+        AnswerLeft { keyed, answer: serde_json::to_value(answer).unwrap_or_default() }
+    }
 }
 
 /// All that earlier leaders have left.
@@ -184,16 +192,21 @@ impl Estate {
         self.decisions.add(number, decision, &mut self.notes);
     }
 
-    /// Notes that are to become durable alone: a policy that shall be live from then on.
-    pub fn policy(&mut self, change: &PolicyChange) -> Vec<Note> {
+    /// Notes that are to become durable alone: a policy that shall be live from then on, and what whoever
+    /// asked for it with a key is told then.
+    pub fn policy(&mut self, change: &PolicyChange, keyed: Option<Keyed>) -> Vec<Note> {
         let mut notes = Vec::new();
         self.policies.add(change.number(), change, &mut notes);
+        if let Some(keyed) = keyed {
+            let left = AnswerLeft::new(keyed, &change.answer());
+            self.answers.add(self.answers.next, &left, &mut notes);
+        }
         notes
     }
 
     /// A policy that is live, with the next write.
     pub fn begun(&mut self, change: &PolicyChange) {
-        let mut notes = self.policy(change);
+        let mut notes = self.policy(change, None);
         self.notes.append(&mut notes);
     }
 
@@ -214,7 +227,7 @@ impl Estate {
                 }
                 Command::Answer { request, answer: Ok(accepted) } => {
                     let Some(keyed) = self.asked.remove(request) else { continue };
-                    let left = AnswerLeft { keyed, answer: Answer::from(accepted.clone()) };
+                    let left = AnswerLeft::new(keyed, &Answer::from(accepted.clone()));
                     let number = self.answers.next;
                     self.answers.add(number, &left, &mut self.notes);
                 }

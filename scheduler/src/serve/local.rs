@@ -52,7 +52,7 @@ pub fn machines(count: u32, ports: (u16, u16)) -> BTreeMap<MachineName, Descript
             millicores,
             memory_mib,
             ports: range.filter(|(begin, end)| begin <= end).into_iter().collect(),
-            attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+            attributes: Arc::new(BTreeMap::from([("rack".to_owned(), rack.to_owned())])),
             disk_mib: None,
         };
         machines.insert(name, description);
@@ -226,7 +226,7 @@ pub fn task(launch: &Launch) -> Result<Task, String> {
         owner: machine.to_string(),
         environment: environment(launch),
         program,
-        ports: ports.clone(),
+        ports: ports.to_vec(),
         memory_most_mib: Some(need.memory_mib).filter(|most| *most > 0),
         millicores: Some(need.millicores),
         check,
@@ -320,7 +320,7 @@ mod tests {
         let launch = Launch {
             instance: "web.7".parse().unwrap(),
             machine: "m1".parse().unwrap(),
-            ports: vec![31_000, 31_001],
+            ports: vec![31_000, 31_001].into(),
             specification: specification.into(),
             volume: None,
             epoch: Epoch(1),

@@ -85,9 +85,13 @@ pub fn start(
     let options = Options { address: address.clone(), settings, credential, encoding };
     let is_over = IsOver::default();
     let over = Arc::clone(&is_over);
+    let backlog = Arc::clone(&shared.backlog);
     let client = Client::start(options, held(&shared.state()), identity, move |told| match told {
-        // The loop may have ended.
-        Told::Event(event) => drop(inputs.send(Input::Event(event))),
+        Told::Event(event) => {
+            backlog.enter();
+            // The loop may have ended.
+            let _ = inputs.send(Input::Fact(event));
+        }
         Told::Notice(notice) => tell!("{notice}"),
         // Then it leads, and this one is about to hear so from Consul, too.
         Told::Fatal(fatal @ Fatal::FailedOver(_)) if is_one_of_several => {

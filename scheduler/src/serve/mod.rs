@@ -1,5 +1,6 @@
 //! `scheduler serve`: the daemon.
 
+mod backlog;
 mod cycle;
 pub mod decisions;
 mod discovery;

@@ -12,7 +12,7 @@ use policy::Time;
 use policy::config::Policy;
 use scheduler::shadow::{Difference, Shadow};
 use scheduler::wire::moment;
-use scheduler::wire::policies::{PolicyRow, PolicyState, ShadowState};
+use scheduler::wire::policies::{PolicyAnswer, PolicyRow, PolicyState, ShadowState};
 use scheduler_core::State;
 use scheduler_core::decision::Decision;
 use serde::{Deserialize, Serialize};
@@ -76,6 +76,12 @@ impl PolicyChange {
     /// The number that it has.
     pub const fn number(&self) -> u64 {
         self.entry.number
+    }
+
+    /// What whoever asked for it is told when it is live.
+    pub fn answer(&self) -> PolicyAnswer {
+        let Entry { number, digest, .. } = &self.entry;
+        PolicyAnswer { number: *number, digest: digest.clone(), is_changed: true }
     }
 }
 

@@ -1,7 +1,5 @@
 //! What the API says of apps that are spread again.
 
-use policy::Time;
-use scheduler_core::State;
 use scheduler_core::event::Refusal;
 use scheduler_core::ids::{AppName, InstanceId};
 use scheduler_core::rebalance::{Move, MoveState, Plan, Rebalance};
@@ -94,14 +92,9 @@ pub struct SpreadRow {
     pub moves: Vec<MoveRow>,
 }
 
-/// What spreading an app, or all, again would do.
+/// What spreading an app again would do, or why it can't be.
 #[must_use]
-pub fn plans(state: &State, only: Option<&AppName>, now: Time) -> Vec<SpreadPlan> {
-    let rows = state.rebalance_plan(only, now).into_iter();
-    rows.map(|(name, plan)| plan_row(&name, plan)).collect()
-}
-
-fn plan_row(name: &AppName, plan: Result<Plan, Refusal>) -> SpreadPlan {
+pub fn plan_row(name: &AppName, plan: Result<Plan, Refusal>) -> SpreadPlan {
     let mut row = SpreadPlan {
         app: name.to_string(),
         refused: None,

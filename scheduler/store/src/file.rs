@@ -139,28 +139,31 @@ impl FileStore {
     }
 
     fn try_commit(&self, writes: &[Write]) -> Result<(), StoreError> {
-        let changes = writes.iter().flat_map(|write| &write.changes);
-        let encoded = changes.map(|(key, record)| {
-            let name = name_of(key);
-            let value = record.as_ref().map(|record| encoded(&name, record)).transpose()?;
-            Ok((name, value))
-        });
-        let encoded: Vec<(String, Option<Vec<u8>>)> = encoded.collect::<Result<_, StoreError>>()?;
-        let late = self.change(|transaction| {
+        // A record at a time: of 100,000 the texts are not in memory together.
+        let changes = || writes.iter().flat_map(|write| &write.changes);
+        let mut refused = None;
+        let outcome = self.change(|transaction| {
             let current = epoch_in(&transaction.open_table(ABOUT)?)?;
             if let Some(late) = writes.iter().find(|write| write.epoch != current) {
-                return Ok(Some((late.epoch, current)));
+                refused = Some(StoreError::fenced(late.epoch, current));
+                return Err(none_of_it());
             }
             let mut table = transaction.open_table(RECORDS)?;
-            for (name, value) in &encoded {
-                match value {
-                    Some(value) => table.insert(name.as_str(), value.as_slice())?,
-                    None => table.remove(name.as_str())?,
+            for (key, record) in changes() {
+                let name = name_of(key);
+                let Some(record) = record else {
+                    table.remove(name.as_str())?;
+                    continue;
                 };
+                let value = encoded(&name, record).map_err(|error| {
+                    refused = Some(error);
+                    none_of_it()
+                })?;
+                table.insert(name.as_str(), value.as_slice())?;
             }
-            Ok(None)
-        })?;
-        late.map_or(Ok(()), |(written, current)| Err(StoreError::fenced(written, current)))
+            Ok(())
+        });
+        refused.map_or(outcome, Err)
     }
 
     pub(crate) fn replace(&mut self, records: &[(Key, Record)]) -> Result<(), StoreError> {
@@ -178,6 +181,11 @@ impl FileStore {
             Ok(())
         })
     }
+}
+
+/// Drops a transaction that is refused for another reason than the disk.
+fn none_of_it() -> redb::Error {
+    redb::Error::Io(std::io::ErrorKind::InvalidInput.into())
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {

@@ -64,7 +64,7 @@ fn record(cores: u32, bytes: usize) -> Record {
         word ^= word << 5;
         text.push_str(&format!("{word:x}"));
     }
-    let attributes = BTreeMap::from([("text".to_owned(), text)]);
+    let attributes = Arc::new(BTreeMap::from([("text".to_owned(), text)]));
     let description = Description { millicores: cores, attributes, ..Description::default() };
     let mut state = State::new(policy::config::Policy::recommended());
     let machine: scheduler_core::ids::MachineName = "m".parse().unwrap();

@@ -225,7 +225,7 @@ fn of_scheduler(master: &mut Master, request: &Request, stream: StreamKey) -> Re
         }
         let stream_id = master.new_stream_id();
         if let Some(subscribe) = call.subscribe {
-            master.subscribe(stream, &stream_id, subscribe);
+            master.subscribe(stream, &stream_id, *subscribe);
         }
         return Response {
             content_type: Some(encoding.media_type()),
@@ -244,7 +244,7 @@ fn of_scheduler(master: &mut Master, request: &Request, stream: StreamKey) -> Re
         CallType::Unknown => Response::empty(501),
         CallType::UpdateFramework => {
             let update = call.update_framework.unwrap_or_default();
-            match master.update_framework(key, update) {
+            match master.update_framework(key, *update) {
                 Ok(()) => Response::empty(200),
                 Err((status, words)) => Response::text(status, words),
             }

@@ -35,7 +35,7 @@ message! {
     Call {
         optional message FrameworkId framework_id = 1;
         optional enumeration CallType r#type = 2;
-        optional message Subscribe subscribe = 3;
+        optional boxed Subscribe subscribe = 3;
         optional message Accept accept = 4;
         optional message Decline decline = 5;
         optional message AnswerInverseOffers accept_inverse_offers = 13;
@@ -50,7 +50,7 @@ message! {
         optional message ExecutorMessage message = 10;
         optional message Requests request = 11;
         optional message Roles suppress = 16;
-        optional message UpdateFramework update_framework = 19;
+        optional boxed UpdateFramework update_framework = 19;
     }
 }
 

@@ -28,13 +28,13 @@ message! {
     /// An event for a scheduler.
     Event {
         optional enumeration EventType r#type = 1;
-        optional message Subscribed subscribed = 2;
+        optional boxed Subscribed subscribed = 2;
         optional message Offers offers = 3;
         optional message InverseOffers inverse_offers = 9;
         optional message Rescind rescind = 4;
         optional message RescindInverseOffer rescind_inverse_offer = 10;
-        optional message Update update = 5;
-        optional message UpdateOperationStatus update_operation_status = 11;
+        optional boxed Update update = 5;
+        optional boxed UpdateOperationStatus update_operation_status = 11;
         optional message ExecutorMessage message = 6;
         optional message Failure failure = 7;
         optional message Error error = 8;

@@ -16,7 +16,7 @@ macro_rules! calls {
                 Self {
                     framework_id: Some(framework_id),
                     r#type: Some(CallType::$variant.into()),
-                    $field: Some(call),
+                    $field: Some(call.into()),
                     ..Self::default()
                 }
             })+
@@ -60,7 +60,7 @@ impl Call {
         Self {
             framework_id: call.framework_info.id.clone(),
             r#type: Some(CallType::Subscribe.into()),
-            subscribe: Some(call),
+            subscribe: Some(call.into()),
             ..Self::default()
         }
     }
@@ -82,7 +82,7 @@ macro_rules! events {
             pub fn $function(event: $type) -> Self {
                 Self {
                     r#type: Some(EventType::$variant.into()),
-                    $field: Some(event),
+                    $field: Some(event.into()),
                     ..Self::default()
                 }
             })+

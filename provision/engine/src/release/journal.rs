@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn a_killed_run_is_found_with_the_step_it_was_in() {
         let folder = tempfile::tempdir().unwrap();
-        let observed = Observed { members: Vec::new() };
+        let observed = Observed::default();
         let mut progress = Progress::begin(5);
         let journals = Journals::new(folder.path().to_path_buf());
         let mut journal = journals.begin("a-1").unwrap();

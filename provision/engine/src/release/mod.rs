@@ -180,7 +180,7 @@ impl Releases {
     /// Asks all members of a component.
     pub async fn observe(&mut self, component: usize) -> Observed {
         let Some(found) = self.components.get(component).cloned() else {
-            return Observed { members: Vec::new() };
+            return Observed::default();
         };
         let mut ends = BTreeMap::new();
         for (duty, kind) in
@@ -198,7 +198,9 @@ impl Releases {
             _ => Member::unreachable(name, *duty, &self.failure_of(name)),
         };
         let member = |known: &(String, Duty)| Member { rack: self.rack(&known.0), ..member(known) };
-        Observed { members: found.members.iter().map(member).collect() }.with_known_members()
+        let rule = found.definition.quorum.as_ref().map(|quorum| quorum.rule).unwrap_or_default();
+        let members = found.members.iter().map(member).collect();
+        Observed { members, rule }.with_known_members()
     }
 
     fn member(&self, definition: &Definition, name: &str, duty: Duty) -> Member {

@@ -310,7 +310,7 @@ impl Cluster {
                 ..Member::blank("", Duty::Voter)
             }
         });
-        Observed { members: members.collect() }.with_known_members()
+        Observed { members: members.collect(), ..Observed::default() }.with_known_members()
     }
 
     /// Whether taking this member away now breaks a quorum that somebody who hears of everything

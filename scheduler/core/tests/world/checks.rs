@@ -95,7 +95,7 @@ fn bounds(name: &AppName, app: &App, earlier: &BTreeMap<u64, Life>, state: &Stat
         return;
     }
     let counted = |one: &&Instance| !one.is_replaced && one.life != Life::Sweeping;
-    let count = app.instances.values().filter(counted).count() as f64;
+    let count = app.instances.values().map(Box::as_ref).filter(counted).count() as f64;
     let surge = f64::from(state.policy().rollout.surge_thousandths) / 1000.0;
     let most = f64::from(app.wanted) + (f64::from(app.wanted) * surge).ceil();
     assert!(count <= most, "{name} has {count} of at most {most} after {event:?}");
@@ -178,7 +178,7 @@ fn resources(state: &State) {
                 continue;
             }
             cores += state.apps()[&id.app].versions[&instance.version].need.millicores;
-            for port in &instance.ports {
+            for port in instance.ports.iter() {
                 assert!(ports.insert(*port), "port {port} of {name} is given twice");
             }
         }

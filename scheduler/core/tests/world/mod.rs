@@ -221,7 +221,7 @@ impl World {
                 millicores: 8_000,
                 memory_mib: 4_000,
                 ports: vec![(31_000, 31_019)],
-                attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+                attributes: Arc::new(BTreeMap::from([("rack".to_owned(), rack.to_owned())])),
                 disk_mib: Some(1_000),
             };
             let host =
@@ -635,6 +635,10 @@ impl World {
         if number.is_multiple_of(3) {
             self.report_machines(false);
             self.report_loads();
+        }
+        // After machines were told of, and at other times, when it means nothing.
+        if number.is_multiple_of(3) || number.is_multiple_of(5) {
+            self.deliver(Event::Room);
         }
         if number.is_multiple_of(20) {
             self.report_registry();

@@ -1,9 +1,10 @@
 //! The loop around the translator.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -27,6 +28,14 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// The most that is taken together: launches of one decision of the core.
 const TOGETHER_MOST: usize = 20_000;
+
+/// So many inputs are given to the translator before what it says is carried out: acknowledgements of
+/// 100,000 statuses must not be in memory at the same time.
+const INPUTS_AT_A_TIME: usize = 1_000;
+
+/// Pieces of the stream that may wait to be taken: the rest stays in the socket. A piece has a thousand
+/// statuses at most.
+const PIECES_WAITING_MOST: usize = 4;
 
 /// Redirects that are followed without a pause.
 const REDIRECTS_MOST: u32 = 3;
@@ -151,6 +160,7 @@ impl Client {
     ) -> io::Result<Self> {
         let framework = identity.load()?;
         let (messages, coming) = channel();
+        let (places, pieces) = sync_channel(PIECES_WAITING_MOST);
         let seen = messages.clone();
         let leader = Leader::find(options.address.clone(), move |one| {
             // The loop may have ended.
@@ -166,6 +176,9 @@ impl Client {
             identity,
             tell: Box::new(tell),
             messages: messages.clone(),
+            places,
+            pieces,
+            taken: 0,
             leader,
             known: known.clone(),
             figures: Arc::clone(&figures),
@@ -243,6 +256,11 @@ struct Loop {
     identity: Box<dyn Identity>,
     tell: Box<dyn FnMut(Told) + Send>,
     messages: Sender<Message>,
+    /// Whoever reads the stream takes a place for each piece of it.
+    places: SyncSender<()>,
+    pieces: Receiver<()>,
+    /// Pieces that were taken, and whose places are still taken.
+    taken: usize,
     leader: Leader,
     known: Known,
     figures: Arc<Figures>,
@@ -286,11 +304,13 @@ impl Loop {
                 }
             }
             self.give(inputs, since);
+            self.pieces.try_iter().take(std::mem::take(&mut self.taken)).for_each(drop);
         }
         self.close();
     }
 
     fn take(&mut self, message: Message, inputs: &mut Vec<Input>, since: &mut Option<Instant>) {
+        self.taken += usize::from(matches!(message, Message::Stream(..)));
         match message {
             Message::Commands(commands, came) => {
                 if commands.iter().any(|command| matches!(command, Command::Launch(_))) {
@@ -412,9 +432,11 @@ impl Loop {
         self.state = State::Opening;
         self.notice(Notice::Connecting(location.authority()));
         let (messages, generation) = (self.messages.clone(), self.generation);
+        let places = self.places.clone();
         let opened = thread::Builder::new().name("mesos-events".to_owned()).spawn(move || {
             stream::subscribe(&location, &requests, &body, |happened| {
-                messages.send(Message::Stream(generation, happened)).is_ok()
+                places.send(()).is_ok()
+                    && messages.send(Message::Stream(generation, happened)).is_ok()
             });
         });
         if let Err(error) = opened {
@@ -423,12 +445,13 @@ impl Loop {
     }
 
     /// Gives inputs to the translator, and does what it says.
-    fn give(&mut self, mut inputs: Vec<Input>, since: Option<Instant>) {
+    fn give(&mut self, inputs: Vec<Input>, since: Option<Instant>) {
+        let mut inputs = VecDeque::from(inputs);
         while (!inputs.is_empty() || self.translator.has_more()) && !self.is_over {
             let now = self.now();
-            let outputs = match inputs.is_empty() {
-                true => self.translator.go_on(now),
-                false => self.translator.begin(std::mem::take(&mut inputs), now),
+            let outputs = match part(inputs.len(), inputs.iter().map(is_launch)) {
+                0 => self.translator.go_on(now),
+                count => self.translator.begin(inputs.drain(..count), now),
             };
             for output in outputs {
                 match output {
@@ -448,11 +471,11 @@ impl Loop {
         calls.send(Request { call, since });
     }
 
-    fn keep(&mut self, id: FrameworkId, inputs: &mut Vec<Input>) {
+    fn keep(&mut self, id: FrameworkId, inputs: &mut impl Extend<Input>) {
         match self.identity.save(&id) {
             Ok(()) => {
                 self.known.learn(Some(id.clone()));
-                inputs.push(Input::Stored(id));
+                inputs.extend([Input::Stored(id)]);
             }
             Err(error) => {
                 self.notice(Notice::NotKept(error.to_string()));
@@ -476,5 +499,43 @@ impl Loop {
         let now = Time(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
         self.last = self.last.max(now);
         self.last
+    }
+}
+
+fn is_launch(input: &Input) -> bool {
+    matches!(input, Input::Command(Command::Launch(_)))
+}
+
+/// How many of so many inputs are given to the translator together, by whether each is a launch: those
+/// that stand together aren't parted, because launches on the same machine share its offer.
+fn part(count: usize, mut launches: impl Iterator<Item = bool>) -> usize {
+    let is_cut = count > INPUTS_AT_A_TIME && launches.nth(INPUTS_AT_A_TIME - 1) == Some(true);
+    let rest = if is_cut { launches.take_while(|is_launch| *is_launch).count() } else { 0 };
+    count.min(INPUTS_AT_A_TIME) + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_are_parted_but_launches_that_stand_together_are_not() {
+        let parted = |kinds: &[(usize, bool)]| {
+            let all = kinds.iter().flat_map(|(count, kind)| std::iter::repeat_n(*kind, *count));
+            let all: Vec<bool> = all.collect();
+            part(all.len(), all.into_iter())
+        };
+        for (kinds, expected) in [
+            (&[][..], 0),
+            (&[(400, false)], 400),
+            (&[(1_000, true)], 1_000),
+            (&[(2_500, false)], 1_000),
+            (&[(2_500, true)], 2_500),
+            (&[(900, false), (300, true), (9, false)], 1_200),
+            (&[(1_000, false), (300, true)], 1_000),
+            (&[(1_000, true), (1, false), (300, true)], 1_000),
+        ] {
+            assert_eq!(parted(kinds), expected, "{kinds:?}");
+        }
     }
 }

@@ -52,7 +52,7 @@ fn launch(run: Run, probe: Probe) -> Launch {
     Launch {
         instance: "web.3".parse().unwrap(),
         machine: "m1".parse().unwrap(),
-        ports: vec![31_000, 31_001],
+        ports: vec![31_000, 31_001].into(),
         specification: specification.into(),
         volume: None,
         epoch: Epoch(1),

@@ -13,6 +13,7 @@ use scheduler_core::app::{Need, Run, Specification};
 use scheduler_core::command::Launch;
 use scheduler_core::event::{Event as Fact, InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
+use scheduler_core::ports::Ports;
 use scheduler_mesos::{Framework, Input, Output, Settings, Translator};
 
 /// Numbers that look random, and are the same for the same seed.
@@ -252,8 +253,14 @@ impl World {
                 self.live.insert(instance.clone(), machine.clone());
                 let specification = Arc::new(specification());
                 let (machine, epoch) = (machine.clone(), Epoch(1));
-                let launch =
-                    Launch { instance, machine, ports: vec![], specification, volume: None, epoch };
+                let launch = Launch {
+                    instance,
+                    machine,
+                    ports: Ports::default(),
+                    specification,
+                    volume: None,
+                    epoch,
+                };
                 Input::Command(Command::Launch(launch))
             })
             .collect();

@@ -161,6 +161,7 @@ fn told(change: Change, is_local: bool) -> sse::Event {
     let event = match what {
         What::Added { machine, ports, weight_thousandths } => {
             let address = address(&machine, is_local);
+            let ports = ports.to_vec();
             event("added", &Found { number, instance, address, ports, weight_thousandths })
         }
         What::Weight(weight_thousandths) => {

@@ -11,9 +11,9 @@ use scheduler::wire::Problem;
 use scheduler::wire::policies::{PolicyAnswer, PolicyRollback, PolicyShadow, PolicyState};
 use tokio::sync::oneshot;
 
-use super::Context;
 use super::calls::read;
 use super::problem::{Wrong, unavailable};
+use super::{Context, idempotency};
 use crate::serve::cycle::Input;
 use crate::serve::policies::{self, Cause};
 
@@ -81,7 +81,9 @@ async fn follow(
 ) -> Result<(), Wrong> {
     let change = context.policies.change(&policy, text, cause, context.shared.now());
     let (reply, done) = oneshot::channel();
-    let sent = context.inputs.send(Input::Policy { policy: Box::new(policy), change, reply });
+    let keyed = idempotency::keyed();
+    let policy = Box::new(policy);
+    let sent = context.inputs.send(Input::Policy { policy, change, keyed, reply });
     sent.map_err(|_| unavailable("it takes no more calls"))?;
     let done = done.await.map_err(|_| unavailable("it ended before the policy was live"))?;
     done.map_err(|why| Wrong(Problem::new(503, "not-kept", "the policy can't be kept", why)))

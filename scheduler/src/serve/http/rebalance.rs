@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Query, State};
-use scheduler::wire::rebalance::{Spread, SpreadPlan, StopSpread, plans};
+use scheduler::wire::rebalance::{Spread, SpreadPlan, StopSpread, plan_row};
 use scheduler_core::event::{Call, Refusal};
 use scheduler_core::ids::AppName;
+use scheduler_core::planning::Preview;
 use scheduler_core::rebalance::AT_A_TIME;
 use serde::Deserialize;
 
@@ -33,11 +34,19 @@ pub async fn plan(
     let (shared, now) = (Arc::clone(&context.shared), context.shared.now());
     // With thousands of apps and machines it takes a while.
     let planned = tokio::task::spawn_blocking(move || {
-        let state = shared.state();
-        match app.as_ref().filter(|name| !state.apps().contains_key(name)) {
-            Some(name) => Err(Refusal::UnknownApp(name.clone())),
-            None => Ok(plans(&state, app.as_ref(), now)),
+        let known = shared.state();
+        if let Some(name) = app.as_ref().filter(|name| !known.apps().contains_key(name)) {
+            return Err(Refusal::UnknownApp(name.clone()));
         }
+        let mut preview = Preview::of(&known, app.as_ref());
+        drop(known);
+        let mut rows = Vec::new();
+        // The loop has the state in between.
+        let mut next = || preview.next(&shared.state(), now);
+        while let Some(plans) = next() {
+            rows.extend(plans.into_iter().map(|(name, plan)| plan_row(&name, plan)));
+        }
+        Ok(rows)
     });
     let planned = planned.await.map_err(|_| unavailable("it made a plan"))?;
     Ok(Json(planned?))

@@ -213,11 +213,12 @@ impl<'model> Cluster<'model> {
     fn placed(&self, app: usize) -> Vec<(u32, InstanceId)> {
         let Some(name) = self.names.get(app) else { return Vec::new() };
         let Some(known) = self.core.apps().get(name) else { return Vec::new() };
-        let place = |(number, one): (&u64, &scheduler_core::instance::Instance)| {
+        let place = |number: u64, one: &scheduler_core::instance::Instance| {
             let machine = self.places.get(one.machine.as_ref()?)?;
-            Some((*machine, InstanceId { app: name.clone(), number: *number }))
+            Some((*machine, InstanceId { app: name.clone(), number }))
         };
-        let mut placed: Vec<(u32, InstanceId)> = known.instances.iter().filter_map(place).collect();
+        let found = known.instances.iter().filter_map(|(number, one)| place(*number, one));
+        let mut placed: Vec<(u32, InstanceId)> = found.collect();
         placed.sort_unstable();
         placed
     }
