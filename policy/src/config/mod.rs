@@ -13,12 +13,13 @@ use crate::balance::{Balance, Choices};
 use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
 use crate::repair::Repair;
 use crate::rollout::Rollout;
-use crate::scaling::Scaling;
+use crate::scaling::{Rule, Scaling, Schedule};
 use crate::sharing::{Sharing, Unfinished};
 use crate::{Nanoseconds, Scope};
 
 mod control;
 mod read;
+mod scaling;
 pub mod units;
 
 pub use read::{read, read_node};
@@ -142,6 +143,8 @@ impl Policy {
                 interval: Nanoseconds::from_seconds(1),
                 cool_down: Nanoseconds::ZERO,
                 scale_in_after: Some(Nanoseconds::from_seconds(600)),
+                rule: Rule::Tasks,
+                schedule: Schedule::NONE,
             },
             rollout: ROLLOUT,
             repair: REPAIR,

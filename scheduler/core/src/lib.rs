@@ -38,4 +38,5 @@ mod turn;
 pub use command::Command;
 pub use event::Event;
 pub use state::State;
+pub use timers::observation;
 pub use turn::{apply, apply_all};

@@ -19,6 +19,7 @@
 mod books;
 pub mod closed_form;
 pub mod crowd;
+mod demand;
 pub mod engine;
 pub mod faults;
 mod fed;
