@@ -11,6 +11,7 @@ pub mod kernels;
 pub mod lab;
 pub mod load;
 pub mod profile;
+pub mod roles;
 pub mod scenarios;
 pub mod soak;
 pub mod step;

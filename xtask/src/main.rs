@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use xtask::error::{self, Error};
 use xtask::{
-    bench, build, conformance, demo, kernels, lab, load, profile, scenarios, soak, suites,
+    bench, build, conformance, demo, kernels, lab, load, profile, roles, scenarios, soak, suites,
 };
 
 #[derive(Parser)]
@@ -26,6 +26,8 @@ enum Task {
     Build(build::BuildArguments),
     /// Run Ansible's own integration targets against lab hosts
     Conformance(conformance::ConformanceArguments),
+    /// Apply well-known public roles to fresh lab hosts, twice
+    Roles(roles::RolesArguments),
     /// Run `provision` through the lab: faults, keys, users, many hosts
     Scenarios(scenarios::ScenarioArguments),
     /// Measure a typical deployment, also with other tools
@@ -54,6 +56,7 @@ fn run(task: Task) -> Result<ExitCode, Error> {
         Task::Test(arguments) => suites::run(arguments),
         Task::Build(arguments) => build::run(arguments),
         Task::Conformance(arguments) => conformance::run(arguments),
+        Task::Roles(arguments) => roles::run(arguments),
         Task::Scenarios(arguments) => scenarios::run(arguments),
         Task::Bench(arguments) => bench::run(arguments),
         Task::BenchInternal(arguments) => bench::run_internal(&arguments),

@@ -70,7 +70,8 @@ fn document(reference: &Reference, passes: &BTreeSet<String>) -> String {
          with the same driver (`docs/conformance-reference.json`, recorded once by `--record`).\n\n\
          **{passed} of {count} targets pass** ({own} of {all} ok tasks).\n\n\
          - `cargo xtask conformance` runs all of them, `cargo xtask conformance loops` one.\n\
-         - `cargo xtask test` fails when a target that passed doesn't any more.\n\n\
+         - `cargo xtask test` fails when a target that passed doesn't any more.\n\
+         - Public roles that `provision` applies unmodified: [public-roles.md](public-roles.md).\n\n\
          | target | ok tasks | provision |\n|---|---:|---|\n",
         version = source::VERSION,
         count = possible.len(),

@@ -25,6 +25,20 @@ pub(super) fn conformance(context: &Context) -> Result<Found, Error> {
     Ok(found)
 }
 
+/// Public roles: short, those that a package registry has; long, all that can be fetched.
+pub(super) fn roles(context: &Context) -> Result<Found, Error> {
+    let arguments = if context.is_long { &["roles"][..] } else { &["roles", "--registry"] };
+    let mut found = task(context, "roles", arguments, roles_line)?;
+    if found.failed == 0 {
+        found.note = match context.is_long {
+            true => "what can't be fetched is in the log",
+            false => "only from package registries; `cargo xtask roles` runs those of git, too",
+        }
+        .to_owned();
+    }
+    Ok(found)
+}
+
 /// The tests of the lab, which boot hosts and are ignored by `cargo test`.
 pub(super) fn hosts(context: &Context) -> Result<Found, Error> {
     let log = step::log("lab");
@@ -68,6 +82,15 @@ fn conformance_line(text: &str) -> Option<(u64, u64)> {
     Some((passed, u64::try_from(lost).unwrap_or(u64::MAX)))
 }
 
+/// `3 passed, 1 failed, 2 not fetched`; failures count if they passed before.
+fn roles_line(text: &str) -> Option<(u64, u64)> {
+    let (passed, _) = closing_line(text.trim_end().rsplit_once(',')?.0)?;
+    let lost =
+        text.lines().rev().find_map(|line| line.strip_prefix("passed before, but not now: "));
+    let lost = lost.map_or(0, |names| names.split_whitespace().count());
+    Some((passed, u64::try_from(lost).unwrap_or(u64::MAX)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -78,5 +101,8 @@ mod tests {
         assert_eq!(closing_line("error"), None);
         let text = "21 of 23 targets pass (33 s)\nexpected to pass, but didn't: copy file\n";
         assert_eq!(conformance_line(text), Some((21, 2)));
+        let text = "FAIL b\npassed before, but not now: b\n3 passed, 2 failed, 1 not fetched\n";
+        assert_eq!(roles_line(text), Some((3, 1)));
+        assert_eq!(roles_line("3 passed, 0 failed, 0 not fetched\n"), Some((3, 0)));
     }
 }

@@ -102,6 +102,7 @@ const ALL: &[Suite] = &[
     suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
     suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
     suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
+    suite("roles", "public roles, twice on fresh hosts", [8, 60], labs::roles),
     suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
     // Two by two, 29 targets may take 13 and 83 minutes; what is left is for the first build, which
     // takes two minutes and a half on two idle cores.

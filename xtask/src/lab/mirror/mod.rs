@@ -45,7 +45,7 @@ impl Site {
     /// The upstream fails.
     pub fn file(&self, path: &str) -> Result<Option<std::path::PathBuf>, Error> {
         match path.strip_prefix("artifacts/") {
-            Some(name) if !name.contains('/') => {
+            Some(name) if is_clean(name) => {
                 let file = self.artifacts.join(name);
                 Ok(file.is_file().then_some(file))
             }
