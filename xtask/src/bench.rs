@@ -1,6 +1,7 @@
 //! `[ui]` `cargo xtask bench`: a typical deployment, the simulator's engine, and the scheduler, measured,
 //! also with other tools.
 
+mod hosts;
 mod measure;
 mod report;
 mod scheduler;
@@ -40,6 +41,8 @@ pub struct BenchArguments {
 enum What {
     /// A deployment of 50 tasks: first run, and with nothing to change
     Provision(ProvisionArguments),
+    /// 1,000 SSH servers on this machine, some dead and some slow
+    Hosts(hosts::HostsArguments),
     /// The figures of the scheduler on a simulated Mesos, and of placement
     Scheduler(scheduler::SchedulerArguments),
     /// The simulator's engine on the loads of its speed table
@@ -92,6 +95,7 @@ pub fn run_internal(arguments: &InternalArguments) -> Result<ExitCode, Error> {
 pub fn run(arguments: BenchArguments) -> Result<ExitCode, Error> {
     let arguments = match arguments.what {
         What::Provision(arguments) => arguments,
+        What::Hosts(arguments) => return hosts::run(&arguments),
         What::Scheduler(arguments) => return scheduler::run(&arguments),
         What::Simulator(arguments) => return simulator::run(&arguments),
     };

@@ -218,7 +218,8 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
             other => {
                 let value = provision_template::from_json(&other);
                 let text = match other {
-                    Json::Array(_) | Json::Object(_) => python_json(&other),
+                    Json::Array(_) | Json::Object(_) => provision_template::json_text(&value)
+                        .map_err(|error| Stop::failed(error.to_string()))?,
                     _ => provision_template::text_of(&value),
                 };
                 text.into_bytes()
@@ -240,26 +241,6 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
     let content = file_content(&path, reading)?;
     attach(prepared, content);
     Ok(())
-}
-
-/// JSON as Python's `json.dumps` spaces it.
-fn python_json(value: &Json) -> String {
-    match value {
-        Json::Array(items) => {
-            let items: Vec<String> = items.iter().map(python_json).collect();
-            format!("[{}]", items.join(", "))
-        }
-        Json::Object(entries) => {
-            let entries: Vec<String> = entries
-                .iter()
-                .map(|(key, value)| {
-                    format!("{}: {}", Json::String(key.clone()), python_json(value))
-                })
-                .collect();
-            format!("{{{}}}", entries.join(", "))
-        }
-        other => other.to_string(),
-    }
 }
 
 /// How local files are read.

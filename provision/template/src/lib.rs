@@ -56,8 +56,8 @@ pub use scope::{
 };
 pub use shape::Shape;
 pub use value::{
-    from_json, is_omit, is_true, is_undefined, omit, repr_of, text_of, to_boolean, to_json,
-    value_of_node,
+    from_json, is_omit, is_true, is_undefined, json_text, omit, repr_of, text_of, to_boolean,
+    to_json, value_of_node,
 };
 
 use yaml::{Node, NodeValue};

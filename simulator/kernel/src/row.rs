@@ -44,6 +44,54 @@ fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
     }
 }
 
+/// How many entries are ahead of a time by less than 2⁶³: what is never, at `u64::MAX`, isn't as long
+/// as the time is below 2⁶³ − 1. Counting all is faster than looking for the first: a few vector
+/// instructions where the length is known, and no branch depends on the values. A difference has a
+/// sign, which adds up without the masks that comparisons end in.
+#[inline(always)]
+#[must_use]
+pub fn count_ahead(entries: &[u64], time: u64) -> u32 {
+    match entries.len() {
+        8 => count_ahead_of::<8>(entries, time),
+        16 => count_ahead_of::<16>(entries, time),
+        24 => count_ahead_of::<24>(entries, time),
+        32 => count_ahead_of::<32>(entries, time),
+        40 => count_ahead_of::<40>(entries, time),
+        48 => count_ahead_of::<48>(entries, time),
+        _ => sum_ahead(entries, time),
+    }
+}
+
+#[inline(always)]
+fn count_ahead_of<const LENGTH: usize>(entries: &[u64], time: u64) -> u32 {
+    // No closure: that may stay apart, where it misses the wide vectors.
+    let Some(entries) = entries.first_chunk::<LENGTH>() else { return 0 };
+    sum_ahead(entries, time)
+}
+
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "rows have fewer than 2^32 entries")]
+fn sum_ahead(entries: &[u64], time: u64) -> u32 {
+    let mut sum = 0;
+    for entry in entries {
+        sum += time.wrapping_sub(*entry) >> 63;
+    }
+    sum as u32
+}
+
+/// How many entries aren't ahead of a time, which is below 2⁶³ − 1.
+#[inline(always)]
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "rows have fewer than 2^32 entries")]
+pub fn count_until(entries: &[u64], time: u64) -> u32 {
+    const NEVER: u64 = (1 << 63) - 1;
+    let mut sum = 0;
+    for entry in entries {
+        sum += (*entry).min(NEVER).wrapping_sub(time + 1) >> 63;
+    }
+    sum as u32
+}
+
 fn replace_first_of_any(row: &mut [u64], value: u64) {
     let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
     for pair in cells.windows(2) {
@@ -53,6 +101,47 @@ fn replace_first_of_any(row: &mut [u64], value: u64) {
     }
     if let Some(last) = cells.last() {
         last.set(last.get().max(value));
+    }
+}
+
+/// Numbers that begin where a line of the cache does: a vector of eight of them, at a multiple of
+/// eight, is one line and not parts of two. That is all that the place in memory changes.
+#[derive(Debug)]
+pub struct Aligned {
+    /// With others before and behind.
+    numbers: Vec<u64>,
+    begin: usize,
+    end: usize,
+}
+
+/// Bytes of a line of the cache, and of the widest vector.
+const LINE: usize = 64;
+
+impl Aligned {
+    /// So many numbers, all alike.
+    #[must_use]
+    pub fn new(count: usize, number: u64) -> Self {
+        let numbers = vec![number; count + LINE / size_of::<u64>()];
+        let begin = numbers.as_ptr().align_offset(LINE);
+        // Who doesn't know the place says so by a large offset.
+        let begin = if begin < LINE / size_of::<u64>() { begin } else { 0 };
+        Aligned { numbers, begin, end: begin + count }
+    }
+}
+
+impl std::ops::Deref for Aligned {
+    type Target = [u64];
+
+    #[inline(always)]
+    fn deref(&self) -> &[u64] {
+        self.numbers.get(self.begin..self.end).unwrap_or_default()
+    }
+}
+
+impl std::ops::DerefMut for Aligned {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut [u64] {
+        self.numbers.get_mut(self.begin..self.end).unwrap_or_default()
     }
 }
 
@@ -198,6 +287,26 @@ mod tests {
             wanted.sort_unstable();
             replace_first(&mut row, value);
             prop_assert_eq!(row, wanted);
+        }
+
+        #[test]
+        fn aligned_numbers_are_as_many_as_asked_for(count in 0usize..40) {
+            let mut aligned = Aligned::new(count, 7);
+            prop_assert_eq!(&*aligned, &*vec![7; count]);
+            prop_assert!(count == 0 || aligned.as_ptr().addr().is_multiple_of(LINE));
+            aligned.iter_mut().zip(0..).for_each(|(number, place)| *number = place);
+            prop_assert!(aligned.iter().copied().eq(0..count as u64));
+        }
+
+        #[test]
+        fn counts_are_those_of_a_loop(
+            row in proptest::collection::vec(prop_oneof![0u64..60, Just(u64::MAX)], 0..70),
+            time in 0u64..60,
+        ) {
+            let until = row.iter().filter(|entry| **entry <= time).count();
+            prop_assert_eq!(count_until(&row, time) as usize, until);
+            let is_ahead = |entry: &&u64| **entry > time && **entry != u64::MAX;
+            prop_assert_eq!(count_ahead(&row, time) as usize, row.iter().filter(is_ahead).count());
         }
 
         /// Against instances that are looked for one by one, in no order.

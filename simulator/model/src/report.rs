@@ -137,6 +137,7 @@ impl Cell {
     }
 
     /// Takes in a request that was served, with its stages.
+    #[inline(always)]
     pub(crate) fn serve(&mut self, path: &Path, at: Time, served: Served, deadline: Nanoseconds) {
         let wait = served.start.since(at + path.before());
         let compute = served.end.since(served.start);

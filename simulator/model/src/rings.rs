@@ -1,6 +1,8 @@
 //! Queues of a line: for each target the times at which waiting requests begin.
 
-/// A ring of ascending numbers for each target, all of the same capacity. What is at most a limit
+use simulator_kernel::row::{self, Aligned};
+
+/// A ring of ascending numbers below 2⁶³ for each target, all of the same capacity. What is at most a limit
 /// that never falls is dead, and its slot is free.
 ///
 /// Short rings are never tidied up: who looks counts the living slots, a vector comparison or two.
@@ -8,7 +10,7 @@
 #[derive(Debug)]
 pub(crate) struct Rings {
     capacity: usize,
-    slots: Vec<u64>,
+    slots: Aligned,
     ends: Vec<Ends>,
 }
 
@@ -34,7 +36,7 @@ impl Rings {
     pub(crate) fn new(count: usize) -> Self {
         Rings {
             capacity: FIRST_CAPACITY,
-            slots: vec![0; count * FIRST_CAPACITY],
+            slots: Aligned::new(count * FIRST_CAPACITY, 0),
             ends: vec![Ends::default(); count],
         }
     }
@@ -91,6 +93,33 @@ impl Rings {
         self.ends[ring] = ends;
     }
 
+    /// Takes in a number that is at least all others, or nothing. Which is as good as chance, so
+    /// short rings are written in both cases.
+    #[inline(always)]
+    pub(crate) fn push_if(&mut self, does: bool, ring: usize, value: u64, limit: u64) {
+        if self.capacity > SHORT {
+            if does {
+                self.push(ring, value, limit);
+            }
+            return;
+        }
+        let head = self.ends[ring].head;
+        let place = self.place(ring, head);
+        let oldest = self.slots[place];
+        if does & (oldest > limit) {
+            return self.push(ring, value, limit);
+        }
+        self.slots[place] = std::hint::select_unpredictable(does, value, oldest);
+        self.ends[ring].head = head.wrapping_add(u32::from(does));
+    }
+
+    /// The number that was taken in last, if it lives; else any that doesn't.
+    pub(crate) fn newest(&self, ring: usize) -> u64 {
+        let Ends { head, length } = self.ends[ring];
+        let next = if self.capacity <= SHORT { head } else { head.wrapping_add(length) };
+        self.slots[self.place(ring, next.wrapping_sub(1))]
+    }
+
     /// The living, oldest first.
     fn iterate(&self, ring: usize, limit: u64) -> impl Iterator<Item = &u64> {
         let Ends { head, length } = self.ends[ring];
@@ -112,7 +141,7 @@ impl Rings {
     #[cold]
     fn grow(&mut self, limit: u64) {
         let capacity = self.capacity * 2;
-        let mut slots = vec![0; self.slots.len() * 2];
+        let mut slots = Aligned::new(self.ends.len() * capacity, 0);
         let mut ends = Vec::with_capacity(self.ends.len());
         for (ring, places) in slots.chunks_mut(capacity).enumerate() {
             let mut length = 0;
@@ -130,8 +159,8 @@ impl Rings {
 /// How many of the first few numbers are above a limit.
 #[inline(always)]
 fn above<const COUNT: usize>(numbers: &[u64], limit: u64) -> u32 {
-    let numbers = numbers.first_chunk::<COUNT>();
-    numbers.map_or(0, |numbers| numbers.iter().map(|number| u32::from(*number > limit)).sum())
+    let Some(numbers) = numbers.first_chunk::<COUNT>() else { return 0 };
+    row::count_ahead(numbers, limit)
 }
 
 #[cfg(test)]
@@ -151,8 +180,14 @@ mod tests {
             let (mut last, mut limit) = (0, 1);
             for (ring, more, ahead) in steps {
                 last += more;
-                rings.push(ring, last, limit);
-                queues[ring].push(last);
+                // Some are taken in by the way that may take in nothing.
+                match more {
+                    1 => rings.push(ring, last, limit),
+                    _ => rings.push_if(more < 4, ring, last, limit),
+                }
+                if more < 4 {
+                    queues[ring].push(last);
+                }
                 limit = limit.max((last + ahead).saturating_sub(behind));
                 for (ring, queue) in queues.iter_mut().enumerate() {
                     queue.retain(|value| *value > limit);
@@ -161,6 +196,10 @@ mod tests {
                     prop_assert_eq!(&seen, &*queue);
                     let odd = queue.iter().filter(|value| **value % 2 == 1).count();
                     prop_assert_eq!(rings.by_class(ring, limit)[1] as usize, odd);
+                    match queue.last() {
+                        Some(newest) => prop_assert_eq!(rings.newest(ring), *newest),
+                        None => prop_assert!(rings.newest(ring) <= limit),
+                    }
                 }
             }
         }

@@ -24,6 +24,8 @@ pub struct Timeline {
     apps: Vec<Course>,
     /// App and class of each source.
     sources: Vec<(usize, Class)>,
+    /// The bucket in which a request arrived that was told of last: most likely that of the next.
+    recent: usize,
     paths: Paths,
     decisions: Vec<Decision>,
     shared: Vec<Shared>,
@@ -156,6 +158,7 @@ impl Timeline {
             grid,
             apps: model.apps.iter().map(course).collect(),
             sources: model.sources.iter().map(source).collect(),
+            recent: 0,
             paths: Paths::new(model),
             decisions: Vec::new(),
             shared: Vec::new(),
@@ -264,12 +267,14 @@ pub(crate) struct Trip {
 
 impl Timeline {
     /// Takes in the outcome of a request of this source.
+    #[inline(always)]
     pub(crate) fn add(&mut self, source: u16, trip: Trip, outcome: Outcome) {
         let Some((app, class)) = self.sources.get(usize::from(source)) else { return };
         let traffic = self.apps.get_mut(*app);
         let traffic = traffic.and_then(|course| course.classes.get_mut(class.index()));
         let Some(traffic) = traffic else { return };
-        let came = self.grid.place(trip.at.0);
+        let came = self.grid.place_near(trip.at.0, self.recent);
+        self.recent = came;
         let Some(row) = traffic.rows.get_mut(came) else { return };
         row.arrivals += 1;
         match outcome {
@@ -420,6 +425,13 @@ impl Grid {
         } else {
             self.count
         }
+    }
+
+    /// The same for an instant that is most likely in the bucket `near`.
+    #[inline]
+    fn place_near(self, at: u64, near: usize) -> usize {
+        // Without a division.
+        if self.begin(near) <= at && at < self.end(near) { near } else { self.place(at) }
     }
 
     /// The same for an instant that isn't before the bucket `from`, most likely within it.

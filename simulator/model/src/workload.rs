@@ -474,11 +474,9 @@ impl Users {
     #[inline]
     pub(crate) fn choose(&self, low: u32, high: u32) -> u32 {
         let column = below(low, self.count);
-        let chosen = match self.columns.get(column as usize) {
-            Some((own, other)) if high >= *own => *other,
-            _ => column,
-        };
-        self.first + chosen
+        let (own, other) = self.columns.get(column as usize).copied().unwrap_or((u32::MAX, column));
+        // Which of both is as good as chance: nothing is gained by a guess.
+        self.first + std::hint::select_unpredictable(high >= own, other, column)
     }
 }
 

@@ -5,6 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use super::hosts::CrowdRow;
 use super::measure::Usage;
 use super::tools::Tool;
 use crate::error::Error;
@@ -44,6 +45,9 @@ pub struct Results {
     pub rows: Vec<Row>,
     /// By round trip.
     pub floors: Vec<Floor>,
+    /// Runs on many hosts at once.
+    #[serde(default)]
+    pub crowds: Vec<CrowdRow>,
 }
 
 impl Results {
@@ -67,6 +71,14 @@ impl Results {
     pub fn add_floor(&mut self, floor: Floor) {
         self.floors.retain(|known| known.round_trip_ms != floor.round_trip_ms);
         self.floors.push(floor);
+    }
+
+    /// Adds or replaces.
+    pub fn add_crowd(&mut self, row: CrowdRow) {
+        let key = |row: &CrowdRow| (row.hosts, row.is_upload, row.is_again);
+        self.crowds.retain(|known| key(known) != key(&row));
+        self.crowds.push(row);
+        self.crowds.sort_by_key(key);
     }
 
     /// Writes the measurements and the document.
@@ -111,6 +123,52 @@ impl Results {
             self.table(),
             self.ratios()
         );
+        if !self.crowds.is_empty() {
+            text.push_str(&self.crowd());
+        }
+        text
+    }
+
+    fn crowd(&self) -> String {
+        let mut text = String::from(
+            "\n## Many hosts\n\n\
+             Repeat: `cargo xtask bench hosts`. SSH servers on 127/8 in one process, each with a real \
+             helper behind it, on the same machine as the controller; `xtask/bench/hosts.yml` gives \
+             each host the addresses of all, and has tasks that all hosts must reach before the next. \
+             Of the dead hosts one half refuses connections and the other half accepts them and never \
+             says a word; slow ones wait before the handshake and before each piece of data in both \
+             directions. *time limit*: of a connection; dead hosts that say nothing cost that long. \
+             *upload*: hosts lack the helper. *memory* is the controller's peak (VmHWM), \
+             and it begins with 1,024 open files allowed. All other hosts have converged in every run, \
+             or there would be no row.\n\n\
+             | hosts | dead | slow (each piece) | time limit | run | converged | unreachable | wall s | controller s \
+             | hosts s | memory MB | load |\n\
+             |---:|---:|---:|---:|---|---:|---:|---:|---:|---:|---:|---:|\n",
+        );
+        for row in &self.crowds {
+            let run = match (row.is_again, row.is_upload) {
+                (true, _) => "again",
+                (false, true) => "first, upload",
+                (false, false) => "first",
+            };
+            // Writing to a String can't fail.
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} ({} ms) | {} s | {run} | {} | {} | {:.1} | {:.1} | {:.1} | {:.0} | {:.1} |",
+                row.hosts,
+                row.dead,
+                row.slow,
+                row.delay_ms,
+                row.timeout_s,
+                row.converged,
+                row.unreachable,
+                row.wall_s,
+                row.controller_cpu_s,
+                row.hosts_cpu_s,
+                row.peak_mb,
+                row.load
+            );
+        }
         text
     }
 

@@ -131,13 +131,7 @@ fn engine(arguments: &ConformanceArguments) -> Result<Engine, Error> {
     if arguments.record {
         let program = match &arguments.ansible_playbook {
             Some(program) => program.clone(),
-            None => {
-                let requirement = format!("ansible-core=={}", source::VERSION);
-                let name = format!("ansible-{}", source::VERSION);
-                // For `password_hash`: newer Pythons have no crypt of their own.
-                source::virtual_environment(&name, &[&requirement, "passlib"])?
-                    .join("bin/ansible-playbook")
-            }
+            None => source::ansible_playbook()?,
         };
         return Ok(Engine::Reference(program));
     }

@@ -188,6 +188,17 @@ pub fn virtual_environment(name: &str, requirements: &[&str]) -> Result<PathBuf,
     Ok(folder)
 }
 
+/// The `ansible-playbook` of the reference, in the cache; installed once.
+///
+/// # Errors
+/// Python or pip fails.
+pub fn ansible_playbook() -> Result<PathBuf, Error> {
+    let requirement = format!("ansible-core=={VERSION}");
+    let name = format!("ansible-{VERSION}");
+    // passlib for `password_hash`: newer Pythons have no crypt of their own.
+    Ok(virtual_environment(&name, &[&requirement, "passlib"])?.join("bin/ansible-playbook"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ mod artifacts;
 mod catalog;
 mod consul;
 mod docker;
+mod equal;
 mod faults;
 mod generic;
 mod login;
@@ -29,6 +30,7 @@ use std::time::Instant;
 use clap::Args;
 
 use crate::build::{self, BuildArguments};
+use crate::conformance::source;
 use crate::error::{self, Doing, Error};
 use crate::lab::directories::Cache;
 use crate::lab::names::Layout;
@@ -42,6 +44,8 @@ const SHARED_HOSTS: u8 = 3;
 
 /// It needs archives of our own programs.
 const MESOS_ROLES: &str = "mesos-roles";
+/// It needs ansible-core, and Python in hosts.
+const EQUAL_HOSTS: &str = "equal-hosts";
 
 /// Arguments of `scenarios`.
 #[derive(Debug, Clone, Args)]
@@ -117,6 +121,11 @@ const ALL: &[Scenario] = &[
     short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
     // Those that take longest come before others that could fill the time beside them.
+    short(
+        EQUAL_HOSTS,
+        "ansible-core and provision leave equal files, users, packages and services",
+        equal::run,
+    ),
     short("consul-inventory", "hosts from Consul, also while it is down", catalog::inventory),
     short("members", "an ensemble grows and shrinks under a writing client", members::members),
     short("code-push", "a service is pushed, pushed badly, taken back", generic::code_push),
@@ -211,6 +220,10 @@ fn prepare(chosen: &[&Scenario]) -> Result<(), Error> {
     packages::install_missing()?;
     let cache = Cache::of_environment();
     rootfs::layers(&cache, Variant::Plain)?;
+    if chosen.iter().any(|scenario| scenario.name == EQUAL_HOSTS) {
+        rootfs::layers(&cache, Variant::Python)?;
+        source::ansible_playbook()?;
+    }
     if chosen.iter().any(|scenario| scenario.name == MESOS_ROLES) {
         lab::artifacts::own::pack(&cache)?;
     }

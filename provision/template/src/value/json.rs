@@ -31,6 +31,17 @@ impl Default for JsonStyle {
     }
 }
 
+/// A value as JSON, as Python's `json.dumps` writes it when it is told nothing else: other characters
+/// than those of ASCII are escaped.
+///
+/// # Errors
+/// When the value holds something undefined.
+pub fn json_text(value: &Value) -> Outcome<String> {
+    let mut text = String::new();
+    write_json(&mut text, value, &JsonStyle::default(), 0)?;
+    Ok(text)
+}
+
 /// Appends a value as JSON.
 pub(crate) fn write_json(
     out: &mut String,
@@ -151,4 +162,19 @@ fn write_json_text(out: &mut String, text: &str, ensure_ascii: bool) {
         }
     }
     out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::json_text;
+    use crate::value::from_json;
+
+    #[test]
+    fn characters_beyond_ascii_are_escaped() {
+        let value =
+            from_json(&serde_json::json!({"a": ["ä", "😀\"", 3.0, null], "b": {"c": true}}));
+        // What Python 3 prints for `json.dumps`.
+        let expected = r#"{"a": ["\u00e4", "\ud83d\ude00\"", 3.0, null], "b": {"c": true}}"#;
+        assert_eq!(json_text(&value).unwrap(), expected);
+    }
 }

@@ -12,6 +12,7 @@ mod undefined;
 pub(crate) use compare::{as_float, compare, contains, equal, order};
 pub(crate) use containers::{MutableDict, MutableList, thaw};
 pub use convert::{from_json, to_json, value_of_node};
+pub use json::json_text;
 pub(crate) use json::{JsonStyle, write_json};
 pub(crate) use literal::{parse_literal, unescape};
 pub(crate) use ops::{Arithmetic, arithmetic, negate, slice};

@@ -179,36 +179,55 @@ impl<'model, R: Record> Live<'model, R> {
     /// Requests end and begin until now.
     #[inline]
     fn pass(&mut self, now: Time) {
-        self.receive_sources(now);
+        let shares_links = self.wires.is_some();
+        if shares_links {
+            self.receive_sources(now);
+        }
         let mut due = std::mem::take(&mut self.due);
         self.wheel.advance(now.0, |place| due.push(place));
         for place in due.drain(..) {
             self.pass_at(place, now);
         }
         self.due = due;
-        self.send_answers(now);
+        if shares_links {
+            self.send_answers(now);
+        }
     }
 
     fn pass_at(&mut self, place: u32, now: Time) {
-        let (mut ended, shares_links) = (std::mem::take(&mut self.ended), self.wires.is_some());
+        if self.wires.is_some() {
+            return self.pass_at_over_links(place, now);
+        }
         let Some((target, mut floor, mut rest)) = self.at(place, now) else { return };
         let mut count = 0;
         target.pass(&mut floor, |job, number, end| {
             count += 1;
             *rest.tasks -= 1;
-            if shares_links {
-                ended.push((*job, number, end));
-            } else {
-                rest.serve(job, Served::new(number, job.start, end), end + job.respond);
-            }
+            rest.serve(job, Served::new(number, job.start, end), end + job.respond);
         });
         let app = target.app as usize;
         if let Some(group) = self.groups.get_mut(app) {
             group.leave(place, count);
         }
-        if shares_links {
-            self.answer_over_links(place, &mut ended);
+        self.see_off(app);
+    }
+
+    /// The same where answers share links: when they have been sent isn't known yet.
+    #[cold]
+    fn pass_at_over_links(&mut self, place: u32, now: Time) {
+        let mut ended = std::mem::take(&mut self.ended);
+        let Some((target, mut floor, rest)) = self.at(place, now) else { return };
+        let mut count = 0;
+        target.pass(&mut floor, |job, number, end| {
+            count += 1;
+            *rest.tasks -= 1;
+            ended.push((*job, number, end));
+        });
+        let app = target.app as usize;
+        if let Some(group) = self.groups.get_mut(app) {
+            group.leave(place, count);
         }
+        self.answer_over_links(place, &mut ended);
         self.ended = ended;
         self.see_off(app);
     }

@@ -236,11 +236,10 @@ impl Target {
         let slot = floor.jobs.insert(job);
         let queued = Queued { number: self.joined, slot };
         self.joined += 1;
-        if let (Some(trip), Some(wires)) = (trip, &mut floor.wires) {
-            *count(&mut self.coming_classes, job.class) += 1;
-            self.travelling.insert(queued.number, slot);
-            let dispatched = now + path.accept + path.dispatch;
-            return wires.bring((self.place, queued.number), self.machine, trip, now, dispatched);
+        if let Some(trip) = trip
+            && floor.wires.is_some()
+        {
+            return self.travel(queued, job.class, trip, (now, path), floor);
         }
         let ready = now + path.before();
         if ready <= now {
@@ -249,6 +248,24 @@ impl Target {
         *count(&mut self.coming_classes, job.class) += 1;
         self.coming.push(Reverse((ready, queued.number, slot)));
         floor.wheel.insert(ready.0, self.place);
+    }
+
+    /// The source of a request comes over links that it shares.
+    #[cold]
+    fn travel(
+        &mut self,
+        queued: Queued,
+        class: Class,
+        trip: Trip,
+        (now, path): (Time, &Path),
+        floor: &mut Floor<'_>,
+    ) {
+        *count(&mut self.coming_classes, class) += 1;
+        self.travelling.insert(queued.number, queued.slot);
+        let dispatched = now + path.accept + path.dispatch;
+        if let Some(wires) = &mut floor.wires {
+            wires.bring((self.place, queued.number), self.machine, trip, now, dispatched);
+        }
     }
 
     /// The source of a request will be here then: its way isn't shared any more.

@@ -10,6 +10,7 @@ use crate::outcome::{Record, Served};
 
 impl<R: Record> Live<'_, R> {
     /// Sources that will be at their targets soon, or have come by now.
+    #[cold]
     pub(super) fn receive_sources(&mut self, now: Time) {
         let Some(wires) = &mut self.wires else { return };
         let arrived: Vec<_> = wires.pass_sources(now).collect();
@@ -37,6 +38,7 @@ impl<R: Record> Live<'_, R> {
     }
 
     /// Answers that have been sent by now.
+    #[cold]
     pub(super) fn send_answers(&mut self, now: Time) {
         while let Some((answer, at)) =
             self.wires.as_deref_mut().and_then(|wires| wires.pass_answers(now))

@@ -4,8 +4,8 @@
 
 use policy::random::halves;
 use policy::{Nanoseconds, Purpose, Time, Words};
-use simulator_kernel::Law;
 use simulator_kernel::wide::{self, Task};
+use simulator_kernel::{Law, row};
 
 use super::{Key, Request};
 use crate::model::{Arrivals, Model, Source};
@@ -14,8 +14,9 @@ use crate::workload::{StreamWords, Users, multiple};
 
 /// Requests that a stream prepares at a time.
 const CHUNK: usize = 64;
-/// Requests that are put in order at a time, about: they fit the first cache.
-const BLOCK: u64 = 512;
+/// Requests that are put in order at a time, about: they fit the second cache, and most streams have
+/// several of them.
+const BLOCK: u64 = 1024;
 
 /// Arrivals at gateways.
 #[derive(Debug)]
@@ -98,7 +99,9 @@ impl<'model> Flow<'model> {
             self.ahead = if self.ahead + 1 < self.streams.len() { self.ahead + 1 } else { 0 };
             let Some(stream) = self.streams.get_mut(self.ahead) else { return false };
             if !stream.is_ahead {
-                wide::run(Ahead { stream, users: &self.users });
+                let Stream { draws, following, .. } = stream;
+                wide::run(Ahead { draws, columns: following, users: &self.users });
+                stream.is_ahead = true;
                 return true;
             }
         }
@@ -135,7 +138,8 @@ impl<'model> Flow<'model> {
 }
 
 struct Ahead<'a, 'model> {
-    stream: &'a mut Stream<'model>,
+    draws: &'a mut Draws<'model>,
+    columns: &'a mut Columns,
     users: &'a [Users],
 }
 
@@ -144,13 +148,27 @@ impl Task for Ahead<'_, '_> {
 
     #[inline(always)]
     fn run(self) {
-        self.stream.fill(self.users);
+        self.draws.fill(self.columns, self.users);
     }
 }
 
 /// The requests of one source at one gateway.
 #[derive(Debug)]
 struct Stream<'model> {
+    draws: Draws<'model>,
+    /// The key of the first request of the chunk, and how many of the chunk are taken.
+    key: u64,
+    taken: usize,
+    columns: Box<Columns>,
+    /// The next chunk, if somebody has worked ahead. Who doesn't makes it in the place of the last
+    /// one, so that one is near, not two.
+    following: Box<Columns>,
+    is_ahead: bool,
+}
+
+/// What makes them.
+#[derive(Debug)]
+struct Draws<'model> {
     arrivals: &'model Arrivals,
     /// For rates that change with time.
     pace: Option<Pace<'model>>,
@@ -159,13 +177,6 @@ struct Stream<'model> {
     gateway: u64,
     gateways: u64,
     words: [Words; 3],
-    /// The key of the first request of the chunk, and how many of the chunk are taken.
-    key: u64,
-    taken: usize,
-    columns: Box<Columns>,
-    /// The next chunk, and whether it has been made.
-    following: Box<Columns>,
-    is_ahead: bool,
     /// The number within the stream of the first request that hasn't been made.
     first: u64,
     /// When the last one that has been made arrives.
@@ -200,7 +211,7 @@ impl<'model> Stream<'model> {
         model.tenants.get(source.tenants)?;
         let part = (u64::from(gateway) << 16) | u64::from(number);
         let words = [Purpose::Arrival, Purpose::Service, Purpose::Tenant];
-        Some(Stream {
+        let draws = Draws {
             arrivals: &source.arrivals,
             pace: pace(model, source, number),
             service: &cmd.service,
@@ -208,15 +219,18 @@ impl<'model> Stream<'model> {
             gateway: u64::from(gateway),
             gateways: u64::from(model.gateways.max(1)),
             words: words.map(|purpose| Words::new(model.seed, purpose, part)),
+            first: 0,
+            last: 0,
+            end: model.duration.0,
+        };
+        Some(Stream {
+            draws,
             // The first chunk comes after one that is as good as taken.
             key: Key::first(gateway, number).wrapping_sub(CHUNK as u64),
             taken: 0,
             columns: Columns::none(),
             following: Columns::none(),
             is_ahead: false,
-            first: 0,
-            last: 0,
-            end: model.duration.0,
         })
     }
 
@@ -230,7 +244,8 @@ impl<'model> Stream<'model> {
     fn take(&mut self, until: u64, sorter: &mut Sorter) {
         let from = self.taken;
         let at = &self.columns.at[from..];
-        let count = at.iter().take_while(|at| **at < until).count();
+        // They ascend, and those that are taken were early, too.
+        let count = row::count_until(&self.columns.at, until - 1) as usize - from;
         let columns = at.iter().zip(&self.columns.service[from..]).zip(&self.columns.users[from..]);
         let keys = self.key + from as u64..;
         sorter.requests.extend(columns.zip(keys).take(count).map(
@@ -248,43 +263,45 @@ impl<'model> Stream<'model> {
     /// Goes on to the next chunk.
     #[inline(always)]
     fn refill(&mut self, users: &[Users]) {
-        if !self.is_ahead {
-            self.fill(users);
+        if self.is_ahead {
+            std::mem::swap(&mut self.columns, &mut self.following);
+            self.is_ahead = false;
+        } else {
+            self.draws.fill(&mut self.columns, users);
         }
-        std::mem::swap(&mut self.columns, &mut self.following);
-        self.is_ahead = false;
         self.key = self.key.wrapping_add(CHUNK as u64);
         self.taken = 0;
     }
+}
 
+#[expect(clippy::indexing_slicing, reason = "a chunk has places for all that may come in it")]
+impl Draws<'_> {
     /// Makes the next chunk.
     #[inline(always)]
-    fn fill(&mut self, users: &[Users]) {
+    fn fill(&mut self, columns: &mut Columns, users: &[Users]) {
         let [arrival, service, tenant] = self.words;
         let mut words = [0; CHUNK];
         fill_words(service, self.first, &mut words);
-        self.service.fill(&words, &mut self.following.service);
-        for service in &mut self.following.service {
+        self.service.fill(&words, &mut columns.service);
+        for service in &mut columns.service {
             *service = (*service).max(1);
         }
         fill_words(tenant, self.first, &mut words);
         if let Some(users) = users.get(self.group) {
-            for (user, word) in self.following.users.iter_mut().zip(&words) {
+            for (user, word) in columns.users.iter_mut().zip(&words) {
                 let (low, high) = halves(*word);
                 *user = users.choose(low, high);
             }
         }
         fill_words(arrival, self.first, &mut words);
-        self.fill_times(&words);
+        self.fill_times(&words, &mut columns.at);
         self.first += CHUNK as u64;
-        self.is_ahead = true;
     }
 
     /// When the requests of a chunk arrive; never, if there are no more.
     #[inline(always)]
     #[expect(clippy::cast_precision_loss, reason = "at most 1,024 gateways")]
-    fn fill_times(&mut self, words: &[u64; CHUNK]) {
-        let at = &mut self.following.at;
+    fn fill_times(&mut self, words: &[u64; CHUNK], at: &mut [u64; CHUNK]) {
         // Where gateways take turns, this is the number of a request among those of all gateways.
         let (own, every, first) = (self.gateway, self.gateways, self.first);
         let number = |place: usize| (first + place as u64) * every + own;

@@ -8,7 +8,7 @@
 
 use policy::queue::{Classes, Counts};
 use policy::{Class, Present, Queue, Refusal, Waiting};
-use simulator_kernel::row;
+use simulator_kernel::row::{self, Aligned};
 
 use super::crews::{Crews, Parting, Standing};
 use crate::App;
@@ -25,7 +25,7 @@ pub(super) struct Bank {
     used: usize,
     now: u64,
     /// When instances become free: a row of times for each target; [`ABSENT`] where there is none.
-    free: Vec<u64>,
+    free: Aligned,
     /// When waiting requests begin, as stamps.
     starts: Rings,
     /// Ends and classes of what is at each target, if a rule asks for the classes of what is
@@ -73,7 +73,7 @@ impl Bank {
             None => instances.max(1) as usize,
             Some(_) => (instances.max(1) as usize).next_multiple_of(STEP),
         };
-        let mut free = vec![ABSENT; count as usize * width];
+        let mut free = Aligned::new(count as usize * width, ABSENT);
         for row in free.chunks_exact_mut(width) {
             row.iter_mut().take(instances as usize).for_each(|free| *free = 0);
         }
@@ -109,6 +109,16 @@ impl Bank {
         &self.free[begin..begin + self.used]
     }
 
+    /// Requests at each target, waiting and worked on.
+    #[inline(always)]
+    pub(super) fn loads(&mut self, count: u32, loads: &mut Vec<u32>) {
+        // A loop, not a closure: that may stay apart, where it misses the wide vectors.
+        for target in 0..count {
+            let load = self.load(target);
+            loads.push(load);
+        }
+    }
+
     /// Requests at a target, waiting and worked on.
     #[inline(always)]
     pub(super) fn load(&mut self, target: u32) -> u32 {
@@ -118,11 +128,8 @@ impl Bank {
 
     #[inline(always)]
     fn running(&self, target: u32) -> u32 {
-        // Counting all of them is faster than searching: a few vector instructions, no branch. What
-        // is absent is too far ahead.
-        let after = self.now + 1;
-        let busy =
-            self.row(target).iter().map(|free| u32::from(free.wrapping_sub(after) < LAST)).sum();
+        // What is absent is too far ahead.
+        let busy = row::count_ahead(self.row(target), self.now);
         match &self.crews {
             None => busy,
             Some(crews) => {
@@ -135,33 +142,32 @@ impl Bank {
     /// What the rules of the queue count for a request of this class.
     #[inline(always)]
     fn standing(&mut self, target: u32, class: Class) -> Waiting {
-        let idle = self.row(target)[0] <= self.now;
-        if let Some(coming) = self.coming.get(target as usize).copied()
-            && coming != [0; 2]
-        {
-            return self.standing_beside(target, class, coming);
+        let row = self.row(target);
+        if self.rules.bound(class) == Queue::UNLIMITED {
+            return Waiting { counted: 0, idle: row[0] <= self.now };
         }
-        // Nobody waits beside an idle instance.
-        if self.rules.bound(class) == Queue::UNLIMITED
-            || (idle && self.rules.counts == Counts::Waiting)
-        {
+        let coming = self.coming.get(target as usize).copied().unwrap_or_default();
+        let all = coming.iter().sum::<u32>();
+        // The row ascends, so one look tells whether more instances are idle than requests are
+        // coming: each of them would find one, and this one, too. Whether it is so is as good as
+        // chance. No more than these wait.
+        let idle = row.get(all as usize).is_some_and(|free| *free <= self.now);
+        if (self.rules.counts, self.rules.classes) == (Counts::Waiting, Classes::Together) {
+            let waiting = self.starts.length(target as usize, last_stamp(self.now));
+            let counted = waiting + all;
+            if idle | (counted < self.rules.bound(class)) {
+                return Waiting { counted, idle };
+            }
+        } else if idle && self.rules.counts == Counts::Waiting {
             return Waiting { counted: 0, idle };
         }
-        let (waiting, running) = self.counts(target);
-        Waiting { counted: self.rules.counted(class, waiting, running), idle }
+        self.standing_exactly(target, class, coming)
     }
 
-    /// Likewise, if some are on their way.
-    #[inline(always)]
-    fn standing_beside(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
-        let row = self.row(target);
-        // Each of them would find an idle instance, and this one, too: nobody waits. The row
-        // ascends, so one look tells whether more instances are idle than requests are coming.
-        let all = coming.iter().sum::<u32>() as usize;
-        if self.rules.counts == Counts::Waiting && row.get(all).is_some_and(|it| *it <= self.now) {
-            return Waiting { counted: 0, idle: true };
-        }
-        let idle = row.iter().map(|free| u32::from(*free <= self.now)).sum();
+    /// Likewise, without a short cut.
+    #[inline(never)]
+    fn standing_exactly(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
+        let idle = row::count_until(self.row(target), self.now);
         let (waiting, running) = self.counts(target);
         self.rules.standing(class, Present { waiting, running, coming, idle })
     }
@@ -268,13 +274,8 @@ impl Bank {
                 work
             }
         };
-        if start > self.now {
-            let limit = last_stamp(self.now);
-            self.starts.push(target as usize, stamp(start, class), limit);
-            if let Some(crews) = &mut self.crews {
-                crews.waits_until(target, start);
-            }
-        }
+        let (waits, limit) = (start > self.now, last_stamp(self.now));
+        self.starts.push_if(waits, target as usize, stamp(start, class), limit);
         if let Some(present) = self.present.get_mut(target as usize) {
             present.push((end, class));
         }
@@ -293,8 +294,9 @@ impl Bank {
         }
         let begin = target as usize * self.width;
         let row = &mut self.free[begin..begin + self.width];
+        let last_start = self.starts.newest(target as usize) >> 1;
         if let Some(crews) = &mut self.crews {
-            crews.start(target, row, ready);
+            crews.start(target, row, ready, last_start);
             crews.write(target, row);
         }
     }
@@ -327,7 +329,8 @@ impl Bank {
     #[cold]
     fn widen(&mut self) {
         let width = self.width + STEP;
-        let mut free = vec![ABSENT; self.free.len() / self.width * width];
+        let count = self.free.len() / self.width;
+        let mut free = Aligned::new(count * width, ABSENT);
         for (wide, row) in free.chunks_exact_mut(width).zip(self.free.chunks_exact(self.width)) {
             wide[..row.len()].copy_from_slice(row);
         }

@@ -1,6 +1,9 @@
 //! What gateways will hear, by the time at which they hear it: answers and refusals that give
 //! permits back. Slots of time hold lists without order; a slot is taken as a whole when it is
 //! over, and only who must know exactly looks into the present one.
+//!
+//! There are as many entries as requests in flight, and each is written, perhaps moved once, and
+//! read: they are kept in one word each, so that they stay near.
 
 use super::Answer;
 
@@ -8,19 +11,91 @@ use super::Answer;
 const SLOTS: u64 = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 9;
 
+/// How an answer is kept in a word: its time after the beginning of its slot above, then gateway,
+/// source and user.
+#[derive(Debug, Clone, Copy)]
+struct Layout {
+    user_bits: u32,
+    source_bits: u32,
+    /// Of all three together.
+    name_bits: u32,
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "each part is masked to the bits that were counted for it, or is above all others"
+)]
+impl Layout {
+    fn new(most: Most) -> Self {
+        let bits = |most: u64| u64::BITS - most.leading_zeros();
+        let user_bits = bits(u64::from(most.user));
+        let source_bits = bits(u64::from(most.source));
+        let name_bits = user_bits + source_bits + bits(u64::from(most.gateway));
+        Layout { user_bits, source_bits, name_bits }
+    }
+
+    #[inline(always)]
+    const fn pack(self, after: u64, answer: Answer) -> u64 {
+        let Answer { user, gateway, source, .. } = answer;
+        let names = ((gateway as u64) << self.source_bits) | source as u64;
+        (after << self.name_bits) | (names << self.user_bits) | user as u64
+    }
+
+    /// The time after the beginning of the slot.
+    #[inline(always)]
+    const fn after(self, word: u64) -> u64 {
+        word >> self.name_bits
+    }
+
+    /// The same name at another time.
+    #[inline(always)]
+    const fn moved(self, word: u64, after: u64) -> u64 {
+        (after << self.name_bits) | (word & ((1 << self.name_bits) - 1))
+    }
+
+    #[inline(always)]
+    const fn name(self, word: u64) -> Name {
+        let names = (word & ((1 << self.name_bits) - 1)) >> self.user_bits;
+        Name {
+            user: (word & ((1 << self.user_bits) - 1)) as u32,
+            gateway: (names >> self.source_bits) as u16,
+            source: (names & ((1 << self.source_bits) - 1)) as u16,
+        }
+    }
+}
+
+/// The highest numbers that answers may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) user: u32,
+    pub(super) gateway: u16,
+    pub(super) source: u16,
+}
+
+/// Whose permits are given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) user: u32,
+    pub(super) gateway: u16,
+    pub(super) source: u16,
+}
+
 /// Answers by time.
 #[derive(Debug)]
 pub(super) struct Calendar {
+    layout: Layout,
     /// A slot is 2 to the power of this long, in nanoseconds.
     slot_bits: u32,
     /// The present slot; all before are empty.
     slot: u64,
     /// The next 512 slots.
-    near: Vec<Vec<Answer>>,
+    near: Vec<Vec<u64>>,
     /// The next 512 times 512 slots.
-    far: Vec<Vec<Answer>>,
+    far: Vec<Vec<u64>>,
     /// What comes later still.
     later: Vec<Answer>,
+    /// Of the present slot what is over, while it is looked at.
+    over: Vec<u64>,
 }
 
 #[expect(
@@ -30,15 +105,21 @@ pub(super) struct Calendar {
 )]
 impl Calendar {
     /// An empty calendar with two to four slots in each of these lengths of time, in nanoseconds.
-    /// Any length is correct; with more slots their ends don't stay near.
-    pub(super) fn new(length: u64) -> Self {
+    /// Any length is correct; with more slots their ends don't stay near. So slots are shorter if
+    /// the words have too few bits left for their times: those of a far slot must fit.
+    pub(super) fn new(length: u64, most: Most) -> Self {
         let level = || vec![Vec::new(); SLOTS as usize];
+        let layout = Layout::new(most);
+        // Names have at most 56 bits, and 46 as soon as there is memory for the accounts.
+        let room = (u64::BITS - SLOT_BITS).saturating_sub(layout.name_bits);
         Calendar {
-            slot_bits: (length / 2).max(1).ilog2(),
+            layout,
+            slot_bits: (length / 2).max(1).ilog2().min(room),
             slot: 0,
             near: level(),
             far: level(),
             later: Vec::new(),
+            over: Vec::new(),
         }
     }
 
@@ -47,7 +128,8 @@ impl Calendar {
     pub(super) fn insert(&mut self, answer: Answer) {
         let slot = (answer.at >> self.slot_bits).max(self.slot);
         if slot - self.slot < SLOTS {
-            self.near[(slot % SLOTS) as usize].push(answer);
+            let after = answer.at.saturating_sub(slot << self.slot_bits);
+            self.near[(slot % SLOTS) as usize].push(self.layout.pack(after, answer));
         } else {
             self.insert_far(slot, answer);
         }
@@ -57,46 +139,49 @@ impl Calendar {
     fn insert_far(&mut self, slot: u64, answer: Answer) {
         let turn = slot >> SLOT_BITS;
         if turn - (self.slot >> SLOT_BITS) < SLOTS {
-            self.far[(turn % SLOTS) as usize].push(answer);
+            let after = answer.at - (turn << SLOT_BITS << self.slot_bits);
+            self.far[(turn % SLOTS) as usize].push(self.layout.pack(after, answer));
         } else {
             self.later.push(answer);
         }
     }
 
-    /// A slot that is over at a time, for [`Calendar::put_back`]; none if all of those are empty.
+    /// Hands out what is in slots that are over at a time.
     #[inline(always)]
-    pub(super) fn take_over(&mut self, now: u64) -> Option<Vec<Answer>> {
-        let is_over = self.slot < now >> self.slot_bits;
-        is_over.then(|| std::mem::take(&mut self.near[(self.slot % SLOTS) as usize]))
-    }
-
-    /// The slot that was taken last has been looked at.
-    #[inline(always)]
-    pub(super) fn put_back(&mut self, mut answers: Vec<Answer>) {
-        answers.clear();
-        self.near[(self.slot % SLOTS) as usize] = answers;
-        self.slot += 1;
-        if self.slot.is_multiple_of(SLOTS) {
-            self.turn();
+    pub(super) fn pass(&mut self, now: u64, mut heard: impl FnMut(Name)) {
+        while self.slot < now >> self.slot_bits {
+            let present = &mut self.near[(self.slot % SLOTS) as usize];
+            for word in present.iter() {
+                heard(self.layout.name(*word));
+            }
+            present.clear();
+            self.slot += 1;
+            if self.slot.is_multiple_of(SLOTS) {
+                self.turn();
+            }
         }
     }
 
     /// Hands out everything up to a time, that instant included.
-    #[cold]
-    pub(super) fn settle(&mut self, now: u64, mut heard: impl FnMut(Answer)) {
-        while let Some(answers) = self.take_over(now) {
-            answers.iter().for_each(|answer| heard(*answer));
-            self.put_back(answers);
-        }
+    #[inline(never)]
+    pub(super) fn settle(&mut self, now: u64, mut heard: impl FnMut(Name)) {
+        self.pass(now, &mut heard);
         let present = &mut self.near[(self.slot % SLOTS) as usize];
-        let mut place = 0;
-        while let Some(answer) = present.get(place).copied() {
-            if answer.at <= now {
-                heard(answer);
-                present.swap_remove(place);
-            } else {
-                place += 1;
-            }
+        let until = now.saturating_sub(self.slot << self.slot_bits);
+        // What is over is as good as chance, so both lists are written without a branch for it.
+        self.over.resize(present.len().max(self.over.len()), 0);
+        let (mut over, mut kept) = (0, 0);
+        for place in 0..present.len() {
+            let word = present[place];
+            let is_over = self.layout.after(word) <= until;
+            self.over[over] = word;
+            present[kept] = word;
+            over += usize::from(is_over);
+            kept += usize::from(!is_over);
+        }
+        present.truncate(kept);
+        for word in &self.over[..over] {
+            heard(self.layout.name(*word));
         }
     }
 
@@ -110,9 +195,12 @@ impl Calendar {
             }
         }
         // Its capacity goes, too: long requests are few, and their slots would stay large.
-        for answer in std::mem::take(&mut self.far[(turn % SLOTS) as usize]) {
-            let slot = answer.at >> self.slot_bits;
-            self.near[(slot % SLOTS) as usize].push(answer);
+        let far = std::mem::take(&mut self.far[(turn % SLOTS) as usize]);
+        for word in far {
+            let after = self.layout.after(word);
+            let slot = after >> self.slot_bits;
+            let word = self.layout.moved(word, after - (slot << self.slot_bits));
+            self.near[(slot % SLOTS) as usize].push(word);
         }
     }
 }
@@ -123,6 +211,19 @@ mod tests {
 
     use super::*;
 
+    fn name(answer: &Answer) -> Name {
+        let Answer { user, gateway, source, .. } = *answer;
+        Name { user, gateway, source }
+    }
+
+    /// From names without bits to those that make slots shorter.
+    fn most() -> impl Strategy<Value = Most> {
+        let user = prop_oneof![Just(0), 1u32..5000, Just((1 << 21) - 1)];
+        let gateway = prop_oneof![Just(0u16), 1u16..16, Just(1023)];
+        let source = prop_oneof![Just(0u16), 1u16..20, Just(255)];
+        (user, gateway, source).prop_map(|(user, gateway, source)| Most { user, gateway, source })
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
@@ -130,43 +231,56 @@ mod tests {
         #[test]
         fn hands_out_what_a_list_does(
             length in 1u64 << 16..1 << 24,
+            most in most(),
             steps in proptest::collection::vec(
                 (0u64..1 << 20, 0u32..36, 0u64..1 << 20, 0u32..32, any::<bool>()),
                 1..200,
             ),
         ) {
-            let mut calendar = Calendar::new(length);
+            let mut calendar = Calendar::new(length, most);
             let mut list: Vec<Answer> = Vec::new();
-            let mut early = 0;
+            let mut told = Vec::new();
             let mut now = 0u64;
             for (ahead, ahead_shift, step, step_shift, settles) in steps {
                 let at = now + 1 + ((ahead << ahead_shift) >> 20);
-                let answer = Answer { at, user: 0, gateway: 0, source: 0 };
+                // Neighbouring bits differ.
+                let part = ahead ^ step;
+                let answer = Answer {
+                    at,
+                    user: u32::try_from(part % (u64::from(most.user) + 1)).unwrap(),
+                    gateway: u16::try_from(part / 3 % (u64::from(most.gateway) + 1)).unwrap(),
+                    source: u16::try_from(part / 5 % (u64::from(most.source) + 1)).unwrap(),
+                };
                 calendar.insert(answer);
                 list.push(answer);
                 now += (step << step_shift) >> 20;
                 let mut heard = Vec::new();
                 if settles {
-                    calendar.settle(now, |answer| heard.push(answer));
+                    calendar.settle(now, |name| heard.push(name));
                 } else {
-                    while let Some(answers) = calendar.take_over(now) {
-                        heard.extend_from_slice(&answers);
-                        calendar.put_back(answers);
-                    }
+                    calendar.pass(now, |name| heard.push(name));
                 }
-                for answer in &heard {
-                    prop_assert!(answer.at <= now);
-                }
-                let due = list.iter().filter(|answer| answer.at <= now).count();
-                early += heard.len();
-                prop_assert!(early <= due);
+                told.extend_from_slice(&heard);
+                told.sort_unstable();
+                let mut due = list
+                    .iter()
+                    .filter(|answer| answer.at <= now)
+                    .map(name)
+                    .collect::<Vec<_>>();
+                due.sort_unstable();
                 if settles {
-                    prop_assert_eq!(early, due);
+                    prop_assert_eq!(&told, &due);
+                } else {
+                    // Some of what is due, and nothing else.
+                    let mut rest = due.iter();
+                    prop_assert!(told.iter().all(|name| rest.any(|due| due == name)));
                 }
             }
-            let mut rest = 0;
-            calendar.settle(now + (1 << 36), |_| rest += 1);
-            prop_assert_eq!(early + rest, list.len());
+            calendar.settle(now + (1 << 36), |name| told.push(name));
+            told.sort_unstable();
+            let mut all: Vec<Name> = list.iter().map(name).collect();
+            all.sort_unstable();
+            prop_assert_eq!(told, all);
         }
     }
 }

@@ -37,6 +37,13 @@ pub(super) struct Standing {
     pub(super) weights: u64,
 }
 
+/// Whether a target's lists have anybody.
+#[derive(Debug, Clone, Copy, Default)]
+struct Kind {
+    is_young: bool,
+    has_leavers: bool,
+}
+
 /// The instances of some targets.
 #[derive(Debug)]
 pub(super) struct Crews {
@@ -44,8 +51,8 @@ pub(super) struct Crews {
     cool_down: Nanoseconds,
     /// For each target, how many instances it has that were not told to leave.
     staff: Vec<u32>,
-    /// When the last request begins that has waited.
-    last_start: Vec<u64>,
+    /// What must be known of each target for each request: near, unlike the lists.
+    kinds: Vec<Kind>,
     /// All instances that stay, in the order in which they take requests, where not all are warm;
     /// empty elsewhere.
     young: Vec<Vec<Member>>,
@@ -73,7 +80,7 @@ impl Crews {
             warm_up: life.warm_up,
             cool_down: life.cool_down,
             staff: vec![instances; count],
-            last_start: vec![0; count],
+            kinds: vec![Kind::default(); count],
             young: vec![Vec::new(); count],
             leavers: vec![Vec::new(); count],
             warm_at: vec![0; count],
@@ -85,7 +92,13 @@ impl Crews {
     /// Whether all instances of a target are alike.
     #[inline(always)]
     pub(super) fn are_alike(&self, target: u32) -> bool {
-        self.young[target as usize].is_empty()
+        !self.kinds[target as usize].is_young
+    }
+
+    /// The lists of a target have changed.
+    fn mark(&mut self, place: usize) {
+        let (young, leavers) = (&self.young[place], &self.leavers[place]);
+        self.kinds[place] = Kind { is_young: !young.is_empty(), has_leavers: !leavers.is_empty() };
     }
 
     pub(super) fn staff(&self, target: u32) -> u32 {
@@ -97,17 +110,15 @@ impl Crews {
         self.staff.iter().copied().max().unwrap_or(0)
     }
 
-    /// A request begins later than it comes.
-    #[inline(always)]
-    pub(super) fn waits_until(&mut self, target: u32, start: u64) {
-        self.last_start[target as usize] = start;
-    }
-
     /// Of the entries of a target's row that are ahead of `now`, how many aren't work in progress;
     /// and how many instances that have left its row still work.
     #[inline(always)]
     pub(super) fn correction(&self, target: u32, now: u64) -> (u32, u32) {
         let target = target as usize;
+        let Kind { is_young, has_leavers } = self.kinds[target];
+        if !is_young && !has_leavers {
+            return (0, 0);
+        }
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let idle = self.young[target].iter().filter(|member| member.from > now).count();
         let works = |leaver: &&Leaver| leaver.from <= now && now < leaver.end;
@@ -118,7 +129,7 @@ impl Crews {
     /// begins and ends.
     pub(super) fn work(&mut self, target: u32, now: u64, service: u64, last: u64) -> (u64, u64) {
         let members = &mut self.young[target as usize];
-        let Some(first) = members.first_mut() else { return (last, last) };
+        let Some(mut first) = members.first().copied() else { return (last, last) };
         let start = first.free.max(now);
         let service = if first.ready == 0 {
             service
@@ -127,9 +138,11 @@ impl Crews {
             self.warm_up.slowed(Nanoseconds(service), age).0
         };
         first.free = start.saturating_add(service).min(last);
-        let end = first.free;
-        members.sort_unstable();
-        (start, end)
+        // All others are in order.
+        let place = members.partition_point(|member| *member < first).max(1);
+        members.copy_within(1..place, 0);
+        members[place - 1] = first;
+        (start, first.free)
     }
 
     /// Writes down when the instances of a target are free, where they aren't all alike.
@@ -141,8 +154,9 @@ impl Crews {
         }
     }
 
-    /// An instance begins to start at a target with this row.
-    pub(super) fn start(&mut self, target: u32, row: &[u64], ready: u64) {
+    /// An instance begins to start at a target with this row. `last_start` is when the last request
+    /// begins that waits there, or an instant that is over.
+    pub(super) fn start(&mut self, target: u32, row: &[u64], ready: u64, last_start: u64) {
         let place = target as usize;
         let members = &mut self.young[place];
         if members.is_empty() {
@@ -150,12 +164,13 @@ impl Crews {
             let old = |free: &u64| Member { free: *free, ready: 0, from: 0 };
             members.extend(row.iter().take(staff).map(old));
         }
-        let from = ready.max(self.last_start[place]);
+        let from = ready.max(last_start);
         members.push(Member { free: from, ready, from });
         members.sort_unstable();
         self.staff[place] += 1;
         let warm = ready.saturating_add(self.warm_up.over.0).max(from);
         self.warm_at[place] = self.warm_at[place].max(warm);
+        self.mark(place);
         self.touch(target);
     }
 
@@ -172,6 +187,7 @@ impl Crews {
         if end > now {
             self.leavers[place].push(Leaver { ready, from, end });
         }
+        self.mark(place);
         self.touch(target);
         Parting { ready, gone: end.max(now.saturating_add(self.cool_down.0)) }
     }
@@ -192,6 +208,7 @@ impl Crews {
             let is_young = self.warm_at[*target as usize] > now;
             if !is_young {
                 self.young[*target as usize].clear();
+                self.mark(*target as usize);
                 self.is_touched[*target as usize] = false;
             }
             is_young

@@ -4,7 +4,7 @@ use policy::admission::{Account, Admission, Candidate, Limits};
 use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
-use super::calendar::Calendar;
+use super::calendar::{Calendar, Most, Name};
 use super::crews::Standing;
 use super::plan::{AppInfo, Plan, SourceInfo};
 use super::{Answer, Key, Request};
@@ -45,7 +45,15 @@ impl Gateways {
                 users_step: model.users().max(1),
                 cmds_step: model.cmds.len().max(1),
             },
-            calendar: Calendar::new(plan.network.delay.0),
+            calendar: Calendar::new(
+                plan.network.delay.0,
+                Most {
+                    user: u32::try_from(model.users().saturating_sub(1)).unwrap_or(u32::MAX),
+                    gateway: gateways.end.saturating_sub(1),
+                    source: u16::try_from(model.sources.len().saturating_sub(1))
+                        .unwrap_or(u16::MAX),
+                },
+            ),
             known: Known {
                 first: gateways.start,
                 loads: vec![0; count * plan.targets()],
@@ -67,12 +75,8 @@ impl Gateways {
     /// A window begins: what was heard long before needs no exact order.
     #[inline(always)]
     pub(super) fn begin(&mut self, now: u64, plan: &Plan) {
-        while let Some(answers) = self.calendar.take_over(now) {
-            for answer in &answers {
-                self.books.release(*answer, plan);
-            }
-            self.calendar.put_back(answers);
-        }
+        let books = &mut self.books;
+        self.calendar.pass(now, |name| books.release(name, plan));
     }
 
     /// Reports of all targets arrive at all gateways.
@@ -112,7 +116,7 @@ impl Gateways {
             // Permits that are not yet given back can only refuse too much: what is admitted
             // in spite of them is admitted. What isn't, is asked again when all are.
             let books = &mut self.books;
-            self.calendar.settle(now.0, |answer| books.release(answer, plan));
+            self.calendar.settle(now.0, |name| books.release(name, plan));
             self.admit(gateway, request.user, info, candidate, now)?;
         }
         let picked = self.choose(gateway, info, request.key, plan);
@@ -169,9 +173,9 @@ struct Books {
 
 impl Books {
     #[inline(always)]
-    fn release(&mut self, answer: Answer, plan: &Plan) {
-        let Some(info) = plan.source(answer.source) else { return };
-        self.with(answer.gateway, answer.user, info.cmd, policy::release);
+    fn release(&mut self, name: Name, plan: &Plan) {
+        let Some(info) = plan.source(name.source) else { return };
+        self.with(name.gateway, name.user, info.cmd, policy::release);
     }
 
     #[inline(always)]

@@ -283,7 +283,7 @@ impl<W: Witness> Lane<'_, W> {
         for (bank, app) in self.banks.iter_mut().zip(&self.plan.apps) {
             bank.pass(now);
             let own = self.plan.share(app.count, self.number);
-            first.loads.extend((0..own.end - own.start).map(|target| bank.load(target)));
+            bank.loads(own.end - own.start, &mut first.loads);
         }
         for ((bank, app), number) in self.banks.iter_mut().zip(&self.plan.apps).zip(0u32..) {
             let own = self.plan.share(app.count, self.number);

@@ -13,7 +13,6 @@ use super::super::wildcard;
 use super::super::words::Environment;
 use super::{read, replace};
 use crate::disk::attributes::Wanted;
-use crate::disk::mode::Mode;
 use crate::disk::texts::{self, Side};
 use crate::module::{Context, Failure, Outcome, arguments};
 
@@ -76,9 +75,8 @@ pub fn known_hosts(given: &Object, context: &mut Context<'_>) -> Result<Outcome,
                 .create(folder)
                 .map_err(|error| Failure::system("create", folder, &error))?;
         }
-        let mode = if path.exists() { None } else { Some(Mode::parse(&"0600".into())?) };
-        let wanted = Wanted { mode, ..Wanted::default() };
-        replace(&path, &before, &after, &wanted, false, &mut outcome, context)?;
+        // A new file has the mode that the umask leaves, as with Ansible: it is no secret.
+        replace(&path, &before, &after, &Wanted::default(), false, &mut outcome, context)?;
     }
     if outcome.diff.is_empty() {
         // This module says what it changes even if nobody asks, or nothing changes.
