@@ -7,6 +7,9 @@
 //! ones retired before it, and then fewer than the redundancy that the live load leaves (the
 //! platform's rule: a step smaller than the redundancy). The serving capacity never falls below the
 //! demand by a decision made here, and there are never more instances than wanted plus surge.
+//!
+//! Instances with volumes are the exception: a replacement takes the volume of what it replaces, so
+//! the old one ends first, one at a time, and there is no surge.
 
 use std::fmt;
 
@@ -110,6 +113,10 @@ pub struct Observation {
     pub others: u32,
     /// Whether nothing may be taken away now.
     pub is_frozen: bool,
+    /// Whether a replacement takes what the old instance leaves (a volume), so that it can only be
+    /// started after the old one has ended.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_in_place: bool,
 }
 
 /// What to do now.
@@ -164,6 +171,9 @@ pub fn surge(rules: &Rollout, wanted: u32) -> u32 {
 /// What to do about the instances of an app now.
 #[must_use]
 pub fn decide(rules: &Rollout, seen: &Observation) -> Step {
+    if seen.is_in_place {
+        return in_place::decide(rules, seen);
+    }
     let limit = seen.wanted.saturating_add(surge(rules, seen.wanted));
     let all = seen.stay.all().saturating_add(seen.leave.all()).saturating_add(seen.stopping);
     let start = starts(rules, seen, limit.saturating_sub(all));
@@ -364,6 +374,9 @@ impl fmt::Display for Failure {
         }
     }
 }
+
+#[path = "rollout_in_place.rs"]
+mod in_place;
 
 #[cfg(test)]
 #[path = "rollout_tests.rs"]

@@ -33,6 +33,7 @@ fn seen(wanted: u32, stay: Group, leave: Group) -> Observation {
         stopping: 0,
         others: leave.all(),
         is_frozen: false,
+        is_in_place: false,
     }
 }
 
@@ -200,6 +201,7 @@ impl Fleet {
             stopping: self.count(|_, life| life == Life::Stopping),
             others: self.count(|new, _| !new),
             is_frozen: false,
+            is_in_place: false,
         }
     }
 

@@ -148,3 +148,28 @@ fn what_consul_and_metrics_cannot_be_is_told() {
         "app: web\nversion: 1\nshell: x\nconsul: {check: ttl, ttl: 1s, command: [a]}\n"
     ));
 }
+
+#[test]
+fn volumes_have_names_paths_and_sizes_of_their_own() {
+    let file = app("app: db\nversion: 1\nshell: x\n\
+                    volumes: [{name: data, path: /var/lib/db, size_mb: 1024}]\n");
+    let volume = &file.specification.volumes[0];
+    let told = (volume.name.as_str(), volume.path.as_str(), volume.size_mib);
+    assert_eq!(told, ("data", "/var/lib/db", 1024));
+    let wrong = told_of_volumes();
+    for expected in [
+        "`Data` is no name of a volume",
+        "`data` is no path of a volume",
+        "a volume has a size",
+        "a volume has a name and a path of its own",
+    ] {
+        assert!(wrong.contains(expected), "{expected}: {wrong}");
+    }
+}
+
+fn told_of_volumes() -> String {
+    told(
+        "app: db\nversion: 1\nshell: x\nvolumes:\n- {name: Data, path: data, size_mb: 0}\n\
+          - {name: a, path: /a, size_mb: 1}\n- {name: a, path: /b, size_mb: 1}\n",
+    )
+}

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client::discovery::Discovery;
+use crate::client::volume::VolumeCommand;
 use crate::client::{policy, rebalance};
 use crate::folder::{Home, Place};
 use crate::serve::users::Role;
@@ -46,6 +47,9 @@ pub enum Command {
     /// List machines
     #[command(subcommand)]
     Machine(MachineCommand),
+    /// List volumes, and give them up
+    #[command(subcommand)]
+    Volume(VolumeCommand),
     /// Tell why an app or an instance is as it is
     Explain(Explain),
     /// Move everything off a machine, and start nothing there
@@ -138,6 +142,9 @@ pub enum AppCommand {
         app: String,
         /// How many.
         instances: u32,
+        /// Keep the volumes of those that end.
+        #[arg(long)]
+        keep_volumes: bool,
         #[command(flatten)]
         reach: Reach,
     },
@@ -162,6 +169,9 @@ pub enum AppCommand {
     Delete {
         /// The app.
         app: String,
+        /// Keep its volumes; a later app of its name takes them.
+        #[arg(long)]
+        keep_volumes: bool,
         #[command(flatten)]
         wait: Wait,
     },
@@ -279,6 +289,9 @@ pub enum InstanceCommand {
         /// The machine.
         #[arg(long, value_name = "MACHINE")]
         on: String,
+        /// Keep its volumes.
+        #[arg(long)]
+        keep_volumes: bool,
         #[command(flatten)]
         reach: Reach,
     },

@@ -168,6 +168,14 @@ const ROUTES: &[Route] = &[
         Some("StopSpread"),
         Answer::One("Answer"),
     ),
+    ("get", "/v1/volumes", "All volumes, or those of an app", None, Answer::List("VolumeRow")),
+    (
+        "delete",
+        "/v1/volumes/{volume}",
+        "Destroy a volume that no instance has, or give it up, if its machine is gone",
+        None,
+        Answer::One("Answer"),
+    ),
     (
         "get",
         "/v1/policy",
@@ -290,7 +298,12 @@ fn parameters(method: &str, path: &str) -> Vec<Value> {
             query("app", json!({"type": "string"})),
             query("most", json!({"type": "integer", "minimum": 0})),
         ],
-        ("get", "/v1/rebalance") => vec![query("app", json!({"type": "string"}))],
+        ("delete", "/v1/apps/{app}") => {
+            let mut both = vec![query("keep_volumes", json!({"type": "boolean"}))];
+            both.extend(parameters("delete", ""));
+            both
+        }
+        ("get", "/v1/rebalance" | "/v1/volumes") => vec![query("app", json!({"type": "string"}))],
         ("get", "/v1/instances/{instance}/logs") => vec![
             query("stream", json!({"enum": ["stdout", "stderr"]})),
             query("lines", json!({"type": "integer", "minimum": 0})),
@@ -446,9 +459,15 @@ pub fn schemas() -> Value {
             ("version", text()), ("command", json!({"type": "array", "items": text()})),
             ("shell", text()), ("image", text()), ("step", json!({"type": "integer", "minimum": 1})),
         ]),
-        "Scale": asked(&["instances"], &[("instances", number())]),
+        "VolumeRow": shape(&[
+            ("volume", text()), ("app", text()), ("machine", text()), ("parts", list("PartRow")),
+            ("size_mib", number()), ("state", json!({"enum": ["used", "awaited", "kept", "ending"]})),
+            ("instance", maybe(text())), ("since", moment()), ("has_machine", truth()),
+        ]),
+        "PartRow": shape(&[("name", text()), ("size_mib", number())]),
+        "Scale": asked(&["instances"], &[("instances", number()), ("keep_volumes", truth())]),
         "Rollback": asked(&[], &[("version", number())]),
-        "OnMachine": asked(&["machine"], &[("machine", text())]),
+        "OnMachine": asked(&["machine"], &[("machine", text()), ("keep_volumes", truth())]),
         "Observation": asked(&["app", "busy_thousandths", "waiting", "arrivals", "rejects"], &[
             ("app", text()), ("busy_thousandths", number()), ("waiting", number()),
             ("arrivals", number()), ("rejects", number()),

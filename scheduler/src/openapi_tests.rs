@@ -54,6 +54,26 @@ fn fits(name: &str, value: &impl Serialize) {
     assert_eq!(keys, known, "{name}");
 }
 
+fn volumes_fit() {
+    use crate::wire::volumes::{PartRow, VolumeRow};
+
+    let text = String::new;
+    let part = PartRow { name: text(), size_mib: 1 };
+    fits("PartRow", &part);
+    let row = VolumeRow {
+        volume: text(),
+        app: text(),
+        machine: text(),
+        parts: vec![part],
+        size_mib: 1,
+        state: text(),
+        instance: None,
+        since: text(),
+        has_machine: true,
+    };
+    fits("VolumeRow", &row);
+}
+
 fn spreads_fit() {
     use crate::wire::rebalance as spread;
 
@@ -199,6 +219,7 @@ fn schemas_have_the_keys_of_the_shapes() {
     fits("ConsulState", &wire::consul::ConsulState { is_used: true, wanted: 1, missing, agents });
     policies_fit();
     spreads_fit();
+    volumes_fit();
     let whole = wire::Upgrade {
         version: String::new(),
         command: Some(Vec::new()),
@@ -207,9 +228,9 @@ fn schemas_have_the_keys_of_the_shapes() {
         step: Some(1),
     };
     fits("Upgrade", &whole);
-    fits("Scale", &wire::Scale { instances: 1 });
+    fits("Scale", &wire::Scale { instances: 1, keep_volumes: true });
     fits("Rollback", &wire::Rollback { version: Some(1) });
-    fits("OnMachine", &wire::OnMachine { machine: String::new() });
+    fits("OnMachine", &wire::OnMachine { machine: String::new(), keep_volumes: true });
     fits("Problem", &wire::Problem::new(400, "x", "x", "x").hint("y"));
     let observation: BTreeMap<&str, u8> =
         ["app", "busy_thousandths", "waiting", "arrivals", "rejects"].map(|key| (key, 0)).into();

@@ -94,6 +94,11 @@ pub fn app() -> Value {
                 metrics(),
                 "Where it says what it has to do; the scheduler looks each second.",
             ),
+            (
+                "volumes",
+                volumes(),
+                "What each instance keeps beyond its end; the next one takes it on the same machine.",
+            ),
         ],
     );
     if let Some(map) = schema.as_object_mut() {
@@ -168,6 +173,20 @@ fn metrics() -> Value {
     )
 }
 
+fn volumes() -> Value {
+    let name = || json!({"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"});
+    let path = || json!({"type": "string", "pattern": r"^(/[^/\s:,\\]+)+$"});
+    let volume = object(
+        &["name", "path", "size_mb"],
+        vec![
+            ("name", name(), "Its name."),
+            ("path", path(), "Where it is in the container, or below the instance's own folder."),
+            ("size_mb", whole(1), "Its size in MiB."),
+        ],
+    );
+    json!({"type": "array", "maxItems": 10, "items": volume})
+}
+
 fn constraints() -> Value {
     let attribute = || ("attribute", json!({"type": "string"}), "An attribute of machines.");
     let kinds = [
@@ -200,7 +219,7 @@ mod tests {
 
     use super::*;
     use crate::app_file::discovery::{Consul, MetricsPart};
-    use crate::app_file::file::{ConstraintPart, File, Health, Needs};
+    use crate::app_file::file::{ConstraintPart, File, Health, Needs, VolumePart};
 
     /// Hears which keys a shape has, and gives nothing.
     struct Listens<'a>(&'a RefCell<BTreeSet<String>>);
@@ -246,6 +265,7 @@ mod tests {
         assert_eq!(keys("/properties/health/properties"), read::<Health>());
         assert_eq!(keys("/properties/consul/properties"), read::<Consul>());
         assert_eq!(keys("/properties/metrics/properties"), read::<MetricsPart>());
+        assert_eq!(keys("/properties/volumes/items/properties"), read::<VolumePart>());
         let kinds = (0..4).flat_map(|number| {
             keys(&format!("/properties/constraints/items/oneOf/{number}/properties"))
         });

@@ -4,6 +4,7 @@ pub mod consul;
 pub mod look;
 pub mod policies;
 pub mod rebalance;
+pub mod volumes;
 
 use std::collections::BTreeMap;
 
@@ -280,6 +281,9 @@ pub struct Upgrade {
 pub struct Scale {
     /// How many.
     pub instances: u32,
+    /// Whether volumes of those that end are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_volumes: bool,
 }
 
 /// Body of `rollback`.
@@ -297,6 +301,9 @@ pub struct Rollback {
 pub struct OnMachine {
     /// Where.
     pub machine: String,
+    /// With `remove`: whether its volumes are kept.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_volumes: bool,
 }
 
 /// Body of `observations`: what an app had to do in a period that ends now.
@@ -640,7 +647,34 @@ impl From<&Refusal> for Problem {
                 "none may start before another one ends",
                 "`surge` in the section `rollout` of the policy",
             ),
-            Refusal::StepOfNone | Refusal::TooLong { .. } | Refusal::NothingToRun => (
+            Refusal::UnknownVolume(_) => (
+                404,
+                "unknown-volume",
+                "there is no such volume",
+                "`scheduler volume list` shows all",
+            ),
+            Refusal::VolumeInUse(..) => (
+                409,
+                "volume-in-use",
+                "an instance has the volume",
+                "it is free when its app has fewer instances (`scheduler app scale`) or is deleted",
+            ),
+            Refusal::VolumesChanged(_) => (
+                409,
+                "volumes-changed",
+                "there are other volumes of the app",
+                "`scheduler volume list` shows them; their names and sizes stay as they are",
+            ),
+            Refusal::HasVolumes(_) => (
+                409,
+                "has-volumes",
+                "volumes can't move",
+                "`scheduler volume list` shows where they are",
+            ),
+            Refusal::StepOfNone
+            | Refusal::TooLong { .. }
+            | Refusal::NothingToRun
+            | Refusal::Volume(_) => (
                 422,
                 "invalid",
                 "this can't be deployed",

@@ -238,6 +238,8 @@ fn run_tasks(
     let folder = std::path::absolute(folder)
         .map_err(|error| fail(format!("failed to find {}: {error}", folder.display())))?;
     let settings = Settings {
+        // Folders of tasks don't begin with a dot.
+        volumes: folder.join(".volumes"),
         folder,
         supervisor: vec![own.into(), SUPERVISE.into()],
         docker: docker.to_owned(),

@@ -1,5 +1,6 @@
 //! Variables that the engine itself provides, and names that no fact may take.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
@@ -15,6 +16,7 @@ use crate::variables::{View, dictionary};
 /// Names with `ansible_` before them that [`value`] knows; the others are [`OF_ENGINE`].
 const OF_ANSIBLE: &[&str] = &[
     "ansible_check_mode",
+    "ansible_collection_name",
     "ansible_dependent_role_names",
     "ansible_diff_mode",
     "ansible_forks",
@@ -171,7 +173,16 @@ fn role_value(view: &View, name: &str) -> Option<Value> {
     let context = view.context.as_ref()?;
     let role = context.role()?;
     match name {
-        "role_name" | "ansible_role_name" => Some(role.role.name.as_str().into()),
+        "ansible_role_name" => Some(role.role.name.as_str().into()),
+        "role_name" => {
+            let name = role.role.name.as_str();
+            Some(in_collection(&role.role.folder, name).map_or(name, |(_, short)| short).into())
+        }
+        "ansible_collection_name" => {
+            let collection =
+                in_collection(&role.role.folder, &role.role.name).map(|(name, _)| name);
+            Some(collection.map_or(Value::from(()), Value::from))
+        }
         "role_path" => Some(role.role.folder.display().to_string().into()),
         // Roles whose tasks included or imported this one, nearest first.
         "ansible_parent_role_names" => {
@@ -183,6 +194,19 @@ fn role_value(view: &View, name: &str) -> Option<Value> {
         }
         _ => None,
     }
+}
+
+/// The collection that a role is part of, and the role's name in it.
+fn in_collection<'a>(folder: &Path, name: &'a str) -> Option<(&'a str, &'a str)> {
+    let roles = folder.parent()?;
+    let place = roles.parent()?.parent()?.parent()?;
+    if !(roles.ends_with("roles") && place.ends_with("ansible_collections")) {
+        return None;
+    }
+    name.match_indices('.').nth(1).map(|(dot, _)| {
+        let (collection, name) = name.split_at(dot);
+        (collection, name.trim_start_matches('.'))
+    })
 }
 
 /// The roles around the innermost one.
@@ -319,5 +343,19 @@ impl Object for Variables {
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let names = provision_template::Scope::names(&self.view);
         Enumerator::Values(names.into_iter().map(Value::from).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roles_of_collections_have_short_names() {
+        let folder = Path::new("/x/ansible_collections/prometheus/prometheus/roles/node_exporter");
+        let name = "prometheus.prometheus.node_exporter";
+        assert_eq!(in_collection(folder, name), Some(("prometheus.prometheus", "node_exporter")));
+        assert_eq!(in_collection(Path::new("/x/roles/a.b.c"), "a.b.c"), None);
+        assert_eq!(in_collection(folder, "geerlingguy.ntp"), None);
     }
 }

@@ -450,6 +450,11 @@ fn a_module_of_another_system_is_an_error_only_where_it_is_reached() {
     assert_eq!(lenient(&play("      ignore_errors: true\n")).1, warning);
     assert_eq!(lenient(&play("")), (Vec::new(), error.to_vec()));
     assert_eq!(lenient(&play("      ignore_errors: false\n")).1, error);
+    // A list that a variable holds may be empty; one that is written out isn't.
+    assert_eq!(lenient(&play("      with_items: '{{ packages }}'\n")).1, warning);
+    assert_eq!(lenient(&play("      loop: [a]\n")).1, error);
+    let other = "- hosts: all\n  tasks:\n    - community.windows.win_x: {}\n      when: a\n";
+    assert_eq!(lenient(other).1, [("unknown-module".to_owned(), false)]);
     // A slip of the pen is an error also under a condition.
     let slip = "- hosts: all\n  tasks:\n    - nosuchthing: name=x\n      when: a is defined\n";
     assert_eq!(lenient(slip).1, [("unknown-module".to_owned(), true)]);

@@ -102,6 +102,12 @@ pub const NOTES: &[Notes] = &[
         "cron:\n  name: backup\n  minute: \"5\"\n  hour: \"3\"\n  job: /usr/local/bin/backup",
     ),
     notes(
+        "deb822_repository",
+        &["repo", "dest", "key_filename"],
+        &["needs no python3-debian"],
+        "deb822_repository:\n  name: debian\n  uris: http://deb.debian.org/debian\n  suites: bookworm\n  components: main",
+    ),
+    notes(
         "debconf",
         &["question", "value"],
         &[],
@@ -189,10 +195,22 @@ pub const NOTES: &[Notes] = &[
         "lineinfile:\n  path: /etc/ssh/sshd_config\n  regexp: ^#?PermitRootLogin\n  line: PermitRootLogin no",
     ),
     notes(
+        "locale_gen",
+        &[],
+        &["only where /etc/locale.gen is: Debian and its kin"],
+        "locale_gen:\n  name: de_CH.UTF-8",
+    ),
+    notes(
         "meta",
         &[],
         &["`refresh_inventory` and `reset_connection` do nothing: the connection is kept"],
         "meta: flush_handlers",
+    ),
+    notes(
+        "mount",
+        &["name", "src", "fstype", "opts", "dump", "passno", "boot", "fstab", "backup_file"],
+        &[],
+        "mount:\n  path: /srv/data\n  src: LABEL=data\n  fstype: ext4\n  state: mounted",
     ),
     notes(
         "package",
@@ -205,6 +223,12 @@ pub const NOTES: &[Notes] = &[
         &["ansible_facts"],
         &["packages of dpkg only"],
         "package_facts:\n  manager: auto",
+    ),
+    notes(
+        "pam_limits",
+        &["backup_file"],
+        &[],
+        "pam_limits:\n  domain: '*'\n  limit_type: hard\n  limit_item: nofile\n  value: 65536",
     ),
     notes("pause", &["rc", "stdout"], &["`prompt` is not asked"], "pause:\n  seconds: 1"),
     notes("ping", &["ping"], &[], "ping:"),
@@ -264,6 +288,18 @@ pub const NOTES: &[Notes] = &[
         "template:\n  src: app.conf.j2\n  dest: /etc/app.conf\n  mode: \"0644\"",
     ),
     notes(
+        "timezone",
+        &[],
+        &["the hardware clock only where systemd runs"],
+        "timezone:\n  name: Europe/Zurich",
+    ),
+    notes(
+        "ufw",
+        &["commands"],
+        &["`insert_relative_to` only as `zero`"],
+        "ufw:\n  rule: allow\n  to_port: 443\n  proto: tcp",
+    ),
+    notes(
         "unarchive",
         &["dest", "src", "handler", "mode", "owner", "group"],
         &[
@@ -286,8 +322,8 @@ pub const NOTES: &[Notes] = &[
     ),
     notes(
         "validate_argument_spec",
-        &[],
-        &[],
+        &["argument_errors", "argument_spec_data", "validate_args_context"],
+        &["conditions between options (`required_if` and its like) are not checked"],
         "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
     ),
     notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),

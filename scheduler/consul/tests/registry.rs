@@ -58,6 +58,7 @@ impl World {
             memory_mib: 9_000,
             ports: vec![(31_000, 31_099)],
             attributes: BTreeMap::new(),
+            disk_mib: None,
         };
         world.event(Event::Leader { epoch: Epoch(1) });
         world.event(Event::Machine { machine: machine(), fact: MachineFact::Up(description) });
@@ -234,6 +235,7 @@ fn specification(check: DiscoveryCheck) -> Specification {
         inner_ports: Vec::new(),
         discovery: Discovery { port: 0, tags: Vec::new(), check },
         metrics: None,
+        volumes: Vec::new(),
     }
 }
 
@@ -248,7 +250,7 @@ fn an_instance_is_found_with_growing_weight_and_gone_before_it_ends() {
     world.seconds(10);
     assert_eq!(world.found(), [("web.1".to_owned(), 1000), ("web.2".to_owned(), 1000)]);
     assert_eq!(world.found(), world.serving());
-    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 1 });
+    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 1, keeps_volumes: false });
     world.seconds(1);
     assert_eq!(world.found(), [("web.1".to_owned(), 1000)]);
     let life = world.core.instance(&id("web.2")).unwrap().life;
@@ -279,7 +281,7 @@ fn an_agent_that_is_away_holds_up_only_what_needs_it_and_is_told() {
     let mut world = World::new(specification(DiscoveryCheck::AsHealth), 2);
     world.seconds(20);
     world.is_away = true;
-    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 3 });
+    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 3, keeps_volumes: false });
     world.seconds(5);
     let life = world.core.instance(&id("web.3")).unwrap().life;
     assert_eq!(life, Life::Registering, "it was started, and waits for Consul");
@@ -290,7 +292,7 @@ fn an_agent_that_is_away_holds_up_only_what_needs_it_and_is_told() {
     );
     let why = world.registry.explain(&id("web.3"), world.now);
     assert!(why.starts_with("not in Consul at http://agent") && why.ends_with("nobody answers"));
-    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 1 });
+    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances: 1, keeps_volumes: false });
     world.seconds(GIVE_UP_AFTER.0 / 1_000_000_000 + 10);
     assert_eq!(world.serving().len(), 1, "what must end ends");
     assert_eq!(world.core.apps().values().next().unwrap().instances.len(), 1);
@@ -349,7 +351,7 @@ fn a_service_of_somebody_else_stays_and_is_told() {
     assert_eq!(world.agents[ONE]["web.1"], foreign);
     let missing = world.registry.missing().next().unwrap();
     assert!(missing.why.contains("another program"), "{missing:?}");
-    world.call(UserCall::Delete { app: "web".parse().unwrap() });
+    world.call(UserCall::Delete { app: "web".parse().unwrap(), keeps_volumes: false });
     world.seconds(20);
     assert_eq!(world.agents[ONE]["web.1"], foreign, "it stays, and nothing waits for it");
     assert!(world.core.apps().is_empty());
@@ -383,7 +385,7 @@ proptest! {
             match random() % 12 {
                 0 => {
                     let instances = u32::try_from(random() % 5).unwrap();
-                    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances });
+                    world.call(UserCall::Scale { app: "web".parse().unwrap(), instances, keeps_volumes: false });
                 }
                 1 => world.call(UserCall::Upgrade {
                     app: "web".parse().unwrap(),

@@ -29,6 +29,7 @@ fn cluster() -> State {
             memory_mib: 131_072,
             ports: vec![(31_000, 31_999)],
             attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", number % 40))]),
+            disk_mib: None,
         };
         events.push(Event::Machine { machine, fact: MachineFact::Up(description) });
     }
@@ -53,6 +54,7 @@ fn deployments() -> Vec<Event> {
             inner_ports: Vec::new(),
             discovery: scheduler_core::app::Discovery::default(),
             metrics: None,
+            volumes: Vec::new(),
         });
         let bounds = Bounds { min: INSTANCES, max: INSTANCES };
         let call = Call::Deploy { app, specification, bounds, step: None };

@@ -13,6 +13,7 @@ use crate::ids::{MachineName, Version};
 use crate::instance::{Gone, Instance};
 use crate::rebalance::Rebalance;
 use crate::timers::LOAD_STALE_AFTER;
+use crate::volume::Mount;
 
 /// Specifications of old versions that are kept for a rollback.
 pub const VERSIONS_KEPT: usize = 10;
@@ -63,6 +64,9 @@ pub struct Specification {
     /// Where it says what it has to do; without it nobody asks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metrics: Option<Metrics>,
+    /// What its instances keep beyond their end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<Mount>,
 }
 
 /// How an instance is found in Consul: always as a service with the name of its app.
@@ -251,6 +255,9 @@ pub struct App {
     /// Instances that move for the sake of evenness, now or the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebalance: Option<Rebalance>,
+    /// Whether volumes of instances that a user takes away are kept, as the user said then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keeps_volumes: bool,
     /// Its instances, by number; each is a record of its own.
     #[serde(skip)]
     pub instances: BTreeMap<u64, Instance>,
@@ -457,6 +464,7 @@ impl App {
             is_deleted: self.is_deleted,
             gone: self.gone.clone(),
             rebalance: self.rebalance.clone(),
+            keeps_volumes: self.keeps_volumes,
             instances: BTreeMap::new(),
             slot: 0,
             load: None,

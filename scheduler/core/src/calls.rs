@@ -25,11 +25,16 @@ impl Turn<'_> {
                 self.deploy(&app, specification, bounds, step)
             }
             Call::Upgrade { app, label, run, step } => self.upgrade(&app, label, run, step),
-            Call::Scale { app, instances } => self.scale_to(&app, instances),
+            Call::Scale { app, instances, keeps_volumes } => {
+                self.scale_to(&app, instances, keeps_volumes)
+            }
             Call::Rollback { app, version } => self.roll_back(&app, version),
-            Call::Delete { app } => self.delete(&app),
+            Call::Delete { app, keeps_volumes } => self.delete(&app, keeps_volumes),
             Call::AddOn { app, machine } => self.add_on(&app, &machine),
-            Call::RemoveOn { app, machine } => self.remove_on(&app, &machine),
+            Call::RemoveOn { app, machine, keeps_volumes } => {
+                self.remove_on(&app, &machine, keeps_volumes)
+            }
+            Call::DeleteVolume { volume } => self.delete_volume(&volume),
             Call::Restart { instance } => self.restart(&instance),
             Call::Drain { machine } => self.drain(&machine, true),
             Call::Undrain { machine } => self.drain(&machine, false),
@@ -61,6 +66,7 @@ impl Turn<'_> {
     ) -> Answer {
         check_bounds(bounds)?;
         check(&specification, step)?;
+        self.state.check_volumes(name, &specification)?;
         if !self.state.apps.contains_key(name) {
             self.state.insert_app(name.clone(), new_app(bounds));
             return Ok(self.bring(name, specification, step));
@@ -114,7 +120,7 @@ impl Turn<'_> {
         Accepted::Deployment { number, version }
     }
 
-    fn scale_to(&mut self, name: &AppName, instances: u32) -> Answer {
+    fn scale_to(&mut self, name: &AppName, instances: u32, keeps_volumes: bool) -> Answer {
         let now = self.now;
         let app = self.living(name)?;
         let bounds = bounds_for(instances, app.bounds)?;
@@ -123,6 +129,7 @@ impl Turn<'_> {
             return Ok(Accepted::Unchanged);
         }
         app.bounds = bounds;
+        app.keeps_volumes = keeps_volumes;
         // The rule counts its cool-down from here.
         app.scaling = policy::scaling::State { changed: Some(now), ..Default::default() };
         app.scaled = Some(Scaled { at: now, from, to: instances, why: ScaledBy::User });
@@ -144,16 +151,20 @@ impl Turn<'_> {
         if version == target {
             return Ok(Accepted::Unchanged);
         }
+        if let Some(specification) = app.versions.get(&version).cloned() {
+            self.state.check_volumes(name, &specification)?;
+        }
         let number = self.begin(name, version, Cause::RolledBack, None, Outcome::Superseded);
         Ok(Accepted::Deployment { number, version })
     }
 
-    fn delete(&mut self, name: &AppName) -> Answer {
+    fn delete(&mut self, name: &AppName, keeps_volumes: bool) -> Answer {
         let now = self.now;
         self.living(name)?;
         self.end_rebalance(name, Ending::Superseded);
         let app = self.living(name)?;
         app.is_deleted = true;
+        app.keeps_volumes = keeps_volumes;
         if let Some(deployment) = app.deployment.take() {
             let Deployment { number, from, to, .. } = deployment;
             let ended = Ended { number, from, to, at: now, outcome: Outcome::Deleted };
@@ -179,7 +190,7 @@ impl Turn<'_> {
         Ok(Accepted::Wanted(wanted))
     }
 
-    fn remove_on(&mut self, name: &AppName, machine: &MachineName) -> Answer {
+    fn remove_on(&mut self, name: &AppName, machine: &MachineName, keeps_volumes: bool) -> Answer {
         let app = self.living(name)?;
         let wanted = app.wanted.saturating_sub(1);
         let bounds = bounds_for(wanted, app.bounds)?;
@@ -197,6 +208,7 @@ impl Turn<'_> {
         let none = || Refusal::NoInstanceOn(name.clone(), machine.clone());
         let number = number.ok_or_else(none)?;
         (app.wanted, app.bounds) = (wanted, bounds);
+        app.keeps_volumes = keeps_volumes;
         if let Some(count) = app.named.get_mut(machine) {
             *count = count.saturating_sub(1);
         }
@@ -255,6 +267,7 @@ fn bounds_for(instances: u32, bounds: Bounds) -> Result<Bounds, Refusal> {
 }
 
 fn check(specification: &Specification, step: Option<u32>) -> Result<(), Refusal> {
+    crate::volume::check(specification)?;
     if step == Some(0) {
         return Err(Refusal::StepOfNone);
     }
@@ -306,6 +319,7 @@ fn new_app(bounds: Bounds) -> App {
         is_deleted: false,
         gone: Vec::new(),
         rebalance: None,
+        keeps_volumes: false,
         instances: BTreeMap::new(),
         slot: 0,
         load: None,

@@ -13,6 +13,7 @@ use crate::ids::{AppName, Epoch, InstanceId, MachineName, Receipt, RequestId, Wr
 use crate::instance::Instance;
 use crate::machine::Machine;
 use crate::state::Cluster;
+use crate::volume::{OwnVolume, Part, Volume, VolumeId};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +57,17 @@ pub enum Command {
         /// Void if this is over.
         epoch: Epoch,
     },
+    /// Destroy a set of volumes, if it is there, and say by a fact that it isn't.
+    Destroy {
+        /// Which one.
+        volume: VolumeId,
+        /// What it has.
+        parts: Vec<Part>,
+        /// Where.
+        machine: MachineName,
+        /// Void if this is over.
+        epoch: Epoch,
+    },
     /// Say how these instances are, by facts.
     Ask(Vec<(InstanceId, MachineName)>),
     /// All that was told before this receipt was given is durable.
@@ -85,6 +97,9 @@ pub struct Launch {
     pub ports: Vec<u16>,
     /// What to run.
     pub specification: Arc<Specification>,
+    /// The volumes that it has, if its app has volumes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<OwnVolume>,
     /// Void if this is over.
     pub epoch: Epoch,
 }
@@ -112,6 +127,8 @@ pub enum Key {
     App(AppName),
     /// An instance.
     Instance(InstanceId),
+    /// A set of volumes.
+    Volume(VolumeId),
 }
 
 /// A part of the state.
@@ -126,4 +143,6 @@ pub enum Record {
     App(Box<App>),
     /// An instance.
     Instance(Box<Instance>),
+    /// A set of volumes.
+    Volume(Volume),
 }

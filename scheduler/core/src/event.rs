@@ -14,6 +14,7 @@ use crate::ids::{
 };
 use crate::instance::Exit;
 use crate::machine::Description;
+use crate::volume::{Part, VolumeId};
 
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +65,15 @@ pub enum Event {
         /// What.
         fact: InstanceFact,
     },
+    /// Something about a set of volumes.
+    Volume {
+        /// Which one.
+        volume: VolumeId,
+        /// Where.
+        machine: MachineName,
+        /// What.
+        fact: VolumeFact,
+    },
     /// Whoever told the facts before wants to know when all that they changed is durable.
     Told {
         /// Comes back by a command then.
@@ -113,6 +123,9 @@ pub enum Call {
         app: AppName,
         /// How many.
         instances: u32,
+        /// Whether volumes of those that end are kept.
+        #[serde(default)]
+        keeps_volumes: bool,
     },
     /// An earlier version.
     Rollback {
@@ -125,6 +138,9 @@ pub enum Call {
     Delete {
         /// Which one.
         app: AppName,
+        /// Whether its volumes are kept.
+        #[serde(default)]
+        keeps_volumes: bool,
     },
     /// One more instance, on this machine.
     AddOn {
@@ -139,6 +155,14 @@ pub enum Call {
         app: AppName,
         /// Where.
         machine: MachineName,
+        /// Whether its volumes are kept.
+        #[serde(default)]
+        keeps_volumes: bool,
+    },
+    /// That a set of volumes that no instance has is destroyed; or given up, if its machine is gone.
+    DeleteVolume {
+        /// Which one.
+        volume: VolumeId,
     },
     /// Another instance in the place of this one.
     Restart {
@@ -212,6 +236,19 @@ pub enum InstanceFact {
     Unknown,
 }
 
+/// Something about a set of volumes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeFact {
+    /// It isn't there.
+    Gone,
+    /// It is there; whoever says this has found that nobody knows it.
+    Found {
+        /// What it has.
+        parts: Vec<Part>,
+    },
+}
+
 /// Why a call is refused. Nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -263,6 +300,16 @@ pub enum Refusal {
     IsFrozen,
     /// There may be no more instances than wanted, so none can start before another one ends.
     NoSurge(AppName),
+    /// There is no such set of volumes, or not any more.
+    UnknownVolume(VolumeId),
+    /// An instance has it.
+    VolumeInUse(VolumeId, InstanceId),
+    /// A volume of the specification makes no sense.
+    Volume(String),
+    /// There are volumes of the app that have other names or sizes.
+    VolumesChanged(AppName),
+    /// Instances of the app have volumes, which can't move.
+    HasVolumes(AppName),
 }
 
 /// What a call has led to.
@@ -327,6 +374,23 @@ impl fmt::Display for Refusal {
                 write!(f, "a deployment of `{app}` is under way, and places its instances anew")
             }
             Refusal::IsFrozen => f.write_str("too many machines are silent to move anything"),
+            Refusal::UnknownVolume(volume) => write!(f, "there is no volume `{volume}`"),
+            Refusal::VolumeInUse(volume, instance) => {
+                write!(f, "volume `{volume}` is used by `{instance}`")
+            }
+            Refusal::Volume(name) => write!(
+                f,
+                "volume `{name}` needs a size, a path such as /var/lib/app, and a name and a path \
+                 of its own"
+            ),
+            Refusal::VolumesChanged(app) => write!(
+                f,
+                "`{app}` has volumes of other names or sizes; delete these first, or leave them as \
+                 they are"
+            ),
+            Refusal::HasVolumes(app) => {
+                write!(f, "instances of `{app}` have volumes, which can't move")
+            }
             Refusal::NoSurge(app) => write!(
                 f,
                 "the policy allows no instances of `{app}` beyond those wanted, so none can start \

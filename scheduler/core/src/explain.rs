@@ -15,6 +15,7 @@ use crate::instance::{End, Gone, Instance, Life, Placed, Wait};
 use crate::place::{Exclusion, Wanted};
 use crate::rebalance::Rebalance;
 use crate::state::State;
+use crate::volume::VolumeId;
 
 /// Waiting instances of an app that are explained one by one; the others wait for the same.
 pub const WAITING_TOLD_MOST: usize = 5;
@@ -47,6 +48,21 @@ pub struct InstanceExplanation {
     pub unhealthy_for: Option<Nanoseconds>,
     /// Its machine has been silent for so long that another one has taken its place.
     pub is_replaced: bool,
+    /// Its volumes, where these are, and why that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<(VolumeId, MachineName, Option<VolumeTrouble>)>,
+}
+
+/// Why an instance is held by its volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeTrouble {
+    /// Nobody knows their machine any more.
+    MachineGone,
+    /// Nothing is heard of their machine.
+    MachineSilent,
+    /// Their machine is drained or will be taken away; it stays.
+    MachineEmptied,
 }
 
 /// Why an app isn't scaled.
@@ -112,6 +128,7 @@ pub fn instance(state: &State, id: &InstanceId, now: Time) -> Option<InstanceExp
             end: Some(gone.end.clone()),
             unhealthy_for: None,
             is_replaced: false,
+            volume: None,
         });
     };
     let left = match instance.wait {
@@ -130,7 +147,21 @@ pub fn instance(state: &State, id: &InstanceId, now: Time) -> Option<InstanceExp
         end: instance.end.clone(),
         unhealthy_for: instance.unhealthy_since.map(|since| now.since(since)),
         is_replaced: instance.is_replaced,
+        volume: volume(state, id),
     })
+}
+
+fn volume(
+    state: &State,
+    id: &InstanceId,
+) -> Option<(VolumeId, MachineName, Option<VolumeTrouble>)> {
+    let (volume, own) = state.volumes.of(id)?;
+    let trouble = match state.machines.get(&own.machine) {
+        None => Some(VolumeTrouble::MachineGone),
+        Some(machine) if machine.silent_since.is_some() => Some(VolumeTrouble::MachineSilent),
+        Some(machine) => machine.is_emptied().then_some(VolumeTrouble::MachineEmptied),
+    };
+    Some((volume, own.machine.clone(), trouble))
 }
 
 fn excluded(
@@ -146,7 +177,9 @@ fn excluded(
         return excluded;
     }
     let (version, named) = (instance.version, instance.named.as_ref());
-    let wanted = Wanted { app, version, specification, named };
+    let own = state.volumes.of(id);
+    let volumes = own.as_ref().map(|(_, volume)| &volume.machine);
+    let wanted = Wanted { app, version, specification, named, volumes };
     for (name, machine) in &state.machines {
         let count = state.count_on(app, name);
         if let Some(exclusion) = state.exclusion(&wanted, name, machine, count, now) {
@@ -237,6 +270,21 @@ impl fmt::Display for InstanceExplanation {
         }
         if let Some(length) = self.unhealthy_for {
             write!(f, "\n  not healthy for {length}")?;
+        }
+        if let Some((volume, machine, trouble)) = &self.volume {
+            write!(f, "\n  its volume {volume} is on {machine}")?;
+            match trouble {
+                Some(VolumeTrouble::MachineGone) => {
+                    write!(f, ", which is gone; `volume delete {volume}` gives it up")?;
+                }
+                Some(VolumeTrouble::MachineSilent) => {
+                    write!(f, ": it waits for {machine}, of which nothing is heard")?;
+                }
+                Some(VolumeTrouble::MachineEmptied) => {
+                    f.write_str(", which is drained; volumes don't move, so it stays there")?;
+                }
+                None => {}
+            }
         }
         if self.is_replaced {
             f.write_str("\n  its machine is silent: another one has taken its place")?;

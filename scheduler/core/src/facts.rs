@@ -137,6 +137,9 @@ impl Turn<'_> {
                 instance.came = now;
                 instance.is_doubted = false;
                 instance.asked = None;
+                if fact != InstanceFact::Launched {
+                    self.use_volume(id);
+                }
                 match fact {
                     InstanceFact::Running => self.running(id),
                     InstanceFact::Healthy => self.healthy(id),
@@ -284,6 +287,7 @@ impl Turn<'_> {
         if !may_be_found {
             return self.remove(id, end);
         }
+        self.free_volume(id, &end);
         self.release(id);
         let now = self.now;
         if let Some(instance) = self.state.instance_mut(id) {

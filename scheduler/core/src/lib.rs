@@ -34,6 +34,7 @@ pub mod rebalance;
 pub mod state;
 mod timers;
 mod turn;
+pub mod volume;
 
 pub use command::Command;
 pub use event::Event;

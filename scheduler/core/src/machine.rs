@@ -21,6 +21,9 @@ pub struct Description {
     pub ports: Vec<(u16, u16)>,
     /// What constraints speak of: rack, kind of disk, and so on.
     pub attributes: BTreeMap<String, String>,
+    /// Disk for volumes in MiB, what volumes of ours take of it included; none: nobody counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk_mib: Option<u32>,
 }
 
 impl Description {

@@ -30,6 +30,8 @@ pub enum Exclusion {
     Constraint(Constraint),
     /// A user named another machine.
     NamedElsewhere(MachineName),
+    /// Its volumes are on another machine: it waits for that one.
+    VolumesOn(MachineName),
     /// Instances of the version failed there; so long it is left alone.
     BackOff(Nanoseconds),
     /// Too few cores are free.
@@ -53,6 +55,13 @@ pub enum Exclusion {
         /// How many are needed.
         needed: u32,
     },
+    /// Too little disk is free for its volumes.
+    Disk {
+        /// MiB that are free.
+        free_mib: u64,
+        /// MiB that are needed.
+        needed_mib: u64,
+    },
 }
 
 /// A machine for an instance.
@@ -68,6 +77,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) version: Version,
     pub(crate) specification: &'a Specification,
     pub(crate) named: Option<&'a MachineName>,
+    /// Where its volumes are, if it has some.
+    pub(crate) volumes: Option<&'a MachineName>,
 }
 
 impl State {
@@ -80,6 +91,11 @@ impl State {
         count: u32,
         now: Time,
     ) -> Option<Exclusion> {
+        if let Some(there) = wanted.volumes
+            && there != name
+        {
+            return Some(Exclusion::VolumesOn(there.clone()));
+        }
         if let Some(since) = machine.silent_since {
             return Some(Exclusion::Silent(now.since(since)));
         }
@@ -106,7 +122,23 @@ impl State {
                 return Some(Exclusion::BackOff(left));
             }
         }
-        lacks(wanted.specification, machine)
+        lacks(wanted.specification, machine).or_else(|| self.lacks_disk(wanted, name, machine))
+    }
+
+    /// Whether a new set of volumes finds no room there.
+    fn lacks_disk(
+        &self,
+        wanted: &Wanted<'_>,
+        name: &MachineName,
+        machine: &Machine,
+    ) -> Option<Exclusion> {
+        let needed_mib = wanted.specification.volumes_mib();
+        if needed_mib == 0 || wanted.volumes.is_some() {
+            return None;
+        }
+        let all = u64::from(machine.description.disk_mib?);
+        let free_mib = all.saturating_sub(self.volumes.taken_mib(name));
+        (free_mib < needed_mib).then_some(Exclusion::Disk { free_mib, needed_mib })
     }
 
     /// The machine for one more instance: of those that can take it one with the fewest instances
@@ -123,7 +155,7 @@ impl State {
                 .is_some_and(|machine| self.exclusion(wanted, name, machine, count, now).is_none())
         };
         let slot_of = |name: &MachineName| self.machines.get(name).map(|machine| machine.slot);
-        let name = if let Some(named) = wanted.named {
+        let name = if let Some(named) = wanted.volumes.or(wanted.named) {
             let count = slot_of(named).map_or(0, |slot| spread.count(wanted.app.slot, slot));
             Some(named).filter(|named| is_able(named, count))
         } else {
@@ -187,6 +219,7 @@ impl Turn<'_> {
         let mut full: Option<Version> = None;
         for number in &waiting {
             let id = InstanceId { app: name.clone(), number: *number };
+            self.take_volume(&id);
             self.place(&id, &mut full);
         }
         let Some(app) = self.state.apps.get(name) else { return };
@@ -201,7 +234,7 @@ impl Turn<'_> {
     fn place(&mut self, id: &InstanceId, full: &mut Option<Version>) {
         let known = self.state.instance(id);
         let toward = self.state.apps.get(&id.app).and_then(|app| app.toward(id.number));
-        let is_free = toward.is_none();
+        let is_free = toward.is_none() && !self.state.has_volume(&id.app, id.number);
         let Some(version) =
             known.filter(|one| is_free && one.named.is_none()).map(|one| one.version)
         else {
@@ -233,6 +266,7 @@ impl Turn<'_> {
         let Some(ports) = there.choose_ports(need.ports) else { return };
         there.take(id.clone(), need, &ports);
         self.state.index_machine(&machine);
+        let volume = self.own_volume(id, &machine, &specification);
         let Some(instance) = self.state.instance_mut(id) else { return };
         instance.enter(Life::Intended, now);
         instance.machine = Some(machine.clone());
@@ -242,7 +276,7 @@ impl Turn<'_> {
         instance.came = now;
         self.state.index_instance(id, true);
         self.dirty(Key::Instance(id.clone()));
-        let launch = Launch { instance: id.clone(), machine, ports, specification, epoch };
+        let launch = Launch { instance: id.clone(), machine, ports, specification, volume, epoch };
         self.commands.push(Command::Launch(launch));
     }
 
@@ -272,7 +306,9 @@ impl Turn<'_> {
         // One that moves goes there or nowhere.
         let named = app.toward(id.number).or(named);
         let version = instance.version;
-        let wanted = Wanted { app, version, specification, named };
+        let own = self.state.volumes.of(id);
+        let volumes = own.as_ref().map(|(_, volume)| &volume.machine);
+        let wanted = Wanted { app, version, specification, named, volumes };
         let (machine, placed) =
             self.state.choose(spread, &wanted, self.now).ok_or(Wait::NoMachine)?;
         Ok(Chosen { machine, placed, specification: specification.clone() })
@@ -287,6 +323,10 @@ impl fmt::Display for Exclusion {
             Exclusion::Silent(length) => write!(f, "it has been silent for {length}"),
             Exclusion::Constraint(constraint) => write!(f, "constraint: {constraint}"),
             Exclusion::NamedElsewhere(name) => write!(f, "a user named {name}"),
+            Exclusion::VolumesOn(name) => write!(f, "waits for {name}, where its volume is"),
+            Exclusion::Disk { free_mib, needed_mib } => {
+                write!(f, "{free_mib} MiB of disk are free, {needed_mib} are needed")
+            }
             Exclusion::BackOff(left) => {
                 write!(f, "instances failed there: left alone for {left}")
             }

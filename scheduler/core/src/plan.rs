@@ -50,6 +50,7 @@ impl State {
         app: &App,
         instance: &Instance,
         machine: Option<&Machine>,
+        has_volume: bool,
         now: Time,
     ) -> Option<End> {
         let by_user = instance.leaving.is_some_and(|why| why != Leaving::Moved);
@@ -59,7 +60,7 @@ impl State {
         if instance.version != app.target {
             return Some(End::Upgraded);
         }
-        if machine.is_some_and(Machine::is_emptied) {
+        if machine.is_some_and(Machine::is_emptied) && !has_volume {
             return Some(End::Drained);
         }
         let limit = self.policy.repair.replace_unhealthy_after;
@@ -70,7 +71,7 @@ impl State {
         instance.leaving.map(|_| End::Moved)
     }
 
-    fn sort(&self, app: &App, now: Time) -> Sorted {
+    fn sort(&self, name: &AppName, app: &App, now: Time) -> Sorted {
         let mut sorted = Sorted::default();
         let (mut stay, mut leave) = (Group::default(), Group::default());
         let (mut unplaced, mut stopping, mut others) = (0u32, 0u32, 0u32);
@@ -85,7 +86,8 @@ impl State {
             }
             let machine = instance.machine.as_ref().and_then(|name| self.machines.get(name));
             let standing = State::standing(instance, machine);
-            let end = self.leaving(app, instance, machine, now);
+            let has_volume = self.has_volume(name, *number);
+            let end = self.leaving(app, instance, machine, has_volume, now);
             let group = if end.is_some() { &mut leave } else { &mut stay };
             match standing {
                 Standing::Starting => group.starting += 1,
@@ -115,6 +117,7 @@ impl State {
             stopping,
             others,
             is_frozen,
+            is_in_place: app.specification().is_some_and(|one| !one.volumes.is_empty()),
         });
         sorted
     }
@@ -134,7 +137,7 @@ impl Turn<'_> {
         let Some(app) = self.state.apps.get(name) else { return };
         let step_most = app.deployment.as_ref().and_then(|deployment| deployment.step);
         let rules = rollout_rules(&self.state.policy, step_most);
-        let sorted = self.state.sort(app, self.now);
+        let sorted = self.state.sort(name, app, self.now);
         let Some(seen) = sorted.seen else { return };
         let step = rollout::decide(&rules, &seen);
         let is_new_hold = app.hold != step.hold;

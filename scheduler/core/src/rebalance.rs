@@ -153,6 +153,7 @@ impl App {
 fn is_movable(app: &App, instance: &Instance) -> bool {
     matches!(instance.life, Life::Serving { .. })
         && instance.version == app.target
+        && app.versions.get(&instance.version).is_some_and(|one| one.volumes.is_empty())
         && instance.leaving.is_none()
         && instance.named.is_none()
         && !instance.is_unhealthy()
@@ -173,6 +174,9 @@ fn refusal(state: &State, name: &AppName, app: &App) -> Option<Refusal> {
     }
     if state.is_frozen() {
         return Some(Refusal::IsFrozen);
+    }
+    if app.specification().is_some_and(|one| !one.volumes.is_empty()) {
+        return Some(Refusal::HasVolumes(name.clone()));
     }
     (state.policy.rollout.surge_thousandths == 0).then(|| Refusal::NoSurge(name.clone()))
 }
@@ -418,7 +422,7 @@ impl State {
         let racks = self.in_racks(app, from, to);
         worth(there, here, racks).ok_or(Skip::NoUse)?;
         let specification = app.specification().ok_or(Skip::Leaves)?;
-        let wanted = Wanted { app, version: app.target, specification, named: None };
+        let wanted = Wanted { app, version: app.target, specification, named: None, volumes: None };
         match self.exclusion(&wanted, &one.to, to, here, now) {
             None => Ok(()),
             Some(_) => Err(Skip::NoRoom),

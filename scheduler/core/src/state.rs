@@ -14,6 +14,7 @@ use crate::command::{Command, Key, Record, Write};
 use crate::ids::{AppName, Epoch, InstanceId, MachineName, WriteNumber};
 use crate::instance::{Instance, Life};
 use crate::machine::Machine;
+use crate::volume::Volumes;
 
 /// Version of the format of records.
 pub const RECORD_VERSION: u32 = 1;
@@ -52,6 +53,7 @@ pub struct State {
     pub(crate) waiting: BTreeSet<AppName>,
     /// Silent machines; derived.
     pub(crate) silent: BTreeSet<MachineName>,
+    pub(crate) volumes: Volumes,
 }
 
 /// What waits for the store.
@@ -125,6 +127,7 @@ impl State {
             apps_slotted: 0,
             waiting: BTreeSet::new(),
             silent: BTreeSet::new(),
+            volumes: Volumes::default(),
         }
     }
 
@@ -151,6 +154,7 @@ impl State {
                 }
                 (Key::App(name), Record::App(app)) => state.insert_app(name, *app),
                 (Key::Instance(id), Record::Instance(instance)) => instances.push((id, *instance)),
+                (Key::Volume(id), Record::Volume(volume)) => state.volumes.insert(&id, volume),
                 (key, _) => return Err(RestoreError::Kind(key)),
             }
         }
@@ -174,6 +178,7 @@ impl State {
             let id = |number: &u64| InstanceId { app: name.clone(), number: *number };
             keys.extend(app.instances.keys().map(|number| Key::Instance(id(number))));
         }
+        keys.extend(self.volumes.iter().map(|(id, _)| Key::Volume(id)));
         keys.into_iter().filter_map(|key| self.record(&key).map(|record| (key, record))).collect()
     }
 
@@ -328,6 +333,7 @@ impl State {
             Key::Machine(name) => self.machines.get(name).cloned().map(Record::Machine),
             Key::App(name) => Some(Record::App(Box::new(self.apps.get(name)?.without_instances()))),
             Key::Instance(id) => Some(Record::Instance(Box::new(self.instance(id)?.clone()))),
+            Key::Volume(id) => self.volumes.get(id).cloned().map(Record::Volume),
         }
     }
 

@@ -103,6 +103,7 @@ impl Turn<'_> {
         self.write_again();
         self.watch();
         self.silent_machines();
+        self.volumes_due();
         let names: Vec<AppName> = self.state.apps.keys().cloned().collect();
         let mut asked = Vec::new();
         for name in names {
@@ -141,6 +142,8 @@ impl Turn<'_> {
             match repair::silent(&rules, since, self.now) {
                 Silent::Wait(_) => {}
                 Silent::Replace => self.replace_all(&name),
+                // What runs there may still run, with its volumes: nobody else gets them.
+                Silent::Forget if self.state.has_volume_users(&name) => self.replace_all(&name),
                 Silent::Forget => self.machine_gone(&name, &End::MachineForgotten),
             }
         }
@@ -150,6 +153,10 @@ impl Turn<'_> {
         let Some(machine) = self.state.machines.get(name) else { return };
         let instances: Vec<InstanceId> = machine.instances.iter().cloned().collect();
         for id in instances {
+            // It has to come back, or be known to have ended.
+            if self.state.has_volume(&id.app, id.number) {
+                continue;
+            }
             if let Some(instance) = self.state.instance_mut(&id)
                 && !instance.is_replaced
             {

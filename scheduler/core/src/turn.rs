@@ -76,6 +76,7 @@ impl<'a> Turn<'a> {
             Event::Instance { instance, machine, at, fact } => {
                 self.instance_fact(&instance, &machine, at, fact);
             }
+            Event::Volume { volume, machine, fact } => self.volume_fact(&volume, &machine, fact),
             // It waits, as all commands do, for the write that has what changed before it.
             Event::Told { receipt } => self.commands.push(Command::Acknowledge { receipt }),
             Event::Load { app, at, load } => self.load(&app, at, load),
@@ -181,6 +182,7 @@ impl<'a> Turn<'a> {
 
     /// An instance is gone.
     pub(crate) fn remove(&mut self, id: &InstanceId, end: End) {
+        self.free_volume(id, &end);
         self.release(id);
         self.withdraw(id);
         let Some(app) = self.state.apps.get_mut(&id.app) else { return };

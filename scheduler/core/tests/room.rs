@@ -33,6 +33,7 @@ fn deploy() -> Event {
         inner_ports: Vec::new(),
         discovery: Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     };
     let call = Call::Deploy {
         app: "web".parse().unwrap(),
@@ -80,7 +81,7 @@ fn what_waits_is_placed_when_there_may_be_room() {
     // A machine that has grown, told together with it.
     give(&mut state, vec![up("m2", 2), Event::Room]);
     assert_eq!((waiting(&state), state.has_waiting()), (0, false));
-    let delete = Call::Delete { app: "web".parse().unwrap() };
+    let delete = Call::Delete { app: "web".parse().unwrap(), keeps_volumes: false };
     give(&mut state, vec![Event::Call { request: RequestId(2), call: delete }, Event::Room]);
     assert!(!state.has_waiting());
 }

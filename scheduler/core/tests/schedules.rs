@@ -18,6 +18,7 @@ mod world;
 use scheduler_core::event::Call;
 use scheduler_core::ids::InstanceId;
 use scheduler_core::instance::Exit;
+use scheduler_core::volume::VolumeId;
 use world::{Faults, Random, World, app, deploy, machine, seconds};
 
 const APPS: [&str; 2] = ["image", "video"];
@@ -44,13 +45,19 @@ fn disturb(world: &mut World, machines: usize) {
             let label = LABELS[world.random.below(6) as usize];
             world.call(deploy(name, label, 2, 6));
         }
-        3 => drop(world.call(Call::Scale { app: app(name), instances: count })),
+        3 => {
+            world.call(Call::Scale { app: app(name), instances: count, keeps_volumes: false });
+        }
         4 => drop(world.call(Call::Rollback { app: app(name), version: None })),
         5 => drop(world.call(Call::Drain { machine: place })),
         6 => drop(world.call(Call::Undrain { machine: place })),
         7 => drop(world.call(Call::AddOn { app: app(name), machine: place })),
-        8 => drop(world.call(Call::RemoveOn { app: app(name), machine: place })),
-        9 if world.random.chance(200) => drop(world.call(Call::Delete { app: app(name) })),
+        8 => {
+            world.call(Call::RemoveOn { app: app(name), machine: place, keeps_volumes: false });
+        }
+        9 if world.random.chance(200) => {
+            world.call(Call::Delete { app: app(name), keeps_volumes: false });
+        }
         10 => {
             if let Some(instance) = process {
                 world.call(Call::Restart { instance });
@@ -91,13 +98,90 @@ fn spread_again(world: &mut World, random: &mut Random) {
     }
 }
 
+/// The app whose instances have volumes.
+const STORE: &str = "store";
+
+/// Something that a user or the world does to the app with volumes. It draws from numbers of its own.
+fn disturb_store(world: &mut World, random: &mut Random, machines: usize) {
+    let keeps_volumes = world.disks.is_precious;
+    let place = machine(random.below(machines as u64) as usize);
+    let processes: Vec<InstanceId> =
+        world.processes.keys().filter(|id| id.app.as_str() == STORE).cloned().collect();
+    let process = processes.get(random.below(processes.len() as u64) as usize).cloned();
+    let name = app(STORE);
+    match random.below(12) {
+        0 | 1 => {
+            let label = LABELS[random.below(6) as usize];
+            world.call(deploy(STORE, label, 2, 4));
+        }
+        2 => {
+            let instances = 2 + random.below(3) as u32;
+            world.call(Call::Scale { app: name, instances, keeps_volumes });
+        }
+        3 => drop(world.call(Call::AddOn { app: name, machine: place })),
+        4 => {
+            world.call(Call::RemoveOn { app: name, machine: place, keeps_volumes });
+        }
+        5 if random.chance(300) => {
+            world.call(Call::Delete { app: name, keeps_volumes });
+        }
+        6 => drop(world.call(Call::Rollback { app: name, version: None })),
+        7 => give_up(world, random, false),
+        8 => world.reboot(&place),
+        9 => {
+            if let Some(instance) = process {
+                world.call(Call::Restart { instance });
+            }
+        }
+        _ => {
+            if let Some(id) = process {
+                world.dies(&id, Exit::Signal(9));
+            }
+        }
+    }
+}
+
+/// A user deletes a volume, or all that are on machines which are gone.
+fn give_up(world: &mut World, random: &mut Random, all_gone: bool) {
+    let Some(core) = &world.core else { return };
+    let is_gone = |name| !core.machines().contains_key(name);
+    let volumes: Vec<VolumeId> = core
+        .volumes()
+        .iter()
+        .filter(|(_, volume)| !all_gone || is_gone(&volume.machine))
+        .map(|(id, _)| id)
+        .collect();
+    let one = random.below(volumes.len() as u64) as usize;
+    for (place, volume) in volumes.into_iter().enumerate() {
+        if all_gone || place == one {
+            world.disks.given_up.push(volume.clone());
+            world.call(Call::DeleteVolume { volume });
+        }
+    }
+}
+
+/// What happens in a schedule besides what happens in all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// Apps are spread again.
+    Rebalance,
+    /// An app has volumes.
+    Volumes,
+}
+
 /// A schedule from its seed; everything is checked on the way.
-fn run(seed: u64, with_rebalance: bool) -> World {
+fn run(seed: u64, kind: Kind) -> World {
+    let (with_rebalance, with_volumes) = (kind == Kind::Rebalance, kind == Kind::Volumes);
     let machines = 3 + (seed % 6) as usize;
     let mut world = World::new(seed, machines);
     let mut random = Random(!seed);
     for name in APPS {
         world.call(deploy(name, "good-1", 2, 6));
+    }
+    if with_volumes {
+        world.disks.is_precious = seed.is_multiple_of(2);
+        world.call(deploy(STORE, "good-1", 2, 4));
     }
     let scale = world.random.below(4);
     world.faults = Faults {
@@ -117,6 +201,9 @@ fn run(seed: u64, with_rebalance: bool) -> World {
         if with_rebalance && random.chance(100) {
             spread_again(&mut world, &mut random);
         }
+        if with_volumes && random.chance(200) {
+            disturb_store(&mut world, &mut random, machines);
+        }
     }
     // All is calm: what is lost stays lost, everything else comes back.
     world.faults = Faults::default();
@@ -131,6 +218,9 @@ fn run(seed: u64, with_rebalance: bool) -> World {
         world.loads.insert(app(name), load(1));
         world.call(deploy(name, "good-5", 3, 5));
     }
+    if with_volumes {
+        world.call(deploy(STORE, "good-5", 2, 3));
+    }
     if with_rebalance {
         world.settle(250);
         world.call(Call::Rebalance { app: None, at_a_time: 2 });
@@ -144,6 +234,10 @@ fn run(seed: u64, with_rebalance: bool) -> World {
                 world::checks::spread_again(&world);
             }
             return world;
+        }
+        if with_volumes {
+            give_up(&mut world, &mut random, true);
+            world.call(deploy(STORE, "good-5", 2, 3));
         }
         // An app that was deleted is deployed again when it is gone.
         for name in APPS {
@@ -191,12 +285,9 @@ fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn check(seed: u64, with_rebalance: bool) {
-    let outcome = std::panic::catch_unwind(|| drop(run(seed, with_rebalance)));
-    assert!(
-        outcome.is_ok(),
-        "seed {seed} (rebalance: {with_rebalance}) fails; add it to tests/regressions/seeds.txt"
-    );
+fn check(seed: u64, kind: Kind) {
+    let outcome = std::panic::catch_unwind(|| drop(run(seed, kind)));
+    assert!(outcome.is_ok(), "seed {seed} ({kind:?}) fails; add it to tests/regressions/seeds.txt");
 }
 
 #[test]
@@ -207,10 +298,16 @@ fn random_schedules_hold_what_is_promised() {
     std::thread::scope(|scope| {
         for thread in 0..threads {
             scope.spawn(move || {
-                (first..first + count)
-                    .skip(thread as usize)
-                    .step_by(threads as usize)
-                    .for_each(|seed| check(seed, seed % 2 == 1))
+                (first..first + count).skip(thread as usize).step_by(threads as usize).for_each(
+                    |seed| {
+                        let is_odd = seed % 2 == 1;
+                        check(seed, if is_odd { Kind::Rebalance } else { Kind::Plain });
+                        // A third of them once more, with an app that has volumes.
+                        if seed.is_multiple_of(3) {
+                            check(seed, Kind::Volumes);
+                        }
+                    },
+                )
             });
         }
     });
@@ -221,8 +318,13 @@ fn seeds_that_failed_once() {
     let seeds = include_str!("regressions/seeds.txt");
     for line in seeds.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()) {
         let seed = line.split_whitespace().next().unwrap();
-        // With a plus: one in which apps are spread again.
-        check(seed.trim_end_matches('+').parse().unwrap(), seed.ends_with('+'));
+        // With a plus: one in which apps are spread again. With a v: one with volumes.
+        let kind = match seed.bytes().last() {
+            Some(b'+') => Kind::Rebalance,
+            Some(b'v') => Kind::Volumes,
+            _ => Kind::Plain,
+        };
+        check(seed.trim_end_matches(['+', 'v']).parse().unwrap(), kind);
     }
 }
 
@@ -230,9 +332,11 @@ fn seeds_that_failed_once() {
 #[test]
 fn the_same_schedule_twice_is_the_same() {
     for seed in [3, 17, 42] {
-        let (one, two) = (run(seed, true), run(seed, true));
-        assert_eq!(one.commands, two.commands);
-        assert_eq!(one.decisions, two.decisions);
-        assert_eq!(one.store, two.store);
+        for kind in [Kind::Rebalance, Kind::Volumes] {
+            let (one, two) = (run(seed, kind), run(seed, kind));
+            assert_eq!(one.commands, two.commands);
+            assert_eq!(one.decisions, two.decisions);
+            assert_eq!(one.store, two.store);
+        }
     }
 }

@@ -61,6 +61,7 @@ fn specification(label: &str) -> Specification {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     }
 }
 
@@ -70,6 +71,7 @@ fn description(cores: u32, rack: &str) -> Description {
         memory_mib: 8192,
         ports: vec![(31_000, 31_099)],
         attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+        disk_mib: None,
     }
 }
 
@@ -162,7 +164,7 @@ impl Bench {
                         let fact = InstanceFact::Ended(Exit::Code(0));
                         self.fact_on(instance.number, machine, fact);
                     }
-                    Command::Ask(_) | Command::Acknowledge { .. } => {}
+                    Command::Ask(_) | Command::Acknowledge { .. } | Command::Destroy { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }
@@ -209,7 +211,7 @@ fn the_life_of_an_instance() {
     assert_eq!(bench.life(1), Some(Life::Registering), "the registry lost it");
     bench.settle(31);
     assert_eq!(bench.life(1), Some(FULL));
-    bench.call(Call::Delete { app: app() }).unwrap();
+    bench.call(Call::Delete { app: app(), keeps_volumes: false }).unwrap();
     assert_eq!(bench.life(1), Some(Life::Deregistering));
     bench.sent.clear();
     bench.fact(1, InstanceFact::Deregistered);
@@ -254,12 +256,12 @@ fn each_fact_in_each_part_of_a_life() {
             bench.deploy(specification("1"), 1, 1);
             for step in &path {
                 if is_deleted && *step == Deregistered {
-                    bench.call(Call::Delete { app: app() }).unwrap();
+                    bench.call(Call::Delete { app: app(), keeps_volumes: false }).unwrap();
                 }
                 bench.fact(1, step.clone());
             }
             if is_deleted {
-                let _ = bench.call(Call::Delete { app: app() });
+                let _ = bench.call(Call::Delete { app: app(), keeps_volumes: false });
             }
             assert_eq!(bench.life(1).unwrap().name(), name);
             bench.fact(1, fact.clone());
@@ -414,7 +416,7 @@ fn machines_that_are_taken_away_are_left_first() {
     assert!(bench.state.room_on(&machine("m1")).is_some());
     tell(&mut bench, MachineFact::Leaving);
     bench.call(Call::Drain { machine: machine("m2") }).unwrap();
-    bench.call(Call::Scale { app: app(), instances: 4 }).unwrap();
+    bench.call(Call::Scale { app: app(), instances: 4, keeps_volumes: false }).unwrap();
     bench.call(Call::Restart { instance: id(5) }).unwrap();
     let text = explain::app(&bench.state, &app(), bench.now).unwrap().to_string();
     assert!(text.contains("it will be taken away: m1"), "{text}");
@@ -458,11 +460,14 @@ fn instances_on_named_machines() {
     }
     bench.settle(35);
     assert_eq!(bench.state.machines()[&machine("m2")].instances.len(), 4);
-    bench.call(Call::RemoveOn { app: app(), machine: machine("m1") }).unwrap();
+    bench
+        .call(Call::RemoveOn { app: app(), machine: machine("m1"), keeps_volumes: false })
+        .unwrap();
     bench.settle(35);
     assert_eq!(bench.state.machines()[&machine("m1")].instances.len(), 0);
     assert_eq!(bench.lives().len(), 4);
-    let none = bench.call(Call::RemoveOn { app: app(), machine: machine("m1") });
+    let none =
+        bench.call(Call::RemoveOn { app: app(), machine: machine("m1"), keeps_volumes: false });
     assert_eq!(none, Err(Refusal::NoInstanceOn(app(), machine("m1"))));
 }
 
@@ -537,7 +542,7 @@ image.2 has been waiting for 0
 fn a_fixed_number_is_what_a_user_says_last() {
     let mut bench = Bench::new(&[("m1", 16, "a")]);
     bench.deploy(specification("1"), 2, 2);
-    let scale = |instances| Call::Scale { app: app(), instances };
+    let scale = |instances| Call::Scale { app: app(), instances, keeps_volumes: false };
     assert_eq!(bench.call(scale(5)), Ok(Accepted::Wanted(5)));
     let add = Call::AddOn { app: app(), machine: machine("m1") };
     assert_eq!(bench.call(add), Ok(Accepted::Wanted(6)));
@@ -552,7 +557,7 @@ fn a_fixed_number_is_what_a_user_says_last() {
 #[test]
 fn calls_are_refused_with_their_reason() {
     let mut bench = Bench::new(&[("m1", 16, "a")]);
-    let scale = |instances| Call::Scale { app: app(), instances };
+    let scale = |instances| Call::Scale { app: app(), instances, keeps_volumes: false };
     assert_eq!(bench.call(scale(1)), Err(Refusal::UnknownApp(app())));
     let bounds = Bounds { min: 3, max: 2 };
     let deploy = |specification: Specification, bounds, step| Call::Deploy {
@@ -581,7 +586,7 @@ fn calls_are_refused_with_their_reason() {
     assert_eq!(refused, Err(Refusal::UnknownMachine(machine("m9"))));
     let refused = bench.call(Call::Restart { instance: id(99) });
     assert_eq!(refused, Err(Refusal::UnknownInstance(id(99))));
-    bench.call(Call::Delete { app: app() }).unwrap();
+    bench.call(Call::Delete { app: app(), keeps_volumes: false }).unwrap();
     assert_eq!(bench.call(scale(1)), Err(Refusal::IsDeleted(app())));
     let mut follower = State::new(policy::config::Policy::recommended());
     let event = Event::Call { request: RequestId(1), call: Call::Thaw };
@@ -595,7 +600,7 @@ fn numbers_are_never_used_again() {
     let mut bench = Bench::new(&[("m1", 16, "a")]);
     bench.deploy(specification("1"), 1, 1);
     bench.settle(5);
-    bench.call(Call::Delete { app: app() }).unwrap();
+    bench.call(Call::Delete { app: app(), keeps_volumes: false }).unwrap();
     bench.settle(30);
     assert!(bench.state.apps().is_empty());
     bench.deploy(specification("1"), 1, 1);
@@ -695,7 +700,11 @@ fn no_event_is_too_strange() {
                     Event::Call { request: RequestId(one), call }
                 }
                 16 => {
-                    let call = Call::Scale { app: app(), instances: small(two).min(50) };
+                    let call = Call::Scale {
+                        app: app(),
+                        instances: small(two).min(50),
+                        keeps_volumes: false,
+                    };
                     Event::Call { request: RequestId(one), call }
                 }
                 17 => Event::Machine { machine: place, fact: MachineFact::Leaving },
@@ -703,9 +712,9 @@ fn no_event_is_too_strange() {
                 _ => {
                     let call = match random(5) {
                         0 => Call::AddOn { app: app(), machine: place },
-                        1 => Call::RemoveOn { app: app(), machine: place },
+                        1 => Call::RemoveOn { app: app(), machine: place, keeps_volumes: false },
                         2 => Call::Drain { machine: place },
-                        3 => Call::Delete { app: app() },
+                        3 => Call::Delete { app: app(), keeps_volumes: false },
                         _ => Call::Restart { instance: id(random(9)) },
                     };
                     Event::Call { request: RequestId(one), call }

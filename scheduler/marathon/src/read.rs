@@ -140,9 +140,10 @@ impl<'a> Reader<'a> {
             constraints: self.constraints(),
             check,
             inner_ports: ports.inner,
-            // Marathon has no words for these two.
+            // Marathon has no words for these, or other ones.
             discovery: self.old().map(|old| old.discovery.clone()).unwrap_or_default(),
             metrics: self.old().and_then(|old| old.metrics.clone()),
+            volumes: self.old().map(|old| old.volumes.clone()).unwrap_or_default(),
             run: run?,
         };
         Some(Given { specification, bounds, step })

@@ -24,6 +24,7 @@ impl Translator {
         match command {
             Command::Launch(launch) => {
                 if self.is_current(launch.epoch) {
+                    self.volumes.extend(launch.volume.as_ref().map(|own| own.id.clone()));
                     self.launch(launch, now);
                 }
             }
@@ -44,6 +45,11 @@ impl Translator {
             }
             Command::Acknowledge { receipt } => self.acknowledge(receipt),
             // Others carry these out.
+            Command::Destroy { volume, machine, epoch, .. } => {
+                if self.is_current(epoch) {
+                    self.end_volume(volume, machine, now);
+                }
+            }
             Command::Persist(_)
             | Command::Register { .. }
             | Command::Deregister { .. }

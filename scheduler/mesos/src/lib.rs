@@ -14,6 +14,7 @@
 
 mod commands;
 mod constraints;
+mod disks;
 mod offers;
 mod output;
 mod place;
@@ -24,6 +25,7 @@ mod status;
 mod task;
 mod translator;
 mod updates;
+mod volumes;
 
 pub use constraints::{GROUPS_MOST, offer_constraints};
 pub use output::{Fatal, Input, Note, Output};

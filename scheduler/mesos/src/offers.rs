@@ -7,12 +7,13 @@
 //! A larger offer comes in spite of a refusal; REVIVE ends all refusals.
 
 use mesos::scheduler::{Accept, AnswerInverseOffers, Call, Decline, Roles};
-use mesos::{Filters, InverseOffer, Launch, Offer, OfferId, Operation, OperationType};
+use mesos::{Filters, FrameworkId, InverseOffer, Launch, Offer, OfferId, Operation, OperationType};
 use policy::{Nanoseconds, Time};
 use scheduler_core::event::InstanceFact;
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::instance::Exit;
 
+use crate::disks::{Disks, Taken};
 use crate::output::Note;
 use crate::place::{Absent, HeldOffer, Place, Waiting, attributes, machine_name};
 use crate::resources::{Amounts, Pool};
@@ -80,6 +81,8 @@ impl Translator {
         place.is_drained = false;
         place.is_news |= place.is_told_silent || place.told.is_none();
         place.is_told_silent = false;
+        self.look_for_volumes(&name, &offer, now);
+        let place = self.places.entry(name.clone()).or_default();
         self.offers.insert(offer.id.clone(), name.clone());
         place.offers.insert(offer.id.clone(), HeldOffer { offer, since: now });
         self.ready.insert(name.clone());
@@ -120,8 +123,8 @@ impl Translator {
         for _ in 0..MACHINES_AT_A_TIME {
             let Some(name) = self.ready.pop_first() else { return };
             let Some(place) = self.places.get_mut(&name) else { continue };
-            let accepted = accept(place, &self.settings);
-            if !place.waiting.is_empty() {
+            let accepted = accept(place, &self.settings, self.framework.as_ref(), now);
+            if place.is_lacking() {
                 self.lacking.insert(name.clone());
             }
             let Some((accept, sent)) = accepted else { continue };
@@ -129,16 +132,19 @@ impl Translator {
             for id in &accept.offer_ids {
                 self.offers.remove(id);
             }
-            let agent = place.agent.clone();
+            let (agent, launches) = (place.agent.clone(), !sent.is_empty());
             for waiting in sent {
                 let launch = waiting.launch;
                 let specification = &launch.specification;
                 let failures = specification.check.as_ref().map_or(1, |check| check.failures);
                 let need = specification.need;
                 let task = Task::new(name.clone(), agent.clone(), need, launch.ports, failures);
+                let task = Task { disk_mib: specification.volumes_mib(), ..task };
                 self.insert_task(launch.instance, task);
             }
-            self.last_launch = now;
+            if launches {
+                self.last_launch = now;
+            }
             self.call(|id| Call::accept(id, accept));
         }
     }
@@ -156,7 +162,7 @@ impl Translator {
 
     fn needs_offers(&self, now: Time) -> bool {
         let places = self.lacking.iter().filter_map(|name| self.places.get(name));
-        places.filter(|place| !place.waiting.is_empty()).any(|place| {
+        places.filter(|place| place.is_lacking()).any(|place| {
             let is_declined = place.offers.is_empty() && place.absent == Absent::Declined;
             let is_late = |one: &Waiting| now.since(one.since) >= REVIVE_AFTER;
             is_declined || self.is_suppressed || place.waiting.iter().any(is_late)
@@ -170,7 +176,7 @@ impl Translator {
         let mut old = Vec::new();
         let mut late: Vec<(MachineName, Vec<InstanceId>)> = Vec::new();
         for (name, place) in &mut self.places {
-            let waits = !place.waiting.is_empty();
+            let waits = place.is_lacking();
             let is_old = |held: &HeldOffer| {
                 is_suppressing || now.since(held.since) >= HOLD_MOST + jitter(&held.offer.id)
             };
@@ -203,7 +209,7 @@ impl Translator {
             }
         }
         let places = &self.places;
-        self.lacking.retain(|name| places.get(name).is_some_and(|one| !one.waiting.is_empty()));
+        self.lacking.retain(|name| places.get(name).is_some_and(Place::is_lacking));
         for (name, ids) in late {
             for id in ids {
                 self.note(Note::NoOffer(id.clone()));
@@ -234,17 +240,35 @@ impl Translator {
 fn accept(
     place: &mut Place,
     settings: &crate::settings::Settings,
+    framework: Option<&FrameworkId>,
+    now: Time,
 ) -> Option<(Accept, Vec<Waiting>)> {
     let agent = place.agent.clone()?;
-    if place.waiting.is_empty() || place.offers.is_empty() {
+    if !place.is_lacking() || place.offers.is_empty() {
         return None;
     }
     let mut pool = Pool::of(place.offers.values().map(|held| &held.offer));
+    let mut disks = Disks::of(place.offers.values().map(|held| &held.offer), framework);
     let (mut task_infos, mut sent, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut reserve, mut create) = (Vec::new(), Vec::new());
     for waiting in std::mem::take(&mut place.waiting) {
         let launch = &waiting.launch;
-        match pool.take(&Amounts::of(launch.specification.need, &launch.ports)) {
-            Some(resources) => {
+        let specification = launch.specification.as_ref();
+        let mut rest = disks.clone();
+        let taken = match (&launch.volume, framework) {
+            (Some(own), Some(id)) => rest.take(own, specification, (&settings.framework, id)),
+            (Some(_), None) => None,
+            (None, _) => Some(Taken::default()),
+        };
+        let taken = taken.and_then(|taken| {
+            Some((taken, pool.take(&Amounts::of(specification.need, &launch.ports))?))
+        });
+        match taken {
+            Some((taken, mut resources)) => {
+                disks = rest;
+                reserve.extend(taken.reserve);
+                create.extend(taken.create);
+                resources.extend(taken.resources);
                 task_infos.push(task::task(launch, &agent, resources, settings));
                 sent.push(waiting);
             }
@@ -252,17 +276,21 @@ fn accept(
         }
     }
     place.waiting = left;
-    if sent.is_empty() {
+    let mut operations = place.end_volumes(&mut disks, now);
+    operations.extend(Taken::operations(reserve, create));
+    if !sent.is_empty() {
+        operations.push(Operation {
+            r#type: Some(OperationType::Launch.into()),
+            launch: Some(Launch { task_infos }),
+            ..Operation::default()
+        });
+    }
+    if operations.is_empty() {
         return None;
     }
-    let operation = Operation {
-        r#type: Some(OperationType::Launch.into()),
-        launch: Some(Launch { task_infos }),
-        ..Operation::default()
-    };
     let accept = Accept {
         offer_ids: std::mem::take(&mut place.offers).into_keys().collect(),
-        operations: vec![operation],
+        operations,
         // What is left is wanted back at once.
         filters: Some(Filters { refuse_seconds: Some(0.0) }),
     };

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos::{AgentId, Attribute, Offer, OfferId, Unavailability, ValueType};
+use mesos::{AgentId, Attribute, FrameworkId, Offer, OfferId, Unavailability, ValueType};
 use policy::{Nanoseconds, Time};
 use scheduler_core::command::Launch;
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::machine::Description;
+use scheduler_core::volume::VolumeId;
 
+use crate::disks::Disks;
 use crate::resources::{Amounts, Pool};
 
 /// The attribute of machines that holds the id of their agent, so that it is known after a restart.
@@ -36,6 +38,17 @@ pub(crate) struct Waiting {
     pub(crate) since: Time,
 }
 
+/// A volume that is to be destroyed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    /// Since when.
+    pub(crate) since: Time,
+    /// When the operations were sent that do it.
+    pub(crate) sent: Option<Time>,
+    /// When an offer came last that had something of it, or that its end was sent.
+    pub(crate) seen: Time,
+}
+
 /// Where resources are that are free and not on offer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum Absent {
@@ -56,6 +69,8 @@ pub(crate) struct Place {
     pub(crate) agent: Option<AgentId>,
     pub(crate) offers: BTreeMap<OfferId, HeldOffer>,
     pub(crate) waiting: Vec<Waiting>,
+    /// Volumes that are to be destroyed.
+    pub(crate) ending: BTreeMap<VolumeId, Ending>,
     /// Tasks that were sent there and haven't ended.
     pub(crate) tasks: BTreeSet<InstanceId>,
     /// What those tasks have.
@@ -77,8 +92,10 @@ pub(crate) struct Place {
 
 impl Place {
     /// What it has for us: what is on offer, what we have, and what is about to be offered again.
-    pub(crate) fn total(&self) -> Amounts {
-        let mut exact = Pool::of(self.offers.values().map(|held| &held.offer)).amounts();
+    pub(crate) fn total(&self, framework: Option<&FrameworkId>) -> Amounts {
+        let offers = || self.offers.values().map(|held| &held.offer);
+        let mut exact = Pool::of(offers()).amounts();
+        exact.disk = Disks::of(offers(), framework).amount();
         exact.add(&self.used);
         match (&self.told, self.absent) {
             (Some(told), Absent::Returning(_) | Absent::Declined) => {

@@ -20,6 +20,8 @@ pub(crate) struct Amounts {
     /// In thousandths of MiB.
     pub(crate) memory: Milli,
     pub(crate) ports: Intervals,
+    /// In thousandths of MiB.
+    pub(crate) disk: Milli,
 }
 
 impl Amounts {
@@ -29,13 +31,29 @@ impl Amounts {
             cpus: Milli(need.millicores.into()),
             memory: Milli(i64::from(need.memory_mib) * 1000),
             ports: Intervals::new(ports.iter().map(|port| (u64::from(*port), u64::from(*port)))),
+            disk: Milli(0),
         }
+    }
+
+    /// With disk of volumes.
+    pub(crate) fn with_disk(self, size_mib: u64) -> Self {
+        let disk = Milli(i64::try_from(size_mib.saturating_mul(1000)).unwrap_or(i64::MAX));
+        Amounts { disk, ..self }
     }
 
     pub(crate) fn add(&mut self, other: &Amounts) {
         self.cpus += other.cpus;
         self.memory += other.memory;
         self.ports = self.ports.union(&other.ports);
+        self.disk += other.disk;
+    }
+
+    /// Takes the other away.
+    pub(crate) fn take(&mut self, other: &Amounts) {
+        self.cpus -= other.cpus;
+        self.memory -= other.memory;
+        self.ports = self.ports.without(&other.ports);
+        self.disk -= other.disk;
     }
 
     /// The greater of both, of each.
@@ -44,6 +62,7 @@ impl Amounts {
             cpus: self.cpus.max(other.cpus),
             memory: self.memory.max(other.memory),
             ports: self.ports.union(&other.ports),
+            disk: self.disk.max(other.disk),
         }
     }
 
@@ -60,7 +79,8 @@ impl Amounts {
         };
         let ports =
             description.ports.iter().map(|(first, last)| (u64::from(*first), u64::from(*last)));
-        Amounts { ports: Intervals::new(ports), ..Amounts::of(need, &[]) }
+        let disk_mib = u64::from(description.disk_mib.unwrap_or_default());
+        Amounts { ports: Intervals::new(ports), ..Amounts::of(need, &[]).with_disk(disk_mib) }
     }
 
     /// As the core has it: whole thousandths of cores, whole MiB, ports that are ports.
@@ -68,6 +88,7 @@ impl Amounts {
         let whole = |amount: i64| u32::try_from(amount.max(0)).unwrap_or(u32::MAX);
         description.millicores = whole(self.cpus.0);
         description.memory_mib = whole(self.memory.0 / 1000);
+        description.disk_mib = Some(whole(self.disk.0 / 1000));
         description.ports = self
             .ports
             .ranges()

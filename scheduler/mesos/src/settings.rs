@@ -61,6 +61,8 @@ impl Framework {
                 capability(FrameworkCapabilityType::MultiRole),
                 capability(FrameworkCapabilityType::PartitionAware),
                 capability(FrameworkCapabilityType::TaskKillingState),
+                // Offers say of each resource whose it is, with labels.
+                capability(FrameworkCapabilityType::ReservationRefinement),
             ],
             ..FrameworkInfo::default()
         }

@@ -10,6 +10,7 @@ use policy::Nanoseconds;
 use scheduler_core::app::{Check, Probe, Run, Specification};
 use scheduler_core::command::Launch;
 
+use crate::disks;
 use crate::settings::Settings;
 
 /// A task's check ends the task, in Mesos, when it has failed so many times as often as makes the
@@ -83,6 +84,7 @@ fn container(launch: &Launch) -> Option<ContainerInfo> {
             port_mappings: mappings.collect(),
             ..DockerInfo::default()
         }),
+        volumes: disks::container_volumes(&launch.specification),
         ..ContainerInfo::default()
     })
 }
@@ -111,6 +113,9 @@ fn environment(launch: &Launch, settings: &Settings) -> Environment {
     // What heaps and pools of threads are to be sized by, instead of what the machine has.
     set("CORRAL_MEMORY_MIB", need.memory_mib.to_string());
     set("CORRAL_MILLICORES", need.millicores.to_string());
+    for (name, path) in disks::variables(specification) {
+        set(&name, path);
+    }
     for (place, port) in launch.ports.iter().enumerate() {
         let port = inner_port(specification, place, *port).to_string();
         if place == 0 {

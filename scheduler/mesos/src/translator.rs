@@ -10,6 +10,7 @@ use scheduler_core::app::Need;
 use scheduler_core::event::{InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::machine::Description;
+use scheduler_core::volume::VolumeId;
 
 use crate::output::{Fatal, Input, Note, Output};
 use crate::place::{AGENT_ATTRIBUTE, Absent, Place};
@@ -24,6 +25,8 @@ pub struct Held {
     pub machines: Vec<(MachineName, Description, bool, bool)>,
     /// Instances that may have a task.
     pub instances: Vec<(InstanceId, HeldInstance)>,
+    /// Volumes.
+    pub volumes: Vec<VolumeId>,
 }
 
 /// An instance that may have a task.
@@ -37,6 +40,8 @@ pub struct HeldInstance {
     pub ports: Vec<u16>,
     /// So many failed checks in a row make it unhealthy.
     pub failures: u32,
+    /// What its volumes take, in MiB.
+    pub disk_mib: u64,
 }
 
 /// What the core knows from its records.
@@ -60,11 +65,13 @@ pub fn held(state: &State) -> Held {
                 need: specification.need,
                 ports: instance.ports.clone(),
                 failures: specification.check.as_ref().map_or(1, |check| check.failures),
+                disk_mib: specification.volumes_mib(),
             };
             instances.push((InstanceId { app: app_name.clone(), number: *number }, held));
         }
     }
-    Held { machines: machines.collect(), instances }
+    let volumes = state.volumes().iter().map(|(id, _)| id).collect();
+    Held { machines: machines.collect(), instances, volumes }
 }
 
 /// A task that was sent, or is said to be there.
@@ -75,6 +82,8 @@ pub(crate) struct Task {
     pub(crate) agent: Option<AgentId>,
     pub(crate) need: Need,
     pub(crate) ports: Vec<u16>,
+    /// What its volumes take, in MiB.
+    pub(crate) disk_mib: u64,
     /// So many failed checks in a row make it unhealthy.
     pub(crate) failures_most: u32,
     /// Failed checks in a row.
@@ -96,7 +105,7 @@ pub(crate) struct Killing {
 #[derive(Debug, Clone)]
 pub struct Translator {
     pub(crate) settings: Settings,
-    framework: Option<FrameworkId>,
+    pub(crate) framework: Option<FrameworkId>,
     is_stored: bool,
     pub(crate) is_connected: bool,
     pub(crate) epoch: Epoch,
@@ -104,6 +113,8 @@ pub struct Translator {
     pub(crate) agents: BTreeMap<AgentId, MachineName>,
     pub(crate) offers: BTreeMap<OfferId, MachineName>,
     pub(crate) tasks: BTreeMap<InstanceId, Task>,
+    /// Volumes that the core knows; others are nobody's.
+    pub(crate) volumes: BTreeSet<VolumeId>,
     receipts: BTreeMap<Receipt, Acknowledge>,
     last_receipt: Receipt,
     pub(crate) reconciliation: Reconciliation,
@@ -142,6 +153,7 @@ impl Translator {
             agents: BTreeMap::new(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            volumes: BTreeSet::new(),
             receipts: BTreeMap::new(),
             last_receipt: Receipt(0),
             reconciliation: Reconciliation::default(),
@@ -254,9 +266,11 @@ impl Translator {
             place.absent = Absent::Declined;
         }
         for (id, held) in held.instances {
-            let HeldInstance { machine, need, ports, failures } = held;
-            self.insert_task(id, Task::new(machine, None, need, ports, failures));
+            let HeldInstance { machine, need, ports, failures, disk_mib } = held;
+            let task = Task::new(machine, None, need, ports, failures);
+            self.insert_task(id, Task { disk_mib, ..task });
         }
+        self.volumes.extend(held.volumes);
     }
 
     fn event(&mut self, event: Event, now: Time) {
@@ -295,8 +309,12 @@ impl Translator {
                 }
             }
             // A schedule that changes is seen by new offers; nothing else is asked of anyone here.
+            EventType::UpdateOperationStatus => {
+                if let Some(update) = event.update_operation_status {
+                    self.operation_updated(update.status);
+                }
+            }
             EventType::RescindInverseOffer
-            | EventType::UpdateOperationStatus
             | EventType::Message
             | EventType::Heartbeat
             | EventType::Unknown => {}
@@ -415,13 +433,15 @@ impl Translator {
     /// Tells the core what has changed about machines.
     fn tell_machines(&mut self, now: Time) {
         for name in std::mem::take(&mut self.changed) {
+            let framework = self.framework.as_ref();
             let Some(place) = self.places.get_mut(&name) else { continue };
             if place.told.is_none() && !place.is_news {
                 continue;
             }
             let attributes = place.attributes.clone();
-            let description =
-                place.total().describe(Description { attributes, ..Description::default() });
+            let description = place
+                .total(framework)
+                .describe(Description { attributes, ..Description::default() });
             let is_other = place.is_news || place.told.as_ref() != Some(&description);
             let mut facts = Vec::new();
             if !place.is_told_silent && is_other {
@@ -468,6 +488,10 @@ impl Translator {
         self.out.push(Output::Event(event));
     }
 
+    pub(crate) fn tell_core(&mut self, event: scheduler_core::Event) {
+        self.out.push(Output::Event(event));
+    }
+
     pub(crate) fn tell_machine(&mut self, name: &MachineName, fact: MachineFact) {
         let event = scheduler_core::Event::Machine { machine: name.clone(), fact };
         self.out.push(Output::Event(event));
@@ -490,7 +514,7 @@ impl Translator {
     pub(crate) fn insert_task(&mut self, id: InstanceId, task: Task) {
         let place = self.places.entry(task.machine.clone()).or_default();
         if place.tasks.insert(id.clone()) {
-            place.used.add(&Amounts::of(task.need, &task.ports));
+            place.used.add(&Amounts::of(task.need, &task.ports).with_disk(task.disk_mib));
         }
         self.tasks.insert(id, task);
     }
@@ -502,10 +526,7 @@ impl Translator {
         if let Some(place) = self.places.get_mut(&task.machine)
             && place.tasks.remove(id)
         {
-            let taken = Amounts::of(task.need, &task.ports);
-            place.used.cpus -= taken.cpus;
-            place.used.memory -= taken.memory;
-            place.used.ports = place.used.ports.without(&taken.ports);
+            place.used.take(&Amounts::of(task.need, &task.ports).with_disk(task.disk_mib));
             if place.absent != Absent::Declined {
                 place.absent = Absent::Returning(until);
             }
@@ -527,6 +548,7 @@ impl Task {
             agent,
             need,
             ports,
+            disk_mib: 0,
             failures_most,
             failures: 0,
             kill: None,

@@ -221,6 +221,7 @@ impl Translator {
         if self.is_connected {
             self.tick_offers(now);
             self.tick_kills(now);
+            self.tick_volumes(now);
         }
     }
 }

@@ -50,6 +50,7 @@ fn state(apps: &[(&str, Vec<Constraint>)]) -> State {
             inner_ports: Vec::new(),
             discovery: Discovery::default(),
             metrics: None,
+            volumes: Vec::new(),
         };
         let (app, bounds) = (app.parse().unwrap(), Bounds { min: 1, max: 1 });
         let specification = Arc::new(specification);

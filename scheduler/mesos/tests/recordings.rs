@@ -308,12 +308,14 @@ fn calls() -> Vec<Call> {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     };
     let launch = Launch {
         instance: "sleep.1".parse().unwrap(),
         machine: "127.0.0.1".parse().unwrap(),
         ports: vec![31_000],
         specification: Arc::new(specification),
+        volume: None,
         epoch: Epoch(1),
     };
     let kill = Command::Kill {

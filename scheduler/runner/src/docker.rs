@@ -58,6 +58,9 @@ pub fn words(task: &Task, docker: &str) -> Vec<String> {
     for name in task.environment.keys() {
         words.extend(["--env".to_owned(), name.clone()]);
     }
+    for mount in &task.mounts {
+        words.extend(["--volume".to_owned(), format!("{}:{}", mount.folder.display(), mount.path)]);
+    }
     if let Some(most) = task.memory_most_mib {
         words.extend(["--memory".to_owned(), format!("{most}m")]);
     }
@@ -113,11 +116,16 @@ mod tests {
             millicores: Some(500),
             check: None,
             kill_grace: Duration::from_secs(1),
+            mounts: vec![crate::volumes::Mount {
+                folder: "/srv/volumes/data".into(),
+                path: "/data".to_owned(),
+            }],
         };
         assert_eq!(
             words(&task, "docker").join(" "),
             "docker run --init --name corral-web.1 --publish 127.0.0.1:31000:80 \
-             --publish 127.0.0.1:31001:31001 --env KEY --memory 64m --cpus 0.500 -- web:2 --fast"
+             --publish 127.0.0.1:31001:31001 --env KEY \
+             --volume /srv/volumes/data:/data --memory 64m --cpus 0.500 -- web:2 --fast"
         );
         assert!(
             matches!(engine("/nowhere/docker"), Engine::Absent(why) if why.contains("nowhere"))

@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::task::{Ending, Task};
+use crate::task::{Ending, Program, Task};
 
 /// Version of the format of the files of a task.
 const FORMAT: u32 = 1;
@@ -119,6 +119,9 @@ impl Folder {
     pub fn make(&self, task: &Task) -> io::Result<()> {
         fs::create_dir(&self.0)?;
         fs::create_dir(self.sandbox())?;
+        if let Program::Command(_) = task.program {
+            crate::volumes::link(&self.sandbox(), &task.mounts)?;
+        }
         self.write("task.json", &TaskFile { version: FORMAT, task: task.clone() })
     }
 

@@ -24,6 +24,7 @@ mod runner;
 mod supervisor;
 mod tail;
 mod task;
+mod volumes;
 mod watch;
 
 pub use docker::{Engine, engine};
@@ -33,3 +34,4 @@ pub use runner::{Runner, RunnerError, Settings};
 pub use supervisor::supervise;
 pub use tail::Tail;
 pub use task::{Check, Ending, Probe, Program, Report, Task, TaskId, TaskIdError, What};
+pub use volumes::{Mount, Part, VolumeError, Volumes};

@@ -19,6 +19,7 @@ use crate::processes::FOLDER_VARIABLE;
 use crate::supervisor::now_nanoseconds;
 use crate::tail::Tail;
 use crate::task::{Ending, Report, Task, TaskId, What};
+use crate::volumes::Volumes;
 use crate::watch;
 
 /// How a runner works.
@@ -26,6 +27,8 @@ use crate::watch;
 pub struct Settings {
     /// Where it keeps the folders of tasks. One runner has it at a time.
     pub folder: PathBuf,
+    /// Where it keeps volumes.
+    pub volumes: PathBuf,
     /// The program that supervises a task, and its first arguments; the folder of the task and the
     /// command of Docker come behind them.
     pub supervisor: Vec<OsString>,
@@ -165,6 +168,12 @@ impl Runner {
         let entries = self.shared.entries();
         let living = entries.iter().filter(|(_, entry)| !matches!(entry.last, What::Ended(_)));
         living.map(|(id, entry)| (id.clone(), entry.owner.clone())).collect()
+    }
+
+    /// Where volumes are.
+    #[must_use]
+    pub fn volumes(&self) -> Volumes {
+        Volumes::at(self.shared.settings.volumes.clone())
     }
 
     /// The output of a task, from the beginning of its newest file; none if there is no such task, or

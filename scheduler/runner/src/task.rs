@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::volumes::Mount;
+
 /// The longest id: with an ending for a temporary file it still is a name for all file systems.
 const ID_MOST_BYTES: usize = 200;
 
@@ -83,6 +85,9 @@ pub struct Task {
     pub check: Option<Check>,
     /// Time between being asked and being made to end, if nothing else is said.
     pub kill_grace: Duration,
+    /// Folders that it finds, and that outlive it.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
 }
 
 /// A program.

@@ -34,6 +34,7 @@ impl Place {
     fn settings(&self) -> Settings {
         Settings {
             folder: self.path().join("tasks"),
+            volumes: self.path().join("volumes"),
             supervisor: vec![env!("CARGO_BIN_EXE_scheduler-supervisor").into()],
             docker: self.path().join("docker").display().to_string(),
             ended_kept: 3,
@@ -81,6 +82,7 @@ fn task(id: &str, shell: &str) -> Task {
         millicores: None,
         check: None,
         kill_grace: Duration::from_secs(10),
+        mounts: Vec::new(),
     }
 }
 

@@ -110,6 +110,7 @@ impl Checker {
             inner_ports,
             discovery,
             metrics,
+            volumes: self.volumes(file),
         };
         let step = file.step.map(|step| step.value);
         Some(AppFile { app: app.ok()?, specification, bounds, step })

@@ -36,6 +36,16 @@ pub struct File {
     pub step: Option<Spanned<u32>>,
     pub consul: Option<Spanned<Consul>>,
     pub metrics: Option<Spanned<MetricsPart>>,
+    #[serde(default)]
+    pub volumes: Vec<Spanned<VolumePart>>,
+}
+
+/// What an instance keeps beyond its end.
+#[derive(Debug, Deserialize)]
+pub struct VolumePart {
+    pub name: Spanned<String>,
+    pub path: Spanned<String>,
+    pub size_mb: Spanned<u32>,
 }
 
 /// What an instance needs of its machine.

@@ -3,6 +3,7 @@
 mod check;
 pub(crate) mod discovery;
 pub(crate) mod file;
+mod volumes;
 
 use diagnostics::{Diagnostic, SourceId, Span};
 use scheduler_core::app::{Bounds, Specification};

@@ -18,10 +18,13 @@ pub fn app(command: AppCommand) -> Done {
         AppCommand::Deploy { file, wait } => deploy(&file, &wait),
         AppCommand::List { reach } => list(&reach),
         AppCommand::Show { one } => show_one(&one),
-        AppCommand::Scale { app, instances, reach } => {
+        AppCommand::Scale { app, instances, keep_volumes, reach } => {
             let path = format!("/v1/apps/{}/scale", part(&app));
-            let answer: Answer =
-                Client::open(&reach.place)?.post(&path, &Scale { instances }, None)?;
+            let answer: Answer = Client::open(&reach.place)?.post(
+                &path,
+                &Scale { instances, keep_volumes },
+                None,
+            )?;
             Ok(show(reach.output, &answer, answered))
         }
         AppCommand::Upgrade(upgrade) => bring(upgrade),
@@ -33,7 +36,7 @@ pub fn app(command: AppCommand) -> Done {
             follow(&client, &app, &answer, &wait)
         }
         AppCommand::History { one } => history(&one),
-        AppCommand::Delete { app, wait } => delete(&app, &wait),
+        AppCommand::Delete { app, keep_volumes, wait } => delete(&app, keep_volumes, &wait),
     }
 }
 
@@ -90,9 +93,10 @@ fn hint(app: &str) {
     tell!("hint: `scheduler app history {app}` says how its instances ended");
 }
 
-fn delete(app: &str, arguments: &Wait) -> Done {
+fn delete(app: &str, keeps_volumes: bool, arguments: &Wait) -> Done {
     let client = Client::open(&arguments.reach.place)?;
-    let path = format!("/v1/apps/{}", part(app));
+    let query = if keeps_volumes { "?keep_volumes=true" } else { "" };
+    let path = format!("/v1/apps/{}{query}", part(app));
     let answer: Answer = match client.delete(&path, arguments.idempotency_key.as_deref()) {
         Err(Trouble { exit: Exit::Refused, message, hint })
             if message.contains("being deleted") =>

@@ -29,14 +29,17 @@ pub fn instance(command: InstanceCommand) -> Done {
                 _ => format!("{instance} ends as soon as another one serves in its place"),
             }))
         }
-        InstanceCommand::Add { app, on, reach } => change(&app, "add", on, &reach),
-        InstanceCommand::Remove { app, on, reach } => change(&app, "remove", on, &reach),
+        InstanceCommand::Add { app, on, reach } => change(&app, "add", on, false, &reach),
+        InstanceCommand::Remove { app, on, keep_volumes, reach } => {
+            change(&app, "remove", on, keep_volumes, &reach)
+        }
     }
 }
 
-fn change(app: &str, what: &str, machine: String, reach: &Reach) -> Done {
+fn change(app: &str, what: &str, machine: String, keep_volumes: bool, reach: &Reach) -> Done {
     let path = format!("/v1/apps/{}/{what}", part(app));
-    let answer: Answer = Client::open(&reach.place)?.post(&path, &OnMachine { machine }, None)?;
+    let body = OnMachine { machine, keep_volumes };
+    let answer: Answer = Client::open(&reach.place)?.post(&path, &body, None)?;
     Ok(show(reach.output, &answer, answered))
 }
 

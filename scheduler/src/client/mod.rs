@@ -8,6 +8,7 @@ mod instance;
 mod look;
 pub mod policy;
 pub mod rebalance;
+pub mod volume;
 mod wait;
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -33,6 +34,7 @@ pub fn client(command: Command) -> Exit {
         Command::Undrain(one) => drain(&one, "undrain"),
         Command::Thaw(reach) => thaw(&reach),
         Command::Discovery(arguments) => discovery::discovery(&arguments),
+        Command::Volume(command) => volume::volume(command),
         Command::Rebalance(arguments) => rebalance::rebalance(&arguments),
         Command::Events(arguments) => look::events(&arguments),
         Command::Top(arguments) => look::top(&arguments),

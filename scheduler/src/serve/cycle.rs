@@ -425,6 +425,7 @@ impl Cycle {
             }
             Command::Launch(_)
             | Command::Kill { .. }
+            | Command::Destroy { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }

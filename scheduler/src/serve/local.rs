@@ -24,6 +24,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::ports::is_taken;
 use crate::serve::cycle::{Input, Shared};
 use crate::serve::registrar::Registrar;
+use crate::serve::volumes;
 
 /// Memory if this machine doesn't say how much it has, in MiB.
 const MEMORY_UNKNOWN_MIB: u32 = 4096;
@@ -52,6 +53,7 @@ pub fn machines(count: u32, ports: (u16, u16)) -> BTreeMap<MachineName, Descript
             memory_mib,
             ports: range.filter(|(begin, end)| begin <= end).into_iter().collect(),
             attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+            disk_mib: None,
         };
         machines.insert(name, description);
     }
@@ -91,6 +93,7 @@ pub async fn carry_out(
         // The loop ends after this.
         let _ = inputs.send(Input::Event(Event::Instance { instance, machine, at, fact }));
     };
+    let store = runner.volumes();
     let mut waiting = Vec::new().into_iter();
     loop {
         let Some(command) = waiting.next() else {
@@ -103,24 +106,26 @@ pub async fn carry_out(
         }
         match command {
             // Ports of instances are given once, so who has one is somebody else.
-            Command::Launch(launch) => match (taken_port(&launch), task(&launch)) {
-                (Some(port), _) => {
-                    let (inputs, shared) = (inputs.clone(), Arc::clone(&shared));
-                    tokio::spawn(async move {
-                        tokio::time::sleep(PORT_TAKEN_PAUSE).await;
-                        let Launch { instance, machine, .. } = launch;
-                        let (at, fact) = (shared.now(), port_is_taken(port));
-                        let event = Event::Instance { instance, machine, at, fact };
-                        // The loop ends after this.
-                        let _ = inputs.send(Input::Event(event));
-                    });
+            Command::Launch(launch) => {
+                match (taken_port(&launch), volumes::task(&store, &launch)) {
+                    (Some(port), _) => {
+                        let (inputs, shared) = (inputs.clone(), Arc::clone(&shared));
+                        tokio::spawn(async move {
+                            tokio::time::sleep(PORT_TAKEN_PAUSE).await;
+                            let Launch { instance, machine, .. } = launch;
+                            let (at, fact) = (shared.now(), port_is_taken(port));
+                            let event = Event::Instance { instance, machine, at, fact };
+                            // The loop ends after this.
+                            let _ = inputs.send(Input::Event(event));
+                        });
+                    }
+                    (None, Ok(task)) => runner.launch(task),
+                    (None, Err(why)) => {
+                        let fact = InstanceFact::Ended(Exit::NotStarted(why));
+                        say(launch.instance, launch.machine, fact);
+                    }
                 }
-                (None, Ok(task)) => runner.launch(task),
-                (None, Err(why)) => {
-                    let fact = InstanceFact::Ended(Exit::NotStarted(why));
-                    say(launch.instance, launch.machine, fact);
-                }
-            },
+            }
             Command::Kill { instance, machine, grace, .. } => {
                 if let Ok(id) = task_id(&instance) {
                     runner.kill(&id, machine.as_str(), length(grace));
@@ -134,6 +139,9 @@ pub async fn carry_out(
             }
             Command::Deregister { instance, machine, .. } => {
                 say(instance, machine, InstanceFact::Deregistered);
+            }
+            Command::Destroy { volume, machine, .. } => {
+                volumes::destroy(store.clone(), volume, machine, inputs.clone());
             }
             Command::Ask(instances) => {
                 for (instance, machine) in instances {
@@ -200,7 +208,8 @@ pub fn task_id(instance: &InstanceId) -> Result<TaskId, String> {
     instance.to_string().parse().map_err(|error: scheduler_runner::TaskIdError| error.to_string())
 }
 
-fn task(launch: &Launch) -> Result<Task, String> {
+/// The task of a launch, apart from its volumes.
+pub fn task(launch: &Launch) -> Result<Task, String> {
     let Launch { instance, machine, ports, specification, .. } = launch;
     let Specification { run, need, inner_ports, .. } = specification.as_ref();
     let program = match run {
@@ -222,6 +231,7 @@ fn task(launch: &Launch) -> Result<Task, String> {
         millicores: Some(need.millicores),
         check,
         kill_grace: length(specification.kill_grace),
+        mounts: Vec::new(),
     })
 }
 
@@ -305,12 +315,14 @@ mod tests {
             inner_ports: vec![80],
             discovery: app::Discovery::default(),
             metrics: None,
+            volumes: Vec::new(),
         };
         let launch = Launch {
             instance: "web.7".parse().unwrap(),
             machine: "m1".parse().unwrap(),
             ports: vec![31_000, 31_001],
             specification: specification.into(),
+            volume: None,
             epoch: Epoch(1),
         };
         let task = task(&launch).unwrap();

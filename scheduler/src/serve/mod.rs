@@ -19,6 +19,7 @@ mod switch;
 mod term;
 mod tls;
 pub mod users;
+mod volumes;
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -193,6 +194,7 @@ async fn run(arguments: Serve) -> Result<Exit, Failure> {
     let (tells, reports) = unbounded_channel();
     let settings = Settings {
         folder: folder.join("tasks"),
+        volumes: folder.join("volumes"),
         supervisor: supervisor(),
         docker: arguments.docker.clone(),
         ended_kept: ENDED_KEPT,

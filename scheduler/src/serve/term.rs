@@ -131,7 +131,10 @@ async fn act(
     let (commands, to_do) = unbounded_channel();
     let is_local = arguments.mesos.master.is_none();
     let facts = if is_local {
-        local::machine_facts(&shared, &local::machines(arguments.machines, arguments.ports))
+        let machines = local::machines(arguments.machines, arguments.ports);
+        let mut facts = local::machine_facts(&shared, &machines);
+        facts.extend(super::volumes::found(&stage.runner.volumes(), &shared.state()));
+        facts
     } else {
         Vec::new()
     };

@@ -289,8 +289,17 @@ mod tests {
         let leave = Group { serving: 2, ..Group::default() };
         let (wanted, demand, unplaced, stopping, others) = (4, Some(3), 0, 1, 3);
         let is_frozen = false;
-        let seen =
-            Observation { wanted, demand, stay, unplaced, leave, stopping, others, is_frozen };
+        let seen = Observation {
+            wanted,
+            demand,
+            stay,
+            unplaced,
+            leave,
+            stopping,
+            others,
+            is_frozen,
+            is_in_place: false,
+        };
         let hold = Some(Hold::Replacements { starting: 1 });
         let step = Step { retire: 1, hold, ..Step::default() };
         let row = decision(&Decision {

@@ -50,6 +50,7 @@ fn intents(count: u32) -> Vec<(Key, Option<Record>)> {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     };
     let bounds = Bounds { min: count, max: count };
     let call = Call::Deploy { app, specification: specification.into(), bounds, step: None };

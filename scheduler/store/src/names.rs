@@ -1,4 +1,5 @@
-//! Names of records as texts: `cluster`, `machine/m1`, `app/web`, `instance/web.3`. They sort by
+//! Names of records as texts: `cluster`, `machine/m1`, `app/web`, `instance/web.3`,
+//! `volume/web.3`. They sort by
 //! kind, and no name of a machine has a slash.
 
 use scheduler_core::command::Key;
@@ -13,6 +14,7 @@ pub fn name_of(key: &Key) -> String {
         Key::Machine(name) => format!("machine/{name}"),
         Key::App(name) => format!("app/{name}"),
         Key::Instance(id) => format!("instance/{id}"),
+        Key::Volume(id) => format!("volume/{id}"),
     }
 }
 
@@ -27,6 +29,7 @@ pub fn key_of(name: &str) -> Option<Key> {
         "machine" => rest.parse().ok().map(Key::Machine),
         "app" => rest.parse().ok().map(Key::App),
         "instance" => rest.parse().ok().map(Key::Instance),
+        "volume" => rest.parse().ok().map(Key::Volume),
         _ => None,
     }
 }
@@ -37,7 +40,7 @@ mod tests {
 
     #[test]
     fn names_are_read_as_they_are_written() {
-        for name in ["cluster", "machine/10.0.0.1", "app/web", "instance/web.17"] {
+        for name in ["cluster", "machine/10.0.0.1", "app/web", "instance/web.17", "volume/web.17"] {
             let key = key_of(name).unwrap();
             assert_eq!(name_of(&key), name);
         }

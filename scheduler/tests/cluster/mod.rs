@@ -150,6 +150,7 @@ async fn run(
             Run::Registered { .. }
             | Run::ShutDown { .. }
             | Run::Acknowledged { .. }
+            | Run::Holds { .. }
             | Run::Ping => {}
         }
     }

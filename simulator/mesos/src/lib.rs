@@ -16,6 +16,7 @@ mod allocation;
 pub mod bundle;
 pub mod configuration;
 mod framework;
+mod mark;
 mod master;
 pub mod outside;
 mod random;

@@ -109,6 +109,14 @@ pub enum Told {
         /// Its own id.
         uuid: Vec<u8>,
     },
+    /// What it has now, by reservations and volumes, and which volumes have ended. It registers with
+    /// this from now on.
+    Holds {
+        /// All that it has.
+        resources: Vec<Resource>,
+        /// Names of volumes.
+        ended: Vec<String>,
+    },
     /// Is it there?
     Ping,
 }
@@ -287,6 +295,9 @@ impl Told {
                 "told": "acknowledged", "framework_id": framework_id.value, "task_id": task_id,
                 "uuid": uuid,
             }),
+            Told::Holds { resources, ended } => {
+                json!({"told": "holds", "resources": list(resources), "ended": ended})
+            }
             Told::Ping => json!({"told": "ping"}),
         };
         value.to_string().into_bytes()
@@ -327,6 +338,12 @@ impl Told {
                 uuid: fields.list("uuid", |byte| {
                     let byte = byte.as_u64().and_then(|byte| u8::try_from(byte).ok());
                     byte.ok_or_else(|| "no byte".to_owned())
+                })?,
+            }),
+            "holds" => Ok(Told::Holds {
+                resources: fields.list("resources", from_json)?,
+                ended: fields.list("ended", |one| {
+                    one.as_str().map(str::to_owned).ok_or_else(|| "no text".to_owned())
                 })?,
             }),
             "ping" => Ok(Told::Ping),
@@ -445,6 +462,10 @@ mod tests {
                 framework_id: framework_id.clone(),
                 task_id: "t".to_owned(),
                 uuid: vec![0, 255],
+            },
+            Told::Holds {
+                resources: vec![Resource::scalar("cpus", Milli(1500))],
+                ended: vec!["db.1.data".to_owned()],
             },
             Told::Ping,
         ];

@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, reason = "a JSON value answers null for what it lacks")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -24,6 +25,10 @@ const HOST: &str = "h1";
 const PROOF_LIMIT_SECONDS: u64 = 20;
 /// Longest failure that a table shows.
 const FAILURE_LIMIT_CHARACTERS: usize = 300;
+
+/// Hides what helpers keep on this machine.
+const PRIVATE_STATE: &str = "mkdir -p /var/lib/provision && mount -t tmpfs tmpfs /var/lib/provision \
+                             && exec \"$@\"";
 
 /// What runs the play.
 #[derive(Debug, Clone)]
@@ -68,6 +73,9 @@ pub struct Outcome {
     /// Why it isn't good.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Modules that the role names and the engine hasn't got.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub lacks: BTreeSet<String>,
 }
 
 impl Outcome {
@@ -125,14 +133,16 @@ impl Stage<'_> {
             let quiet = "DEBIAN_FRONTEND=noninteractive apt-get install -q -y";
             self.lab.run(host, &format!("{quiet} {packages}"))?;
         }
-        let (first, mut failure) = self.apply(1)?;
-        if first.exit != Some(0) {
-            return Ok(Outcome { first, second: None, failure });
+        let (first, failure) = self.apply(1)?;
+        let said = read(&self.log(1)) + &read(&self.log(1).with_extension("ndjson"));
+        let mut outcome = Outcome { first, second: None, failure, lacks: lacks(&said) };
+        if outcome.first.exit == Some(0) {
+            let proof = self.prove();
+            let (second, failure) = self.apply(2)?;
+            outcome.second = Some(second);
+            outcome.failure = proof.err().or(failure);
         }
-        let proof = self.prove();
-        let (second, second_failure) = self.apply(2)?;
-        failure = proof.err().or(second_failure);
-        Ok(Outcome { first, second: Some(second), failure })
+        Ok(outcome)
     }
 
     /// Play, inventory, and a copy of the role: some roles write into their own folder.
@@ -160,6 +170,7 @@ impl Stage<'_> {
             fs::write(&path, text).doing(|| format!("write {}", path.display()))
         };
         write("play.yml", playbook_text(self.entry, &mirror::url(self.lab.record().subnet)))?;
+        write("extra.json", format!("{}\n", json!(self.entry.extra_variables)))?;
         write("inventory", self.inventory_text()?)
     }
 
@@ -180,8 +191,12 @@ impl Stage<'_> {
         Ok(text)
     }
 
+    fn log(&self, number: u32) -> PathBuf {
+        self.logs.join(format!("{}-{number}.log", self.name))
+    }
+
     fn apply(&self, number: u32) -> Result<(Applied, Option<String>), Error> {
-        let log = self.logs.join(format!("{}-{number}.log", self.name));
+        let log = self.log(number);
         let events = log.with_extension("ndjson");
         let errors = step::create(&log)?;
         let stdout = match self.engine {
@@ -218,12 +233,18 @@ impl Stage<'_> {
                 (Command::new(program), path)
             }
             Engine::Provision(program) => {
-                let mut command = Command::new(program);
+                // Some roles delegate to this machine, which other labs do, too: its lock and its
+                // journal are this run's own.
+                let mut command = Command::new("unshare");
+                command.args(["--mount", "sh", "-c", PRIVATE_STATE, "sh"]).arg(program);
                 command.args(["apply", "--output", "ndjson"]);
                 (command, own.display().to_string())
             }
         };
         command.arg(scratch.join("play.yml")).arg("-i").arg(scratch.join("inventory"));
+        if !self.entry.extra_variables.is_empty() {
+            command.arg("-e").arg(format!("@{}", scratch.join("extra.json").display()));
+        }
         command
             .stdin(Stdio::null())
             .current_dir(scratch)
@@ -283,6 +304,13 @@ fn remove(folder: &Path) -> Result<(), Error> {
 
 fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
+}
+
+/// Modules that our own warnings and errors name as missing.
+fn lacks(said: &str) -> BTreeSet<String> {
+    let starts = ["does not have the module `", "there is no module `"];
+    let named = starts.iter().flat_map(|start| said.split(start).skip(1));
+    named.filter_map(|rest| rest.split('`').next()).map(str::to_owned).collect()
 }
 
 /// Tasks that were ok and that changed something.
@@ -354,6 +382,7 @@ mod tests {
             first: first.clone(),
             second,
             failure: failure.map(str::to_owned),
+            lacks: BTreeSet::new(),
         };
         assert!(with(Some(applied(0, 5, 0)), None).is_passed());
         assert!(!with(Some(applied(0, 5, 1)), None).is_passed());
@@ -387,6 +416,13 @@ mod tests {
                 "vars": { "lab_mirror": "http://m", "x": [1, "{{ lab_mirror }}/y"] },
             }])
         );
+    }
+
+    #[test]
+    fn missing_modules_are_collected() {
+        let said = "warning: provision does not have the module `yum` yet\n{\"x\":\"there is no \
+                    module `win_find`\"}\nprovision does not have the module `yum` yet";
+        assert_eq!(lacks(said).into_iter().collect::<Vec<_>>(), ["win_find", "yum"]);
     }
 
     #[test]

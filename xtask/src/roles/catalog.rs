@@ -31,6 +31,10 @@ pub struct Entry {
     /// What our play sets. `lab_mirror` is the address of the lab's package mirror.
     #[serde(default)]
     pub variables: BTreeMap<String, Value>,
+    /// What our run sets with `--extra-vars`: roles that read files of variables for each system
+    /// overrule the variables of a play.
+    #[serde(default)]
+    pub extra_variables: BTreeMap<String, Value>,
     /// A shell script that fails on a host where the role didn't do its work.
     pub proof: String,
     /// What a reader should know about the variables.

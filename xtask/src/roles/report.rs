@@ -1,5 +1,6 @@
 //! `[ui]` The results on the terminal and in `docs/public-roles.md`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::apply::{Applied, Outcome};
@@ -85,7 +86,27 @@ fn document(catalog: &Catalog, record: &Record) -> String {
     }
     text.push_str("\nTimes are of a busy machine; they are a hint and no measurement.\n");
     notes(&mut text, catalog);
+    missing_modules(&mut text, record);
     text
+}
+
+fn missing_modules(text: &mut String, record: &Record) {
+    let mut roles: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (name, known) in &record.roles {
+        for module in known.provision.iter().flat_map(|outcome| &outcome.lacks) {
+            roles.entry(module).or_default().push(name);
+        }
+    }
+    if roles.is_empty() {
+        return;
+    }
+    text.push_str(
+        "\n## Modules that these roles name and `provision` hasn't got\n\nTasks with them are under \
+         conditions, or loop over lists that are empty here, and are named by a warning before a run.\n\n",
+    );
+    for (module, names) in roles {
+        let _ = writeln!(text, "- `{module}`: {}", names.join(", "));
+    }
 }
 
 fn cell(outcome: Option<&Outcome>) -> String {
@@ -104,8 +125,8 @@ fn cell(outcome: Option<&Outcome>) -> String {
 fn notes(text: &mut String, catalog: &Catalog) {
     text.push_str("\n## Variables and remarks\n\n");
     for (name, entry) in &catalog.roles {
-        let names: Vec<String> =
-            entry.variables.keys().map(|variable| format!("`{variable}`")).collect();
+        let all = entry.variables.keys().chain(entry.extra_variables.keys());
+        let names: Vec<String> = all.map(|variable| format!("`{variable}`")).collect();
         let set = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let _ = write!(text, "- **{name}**: variables set: {set}.");
         if !entry.installed.is_empty() {
@@ -130,15 +151,11 @@ mod tests {
                     proof: 'true'}}";
         let catalog: Catalog = serde_yaml::from_str(text).unwrap();
         let run = |changed| Applied { exit: Some(0), ok: 3, changed, seconds: 2 };
-        let mut record = Record {
-            format: 1,
-            ansible_core: String::new(),
-            roles: std::collections::BTreeMap::new(),
-        };
+        let mut record = Record { format: 1, ansible_core: String::new(), roles: BTreeMap::new() };
         record.known("a", "o/a @ 1").provision =
-            Some(Outcome { first: run(2), second: Some(run(0)), failure: None });
+            Some(Outcome { first: run(2), second: Some(run(0)), ..Outcome::default() });
         record.known("b", "o/b @ 2").provision =
-            Some(Outcome { first: run(2), second: Some(run(1)), failure: None });
+            Some(Outcome { first: run(2), second: Some(run(1)), ..Outcome::default() });
         let text = document(&catalog, &record);
         assert!(text.contains("**1 of 2 pass.**"), "{text}");
         assert!(text.contains("| o.a (o/a @ 1) | x | **passes**: ok 3 changed 2 (2 s); again ok 3 changed 0 (2 s) | not tried |"), "{text}");

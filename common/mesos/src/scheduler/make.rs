@@ -1,9 +1,10 @@
 //! Calls and events in one piece: the type and the field that belongs to it together.
 
 use super::{
-    Accept, Acknowledge, AnswerInverseOffers, Call, CallType, Decline, Error, Event, EventType,
-    ExecutorMessage, Failure, InverseOffers, Kill, Offers, Reconcile, Rescind, RescindInverseOffer,
-    Roles, Shutdown, Subscribe, Subscribed, Update, UpdateFramework, UpdateOperationStatus,
+    Accept, Acknowledge, AcknowledgeOperationStatus, AnswerInverseOffers, Call, CallType, Decline,
+    Error, Event, EventType, ExecutorMessage, Failure, InverseOffers, Kill, Offers, Reconcile,
+    Rescind, RescindInverseOffer, Roles, Shutdown, Subscribe, Subscribed, Update, UpdateFramework,
+    UpdateOperationStatus,
 };
 use crate::FrameworkId;
 
@@ -42,6 +43,9 @@ calls! {
     shutdown(Shutdown) = Shutdown.shutdown;
     /// Says that a status was taken in.
     acknowledge(Acknowledge) = Acknowledge.acknowledge;
+    /// Says that the status of an operation was taken in.
+    acknowledge_operation_status(AcknowledgeOperationStatus)
+        = AcknowledgeOperationStatus.acknowledge_operation_status;
     /// Asks for the states of tasks.
     reconcile(Reconcile) = Reconcile.reconcile;
     /// Sends bytes to an executor.

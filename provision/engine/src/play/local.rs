@@ -290,6 +290,7 @@ impl PlayRun<'_> {
             "add_host" => self.add_host(index, arguments),
             "group_by" => self.group_by(index, arguments),
             "pause" => Ok(pause(arguments)),
+            "validate_argument_spec" => validate(&evaluator, arguments),
             "_unavailable" => Err(Stop::failed(format!(
                 "the module `{}` can't be run with these arguments, or not at all; the warnings \
                  at the beginning say more",
@@ -521,6 +522,39 @@ fn failed_assertion(condition: &str, arguments: &Object) -> Stop {
     result.insert("assertion".into(), condition.into());
     result.insert("evaluated_to".into(), false.into());
     Stop::Failed(Box::new(result))
+}
+
+/// `validate_argument_spec`: variables of the specification's names, and what the role was given.
+fn validate(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
+    let object = |name: &str| arguments.get(name).and_then(Json::as_object).cloned();
+    let Some(specification) = object("argument_spec") else {
+        return Err(Stop::failed("\"argument_spec\" must be a mapping of options"));
+    };
+    let mut values = Object::new();
+    for name in specification.keys() {
+        if let Some(value) = evaluator.variable(name)? {
+            values.insert(name.clone(), provision_template::to_json(&value));
+        }
+    }
+    values.extend(object("provided_arguments").unwrap_or_default());
+    let errors = super::specification::errors(&specification, &values);
+    let context = arguments.get("validate_args_context").cloned().unwrap_or_default();
+    if errors.is_empty() {
+        let mut done = Done::with("msg", "The arg spec validation passed");
+        done.result.insert("changed".into(), false.into());
+        done.result.insert("validate_args_context".into(), context);
+        return Ok(done);
+    }
+    let mut result = Object::new();
+    result.insert("failed".into(), true.into());
+    result.insert(
+        "msg".into(),
+        format!("Validation of arguments failed:\n{}", errors.join("\n")).into(),
+    );
+    result.insert("argument_errors".into(), errors.into());
+    result.insert("argument_spec_data".into(), Json::Object(specification));
+    result.insert("validate_args_context".into(), context);
+    Err(Stop::Failed(Box::new(result)))
 }
 
 fn set_fact(arguments: &Object) -> Done {

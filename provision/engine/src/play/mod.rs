@@ -11,6 +11,7 @@ mod include_vars;
 mod local;
 mod results;
 mod send;
+mod specification;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};

@@ -16,6 +16,9 @@ use crate::session::SessionKey;
 /// reads is still on its way.
 const PENDING_ITEM_DELAY: Duration = Duration::from_millis(20);
 
+/// Modules whose results set facts: who reads facts behind them waits.
+const FACTS: &[&str] = &["getent", "hostname", "package_facts", "service_facts", "setup"];
+
 impl PlayRun<'_> {
     /// Sends a task. The dispatcher agreed.
     pub(super) fn send(
@@ -28,7 +31,7 @@ impl PlayRun<'_> {
     ) {
         let told = self.dispatcher.sent(index);
         self.complain(told.err());
-        let brings_facts = matches!(task.module.name, "setup" | "service_facts" | "package_facts");
+        let brings_facts = FACTS.contains(&task.module.name);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let token = host.next_token;
         host.next_token += 1;

@@ -13,7 +13,7 @@ use crate::loader::directives::{conditions, list};
 use crate::loader::{Loader, Surroundings, present};
 use crate::model::{Arguments, Context, Directives, Include, Item, Level, Loop, Task};
 use crate::names::is_identifier;
-use crate::templating::is_template;
+use crate::templating::{holds_template, is_template};
 use crate::unsupported;
 
 /// Whether a failure of a task is expected: ignored, or taken by a rescue section.
@@ -21,6 +21,15 @@ fn may_fail(mapping: &Mapping, around: &Surroundings) -> bool {
     let own = present(mapping, "ignore_errors");
     let ignored = own.or_else(|| around.context.innermost(|level| level.ignore_errors.as_ref()));
     around.rescued || ignored.is_some_and(|node| node.as_bool() != Some(false))
+}
+
+/// Whether a task has a loop that isn't written out: lists of users, databases, rules are empty by
+/// default in many roles.
+fn may_loop_over_nothing(mapping: &Mapping) -> bool {
+    mapping.iter().any(|(key, over)| {
+        let is_loop = key.as_str().is_some_and(|key| key == "loop" || key.starts_with("with_"));
+        is_loop && over.as_sequence().is_none_or(|items| items.iter().any(holds_template))
+    })
 }
 
 impl Loader {
@@ -137,8 +146,11 @@ impl Loader {
             key.as_str().is_some_and(|name| !is_task_key(name) && !name.starts_with("include"))
         })?;
         let written = key.as_str()?;
-        let foreign = modules::find(written).is_none() && unsupported::is_of_ansible(written);
+        let foreign = modules::find(written).is_none()
+            && (unsupported::is_of_ansible(written)
+                || unsupported::may_be_of_a_collection(written));
         let conditional = present(mapping, "when").is_some()
+            || may_loop_over_nothing(mapping)
             || around.context.chain().any(|level| !level.directives.when.is_empty());
         if !(may_fail || foreign && conditional) {
             return None;

@@ -173,7 +173,8 @@ pub(super) const MODULES: &[ModuleSpec] = &[
         ]],
         "sets values that the recap shows",
     ),
-    on_controller(
+    // It reads variables by names that are values: they may hold what other hosts say.
+    world(on_controller(
         "validate_argument_spec",
         &[&[
             Parameter::new("argument_spec", Kind::Mapping, "specification").required(),
@@ -181,5 +182,5 @@ pub(super) const MODULES: &[ModuleSpec] = &[
             Parameter::new("validate_args_context", Kind::Mapping, "where it comes from"),
         ]],
         "checks variables against a role's argument specification",
-    ),
+    )),
 ];

@@ -87,6 +87,15 @@ impl Object for MutableDict {
     }
 }
 
+/// Whether a dictionary holds its values. Others, `hostvars` for instance, compute them when they are
+/// read, and may hold themselves.
+fn is_plain(value: &Value) -> bool {
+    let of_others = ["alloc::", "core::", "indexmap::", "minijinja::", "std::"];
+    value
+        .as_object()
+        .is_none_or(|object| of_others.iter().any(|start| object.type_name().starts_with(start)))
+}
+
 /// A copy whose lists and dictionaries can be changed, all the way down.
 pub(crate) fn thaw(value: &Value) -> Value {
     let mutable = value.downcast_object_ref::<MutableList>().is_some()
@@ -99,10 +108,43 @@ pub(crate) fn thaw(value: &Value) -> Value {
             let items = iterate(value).unwrap_or_default();
             Value::from_object(MutableList::new(items.iter().map(thaw).collect()))
         }
-        View::Dict if is_dict(value) => {
+        View::Dict if is_dict(value) && is_plain(value) => {
             let pairs = pairs_of(value).into_iter().map(|(key, value)| (key, thaw(&value)));
             Value::from_object(MutableDict::new(pairs.collect()))
         }
         _ => value.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Like `hostvars`: reading it gives more of it, without an end.
+    #[derive(Debug)]
+    struct Endless;
+
+    impl Object for Endless {
+        fn repr(self: &Arc<Self>) -> ObjectRepr {
+            ObjectRepr::Map
+        }
+
+        fn get_value(self: &Arc<Self>, _key: &Value) -> Option<Value> {
+            Some(Value::from_object(Endless))
+        }
+
+        fn enumerate(self: &Arc<Self>) -> Enumerator {
+            Enumerator::Str(&["again"])
+        }
+    }
+
+    #[test]
+    fn what_is_computed_when_read_is_not_copied() {
+        let endless = Value::from_object(Endless);
+        let thawed = thaw(&endless);
+        assert!(thawed.downcast_object_ref::<Endless>().is_some());
+        let plain = crate::value::dict_value(Pairs::from_iter([(Value::from("a"), endless)]));
+        let thawed = thaw(&plain);
+        assert!(thawed.downcast_object_ref::<MutableDict>().is_some());
     }
 }

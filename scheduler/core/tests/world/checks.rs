@@ -12,6 +12,7 @@ use scheduler_core::event::Event;
 use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
 use scheduler_core::rebalance::MoveState;
+use scheduler_core::volume::Content;
 
 use super::World;
 
@@ -52,6 +53,40 @@ pub fn derived(state: &State) {
         index(name, app, state);
     }
     resources(state);
+    volumes(state);
+}
+
+/// Who has a volume is on its machine, and who needs one and has a machine has one.
+fn volumes(state: &State) {
+    let mut users = BTreeSet::new();
+    let mut taken: BTreeMap<&MachineName, u64> = BTreeMap::new();
+    for (id, volume) in state.volumes().iter() {
+        *taken.entry(&volume.machine).or_default() += volume.size_mib();
+        let Some(number) = volume.user else { continue };
+        let user = InstanceId { app: id.0.app.clone(), number };
+        let Some(instance) = state.instance(&user) else { panic!("{user} has {id} and is gone") };
+        assert!(!volume.is_ending, "{user} has {id}, which ends");
+        let is_there = instance.machine.as_ref().is_none_or(|name| *name == volume.machine);
+        assert!(is_there, "{user} is on {:?}, {id} on {}", instance.machine, volume.machine);
+        assert!(users.insert(user), "{id} is the second volume of its user");
+    }
+    for (machine, taken) in taken {
+        assert_eq!(state.volumes().taken_mib(machine), taken, "{machine}");
+        let all = state.machines().get(machine).and_then(|one| one.description.disk_mib);
+        assert!(
+            all.is_none_or(|all| u64::from(all) >= taken),
+            "the disk of {machine} is overbooked"
+        );
+    }
+    for (name, app) in state.apps() {
+        for (number, instance) in &app.instances {
+            let needs = !app.versions[&instance.version].volumes.is_empty();
+            let id = InstanceId { app: name.clone(), number: *number };
+            if needs && !matches!(instance.life, Life::Waiting | Life::Sweeping) {
+                assert!(users.contains(&id), "{id} is {:?} and has no volume", instance.life);
+            }
+        }
+    }
 }
 
 /// Whoever is started fits into wanted plus surge.
@@ -95,7 +130,10 @@ fn capacity(
         let needed = offered / admitted / 0.8;
         (needed - 1e-6).ceil() + if load.waiting > 0 { 1.0 } else { 0.0 }
     });
-    let needed = demand.min(f64::from(app.wanted));
+    let is_in_place = app.specification().is_some_and(|one| !one.volumes.is_empty());
+    // What is replaced in place ends first, one at a time.
+    let spare = if is_in_place { 1.0 } else { 0.0 };
+    let needed = (demand.min(f64::from(app.wanted)) - spare).max(0.0);
     assert!(
         capacity as f64 / 1000.0 >= needed - 1e-6,
         "{name}: {capacity} thousandths serve, the load needs {needed} after {event:?}"
@@ -171,6 +209,10 @@ pub fn stored(world: &World) {
                 let text = serde_json::to_string(&machine).unwrap();
                 Record::Machine(serde_json::from_str(&text).unwrap())
             }
+            Record::Volume(mut volume) => {
+                volume.sent = None;
+                Record::Volume(volume)
+            }
             other => other,
         };
         records.iter().map(|(key, record)| (key.clone(), unheard(record))).collect()
@@ -242,6 +284,18 @@ pub fn unsettled(world: &World) -> Vec<String> {
                 found.push(format!("{id} is found with {registered:?}"));
             }
             expected.insert(id);
+        }
+    }
+    for (id, volume) in core.volumes().iter() {
+        let is_there = world.disks.all.contains_key(&(volume.machine.clone(), id.clone()));
+        // One that nothing is known to have run with may never have been made.
+        if volume.is_ending || (volume.content == Content::Used && !is_there) {
+            found.push(format!("{id} is {volume:?}; on its machine: {is_there}"));
+        }
+    }
+    for (machine, id) in world.disks.all.keys() {
+        if core.volumes().get(id).is_none() {
+            found.push(format!("{id} is on {machine}, and nobody knows it"));
         }
     }
     for id in world.processes.keys().filter(|id| !expected.contains(*id)) {

@@ -11,13 +11,17 @@ use policy::rollout::Load;
 use policy::{Nanoseconds, Time};
 use scheduler_core::app::{Bounds, Need, Run, Specification};
 use scheduler_core::command::{Command, Key, Launch, Record, Write};
-use scheduler_core::event::{Accepted, Call, Event, InstanceFact, MachineFact, Refusal};
+use scheduler_core::event::{
+    Accepted, Call, Event, InstanceFact, MachineFact, Refusal, VolumeFact,
+};
 use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, Version};
 use scheduler_core::instance::Exit;
 use scheduler_core::machine::Description;
+use scheduler_core::volume::{Mount, OwnVolume, VolumeId};
 use scheduler_core::{State, apply};
 
 pub mod checks;
+pub mod disks;
 
 /// `SplitMix64`.
 #[derive(Debug, Clone)]
@@ -71,6 +75,7 @@ pub struct Process {
     pub label: String,
     pub phase: Phase,
     pub is_healthy: bool,
+    pub volume: Option<VolumeId>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,6 +107,7 @@ pub struct World {
     pub hosts: BTreeMap<MachineName, Host>,
     pub processes: BTreeMap<InstanceId, Process>,
     pub registry: BTreeMap<InstanceId, (MachineName, u32)>,
+    pub disks: disks::Disks,
     pub answers: BTreeMap<RequestId, Result<Accepted, Refusal>>,
     pub started: BTreeSet<InstanceId>,
     pub launches: BTreeSet<InstanceId>,
@@ -169,7 +175,14 @@ pub fn specification(label: &str) -> Arc<Specification> {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     })
+}
+
+/// The same with a volume.
+pub fn stateful(label: &str) -> Arc<Specification> {
+    let mount = Mount { name: app("data"), path: "/data".to_owned(), size_mib: 100 };
+    Arc::new(Specification { volumes: vec![mount], ..specification(label).as_ref().clone() })
 }
 
 impl World {
@@ -186,6 +199,7 @@ impl World {
             hosts: BTreeMap::new(),
             processes: BTreeMap::new(),
             registry: BTreeMap::new(),
+            disks: disks::Disks::default(),
             answers: BTreeMap::new(),
             started: BTreeSet::new(),
             launches: BTreeSet::new(),
@@ -208,6 +222,7 @@ impl World {
                 memory_mib: 4_000,
                 ports: vec![(31_000, 31_019)],
                 attributes: BTreeMap::from([("rack".to_owned(), rack.to_owned())]),
+                disk_mib: Some(1_000),
             };
             let host =
                 Host { description, is_reachable: true, is_gone: false, lost_at: Time::ZERO };
@@ -326,6 +341,7 @@ impl World {
             Happening::Started(id) => {
                 let Some(process) = self.processes.get_mut(&id) else { return };
                 process.phase = Phase::Running;
+                self.disks.used(process);
                 let label = process.label.clone();
                 self.tell(&id, InstanceFact::Running);
                 if label.starts_with("crash") {
@@ -406,6 +422,16 @@ impl World {
                     self.tell_from(&machine, &instance, InstanceFact::Deregistered);
                 }
             }
+            Command::Destroy { volume, machine, epoch, .. } => {
+                if epoch == self.epoch && self.is_reachable(&machine) {
+                    let mut users = self.processes.iter();
+                    let user = users.find(|(_, one)| one.volume.as_ref() == Some(&volume));
+                    assert!(user.is_none(), "{volume} is destroyed while {user:?} runs");
+                    self.disks.destroy(&machine, &volume);
+                    let fact = VolumeFact::Gone;
+                    self.send(Event::Volume { volume, machine, fact });
+                }
+            }
             Command::Ask(instances) => {
                 for (instance, machine) in instances {
                     self.answer(&instance, &machine);
@@ -429,13 +455,20 @@ impl World {
     }
 
     fn launch(&mut self, launch: Launch) {
-        let Launch { instance, machine, specification, epoch, .. } = launch;
+        let Launch { instance, machine, specification, volume, epoch, .. } = launch;
         if epoch != self.epoch || !self.is_reachable(&machine) {
             return;
         }
         assert!(self.started.insert(instance.clone()), "{instance} is started twice");
         let label = specification.label.clone();
-        let process = Process { machine, label, phase: Phase::Starting, is_healthy: false };
+        if let Some(volume) = &volume {
+            let mut others = self.processes.iter();
+            let other = others.find(|(_, one)| one.volume.as_ref() == Some(&volume.id));
+            assert!(other.is_none(), "{instance} and {other:?} have {} at once", volume.id);
+            self.disks.mount(&machine, volume);
+        }
+        let (volume, phase) = (volume.map(|OwnVolume { id, .. }| id), Phase::Starting);
+        let process = Process { machine, label, phase, is_healthy: false, volume };
         self.processes.insert(instance.clone(), process);
         self.tell(&instance, InstanceFact::Launched);
         let after = self.milliseconds(50, 4_000);
@@ -582,6 +615,7 @@ impl World {
             host.is_gone = true;
         }
         self.registry.retain(|_, (machine, _)| machine != name);
+        self.disks.lose(name);
     }
 
     /// Lets time pass until all is as it should be; whether it is.
@@ -617,7 +651,8 @@ fn stored(record: &Record) -> Record {
 }
 
 pub fn deploy(name: &str, label: &str, min: u32, max: u32) -> Call {
-    let specification = specification(label);
+    let is_stateful = name == "store";
+    let specification = if is_stateful { stateful(label) } else { specification(label) };
     Call::Deploy { app: app(name), specification, bounds: Bounds { min, max }, step: None }
 }
 

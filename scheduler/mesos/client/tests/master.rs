@@ -21,6 +21,7 @@ use mesos::{Attribute, Encoding, Milli, Resource, Text, ValueType};
 use policy::Nanoseconds;
 use scheduler_core::app::{Bounds, Constraint, Need, Run, Specification};
 use scheduler_core::event::Call;
+use scheduler_core::volume::Mount;
 use simulator_mesos::{
     AgentKey, AgentSpec, Body, Configuration, MILLISECOND, Profile, Restart, Span,
 };
@@ -73,6 +74,7 @@ fn add_agent(handle: &Handle, number: u32, in_rack: &str) -> AgentKey {
         resources: vec![
             Resource::scalar("cpus", Milli(4000)),
             Resource::scalar("mem", Milli(4_096_000)),
+            Resource::scalar("disk", Milli(10_000_000)),
             Resource::ranges("ports", &mesos::quantity::Intervals::new([(31_000, 31_099)])),
         ],
         attributes: vec![rack(in_rack)],
@@ -101,6 +103,7 @@ fn deploy(instances: u32) -> Call {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     };
     let app = "web".parse().unwrap();
     let bounds = Bounds { min: instances, max: instances };
@@ -127,7 +130,7 @@ fn an_app_lives() {
         assert_eq!(spread, [2, 2, 2]);
         daemon.call(deploy(3));
         daemon.wait("three", MOST, |one| one.serving() == 3 && numbers(one).len() == 3);
-        daemon.call(Call::Delete { app: "web".parse().unwrap() });
+        daemon.call(Call::Delete { app: "web".parse().unwrap(), keeps_volumes: false });
         daemon.wait("none", MOST, |one| one.state().apps().is_empty());
     }
 }
@@ -182,8 +185,12 @@ fn failures_of_schedulers_masters_and_agents() {
 
 /// What the master tells of frameworks.
 fn page(address: &str) -> String {
+    page_of(address, "frameworks")
+}
+
+fn page_of(address: &str, name: &str) -> String {
     let mut stream = TcpStream::connect(address).unwrap();
-    let head = format!("GET /frameworks HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let head = format!("GET /{name} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(head.as_bytes()).unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).unwrap();
@@ -216,7 +223,7 @@ fn only_machines_that_apps_can_use_are_offered() {
     add_agent(&cluster.handle, 3, "b");
     add_agent(&cluster.handle, 4, "a");
     daemon.wait("one in the rack", MOST, |one| known(one, 4));
-    daemon.call(Call::Scale { app: app.clone(), instances: 4 });
+    daemon.call(Call::Scale { app: app.clone(), instances: 4, keeps_volumes: false });
     daemon.wait("four", MOST, |one| one.serving() == 4);
     assert!(!known(&daemon, 3), "one in another rack was offered");
     // Some app can use it now.
@@ -227,4 +234,76 @@ fn only_machines_that_apps_can_use_are_offered() {
     });
     daemon.constrain();
     daemon.wait("one in another rack", MOST, |one| known(one, 3));
+}
+
+/// Disk that the master says is reserved for the role, in all machines together, in MiB.
+fn reserved(address: &str) -> f64 {
+    let page = page_of(address, "slaves");
+    let body: serde_json::Value =
+        serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap();
+    let disk = |agent: &serde_json::Value| {
+        agent.pointer("/reserved_resources/corral/disk").and_then(serde_json::Value::as_f64)
+    };
+    body["slaves"].as_array().unwrap().iter().filter_map(disk).sum()
+}
+
+fn sets(daemon: &Daemon) -> Vec<(String, String)> {
+    let state = daemon.state();
+    let sets = state.volumes().iter();
+    sets.map(|(id, volume)| (id.to_string(), volume.machine.to_string())).collect()
+}
+
+fn kept(daemon: &Daemon) -> usize {
+    daemon.state().volumes().iter().filter(|(_, one)| one.user.is_none() && !one.is_ending).count()
+}
+
+/// Instances with volumes: reserved, created and launched in one; found again by the next instance,
+/// the next version, the next scheduler; given back when users want them no more, whoever sees to it.
+#[test]
+fn volumes_outlive_instances_and_schedulers() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    let stateful = |label: &str, instances: u32| {
+        let Call::Deploy { app, specification, .. } = deploy(instances) else { panic!() };
+        let mut own = specification.as_ref().clone();
+        label.clone_into(&mut own.label);
+        let (name, path) = ("data".parse().unwrap(), "/var/lib/app".to_owned());
+        own.volumes = vec![Mount { name, path, size_mib: 100 }];
+        let bounds = Bounds { min: instances, max: instances };
+        Call::Deploy { app, specification: Arc::new(own), bounds, step: None }
+    };
+    daemon.call(stateful("1", 3));
+    daemon.wait("three", MOST, |one| one.serving() == 3);
+    let before = sets(&daemon);
+    assert_eq!((before.len(), reserved(&cluster.address)), (3, 300.0));
+
+    daemon.call(stateful("2", 3));
+    daemon.wait("the second version", MOST, |one| {
+        let state = one.state();
+        state.apps().values().all(|app| app.target.0 == 2 && app.deployment.is_none())
+    });
+    assert_eq!((sets(&daemon), reserved(&cluster.address)), (before.clone(), 300.0));
+
+    let app: scheduler_core::ids::AppName = "web".parse().unwrap();
+    daemon.call(Call::Scale { app: app.clone(), instances: 1, keeps_volumes: true });
+    daemon.wait("one", MOST, |one| numbers(one).len() == 1 && kept(one) == 2);
+    drop(daemon);
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("what was kept", MOST, |one| kept(one) == 2);
+    daemon.call(Call::Scale { app: app.clone(), instances: 3, keeps_volumes: true });
+    daemon.wait("three again", MOST, |one| one.serving() == 3);
+    assert_eq!((sets(&daemon), reserved(&cluster.address)), (before, 300.0));
+
+    daemon.call(Call::Scale { app: app.clone(), instances: 2, keeps_volumes: false });
+    daemon.wait("two", MOST, |one| sets(one).len() == 2);
+    daemon.wait("their disk", MOST, |_| reserved(&cluster.address) == 200.0);
+    daemon.call(Call::Delete { app, keeps_volumes: false });
+    daemon.wait("none", MOST, |one| one.state().apps().is_empty());
+    drop(daemon);
+    // The next one finishes what this one had begun.
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("no volumes", MOST, |one| sets(one).is_empty());
+    daemon.wait("no reservations", MOST, |_| reserved(&cluster.address) == 0.0);
 }

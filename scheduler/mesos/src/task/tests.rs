@@ -47,12 +47,14 @@ fn launch(run: Run, probe: Probe) -> Launch {
         inner_ports: vec![8080],
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     };
     Launch {
         instance: "web.3".parse().unwrap(),
         machine: "m1".parse().unwrap(),
         ports: vec![31_000, 31_001],
         specification: specification.into(),
+        volume: None,
         epoch: Epoch(1),
     }
 }

@@ -252,7 +252,8 @@ impl World {
                 self.live.insert(instance.clone(), machine.clone());
                 let specification = Arc::new(specification());
                 let (machine, epoch) = (machine.clone(), Epoch(1));
-                let launch = Launch { instance, machine, ports: vec![], specification, epoch };
+                let launch =
+                    Launch { instance, machine, ports: vec![], specification, volume: None, epoch };
                 Input::Command(Command::Launch(launch))
             })
             .collect();
@@ -366,5 +367,6 @@ fn specification() -> Specification {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use diagnostics::{Sources, Style, render_all};
 use policy::rollout::Load;
@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 
 use super::problem::{Wrong, bad_body, bad_name, unavailable};
+use super::volumes::Keeping;
 use super::{Context, idempotency};
 use crate::serve::cycle::Input;
 
@@ -140,8 +141,8 @@ fn new_run(context: &Context, name: &AppName, upgrade: &Upgrade) -> Result<Run, 
 }
 
 pub async fn scale(State(context): State<Context>, Path(name): Path<String>, body: Bytes) -> Told {
-    let Scale { instances } = read(&body)?;
-    call(&context, Call::Scale { app: app(&name)?, instances }).await
+    let Scale { instances, keep_volumes: keeps_volumes } = read(&body)?;
+    call(&context, Call::Scale { app: app(&name)?, instances, keeps_volumes }).await
 }
 
 pub async fn rollback(
@@ -153,8 +154,12 @@ pub async fn rollback(
     call(&context, Call::Rollback { app: app(&name)?, version: version.map(Version) }).await
 }
 
-pub async fn delete(State(context): State<Context>, Path(name): Path<String>) -> Told {
-    call(&context, Call::Delete { app: app(&name)? }).await
+pub async fn delete(
+    State(context): State<Context>,
+    Path(name): Path<String>,
+    Query(Keeping { keep_volumes: keeps_volumes }): Query<Keeping>,
+) -> Told {
+    call(&context, Call::Delete { app: app(&name)?, keeps_volumes }).await
 }
 
 pub async fn add(State(context): State<Context>, Path(name): Path<String>, body: Bytes) -> Told {
@@ -164,7 +169,8 @@ pub async fn add(State(context): State<Context>, Path(name): Path<String>, body:
 
 pub async fn remove(State(context): State<Context>, Path(name): Path<String>, body: Bytes) -> Told {
     let on: OnMachine = read(&body)?;
-    call(&context, Call::RemoveOn { app: app(&name)?, machine: machine(&on.machine)? }).await
+    let (app, machine) = (app(&name)?, machine(&on.machine)?);
+    call(&context, Call::RemoveOn { app, machine, keeps_volumes: on.keep_volumes }).await
 }
 
 pub async fn kill(State(context): State<Context>, Path(name): Path<String>) -> Told {

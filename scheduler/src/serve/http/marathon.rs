@@ -195,7 +195,7 @@ async fn one_app(
         }),
         (Method::PUT, []) => change(&context, app, object(&body)?, view).await,
         (Method::DELETE, []) => {
-            call(&context, Call::Delete { app: app.clone() }).await?;
+            call(&context, Call::Delete { app: app.clone(), keeps_volumes: false }).await?;
             Ok(deployed(&context, &app, Change::Delete))
         }
         (Method::POST, ["restart"]) => restart(&context, app).await,

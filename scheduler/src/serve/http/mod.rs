@@ -16,6 +16,7 @@ mod problem;
 mod reads;
 mod rebalance;
 mod streams;
+mod volumes;
 
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -109,6 +110,8 @@ fn routes() -> Vec<(&'static str, &'static str, MethodRouter<Context>)> {
         ("get", "/v1/rebalance", get(rebalance::plan)),
         ("post", "/v1/rebalance", post(rebalance::begin)),
         ("post", "/v1/rebalance/cancel", post(rebalance::cancel)),
+        ("get", "/v1/volumes", get(volumes::list)),
+        ("delete", "/v1/volumes/{volume}", delete(volumes::delete)),
         ("get", "/v1/policy", get(policy::show)),
         ("put", "/v1/policy", put(policy::apply)),
         ("post", "/v1/policy/rollback", post(policy::rollback)),

@@ -14,6 +14,7 @@ mod request;
 mod seat;
 mod shared;
 pub mod translate;
+pub mod volumes;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::Handle;
 use crate::translate::{end_of, program_name, translate};
+use crate::volumes;
 
 /// A task that runs here.
 #[derive(Debug)]
@@ -61,7 +62,11 @@ fn obey(
             let framework_id = framework.id.unwrap_or_default();
             let task_id = task.task_id.value.clone();
             let what = program_name(&task);
-            match translate(&task, &container_id, &owner(agent)) {
+            let translated = translate(&task, &container_id, &owner(agent));
+            let mounts = volumes::mounts(&runner.volumes(), &owner(agent), &task);
+            let translated =
+                translated.and_then(|one| Ok(scheduler_runner::Task { mounts: mounts?, ..one }));
+            match translated {
                 Ok(translated) => {
                     let running = Running {
                         agent,
@@ -102,6 +107,11 @@ fn obey(
             for (id, running) in own {
                 running.is_killed = true;
                 runner.kill(id, &owner(agent), Duration::ZERO);
+            }
+        }
+        Run::Holds { ended, .. } => {
+            for why in volumes::end(&runner.volumes(), &owner(agent), &ended) {
+                eprintln!("{why}");
             }
         }
         // Agents in the master's own process need not be told what it knows.

@@ -116,6 +116,7 @@ pub fn translate(task: &TaskInfo, container_id: &str, owner: &str) -> Result<Tas
         millicores: amount("cpus").and_then(|cpus| u32::try_from(cpus).ok()),
         check: task.health_check.as_ref().and_then(check_of),
         kill_grace: grace.map_or(Duration::from_secs(KILL_GRACE_SECONDS), Duration::from_nanos),
+        mounts: Vec::new(),
     })
 }
 

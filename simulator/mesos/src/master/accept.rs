@@ -6,8 +6,7 @@ use std::sync::Arc;
 use mesos::name::check_id;
 use mesos::scheduler::{Accept, Event, Update};
 use mesos::{
-    OfferId, Operation, OperationState, OperationType, StatusReason, StatusSource, TaskInfo,
-    TaskState, TaskStatus,
+    OfferId, Operation, OperationType, StatusReason, StatusSource, TaskInfo, TaskState, TaskStatus,
 };
 
 use super::Master;
@@ -62,27 +61,7 @@ impl Master {
                         );
                     }
                 }
-                // Resources stay as they are; who named the operation hears of it.
-                OperationType::Unknown
-                | OperationType::Reserve
-                | OperationType::Unreserve
-                | OperationType::Create
-                | OperationType::Destroy
-                | OperationType::GrowVolume
-                | OperationType::ShrinkVolume
-                | OperationType::CreateDisk
-                | OperationType::DestroyDisk => {
-                    if operation.id.is_some() {
-                        let agent_id = self.agent(held.agent).map(|it| it.id.clone());
-                        self.tell_of_operation(
-                            key,
-                            operation.id,
-                            agent_id,
-                            OperationState::Error,
-                            "Reservations and volumes are not supported by the simulated master",
-                        );
-                    }
-                }
+                _ => self.use_offered(key, held.agent, &held.role, operation, &mut rest),
             }
         }
         if !rest.is_empty() {

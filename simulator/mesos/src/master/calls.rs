@@ -68,11 +68,15 @@ impl Master {
                     );
                 }
             }
-            // There are no executors that could read messages, no operations to acknowledge, and no
-            // master does anything with requests.
+            CallType::AcknowledgeOperationStatus => {
+                if let Some(acknowledge) = call.acknowledge_operation_status {
+                    self.acknowledge_operation(key, &acknowledge);
+                }
+            }
+            // There are no executors that could read messages, and no master does anything with
+            // requests.
             CallType::Message
             | CallType::Request
-            | CallType::AcknowledgeOperationStatus
             | CallType::Subscribe
             | CallType::UpdateFramework
             | CallType::Unknown => {}

@@ -5,6 +5,7 @@ mod agents;
 mod calls;
 mod maintenance;
 mod offers;
+mod operations;
 mod operator;
 mod outside;
 mod pages;
@@ -75,6 +76,7 @@ enum Due {
     Step(AgentKey, TaskKey, u32, Step),
     Drained(AgentKey),
     Silence(AgentKey, u32),
+    Operation(Vec<u8>),
 }
 
 /// What a simulated task does next.
@@ -129,6 +131,8 @@ pub struct Master {
     accounts: Accounts,
     schedule: Schedule,
     machines: BTreeMap<MachineId, Machine>,
+    /// By their UUIDs.
+    operations: BTreeMap<Vec<u8>, operations::Unacknowledged>,
     next_framework: u32,
     next_agent: u32,
     next_offer: u64,
@@ -162,6 +166,7 @@ impl Master {
             inverse_refusals: BTreeMap::new(),
             inverse_answers: BTreeMap::new(),
             accounts: Accounts::default(),
+            operations: BTreeMap::new(),
             schedule: Schedule::default(),
             machines: BTreeMap::new(),
             next_framework: 0,
@@ -229,6 +234,7 @@ impl Master {
             Due::Step(agent, task, generation, step) => self.step(agent, &task, generation, step),
             Due::Drained(agent) => self.check_drained(agent),
             Due::Silence(agent, generation) => self.listen(agent, generation),
+            Due::Operation(uuid) => self.send_operation(&uuid),
         }
     }
 

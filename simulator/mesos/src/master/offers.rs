@@ -41,15 +41,26 @@ impl Master {
             if candidates.len() > 1 {
                 self.accounts.order(&mut candidates);
             }
-            let taker = candidates.iter().find(|candidate| {
-                self.framework(candidate.framework).is_some_and(|framework| {
-                    wants(framework, &candidate.role, (*key, agent), &free, self.now)
-                })
-            });
-            if let Some(taker) = taker.cloned()
-                && let Some(offer) = self.offer(&taker, *key, free)
-            {
-                made.entry(taker.framework).or_default().push(offer);
+            let mut rest = free;
+            let mut takers: Vec<(Candidate, Bundle)> = Vec::new();
+            for candidate in &candidates {
+                // The first one gets all but what is reserved for others.
+                let Some(framework) = self.framework(candidate.framework) else { continue };
+                let visible = rest.visible_to(&candidate.role);
+                if !visible.is_empty()
+                    && wants(framework, &candidate.role, (*key, agent), &visible, self.now)
+                {
+                    rest.take(&visible);
+                    takers.push((candidate.clone(), visible));
+                }
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            for (taker, bundle) in takers {
+                if let Some(offer) = self.offer(&taker, *key, bundle) {
+                    made.entry(taker.framework).or_default().push(offer);
+                }
             }
         }
         for (framework, offers) in made {
@@ -70,7 +81,7 @@ impl Master {
             agent.offers.insert(number);
         }
         let role = taker.role.clone();
-        let bundle = free;
+        let bundle = free.in_offer_order();
         self.offers.insert(number, Offer { framework: taker.framework, role, agent: key, bundle });
         if let Some(timeout) = self.configuration.offer_timeout {
             self.after(timeout, Due::OfferTimeout(number));
@@ -95,7 +106,11 @@ impl Master {
         executor_ids.dedup();
         let mut resources = offer.bundle.allocated(&offer.role);
         for resource in &mut resources {
-            resource.role = resource.role.take().filter(|_| !refines);
+            if refines {
+                (resource.role, resource.reservation) = (None, None);
+            } else {
+                resource.reservations.clear();
+            }
             resource.allocation_info = resource.allocation_info.take().filter(|_| has_roles);
         }
         let allocation_info = AllocationInfo { role: Some((*offer.role).to_owned()) };

@@ -221,14 +221,6 @@ impl Master {
     }
 
     fn wire_agent(&self, agent: &Agent) -> WireAgent {
-        let shared = |bundle: &crate::Bundle| {
-            let mut resources = bundle.resources();
-            for resource in &mut resources {
-                resource.role = Some("*".to_owned());
-            }
-            resources
-        };
-        let declared = crate::Bundle::of(&agent.spec.resources).unwrap_or_default();
         WireAgent {
             agent_info: agent_info(agent),
             active: agent.is_active(),
@@ -237,9 +229,9 @@ impl Master {
             pid: Some(agent.pid()),
             registered_time: Some(self.time(agent.registered)),
             reregistered_time: agent.reregistered.map(|at| self.time(at)),
-            total_resources: shared(&declared),
+            total_resources: self.all_of(agent).with_roles(),
             allocated_resources: self.allocated_on(agent),
-            offered_resources: agent.offers.iter().flat_map(|it| self.offered(*it)).collect(),
+            offered_resources: self.offered_on(agent),
             capabilities: AGENT_CAPABILITIES
                 .map(|it| AgentCapability { r#type: Some(it.into()) })
                 .to_vec(),
@@ -262,7 +254,17 @@ impl Master {
         offer.map(|offer| offer.bundle.allocated(&offer.role)).unwrap_or_default()
     }
 
-    fn allocated_on(&self, agent: &Agent) -> Vec<mesos::Resource> {
+    pub(super) fn offered_on(&self, agent: &Agent) -> Vec<mesos::Resource> {
+        agent.offers.iter().flat_map(|it| self.offered(*it)).collect()
+    }
+
+    /// What an agent has, in the order in which it said so.
+    pub(super) fn all_of(&self, agent: &Agent) -> crate::Bundle {
+        let declared = crate::Bundle::of(&agent.spec.resources).unwrap_or_default();
+        agent.total.clone().in_order_of(&declared)
+    }
+
+    pub(super) fn allocated_on(&self, agent: &Agent) -> Vec<mesos::Resource> {
         let mut by_role: Vec<(Arc<str>, crate::Bundle)> = Vec::new();
         for (framework, name) in agent.tasks.keys() {
             let framework = self.framework(*framework);

@@ -27,7 +27,7 @@ impl Master {
         match path {
             "/state" | "/state.json" => Some(self.state_page()),
             "/slaves" => Some(json!({
-                "slaves": self.slaves(Standing::Registered),
+                "slaves": self.full_slaves(),
                 "recovered_slaves": self.slaves(Standing::Recovered),
             })),
             "/frameworks" => Some(json!({
@@ -136,6 +136,36 @@ impl Master {
         chosen.map(|agent| self.slave(agent)).collect()
     }
 
+    /// Agents with their resources in full.
+    fn full_slaves(&self) -> Vec<Value> {
+        let list = |resources: Vec<mesos::Resource>| -> Vec<Value> {
+            resources.iter().map(as_json).collect()
+        };
+        let registered = self.agents.iter().filter(|it| it.standing == Standing::Registered);
+        registered
+            .map(|agent| {
+                let mut page = self.slave(agent);
+                let reserved = agent.total.reserved().into_iter();
+                let reserved: Map<String, Value> = reserved
+                    .map(|(role, bundle)| (role, json!(list(bundle.with_roles()))))
+                    .collect();
+                let full = [
+                    ("reserved_resources_full", json!(reserved)),
+                    (
+                        "unreserved_resources_full",
+                        json!(list(self.all_of(agent).unreserved().with_roles())),
+                    ),
+                    ("used_resources_full", json!(list(self.allocated_on(agent)))),
+                    ("offered_resources_full", json!(list(self.offered_on(agent)))),
+                ];
+                if let Value::Object(page) = &mut page {
+                    page.extend(full.map(|(name, value)| (name.to_owned(), value)));
+                }
+                page
+            })
+            .collect()
+    }
+
     fn slave(&self, agent: &Agent) -> Value {
         let mut attributes = Map::new();
         for attribute in &agent.spec.attributes {
@@ -150,6 +180,9 @@ impl Master {
             attributes.insert(attribute.name.clone(), value.unwrap_or_default());
         }
         let total = page_of(&agent.total, true);
+        let reserved = agent.total.reserved();
+        let reserved: Map<String, Value> =
+            reserved.into_iter().map(|(role, bundle)| (role, page_of(&bundle, false))).collect();
         let mut page = json!({
             "id": agent.id.value,
             "hostname": agent.spec.hostname,
@@ -160,8 +193,8 @@ impl Master {
             "resources": total,
             "used_resources": page_of(&agent.used, false),
             "offered_resources": page_of(&agent.offered, false),
-            "reserved_resources": {},
-            "unreserved_resources": total,
+            "reserved_resources": reserved,
+            "unreserved_resources": page_of(&agent.total.unreserved(), true),
             "active": agent.is_active(),
             "deactivated": agent.is_deactivated,
             "version": VERSION,
@@ -323,8 +356,8 @@ fn page_of(bundle: &Bundle, is_total: bool) -> Value {
     for name in ["disk", "mem", "gpus", "cpus"] {
         page.insert(name.to_owned(), json!(bundle.scalar(name).to_f64()));
     }
-    for (name, amount) in bundle.scalars() {
-        page.insert((**name).to_owned(), json!(amount.to_f64()));
+    for (name, _) in bundle.scalars() {
+        page.insert((**name).to_owned(), json!(bundle.scalar(name).to_f64()));
     }
     for resource in bundle.resources() {
         if let Some(numbers) = resource.numbers().filter(|it| is_total || !it.is_empty()) {

@@ -57,6 +57,8 @@ impl Row {
             ids.extend(offers.filter_map(|it| it.pointer("/id/value")).map(Value::to_string));
         }
         ids.extend(event.pointer("/update/status/uuid").map(Value::to_string));
+        let operation = event.pointer("/update_operation_status/status/uuid/value");
+        ids.extend(operation.map(Value::to_string));
         ids
     }
 
@@ -425,6 +427,7 @@ impl Replay<'_> {
                     || last == "status_update_uuid"
                     || last == "id"
                     || last == "pid" && a.contains('-')
+                    || last == "value" && parent == "uuid"
                     || last == "value"
                         && (parent.ends_with("_id") || parent == "id" || parent.contains("_ids["));
                 let is_name = self.session.names.contains(&a.as_str()) || a == b;

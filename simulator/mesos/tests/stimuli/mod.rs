@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use mesos::{
-    Attribute, Milli, Ranges, Resource, Scalar, StatusReason, TaskState, Text, ValueType,
-    quantity::Intervals,
+    Attribute, Milli, Ranges, ReservationInfo, ReservationType, Resource, Scalar, StatusReason,
+    TaskState, Text, ValueType, quantity::Intervals,
 };
 use simulator_mesos::wire::Leader;
 use simulator_mesos::{
@@ -136,6 +136,7 @@ pub fn sessions() -> Vec<Session> {
         losses(),
         protobuf(),
         maintenance(),
+        reservations(),
         redirects(),
         timing(),
         restarts(),
@@ -149,6 +150,26 @@ fn pages() -> Session {
     Session {
         acts: vec![(ms(2920), usual(Vec::new())), (ms(19_869), Act::Disconnect("operator"))],
         ..session("01")
+    }
+}
+
+/// 11: reservations and volumes; quota and weights are answered with 501.
+fn reservations() -> Session {
+    let Act::Join(mut spec) = usual(vec![starts("pv", 310)]) else { unreachable!() };
+    for (name, amount) in [("cpus", 1.0), ("mem", 256.0)] {
+        let info = ReservationInfo {
+            r#type: Some(ReservationType::Static.into()),
+            role: Some("static".into()),
+            ..ReservationInfo::default()
+        };
+        let resource = Resource::scalar(name, Milli::from_f64(amount));
+        spec.resources.push(Resource { reservations: vec![info], ..resource });
+    }
+    Session {
+        acts: vec![(ms(300), Act::Join(spec))],
+        shift: ms(650),
+        names: vec!["pv"],
+        ..session("11")
     }
 }
 

@@ -83,6 +83,36 @@ pub(super) const APT_REPOSITORY: ModuleSpec = ModuleSpec::new(
     "manages a source of packages",
 );
 
+pub(super) const DEB822_REPOSITORY: ModuleSpec = ModuleSpec::new(
+    "deb822_repository",
+    &[&[
+        Parameter::new("name", Kind::Text, "name, also of the file").required(),
+        Parameter::new("state", Kind::Text, "whether it exists").choices(&["absent", "present"]),
+        Parameter::new("types", Kind::TextList, "deb, deb-src"),
+        Parameter::new("uris", Kind::TextList, "addresses"),
+        Parameter::new("suites", Kind::TextList, "suites, or a path that ends with /"),
+        Parameter::new("components", Kind::TextList, "components"),
+        Parameter::new("architectures", Kind::TextList, "architectures"),
+        Parameter::new("languages", Kind::TextList, "languages of translations"),
+        Parameter::new("targets", Kind::TextList, "kinds of downloads"),
+        Parameter::new("signed_by", Kind::Text, "key: its file, its address, or itself"),
+        Parameter::new("enabled", Kind::Boolean, "whether apt uses it"),
+        Parameter::new("trusted", Kind::Boolean, "without authentication"),
+        Parameter::new("check_date", Kind::Boolean, "refuse files from the future"),
+        Parameter::new("check_valid_until", Kind::Boolean, "refuse files that are too old"),
+        Parameter::new("date_max_future", Kind::Integer, "seconds that a clock may be wrong"),
+        Parameter::new("allow_insecure", Kind::Boolean, "accept what isn't signed"),
+        Parameter::new("allow_weak", Kind::Boolean, "accept weak digests"),
+        Parameter::new("allow_downgrade_to_insecure", Kind::Boolean, "accept a lost signature"),
+        Parameter::new("by_hash", Kind::Boolean, "fetch indexes by digest"),
+        Parameter::new("pdiffs", Kind::Boolean, "fetch differences of indexes"),
+        Parameter::new("inrelease_path", Kind::Text, "path of InRelease"),
+        Parameter::new("mode", Kind::Raw, "permission bits of the file"),
+        Parameter::new("install_python_debian", Kind::Boolean, "has no meaning here"),
+    ]],
+    "manages a source of packages in apt's newer format",
+);
+
 pub(super) const APT_KEY: ModuleSpec = exclusive(
     ModuleSpec::new(
         "apt_key",

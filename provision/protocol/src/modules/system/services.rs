@@ -38,7 +38,7 @@ pub(super) const SERVICE: ModuleSpec = alias(
             "service",
             &[
                 &[
-                    Parameter::new("name", Kind::Text, "service").required(),
+                    Parameter::new("name", Kind::Text, "service"),
                     Parameter::new("state", Kind::Text, "what it does now").choices(STATES),
                     Parameter::new("enabled", Kind::Boolean, "whether it starts with the system"),
                     Parameter::new("sleep", Kind::Integer, "seconds between stop and start"),
@@ -52,7 +52,7 @@ pub(super) const SERVICE: ModuleSpec = alias(
             ],
             "manages a service",
         ),
-        &[&["state", "enabled"]],
+        &[&["state", "enabled", "daemon_reload", "daemon_reexec"]],
     ),
     &["sysvinit"],
 );

@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use mesos::AgentId;
+use mesos::{AgentId, Resource};
 use serde_json::{Value, json};
 use simulator_mesos::outside::{OutsideTask, from_json, to_json};
 
@@ -18,6 +18,7 @@ const FORMAT: u64 = 1;
 
 const LATEST: &str = "latest";
 const DESCRIPTION: &str = "agent.json";
+const RESOURCES: &str = "resources.json";
 const COMPLETED: &str = "completed";
 
 /// A memory, what the agent was like, its tasks, and those that have ended and were acknowledged.
@@ -89,6 +90,32 @@ impl Memory {
         }
         self.id = Some(id.clone());
         Ok(())
+    }
+
+    /// Keeps what the agent has by reservations and volumes.
+    ///
+    /// # Errors
+    /// The disk fails.
+    pub fn keep_resources(&self, resources: &[Resource]) -> io::Result<()> {
+        let id = self.id.as_ref().ok_or_else(|| io::Error::other("the agent has no id yet"))?;
+        let resources: Vec<Value> = resources.iter().map(to_json).collect();
+        let text = json!({"version": FORMAT, "resources": resources});
+        let path = self.folder.join(&id.value).join(RESOURCES);
+        durable::write(&path, text.to_string().as_bytes(), 0o600)
+    }
+
+    /// What the agent has by reservations and volumes, if a master ever said.
+    ///
+    /// # Errors
+    /// It was kept, and can't be read.
+    pub fn resources(&self) -> Result<Option<Vec<Resource>>, ReleaseError> {
+        let own = self.id.as_ref().map(|id| self.folder.join(&id.value).join(RESOURCES));
+        let Some(path) = own.filter(|path| path.is_file()) else { return Ok(None) };
+        let list = |value: &Value| {
+            let items = value.get("resources").and_then(Value::as_array);
+            items.ok_or("`resources` is no list")?.iter().map(from_json).collect()
+        };
+        read(&path, list).map(Some)
     }
 
     /// Keeps a task as it is now.

@@ -103,6 +103,8 @@ pub async fn run(flags: &Flags) -> Result<(), ReleaseError> {
         log('W', format!("--{name} has no effect here"));
     }
     let (memory, before, found, completed) = Memory::open(&settings.work_dir)?;
+    // Without what it has reserved it would be another agent.
+    memory.resources()?;
     if let Some(before) = before {
         before.may_become(&settings.description, settings.policy)?;
     }
@@ -111,6 +113,7 @@ pub async fn run(flags: &Flags) -> Result<(), ReleaseError> {
     let runner = Runner::open(
         RunnerSettings {
             folder: settings.work_dir.join("tasks"),
+            volumes: settings.work_dir.join("volumes"),
             supervisor: settings.supervisor.clone(),
             docker: settings.docker.clone(),
             ended_kept: ENDED_KEPT,
@@ -339,12 +342,13 @@ fn follow(place: Place) -> watch::Receiver<Option<Location>> {
 fn registration(settings: &Settings, shared: &Shared) -> Registration {
     let mut tasks = shared.tasks();
     let description = &settings.description;
+    let held = tasks.memory.resources().ok().flatten();
     Registration {
         agent_id: tasks.memory.id().cloned(),
         hostname: description.hostname.clone(),
         ip: settings.ip.to_string(),
         port: description.port,
-        resources: description.resources.clone(),
+        resources: held.unwrap_or_else(|| description.resources.clone()),
         attributes: description.attributes.clone(),
         tasks: tasks.snapshot(),
     }

@@ -13,6 +13,7 @@ use mesos::{
 use scheduler_runner::{Ending, Report as Said, Runner, TaskId, What};
 use simulator_mesos::outside::{OutsideTask, Report, Told};
 use simulator_mesos_server::translate::{end_of, program_name, translate};
+use simulator_mesos_server::volumes;
 
 use super::memory::Memory;
 use crate::description::Description;
@@ -200,6 +201,14 @@ impl Tasks {
             Told::Acknowledged { framework_id, task_id, uuid } => {
                 self.acknowledged(&framework_id, &task_id, &uuid);
             }
+            Told::Holds { resources, ended } => {
+                for why in volumes::end(&self.runner.volumes(), OWNER, &ended) {
+                    log('W', why);
+                }
+                if let Err(error) = self.memory.keep_resources(&resources) {
+                    log('W', format!("failed to keep what is reserved: {error}"));
+                }
+            }
             // These are about the agent.
             Told::Registered { .. } | Told::ShutDown { .. } | Told::Ping => {}
         }
@@ -239,7 +248,9 @@ impl Tasks {
 
     fn launch(&mut self, id: &TaskId) {
         let Some(task) = self.tasks.get(id) else { return };
-        match translate(&task.info, &task.container_id, OWNER) {
+        let translated = translate(&task.info, &task.container_id, OWNER);
+        let mounts = volumes::mounts(&self.runner.volumes(), OWNER, &task.info);
+        match translated.and_then(|one| Ok(scheduler_runner::Task { mounts: mounts?, ..one })) {
             Ok(translated) => self.runner.launch(translated),
             Err(message) => self.fail(id, message),
         }

@@ -55,6 +55,7 @@ fn specification(model: &Model, rules: &Scheduler, app: &App, label: &str) -> Sp
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
+        volumes: Vec::new(),
     }
 }
 
@@ -104,6 +105,7 @@ fn answers(commands: Vec<Command>, at: Time) -> Vec<Event> {
             | Command::Ask(_)
             | Command::Answer { .. }
             | Command::Acknowledge { .. }
+            | Command::Destroy { .. }
             | Command::Record(_) => {}
         }
     }

@@ -114,6 +114,7 @@ impl<'model, R: Record> Live<'model, R> {
             Command::Persist(_)
             | Command::Answer { .. }
             | Command::Acknowledge { .. }
+            | Command::Destroy { .. }
             | Command::Record(_) => {}
         }
     }

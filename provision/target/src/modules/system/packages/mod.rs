@@ -1,6 +1,7 @@
 //! Packages: `apt` and its kin, `package`, `package_facts`.
 
 mod apt;
+mod deb822;
 mod debconf;
 mod dpkg;
 mod facts;
@@ -13,6 +14,7 @@ use provision_protocol::{Object, modules};
 use serde_json::Value;
 
 pub(super) use apt::apt;
+pub(super) use deb822::deb822_repository;
 pub(super) use debconf::debconf;
 pub(super) use facts::package_facts;
 pub(super) use key::apt_key;

@@ -18,6 +18,8 @@ use crate::module::{Context, Failure, Outcome, arguments};
 /// Parameters of `service`; the other ones concern init scripts.
 #[derive(Debug, Deserialize)]
 struct ServiceArguments {
+    /// systemd can be told to read its files again without one.
+    #[serde(default)]
     name: String,
     state: Option<String>,
     enabled: Option<bool>,
@@ -46,6 +48,9 @@ pub fn service(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         Some(name) => matches!(name, "systemd" | "systemd_service"),
     };
     if !by_systemd {
+        if given.name.is_empty() {
+            return Err(Failure::new("missing required arguments: name"));
+        }
         return sysv::service(&given, context);
     }
     let mut warnings = Vec::new();
@@ -60,7 +65,7 @@ pub fn service(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         }
     }
     let unit = systemd::SystemdArguments {
-        name: Some(given.name),
+        name: Some(given.name).filter(|name| !name.is_empty()),
         state: given.state,
         enabled: given.enabled,
         daemon_reload: given.daemon_reload,

@@ -5,7 +5,12 @@ mod cron;
 mod getent;
 mod hostname;
 mod known_hosts;
+mod locale_gen;
+mod mount;
+mod pam_limits;
 mod sysctl;
+mod timezone;
+mod ufw;
 
 use std::fs;
 use std::io;
@@ -16,7 +21,12 @@ pub(super) use cron::cron;
 pub(super) use getent::getent;
 pub(super) use hostname::hostname;
 pub(super) use known_hosts::known_hosts;
+pub(super) use locale_gen::locale_gen;
+pub(super) use mount::mount;
+pub(super) use pam_limits::pam_limits;
 pub(super) use sysctl::sysctl;
+pub(super) use timezone::timezone;
+pub(super) use ufw::ufw;
 
 use crate::disk::attributes::Wanted;
 use crate::disk::texts::{self, Side};

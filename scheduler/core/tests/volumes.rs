@@ -1,0 +1,240 @@
+//! Volumes on a small cluster where nothing goes wrong by itself: who gets which, what is kept, and
+//! what is said of it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that finds something else than it expects has failed"
+)]
+
+mod world;
+
+use std::sync::Arc;
+
+use scheduler_core::app::{Bounds, Specification};
+use scheduler_core::event::{Accepted, Call, Event, MachineFact, Refusal, VolumeFact};
+use scheduler_core::explain;
+use scheduler_core::ids::{InstanceId, MachineName};
+use scheduler_core::instance::{Exit, Life};
+use scheduler_core::volume::{Part, VolumeId};
+use world::{World, app, deploy, machine, seconds, stateful};
+
+const STORE: &str = "store";
+
+fn world(machines: usize, instances: u32) -> World {
+    let mut world = World::new(5, machines);
+    world.call(deploy(STORE, "good-1", instances, instances));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    world
+}
+
+/// Sets of volumes with their machines, and the instance of each.
+fn sets(world: &World) -> Vec<(String, MachineName, Option<u64>)> {
+    let core = world.core.as_ref().unwrap();
+    let told = core.volumes().iter();
+    told.map(|(id, one)| (id.to_string(), one.machine.clone(), one.user)).collect()
+}
+
+fn places(world: &World) -> Vec<(String, MachineName)> {
+    sets(world).into_iter().map(|(id, machine, _)| (id, machine)).collect()
+}
+
+fn answer(world: &mut World, call: Call) -> Result<Accepted, Refusal> {
+    let request = world.call(call);
+    world.run(seconds(1));
+    world.answers[&request].clone()
+}
+
+fn told(world: &World, id: &InstanceId) -> String {
+    let core = world.core.as_ref().unwrap();
+    explain::instance(core, id, world.now).unwrap().to_string()
+}
+
+fn waiting(world: &World) -> InstanceId {
+    let core = world.core.as_ref().unwrap();
+    let mut waiting = core.apps()[&app(STORE)].instances.iter();
+    let (number, _) = waiting.find(|(_, one)| one.life == Life::Waiting).unwrap();
+    InstanceId { app: app(STORE), number: *number }
+}
+
+#[test]
+fn whoever_takes_the_place_of_an_instance_gets_its_volume() {
+    let mut world = world(4, 3);
+    let before = places(&world);
+    assert_eq!(before.len(), 3);
+    let first = world.processes.keys().next().cloned().unwrap();
+    world.dies(&first, Exit::Signal(9));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), before, "the same sets on the same machines");
+    let (_, place, user) = sets(&world).remove(0);
+    let new = InstanceId { app: app(STORE), number: user.unwrap() };
+    assert!(new.number > first.number);
+    assert_eq!(world.processes[&new].machine, place);
+}
+
+#[test]
+fn an_upgrade_is_in_place_one_at_a_time() {
+    let mut world = world(4, 3);
+    let before = places(&world);
+    world.call(deploy(STORE, "good-2", 3, 3));
+    let mut fewest = 3;
+    for second in 0..400 {
+        world.second(second);
+        fewest = fewest.min(world.registry.len());
+        assert!(world.processes.len() <= 3, "no surge");
+    }
+    assert_eq!(fewest, 2, "one after the other");
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), before);
+    assert!(world.processes.values().all(|process| process.label == "good-2"));
+}
+
+#[test]
+fn an_instance_waits_for_its_host() {
+    let mut world = world(3, 3);
+    let (volume, place, user) = sets(&world).remove(1);
+    let away = InstanceId { app: app(STORE), number: user.unwrap() };
+    world.reboot(&place);
+    for second in 0..400 {
+        world.second(second);
+    }
+    assert_eq!(world.processes.len(), 2, "nobody takes its place, however long it is away");
+    let text = told(&world, &away);
+    let expected = format!("its volume {volume} is on {place}: it waits for {place}, of which");
+    assert!(text.contains(&expected), "{text}");
+    // The master says that the machine is gone: its processes have ended, its disk may come back.
+    world.deliver(Event::Machine { machine: place.clone(), fact: MachineFact::Gone });
+    world.run(seconds(5));
+    let text = told(&world, &waiting(&world));
+    let expected = format!("waits for {place}, where its volume is: ");
+    assert!(text.contains(&expected), "{text}");
+    assert!(
+        text.contains(&format!("which is gone; `volume delete {volume}` gives it up")),
+        "{text}"
+    );
+    world.heal(&place);
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(sets(&world)[1].1, place);
+}
+
+#[test]
+fn a_volume_that_is_given_up_makes_way_for_a_new_one() {
+    let mut world = world(4, 3);
+    let (volume, place, _) = sets(&world).remove(0);
+    let volume: VolumeId = volume.parse().unwrap();
+    let refused = answer(&mut world, Call::DeleteVolume { volume: volume.clone() });
+    assert!(matches!(refused, Err(Refusal::VolumeInUse(..))), "{refused:?}");
+    world.lose(&place);
+    for second in 0..60 {
+        world.second(second);
+    }
+    let answered = answer(&mut world, Call::DeleteVolume { volume: volume.clone() });
+    assert_eq!(answered, Ok(Accepted::Noted));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(sets(&world).len(), 3);
+    assert!(sets(&world).iter().all(|(id, there, _)| *id != volume.to_string() && *there != place));
+    let unknown = answer(&mut world, Call::DeleteVolume { volume: volume.clone() });
+    assert_eq!(unknown, Err(Refusal::UnknownVolume(volume)));
+}
+
+#[test]
+fn volumes_of_fewer_instances_are_destroyed_or_kept_as_the_user_says() {
+    let mut world = world(4, 3);
+    let scale =
+        |instances, keeps_volumes| Call::Scale { app: app(STORE), instances, keeps_volumes };
+    let before = places(&world);
+    world.call(scale(1, true));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), before, "kept");
+    assert_eq!(sets(&world).iter().filter(|(_, _, user)| user.is_some()).count(), 1);
+    world.call(scale(3, true));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), before, "and used again");
+    world.call(scale(2, false));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!((sets(&world).len(), world.disks.all.len()), (2, 2), "destroyed");
+    let kept = places(&world);
+    world.call(Call::Delete { app: app(STORE), keeps_volumes: true });
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), kept, "they outlive their app");
+    world.call(deploy(STORE, "good-3", 2, 2));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(places(&world), kept, "and the next one of its name has them");
+    world.call(Call::Delete { app: app(STORE), keeps_volumes: false });
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!((sets(&world).len(), world.disks.all.len()), (0, 0));
+}
+
+#[test]
+fn drain_and_rebalance_leave_them_where_they_are() {
+    let mut world = world(3, 3);
+    let (volume, place, user) = sets(&world).remove(0);
+    let before = sets(&world);
+    world.call(Call::Drain { machine: place.clone() });
+    for second in 0..100 {
+        world.second(second);
+    }
+    assert_eq!(sets(&world), before);
+    let id = InstanceId { app: app(STORE), number: user.unwrap() };
+    let text = told(&world, &id);
+    let expected =
+        format!("its volume {volume} is on {place}, which is drained; volumes don't move");
+    assert!(text.contains(&expected), "{text}");
+    let refused = answer(&mut world, Call::Rebalance { app: Some(app(STORE)), at_a_time: 1 });
+    assert_eq!(refused, Err(Refusal::HasVolumes(app(STORE))));
+}
+
+#[test]
+fn volumes_that_there_are_can_not_become_others() {
+    let mut world = world(3, 2);
+    let larger = |path: &str, size_mib| {
+        let mut specification: Specification = stateful("good-2").as_ref().clone();
+        path.clone_into(&mut specification.volumes[0].path);
+        specification.volumes[0].size_mib = size_mib;
+        let (specification, bounds) = (Arc::new(specification), Bounds { min: 2, max: 2 });
+        Call::Deploy { app: app(STORE), specification, bounds, step: None }
+    };
+    let refused = answer(&mut world, larger("/data", 200));
+    assert_eq!(refused, Err(Refusal::VolumesChanged(app(STORE))));
+    for (path, size_mib) in [("/a/../b", 100), ("data", 100), ("/data", 0)] {
+        let refused = answer(&mut world, larger(path, size_mib));
+        assert!(matches!(refused, Err(Refusal::Volume(_))), "{path}: {refused:?}");
+    }
+    let moved = answer(&mut world, larger("/elsewhere", 100));
+    assert!(matches!(moved, Ok(Accepted::Deployment { .. })), "another path is another matter");
+}
+
+#[test]
+fn a_disk_that_is_full_takes_no_more() {
+    let mut world = World::new(5, 2);
+    let mut specification: Specification = stateful("good-1").as_ref().clone();
+    specification.volumes[0].size_mib = 600;
+    let (specification, bounds) = (Arc::new(specification), Bounds { min: 3, max: 3 });
+    world.call(Call::Deploy { app: app(STORE), specification, bounds, step: None });
+    for second in 0..60 {
+        world.second(second);
+    }
+    assert_eq!(sets(&world).len(), 2, "1,000 MiB on each of two machines");
+    let text = told(&world, &waiting(&world));
+    assert!(text.contains("400 MiB of disk are free, 600 are needed: m0, m1"), "{text}");
+}
+
+/// Records may be older than the world: what is found is kept, and nobody but a user destroys it.
+#[test]
+fn a_volume_that_nobody_knows_is_kept() {
+    let mut world = World::new(5, 2);
+    let found = |world: &mut World, name: &str| {
+        let parts = vec![Part { name: app("data"), size_mib: 100 }];
+        let (volume, fact) = (name.parse().unwrap(), VolumeFact::Found { parts });
+        world.deliver(Event::Volume { volume, machine: machine(1), fact });
+    };
+    found(&mut world, "store.900");
+    assert_eq!(sets(&world), [("store.900".to_owned(), machine(1), None)]);
+    world.disks.all.insert((machine(1), "store.900".parse().unwrap()), true);
+    world.call(deploy(STORE, "good-1", 1, 1));
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(sets(&world).len(), 1, "the app of its name has it");
+    assert_eq!(world.processes.values().next().unwrap().machine, machine(1));
+}
