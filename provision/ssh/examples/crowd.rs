@@ -1,11 +1,12 @@
 //! Many SSH servers on 127/8, for `cargo xtask bench hosts`: `crowd PLAN`.
 //!
-//! The plan is a JSON-free text, a host a line: `ADDRESS:PORT KIND FOLDER`. KIND is `good`, `silent`
-//! (accepts connections and never says a word) or `slow=MS` (waits so long before the handshake and
-//! before each piece of data in both directions). Hosts that refuse aren't in the plan. FOLDER is the
-//! home of what a session runs. The first line is the path of the host key, the second one the public
-//! key of who may log in, the third one the number of the user and group that sessions run as, if root
-//! starts this: what helpers of root keep would be one place for all hosts. Prints `ready` when all listen and ends when its input ends.
+//! The plan is a text. Its first line is the path of the host key, the second one the public key of who
+//! may log in, the third one the number of the user and group that sessions run as, if root starts
+//! this: what helpers of root keep would be one place for all hosts. Then a host a line:
+//! `ADDRESS:PORT KIND FOLDER`. KIND is `good`, `silent` (accepts connections and never says a word) or
+//! `slow=MS` (waits so long before the handshake and before each piece of data in both directions);
+//! hosts that refuse aren't in the plan. FOLDER is the home of what a session runs. Prints `ready` when
+//! all listen, and ends when its input ends.
 
 use std::error::Error;
 use std::io::Read as _;

@@ -12,7 +12,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::reference::Counts;
-use super::source::{Source, Target};
+use super::source::{Place, Source, Target};
+use super::{machine, summary};
 use crate::error::{Doing, Error};
 use crate::lab::names::Layout;
 use crate::lab::rootfs::Variant;
@@ -30,7 +31,7 @@ pub enum Engine {
 
 impl Engine {
     /// Ansible needs a second or more for a task; what takes us longer than this hangs.
-    fn limit(&self) -> Duration {
+    pub(super) fn limit(&self) -> Duration {
         match self {
             Self::Reference(_) => Duration::from_mins(40),
             Self::Provision(_) => Duration::from_mins(4),
@@ -51,11 +52,25 @@ pub struct Outcome {
     pub failure: Option<String>,
 }
 
-/// Runs a target on a host of its own.
+/// Runs a target, where it belongs.
 ///
 /// # Errors
 /// The lab fails; not: that the target does.
 pub fn run(
+    engine: &Engine,
+    source: &Source,
+    target: &Target,
+    worker: usize,
+    logs: &Path,
+) -> Result<Outcome, Error> {
+    match target.place {
+        Place::Host => run_on_host(engine, source, target, worker, logs),
+        Place::Machine => machine::run(engine, source, target, worker, logs),
+    }
+}
+
+/// Runs a role on a host of its own.
+fn run_on_host(
     engine: &Engine,
     source: &Source,
     target: &Target,
@@ -156,12 +171,12 @@ fn execute(
     Ok(Outcome { exit: ended.code(), counts, seconds, failure })
 }
 
-fn read(path: &Path) -> String {
+pub(super) fn read(path: &Path) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 /// As `command_integration_role` of ansible-test writes it.
-fn playbook_text(target: &Target, output: &Path) -> String {
+pub(super) fn playbook_text(target: &Target, output: &Path) -> String {
     let play = json!([{
         "hosts": "testhost",
         "gather_facts": target.gather_facts,
@@ -234,18 +249,7 @@ fn command(
 fn recap_of_text(text: &str) -> Option<Counts> {
     let recap = text.rsplit_once("PLAY RECAP")?.1;
     let line = recap.lines().find(|line| line.split_whitespace().next() == Some("testhost"))?;
-    let count = |name: &str| {
-        line.split_whitespace()
-            .find_map(|word| word.strip_prefix(name)?.strip_prefix('=')?.parse().ok())
-    };
-    Some(Counts {
-        ok: count("ok")?,
-        changed: count("changed")?,
-        skipped: count("skipped").unwrap_or_default(),
-        failed: count("failed").unwrap_or_default(),
-        rescued: count("rescued").unwrap_or_default(),
-        ignored: count("ignored").unwrap_or_default(),
-    })
+    summary::counts_of(line)
 }
 
 fn recap_of_events(text: &str) -> Option<Counts> {
@@ -305,7 +309,7 @@ fn first_error(text: &str) -> Option<String> {
 /// Longest failure that a table shows.
 const FAILURE_LIMIT_CHARACTERS: usize = 240;
 
-fn clip(text: &str) -> String {
+pub(super) fn clip(text: &str) -> String {
     let line: Vec<&str> = text.split_whitespace().collect();
     line.join(" ").chars().take(FAILURE_LIMIT_CHARACTERS).collect()
 }

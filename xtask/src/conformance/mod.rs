@@ -4,11 +4,13 @@
 //! own, where each target has a lab of one fresh host.
 
 pub mod driver;
+pub mod list;
+pub mod machine;
 pub mod reference;
 pub mod report;
 pub mod source;
+pub mod summary;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
@@ -24,7 +26,7 @@ use crate::lab::rootfs::{self, Variant};
 use crate::lab::{isolate, packages};
 use crate::{lab, step, workspace};
 use driver::{Engine, Outcome};
-use reference::{Recorded, Reference};
+use reference::{Pace, Recorded, Reference, Standing};
 use source::{Source, Target};
 
 /// Arguments of `conformance`.
@@ -33,7 +35,7 @@ pub struct ConformanceArguments {
     /// Targets [default: all that the reference engine passes]
     #[arg(value_name = "TARGET")]
     targets: Vec<String>,
-    /// Only the targets that are expected to pass; fails if one doesn't
+    /// Only the targets that are expected to pass and are quick; fails if one doesn't
     #[arg(long, conflicts_with = "targets")]
     expected: bool,
     /// Show the targets and what is known about them, run nothing
@@ -83,7 +85,7 @@ pub fn run(arguments: ConformanceArguments) -> Result<ExitCode, Error> {
         if let Some(recorded) = reference.targets.get(&target.name) {
             println!("{}", report::line(&target.name, recorded, &outcome));
             let passed = recorded.is_passed_by(&outcome);
-            lock(&outcomes).push((target.name.clone(), passed));
+            lock(&outcomes).push((target.name.clone(), passed, outcome));
         }
         Ok(())
     })?;
@@ -94,29 +96,24 @@ pub fn run(arguments: ConformanceArguments) -> Result<ExitCode, Error> {
 fn conclude(
     arguments: &ConformanceArguments,
     reference: &Reference,
-    outcomes: &[(String, bool)],
+    outcomes: &[(String, bool, Outcome)],
     start: Instant,
 ) -> Result<ExitCode, Error> {
-    let expected = reference::read_passes()?;
-    let passed = outcomes.iter().filter(|(_, passed)| *passed).count();
+    let mut standing = Standing::read()?;
+    let passed = outcomes.iter().filter(|(_, passed, _)| *passed).count();
     let lost: Vec<&str> = outcomes
         .iter()
-        .filter(|(name, passed)| !passed && expected.contains(name))
-        .map(|(name, _)| name.as_str())
+        .filter(|(name, passed, _)| !passed && standing.passes.contains_key(name))
+        .map(|(name, _, _)| name.as_str())
         .collect();
     let seconds = start.elapsed().as_secs_f64();
     println!("{passed} of {} targets pass ({seconds:.0} s)", outcomes.len());
     if arguments.accept {
-        let mut passes = expected;
-        for (name, passed) in outcomes {
-            if *passed {
-                passes.insert(name.clone())
-            } else {
-                passes.remove(name)
-            };
+        for (name, passed, outcome) in outcomes {
+            standing.take(name, *passed, outcome);
         }
-        reference::write_passes(&passes)?;
-        report::write_document(reference, &passes)?;
+        standing.write()?;
+        report::write_document(reference, &standing)?;
         return Ok(ExitCode::SUCCESS);
     }
     if lost.is_empty() {
@@ -147,8 +144,10 @@ fn engine(arguments: &ConformanceArguments) -> Result<Engine, Error> {
 fn again_inside(arguments: &ConformanceArguments, engine: &Engine) -> Result<ExitCode, Error> {
     packages::install_missing()?;
     let cache = Cache::of_environment();
-    rootfs::layers(&cache, Variant::Python)?;
+    rootfs::layers(&cache, Variant::Controller)?;
     lab::artifacts::ensure(&cache)?;
+    // Inside there is no network.
+    source::reference_environment()?;
     let mut task = vec!["conformance".to_owned(), format!("--jobs={}", arguments.jobs)];
     for (flag, is_set) in [
         ("--expected", arguments.expected),
@@ -174,12 +173,15 @@ fn choose(
     usable: Vec<Target>,
     reference: &Reference,
 ) -> Result<Vec<Target>, Error> {
-    let expected = reference::read_passes()?;
+    let standing = Standing::read()?;
     for name in &arguments.targets {
         if !usable.iter().any(|target| target.name == *name) {
             let action = format!("run the target {name}");
-            return Err(Error::refused(action, "there is none that is a role without code")
-                .with_hint("`cargo xtask conformance --list`"));
+            return Err(Error::refused(
+                action,
+                "it is neither on the list nor a role without code",
+            )
+            .with_hint("`cargo xtask conformance --list`"));
         }
     }
     let is_chosen = |target: &Target| {
@@ -187,7 +189,7 @@ fn choose(
         let is_named = arguments.targets.contains(&target.name);
         match (arguments.record, arguments.expected) {
             (true, _) => is_named || (arguments.targets.is_empty() && recorded.is_none()),
-            (false, true) => expected.contains(&target.name),
+            (false, true) => standing.passes.get(&target.name) == Some(&Pace::Quick),
             (false, false) => {
                 let possible = recorded.is_some_and(|recorded| recorded.expected_ok().is_some());
                 possible && (is_named || arguments.targets.is_empty())
@@ -212,7 +214,7 @@ fn record(
         let mut reference = Reference::read()?;
         reference.targets.insert(target.name.clone(), recorded);
         reference.write()?;
-        report::write_document(&reference, &reference::read_passes()?)
+        report::write_document(&reference, &Standing::read()?)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -251,14 +253,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 fn list(usable: &[Target], reference: &Reference) -> Result<(), Error> {
-    let passes: BTreeSet<String> = reference::read_passes()?;
+    let passes = Standing::read()?.passes;
     println!("{:<28} {:>9} PROVISION", "TARGET", "OK TASKS");
     for target in usable {
         let (ok, verdict) = match reference.targets.get(&target.name) {
             None => ("?".to_owned(), "not recorded yet"),
             Some(recorded) => match recorded.expected_ok() {
                 None => ("-".to_owned(), "the reference engine fails here"),
-                Some(ok) if passes.contains(&target.name) => (ok.to_string(), "passes"),
+                Some(ok) if passes.contains_key(&target.name) => (ok.to_string(), "passes"),
                 Some(ok) => (ok.to_string(), ""),
             },
         };

@@ -1,7 +1,7 @@
 //! `[io]` The committed numbers: what the reference engine reports for each target, and which
 //! targets we are expected to pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -95,6 +95,10 @@ fn passes_file() -> PathBuf {
     workspace::root().join("docs/conformance-passes.txt")
 }
 
+fn failures_file() -> PathBuf {
+    workspace::root().join("docs/conformance-failures.json")
+}
+
 impl Reference {
     /// Reads the committed numbers; none at all is empty.
     ///
@@ -129,34 +133,92 @@ impl Reference {
     }
 }
 
-/// The committed list of targets that pass.
-///
-/// # Errors
-/// The list can't be read.
-pub fn read_passes() -> Result<BTreeSet<String>, Error> {
-    let path = passes_file();
-    let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        other => other.doing(|| format!("read {}", path.display()))?,
-    };
-    let is_name = |line: &&str| !line.is_empty() && !line.starts_with('#');
-    Ok(text.lines().map(str::trim).filter(is_name).map(str::to_owned).collect())
+/// How a target that passes is run by the test suite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// Every time.
+    Quick,
+    /// Only when all are.
+    Slow,
 }
 
-/// Writes the list.
-///
-/// # Errors
-/// The list can't be written.
-pub fn write_passes(passes: &BTreeSet<String>) -> Result<(), Error> {
-    let mut text = String::from(
-        "# Targets of ansible-core that provision passes; `cargo xtask conformance --accept` writes\n\
-         # this list, `cargo xtask test` fails when one of them doesn't pass any more.\n",
-    );
-    for name in passes {
-        text.push_str(name);
-        text.push('\n');
+/// Longest target that the test suite runs every time: all of them together have to take less
+/// than three minutes.
+const QUICK_LIMIT_S: f64 = 12.0;
+/// Behind the name of a slow target in the list.
+const SLOW: &str = "slow";
+
+/// What is known about our own engine.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// The targets that pass.
+    pub passes: BTreeMap<String, Pace>,
+    /// Why the others don't: where a target fails first.
+    pub failures: BTreeMap<String, String>,
+}
+
+impl Standing {
+    /// Reads the committed lists.
+    ///
+    /// # Errors
+    /// They can't be read.
+    pub fn read() -> Result<Self, Error> {
+        let path = passes_file();
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other.doing(|| format!("read {}", path.display()))?,
+        };
+        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let passes = lines.filter_map(|line| {
+            let mut words = line.split_whitespace();
+            let name = words.next()?.to_owned();
+            Some((name, if words.next() == Some(SLOW) { Pace::Slow } else { Pace::Quick }))
+        });
+        let failures = read_json(&failures_file())?.unwrap_or_default();
+        Ok(Self { passes: passes.collect(), failures })
     }
-    write_file(&passes_file(), text.as_bytes())
+
+    /// Takes in what came of a target.
+    pub fn take(&mut self, name: &str, passed: bool, outcome: &Outcome) {
+        if passed {
+            let pace = if outcome.seconds > QUICK_LIMIT_S { Pace::Slow } else { Pace::Quick };
+            self.passes.insert(name.to_owned(), pace);
+            self.failures.remove(name);
+            return;
+        }
+        self.passes.remove(name);
+        let exit = outcome.exit.map_or_else(
+            || "took too long".to_owned(),
+            |exit| match exit {
+                0 => "another number of ok tasks".to_owned(),
+                exit => format!("exit code {exit}"),
+            },
+        );
+        let failure = outcome.failure.as_deref().unwrap_or("no message");
+        self.failures.insert(name.to_owned(), format!("{exit}: {failure}"));
+    }
+
+    /// Writes the lists.
+    ///
+    /// # Errors
+    /// They can't be written.
+    pub fn write(&self) -> Result<(), Error> {
+        let mut text = String::from(
+            "# Targets of ansible-core that provision passes; `cargo xtask conformance --accept` \
+             writes\n# this list, `cargo xtask test` fails when one of them doesn't pass any more \
+             (slow ones are\n# run by `cargo xtask test --long` only).\n",
+        );
+        for (name, pace) in &self.passes {
+            text.push_str(name);
+            if *pace == Pace::Slow {
+                text.push(' ');
+                text.push_str(SLOW);
+            }
+            text.push('\n');
+        }
+        write_file(&passes_file(), text.as_bytes())?;
+        write_json(&failures_file(), &self.failures)
+    }
 }
 
 #[cfg(test)]
@@ -177,5 +239,16 @@ mod tests {
         assert!(!recorded.is_passed_by(&Outcome::default()));
         let failed = Recorded::of(&outcome(2, 12));
         assert!(!failed.is_passed_by(&outcome(0, 12)));
+    }
+
+    #[test]
+    fn a_target_either_passes_or_has_a_reason() {
+        let mut standing = Standing::default();
+        let failed = Outcome { failure: Some("no `x`".into()), ..outcome(2, 3) };
+        standing.take("loops", false, &failed);
+        assert_eq!(standing.failures["loops"], "exit code 2: no `x`");
+        standing.take("loops", true, &Outcome { seconds: 13.0, ..outcome(0, 4) });
+        assert_eq!(standing.passes["loops"], Pace::Slow);
+        assert_eq!(standing.failures.len(), 0);
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use flate2::read::GzDecoder;
 
+use super::list;
 use crate::error::{Doing, Error};
 use crate::lab::{directories, packages};
 use crate::{step, workspace};
@@ -41,11 +42,36 @@ pub struct Source {
     pub integration: PathBuf,
 }
 
+/// How a target is begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entry {
+    /// A play of one role.
+    Role,
+    /// `runme.sh`.
+    Script,
+}
+
+/// Where a target runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The play runs against a lab host over SSH.
+    Host,
+    /// Controller and host are one machine.
+    Machine,
+}
+
+/// Roles that expect the controller's files on the host.
+const ONE_MACHINE: &[&str] = &["copy", "test_files", "yaml_parsing"];
+
 /// One target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// Its name: a role.
+    /// Its name.
     pub name: String,
+    /// How it is begun.
+    pub entry: Entry,
+    /// Where it runs.
+    pub place: Place,
     /// Whether its play gathers facts.
     pub gather_facts: bool,
     /// Bytes of its tasks: a guess of how long it takes.
@@ -59,7 +85,8 @@ impl Source {
         self.integration.join("targets")
     }
 
-    /// All targets that are roles without code for Ansible's own process, small ones first.
+    /// The targets of the fixed list, and all others that are roles without code for Ansible's own
+    /// process, small ones first.
     ///
     /// # Errors
     /// The folder can't be read.
@@ -71,11 +98,49 @@ impl Source {
             let path = entry.doing(action)?.path();
             targets.extend(read_target(&path));
         }
+        for listed in list::LIST {
+            add_listed(&mut targets, &folder, listed.name)?;
+        }
         targets.sort_by(|one, other| {
             (one.size_bytes, &one.name).cmp(&(other.size_bytes, &other.name))
         });
         Ok(targets)
     }
+}
+
+/// What is on the list is taken, whatever it needs.
+fn add_listed(targets: &mut Vec<Target>, folder: &Path, name: &str) -> Result<(), Error> {
+    let path = folder.join(name);
+    if !path.is_dir() {
+        return Err(Error::refused(format!("read the target {name}"), "it isn't there"));
+    }
+    let known = targets.iter_mut().find(|target| target.name == name);
+    match known {
+        Some(target) if ONE_MACHINE.contains(&name) => target.place = Place::Machine,
+        Some(_) => {}
+        None => {
+            let is_script = path.join("runme.sh").is_file();
+            targets.push(Target {
+                name: name.to_owned(),
+                entry: if is_script { Entry::Script } else { Entry::Role },
+                place: Place::Machine,
+                gather_facts: !aliases(&path).iter().any(|alias| alias == "gather_facts/no"),
+                size_bytes: size(&path),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The words of a target's file `aliases`.
+fn aliases(path: &Path) -> Vec<String> {
+    let text = fs::read_to_string(path.join("aliases")).unwrap_or_default();
+    text.lines()
+        .filter_map(|line| line.split('#').next())
+        .map(str::trim)
+        .filter(|alias| !alias.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn read_target(path: &Path) -> Option<Target> {
@@ -85,21 +150,16 @@ fn read_target(path: &Path) -> Option<Target> {
     if !is_role || is_helper || PLUGIN_FOLDERS.iter().any(|folder| path.join(folder).exists()) {
         return None;
     }
-    let aliases = fs::read_to_string(path.join("aliases")).unwrap_or_default();
-    let aliases: Vec<&str> = aliases
-        .lines()
-        .filter_map(|line| line.split('#').next())
-        .map(str::trim)
-        .filter(|alias| !alias.is_empty())
-        .collect();
+    let aliases = aliases(path);
     let unusable = aliases.iter().any(|alias| {
         !alias.starts_with("skip/") && UNUSABLE_ALIASES.iter().any(|part| alias.contains(part))
     });
     if unusable || has_python(path) {
         return None;
     }
-    let gather_facts = !aliases.contains(&"gather_facts/no");
-    Some(Target { name, gather_facts, size_bytes: size(&path.join("tasks")) })
+    let gather_facts = !aliases.iter().any(|alias| alias == "gather_facts/no");
+    let size_bytes = size(&path.join("tasks"));
+    Some(Target { name, entry: Entry::Role, place: Place::Host, gather_facts, size_bytes })
 }
 
 fn size(folder: &Path) -> u64 {
@@ -159,6 +219,24 @@ fn unpack(archive: &Path, target: &Path) -> Result<(), Error> {
     renamed
 }
 
+/// Python packages of the reference engine, in the cache.
+///
+/// # Errors
+/// Python or pip fails.
+pub fn reference_environment() -> Result<PathBuf, Error> {
+    let requirement = format!("ansible-core=={VERSION}");
+    // passlib is for `password_hash`: newer Pythons have no crypt of their own.
+    virtual_environment(&format!("ansible-{VERSION}"), &[&requirement, "passlib"])
+}
+
+/// The `ansible-playbook` of the reference, in the cache; installed once.
+///
+/// # Errors
+/// Python or pip fails.
+pub fn ansible_playbook() -> Result<PathBuf, Error> {
+    Ok(reference_environment()?.join("bin/ansible-playbook"))
+}
+
 /// A virtual environment in the cache with these Python packages; made once.
 ///
 /// # Errors
@@ -188,17 +266,6 @@ pub fn virtual_environment(name: &str, requirements: &[&str]) -> Result<PathBuf,
     Ok(folder)
 }
 
-/// The `ansible-playbook` of the reference, in the cache; installed once.
-///
-/// # Errors
-/// Python or pip fails.
-pub fn ansible_playbook() -> Result<PathBuf, Error> {
-    let requirement = format!("ansible-core=={VERSION}");
-    let name = format!("ansible-{VERSION}");
-    // passlib for `password_hash`: newer Pythons have no crypt of their own.
-    Ok(virtual_environment(&name, &[&requirement, "passlib"])?.join("bin/ansible-playbook"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -217,7 +284,13 @@ mod tests {
     #[test]
     fn roles_without_code_are_usable() {
         let found = target(&[("tasks/main.yml", "-"), ("aliases", "gather_facts/no # why\n")]);
-        let expected = Target { name: "some".to_owned(), gather_facts: false, size_bytes: 1 };
+        let expected = Target {
+            name: "some".to_owned(),
+            entry: Entry::Role,
+            place: Place::Host,
+            gather_facts: false,
+            size_bytes: 1,
+        };
         assert_eq!(found, Some(expected));
         let found = target(&[("tasks/main.yml", ""), ("aliases", "skip/windows\n")]);
         assert!(found.is_some_and(|target| target.gather_facts));

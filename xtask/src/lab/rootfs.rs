@@ -36,6 +36,11 @@ const PACKAGES: &[&str] = &[
 /// as the images of ansible-test have it; a layer of its own.
 const PYTHON_PACKAGES: &[&str] = &["python3", "python3-apt", "acl", "file"];
 
+/// What the scripts among ansible-core's tests call; another layer above.
+const CONTROLLER_PACKAGES: &[&str] = &["attr", "bsdextrautils", "locales", "unzip", "zip"];
+/// The locale that ansible-test runs in.
+const CONTROLLER_LOCALE: &str = "localedef -i en_US -f UTF-8 en_US.UTF-8";
+
 /// Runs inside the new root file system. The users are those of the inventories: `admin` has to
 /// give a password to sudo, `deploy` hasn't.
 const CUSTOMISE: &str = r#"set -eu
@@ -91,6 +96,8 @@ pub enum Variant {
     Plain,
     /// Python, for comparisons with ansible-core.
     Python,
+    /// Python, and what scripts call that run ansible-core on the same machine.
+    Controller,
 }
 
 /// The layers of a variant, topmost first; builds what the cache lacks.
@@ -105,15 +112,34 @@ pub fn layers(cache: &Cache, variant: Variant) -> Result<Vec<PathBuf>, Error> {
     }
     match variant {
         Variant::Plain => Ok(vec![base]),
-        Variant::Python => {
-            let recipe = format!("{}{}", base_recipe(), PYTHON_PACKAGES.join(" "));
-            let layer = cache.path().join(format!("python-{SUITE}-{}", digest(&recipe)));
+        Variant::Python => Ok(vec![python(cache, &base)?, base]),
+        Variant::Controller => {
+            let python = python(cache, &base)?;
+            let below = vec![python, base];
+            let recipe = [&python_recipe(), &CONTROLLER_PACKAGES.join(" "), CONTROLLER_LOCALE];
+            let name = format!("controller-{SUITE}-{}", digest(&recipe.join("\n")));
+            let layer = cache.path().join(name);
             if !layer.is_dir() {
-                build(cache, &layer, |part, url| build_python(part, &base, url))?;
+                build(cache, &layer, |part, url| {
+                    build_above(part, &below, url, CONTROLLER_PACKAGES, CONTROLLER_LOCALE)
+                })?;
             }
-            Ok(vec![layer, base])
+            Ok([vec![layer], below].concat())
         }
     }
+}
+
+fn python(cache: &Cache, base: &Path) -> Result<PathBuf, Error> {
+    let layer = cache.path().join(format!("python-{SUITE}-{}", digest(&python_recipe())));
+    if !layer.is_dir() {
+        let below = [base.to_owned()];
+        build(cache, &layer, |part, url| build_above(part, &below, url, PYTHON_PACKAGES, ""))?;
+    }
+    Ok(layer)
+}
+
+fn python_recipe() -> String {
+    format!("{}{}", base_recipe(), PYTHON_PACKAGES.join(" "))
 }
 
 fn base_recipe() -> String {
@@ -177,22 +203,29 @@ fn build_base(root: &Path, url: &str) -> Result<(), Error> {
     in_chroot(root, CUSTOMISE).doing(|| "customise the base system".to_owned())
 }
 
-fn build_python(part: &Path, base: &Path, url: &str) -> Result<(), Error> {
+/// A layer with these packages above others, and what a last command makes.
+fn build_above(
+    part: &Path,
+    below: &[PathBuf],
+    url: &str,
+    packages: &[&str],
+    last: &str,
+) -> Result<(), Error> {
     let work = part.with_extension("work");
     let root = part.with_extension("root");
     for directory in [&work, &root] {
         remove_building(directory)?;
         fs::create_dir_all(directory).doing(|| format!("create {}", directory.display()))?;
     }
-    super::mounts::overlay("building", &[base.to_owned()], part, &work, &root)?;
+    super::mounts::overlay("building", below, part, &work, &root)?;
     let sources = root.join("etc/apt/sources.list");
     let script = format!(
         "set -eu\nexport DEBIAN_FRONTEND=noninteractive\necho 'deb {url} {SUITE} main' > \
          /etc/apt/sources.list\napt-get update -q\napt-get install -q -y {}\napt-get clean\n\
-         rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log\n",
-        PYTHON_PACKAGES.join(" ")
+         rm -rf /var/lib/apt/lists/* /var/log/apt /var/log/dpkg.log\n{last}\n",
+        packages.join(" ")
     );
-    let outcome = in_chroot(&root, &script).doing(|| "install Python".to_owned());
+    let outcome = in_chroot(&root, &script).doing(|| "install packages".to_owned());
     // The hosts get their own; a source that isn't there any more is of no use to them.
     let _ = fs::write(sources, "");
     umount2(&root, MntFlags::empty()).doing(|| format!("unmount {}", root.display()))?;
