@@ -8,6 +8,7 @@ use crate::overload::Overload;
 use crate::peak_ewma::PeakEwma;
 use crate::prediction::LongestWait;
 use crate::prequal::Prequal;
+use crate::scaling::{Arrivals, Behaviour, Entry, Hpa, Keda, Kpa, Metric};
 
 fn policy(text: &str) -> Policy {
     let mut sources = Sources::default();
@@ -220,4 +221,64 @@ repair: {replace_unreachable_after: 2d}
 #[test]
 fn an_empty_file_and_a_missing_preset_are_refused() {
     insta::assert_snapshot!(format!("{}\n\n{}", errors(""), errors("queue: {free: 5}\n")));
+}
+
+#[test]
+fn scaling_rules_have_sections_of_their_own() {
+    let rule = |text: &str| policy(&format!("preset: original\nscaling: {text}")).scaling.rule;
+    assert_eq!(rule("{target: 3}"), Rule::Tasks);
+    assert_eq!(rule("{rule: hpa}"), Rule::Hpa(Hpa::DEFAULT));
+    assert_eq!(rule("{rule: kpa}"), Rule::Kpa(Kpa::DEFAULT));
+    assert_eq!(rule("{rule: arrivals}"), Rule::Arrivals(Arrivals::DEFAULT));
+    let up = Behaviour { part_thousandths: 3000, instances: 50, ..Hpa::DEFAULT.up };
+    let tuned = Hpa { target_thousandths: 650, tolerance_thousandths: 50, up, ..Hpa::DEFAULT };
+    let hpa = "hpa: {target: 65%, tolerance: 5%, up: {part: 300%, instances: 50}}";
+    assert_eq!(rule(&format!("{{rule: hpa, {hpa}}}")), Rule::Hpa(tuned));
+    // The section of another rule may stand beside.
+    assert_eq!(rule(&format!("{{rule: kpa, {hpa}, kpa: {{target: 1.5}}}}")), {
+        Rule::Kpa(Kpa { target_thousandths: 1500, ..Kpa::DEFAULT })
+    });
+    // What KEDA gives to an autoscaler goes the way of one.
+    let keda = rule(&format!("{{rule: keda, {hpa}, keda: {{queue: 2.5, counts: in_system}}}}"));
+    let given = Hpa { target_thousandths: 2500, metric: Metric::Tasks, ..tuned };
+    assert_eq!(keda, Rule::Keda(Keda { counts: Counts::InSystem, hpa: given, ..Keda::DEFAULT }));
+    let drained = Arrivals { drain: Nanoseconds::from_seconds(20), ..Arrivals::DEFAULT };
+    assert_eq!(rule("{rule: arrivals, arrivals: {drain: 20s}}"), Rule::Arrivals(drained));
+    let scheduled = policy(
+        "preset: original\nscaling: {rule: scheduled, schedule: [{at: 7h 30min, min: 50}, {at: 20h, min: 5}]}",
+    );
+    let entry = |minutes: u64, min| Entry { at: Nanoseconds::from_seconds(minutes * 60), min };
+    let schedule = Schedule::new(&[entry(450, 50), entry(1200, 5)]).unwrap();
+    assert_eq!((scheduled.scaling.rule, scheduled.scaling.schedule), (Rule::Scheduled, schedule));
+    // A rule is a part of what a policy means; one that doesn't hold isn't.
+    let digest = |text: &str| policy(&format!("preset: original\nscaling: {text}")).digest();
+    assert_ne!(digest("{rule: hpa}"), digest("{}"));
+    assert_eq!(digest("{rule: tasks, hpa: {target: 50%}}"), policy("preset: original").digest());
+}
+
+#[test]
+fn scaling_rules_that_mean_nothing_are_refused() {
+    insta::assert_snapshot!(errors(
+        "preset: original
+scaling:
+  rule: scheduled
+  interval: 1s
+  hpa: {target: 0}
+  kpa: {window: 5s, panic_threshold: 1, up_most: 0.5, down_most: 100%}
+  keda: {queue: 0}
+  arrivals: {utilisation: 0%, drain: 0s, fast: 2min}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+scaling: {rule: hpaa, arrivals: {drian: 5s}, schedule: [{at: 7, min: 3}]}
+"
+    ));
+    let long = "preset: original\nscaling: {rule: hpa, interval: 50ms}";
+    assert!(errors(long).contains("5min is too long to remember at this interval"));
+    // A rule that doesn't hold remembers nothing.
+    let other = policy("preset: original\nscaling: {interval: 50ms}");
+    assert_eq!(other.scaling.interval, Nanoseconds::from_milliseconds(50));
+    let twice = "preset: original\nscaling: {schedule: [{at: 7h, min: 3}, {at: 7h, min: 4}]}";
+    assert!(errors(twice).contains("this is no schedule of a day"), "{}", errors(twice));
 }

@@ -1,17 +1,33 @@
 //! How many instances an app has. Per tick: configuration, observation, state, now → actions.
 //!
-//! The rule is the platform's original one: when the tasks to be processed are more than the target
-//! per instance, an instance is added. The account of it is silent about going back; that half is
-//! ours: an instance is taken when one fewer would have been enough for the whole of a period.
-
-use std::fmt;
+//! The first rule, [`Rule::Tasks`], is the platform's original one: when the tasks to be processed
+//! are more than the target per instance, an instance is added. The account of it is silent about
+//! going back; that half is ours: an instance is taken when one fewer would have been enough for the
+//! whole of a period. The others are those of the common autoscalers, and one that knows what is
+//! already starting; each has a module with its source.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Nanoseconds, Time};
 
-/// The rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub mod arrivals;
+pub mod hpa;
+pub mod keda;
+pub mod kpa;
+mod memory;
+mod reasons;
+mod schedule;
+
+pub use arrivals::Arrivals;
+pub use hpa::{Behaviour, Hpa, Metric};
+pub use keda::Keda;
+pub use kpa::Kpa;
+pub use memory::{FlowSample, Looks, MOST_LOOKS, Memory, Panic, Sample};
+pub use reasons::{Action, Added, Kept, Removed};
+pub use schedule::{Entry, Schedule};
+
+/// The rule. `target`, `step`, `cool_down` and `scale_in_after` are those of [`Rule::Tasks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Scaling {
     /// Tasks to be processed per instance above which instances are added.
     pub target: u32,
@@ -27,6 +43,113 @@ pub struct Scaling {
     pub cool_down: Nanoseconds,
     /// For how long one step fewer must have been enough before it is taken; never if absent.
     pub scale_in_after: Option<Nanoseconds>,
+    /// Which rule it is. The original one isn't written, so that digests of policies stay.
+    #[serde(skip_serializing_if = "Rule::is_tasks")]
+    pub rule: Rule,
+    /// The fewest instances by the time of day, for any rule; the larger one of this and `min` holds.
+    #[serde(skip_serializing_if = "Schedule::is_empty")]
+    pub schedule: Schedule,
+}
+
+/// By what the number of instances is found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Rule {
+    /// Tasks for each instance, step by step: the platform's original rule.
+    Tasks,
+    /// As the horizontal pod autoscaler of Kubernetes.
+    Hpa(Hpa),
+    /// As the pod autoscaler of Knative.
+    Kpa(Kpa),
+    /// As KEDA with a queue.
+    Keda(Keda),
+    /// As many as the schedule says.
+    Scheduled,
+    /// What arrives, what waits, and what is already starting.
+    Arrivals(Arrivals),
+}
+
+impl Rule {
+    /// Whether it is the original one.
+    #[must_use]
+    pub const fn is_tasks(&self) -> bool {
+        matches!(self, Rule::Tasks)
+    }
+
+    /// Whether it asks for [`Observation::flow`].
+    #[must_use]
+    pub const fn asks_for_flow(&self) -> bool {
+        matches!(self, Rule::Hpa(_) | Rule::Kpa(_) | Rule::Keda(_) | Rule::Arrivals(_))
+    }
+
+    /// Its parameters, or those that an autoscaler of that kind would have.
+    pub(crate) const fn hpa(&self) -> Hpa {
+        match self {
+            Rule::Hpa(hpa) => *hpa,
+            _ => Hpa::DEFAULT,
+        }
+    }
+
+    /// Likewise.
+    pub(crate) const fn kpa(&self) -> Kpa {
+        match self {
+            Rule::Kpa(kpa) => *kpa,
+            _ => Kpa::DEFAULT,
+        }
+    }
+
+    /// Likewise.
+    pub(crate) const fn keda(&self) -> Keda {
+        match self {
+            Rule::Keda(keda) => *keda,
+            _ => Keda::DEFAULT,
+        }
+    }
+
+    /// Likewise.
+    pub(crate) const fn arrivals(&self) -> Arrivals {
+        match self {
+            Rule::Arrivals(arrivals) => *arrivals,
+            _ => Arrivals::DEFAULT,
+        }
+    }
+
+    /// How far it looks back at most.
+    #[must_use]
+    pub(crate) fn window(&self) -> Nanoseconds {
+        let of = |hpa: &Hpa| {
+            let (up, down) = (hpa.up, hpa.down);
+            up.window.max(down.window).max(up.period).max(down.period)
+        };
+        match self {
+            Rule::Tasks | Rule::Scheduled => Nanoseconds::ZERO,
+            Rule::Hpa(hpa) => of(hpa),
+            Rule::Keda(keda) => of(&keda.hpa),
+            Rule::Kpa(kpa) => kpa.window.max(kpa.scale_in_delay),
+            Rule::Arrivals(arrivals) => arrivals.slow.max(arrivals.scale_in_after),
+        }
+    }
+
+    /// What it remembers its changes for.
+    const fn paced(&self) -> Option<&Hpa> {
+        match self {
+            Rule::Hpa(hpa) | Rule::Keda(Keda { hpa, .. }) => Some(hpa),
+            Rule::Tasks | Rule::Kpa(_) | Rule::Scheduled | Rule::Arrivals(_) => None,
+        }
+    }
+
+    /// Its name in files and tables.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Rule::Tasks => "tasks",
+            Rule::Hpa(_) => "hpa",
+            Rule::Kpa(_) => "kpa",
+            Rule::Keda(_) => "keda",
+            Rule::Scheduled => "scheduled",
+            Rule::Arrivals(_) => "arrivals",
+        }
+    }
 }
 
 /// What is seen of an app.
@@ -36,88 +159,136 @@ pub struct Observation {
     pub tasks: u64,
     /// Instances that exist and are not on their way out, those that start included.
     pub instances: u32,
+    /// More, if the rule asks for it ([`Rule::asks_for_flow`]) and somebody counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flow: Option<Flow>,
+}
+
+/// What the original rule doesn't ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Flow {
+    /// Of the instances those that don't take requests yet.
+    pub starting: u32,
+    /// Requests in work, in thousandths.
+    pub busy_thousandths: u64,
+    /// What has come since the last look, if somebody counts it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub came: Option<Came>,
+}
+
+/// Requests since the last look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Came {
+    /// Requests that limits let through, those included that no queue took.
+    pub arrivals: u64,
+    /// Of these the ones that no queue took.
+    pub refusals: u64,
+    /// The time over which they were counted.
+    pub period: Nanoseconds,
 }
 
 /// What the rule remembers; it can be stored and handed over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct State {
     /// When the number last changed by this rule.
     pub changed: Option<Time>,
     /// Since when one step fewer would be enough.
     pub ample_since: Option<Time>,
+    /// What rules remember that look back further.
+    #[serde(default, skip_serializing_if = "Memory::is_empty")]
+    pub memory: Memory,
 }
 
-/// What to do about the number of instances, and why.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Start so many more.
-    Add(u32, Added),
-    /// Take so many away, with cool-down.
-    Remove(u32, Removed),
-    /// Leave it.
+impl State {
+    /// Whether it is the same but for what is seen anew at each look: then it needn't be stored.
+    #[must_use]
+    pub fn is_like(&self, other: &State) -> bool {
+        self.changed == other.changed && self.ample_since == other.ample_since
+    }
+}
+
+/// What a rule would like, before the bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Advice {
+    /// So many, and why if these are more or fewer.
+    Have(u32, Added, Removed),
+    /// As many as there are.
     Keep(Kept),
 }
 
-/// Why instances are added.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Added {
-    /// There are fewer than the least.
-    BelowMinimum,
-    /// More tasks than the target allows for.
-    TasksAboveTarget,
-}
-
-/// Why instances are taken away.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Removed {
-    /// There are more than the most.
-    AboveMaximum,
-    /// Fewer were enough for the whole period.
-    FewerAreEnough,
-}
-
-/// Why nothing changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kept {
-    /// The tasks are within the target.
-    WithinTarget,
-    /// More are needed, but there are as many as there may be.
-    AtMaximum,
-    /// Fewer would do, but there are as few as there may be.
-    AtMinimum,
-    /// It changed a short time ago; so long it still waits.
-    CoolsDown(Nanoseconds),
-    /// Fewer would do, but not yet for the whole period; so long it still waits.
-    NotForLong(Nanoseconds),
-}
-
-/// What to do about the number of instances of an app now. The bounds hold at once; everything else
-/// waits for the cool-down.
+/// What to do about the number of instances of an app now. The bounds hold at once.
 #[must_use]
 pub fn decide(rules: &Scaling, seen: Observation, state: &mut State, now: Time) -> Action {
-    let ample = is_ample(rules, seen);
-    state.ample_since = if ample { state.ample_since.or(Some(now)) } else { None };
-    let action = if seen.instances < rules.min {
-        Action::Add(rules.min - seen.instances, Added::BelowMinimum)
+    let scheduled = rules.schedule.at(now).unwrap_or(0).min(rules.max);
+    let min = rules.min.max(scheduled);
+    let rules = &Scaling { min, ..*rules };
+    let below =
+        if scheduled > 0 && min == scheduled { Added::Schedule } else { Added::BelowMinimum };
+    let advice = match &rules.rule {
+        Rule::Tasks => {
+            let ample = is_ample(rules, seen);
+            state.ample_since = if ample { state.ample_since.or(Some(now)) } else { None };
+            None
+        }
+        Rule::Hpa(hpa) => Some(hpa.advise(seen, &mut state.memory, now)),
+        Rule::Kpa(kpa) => Some(kpa.advise(seen, &mut state.memory, now)),
+        Rule::Keda(keda) => Some(keda.advise(min, seen, &mut state.memory, now)),
+        Rule::Scheduled => Some(Advice::Have(min, Added::Schedule, Removed::Schedule)),
+        Rule::Arrivals(arrivals) => Some(arrivals.advise(seen, &mut state.memory, now)),
+    };
+    let action = if seen.instances < min {
+        Action::Add(min - seen.instances, below)
     } else if seen.instances > rules.max {
         Action::Remove(seen.instances - rules.max, Removed::AboveMaximum)
-    } else if let Some(left) = cooling(rules, state, now) {
+    } else {
+        match advice {
+            Some(advice) => within(rules, seen, advice),
+            None => tasks(rules, seen, state, now),
+        }
+    };
+    let change = match action {
+        Action::Add(count, _) => i64::from(count),
+        Action::Remove(count, _) => -i64::from(count),
+        Action::Keep(_) => return action,
+    };
+    (state.changed, state.ample_since) = (Some(now), None);
+    if let Some(hpa) = rules.rule.paced() {
+        hpa.remember(change, &mut state.memory, now);
+    }
+    action
+}
+
+/// Advice within the bounds; there are neither too few nor too many instances.
+fn within(rules: &Scaling, seen: Observation, advice: Advice) -> Action {
+    let (wanted, why_more, why_fewer) = match advice {
+        Advice::Keep(why) => return Action::Keep(why),
+        Advice::Have(wanted, why_more, why_fewer) => (wanted, why_more, why_fewer),
+    };
+    let bounded = wanted.max(rules.min).min(rules.max);
+    if bounded > seen.instances {
+        Action::Add(bounded - seen.instances, why_more)
+    } else if bounded < seen.instances {
+        Action::Remove(seen.instances - bounded, why_fewer)
+    } else if wanted > bounded {
+        Action::Keep(Kept::AtMaximum)
+    } else if wanted < bounded {
+        Action::Keep(Kept::AtMinimum)
+    } else {
+        Action::Keep(Kept::WithinTarget)
+    }
+}
+
+/// The original rule; everything but the bounds waits for the cool-down.
+fn tasks(rules: &Scaling, seen: Observation, state: &State, now: Time) -> Action {
+    if let Some(left) = cooling(rules, state, now) {
         Action::Keep(Kept::CoolsDown(left))
     } else if is_above(rules, seen) {
         grow(rules, seen)
-    } else if ample {
+    } else if state.ample_since.is_some() {
         shrink(rules, seen, state, now)
     } else {
         Action::Keep(Kept::WithinTarget)
-    };
-    if !matches!(action, Action::Keep(_)) {
-        *state = State { changed: Some(now), ample_since: None };
     }
-    action
 }
 
 fn is_above(rules: &Scaling, seen: Observation) -> bool {
@@ -157,76 +328,10 @@ fn shrink(rules: &Scaling, seen: Observation, state: &State, now: Time) -> Actio
     }
 }
 
-impl Added {
-    /// All reasons.
-    pub const ALL: [Added; 2] = [Added::BelowMinimum, Added::TasksAboveTarget];
-
-    /// Its place in [`Added::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        match self {
-            Added::BelowMinimum => 0,
-            Added::TasksAboveTarget => 1,
-        }
-    }
-
-    /// Its name in files and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Added::BelowMinimum => "below_minimum",
-            Added::TasksAboveTarget => "tasks_above_target",
-        }
-    }
-}
-
-impl Removed {
-    /// All reasons.
-    pub const ALL: [Removed; 2] = [Removed::AboveMaximum, Removed::FewerAreEnough];
-
-    /// Its place in [`Removed::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        match self {
-            Removed::AboveMaximum => 0,
-            Removed::FewerAreEnough => 1,
-        }
-    }
-
-    /// Its name in files and tables.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Removed::AboveMaximum => "above_maximum",
-            Removed::FewerAreEnough => "fewer_are_enough",
-        }
-    }
-}
-
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Action::Add(count, Added::BelowMinimum) => write!(f, "+{count}: below the minimum"),
-            Action::Add(count, Added::TasksAboveTarget) => {
-                write!(f, "+{count}: more tasks than the target allows for")
-            }
-            Action::Remove(count, Removed::AboveMaximum) => {
-                write!(f, "-{count}: above the maximum")
-            }
-            Action::Remove(count, Removed::FewerAreEnough) => {
-                write!(f, "-{count}: fewer have been enough for the whole period")
-            }
-            Action::Keep(Kept::WithinTarget) => f.write_str("kept: within the target"),
-            Action::Keep(Kept::AtMaximum) => f.write_str("kept: more are needed, at the maximum"),
-            Action::Keep(Kept::AtMinimum) => f.write_str("kept: fewer would do, at the minimum"),
-            Action::Keep(Kept::CoolsDown(left)) => write!(f, "kept: cools down for {left}"),
-            Action::Keep(Kept::NotForLong(left)) => {
-                write!(f, "kept: fewer would do, if it stays so for {left}")
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 #[path = "scaling_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "scaling/rules_tests.rs"]
+mod rules_tests;

@@ -12,10 +12,16 @@ const PLATFORM: Scaling = Scaling {
     interval: Nanoseconds::from_seconds(1),
     cool_down: Nanoseconds::ZERO,
     scale_in_after: None,
+    rule: Rule::Tasks,
+    schedule: Schedule::NONE,
 };
 
+fn seen(tasks: u64, instances: u32) -> Observation {
+    Observation { tasks, instances, flow: None }
+}
+
 fn decide_once(rules: &Scaling, tasks: u64, instances: u32) -> Action {
-    decide(rules, Observation { tasks, instances }, &mut State::default(), Time(0))
+    decide(rules, seen(tasks, instances), &mut State::default(), Time(0))
 }
 
 /// The example of the platform's own account: default 10 instances, 10 tasks each.
@@ -113,6 +119,7 @@ proptest! {
             interval: Nanoseconds(1),
             cool_down: Nanoseconds(cool_down),
             scale_in_after: period.map(Nanoseconds),
+            ..PLATFORM
         };
         let mut state = State::default();
         let mut history = History::new();
@@ -120,7 +127,7 @@ proptest! {
         for (tasks, after) in ticks {
             now += after;
             let wanted = oracle(&rules, &history, now, tasks, instances);
-            let action = decide(&rules, Observation { tasks, instances }, &mut state, Time(now));
+            let action = decide(&rules, seen(tasks, instances), &mut state, Time(now));
             prop_assert_eq!(action, wanted);
             history.push((now, tasks, instances, action));
             match action {
@@ -143,12 +150,13 @@ proptest! {
             interval: Nanoseconds(1),
             cool_down: Nanoseconds(2),
             scale_in_after: Some(Nanoseconds(3)),
+            ..PLATFORM
         };
         let mut state = State::default();
         let mut instances = start;
         let mut last_change = 0;
         for now in 0..400 {
-            match decide(&rules, Observation { tasks, instances }, &mut state, Time(now)) {
+            match decide(&rules, seen(tasks, instances), &mut state, Time(now)) {
                 Action::Add(count, _) => { instances += count; last_change = now; }
                 Action::Remove(count, _) => { instances -= count; last_change = now; }
                 Action::Keep(_) => {}

@@ -7,10 +7,28 @@ use policy::config::Policy;
 use serde_json::Value;
 
 /// Keys that are lengths of time.
-const LENGTHS: [&str; 21] = [
+const LENGTHS: [&str; 39] = [
     "scaling.interval",
     "scaling.cool_down",
     "scaling.scale_in_after",
+    "scaling.rule.hpa.up.window",
+    "scaling.rule.hpa.up.period",
+    "scaling.rule.hpa.down.window",
+    "scaling.rule.hpa.down.period",
+    "scaling.rule.kpa.window",
+    "scaling.rule.kpa.panic_window",
+    "scaling.rule.kpa.scale_in_delay",
+    "scaling.rule.keda.cool_down",
+    "scaling.rule.keda.hpa.up.window",
+    "scaling.rule.keda.hpa.up.period",
+    "scaling.rule.keda.hpa.down.window",
+    "scaling.rule.keda.hpa.down.period",
+    "scaling.rule.arrivals.drain",
+    "scaling.rule.arrivals.fast",
+    "scaling.rule.arrivals.slow",
+    "scaling.rule.arrivals.start_up",
+    "scaling.rule.arrivals.scale_in_after",
+    "scaling.rule.arrivals.scale_in_every",
     "rollout.warm_up",
     "rollout.cool_down",
     "rollout.progress_deadline",

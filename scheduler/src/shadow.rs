@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use policy::config::Policy;
 use policy::{Time, scaling};
 use scheduler_core::State;
+use scheduler_core::app::{CameSince, Observed};
 use scheduler_core::decision::{self, Decided, Decision};
 use scheduler_core::ids::AppName;
 use serde::{Deserialize, Serialize};
@@ -27,9 +28,12 @@ pub struct Difference {
     pub text: String,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Followed {
     memory: scaling::State,
+    /// The load that was known at the last look, and what has come since the rule was asked.
+    load: Option<Observed>,
+    came: CameSince,
     wanted: u32,
     looked: Time,
     /// The numbers that were told last: live and candidate.
@@ -103,18 +107,25 @@ impl Shadow {
             let rules = decision::scaling_rules(&self.policy, app.bounds);
             let live = app.wanted;
             let followed = self.apps.entry(name.clone()).or_insert(Followed {
-                memory: app.scaling,
+                memory: app.scaling.clone(),
+                load: None,
+                came: CameSince::default(),
                 wanted: live,
                 looked: now,
                 told: (live, live),
             });
             let Some(load) = app.fresh_load(now) else { continue };
+            if followed.load.is_none_or(|known| known.at < load.at) {
+                followed.came.add(followed.load, &load.load);
+                followed.load = Some(load);
+            }
             let is_fixed = app.bounds.min >= app.bounds.max || app.is_deleted;
             if is_fixed || now.since(followed.looked) < rules.interval {
                 continue;
             }
             followed.looked = now;
-            let seen = scaling::Observation { tasks: load.tasks(), instances: followed.wanted };
+            let came = followed.came.take(load.at);
+            let seen = scheduler_core::observation(&rules, app, followed.wanted, load, came);
             let action = scaling::decide(&rules, seen, &mut followed.memory, now);
             followed.wanted = match action {
                 scaling::Action::Add(count, _) => followed.wanted.saturating_add(count),

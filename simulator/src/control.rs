@@ -18,7 +18,7 @@ use crate::table::Table;
 pub fn decision(decision: &Decision) -> String {
     match &decision.decided {
         Decided::Scaling { seen, action, .. } => {
-            format!("scaling: {action} (saw {} tasks, {} instances)", seen.tasks, seen.instances)
+            format!("scaling: {action} (saw {seen})")
         }
         Decided::Rollout { seen, step, .. } => {
             let leave = seen.leave.all();

@@ -1,6 +1,6 @@
 //! The course of a run for programs: `timeline.csv` and `decisions.csv`. Times are in nanoseconds.
 
-use policy::scaling::Action;
+use policy::scaling::{Action, Flow};
 use policy::{Class, Refusal, Time, sharing};
 use simulator_model::Timeline;
 use simulator_model::timeline::{Bucket, MeanInstances, Shared};
@@ -61,10 +61,13 @@ fn levels(instances: Option<&MeanInstances>) -> [String; 3] {
 /// A row for each decision of the rules of scaling and sharing that is kept: see
 /// `Timeline::decisions` and `Timeline::shared`. Of sharing, `app` is the lender, `tasks` are its most
 /// requests at a time since the look before, `instances` all of its slots, and `change` is what
-/// becomes of those that it has itself.
+/// becomes of those that it has itself. The last columns are what rules of scaling ask for that go by
+/// more than tasks.
 pub fn decisions_csv(results: &Results, timeline: &Timeline) -> String {
-    let mut text =
-        String::from("at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused\n");
+    let mut text = String::from(
+        "at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused,\
+         starting,busy,arrivals,refusals\n",
+    );
     let name = |app: usize| {
         quoted(results.scenario.model.apps.get(app).map_or("", |app| app.name.as_str()))
     };
@@ -83,6 +86,7 @@ pub fn decisions_csv(results: &Results, timeline: &Timeline) -> String {
             change,
             reason(&decision.action.to_string()),
             "scaling,,,,".to_owned(),
+            flow(decision.seen.flow),
         ];
         rows.push((decision.at, cells.join(",")));
     }
@@ -106,6 +110,7 @@ pub fn decisions_csv(results: &Results, timeline: &Timeline) -> String {
             seen.lent.to_string(),
             seen.called.to_string(),
             seen.unused.to_string(),
+            flow(None),
         ];
         rows.push((at, cells.join(",")));
     }
@@ -116,6 +121,15 @@ pub fn decisions_csv(results: &Results, timeline: &Timeline) -> String {
         text.push('\n');
     }
     text
+}
+
+/// What a scaling rule saw besides tasks and instances, if it asked for it.
+fn flow(seen: Option<Flow>) -> String {
+    let Some(flow) = seen else { return ",,,".to_owned() };
+    let came =
+        flow.came.map_or(",".to_owned(), |came| format!("{},{}", came.arrivals, came.refusals));
+    let thousandths = flow.busy_thousandths % 1000;
+    format!("{},{}.{thousandths:03},{came}", flow.starting, flow.busy_thousandths / 1000)
 }
 
 /// What stands behind the colon of a decision.

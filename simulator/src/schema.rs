@@ -29,6 +29,7 @@ const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
 mod queues;
 mod results;
+mod scaling;
 
 /// An entry of an object: name, what it may be, what it means.
 type Entry = (&'static str, Value, &'static str);
@@ -91,11 +92,13 @@ fn units() -> Map<String, Value> {
     let frequency =
         text_of("^ *[0-9.]+[kM]? */ *(ns|us|µs|ms|s|min|h|d) *$", &["10/s", "2.5k/s", "600/min"]);
     let part = text_of("^[0-9.]+%$", &["80%"]);
+    let ratio = part.clone();
     let size = text_of("^[0-9.]+([kKMG]?B|[KMG]iB)$", &["400KB", "8MiB"]);
     let size = json!({"anyOf": [size, {"const": 0}]});
     let entries = [
         ("length", json!({"anyOf": [length, {"const": 0}]})),
         ("frequency", frequency.clone()),
+        ("ratio", json!({"anyOf": [ratio, {"type": "number", "minimum": 0, "maximum": 1e6}]})),
         ("part", json!({"anyOf": [part, {"type": "number", "minimum": 0, "maximum": 1}]})),
         ("size", size),
         (
@@ -161,26 +164,7 @@ fn policy_object() -> Value {
             ),
             ("queue", queues::queue(), "rules of queues"),
             ("balance", queues::balance(), "how targets are chosen"),
-            (
-                "scaling",
-                object(
-                    &[],
-                    vec![
-                        ("target", whole(0), "tasks per instance above which instances are added"),
-                        ("min", whole(0), "the fewest instances"),
-                        ("max", whole(0), "the most instances"),
-                        ("step", whole(1), "instances added or taken at a time"),
-                        ("interval", reference("length"), "between decisions"),
-                        ("cool_down", reference("length"), "after a change"),
-                        (
-                            "scale_in_after",
-                            reference("length"),
-                            "for so long fewer must have been enough",
-                        ),
-                    ],
-                ),
-                "how many instances there are",
-            ),
+            ("scaling", scaling::section(), "how many instances there are"),
             ("rollout", rollout(), "how versions are replaced"),
             ("repair", repair(), "what is done about instances that fail"),
             (

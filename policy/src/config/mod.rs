@@ -13,7 +13,7 @@ use crate::balance::{Balance, Choices};
 use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
 use crate::repair::Repair;
 use crate::rollout::Rollout;
-use crate::scaling::Scaling;
+use crate::scaling::{Rule, Scaling, Schedule};
 use crate::sharing::{Sharing, Unfinished};
 use crate::{Nanoseconds, Scope};
 
@@ -21,6 +21,7 @@ mod balances;
 mod control;
 mod queues;
 mod read;
+mod scaling;
 pub mod units;
 
 pub use read::{read, read_node};
@@ -145,6 +146,8 @@ impl Policy {
                 interval: Nanoseconds::from_seconds(1),
                 cool_down: Nanoseconds::ZERO,
                 scale_in_after: Some(Nanoseconds::from_seconds(600)),
+                rule: Rule::Tasks,
+                schedule: Schedule::NONE,
             },
             rollout: ROLLOUT,
             repair: REPAIR,

@@ -7,10 +7,10 @@ use yaml::{Node, Schema, Spanned};
 use super::balances::BalancePart;
 use super::control::{RepairPart, RolloutPart, SharingPart};
 use super::queues::QueuePart;
-use super::units::{Bound, Frequency, Length};
+use super::scaling::ScalingPart;
+use super::units::{Bound, Frequency};
 use super::{POLICY_VERSION, Policy, Preset};
 use crate::admission::{Admission, Deadlines, Limits, Permits, Rate};
-use crate::scaling::Scaling;
 use crate::{Nanoseconds, Scope};
 
 /// Reads a policy from the text of a file.
@@ -135,17 +135,6 @@ impl<'de> Deserialize<'de> for RateOrNone {
     }
 }
 
-#[derive(Debug, Default, Deserialize)]
-struct ScalingPart {
-    target: Option<Spanned<u32>>,
-    min: Option<Spanned<u32>>,
-    max: Option<Spanned<u32>>,
-    step: Option<Spanned<u32>>,
-    interval: Option<Spanned<Length>>,
-    cool_down: Option<Length>,
-    scale_in_after: Option<Length>,
-}
-
 impl AdmissionPart {
     fn over(self, base: Admission, found: &mut Vec<Diagnostic>) -> Admission {
         let accept = self.accept.map_or(base.accept, |part| {
@@ -203,42 +192,4 @@ impl LimitsPart {
 fn compiled(rate: Frequency, burst: Option<u32>) -> Rate {
     let burst = burst.unwrap_or((1e9 / rate.gap).max(1.0) as u32);
     Rate::new(Nanoseconds(rate.gap.round() as u64), burst)
-}
-
-impl ScalingPart {
-    fn over(self, base: Scaling, found: &mut Vec<Diagnostic>) -> Scaling {
-        let value = |given: Option<Spanned<u32>>, base| given.map_or(base, |given| given.value);
-        let scaling = Scaling {
-            target: value(self.target, base.target),
-            min: value(self.min, base.min),
-            max: value(self.max, base.max),
-            step: value(self.step, base.step),
-            interval: self.interval.map_or(base.interval, |interval| interval.value.0),
-            cool_down: self.cool_down.map_or(base.cool_down, |Length(length)| length),
-            scale_in_after: self
-                .scale_in_after
-                .map(|Length(length)| length)
-                .or(base.scale_in_after),
-        };
-        let mut wrong = |span: Option<Span>, message: &str, label: &str| {
-            let diagnostic = Diagnostic::error("policy-scaling", message);
-            found.push(match span {
-                Some(span) => diagnostic.at(span, label),
-                None => diagnostic,
-            });
-        };
-        if scaling.min > scaling.max {
-            let span = self.max.or(self.min).map(|given| given.span);
-            let label = format!("min is {}, max is {}", scaling.min, scaling.max);
-            wrong(span, "the fewest instances are more than the most", &label);
-        }
-        if scaling.step == 0 {
-            wrong(self.step.map(|given| given.span), "a step of 0 never scales", "at least 1");
-        }
-        if scaling.interval == Nanoseconds::ZERO {
-            let span = self.interval.map(|given| given.span);
-            wrong(span, "decisions need time between them", "more than 0");
-        }
-        scaling
-    }
 }

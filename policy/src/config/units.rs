@@ -23,6 +23,10 @@ pub struct Frequency {
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Part(pub f64);
 
+/// How many times something, in thousandths: `0.8`, `80%`, `2.5`, `150%`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ratio(pub u32);
+
 /// A whole number or `unlimited`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bound(pub Option<u32>);
@@ -142,6 +146,24 @@ impl Written for Part {
     }
 }
 
+impl Written for Ratio {
+    const EXPECTED: &'static str = "how many times something, such as 0.8, 80% or 2.5";
+
+    fn from_text(text: &str) -> Option<Self> {
+        scaled(text, &[("%", 0.01)]).and_then(Ratio::from_number)
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "checked to be within the range"
+    )]
+    fn from_number(number: f64) -> Option<Self> {
+        // More than a million times is a slip.
+        (0.0..=1e6).contains(&number).then(|| Ratio((number * 1000.0).round() as u32))
+    }
+}
+
 impl Written for Bound {
     const EXPECTED: &'static str = "a whole number or `unlimited`";
 
@@ -214,7 +236,7 @@ macro_rules! deserialize_written {
     };
 }
 
-deserialize_written!(Length, Frequency, Part, Bound, Size, Bandwidth);
+deserialize_written!(Length, Frequency, Part, Ratio, Bound, Size, Bandwidth);
 
 #[cfg(test)]
 mod tests {
@@ -270,6 +292,11 @@ mod tests {
         assert_eq!(Part::from_text("80%"), Some(Part(0.8)));
         assert_eq!(Part::from_text("120%"), None);
         assert_eq!(Part::from_number(0.25), Some(Part(0.25)));
+        assert_eq!(Ratio::from_text("150%"), Some(Ratio(1500)));
+        assert_eq!(Ratio::from_number(0.8), Some(Ratio(800)));
+        for wrong in [-0.1, f64::NAN, 1e7] {
+            assert_eq!(Ratio::from_number(wrong), None);
+        }
         assert_eq!(Bound::from_text("unlimited"), Some(Bound(None)));
         assert_eq!(Bound::from_number(7.0), Some(Bound(Some(7))));
         for wrong in [-1.0, 1.5, f64::NAN, 1e12] {

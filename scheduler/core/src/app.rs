@@ -273,6 +273,9 @@ pub struct App {
     /// When the scaling rule last looked.
     #[serde(skip)]
     pub looked: Option<Time>,
+    /// What has come since then.
+    #[serde(skip)]
+    pub came: CameSince,
 }
 
 /// The change from one version to another.
@@ -385,6 +388,42 @@ pub struct Observed {
     pub load: Load,
 }
 
+/// What has come since the scaling rule last looked, over all loads that were reported since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CameSince {
+    /// The end of the period of the last load before that look.
+    pub begun: Option<Time>,
+    /// The sums of the loads since.
+    pub arrivals: u64,
+    /// Likewise.
+    pub rejects: u64,
+}
+
+impl CameSince {
+    /// Another load was reported; none of them tells of a period if the one before isn't known.
+    pub fn add(&mut self, before: Option<Observed>, load: &Load) {
+        if self.begun.is_none() {
+            self.begun = before.map(|seen| seen.at);
+        }
+        if self.begun.is_some() {
+            self.arrivals = self.arrivals.saturating_add(load.arrivals);
+            self.rejects = self.rejects.saturating_add(load.rejects);
+        }
+    }
+
+    /// What came until the end of a load's period, and the beginning of the next one.
+    pub fn take(&mut self, until: Time) -> Option<scaling::Came> {
+        let begun = self.begun.filter(|begun| *begun < until)?;
+        let Self { arrivals, rejects, .. } = std::mem::take(self);
+        self.begun = Some(until);
+        Some(scaling::Came {
+            arrivals,
+            refusals: rejects.min(arrivals),
+            period: until.since(begun),
+        })
+    }
+}
+
 impl Observed {
     /// Requests that wait or are worked on.
     #[must_use]
@@ -419,7 +458,7 @@ impl App {
             deployment: self.deployment.clone(),
             history: self.history.clone(),
             named: self.named.clone(),
-            scaling: self.scaling,
+            scaling: self.scaling.clone(),
             scaled: self.scaled,
             failures: self.failures.clone(),
             is_deleted: self.is_deleted,
@@ -431,6 +470,7 @@ impl App {
             load: None,
             hold: None,
             looked: None,
+            came: CameSince::default(),
         }
     }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::app::{
-    App, Bounds, Cause, Deployment, DiscoveryCheck, Ended, INSTANCES_MOST, LIST_MOST, Outcome,
-    Probe, Run, Scaled, ScaledBy, Specification, remember,
+    App, Bounds, CameSince, Cause, Deployment, DiscoveryCheck, Ended, INSTANCES_MOST, LIST_MOST,
+    Outcome, Probe, Run, Scaled, ScaledBy, Specification, remember,
 };
 use crate::command::{Command, Key};
 use crate::event::{Accepted, Call, Refusal};
@@ -329,5 +329,6 @@ fn new_app(bounds: Bounds) -> App {
         load: None,
         hold: None,
         looked: None,
+        came: CameSince::default(),
     }
 }

@@ -102,6 +102,7 @@ impl Turn<'_> {
     pub(crate) fn load(&mut self, name: &AppName, at: Time, load: Load) {
         let Some(app) = self.state.apps.get_mut(name) else { return };
         if app.load.is_none_or(|known| known.at < at) {
+            app.came.add(app.load, &load);
             app.load = Some(Observed { at, load });
             self.touched.insert(name.clone());
         }

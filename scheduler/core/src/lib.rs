@@ -41,4 +41,5 @@ pub mod volume;
 pub use command::Command;
 pub use event::Event;
 pub use state::State;
+pub use timers::observation;
 pub use turn::{apply, apply_all};

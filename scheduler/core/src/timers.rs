@@ -3,9 +3,10 @@
 
 use policy::repair::{self, Silent};
 use policy::rollout::{self, Rollout};
-use policy::{Nanoseconds, Time, scaling};
+use policy::scaling::{self, Scaling};
+use policy::{Nanoseconds, Time};
 
-use crate::app::{App, Scaled, ScaledBy};
+use crate::app::{App, Observed, Scaled, ScaledBy};
 use crate::command::{Command, Key};
 use crate::decision::{Decided, scaling_rules};
 use crate::ids::{AppName, InstanceId, MachineName};
@@ -232,8 +233,9 @@ impl Turn<'_> {
             return;
         };
         app.looked = Some(now);
-        let seen = scaling::Observation { tasks: observed.tasks(), instances: app.wanted };
-        let before = app.scaling;
+        let came = app.came.take(observed.at);
+        let seen = observation(&rules, app, app.wanted, observed, came);
+        let before = app.scaling.clone();
         let action = scaling::decide(&rules, seen, &mut app.scaling, now);
         let from = app.wanted;
         let to = match action {
@@ -241,7 +243,8 @@ impl Turn<'_> {
             scaling::Action::Remove(count, _) => from.saturating_sub(count),
             scaling::Action::Keep(_) => from,
         };
-        let is_remembered = before != app.scaling;
+        // What rules see anew at each look isn't worth a write.
+        let is_remembered = !before.is_like(&app.scaling);
         if from != to {
             app.wanted = to;
             app.scaled = Some(Scaled { at: now, from, to, why: ScaledBy::Policy(action) });
@@ -252,4 +255,29 @@ impl Turn<'_> {
             self.app_changed(name);
         }
     }
+}
+
+/// What the rule of an app sees, if it would have so many instances.
+#[must_use]
+pub fn observation(
+    rules: &Scaling,
+    app: &App,
+    instances: u32,
+    observed: Observed,
+    came: Option<scaling::Came>,
+) -> scaling::Observation {
+    let flow = rules.rule.asks_for_flow().then(|| {
+        let gets_requests = |one: &&Box<Instance>| matches!(one.life, Life::Serving { .. });
+        let ready = app.instances.values().filter(gets_requests).count();
+        let ready = u32::try_from(ready).unwrap_or(u32::MAX);
+        let metrics = app.specification().and_then(|known| known.metrics.as_ref());
+        // Who scrapes counters that aren't named sees none: that isn't the same as no arrivals.
+        let counts = metrics.is_none_or(|metrics| metrics.arrivals.is_some());
+        scaling::Flow {
+            starting: instances.saturating_sub(ready),
+            busy_thousandths: observed.load.busy_thousandths,
+            came: came.filter(|_| counts),
+        }
+    });
+    scaling::Observation { tasks: observed.tasks(), instances, flow }
 }

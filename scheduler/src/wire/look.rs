@@ -211,7 +211,10 @@ pub fn decision(decision: &Decision) -> DecisionRow {
 }
 
 fn load(seen: scaling::Observation) -> String {
-    format!("{} tasks for {} instances", seen.tasks, seen.instances)
+    match seen.flow {
+        None => format!("{} tasks for {} instances", seen.tasks, seen.instances),
+        Some(_) => seen.to_string(),
+    }
 }
 
 fn silence(seen: repair::Observation) -> String {

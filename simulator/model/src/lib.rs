@@ -20,6 +20,7 @@ mod books;
 pub mod central;
 pub mod closed_form;
 pub mod crowd;
+mod demand;
 pub mod engine;
 pub mod faults;
 mod fed;

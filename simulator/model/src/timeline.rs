@@ -393,7 +393,7 @@ fn says_the_same(left: Action, right: Action) -> bool {
     let without_time = |kept| match kept {
         Kept::CoolsDown(_) => Kept::CoolsDown(Nanoseconds::ZERO),
         Kept::NotForLong(_) => Kept::NotForLong(Nanoseconds::ZERO),
-        Kept::WithinTarget | Kept::AtMaximum | Kept::AtMinimum => kept,
+        other => other,
     };
     without_time(left) == without_time(right)
 }

@@ -165,7 +165,7 @@ proptest! {
 #[test]
 fn decisions_that_say_the_same_are_kept_once() {
     let mut timeline = Timeline::new(&model(1_000));
-    let seen = Observation { tasks: 5, instances: 6 };
+    let seen = Observation { tasks: 5, instances: 6, flow: None };
     let cools = |left| Action::Keep(Kept::CoolsDown(Nanoseconds(left)));
     let more = Action::Add(1, Added::TasksAboveTarget);
     let within = Action::Keep(Kept::WithinTarget);

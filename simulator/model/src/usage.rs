@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn reasons_are_counted_within_the_window() {
         let mut usage = Usage::new(Instances::default(), Time(100), Time(200));
-        let seen = Observation { tasks: 9, instances: 1 };
+        let seen = Observation { tasks: 9, instances: 1, flow: None };
         usage.decide(Time(50), seen, Action::Add(3, Added::BelowMinimum));
         usage.decide(Time(150), seen, Action::Add(2, Added::TasksAboveTarget));
         usage.decide(Time(160), seen, Action::Remove(1, Removed::FewerAreEnough));

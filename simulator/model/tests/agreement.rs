@@ -8,7 +8,7 @@ use policy::admission::Admission;
 use policy::balance::{Balance, Choices};
 use policy::placement::Unplaced;
 use policy::queue::{Order, Queue};
-use policy::scaling::{Action, Observation, Scaling};
+use policy::scaling::{Action, Observation, Rule, Scaling, Schedule};
 use policy::sharing::{self, Unfinished};
 use policy::{Class, Nanoseconds, Refusal, Time};
 use proptest::prelude::*;
@@ -464,6 +464,7 @@ proptest! {
         fixed.dynamics.scaling = Some(Scaling {
             target: 1, min: 0, max: 0, step: 1, interval,
             cool_down: Nanoseconds::ZERO, scale_in_after: None,
+            rule: Rule::Tasks, schedule: Schedule::NONE,
         });
         for app in &mut fixed.apps {
             let all = app.machines * app.instances;

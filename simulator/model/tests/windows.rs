@@ -7,7 +7,7 @@ use policy::admission::{Admission, Limits};
 use policy::balance::Balance;
 use policy::placement::{Resources, Unplaced};
 use policy::queue::{Queue, QueueScope};
-use policy::scaling::{Action, Observation, Scaling};
+use policy::scaling::{Action, Observation, Rule, Scaling, Schedule};
 use policy::{Class, Nanoseconds, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
@@ -290,6 +290,8 @@ fn two_machines() -> Model {
         interval: Nanoseconds(30),
         cool_down: Nanoseconds::ZERO,
         scale_in_after: Some(Nanoseconds(40)),
+        rule: Rule::Tasks,
+        schedule: Schedule::NONE,
     };
     let capacity = Resources { cores: 2, memory_mib: 2 };
     Model {

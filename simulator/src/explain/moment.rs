@@ -315,8 +315,9 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
         let shown = |decision: Option<Decision>| {
             decision.map_or("none".to_owned(), |Decision { at, seen, action, .. }| {
                 let at = Nanoseconds(at.0);
-                let (tasks, instances) = (grouped(seen.tasks), seen.instances);
-                format!("at {at}: {action} (saw {tasks} tasks, {instances} instances)")
+                let text = seen.to_string();
+                let rest = text.split_once(' ').map_or("", |(_, rest)| rest);
+                format!("at {at}: {action} (saw {} {rest})", grouped(seen.tasks))
             })
         };
         add("last decision", shown(moment.before));

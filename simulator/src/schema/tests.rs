@@ -157,6 +157,7 @@ fn keys_are_those_of_the_reader() {
         assert_eq!(known(text), names.cloned().collect(), "{place}");
     }
     let policy = |text: &str| format!("policy: {{preset: original, {text}}}");
+    let rule = |name: &str| policy(&format!("scaling: {{{name}: {{0xyzzy0: 1}}}}"));
     let table = [
         ("", "0xyzzy0: 1".to_owned()),
         ("/properties/gateways/anyOf/1", "gateways: {0xyzzy0: 1}".to_owned()),
@@ -183,6 +184,18 @@ fn keys_are_those_of_the_reader() {
         ("/$defs/policy/properties/queue", policy("queue: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/balance", policy("balance: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/scaling", policy("scaling: {0xyzzy0: 1}")),
+        ("/$defs/policy/properties/scaling/properties/hpa", rule("hpa")),
+        ("/$defs/policy/properties/scaling/properties/kpa", rule("kpa")),
+        ("/$defs/policy/properties/scaling/properties/keda", rule("keda")),
+        ("/$defs/policy/properties/scaling/properties/arrivals", rule("arrivals")),
+        (
+            "/$defs/policy/properties/scaling/properties/hpa/properties/up",
+            policy("scaling: {hpa: {up: {0xyzzy0: 1}}}"),
+        ),
+        (
+            "/$defs/policy/properties/scaling/properties/schedule/items",
+            policy("scaling: {schedule: [{0xyzzy0: 1}]}"),
+        ),
         ("/$defs/policy/properties/rollout", policy("rollout: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/repair", policy("repair: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/sharing", policy("sharing: {0xyzzy0: 1}")),

@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use policy::Time;
 use policy::placement::{self, Machine};
 use policy::queue::QueueScope;
-use policy::scaling::{self, Action, Observation};
+use policy::scaling::{self, Action};
 
 use super::Live;
 use super::group::{Instance, Phase};
@@ -96,10 +96,7 @@ impl<R: Record> Live<'_, R> {
     fn tick(&mut self, app: usize, now: Time) {
         let Some(group) = self.groups.get_mut(app) else { return };
         let Some(rules) = group.rules else { return };
-        let seen = Observation {
-            tasks: group.tasks,
-            instances: group.counted.ready + group.counted.starting,
-        };
+        let seen = group.observe(&rules, &self.targets);
         let action = scaling::decide(&rules, seen, &mut group.state, now);
         self.record.decide(now, app, seen, action);
         match action {

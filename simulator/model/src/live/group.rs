@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use policy::balance::FULL_WEIGHT;
 use policy::prequal::Pool;
 use policy::queue::QueueScope;
-use policy::scaling::{self, Scaling};
+use policy::scaling::{self, Flow, Observation, Scaling};
 use policy::{Nanoseconds, Targets, Time, Words};
 
 use super::signals::Signals;
 use super::target::Target;
 use crate::App;
+use crate::demand::Demand;
 use crate::index::Index;
 use crate::life::{start_up_words, target_weight};
 use crate::line::asks_for_index;
@@ -105,6 +106,8 @@ pub(super) struct Group<'model> {
     pub waiting: u64,
     pub peak: u64,
     pub words: Words,
+    /// What has come since the last tick.
+    pub demand: Demand,
     /// Whether a scheduler starts and ends its instances.
     is_scheduled: bool,
 }
@@ -143,6 +146,7 @@ impl<'model> Group<'model> {
             waiting: 0,
             peak: 0,
             words: start_up_words(model.seed, app),
+            demand: Demand::default(),
             is_scheduled: false,
         }
     }
@@ -233,6 +237,19 @@ impl<'model> Group<'model> {
             loads.push(targets.get(*place as usize).map_or(0, Target::load));
         }
         self.index = Some(Index::of(&loads));
+    }
+
+    /// What the scaling rule sees at a tick.
+    pub(super) fn observe(&mut self, rules: &Scaling, targets: &[Target]) -> Observation {
+        let came = self.demand.take(rules.interval);
+        let flow = rules.rule.asks_for_flow().then(|| {
+            let manned = self.manned.values().filter_map(|place| targets.get(*place as usize));
+            let busy: u64 = manned.map(|target| u64::from(target.running())).sum();
+            let starting = self.counted.starting;
+            Flow { starting, busy_thousandths: busy * 1000, came: Some(came) }
+        });
+        let instances = self.counted.ready + self.counted.starting;
+        Observation { tasks: self.tasks, instances, flow }
     }
 
     /// A target has lost requests in another way than by their end.

@@ -317,6 +317,9 @@ impl<'model, R: Record> Live<'model, R> {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let queued = self.dispatch(arrival, info);
+        if let Some(group) = self.groups.get_mut(info.app as usize) {
+            group.demand.count(queued.is_err());
+        }
         if queued.is_err() {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
         }

@@ -207,6 +207,11 @@ impl Target {
         free + paid + self.seats.running() + coming
     }
 
+    /// Requests that are worked on.
+    pub(super) fn running(&self) -> u32 {
+        self.seats.running()
+    }
+
     /// Instances that have not left.
     pub(super) fn present(&self) -> u32 {
         self.seats.instances()

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use policy::placement::{self, Machine};
 use policy::queue::QueueScope;
-use policy::scaling::{self, Action, Observation};
+use policy::scaling::{self, Action, Came, Flow, Observation};
 use policy::{Nanoseconds, Time};
 
 use super::crew::{Instance, Leave, Phase, Task};
@@ -156,8 +156,22 @@ impl<R: Record> Oracle<'_, R> {
         let rules = definition.and_then(|app| app.scaling(&self.model.dynamics));
         let (Some(rules), Some(crew)) = (rules, self.apps.get_mut(app)) else { return };
         let counted = crew.count();
-        let seen =
-            Observation { tasks: crew.tasks() as u64, instances: counted.ready + counted.starting };
+        let working: usize = crew.instances.iter().map(|one| one.work.len()).sum();
+        let came = Came {
+            arrivals: std::mem::take(&mut crew.arrivals),
+            refusals: std::mem::take(&mut crew.refusals),
+            period: rules.interval,
+        };
+        let flow = Flow {
+            starting: counted.starting,
+            busy_thousandths: working as u64 * 1000,
+            came: Some(came),
+        };
+        let seen = Observation {
+            tasks: crew.tasks() as u64,
+            instances: counted.ready + counted.starting,
+            flow: rules.rule.asks_for_flow().then_some(flow),
+        };
         let action = scaling::decide(&rules, seen, &mut crew.scaling, now);
         self.record.decide(now, app, seen, action);
         match action {

@@ -145,6 +145,9 @@ pub(super) struct Crew {
     /// Targets that the balancer knows, with their weights.
     pub open: Vec<(usize, u32)>,
     pub scaling: scaling::State,
+    /// Requests that limits let through since the last tick, and those of them that were refused.
+    pub arrivals: u64,
+    pub refusals: u64,
     /// Machines that have had an instance.
     pub images: BTreeSet<usize>,
     pub told: Instances,
@@ -160,6 +163,8 @@ impl Crew {
             queues: BTreeMap::new(),
             open: Vec::new(),
             scaling: scaling::State::default(),
+            arrivals: 0,
+            refusals: 0,
             images: BTreeSet::new(),
             told: Instances::default(),
             peak: 0,

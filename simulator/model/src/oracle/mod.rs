@@ -248,6 +248,10 @@ impl<R: Record> Oracle<'_, R> {
             policy::admit(&admission, accounts, candidate, now)
         })?;
         let queued = self.dispatch(arrival, definition.app, class);
+        if let Some(crew) = self.apps.get_mut(definition.app) {
+            crew.arrivals += 1;
+            crew.refusals += u64::from(queued.is_err());
+        }
         if queued.is_err() {
             self.with_accounts(arrival, cmd, policy::release);
         }

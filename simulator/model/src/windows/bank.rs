@@ -12,6 +12,7 @@ use simulator_kernel::row::{self, Aligned};
 
 use super::crews::{Crews, Parting, Standing};
 use crate::App;
+use crate::demand::Demand;
 use crate::rings::Rings;
 
 /// Targets.
@@ -34,6 +35,8 @@ pub(super) struct Bank {
     coming: Vec<[u32; 2]>,
     /// Who comes and goes, if the app scales.
     crews: Option<Crews>,
+    /// What has come since the last tick.
+    demand: Demand,
 }
 
 /// Nothing ends after this, 146 years after the beginning: a stamp has 63 bits for its time.
@@ -84,7 +87,14 @@ impl Bank {
             present: vec![Vec::new(); if asks { count as usize } else { 0 }],
             coming: vec![[0; 2]; if has_stages { count as usize } else { 0 }],
             crews: scales.map(|app| Crews::new(count, instances, &app.life)),
+            demand: Demand::default(),
         }
+    }
+
+    /// What has come since the last tick; counting begins anew. And how many requests are worked on.
+    pub(super) fn count(&mut self, targets: u32) -> (Demand, u64) {
+        let running = (0..targets).map(|target| u64::from(self.running(target))).sum();
+        (std::mem::take(&mut self.demand), running)
     }
 
     /// Lets time pass: what is at or before `now` is over.
@@ -233,6 +243,13 @@ impl Bank {
     /// Whether a request may queue at a target.
     #[inline(always)]
     fn admit(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
+        let admitted = self.judge(target, class);
+        self.demand.count(admitted.is_err());
+        admitted
+    }
+
+    #[inline(always)]
+    fn judge(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         if self.crews.is_some() && self.row(target)[0] == ABSENT {
             return Err(Refusal::NoInstance);
         }

@@ -6,10 +6,11 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use policy::placement::{self, Machine, Resources};
-use policy::scaling::{self, Action, Observation, Scaling};
+use policy::scaling::{self, Action, Flow, Observation, Scaling};
 use policy::{Nanoseconds, Time, Words};
 
 use super::Witness;
+use crate::demand::Demand;
 use crate::life::start_up_words;
 use crate::model::Model;
 
@@ -29,6 +30,31 @@ pub(super) enum Change {
     Start { ready: u64 },
     /// One leaves: the one that has nothing to do first.
     Leave,
+}
+
+/// What targets have of an app at the time of a tick.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counted {
+    /// Requests that wait or are worked on.
+    pub(super) tasks: u64,
+    /// Requests that are worked on.
+    pub(super) busy: u64,
+    /// What has come since the last tick.
+    pub(super) demand: Demand,
+}
+
+impl Counted {
+    /// Those of others, too.
+    pub(super) const fn plus(self, other: &Counted) -> Counted {
+        Counted {
+            tasks: self.tasks + other.tasks,
+            busy: self.busy + other.busy,
+            demand: Demand {
+                arrivals: self.demand.arrivals + other.demand.arrivals,
+                refusals: self.demand.refusals + other.demand.refusals,
+            },
+        }
+    }
 }
 
 /// An instance that leaves, as its machine tells all lanes.
@@ -58,6 +84,24 @@ struct Group<'model> {
     /// The number of the next instance.
     next: u32,
     words: Words,
+    /// When instances are ready that were ordered and aren't yet, as far as anybody has looked.
+    starting: Vec<u64>,
+}
+
+impl Group<'_> {
+    /// What the scaling rule sees: what there was at a time.
+    fn observe(&mut self, rules: &Scaling, mut counted: Counted, seen_at: u64) -> Observation {
+        let flow = rules.rule.asks_for_flow().then(|| {
+            self.starting.retain(|ready| *ready > seen_at);
+            let starting = u32::try_from(self.starting.len()).unwrap_or(u32::MAX);
+            Flow {
+                starting: starting.min(self.count),
+                busy_thousandths: counted.busy * 1000,
+                came: Some(counted.demand.take(rules.interval)),
+            }
+        });
+        Observation { tasks: counted.tasks, instances: self.count, flow }
+    }
 }
 
 /// The control plane.
@@ -97,6 +141,7 @@ impl<'model> Control<'model> {
                     images: vec![app.instances > 0; machines],
                     next: all,
                     words: start_up_words(model.seed, number),
+                    starting: Vec::new(),
                 }
             })
             .collect();
@@ -142,7 +187,7 @@ impl<'model> Control<'model> {
     pub(super) fn decide<W: Witness>(
         &mut self,
         now: u64,
-        tasks: impl Iterator<Item = u64>,
+        counted: impl Iterator<Item = Counted>,
         mut witness: Option<&mut W>,
     ) {
         if self.interval == 0 {
@@ -159,10 +204,10 @@ impl<'model> Control<'model> {
                 *held = held.without(group.definition.life.needs);
             }
         }
-        for (app, tasks) in tasks.enumerate() {
+        for (app, counted) in counted.enumerate() {
             let Some(group) = self.groups.get_mut(app) else { return };
             let Some(rules) = group.rules else { continue };
-            let seen = Observation { tasks, instances: group.count };
+            let seen = group.observe(&rules, counted, seen_at);
             let action = scaling::decide(&rules, seen, &mut group.state, Time(now));
             if let Some(witness) = &mut witness {
                 witness.decide(Time(now), app, seen, action);
@@ -209,6 +254,7 @@ impl<'model> Control<'model> {
         let life = &group.definition.life;
         let Time(ready) = life.ready_at(group.words, group.next, known == Some(false), reached);
         group.next += 1;
+        group.starting.push(ready);
         group.count += 1;
         if let Some(count) = group.on_machines.get_mut(machine) {
             *count += 1;

@@ -7,7 +7,7 @@ use simulator_kernel::wide::{self, Task};
 use super::arrivals::Flow;
 use super::bank::Bank;
 use super::coming::{Coming, Way};
-use super::control::{Change, Control, Left, Order};
+use super::control::{Change, Control, Counted, Left, Order};
 use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -30,8 +30,8 @@ pub struct Parcel {
     loads: Vec<u32>,
     /// What some of them tell of their instances.
     crews: Vec<Crew>,
-    /// Requests of the sender's targets for each app, if this is the time of a tick.
-    tasks: Vec<u64>,
+    /// What the sender's targets have of each app, if this is the time of a tick.
+    tasks: Vec<Counted>,
     /// Instances of the sender's targets that leave.
     left: Vec<Left>,
 }
@@ -56,6 +56,8 @@ pub struct Lane<'model, W> {
     loads: Vec<u32>,
     /// Requests of all lanes for targets of this one: those of a window.
     merged: Vec<Request>,
+    /// For each app, requests that gateways found no target for since the last tick.
+    unsent: Vec<u64>,
     control: Control<'model>,
     /// Orders that reach machines in this window.
     orders: Vec<Order>,
@@ -98,6 +100,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
             merged: Vec::new(),
+            unsent: vec![0; model.apps.len()],
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
@@ -340,12 +343,19 @@ impl<W: Witness> Lane<'_, W> {
     /// Targets tell the control plane how many requests they have.
     #[cold]
     fn count_tasks(&mut self, now: u64, outbound: &mut [Parcel]) {
-        for (bank, app) in self.banks.iter_mut().zip(&self.plan.apps) {
+        for ((bank, app), unsent) in
+            self.banks.iter_mut().zip(&self.plan.apps).zip(&mut self.unsent)
+        {
             bank.pass(now);
             let own = self.plan.share(app.count, self.number);
             let loads = (0..own.end - own.start).map(|target| u64::from(bank.load(target)));
             let tasks = loads.sum();
-            outbound.iter_mut().for_each(|parcel| parcel.tasks.push(tasks));
+            let (mut demand, busy) = bank.count(own.end - own.start);
+            let unsent = std::mem::take(unsent);
+            demand.arrivals += unsent;
+            demand.refusals += unsent;
+            let counted = Counted { tasks, busy, demand };
+            outbound.iter_mut().for_each(|parcel| parcel.tasks.push(counted));
         }
     }
 
@@ -354,7 +364,7 @@ impl<W: Witness> Lane<'_, W> {
     fn decide(&mut self, now: u64, inbound: &[Parcel]) {
         let tasks = (0..self.banks.len()).map(|app| {
             let told = inbound.iter().filter_map(|parcel| parcel.tasks.get(app));
-            told.sum::<u64>()
+            told.fold(Counted::default(), |sum, more| sum.plus(more))
         });
         let witness = self.ledger.is_some().then_some(&mut self.witness);
         self.control.decide(now, tasks, witness);
@@ -493,7 +503,7 @@ impl<W: Witness> Lane<'_, W> {
     /// New requests come to gateways.
     #[inline(always)]
     fn admit(&mut self, begin: u64, end: u64, outbound: &mut [Parcel]) {
-        let Lane { plan, flow, gateways, owners, witness, arrived, .. } = self;
+        let Lane { plan, flow, gateways, owners, witness, arrived, unsent, .. } = self;
         gateways.begin(begin, plan);
         let requests = flow.before(end);
         *arrived += requests.len() as u64;
@@ -508,7 +518,14 @@ impl<W: Witness> Lane<'_, W> {
                         parcel.requests.push(Request { target, ..*request });
                     }
                 }
-                Err(cause) => witness.outcome(request, None, Err(cause)),
+                Err(cause) => {
+                    if cause == Refusal::NoInstance {
+                        let (_, source) = Key::parts(request.key);
+                        let app = plan.source(source).map_or(0, |info| info.app as usize);
+                        unsent.iter_mut().skip(app).take(1).for_each(|count| *count += 1);
+                    }
+                    witness.outcome(request, None, Err(cause));
+                }
             }
         }
     }

@@ -181,13 +181,18 @@ impl<W: Witness> Oracle<'_, W> {
             Event::Hear { request } => self.hear(request),
             Event::Learn => self.learn(),
             Event::Reach { request } => {
-                if let Err(cause) = self.reach(request) {
+                let reached = self.reach(request);
+                self.came(request, reached.is_err());
+                if let Err(cause) = reached {
                     self.refuse(request, cause);
                     self.after(self.network.delay, Event::Hear { request });
                 }
             }
             Event::Arrive { request } => {
                 if let Err(cause) = self.arrive(request) {
+                    if cause == Refusal::NoInstance {
+                        self.came(request, true);
+                    }
                     self.refuse(request, cause);
                 }
             }
@@ -196,6 +201,15 @@ impl<W: Witness> Oracle<'_, W> {
 
     fn after(&mut self, delay: Nanoseconds, event: Event) {
         self.events.push(Reverse((self.now + delay, event)));
+    }
+
+    /// A request counts at the next tick.
+    fn came(&mut self, request: usize, is_refused: bool) {
+        let known = self.requests.get(request).and_then(|request| self.place(request));
+        let Some((app, _)) = known else { return };
+        let (arrivals, refusals) = self.plane.came.entry(app).or_default();
+        *arrivals += 1;
+        *refusals += u64::from(is_refused);
     }
 
     fn refuse(&mut self, request: usize, cause: Refusal) {

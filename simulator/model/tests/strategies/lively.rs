@@ -3,8 +3,11 @@
 use policy::admission::{Admission, Deadlines};
 use policy::balance::FULL_WEIGHT;
 use policy::placement::Resources;
+use policy::queue::Counts;
 use policy::queue::{Order, Queue};
-use policy::scaling::Scaling;
+use policy::scaling::{
+    Arrivals as ByArrivals, Behaviour, Entry, Hpa, Keda, Kpa, Metric, Rule, Scaling, Schedule,
+};
 use policy::sharing::{self, Unfinished};
 use policy::{Nanoseconds, Time};
 use proptest::prelude::*;
@@ -18,17 +21,99 @@ use super::ways::staged_model;
 use super::{GRID, arrivals, law, model};
 
 /// Rules that change something every few requests.
-pub fn scaling() -> impl Strategy<Value = Scaling> {
+/// Boxed, like its parts: their values are large, and stacks of tests are not.
+pub fn scaling() -> BoxedStrategy<Scaling> {
     let times = (1u64..20, 0u64..20, proptest::option::of(0u64..30));
-    (0u32..4, 1u32..4, times).prop_map(|(target, step, (interval, cool_down, period))| Scaling {
-        target,
-        min: 0,
-        max: 0,
-        step,
-        interval: Nanoseconds(interval * GRID),
-        cool_down: Nanoseconds(cool_down * GRID),
-        scale_in_after: period.map(|period| Nanoseconds(period * GRID)),
-    })
+    (0u32..4, 1u32..4, times, rule(), schedule())
+        .prop_map(|(target, step, (interval, cool_down, period), rule, schedule)| Scaling {
+            target,
+            min: 0,
+            max: 0,
+            step,
+            interval: Nanoseconds(interval * GRID),
+            cool_down: Nanoseconds(cool_down * GRID),
+            scale_in_after: period.map(|period| Nanoseconds(period * GRID)),
+            rule,
+            schedule,
+        })
+        .boxed()
+}
+
+/// Entries at the beginning of a day: runs are short.
+fn schedule() -> BoxedStrategy<Schedule> {
+    let entries = proptest::collection::btree_map(0u64..60, 0u32..8, 1..4);
+    proptest::option::weighted(0.2, entries)
+        .prop_map(|entries| {
+            let entries: Vec<Entry> = entries
+                .into_iter()
+                .flatten()
+                .map(|(at, min)| Entry { at: Nanoseconds(at * GRID), min })
+                .collect();
+            Schedule::new(&entries).unwrap_or(Schedule::NONE)
+        })
+        .boxed()
+}
+
+/// Half of them the original one.
+fn rule() -> BoxedStrategy<Rule> {
+    let grid = |steps: u64| Nanoseconds(steps * GRID);
+    let behaviour = (0u64..20, 1u32..2000, 0u32..4, 1u64..20).prop_map(
+        move |(window, part_thousandths, instances, period)| Behaviour {
+            window: grid(window),
+            part_thousandths,
+            instances,
+            period: grid(period),
+        },
+    );
+    let metric = prop_oneof![Just(Metric::Busy), Just(Metric::Tasks)];
+    let hpa = (200u32..3000, metric, 0u32..200, behaviour.clone(), behaviour);
+    let hpa = hpa.prop_map(|(target_thousandths, metric, tolerance_thousandths, up, down)| Hpa {
+        target_thousandths,
+        metric,
+        tolerance_thousandths,
+        up,
+        down,
+    });
+    let counts = prop_oneof![Just(Counts::Waiting), Just(Counts::InSystem)];
+    let keda = (counts, 0u32..3, 0u64..20, hpa.clone()).prop_map(
+        move |(counts, activation, cool_down, hpa)| {
+            Rule::Keda(Keda { counts, activation, cool_down: grid(cool_down), hpa })
+        },
+    );
+    let kpa = (200u32..3000, 1u64..20, 1100u32..4000, 0u64..10);
+    let kpa = kpa.prop_map(move |(target_thousandths, panic_window, threshold, delay)| {
+        Rule::Kpa(Kpa {
+            target_thousandths,
+            window: grid(20),
+            panic_window: grid(panic_window),
+            panic_threshold_thousandths: threshold,
+            up_most_thousandths: threshold,
+            down_most_thousandths: threshold,
+            scale_in_delay: grid(delay),
+        })
+    });
+    let arrivals = (200u32..=1000, 1u64..20, 1u64..20, 0u64..20, 1u32..500, 0u64..20);
+    let arrivals = arrivals.prop_map(move |(part, drain, fast, start_up, step, after)| {
+        Rule::Arrivals(ByArrivals {
+            utilisation_thousandths: part,
+            drain: grid(drain),
+            fast: grid(fast),
+            slow: grid(20),
+            start_up: grid(start_up),
+            scale_in_after: grid(after),
+            scale_in_thousandths: step,
+            scale_in_every: grid(after / 2),
+        })
+    });
+    prop_oneof![
+        5 => Just(Rule::Tasks),
+        1 => hpa.prop_map(Rule::Hpa).boxed(),
+        1 => keda.boxed(),
+        1 => kpa.boxed(),
+        2 => arrivals.boxed(),
+        1 => Just(Rule::Scheduled),
+    ]
+    .boxed()
 }
 
 pub fn life() -> impl Strategy<Value = Life> {

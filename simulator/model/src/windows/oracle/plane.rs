@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use policy::placement::{self, Machine};
-use policy::scaling::{self, Action, Observation};
+use policy::scaling::{self, Action, Came, Flow, Observation};
 use policy::{Nanoseconds, Time};
 
 use super::{Event, Oracle};
@@ -32,8 +32,11 @@ pub(super) struct Plane {
     /// Machines that were told to give up an instance: how many, by app.
     told: BTreeMap<(usize, usize), u32>,
     states: Vec<scaling::State>,
-    /// Tasks of all apps by the instant at which they were counted.
-    tasks: BTreeMap<Time, Vec<u64>>,
+    /// What there was of all apps, by the instant at which it was counted: tasks, those of them in
+    /// work, and what has come and was refused since the time before.
+    tasks: BTreeMap<Time, Vec<[u64; 4]>>,
+    /// What has come since the last tick, and what of it was refused, by app.
+    pub(super) came: BTreeMap<usize, (u64, u64)>,
 }
 
 impl Plane {
@@ -48,6 +51,7 @@ impl Plane {
             told: BTreeMap::new(),
             states: vec![scaling::State::default(); model.apps.len()],
             tasks: BTreeMap::new(),
+            came: BTreeMap::new(),
         }
     }
 
@@ -94,15 +98,21 @@ impl<W: Witness> Oracle<'_, W> {
     }
 
     pub(super) fn tick(&mut self) {
-        let count =
-            |targets: &Vec<super::Target>| targets.iter().map(|target| target.load() as u64).sum();
-        self.plane.tasks.insert(self.now, self.apps.iter().map(count).collect());
+        let mut came = std::mem::take(&mut self.plane.came);
+        let mut count = |(app, targets): (usize, &Vec<super::Target>)| {
+            let (arrivals, refusals) = came.remove(&app).unwrap_or_default();
+            let tasks = targets.iter().map(|target| target.load() as u64).sum();
+            let busy = targets.iter().map(|target| target.running().count() as u64).sum();
+            [tasks, busy, arrivals, refusals]
+        };
+        let counted = self.apps.iter().enumerate().map(&mut count).collect();
+        self.plane.tasks.insert(self.now, counted);
         self.after(self.network.delay, Event::Decide { seen: self.now });
     }
 
     pub(super) fn decide(&mut self, seen: Time) {
         let Some(tasks) = self.plane.tasks.remove(&seen) else { return };
-        for (app, tasks) in tasks.into_iter().enumerate() {
+        for (app, [tasks, busy, arrivals, refusals]) in tasks.into_iter().enumerate() {
             let definition = self.model.apps.get(app);
             let rules = definition.and_then(|app| app.scaling(&self.model.dynamics));
             let Some(rules) = rules else { continue };
@@ -110,7 +120,13 @@ impl<W: Witness> Oracle<'_, W> {
             let told = self.plane.told.range((app, 0)..=(app, usize::MAX));
             let told: u32 = told.map(|(_, count)| *count).sum();
             let instances = u32::try_from(ever).unwrap_or(u32::MAX) - told;
-            let observed = Observation { tasks, instances };
+            let ordered = self.plane.lives.get(app).into_iter().flatten();
+            let ordered = ordered.filter(|life| life.ordered.is_some() && life.ready > seen);
+            let starting = u32::try_from(ordered.count()).unwrap_or(u32::MAX).min(instances);
+            let came = Some(Came { arrivals, refusals, period: rules.interval });
+            let flow = Flow { starting, busy_thousandths: busy * 1000, came };
+            let flow = rules.rule.asks_for_flow().then_some(flow);
+            let observed = Observation { tasks, instances, flow };
             let Some(state) = self.plane.states.get_mut(app) else { continue };
             let action = scaling::decide(&rules, observed, state, self.now);
             self.witness.decide(self.now, app, observed, action);
