@@ -159,6 +159,9 @@ pub struct Reach {
     /// Connections that are set up at the same time [default: 64]
     #[arg(short, long, value_name = "COUNT")]
     pub forks: Option<usize>,
+    /// What ansible.cfg changes of what playbooks mean.
+    #[arg(skip)]
+    pub customs: provision_playbook::Customs,
 }
 
 impl Reach {

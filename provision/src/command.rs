@@ -113,6 +113,7 @@ pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
             limit: arguments.reach.limit.clone(),
             r#become: arguments.r#become,
             become_user: arguments.become_user.clone(),
+            customs: arguments.reach.customs,
             ..Settings::default()
         },
         ..LoadRequest::new(Dialect::Classic)

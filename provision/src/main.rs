@@ -37,6 +37,9 @@ fn main() -> ExitCode {
     let command = match ansible::called(&words) {
         Ok(Some(ansible::Called::Playbook(playbook))) => Ok(Command::AnsiblePlaybook(playbook)),
         Ok(Some(ansible::Called::Adhoc(adhoc))) => Ok(Command::Ansible(adhoc)),
+        Ok(Some(ansible::Called::Inventory(show))) => {
+            return ansible::ansible_inventory(&show).into();
+        }
         Ok(None) => parse(&words),
         Err(code) => Err(code.into()),
     };

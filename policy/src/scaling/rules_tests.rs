@@ -198,7 +198,7 @@ fn steady(rate: u64, service: u64, instances: u32, starting: u32, waiting: u64) 
     let work = rate * service;
     let ready = u64::from(instances - starting);
     let busy_thousandths = work.min(ready * 1000);
-    let served = if work == 0 { 0 } else { rate * busy_thousandths / work };
+    let served = (rate * busy_thousandths).checked_div(work).unwrap_or(0);
     let came = Came {
         arrivals: rate,
         refusals: rate.saturating_sub(served),

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use provision_playbook::model::Play;
+use yaml::Node;
 
 use crate::outside::Outside;
 use crate::variables::View;
 use crate::world::World;
 
-/// The batches of a play, in order.
-pub(crate) fn batches(world: &Arc<World>, play: &Play, hosts: &[String]) -> Vec<Vec<String>> {
+/// What a play's own keywords see: no host yet.
+fn view_of_play(world: &Arc<World>, play: &Play) -> View {
     let localhost = world.host_or_new("localhost");
     let mut view = View::of_host(world, &localhost);
     if let Some(vars) = &play.context.directives.vars {
@@ -17,6 +18,19 @@ pub(crate) fn batches(world: &Arc<World>, play: &Play, hosts: &[String]) -> Vec<
             view.local.set(name, slot.clone());
         }
     }
+    view
+}
+
+/// The text of a keyword of a play.
+pub(crate) fn text_of_play(world: &Arc<World>, play: &Play, node: &Node) -> Result<String, String> {
+    let view = view_of_play(world, play);
+    let value = world.engine.render_node(node, &view, &Outside::of(&view));
+    value.map(|value| provision_template::text_of(&value)).map_err(|error| error.message().into())
+}
+
+/// The batches of a play, in order.
+pub(crate) fn batches(world: &Arc<World>, play: &Play, hosts: &[String]) -> Vec<Vec<String>> {
+    let view = view_of_play(world, play);
     let outside = Outside::of(&view);
     let sizes: Vec<usize> = play
         .serial

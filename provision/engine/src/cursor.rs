@@ -323,6 +323,13 @@ impl Cursor {
         self.frames.push(Frame { items, prefix, next: 0, variables: None, failed: false });
     }
 
+    /// Takes back that something failed: `meta: clear_host_errors` in an `always`.
+    pub fn forgive(&mut self) {
+        for frame in &mut self.frames {
+            frame.failed = false;
+        }
+    }
+
     /// The current task failed for good: finds who takes the failure.
     pub fn fail(&mut self) -> AfterFailure {
         while let Some(frame) = self.frames.pop() {

@@ -100,6 +100,27 @@ fn decryption_failed(path: &Path, error: &VaultError) -> String {
     format!("failed to decrypt {}: {error}", path.display())
 }
 
+/// Runs an inventory script as Ansible does: with `--list`, where the user is.
+fn listing_of(program: &Path) -> Result<String, String> {
+    let shown = program.display();
+    // A bare name would be looked up in the PATH.
+    let path =
+        std::path::absolute(program).map_err(|error| format!("failed to run {shown}: {error}"))?;
+    let output = std::process::Command::new(path)
+        .arg("--list")
+        .stdin(std::process::Stdio::null())
+        .output()
+        .map_err(|error| format!("failed to run {shown}: {error}"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{shown} --list failed ({}): {}", output.status, errors.trim()));
+    }
+    if output.stdout.len() as u64 > TEXT_LIMIT_BYTES {
+        return Err(format!("{shown} printed more than {TEXT_LIMIT_BYTES} bytes"));
+    }
+    String::from_utf8(output.stdout).map_err(|_| format!("{shown} printed no UTF-8 text"))
+}
+
 impl Files for Disk {
     fn kind(&self, path: &Path) -> Option<FileKind> {
         if self.texts.kind(path) == Some(FileKind::File) {
@@ -151,6 +172,13 @@ impl Files for Disk {
 
     fn consul(&self, question: &Question) -> Result<Answered, Box<Diagnostic>> {
         self.discovery.answer(question)
+    }
+
+    fn listing(&self, program: &Path) -> Option<Result<String, String>> {
+        use std::os::unix::fs::PermissionsExt;
+        let is_program = std::fs::metadata(program)
+            .is_ok_and(|data| data.is_file() && data.permissions().mode() & 0o111 != 0);
+        is_program.then(|| listing_of(program))
     }
 
     fn keep_secret(&self, value: &str) {

@@ -17,7 +17,7 @@ use yaml::{Node, NodeValue};
 
 use crate::outside::Outside;
 use crate::prepare::{self, Content};
-use crate::variables::{Layer, View};
+use crate::variables::{Layer, View, dictionary};
 
 /// Why an evaluation has no result.
 #[derive(Debug)]
@@ -144,6 +144,8 @@ pub struct Keywords {
     pub delegate_facts: bool,
     /// `any_errors_fatal`.
     pub any_errors_fatal: bool,
+    /// `throttle`: how many hosts may run the task at a time; 0: all.
+    pub throttle: u64,
     /// `retries`.
     pub retries: u64,
     /// `delay`, in seconds.
@@ -376,21 +378,44 @@ impl<'a> Evaluator<'a> {
         }
     }
 
+    /// The task with its module, if a template named it and it acts on the controller.
+    ///
+    /// # Errors
+    /// When the name can't be evaluated yet.
+    pub fn resolved(&self) -> Result<Option<Task>, Stop> {
+        if self.task.module.name != modules::TEMPLATED.name {
+            return Ok(None);
+        }
+        match self.named_module() {
+            Ok(module) if module.runs == Runs::OnController => {
+                Ok(Some(Task { module, ..self.task.clone() }))
+            }
+            Err(Stop::Pending(token)) => Err(Stop::Pending(token)),
+            // Loop variables may be part of the name: each item finds its own.
+            Ok(_) | Err(Stop::Failed(_)) => Ok(None),
+        }
+    }
+
     /// The task's module; one whose name is a template is found now.
     fn module(&self) -> Result<&'static ModuleSpec, Stop> {
         if self.task.module.name != modules::TEMPLATED.name {
             return Ok(self.task.module);
         }
+        match self.named_module()? {
+            module if module.runs == Runs::OnController => Err(Stop::failed(format!(
+                "the action `{}` acts on the controller: loop variables can't choose it",
+                module.name
+            ))),
+            module => Ok(module),
+        }
+    }
+
+    fn named_module(&self) -> Result<&'static ModuleSpec, Stop> {
         let engine = &self.view.world.engine;
         let value = engine.render_text(&self.task.module_written, &self.view, &self.outside)?;
         let name = provision_template::text_of(&value);
-        match modules::find(name.trim()) {
-            Some(module) if module.runs == Runs::OnController => Err(Stop::failed(format!(
-                "the action `{name}` acts on the controller: it can't be chosen by a template"
-            ))),
-            Some(module) => Ok(module),
-            None => Err(Stop::failed(format!("there is no module `{name}`"))),
-        }
+        modules::find(name.trim())
+            .ok_or_else(|| Stop::failed(format!("there is no module `{name}`")))
     }
 
     fn invocation(&self, prepared: prepare::Prepared) -> Result<Invocation, Stop> {
@@ -520,7 +545,11 @@ impl<'a> Evaluator<'a> {
             let entries: Vec<&Node> =
                 node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect());
             for entry in entries {
-                let value = self.value(entry)?;
+                let value = match self.value(entry) {
+                    // As in Ansible, what gathers facts can't need them.
+                    Err(Stop::Failed(_)) if self.gathers_facts() => self.what_is_known(entry),
+                    value => value?,
+                };
                 if value.is_none() || is_omit(&value) {
                     continue;
                 }
@@ -537,6 +566,20 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(merged)
+    }
+
+    /// The entries of a mapping that can be evaluated.
+    fn what_is_known(&self, entry: &Node) -> Value {
+        let entries = entry.as_mapping().into_iter().flat_map(|mapping| mapping.iter());
+        let known = entries.filter_map(|(key, value)| {
+            let value = self.value(value).ok()?;
+            Some((provision_template::text_of(&provision_template::value_of_node(key)), value))
+        });
+        dictionary(known.collect::<Vec<_>>())
+    }
+
+    fn gathers_facts(&self) -> bool {
+        matches!(self.task.module.name, "setup" | "gather_facts")
     }
 
     /// `delegate_to`.
@@ -615,13 +658,16 @@ impl<'a> Evaluator<'a> {
 
     fn keywords(&self) -> Result<Keywords, Stop> {
         let whole = |number: f64| format!("{:.0}", number.max(0.0)).parse().unwrap_or(0);
+        let customs = &self.view.world.settings.customs;
         Ok(Keywords {
             ignore_errors: self.flag(self.keyword(|d| d.ignore_errors.as_ref()), false)?,
             ignore_unreachable: self
                 .flag(self.keyword(|d| d.ignore_unreachable.as_ref()), false)?,
-            no_log: self.flag(self.keyword(|d| d.no_log.as_ref()), false)?,
+            no_log: self.flag(self.keyword(|d| d.no_log.as_ref()), customs.no_log)?,
             delegate_facts: self.flag(self.keyword(|d| d.delegate_facts.as_ref()), false)?,
-            any_errors_fatal: self.flag(self.keyword(|d| d.any_errors_fatal.as_ref()), false)?,
+            any_errors_fatal: self
+                .flag(self.keyword(|d| d.any_errors_fatal.as_ref()), customs.any_errors_fatal)?,
+            throttle: whole(self.number(self.keyword(|d| d.throttle.as_ref()), 0.0)?),
             retries: whole(self.number(self.keyword(|d| d.retries.as_ref()), 3.0)?),
             delay_s: self.number(self.keyword(|d| d.delay.as_ref()), 5.0)?,
             async_s: whole(self.number(self.task.asynchronous.as_ref(), 0.0)?),

@@ -121,6 +121,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         collections_path: request.collections_path.clone(),
         extra_variables: Arc::default(),
         force_handlers: request.force_handlers,
+        customs: request.settings.customs,
     };
     let mut loader = Loader::new(files.clone(), options);
     let mut found = Vec::new();
@@ -231,7 +232,10 @@ fn world(
         })
         .collect();
     World {
-        engine: Engine::new(request.dialect),
+        engine: match request.settings.customs.has_native_types {
+            true => Engine::new(request.dialect).with_native_types(),
+            false => Engine::new(request.dialect),
+        },
         files,
         layers,
         extra: Layer::of_mapping(extra),

@@ -10,7 +10,7 @@ use provision_playbook::inventory::is_localhost;
 use provision_playbook::model::{Context, RoleUse};
 use provision_template::{Slot, Value};
 
-use crate::outside::Outside;
+use crate::outside::{self, Outside};
 use crate::variables::{View, dictionary};
 
 /// Names with `ansible_` before them that [`value`] knows; the others are [`OF_ENGINE`].
@@ -29,6 +29,7 @@ const OF_ANSIBLE: &[&str] = &[
     "ansible_play_hosts_all",
     "ansible_play_name",
     "ansible_play_role_names",
+    "ansible_playbook_python",
     "ansible_role_name",
     "ansible_role_names",
     "ansible_run_tags",
@@ -37,6 +38,10 @@ const OF_ANSIBLE: &[&str] = &[
     "ansible_verbosity",
     "ansible_version",
 ];
+
+/// What `ansible_playbook_python` says: content uses it for what runs on this machine. Nothing of
+/// ours needs it.
+const PYTHON: &str = "/usr/bin/python3";
 
 /// Names that [`value`] knows.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -111,7 +116,11 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
         "ansible_forks" => Some(view.world.settings.forks.into()),
         "ansible_verbosity" => Some(view.world.settings.verbosity.into()),
         "ansible_limit" => view.world.settings.limit.as_deref().map(Value::from),
+        "ansible_run_tags" if view.world.settings.tags.is_empty() => {
+            Some(texts(&["all".to_owned()]))
+        }
         "ansible_run_tags" => Some(texts(&view.world.settings.tags)),
+        "ansible_playbook_python" => Some(PYTHON.into()),
         "ansible_skip_tags" => Some(texts(&view.world.settings.skip_tags)),
         "ansible_inventory_sources" => Some(
             view.world
@@ -123,7 +132,7 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
         ),
         "ansible_version" => Some(version()),
         "ansible_search_path" => Some(
-            crate::outside::search_path(view)
+            outside::search_path(view)
                 .iter()
                 .map(|path| Value::from(path.display().to_string()))
                 .collect(),
@@ -183,13 +192,15 @@ fn role_value(view: &View, name: &str) -> Option<Value> {
                 in_collection(&role.role.folder, &role.role.name).map(|(name, _)| name);
             Some(collection.map_or(Value::from(()), Value::from))
         }
-        "role_path" => Some(role.role.folder.display().to_string().into()),
+        "role_path" => Some(outside::absolute(&role.role.folder).display().to_string().into()),
         // Roles whose tasks included or imported this one, nearest first.
         "ansible_parent_role_names" => {
             some(parents(context).map(|role| Value::from(&*role.role.name)).collect())
         }
         "ansible_parent_role_paths" => {
-            let path = |role: &Arc<RoleUse>| Value::from(role.role.folder.display().to_string());
+            let path = |role: &Arc<RoleUse>| {
+                Value::from(outside::absolute(&role.role.folder).display().to_string())
+            };
             some(parents(context).map(path).collect())
         }
         _ => None,
@@ -310,6 +321,15 @@ struct Variables {
     of_host: bool,
 }
 
+impl Variables {
+    fn own(&self) -> View {
+        match self.of_host {
+            true => View { play: None, ..self.view.clone() },
+            false => self.view.clone(),
+        }
+    }
+}
+
 impl Object for Variables {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         ObjectRepr::Map
@@ -317,10 +337,7 @@ impl Object for Variables {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        let own = match self.of_host {
-            true => View { play: None, ..self.view.clone() },
-            false => self.view.clone(),
-        };
+        let own = self.own();
         let slot = match provision_template::Scope::lookup(&own, name) {
             provision_template::Found::Slot(Slot::Data(value)) => return Some(value),
             provision_template::Found::Slot(slot) => slot,
@@ -341,7 +358,14 @@ impl Object for Variables {
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let names = provision_template::Scope::names(&self.view);
+        let own = self.own();
+        let mut names = provision_template::Scope::names(&own);
+        names.retain(|name| {
+            // What holds everything again has no end.
+            let is_whole = matches!(name.as_str(), "hostvars" | "vars");
+            let found = provision_template::Scope::lookup(&own, name);
+            !is_whole && matches!(found, provision_template::Found::Slot(_))
+        });
         Enumerator::Values(names.into_iter().map(Value::from).collect())
     }
 }

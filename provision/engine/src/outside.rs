@@ -26,6 +26,7 @@ pub const SUBFOLDER: &str = "_subfolder";
 pub fn search_path(view: &View) -> Vec<PathBuf> {
     let mut folders: Vec<PathBuf> = Vec::new();
     let mut add = |folder: PathBuf| {
+        let folder = absolute(&folder);
         if !folders.contains(&folder) {
             folders.push(folder);
         }
@@ -43,6 +44,13 @@ pub fn search_path(view: &View) -> Vec<PathBuf> {
     }
     add(view.world.settings.playbook_folder.clone());
     folders
+}
+
+/// A path from the root of the file system: what templates get must not depend on where it is
+/// used.
+#[must_use]
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }
 
 /// Where `name` may be for a task, in Ansible's order: each folder's subfolder, then the folder.
@@ -188,18 +196,31 @@ impl Outside {
             let folder = pattern.parent().filter(|folder| !folder.as_os_str().is_empty());
             let name = pattern.file_name().map(|name| name.to_string_lossy().into_owned());
             let Some(name) = name else { continue };
-            let folder = folder.map_or_else(String::new, |folder| folder.display().to_string());
-            let Some(folder) = self.folder_of(&folder) else { continue };
-            for path in self.view.world.files.list(&folder) {
-                let matches = path
-                    .file_name()
-                    .is_some_and(|file| glob_matches(&name, &file.to_string_lossy()));
-                if matches && self.view.world.files.kind(&path) == Some(FileKind::File) {
-                    found.push(Value::from(path.display().to_string()));
-                }
-            }
+            // With a folder, it is looked for; without, the first place with such a file counts.
+            let folders = match folder {
+                Some(folder) => self.folder_of(&folder.display().to_string()).into_iter().collect(),
+                None => candidates(&self.view, "files", ""),
+            };
+            found.extend(
+                folders
+                    .iter()
+                    .map(|folder| self.files_like(folder, &name))
+                    .find(|files| !files.is_empty())
+                    .unwrap_or_default(),
+            );
         }
         Ok(found)
+    }
+
+    fn files_like(&self, folder: &Path, pattern: &str) -> Vec<Value> {
+        let files = &self.view.world.files;
+        let is_like = |path: &PathBuf| {
+            let name = path.file_name().map(|name| name.to_string_lossy());
+            name.is_some_and(|name| glob_matches(pattern, &name))
+                && files.kind(path) == Some(FileKind::File)
+        };
+        let found = files.list(folder).into_iter().filter(is_like);
+        found.map(|path| Value::from(path.display().to_string())).collect()
     }
 
     fn folder_of(&self, folder: &str) -> Option<PathBuf> {

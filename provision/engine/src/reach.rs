@@ -133,7 +133,7 @@ impl Reaches {
         let fatal = task
             .context
             .innermost(|d| d.any_errors_fatal.as_ref())
-            .is_some_and(|node| node.as_bool() != Some(false));
+            .map_or(world.settings.customs.any_errors_fatal, |node| node.as_bool() != Some(false));
         let throttled = task.context.innermost(|d| d.throttle.as_ref()).is_some();
         let module = task.module;
         let world_module = match (module.name, module.scope) {

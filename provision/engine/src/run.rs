@@ -8,12 +8,12 @@ use std::time::Instant;
 use diagnostics::{Style, render};
 use provision_playbook::files::Files;
 use provision_playbook::inventory::Inventory;
-use provision_playbook::model::{Arguments, Item, Play, Playbook, Prompt, Task, TaskId};
+use provision_playbook::model::{Arguments, Item, Play, Playbook, Prompt, Strategy, Task, TaskId};
 use provision_protocol::modules;
 use tokio::sync::mpsc;
 use yaml::{Node, NodeValue};
 
-use crate::batches::batches;
+use crate::batches::{self, batches};
 use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
 use crate::event::{CommandLine, EVENT_FORMAT, Event, HostRecap, Outcome};
@@ -412,7 +412,7 @@ async fn run_play(
         .chain(added_hosts(&shared.world, inventory, play))
         .filter(|host| !shared.failed.contains(host) && !shared.unreachable.contains(host))
         .collect();
-    order(&mut hosts, play);
+    order(&mut hosts, &shared.world, play);
     let localhost = shared.world.host_or_new("localhost");
     let name = play_name(&shared.world, play, &localhost);
     let place = place_of(shared, play);
@@ -426,7 +426,14 @@ async fn run_play(
         variables.push(shared.world.layers.of(vars));
     }
     variables.extend(prompts(&shared.world, play, ask));
-    let play = Arc::new(with_facts(play));
+    let play = match with_strategy(with_facts(play), &shared.world) {
+        Ok(play) => Arc::new(play),
+        Err(message) => {
+            shared.report.warn(None, message);
+            shared.failed.extend(hosts);
+            return true;
+        }
+    };
     let batches = batches(&shared.world, &play, &hosts);
     let count = batches.len();
     for (number, batch) in batches.into_iter().enumerate() {
@@ -479,8 +486,21 @@ fn added_hosts(world: &Arc<World>, inventory: &Inventory, play: &Play) -> Vec<St
         .collect()
 }
 
-fn order(hosts: &mut [String], play: &Play) {
-    match play.order.as_ref().and_then(Node::as_str) {
+/// The play with the strategy that its template names.
+fn with_strategy(mut play: Play, world: &Arc<World>) -> Result<Play, String> {
+    if let Some(node) = &play.strategy_template {
+        let name = batches::text_of_play(world, &play, node)?;
+        play.strategy = Strategy::of_name(&name).ok_or_else(|| {
+            format!("there is no strategy `{name}`: they are linear, free and host_pinned")
+        })?;
+    }
+    Ok(play)
+}
+
+fn order(hosts: &mut [String], world: &Arc<World>, play: &Play) {
+    // One that can't be evaluated is none: hosts are taken as the inventory has them.
+    let order = play.order.as_ref().and_then(|node| batches::text_of_play(world, play, node).ok());
+    match order.as_deref() {
         Some("sorted") => hosts.sort(),
         Some("reverse_sorted") => {
             hosts.sort();
@@ -584,7 +604,7 @@ fn with_facts(play: &Arc<Play>) -> Play {
 }
 
 /// Number of the implicit task; no loaded task has it.
-const FACTS_TASK: u32 = u32::MAX;
+pub(crate) const FACTS_TASK: u32 = u32::MAX;
 
 /// `vars_files` of each host: names may be templates over its variables.
 fn vars_files(

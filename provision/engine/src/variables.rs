@@ -354,6 +354,10 @@ impl View {
         self.world.layers.of(mapping)
     }
 
+    fn customs(&self) -> &provision_playbook::Customs {
+        &self.world.settings.customs
+    }
+
     /// Above facts and inventory: include parameters down to play variables.
     fn above_facts(&self, name: &str) -> Found {
         if let Some(slot) = self.includes.iter().rev().find_map(|layer| layer.get(name)) {
@@ -402,17 +406,19 @@ impl View {
     fn role_variable(&self, name: &str) -> Option<Slot> {
         for role in self.role_uses() {
             let found = std::iter::once(role)
-                .chain(&role.dependencies)
+                // As in Ansible, the last one wins.
+                .chain(role.dependencies.iter().rev())
                 .chain(role.dependents.iter().rev())
                 .find_map(|role| self.layer(&role.role.vars).get(name).cloned());
             if found.is_some() {
                 return found;
             }
         }
-        let play = self.play.as_ref()?;
+        let play = self.play.as_ref().filter(|_| !self.customs().keeps_role_variables)?;
         play.visible_roles()
             .iter()
             .rev()
+            .flat_map(|role| std::iter::once(role).chain(role.dependencies.iter().rev()))
             .find_map(|role| self.layer(&role.role.vars).get(name).cloned())
     }
 
@@ -427,17 +433,18 @@ impl View {
     fn role_default(&self, name: &str) -> Option<Slot> {
         for role in self.role_uses() {
             let found = std::iter::once(role)
-                .chain(&role.dependencies)
+                .chain(role.dependencies.iter().rev())
                 .chain(role.dependents.iter().rev())
                 .find_map(|role| self.layer(&role.role.defaults).get(name).cloned());
             if found.is_some() {
                 return found;
             }
         }
-        let play = self.play.as_ref()?;
+        let play = self.play.as_ref().filter(|_| !self.customs().keeps_role_variables)?;
         play.visible_roles()
             .iter()
             .rev()
+            .flat_map(|role| std::iter::once(role).chain(role.dependencies.iter().rev()))
             .find_map(|role| self.layer(&role.role.defaults).get(name).cloned())
     }
 }
@@ -460,7 +467,11 @@ impl Scope for View {
             Found::Undefined => {}
             found => return found,
         }
-        match self.host.learned.fact(name, self.judged) {
+        let facts = |name: &str| match self.customs().hides_facts {
+            true => Found::Undefined,
+            false => self.host.learned.fact(name, self.judged),
+        };
+        match facts(name) {
             // A name that nobody would call a fact can't be one that is still to come, unless it
             // is defined nowhere else.
             Found::Pending(_) if !name.starts_with("ansible_") => {}
@@ -470,7 +481,7 @@ impl Scope for View {
         if let Some(slot) = self.host.inventory(name).or_else(|| self.role_default(name)) {
             return Found::Slot(slot);
         }
-        match self.host.learned.fact(name, self.judged) {
+        match facts(name) {
             Found::Undefined => magic::connection_default(self, name)
                 .map_or(Found::Undefined, |value| Found::Slot(Slot::Data(value))),
             found => found,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use indexmap::IndexMap;
+use provision_playbook::Customs;
 use provision_playbook::inventory::{ALL, GroupCycle, Inventory, UNGROUPED};
 use provision_playbook::model::{Play, RoleUse};
 use provision_template::{Engine, Slot};
@@ -67,6 +68,8 @@ pub struct Settings {
     /// After its plays this run lets the planner restart quorum components that were configured
     /// anew: roles read `provision_rolls_restarts` and leave it to `set_stats: restarts_due`.
     pub rolls_restarts: bool,
+    /// What ansible.cfg changes.
+    pub customs: Customs,
 }
 
 impl World {

@@ -56,6 +56,16 @@ pub trait Files {
         Err(Box::new(Diagnostic::error("consul", message)))
     }
 
+    /// What an inventory script prints for `--list`; `None`: the file is no program. Nothing is run
+    /// unless somebody can.
+    ///
+    /// # Errors
+    /// When it can't be run or fails; one line for people.
+    fn listing(&self, program: &Path) -> Option<Result<String, String>> {
+        let _ = program;
+        None
+    }
+
     /// A value that came out of an encrypted file: who shows things must hide it.
     fn keep_secret(&self, value: &str) {
         let _ = value;

@@ -150,7 +150,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
     keyword("force_handlers", PLAY, Takes::Boolean),
     keyword("max_fail_percentage", PLAY, Takes::Percentage),
     keyword("serial", PLAY, Takes::Anything),
-    keyword("strategy", PLAY, Takes::Name),
+    keyword("strategy", PLAY, Takes::Text),
     keyword("order", PLAY, Takes::Text),
     but(keyword("user", PLAY, Takes::Text), Support::Renamed("remote_user")),
     // Roles.

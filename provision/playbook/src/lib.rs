@@ -4,6 +4,7 @@ mod arguments;
 pub mod begin;
 mod canonical;
 mod check;
+pub mod customs;
 mod dialects;
 pub mod expressions;
 pub mod files;
@@ -22,6 +23,7 @@ mod unsupported;
 mod vault;
 
 pub use check::KnownNames;
+pub use customs::Customs;
 pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
 pub use select::selected;
 pub use templating::{Dialect, Reach, TextKind};

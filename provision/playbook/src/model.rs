@@ -55,6 +55,8 @@ pub struct Play {
     pub included_when: Vec<Node>,
     /// `strategy`.
     pub strategy: Strategy,
+    /// `strategy`, if it is a template: it says which when the play begins.
+    pub strategy_template: Option<Node>,
     /// What runs: pre_tasks, flush, roles, tasks, flush, post_tasks, flush. Flushes are items.
     pub items: Vec<Item>,
     /// All handlers in definition order (the play's after its roles', as Ansible orders them).
@@ -73,6 +75,19 @@ pub enum Strategy {
     Free,
     /// As free.
     HostPinned,
+}
+
+impl Strategy {
+    /// The strategy of this name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name.strip_prefix("ansible.builtin.").unwrap_or(name) {
+            "linear" => Some(Strategy::Linear),
+            "free" => Some(Strategy::Free),
+            "host_pinned" => Some(Strategy::HostPinned),
+            _ => None,
+        }
+    }
 }
 
 /// One entry of `vars_prompt`.

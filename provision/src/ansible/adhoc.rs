@@ -13,7 +13,7 @@ use super::arguments::AdhocArguments;
 use super::code::{self, Code};
 use super::config::Configuration;
 use super::page::{Colour, Page};
-use super::{json, playbook};
+use super::{json, playbook, sources};
 use crate::apply;
 use crate::arguments::{Output, RunCommand};
 use crate::command;
@@ -45,7 +45,12 @@ pub async fn adhoc(
     configuration.complete_passwords(&mut given.passwords);
     given.r#become |= configuration.settings.r#become;
     given.become_user = given.become_user.or_else(|| configuration.settings.become_user.clone());
-    let loaded = match read(arguments, &given, &mut page) {
+    let existing =
+        sources::existing(&mut given.reach.inventory, &configuration.settings, &mut page);
+    let read = existing
+        .and_then(|()| read(arguments, &given, &mut page))
+        .and_then(|loaded| sources::limit_matches(&loaded, &mut page).map(|()| loaded));
+    let loaded = match read {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -97,10 +102,6 @@ fn read(arguments: &AdhocArguments, given: &RunCommand, page: &mut Page) -> Resu
         page.error(failure.message());
         code::ERROR
     })?;
-    if let Some(source) = apply::missing_inventory(&given.reach.inventory) {
-        page.error(&format!("inventory {source} does not exist; {}", apply::LIST_HINT));
-        return Err(code::ERROR);
-    }
     let mut request = command::request(given, Arc::new(Keyring::new(keyring)));
     request.settings.diff = arguments.common.diff;
     request.settings.verbosity = arguments.common.verbose;

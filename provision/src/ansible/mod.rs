@@ -6,11 +6,14 @@ pub mod arguments;
 mod code;
 pub mod config;
 mod diff;
+mod inventory;
 mod json;
 mod listing;
 mod page;
 mod playbook;
 mod printer;
+mod sources;
+mod wording;
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -32,6 +35,8 @@ pub enum Called {
     Playbook(Box<PlaybookArguments>),
     /// `ansible`.
     Adhoc(Box<AdhocArguments>),
+    /// `ansible-inventory`.
+    Inventory(Box<inventory::InventoryArguments>),
 }
 
 /// Which of Ansible's programs is called; `None`: none of them.
@@ -45,6 +50,8 @@ pub fn called(arguments: &[OsString]) -> Result<Option<Called>, Code> {
             .map(|program| Called::Playbook(Box::new(program.arguments))),
         Some("ansible") => AdhocProgram::try_parse_from(arguments)
             .map(|program| Called::Adhoc(Box::new(program.arguments))),
+        Some("ansible-inventory") => inventory::InventoryArguments::try_parse_from(arguments)
+            .map(|arguments| Called::Inventory(Box::new(arguments))),
         _ => return Ok(None),
     };
     parsed.map(Some).map_err(|error| {
@@ -52,6 +59,13 @@ pub fn called(arguments: &[OsString]) -> Result<Option<Called>, Code> {
         let _ = error.print();
         if asked { code::DONE } else { code::FAILED }
     })
+}
+
+/// Shows an inventory.
+pub fn ansible_inventory(arguments: &inventory::InventoryArguments) -> Code {
+    let configuration = Configuration::read(&Environment::of_process());
+    let page = Page::standard(wanted_colours(&configuration));
+    inventory::inventory(arguments, &configuration, page)
 }
 
 /// Runs one module.

@@ -10,6 +10,7 @@ use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadFailure, Loaded, load};
 use provision_engine::report::{Sink, TaskTitle};
 use provision_engine::run::{AskStep, RunOptions, StepAnswer, run};
+use provision_playbook::Customs;
 use tokio::sync::mpsc;
 
 use super::arguments::{CommonArguments, PlaybookArguments};
@@ -18,6 +19,7 @@ use super::config::Configuration;
 use super::listing;
 use super::page::Page;
 use super::printer::{AnsiblePrinter, Shown};
+use super::{sources, wording};
 use crate::apply;
 use crate::arguments::{Apply, Colour, DialectName, Output, Reach, Transport};
 use crate::journal::Journal;
@@ -65,7 +67,12 @@ pub async fn playbook(
             None => "No config file found; using defaults".to_owned(),
         });
     }
-    let mut loaded = match read(&given, &mut outlet.page) {
+    let existing =
+        sources::existing(&mut given.reach.inventory, &configuration.settings, &mut outlet.page);
+    let read = existing
+        .and_then(|()| read(&given, &mut outlet.page))
+        .and_then(|loaded| sources::limit_matches(&loaded, &mut outlet.page).map(|()| loaded));
+    let mut loaded = match read {
         Ok(loaded) => loaded,
         Err(code) => return code,
     };
@@ -116,7 +123,8 @@ pub fn refused(failure: &LoadFailure, page: &mut Page) -> Code {
         false => diagnostics::Style::Plain,
     };
     let first = failure.diagnostics.iter().find(|diagnostic| diagnostic.is_error());
-    page.error(first.map_or("the playbook can't be used", |first| first.message.as_str()));
+    let message = first.map(|first| wording::of(first).unwrap_or_else(|| first.message.clone()));
+    page.error(message.as_deref().unwrap_or("the playbook can't be used"));
     page.tell(&diagnostics::render_all(&failure.diagnostics, &failure.sources, style));
     code::PARSER
 }
@@ -142,6 +150,12 @@ async fn carry_out(
         ok: settings.display_ok_hosts.unwrap_or(true),
         failed_on_stderr: settings.display_failed_stderr,
     };
+    if given.verbose > 1 {
+        for (playbook, path) in loaded.playbooks.iter().zip(&given.playbooks) {
+            let count = playbook.plays.len();
+            outlet.page.say(&format!("{count} plays in {}", path.display()));
+        }
+    }
     let printer: Box<dyn Sink> = Box::new(AnsiblePrinter::new(outlet.page, shown));
     let sink = match outlet.keeps_journal {
         true => Box::new(Journal::new(crate::runs::plays_folder(), printer)),
@@ -274,6 +288,7 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
         timeout: common.timeout,
         accept_new_host_keys: false,
         forks: common.forks,
+        customs: Customs::default(),
     }
 }
 

@@ -48,7 +48,6 @@ struct Host {
 struct Plan {
     key: PrivateKey,
     allowed: PublicKey,
-    user: Option<u32>,
     hosts: Vec<Host>,
 }
 
@@ -71,7 +70,7 @@ fn read(path: &str) -> Result<Plan, Failure> {
         };
         hosts.push(Host { address, kind, folder, user });
     }
-    Ok(Plan { key, allowed, user, hosts })
+    Ok(Plan { key, allowed, hosts })
 }
 
 fn main() -> Result<(), Failure> {

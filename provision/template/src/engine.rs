@@ -11,7 +11,7 @@ use crate::error::{Outcome, TemplateError};
 use crate::limits::{MAX_CACHED_PROGRAMS, MAX_STEPS};
 use crate::lower::{compile_expression, compile_template};
 use crate::program::{Formula, Name, Program};
-use crate::run::{Run, placed};
+use crate::run::{Conversion, Run, placed};
 use crate::scope::{Dialect, Outside, Reach, Scope, Slot, TemplateOptions, TextKind};
 use crate::shape::Shape;
 use crate::source::Backslashes;
@@ -19,6 +19,7 @@ use crate::source::Backslashes;
 /// Evaluates templates of one dialect. Shared between threads: it caches what it compiles.
 pub struct Engine {
     dialect: Dialect,
+    conversion: Conversion,
     templates: Cache<Program>,
     expressions: Cache<Formula>,
     /// By options, then text: a run uses few different options.
@@ -66,6 +67,7 @@ impl Engine {
     pub fn new(dialect: Dialect) -> Self {
         Engine {
             dialect,
+            conversion: Conversion::Literals,
             templates: Cache::default(),
             expressions: Cache::default(),
             files: RwLock::default(),
@@ -82,6 +84,17 @@ impl Engine {
     pub fn limited_to(mut self, steps: u64) -> Self {
         self.steps = steps.min(MAX_STEPS);
         self
+    }
+
+    /// Makes results of the classic dialect native values, as `jinja2_native` does in Ansible.
+    #[must_use]
+    pub fn with_native_types(mut self) -> Self {
+        self.conversion = Conversion::Native;
+        self
+    }
+
+    pub(crate) fn conversion(&self) -> Conversion {
+        self.conversion
     }
 
     pub(crate) fn steps(&self) -> u64 {

@@ -15,7 +15,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use diagnostics::{SourceId, Sources, Span};
 use provision_template::{
     Dialect, EmptyScope, Engine, Found, LoadedTemplate, LookupRequest, Nowhere, Outside,
-    OutsideError, Scope, Slot, TemplateError, TemplateOptions, TextKind, Value, is_omit, text_of,
+    OutsideError, Scope, Slot, TemplateError, TemplateOptions, TextKind, Value, is_omit, repr_of,
+    text_of,
 };
 use yaml::{Node, NodeValue, Schema};
 
@@ -524,5 +525,37 @@ fn conditions_announce_what_they_read_beside_literals_with_delimiters() {
         let condition = text("{{ d == '{% include' or e == '{#' }}");
         let reach = engine.names_in_node(&condition, TextKind::Condition);
         assert!(reach.names.contains("d") && reach.names.contains("e"), "{dialect:?} {reach:?}");
+    }
+}
+
+/// `jinja2_native` of the classic dialect: checked against ansible-core 2.18.19.
+#[test]
+fn native_types_keep_values_and_read_text_as_python_does() {
+    let engine = Engine::new(Dialect::Classic).with_native_types();
+    let scope = Vars::default()
+        .data("one", 1)
+        .data("text", "2")
+        .data("yes", true)
+        .data("nothing", ())
+        .data("list", Value::from(vec![1, 2]));
+    for (template, expected) in [
+        ("{{ one }}", "1"),
+        ("{{ one + 1 }}", "2"),
+        ("{{ text }}", "2"),
+        ("{{ text | string }}", "'2'"),
+        ("{{ text | int }}", "2"),
+        ("'{{ one }}'", "\"'1'\""),
+        ("{{ one }}{{ text }}", "12"),
+        ("{{ one }} x", "'1 x'"),
+        (" {{ one }}", "' 1'"),
+        ("{{ yes }}", "True"),
+        ("{{ 'true' }}", "'true'"),
+        ("{{ nothing }}", "None"),
+        ("{{ list }}", "[1, 2]"),
+        ("{{ list | to_json }}", "'[1, 2]'"),
+        ("{% if not yes %}x{% endif %}", "None"),
+    ] {
+        let value = engine.render_node(&text(template), &scope, &Nowhere).unwrap();
+        assert_eq!(repr_of(&value), expected, "{template}");
     }
 }

@@ -34,7 +34,7 @@ pub enum Decided {
         /// What was seen.
         seen: scaling::Observation,
         /// What the rule remembered.
-        before: scaling::State,
+        before: Box<scaling::State>,
         /// What it said.
         action: scaling::Action,
     },

@@ -235,7 +235,7 @@ impl Turn<'_> {
         app.looked = Some(now);
         let came = app.came.take(observed.at);
         let seen = observation(&rules, app, app.wanted, observed, came);
-        let before = app.scaling.clone();
+        let before = Box::new(app.scaling.clone());
         let action = scaling::decide(&rules, seen, &mut app.scaling, now);
         let from = app.wanted;
         let to = match action {
@@ -267,8 +267,8 @@ pub fn observation(
     came: Option<scaling::Came>,
 ) -> scaling::Observation {
     let flow = rules.rule.asks_for_flow().then(|| {
-        let gets_requests = |one: &&Box<Instance>| matches!(one.life, Life::Serving { .. });
-        let ready = app.instances.values().filter(gets_requests).count();
+        let is_ready = |one: &Instance| matches!(one.life, Life::Serving { .. });
+        let ready = app.instances.values().filter(|one| is_ready(one)).count();
         let ready = u32::try_from(ready).unwrap_or(u32::MAX);
         let metrics = app.specification().and_then(|known| known.metrics.as_ref());
         // Who scrapes counters that aren't named sees none: that isn't the same as no arrivals.

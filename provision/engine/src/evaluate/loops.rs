@@ -20,6 +20,7 @@ impl Evaluator<'_> {
         let variable = self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
         let index_variable = self.text(repeat.index_variable.as_ref())?;
         let extended = self.flag(repeat.extended.as_ref(), false)?;
+        let has_all_items = self.flag(repeat.extended_all_items.as_ref(), true)?;
         let mut items = Vec::with_capacity(values.len());
         for (index, value) in values.iter().enumerate() {
             let mut layer = Layer::default();
@@ -30,7 +31,7 @@ impl Evaluator<'_> {
                 layer.set_data("ansible_index_var", name.as_str().into());
             }
             if extended {
-                layer.set_data("ansible_loop", loop_facts(&values, index));
+                layer.set_data("ansible_loop", loop_facts(&values, index, has_all_items));
             }
             let label = match &repeat.label {
                 None => provision_template::text_of(value),
@@ -125,10 +126,9 @@ impl Evaluator<'_> {
 }
 
 /// `ansible_loop` of an item.
-fn loop_facts(values: &[Value], index: usize) -> Value {
+fn loop_facts(values: &[Value], index: usize, has_all_items: bool) -> Value {
     let length = values.len();
     let mut facts: Vec<(&str, Value)> = vec![
-        ("allitems", values.iter().cloned().collect()),
         ("index", (index + 1).into()),
         ("index0", index.into()),
         ("first", (index == 0).into()),
@@ -137,6 +137,9 @@ fn loop_facts(values: &[Value], index: usize) -> Value {
         ("revindex", (length - index).into()),
         ("revindex0", (length - index - 1).into()),
     ];
+    if has_all_items {
+        facts.insert(0, ("allitems", values.iter().cloned().collect()));
+    }
     if let Some(next) = values.get(index + 1) {
         facts.push(("nextitem", next.clone()));
     }

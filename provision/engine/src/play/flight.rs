@@ -342,6 +342,7 @@ impl PlayRun<'_> {
             let Some(host) = self.hosts.get_mut(other.0) else { continue };
             host.ahead = None;
             host.cursor.advance();
+            host.roles_run.extend(task.context.role().map(|role| role.identity));
             let learned = &host.variables.learned;
             if let Some(name) = &ended.register {
                 learned.set(name, registered(&ended.result));

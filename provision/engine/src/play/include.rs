@@ -133,7 +133,7 @@ impl PlayRun<'_> {
         result.insert("changed".into(), false.into());
         result.insert("skipped".into(), true.into());
         result.insert("skip_reason".into(), "Conditional result was False".into());
-        result.insert("false_condition".into(), condition.as_str().into());
+        result.insert("false_condition".into(), super::step::written(&condition));
         let ended = Ended::local(Status::Skipped, result, Some(condition), task);
         let mut ended = Ended { items, ..ended };
         self.hide_if_asked(index, task, &mut ended);

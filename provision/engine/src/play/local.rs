@@ -82,6 +82,9 @@ impl PlayRun<'_> {
             || self.shared.reaches.classify(&self.shared.world, task).once
             || task.until.is_some()
             || plan.keywords.delegate_facts
+            // Where one failure ends the play for all, nobody may be ahead of it.
+            || plan.keywords.any_errors_fatal
+            || self.state.play.max_fail_percentage.is_some()
             || !pause.is_zero();
         if acts && !(idle && self.dispatcher.may_send(index).is_go()) {
             return Ok(false);
@@ -287,10 +290,10 @@ impl PlayRun<'_> {
             "include_vars" => {
                 self.include_vars(&evaluator, arguments).map_err(super::include_vars::with_message)
             }
+            "validate_argument_spec" => super::argument_spec::validate(&evaluator, arguments),
             "add_host" => self.add_host(index, arguments),
             "group_by" => self.group_by(index, arguments),
             "pause" => Ok(pause(arguments)),
-            "validate_argument_spec" => validate(&evaluator, arguments),
             "_unavailable" => Err(Stop::failed(format!(
                 "the module `{}` can't be run with these arguments, or not at all; the warnings \
                  at the beginning say more",
@@ -347,6 +350,9 @@ impl PlayRun<'_> {
                     self.shared.failed.iter().chain(&self.shared.unreachable).cloned().collect();
                 for host in lost {
                     self.shared.failed.remove(&host);
+                }
+                for host in &mut self.hosts {
+                    host.cursor.forgive();
                 }
                 self.pass_silently(index);
             }
@@ -522,39 +528,6 @@ fn failed_assertion(condition: &str, arguments: &Object) -> Stop {
     result.insert("assertion".into(), condition.into());
     result.insert("evaluated_to".into(), false.into());
     Stop::Failed(Box::new(result))
-}
-
-/// `validate_argument_spec`: variables of the specification's names, and what the role was given.
-fn validate(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
-    let object = |name: &str| arguments.get(name).and_then(Json::as_object).cloned();
-    let Some(specification) = object("argument_spec") else {
-        return Err(Stop::failed("\"argument_spec\" must be a mapping of options"));
-    };
-    let mut values = Object::new();
-    for name in specification.keys() {
-        if let Some(value) = evaluator.variable(name)? {
-            values.insert(name.clone(), provision_template::to_json(&value));
-        }
-    }
-    values.extend(object("provided_arguments").unwrap_or_default());
-    let errors = super::specification::errors(&specification, &values);
-    let context = arguments.get("validate_args_context").cloned().unwrap_or_default();
-    if errors.is_empty() {
-        let mut done = Done::with("msg", "The arg spec validation passed");
-        done.result.insert("changed".into(), false.into());
-        done.result.insert("validate_args_context".into(), context);
-        return Ok(done);
-    }
-    let mut result = Object::new();
-    result.insert("failed".into(), true.into());
-    result.insert(
-        "msg".into(),
-        format!("Validation of arguments failed:\n{}", errors.join("\n")).into(),
-    );
-    result.insert("argument_errors".into(), errors.into());
-    result.insert("argument_spec_data".into(), Json::Object(specification));
-    result.insert("validate_args_context".into(), context);
-    Err(Stop::Failed(Box::new(result)))
 }
 
 fn set_fact(arguments: &Object) -> Done {

@@ -4,6 +4,7 @@
 //! takes results. Everything happens on one task, in the order of arrival; only what the hosts
 //! are told depends on time, never what a result means.
 
+mod argument_spec;
 mod flight;
 mod handlers;
 mod include;
@@ -11,7 +12,6 @@ mod include_vars;
 mod local;
 mod results;
 mod send;
-mod specification;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
@@ -129,6 +129,8 @@ pub(crate) struct HostRun {
     /// Handlers that the host may remember although nothing notified them.
     pub recorded: BTreeSet<u32>,
     pub roles_done: HashSet<RoleIdentity>,
+    /// Roles of which a task ran: only those are done at their end.
+    pub roles_run: HashSet<RoleIdentity>,
     pub next_token: u64,
     pub at_end: bool,
     pub active: bool,
@@ -154,6 +156,8 @@ pub struct PlayRun<'a> {
     pub(crate) leaves_handlers: bool,
     /// What the operator said of tasks.
     pub(crate) steps: BTreeMap<Position, bool>,
+    /// Whether a host waits only because enough others run the same task.
+    pub(crate) somebody_is_held_back: bool,
 }
 
 /// Who waits for a call's result.
@@ -191,6 +195,7 @@ impl<'a> PlayRun<'a> {
                     ran_handlers: Vec::new(),
                     recorded: BTreeSet::new(),
                     roles_done: HashSet::new(),
+                    roles_run: HashSet::new(),
                     next_token: 1,
                     at_end: false,
                     active: true,
@@ -210,6 +215,7 @@ impl<'a> PlayRun<'a> {
             woken: Vec::new(),
             leaves_handlers: false,
             steps: BTreeMap::new(),
+            somebody_is_held_back: false,
             shared,
             state,
         }
@@ -258,6 +264,9 @@ impl<'a> PlayRun<'a> {
                 if !self.advance(host) {
                     continue;
                 }
+                if std::mem::take(&mut self.somebody_is_held_back) {
+                    self.woken.extend(self.hosts.iter().map(|host| host.index));
+                }
                 let released = self.dispatcher.released();
                 for other in released.into_iter().chain(self.woken.drain(..)) {
                     if !wake.contains(&other) {
@@ -275,6 +284,9 @@ impl<'a> PlayRun<'a> {
                 self.take(arrival, &mut wake);
             }
             wake.extend(self.dispatcher.released());
+            if std::mem::take(&mut self.somebody_is_held_back) {
+                wake.extend(self.hosts.iter().map(|host| host.index));
+            }
             wake.append(&mut self.woken.drain(..).collect());
         }
         self.shared.report.settle(None);

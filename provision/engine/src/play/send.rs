@@ -36,6 +36,7 @@ impl PlayRun<'_> {
         let token = host.next_token;
         host.next_token += 1;
         host.ahead = None;
+        host.roles_run.extend(task.context.role().map(|role| role.identity));
         if let Some((name, _)) = &task.register {
             host.variables.learned.expect(name, token);
         }

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use provision_plan::{HostIndex, Scope, Step, Turn};
+use provision_plan::{HostIndex, Position, Scope, Step, Turn};
 use provision_playbook::Loader;
-use provision_playbook::model::{Include, Task};
+use provision_playbook::model::{Include, Task, TaskId};
 use provision_protocol::modules::Runs;
 
 use super::flight::Ended;
-use super::{Ahead, AheadKind, Pass, PlayRun};
+use super::{Ahead, AheadKind, HostRun, Pass, PlayRun};
 use crate::cursor::Next;
 use crate::evaluate::{Evaluator, ItemPlan, ItemStep, Keywords, Plan, Stop};
 use crate::event::Status;
@@ -67,7 +67,10 @@ impl PlayRun<'_> {
                 Going::On
             }
             Next::RoleEnd(role) => {
-                host.roles_done.insert(role.identity);
+                // As in Ansible, a role that was skipped altogether runs where it is named again.
+                if host.roles_run.contains(&role.identity) {
+                    host.roles_done.insert(role.identity);
+                }
                 host.cursor.advance();
                 Going::On
             }
@@ -156,6 +159,12 @@ impl PlayRun<'_> {
             return false;
         }
         let settings = &self.shared.world.settings;
+        if settings.customs.gathers_once && task.id == TaskId(crate::run::FACTS_TASK) {
+            let is_known = host.variables.learned.has_facts();
+            if is_known {
+                return true;
+            }
+        }
         let tags = task.context.tags();
         if !provision_playbook::selected(&tags, &settings.tags, &settings.skip_tags) {
             return true;
@@ -223,6 +232,11 @@ impl PlayRun<'_> {
                 Err(stop) => self.stopped(index, stop, task),
             };
         }
+        let resolved = match self.evaluator(index, task).resolved() {
+            Ok(resolved) => resolved.map(Arc::new),
+            Err(stop) => return self.stopped(index, stop, task),
+        };
+        let task = resolved.as_ref().unwrap_or(task);
         let plan = match ahead.plan {
             Some(plan) => plan,
             None => match self.evaluator(index, task).plan() {
@@ -248,12 +262,38 @@ impl PlayRun<'_> {
                 Err(stop) => self.stopped(index, stop, task),
             };
         }
-        if !self.dispatcher.may_send(index).is_go() {
+        let is_full = self.is_full(index, &ahead.position, plan.keywords.throttle);
+        if is_full || !self.dispatcher.may_send(index).is_go() {
             self.keep_plan(index, plan);
             return Going::Waits;
         }
         self.send(index, &ahead.position, task, handler, plan);
         Going::On
+    }
+
+    /// Whether as many hosts run a task as `throttle` (or `--forks 1`) lets run it at a time.
+    /// With `--forks 1` hosts also keep their order.
+    fn is_full(&mut self, index: HostIndex, position: &Position, throttle: u64) -> bool {
+        let is_single = self.shared.world.settings.forks == 1;
+        let limit = if is_single { 1 } else { throttle };
+        if limit == 0 {
+            return false;
+        }
+        let comes_first = |host: &&HostRun| {
+            let flight = host.flights.front().map(|flight| &flight.position);
+            let next = flight.or(host.ahead.as_ref().map(|ahead| &ahead.position));
+            host.active && !host.at_end && next.is_none_or(|next| next <= position)
+        };
+        if is_single && self.hosts.iter().take(index.0).any(|host| comes_first(&host)) {
+            self.somebody_is_held_back = true;
+            return true;
+        }
+        let is_running =
+            |host: &&HostRun| host.flights.iter().any(|flight| flight.position == *position);
+        let running = self.hosts.iter().filter(is_running).count();
+        let is_full = u64::try_from(running).is_ok_and(|running| running >= limit);
+        self.somebody_is_held_back |= is_full;
+        is_full
     }
 
     fn keep_plan(&mut self, index: HostIndex, plan: Plan) {
@@ -315,6 +355,9 @@ impl PlayRun<'_> {
         };
         let token = host.next_token;
         host.next_token += 1;
+        if ended.status != Status::Skipped {
+            host.roles_run.extend(task.context.role().map(|role| role.identity));
+        }
         for (name, _) in ended.sets.iter() {
             host.variables.learned.expect(name, token);
         }
@@ -376,13 +419,7 @@ impl PlayRun<'_> {
         }
     }
 
-    fn title(
-        &mut self,
-        index: HostIndex,
-        position: &provision_plan::Position,
-        task: &Arc<Task>,
-        handler: bool,
-    ) {
+    fn title(&mut self, index: HostIndex, position: &Position, task: &Arc<Task>, handler: bool) {
         let hosts = self.hosts.iter().filter(|host| host.active).count();
         let view = self.view(index, task);
         let loader = self.shared.loader.clone();
@@ -394,7 +431,7 @@ impl PlayRun<'_> {
     fn operator_lets_run(
         &mut self,
         index: HostIndex,
-        position: &provision_plan::Position,
+        position: &Position,
         task: &Arc<Task>,
         handler: bool,
     ) -> bool {
@@ -466,13 +503,21 @@ impl PlayRun<'_> {
     }
 }
 
+/// A condition as a result has it: what isn't text in the playbook isn't here.
+pub(super) fn written(condition: &str) -> serde_json::Value {
+    match condition {
+        "False" | "false" => false.into(),
+        text => text.into(),
+    }
+}
+
 pub(super) fn skipped(step: &ItemStep) -> provision_protocol::Object {
     let mut result = provision_protocol::Object::new();
     result.insert("changed".into(), false.into());
     result.insert("skipped".into(), true.into());
     if let ItemStep::Skip { condition } = step {
         result.insert("skip_reason".into(), "Conditional result was False".into());
-        result.insert("false_condition".into(), condition.as_str().into());
+        result.insert("false_condition".into(), written(condition));
     }
     result
 }
@@ -537,8 +582,10 @@ impl Evaluator<'_> {
     pub(super) fn keywords_of_failed(&self) -> Keywords {
         let directives = &self.task.context;
         let ignore = self.flag(directives.innermost(|d| d.ignore_errors.as_ref()), false);
-        let no_log = self.flag(directives.innermost(|d| d.no_log.as_ref()), false);
-        let fatal = self.flag(directives.innermost(|d| d.any_errors_fatal.as_ref()), false);
+        let customs = &self.view.world.settings.customs;
+        let no_log = self.flag(directives.innermost(|d| d.no_log.as_ref()), customs.no_log);
+        let fatal = directives.innermost(|d| d.any_errors_fatal.as_ref());
+        let fatal = self.flag(fatal, customs.any_errors_fatal);
         Keywords {
             ignore_errors: ignore.unwrap_or(false),
             no_log: no_log.unwrap_or(true),

@@ -12,7 +12,7 @@ impl Loader {
     /// Reports constant notifications that mean no handler of the play.
     pub(crate) fn check_notifications(&mut self, survey: &Survey) {
         // Something that comes later may bring the handler.
-        if survey.open {
+        if survey.open || self.options().customs.forgives_missing_handlers {
             return;
         }
         let dynamic = survey

@@ -73,6 +73,32 @@ impl Inventory {
         Value::Object(top.into_iter().collect())
     }
 
+    /// The same with variables where they are written, as `ansible-inventory --list --export` has
+    /// it: those of groups at the groups.
+    #[must_use]
+    pub fn exported(&self, chosen: &BTreeSet<Arc<str>>, hide: &dyn Fn(&str) -> String) -> Value {
+        let mut listing = self.listing(chosen, &Mapping::default(), hide);
+        let object = |variables: &Mapping| {
+            let entries = variables.iter().map(|(key, value)| (key_text(key), shown(value, hide)));
+            entries.collect::<BTreeMap<String, Value>>()
+        };
+        let own = chosen
+            .iter()
+            .filter_map(|name| self.hosts.get(name))
+            .map(|host| (host.name.to_string(), json!(object(&host.variables))));
+        let own: Map<String, Value> =
+            own.filter(|(_, value)| value.as_object().is_some_and(|all| !all.is_empty())).collect();
+        let Some(top) = listing.as_object_mut() else { return listing };
+        top.insert("_meta".to_owned(), json!({ "hostvars": own }));
+        for group in self.groups().filter(|group| !group.variables.is_empty()) {
+            let content = top.entry(group.name.to_string()).or_insert_with(|| json!({}));
+            if let Some(content) = content.as_object_mut() {
+                content.insert("vars".to_owned(), json!(object(&group.variables)));
+            }
+        }
+        listing
+    }
+
     /// The groups below a group with their chosen hosts, in the order of the inventory: the groups
     /// of a group before its hosts, as Ansible shows them.
     #[must_use]

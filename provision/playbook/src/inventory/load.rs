@@ -8,7 +8,7 @@ use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use provision_discovery::Discovered;
 use yaml::{Node, Schema};
 
-use super::{Inventory, UNGROUPED, address, consul, ini, vars_files, yaml_format};
+use super::{Inventory, UNGROUPED, address, consul, ini, script, vars_files, yaml_format};
 use crate::files::{FileKind, Files};
 use crate::vault::{keep_secret, plain_text};
 
@@ -144,15 +144,19 @@ impl Loader<'_> {
             Err(diagnostic) => return self.report(*diagnostic),
         };
         self.file = Some(path.to_owned());
-        if text.starts_with("#!/") {
-            return self.report(
-                Diagnostic::error("inventory-script", "inventory scripts are not supported")
-                    .at(first_line(&text, source), "this is a program")
-                    .hint(
-                        "write its output (`--list`) to a YAML file, or use a Consul mapping \
-                         (plugin: consul)",
-                    ),
-            );
+        if text.starts_with("#!") {
+            let place = first_line(&text, source);
+            return match self.files.listing(path) {
+                Some(Ok(listing)) => self.script(path, &listing, place),
+                Some(Err(reason)) => self.report(
+                    Diagnostic::error("inventory-script", reason).at(place, "this program"),
+                ),
+                None => self.report(
+                    Diagnostic::error("inventory-script", "an inventory script is not executable")
+                        .at(place, "this is a program")
+                        .hint(format!("chmod +x {}", path.display())),
+                ),
+            };
         }
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("yml" | "yaml" | "json") => self.yaml(&text, source),
@@ -162,6 +166,21 @@ impl Loader<'_> {
             ),
             None if looks_like_yaml(&text, source) => self.yaml(&text, source),
             _ => ini::read(&text, source, self),
+        }
+    }
+
+    /// What an inventory script printed.
+    fn script(&mut self, path: &Path, listing: &str, place: Span) {
+        let source = self.sources.add(format!("{} --list", path.display()), listing);
+        let read = yaml::read(listing, source, Schema::Ansible);
+        let document = read.documents.into_iter().next().filter(|node| node.as_mapping().is_some());
+        match document {
+            Some(document) => script::read(document, self),
+            None => self.report(
+                Diagnostic::error("inventory-script", "an inventory script printed no JSON object")
+                    .at(place, "this program")
+                    .hint(format!("look at `{} --list`", path.display())),
+            ),
         }
     }
 
@@ -241,6 +260,16 @@ impl Loader<'_> {
                 Diagnostic::error("inventory-priority", "a group's priority is a whole number")
                     .at(value.span, format!("expected a whole number, found {}", value.kind())),
             ),
+        }
+    }
+
+    /// Sets a variable of a host, also of one that is called as a group is.
+    pub(super) fn set_host_variable(&mut self, name: &str, key: Node, value: Node) {
+        if self.is_secret {
+            keep_secret(self.files, &value);
+        }
+        if let Some(host) = self.inventory.hosts.get_mut(name) {
+            super::store(Arc::make_mut(&mut host.variables), key, value);
         }
     }
 

@@ -24,6 +24,7 @@ mod listing;
 mod literal;
 mod load;
 mod pattern;
+mod script;
 mod shell_words;
 mod variables;
 mod vars_files;

@@ -224,11 +224,16 @@ impl Loader {
             return None;
         };
         let text = node.as_str()?;
-        let name = text.split_whitespace().next().unwrap_or_default();
+        // A template is one word, whatever blanks it has.
+        let first = split(text).ok().and_then(|words| words.into_iter().next());
+        let (name, end) = match &first {
+            Some(first) => (first.text.trim(), first.end),
+            None => (text.trim(), text.len()),
+        };
         let module = self.module_of_action(name, node.span)?;
         let offsets = Offsets::of(node, &self.sources);
-        let rest = text.get(name.len()..).unwrap_or("");
-        let mut own = self.text_arguments(module, rest, name.len(), &offsets, node.span)?;
+        let rest = text.get(end..).unwrap_or("");
+        let mut own = self.text_arguments(module, rest, end, &offsets, node.span)?;
         let keys =
             mapping.iter().filter(|(key, _)| !matches!(key.as_str(), Some("module" | "args")));
         let mut merged = Mapping { entries: keys.map(|(k, v)| (k.clone(), v.clone())).collect() };

@@ -9,6 +9,7 @@ use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use yaml::{Mapping, Node};
 
 use crate::check::{KnownNames, Survey, softened};
+use crate::customs::Customs;
 use crate::files::{Files, MapFiles};
 use crate::model::{
     Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, Task, TaskId,
@@ -46,6 +47,8 @@ pub struct LoadOptions {
     pub extra_variables: Arc<Mapping>,
     /// Notified handlers also run on hosts that failed, whatever plays say (`--force-handlers`).
     pub force_handlers: bool,
+    /// What ansible.cfg changes.
+    pub customs: Customs,
 }
 
 impl Default for LoadOptions {
@@ -56,6 +59,7 @@ impl Default for LoadOptions {
             collections_path: Vec::new(),
             extra_variables: Arc::default(),
             force_handlers: false,
+            customs: Customs::default(),
         }
     }
 }

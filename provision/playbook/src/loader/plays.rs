@@ -210,6 +210,9 @@ impl Loader {
             order: self.order(mapping),
             included_when: inherited.when.clone(),
             strategy: self.strategy(mapping),
+            strategy_template: present(mapping, "strategy")
+                .filter(|node| node.as_str().is_some_and(is_template))
+                .cloned(),
             items: sections.items,
             handlers: sections.handlers.into_iter().chain(state.imported_handlers).collect(),
             roles: sections.roles.into_iter().chain(state.public_roles).collect(),
@@ -310,7 +313,7 @@ impl Loader {
                 .hint("write `true` or `false`, or use `--force-handlers`"),
             );
         }
-        self.options.force_handlers || own == Some(true)
+        own.unwrap_or(self.options.force_handlers)
     }
 
     /// Contents of `vars_files` whose names are known: static imports may use them.
@@ -386,13 +389,14 @@ impl Loader {
     }
 
     fn strategy(&mut self, mapping: &Mapping) -> Strategy {
-        let Some(node) = present(mapping, "strategy") else { return Strategy::Linear };
+        let Some(node) = present(mapping, "strategy") else {
+            return self.options.customs.strategy;
+        };
         let text = node.as_str().unwrap_or_default();
-        match text.strip_prefix("ansible.builtin.").unwrap_or(text) {
-            "linear" => Strategy::Linear,
-            "free" => Strategy::Free,
-            "host_pinned" => Strategy::HostPinned,
-            _ => {
+        match Strategy::of_name(text) {
+            Some(strategy) => strategy,
+            None if is_template(text) => Strategy::Linear,
+            None => {
                 let known = ["linear", "free", "host_pinned"];
                 let closest = diagnostics::closest(text, known);
                 self.report(

@@ -236,8 +236,11 @@ impl Loader {
         if !is_identifier(name) && !is_template(name) {
             self.report(
                 Diagnostic::error(
-                    "variable-name",
-                    format!("`{name}` can't be the name of a variable"),
+                    "register-name",
+                    format!(
+                        "`{}` can't be the name of a variable",
+                        provision_template::text_of(&provision_template::value_of_node(node))
+                    ),
                 )
                 .at(node.span, "templates can't use this name")
                 .hint("use letters, digits and `_`"),

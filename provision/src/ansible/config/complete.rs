@@ -51,6 +51,7 @@ impl Configuration {
             reach.connection = Transport::Local;
         }
         fill(&mut reach.forks, &settings.forks);
+        reach.customs = settings.customs;
         let given = reach.ssh_common_args.take();
         let all: Vec<String> = settings.ssh_arguments.iter().cloned().chain(given).collect();
         reach.ssh_common_args = (!all.is_empty()).then(|| all.join(" "));

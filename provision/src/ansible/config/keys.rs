@@ -26,6 +26,8 @@ pub enum Does {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are called as in ansible.cfg")]
 pub enum Setting {
+    AnyErrorsFatal,
+    AnyUnparsedIsFailed,
     AskPass,
     AskVaultPass,
     Become,
@@ -38,21 +40,28 @@ pub enum Setting {
     DisplayFailedStderr,
     DisplayOkHosts,
     DisplaySkippedHosts,
+    ErrorOnMissingHandler,
     ForceColour,
     ForceHandlers,
     Forks,
     Gathering,
     HostKeyChecking,
+    InjectFacts,
     Inventory,
+    NativeTypes,
     NoColour,
+    NoLog,
     PrivateKeyFile,
+    PrivateRoleVars,
     RemoteUser,
     RolesPath,
     RunTags,
     SkipTags,
     SshArguments,
+    Strategy,
     Timeout,
     Transport,
+    UnparsedIsFailed,
     VaultIdentityList,
     VaultPasswordFile,
     Verbosity,
@@ -190,7 +199,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.any_errors_fatal"],
         &["ANSIBLE_ANY_ERRORS_FATAL"],
-        Does::Only(FALSE, "write `any_errors_fatal: true` in the plays that mean it"),
+        Does::Sets(Setting::AnyErrorsFatal),
     ),
     key(
         &["privilege_escalation.become_method"],
@@ -218,7 +227,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.error_on_missing_handler"],
         &["ANSIBLE_ERROR_ON_MISSING_HANDLER"],
-        Does::Only(TRUE, "a handler that is missing is an error before anything runs"),
+        Does::Sets(Setting::ErrorOnMissingHandler),
     ),
     key(
         &["defaults.error_on_undefined_vars"],
@@ -236,23 +245,15 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.inject_facts_as_vars"],
         &["ANSIBLE_INJECT_FACT_VARS"],
-        Does::Only(TRUE, "facts are readable as `ansible_*` and below `ansible_facts`"),
+        Does::Sets(Setting::InjectFacts),
     ),
-    key(
-        &["defaults.jinja2_native"],
-        &["ANSIBLE_JINJA2_NATIVE"],
-        Does::Only(FALSE, "`provision apply --dialect strict` has native types, as 2.19"),
-    ),
+    key(&["defaults.jinja2_native"], &["ANSIBLE_JINJA2_NATIVE"], Does::Sets(Setting::NativeTypes)),
     key(
         &["defaults.jinja2_extensions"],
         &["ANSIBLE_JINJA2_EXTENSIONS"],
         Does::Only(&["", "[]"], "extensions of Jinja2 are in Python"),
     ),
-    key(
-        &["defaults.no_log"],
-        &["ANSIBLE_NO_LOG"],
-        Does::Only(FALSE, "write `no_log: true` in the plays that mean it"),
-    ),
+    key(&["defaults.no_log"], &["ANSIBLE_NO_LOG"], Does::Sets(Setting::NoLog)),
     key(
         &["defaults.precedence"],
         &["ANSIBLE_PRECEDENCE"],
@@ -261,18 +262,14 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.private_role_vars"],
         &["ANSIBLE_PRIVATE_ROLE_VARS"],
-        Does::Only(FALSE, "use `include_role` with `public: false`"),
+        Does::Sets(Setting::PrivateRoleVars),
     ),
     key(
         &["defaults.playbook_vars_root"],
         &["ANSIBLE_PLAYBOOK_VARS_ROOT"],
         Does::Only(&["top"], "group_vars and host_vars are read beside the first playbook"),
     ),
-    key(
-        &["defaults.strategy"],
-        &["ANSIBLE_STRATEGY"],
-        Does::Only(&["linear", "ansible.builtin.linear"], "write `strategy:` in the play"),
-    ),
+    key(&["defaults.strategy"], &["ANSIBLE_STRATEGY"], Does::Sets(Setting::Strategy)),
     key(
         &["defaults.task_timeout"],
         &["ANSIBLE_TASK_TIMEOUT"],
@@ -575,18 +572,18 @@ pub const KEYS: &[Key] = &[
         Does::Nothing("what an inventory file is, it says itself; formats in Python are not run"),
     ),
     key(
-        &[
-            "inventory.any_unparsed_is_failed",
-            "inventory.unparsed_is_failed",
-            "inventory.inventory_unparsed_warning",
-            "inventory.export",
-        ],
-        &[
-            "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED",
-            "ANSIBLE_INVENTORY_UNPARSED_FAILED",
-            "ANSIBLE_INVENTORY_UNPARSED_WARNING",
-            "ANSIBLE_INVENTORY_EXPORT",
-        ],
+        &["inventory.any_unparsed_is_failed"],
+        &["ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED"],
+        Does::Sets(Setting::AnyUnparsedIsFailed),
+    ),
+    key(
+        &["inventory.unparsed_is_failed"],
+        &["ANSIBLE_INVENTORY_UNPARSED_FAILED"],
+        Does::Sets(Setting::UnparsedIsFailed),
+    ),
+    key(
+        &["inventory.inventory_unparsed_warning", "inventory.export"],
+        &["ANSIBLE_INVENTORY_UNPARSED_WARNING", "ANSIBLE_INVENTORY_EXPORT"],
         Does::Nothing("an inventory that can't be read is always an error"),
     ),
     key(

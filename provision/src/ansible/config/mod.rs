@@ -10,6 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keys::{Does, Key, Setting};
+use provision_playbook::Customs;
+use provision_playbook::model::Strategy;
 
 /// What of this process a configuration depends on.
 #[derive(Debug, Clone, Default)]
@@ -65,7 +67,13 @@ pub struct Settings {
     pub become_user: Option<String>,
     pub collections_path: Option<Vec<PathBuf>>,
     pub connection_password_file: Option<String>,
+    /// What changes the meaning of playbooks.
+    pub customs: Customs,
     pub diff: bool,
+    /// `any_unparsed_is_failed`.
+    pub fails_on_any_unparsed: bool,
+    /// `unparsed_is_failed`.
+    pub fails_on_unparsed: bool,
     pub display_failed_stderr: bool,
     pub display_ok_hosts: Option<bool>,
     pub display_skipped_hosts: Option<bool>,
@@ -252,6 +260,17 @@ impl Configuration {
         let shown = |path: PathBuf| path.display().to_string();
         let settings = &mut self.settings;
         match setting {
+            Setting::AnyErrorsFatal => settings.customs.any_errors_fatal = boolean(value)?,
+            Setting::ErrorOnMissingHandler => {
+                settings.customs.forgives_missing_handlers = !boolean(value)?;
+            }
+            Setting::InjectFacts => settings.customs.hides_facts = !boolean(value)?,
+            Setting::NativeTypes => settings.customs.has_native_types = boolean(value)?,
+            Setting::NoLog => settings.customs.no_log = boolean(value)?,
+            Setting::PrivateRoleVars => settings.customs.keeps_role_variables = boolean(value)?,
+            Setting::Strategy => settings.customs.strategy = strategy(value)?,
+            Setting::AnyUnparsedIsFailed => settings.fails_on_any_unparsed = boolean(value)?,
+            Setting::UnparsedIsFailed => settings.fails_on_unparsed = boolean(value)?,
             Setting::AskPass => settings.ask_pass = boolean(value)?,
             Setting::AskVaultPass => settings.ask_vault_pass = boolean(value)?,
             Setting::Become => settings.r#become = boolean(value)?,
@@ -269,7 +288,10 @@ impl Configuration {
             Setting::ForceColour => settings.force_colour = boolean(value)?,
             Setting::ForceHandlers => settings.force_handlers = boolean(value)?,
             Setting::Forks => settings.forks = Some(number(value)?),
-            Setting::Gathering => settings.gathers_only_if_asked = gathering(value)?,
+            Setting::Gathering => {
+                settings.gathers_only_if_asked = gathering(value)?;
+                settings.customs.gathers_once = value == "smart";
+            }
             Setting::HostKeyChecking => settings.accepts_new_host_keys = !boolean(value)?,
             Setting::Inventory => {
                 settings.inventory = inventories(value, given.folder, environment);
@@ -315,11 +337,14 @@ fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
 
 fn gathering(value: &str) -> Result<bool, String> {
     match value {
-        // `smart` gathers once a host and run; facts take milliseconds here.
         "implicit" | "smart" => Ok(false),
         "explicit" => Ok(true),
         _ => Err("none of implicit, smart and explicit".to_owned()),
     }
+}
+
+fn strategy(value: &str) -> Result<Strategy, String> {
+    Strategy::of_name(value).ok_or_else(|| "none of linear, free and host_pinned".to_owned())
 }
 
 fn transport(value: &str) -> Result<bool, String> {

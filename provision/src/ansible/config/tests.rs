@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::keys::{Does, KEYS};
-use super::{Configuration, Environment};
+use super::{Configuration, Customs, Environment, Strategy};
 
 fn environment(folder: &Path, variables: &[(&str, &str)]) -> Environment {
     let mut all: BTreeMap<String, String> =
@@ -136,4 +136,26 @@ fn what_is_typed_counts_more_than_what_is_configured() {
         configuration.complete(&mut apply);
         assert_eq!(apply.reach.connections(), connections);
     }
+}
+
+#[test]
+fn what_changes_the_language_is_honoured() {
+    let text = "[defaults]\nstrategy = ansible.builtin.free\njinja2_native = True\n\
+                inject_facts_as_vars = no\nno_log = 1\nprivate_role_vars = yes\n\
+                error_on_missing_handler = False\nany_errors_fatal = yes\ngathering = smart\n";
+    let (_folder, configuration) = read(text, &[("ANSIBLE_STRATEGY", "host_pinned")]);
+    let expected = Customs {
+        has_native_types: true,
+        strategy: Strategy::HostPinned,
+        forgives_missing_handlers: true,
+        any_errors_fatal: true,
+        no_log: true,
+        hides_facts: true,
+        gathers_once: true,
+        keeps_role_variables: true,
+    };
+    assert_eq!(configuration.settings.customs, expected);
+    assert_eq!(configuration.refusals, Vec::<String>::new());
+    let (_folder, configuration) = read("[defaults]\nstrategy = debug\n", &[]);
+    assert_eq!(configuration.refusals.len(), 1);
 }

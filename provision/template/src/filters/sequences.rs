@@ -8,7 +8,7 @@ use super::{FilterEntry, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::{
-    Arithmetic, View, arithmetic, compare, equal, is_dict, is_list, is_undefined, iterate,
+    Arithmetic, View, arithmetic, compare, equal, is_dict, is_list, is_true, is_undefined, iterate,
     list_value, pairs_of, text_of, tuple_value, undefined, undefined_error, view,
 };
 
@@ -247,13 +247,24 @@ fn extreme(run: &mut Run<'_>, call: &mut Call, wanted: Ordering) -> Outcome<Valu
 }
 
 fn unique(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
-    let case_sensitive = call.flag(0, "case_sensitive", false);
+    let given = call.arg(0, "case_sensitive").filter(|value| !value.is_none());
+    let case_sensitive = given.as_ref().is_some_and(is_true);
     let attribute = call.arg(1, "attribute").filter(|value| !value.is_none());
     let mut seen: Vec<Value> = Vec::new();
     let mut kept = Vec::new();
+    // Jinja2 compares hashes; where it can't, Ansible compares values, but without options.
+    let asks_jinja = given.is_some_and(|value| !is_true(&value));
     for item in iterate(&call.input)? {
         run.step()?;
-        let key = folded(keyed(run, &item, attribute.as_ref())?, case_sensitive);
+        let key = keyed(run, &item, attribute.as_ref())?;
+        if (asks_jinja || attribute.is_some()) && (is_list(&key) || is_dict(&key)) {
+            let kind = if is_dict(&key) { "dict" } else { "list" };
+            return Err(TemplateError::failed(format!(
+                "Jinja2's unique filter failed and we cannot fall back to Ansible's version as it \
+                 does not support the parameters supplied: unhashable type: '{kind}'"
+            )));
+        }
+        let key = folded(key, case_sensitive);
         if !seen.iter().any(|known| equal(known, &key)) {
             seen.push(key);
             kept.push(item);

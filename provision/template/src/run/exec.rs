@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use minijinja::Value;
 
-use super::{Frame, LoopVar, Macro, Module, Namespace, Out, Run, TemplateContext, find_undefined};
+use super::{
+    Conversion, Frame, LoopVar, Macro, Module, Namespace, Out, Run, TemplateContext, find_undefined,
+};
 use crate::error::{At, Outcome, TemplateError};
 use crate::program::{Args, CallBlock, Expr, ForLoop, Name, Program, Stmt, Target};
 use crate::scope::Dialect;
@@ -210,6 +212,7 @@ impl Run<'_> {
         if value.is_none() {
             // Ansible finalizes null to nothing, in the strict dialect only among other output.
             return match self.dialect {
+                Dialect::Classic if self.is_native() => out.push(value),
                 Dialect::Classic => out.push(Value::from("")),
                 Dialect::Strict => Ok(()),
             };
@@ -441,7 +444,7 @@ impl Run<'_> {
         let inner = Frame::child_for(frame, program.mutates);
         let mut out = Out::default();
         self.deeper("import", |run| run.program(&program, Some(name), &inner, &mut out))?;
-        let text = text_of(&out.finish(Dialect::Classic, false));
+        let text = text_of(&out.finish(Dialect::Classic, Conversion::None));
         self.kept.push(inner.clone());
         Ok(Value::from_object(Module { frame: inner, text }))
     }

@@ -21,7 +21,7 @@ pub(crate) use calls::Call;
 pub(crate) use frame::Frame;
 pub(crate) use loops::LoopVar;
 pub(crate) use objects::{Cycler, Global, GlobalKind, Joiner, Macro, Module, Namespace};
-pub(crate) use output::{Out, literal};
+pub(crate) use output::{Conversion, Out, literal};
 pub(crate) use variables::Lazy;
 
 use crate::engine::Engine;
@@ -50,8 +50,8 @@ pub(crate) struct Run<'a> {
     templates: Vec<TemplateContext>,
     /// What filter blocks captured.
     captured: Vec<Value>,
-    /// Whether text that looks like a literal becomes one (classic dialect, values).
-    convert: bool,
+    /// What becomes of text that looks like a value.
+    conversion: Conversion,
     /// Options of the file that is being rendered: included files are read with them, too.
     options: Option<TemplateOptions>,
 }
@@ -81,13 +81,18 @@ impl<'a> Run<'a> {
             kept: Vec::new(),
             templates: Vec::new(),
             captured: Vec::new(),
-            convert: true,
+            conversion: engine.conversion(),
             options: None,
         }
     }
 
     pub(crate) fn is_strict(&self) -> bool {
         self.dialect == Dialect::Strict
+    }
+
+    /// Whether results are values (`jinja2_native` of the classic dialect).
+    pub(crate) fn is_native(&self) -> bool {
+        self.conversion == Conversion::Native
     }
 
     /// Counts one step.
@@ -222,11 +227,11 @@ impl<'a> Run<'a> {
     fn isolated<T>(&mut self, action: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
         let templates = std::mem::take(&mut self.templates);
         let options = self.options.take();
-        let convert = std::mem::replace(&mut self.convert, true);
+        let conversion = std::mem::replace(&mut self.conversion, self.engine.conversion());
         let result = action(self);
         self.templates = templates;
         self.options = options;
-        self.convert = convert;
+        self.conversion = conversion;
         result
     }
 
@@ -239,7 +244,7 @@ impl<'a> Run<'a> {
 
     /// The result of an output, converted as the dialect wants.
     pub(crate) fn finish(&self, out: Out) -> Value {
-        out.finish(self.dialect, self.convert)
+        out.finish(self.dialect, self.conversion)
     }
 
     /// Renders a template file.
@@ -250,14 +255,14 @@ impl<'a> Run<'a> {
         span: Option<Span>,
         options: &TemplateOptions,
     ) -> Outcome<String> {
-        self.convert = false;
+        self.conversion = Conversion::None;
         let run_dialect = self.dialect;
         self.options = Some(options.clone());
         let result = self.engine.file_template(text, options).and_then(|program| {
             let mut out = Out::default();
             let frame = Frame::root(program.mutates);
             self.program(&program, Some(name.to_owned()), &frame, &mut out)?;
-            let value = out.finish(run_dialect, false);
+            let value = out.finish(run_dialect, Conversion::None);
             if value.is_none() {
                 return Ok(Value::from(""));
             }

@@ -5,7 +5,21 @@ use minijinja::Value;
 use crate::error::{Outcome, TemplateError};
 use crate::limits::MAX_OUTPUT_BYTES;
 use crate::scope::Dialect;
-use crate::value::{View, iterate, pairs_of, parse_literal, text_of, view, write_text};
+use crate::value::{
+    View, iterate, pairs_of, parse_literal, parse_python_literal, text_of, view, write_text,
+};
+
+/// What becomes of text that looks like a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Conversion {
+    /// It stays text (files).
+    None,
+    /// Lists, mappings and booleans become values (classic dialect).
+    Literals,
+    /// So does everything else, and values that are no text stay what they are (classic dialect
+    /// with `jinja2_native`).
+    Native,
+}
 
 /// Emitted values.
 #[derive(Default)]
@@ -53,9 +67,13 @@ impl Out {
     }
 
     /// The result. In the strict dialect one value stays what it is. In the classic one everything
-    /// is text, which becomes a value again if it looks like one and `convert` is set (Ansible's
-    /// `ansible_eval_concat` and `ansible_concat`).
-    pub(crate) fn finish(self, dialect: Dialect, convert: bool) -> Value {
+    /// is text, which becomes a value again as the conversion says (Ansible's `ansible_concat`,
+    /// `ansible_eval_concat` and `ansible_native_concat`).
+    pub(crate) fn finish(self, dialect: Dialect, conversion: Conversion) -> Value {
+        if dialect == Dialect::Classic && conversion == Conversion::Native {
+            return self.finish_native();
+        }
+        let convert = conversion == Conversion::Literals;
         match (self.first, dialect) {
             (None, Dialect::Strict) if !self.many => Value::from(()),
             (None, Dialect::Strict) => Value::from(self.text),
@@ -74,6 +92,29 @@ impl Out {
             (None, Dialect::Classic) if convert => literal(self.text),
             (None, Dialect::Classic) => Value::from(self.text),
         }
+    }
+
+    fn finish_native(self) -> Value {
+        match self.first {
+            None if !self.many => Value::from(()),
+            None => native(self.text),
+            Some(value) if value.is_safe() => value,
+            Some(value) => match view(&value) {
+                View::Text(text) => native(text.to_owned()),
+                _ => value,
+            },
+        }
+    }
+}
+
+/// A text that Python would read as a value becomes one; one in quotes keeps them.
+fn native(text: String) -> Value {
+    match parse_python_literal(&text) {
+        Some(value) => match (value.as_str(), text.chars().next()) {
+            (Some(inner), Some(quote)) => Value::from(format!("{quote}{inner}{quote}")),
+            _ => value,
+        },
+        None => Value::from(text),
     }
 }
 

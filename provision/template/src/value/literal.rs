@@ -10,7 +10,17 @@ const MAX_NESTING: usize = 90;
 
 /// The value that the text spells, if it is a literal.
 pub(crate) fn parse_literal(text: &str) -> Option<Value> {
-    let mut reader = Reader { rest: text, nesting: 0 };
+    parse(text, true)
+}
+
+/// The same without JSON's names, as native types have it.
+pub(crate) fn parse_python_literal(text: &str) -> Option<Value> {
+    // Python refuses leading blanks; `parse` would skip them.
+    parse(text, false).filter(|_| !text.starts_with([' ', '\t', '\n']))
+}
+
+fn parse(text: &str, knows_json: bool) -> Option<Value> {
+    let mut reader = Reader { rest: text, nesting: 0, knows_json };
     let value = reader.value()?;
     reader.blanks();
     reader.rest.is_empty().then_some(value)
@@ -19,6 +29,8 @@ pub(crate) fn parse_literal(text: &str) -> Option<Value> {
 struct Reader<'a> {
     rest: &'a str,
     nesting: usize,
+    /// Whether `true`, `false` and `null` are values.
+    knows_json: bool,
 }
 
 impl Reader<'_> {
@@ -196,9 +208,12 @@ impl Reader<'_> {
         }
         self.rest = rest;
         match word {
-            "True" | "true" => Some(Value::from(true)),
-            "False" | "false" => Some(Value::from(false)),
-            "None" | "null" => Some(Value::from(())),
+            "True" => Some(Value::from(true)),
+            "False" => Some(Value::from(false)),
+            "None" => Some(Value::from(())),
+            "true" if self.knows_json => Some(Value::from(true)),
+            "false" if self.knows_json => Some(Value::from(false)),
+            "null" if self.knows_json => Some(Value::from(())),
             _ => None,
         }
     }

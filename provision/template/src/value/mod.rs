@@ -14,7 +14,7 @@ pub(crate) use containers::{MutableDict, MutableList, thaw};
 pub use convert::{from_json, to_json, value_of_node};
 pub use json::json_text;
 pub(crate) use json::{JsonStyle, write_json};
-pub(crate) use literal::{parse_literal, unescape};
+pub(crate) use literal::{parse_literal, parse_python_literal, unescape};
 pub(crate) use ops::{Arithmetic, arithmetic, negate, slice};
 pub(crate) use repr::{repr_float, write_text};
 pub use repr::{repr_of, text_of};

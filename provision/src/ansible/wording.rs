@@ -1,0 +1,64 @@
+//! What is wrong with a playbook in the words that Ansible has for it: scripts look for them. The
+//! report with places and hints follows in our own.
+
+use diagnostics::Diagnostic;
+
+/// Ansible's words, where it has some for the same thing.
+pub fn of(diagnostic: &Diagnostic) -> Option<String> {
+    let message = diagnostic.message.as_str();
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let name = quoted.next();
+    match (diagnostic.code, name) {
+        ("unknown-keyword", Some(name)) => {
+            let (_, place) = message.split_once(" is not a keyword of a ")?;
+            let place = match place.split_whitespace().next()? {
+                "play" => "Play",
+                "block" => "Block",
+                "handler" => "Handler",
+                "role" => "RoleInclude",
+                _ => "Task",
+            };
+            Some(format!("'{name}' is not a valid attribute for a {place}"))
+        }
+        ("register-name", Some(name)) => {
+            Some(format!("Invalid variable name in 'register' specified: '{name}'"))
+        }
+        ("unknown-handler", Some(name)) => Some(format!(
+            "The requested handler '{name}' was not found in either the main handlers list nor in \
+             the listening handlers list"
+        )),
+        ("unknown-module", Some(name)) => Some(format!(
+            "couldn't resolve module/action '{name}'. This often indicates a misspelling, missing \
+             collection, or incorrect module path."
+        )),
+        ("missing-role", Some(name)) => Some(format!("the role '{name}' was not found")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn known_errors_are_called_as_ansible_calls_them() {
+        let table = [
+            (
+                "unknown-keyword",
+                "`include_tasks` is not a keyword of a play",
+                Some("'include_tasks' is not a valid attribute for a Play"),
+            ),
+            (
+                "register-name",
+                "`200` can't be the name of a variable",
+                Some("Invalid variable name in 'register' specified: '200'"),
+            ),
+            ("missing-role", "there is no role `x`", Some("the role 'x' was not found")),
+            ("wrong-type", "`x` takes text", None),
+        ];
+        for (code, message, expected) in table {
+            let found = of(&Diagnostic::error(code, message));
+            assert_eq!(found.as_deref(), expected, "{message}");
+        }
+    }
+}
