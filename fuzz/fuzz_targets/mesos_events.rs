@@ -47,7 +47,7 @@ fn input(line: &str, seconds: &mut u64) -> Option<Input> {
 
 fn play(text: &str) -> Vec<Output> {
     let mut translator = Translator::new(settings(), None);
-    let held = Held { machines: Vec::new(), instances: Vec::new() };
+    let held = Held { machines: Vec::new(), instances: Vec::new(), volumes: Vec::new() };
     let mut outputs = translator.handle([Input::Held(held)], Time::ZERO);
     let (mut seconds, mut has_id) = (0u64, false);
     for line in text.lines().take(200) {

@@ -54,7 +54,8 @@ fn all_files_are_of_the_same_run() {
     let read = |name: &str| std::fs::read_to_string(place.path().join(name)).unwrap();
     let (timeline, json, page) = (read("timeline.csv"), read("results.json"), read("report.html"));
     let decisions = read("decisions.csv");
-    let head = "at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused\n";
+    let head = "at_ns,app,tasks,instances,change,reason,rule,borrower,lent,called,unused,\
+                starting,busy,arrivals,refusals\n";
     let decisions = decisions.strip_prefix(head).unwrap();
     assert!(
         decisions
