@@ -148,8 +148,11 @@ impl ZooKeeper {
         let program = Program::start(command);
         until("ZooKeeper answers", || {
             TcpStream::connect(("127.0.0.1", port)).is_ok_and(|mut stream| {
+                // One that came while it starts may never be answered.
+                let is_bounded = stream.set_read_timeout(Some(Duration::from_secs(2))).is_ok();
                 let mut answer = String::new();
-                stream.write_all(b"srvr").is_ok()
+                is_bounded
+                    && stream.write_all(b"srvr").is_ok()
                     && stream.read_to_string(&mut answer).is_ok()
                     && answer.contains("Mode: standalone")
             })
