@@ -105,7 +105,7 @@ pub const NOTES: &[Notes] = &[
         "deb822_repository",
         &["repo", "dest", "key_filename"],
         &["needs no python3-debian"],
-        "deb822_repository:\n  name: debian\n  uris: http://deb.debian.org/debian\n  suites: bookworm\n  components: main",
+        "deb822_repository:\n  name: debian\n  uris: http://mirror.example.org/debian\n  suites: bookworm\n  components: main",
     ),
     notes(
         "debconf",
