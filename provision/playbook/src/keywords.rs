@@ -205,7 +205,12 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
     keyword("pause", LOOP, Takes::Number),
     keyword("extended", LOOP, Takes::Boolean),
     keyword("extended_allitems", LOOP, Takes::Boolean),
-    keyword("break_when", LOOP, Takes::Conditions),
+    but(
+        keyword("break_when", LOOP, Takes::Conditions),
+        Support::NotYet(
+            "loop over fewer items, or give the task a `when` that says no to the rest",
+        ),
+    ),
 ];
 
 /// The keyword of this name at this place.
