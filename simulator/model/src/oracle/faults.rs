@@ -89,6 +89,7 @@ impl<R: Record> Oracle<'_, R> {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
         self.unload(arrival);
         self.release(arrival);
+        self.hear_refusal(arrival, cause);
         self.record.record(arrival, Err(cause));
         self.end_pipeline(arrival, Err(cause));
         self.tell_client(arrival, self.now);
