@@ -1,8 +1,8 @@
 //! Admission in policies.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{number, object, reference, whole, words};
+use super::{object, reference, whole, words};
 
 pub(super) fn section() -> Value {
     let limits = || {
@@ -33,7 +33,6 @@ pub(super) fn section() -> Value {
 }
 
 fn adaptive() -> Value {
-    let tolerance = json!({"anyOf": [reference("ratio"), number(1.0)]});
     object(
         &["rule"],
         vec![
@@ -47,7 +46,7 @@ fn adaptive() -> Value {
             ("timeout", reference("length"), "of aimd: a later answer is a loss; 5s if absent"),
             (
                 "tolerance",
-                tolerance,
+                reference("ratio"),
                 "of gradient2: times as long as usual that answers may take; 1.5 if absent",
             ),
             ("queue", whole(1), "of gradient2: requests that may wait; 4 if absent"),
