@@ -44,10 +44,9 @@ fn a_limit_that_adapts_keeps_answers_in_time() {
     let place = tempfile::tempdir().unwrap();
     let fixed = run(place.path(), &["policy={preset: recommended, queue: {paid: unlimited}}"]);
     assert_eq!(count(&fixed, "/refused/adaptive_limit"), 0);
-    for rule in [
-        "{rule: gradient2, max: 1000}",
-        "{rule: aimd, max: 1000, timeout: 500ms, window: 0s}",
-    ] {
+    for rule in
+        ["{rule: gradient2, max: 1000}", "{rule: aimd, max: 1000, timeout: 500ms, window: 0s}"]
+    {
         let found = run(place.path(), &[&format!("policy.admission.adaptive={rule}")]);
         assert_eq!(count(&found, "/arrivals"), count(&fixed, "/arrivals"));
         assert!(count(&found, "/refused/adaptive_limit") > 1_000, "{found}");
