@@ -167,7 +167,7 @@ fn by_history(rules: &Adaptive, history: &[(u64, u32, Answer)]) -> Vec<f64> {
                         least = Some(mean);
                     } else if most * 2 >= limit {
                         let beyond = u128::from(limit) * u128::from(mean - least.unwrap());
-                        let waiting = beyond.div_ceil(mean.into()) as u32;
+                        let waiting = u32::try_from(beyond.div_ceil(mean.into())).unwrap();
                         if waiting <= log {
                             limit += rule.beta * log;
                         } else if waiting < rule.alpha * log {
