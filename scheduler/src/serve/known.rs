@@ -131,7 +131,8 @@ impl Known {
                     self.volume(id, volume, &mut happened);
                 }
                 (Key::Volume(id), None) => {
-                    if self.volumes.remove(id).is_some() {
+                    let known = self.volumes.remove(id);
+                    if known.is_some() {
                         happened.push(Happening::new("volume", id, "gone"));
                     }
                 }
