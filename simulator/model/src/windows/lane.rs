@@ -39,6 +39,28 @@ pub struct Parcel {
     left: Vec<Left>,
 }
 
+impl Parcel {
+    /// Becomes a copy of another one, in its own place.
+    ///
+    /// Who packs a parcel piece by piece should keep it, and hand out copies: each line of a buffer
+    /// that another processor has read last must be fetched from there when it is written. Between
+    /// other work these fetches come one after the other; those of a copy go on side by side.
+    pub fn copy_from(&mut self, other: &Parcel) {
+        fn copy<T: Copy>(to: &mut Vec<T>, from: &[T]) {
+            to.clear();
+            to.extend_from_slice(from);
+        }
+        let Parcel { requests, answers, reports, loads, crews, tasks, left } = self;
+        copy(requests, &other.requests);
+        copy(answers, &other.answers);
+        *reports = other.reports;
+        copy(loads, &other.loads);
+        copy(crews, &other.crews);
+        copy(tasks, &other.tasks);
+        copy(left, &other.left);
+    }
+}
+
 /// One lane of a run.
 #[derive(Debug)]
 pub struct Lane<'model, W> {
