@@ -50,9 +50,10 @@ impl Parcel {
             to.clear();
             to.extend_from_slice(from);
         }
-        let Parcel { requests, answers, reports, loads, crews, tasks, left } = self;
+        let Parcel { requests, answers, heard, reports, loads, crews, tasks, left } = self;
         copy(requests, &other.requests);
         copy(answers, &other.answers);
+        copy(heard, &other.heard);
         *reports = other.reports;
         copy(loads, &other.loads);
         copy(crews, &other.crews);
