@@ -271,7 +271,20 @@ const INI_FILE: &[Parameter] = &[
     Parameter::new("follow", Kind::Boolean, "what a link points to is meant"),
 ];
 
+const ARCHIVE: &[Parameter] = &[
+    Parameter::new("path", Kind::TextList, "files, folders, patterns").required(),
+    Parameter::new("dest", Kind::Path, "archive; needed unless one file is compressed"),
+    Parameter::new("format", Kind::Text, "kind of the archive")
+        .choices(&["bz2", "gz", "tar", "xz", "zip"])
+        .default("gz"),
+    Parameter::new("exclude_path", Kind::TextList, "paths and patterns to leave out"),
+    Parameter::new("exclusion_patterns", Kind::TextList, "patterns of names to leave out"),
+    Parameter::new("force_archive", Kind::Boolean, "an archive even of one file").default("false"),
+    Parameter::new("remove", Kind::Boolean, "remove what was packed").default("false"),
+];
+
 pub(super) const MODULES: &[ModuleSpec] = &[
+    file_module("archive", &[ARCHIVE, FILE_COMMON], "packs files into an archive"),
     prepared(file_module(
         "assemble",
         &[ASSEMBLE, FILE_COMMON],

@@ -1,5 +1,6 @@
 //! Modules that manage files.
 
+mod archive;
 mod assemble;
 mod async_status;
 mod blockinfile;
@@ -22,6 +23,7 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("archive", archive::run),
         ("assemble", assemble::run),
         ("async_status", async_status::run),
         ("blockinfile", blockinfile::run),

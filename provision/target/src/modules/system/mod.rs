@@ -15,6 +15,7 @@ mod services;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tools;
 mod user;
 mod wait;
 mod wait_for;
@@ -27,29 +28,39 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("alternatives", tools::alternatives),
         ("apt", packages::apt),
         ("apt_key", packages::apt_key),
         ("apt_repository", packages::apt_repository),
         ("authorized_key", settings::authorized_key),
+        ("capabilities", tools::capabilities),
         ("command", command::command),
         ("cron", settings::cron),
         ("deb822_repository", packages::deb822_repository),
         ("debconf", packages::debconf),
         ("dpkg_selections", packages::dpkg_selections),
         ("exchange", exchange::exchange),
+        ("gem", tools::gem),
         ("get_url", http::get_url),
         ("getent", settings::getent),
+        ("git", tools::git),
         ("group", group::group),
         ("hostname", settings::hostname),
+        ("iptables", tools::iptables),
         ("known_hosts", settings::known_hosts),
         ("locale_gen", settings::locale_gen),
+        ("modprobe", tools::modprobe),
         ("mount", settings::mount),
+        ("npm", tools::npm),
         ("package", packages::package),
         ("package_facts", packages::package_facts),
         ("pam_limits", settings::pam_limits),
         ("ping", command::ping),
+        ("pip", tools::pip),
         ("raw", command::raw),
         ("script", command::script),
+        ("seboolean", tools::seboolean),
+        ("selinux", tools::selinux),
         ("service", services::service),
         ("service_facts", services::service_facts),
         ("setup", facts::setup),
@@ -61,6 +72,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("uri", http::uri),
         ("user", user::user),
         ("wait_for", wait_for::wait_for),
+        ("yum_repository", packages::yum_repository),
     ]
 }
 
