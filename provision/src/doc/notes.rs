@@ -140,6 +140,37 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("debug", &[], &[], "debug:\n  msg: \"{{ inventory_hostname }} is up\""),
     notes(
+        "docker_container",
+        &["container"],
+        &[
+            "the host's docker is run: no Python, no SDK",
+            "no `healthcheck`, `detach`, `comparisons`, `mounts`, `ulimits`, `devices`, `tmpfs`, `links`: they are refused before anything runs",
+            "limits that change replace the container",
+        ],
+        "docker_container:\n  name: web\n  image: nginx:1.27\n  published_ports: [80:80]\n  restart_policy: unless-stopped",
+    ),
+    notes(
+        "docker_image",
+        &["actions", "image", "stdout"],
+        &[
+            "the host's docker is run: no Python, no SDK",
+            "`build` takes path, dockerfile, args, labels, etc_hosts, network, target, platform, nocache and pull",
+        ],
+        "docker_image:\n  name: nginx\n  tag: \"1.27\"\n  source: pull",
+    ),
+    notes(
+        "docker_network",
+        &["actions", "network"],
+        &["the host's docker is run: no Python, no SDK", "no `config_only` and `config_from`"],
+        "docker_network:\n  name: inner\n  ipam_config: [{subnet: 10.9.0.0/24}]",
+    ),
+    notes(
+        "docker_volume",
+        &["actions", "volume"],
+        &["the host's docker is run: no Python, no SDK"],
+        "docker_volume:\n  name: data",
+    ),
+    notes(
         "dpkg_selections",
         &["before", "after"],
         &[],
@@ -163,6 +194,12 @@ pub const NOTES: &[Notes] = &[
         FILE,
         &[],
         "file:\n  path: /srv/app\n  state: directory\n  owner: root\n  mode: \"0755\"",
+    ),
+    notes(
+        "filesystem",
+        &[],
+        &["only ext2, ext3 and ext4 are resized", "`uuid` is not taken: give it in `opts`"],
+        "filesystem:\n  dev: /dev/sdb1\n  fstype: ext4",
     ),
     notes(
         "find",
@@ -205,6 +242,14 @@ pub const NOTES: &[Notes] = &[
         "group_by:\n  key: \"os_{{ ansible_facts.distribution }}\"",
     ),
     notes("hostname", &["name", "ansible_facts"], &[], "hostname:\n  name: web1"),
+    notes(
+        "htpasswd",
+        &[],
+        &[
+            "passwords are stored as apr_md5_crypt, ldap_sha1 or plaintext; other schemes are refused",
+        ],
+        "htpasswd:\n  path: /etc/nginx/passwords\n  name: ada\n  password: \"{{ lookup('env', 'PASSWORD') }}\"",
+    ),
     notes("import_playbook", &[], &[], ""),
     notes("import_role", &[], &[], "import_role:\n  name: app\n  tasks_from: main"),
     notes("import_tasks", &[], &[], "import_tasks: more.yml"),

@@ -283,6 +283,19 @@ const ARCHIVE: &[Parameter] = &[
     Parameter::new("remove", Kind::Boolean, "remove what was packed").default("false"),
 ];
 
+const HTPASSWD: &[Parameter] = &[
+    Parameter::new("path", Kind::Path, "file").required().aliases(&["dest", "destfile"]),
+    Parameter::new("name", Kind::Text, "user").required().aliases(&["username"]),
+    Parameter::new("password", Kind::Text, "password").secret(),
+    Parameter::new("hash_scheme", Kind::Text, "how it is stored")
+        .aliases(&["crypt_scheme"])
+        .default("apr_md5_crypt"),
+    Parameter::new("state", Kind::Text, "whether the user exists")
+        .choices(&["absent", "present"])
+        .default("present"),
+    Parameter::new("create", Kind::Boolean, "make the file if it isn't there").default("true"),
+];
+
 pub(super) const MODULES: &[ModuleSpec] = &[
     file_module("archive", &[ARCHIVE, FILE_COMMON], "packs files into an archive"),
     prepared(file_module(
@@ -320,6 +333,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     world(prepared(file_module("fetch", &[FETCH], "gets a file from the host"))),
     file_module("file", &[FILE, FILE_COMMON], "directories, links, permissions, removal"),
     file_module("find", &[FIND], "lists files that meet conditions"),
+    file_module("htpasswd", &[HTPASSWD, FILE_COMMON], "manages users of web servers"),
     exclusive(
         file_module("ini_file", &[INI_FILE, FILE_COMMON], "edits options of an INI file"),
         &[&["value", "values"]],

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod commands;
+mod docker;
 mod facts;
 mod network;
 mod packages;
@@ -68,7 +69,12 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     packages::DEB822_REPOSITORY,
     packages::DEBCONF,
     packages::DPKG_SELECTIONS,
+    docker::DOCKER_CONTAINER,
+    docker::DOCKER_IMAGE,
+    docker::DOCKER_NETWORK,
+    docker::DOCKER_VOLUME,
     network::EXCHANGE,
+    tools::FILESYSTEM,
     tools::GEM,
     network::GET_URL,
     facts::GETENT,

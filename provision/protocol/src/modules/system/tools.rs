@@ -292,3 +292,27 @@ pub(super) const GIT: ModuleSpec = exclusive(
     ),
     &[&["accept_hostkey", "accept_newhostkey"]],
 );
+
+pub(super) const FILESYSTEM: ModuleSpec = host(needs(
+    ModuleSpec::new(
+        "filesystem",
+        &[
+            STATE,
+            &[
+                Parameter::new("dev", Kind::Path, "device, or a file")
+                    .required()
+                    .aliases(&["device"]),
+                Parameter::new("fstype", Kind::Text, "type").aliases(&["type"]).choices(&[
+                    "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "lvm", "ocfs2",
+                    "reiserfs", "swap", "vfat", "xfs",
+                ]),
+                Parameter::new("opts", Kind::Text, "options of the program that makes it"),
+                Parameter::new("force", Kind::Boolean, "overwrite what is there").default("false"),
+                Parameter::new("resizefs", Kind::Boolean, "let it take the whole device")
+                    .default("false"),
+            ],
+        ],
+        "makes file systems",
+    ),
+    &[RequiredIf::all("state", "present", &["fstype"])],
+));

@@ -8,6 +8,7 @@ mod copy;
 mod edit;
 mod file;
 mod find;
+mod htpasswd;
 mod ini_file;
 mod lineinfile;
 mod links;
@@ -31,6 +32,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("fetch", slurp::fetch),
         ("file", file::run),
         ("find", find::run),
+        ("htpasswd", htpasswd::run),
         ("ini_file", ini_file::run),
         ("lineinfile", lineinfile::run),
         ("replace", replace::run),

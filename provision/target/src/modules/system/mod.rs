@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod clock;
 mod command;
+mod docker;
 mod exchange;
 mod facts;
 mod group;
@@ -38,8 +39,13 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("cron", settings::cron),
         ("deb822_repository", packages::deb822_repository),
         ("debconf", packages::debconf),
+        ("docker_container", docker::docker_container),
+        ("docker_image", docker::docker_image),
+        ("docker_network", docker::docker_network),
+        ("docker_volume", docker::docker_volume),
         ("dpkg_selections", packages::dpkg_selections),
         ("exchange", exchange::exchange),
+        ("filesystem", tools::filesystem),
         ("gem", tools::gem),
         ("get_url", http::get_url),
         ("getent", settings::getent),

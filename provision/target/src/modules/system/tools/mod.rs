@@ -3,6 +3,7 @@
 
 mod alternatives;
 mod capabilities;
+mod filesystem;
 mod git;
 mod iptables;
 mod languages;
@@ -12,6 +13,7 @@ mod selinux;
 
 pub(super) use alternatives::alternatives;
 pub(super) use capabilities::capabilities;
+pub(super) use filesystem::filesystem;
 pub(super) use git::git;
 pub(super) use iptables::iptables;
 pub(super) use languages::{gem, npm};
