@@ -112,7 +112,8 @@ fn build_helper(profile: &str) -> Result<PathBuf, Error> {
     command
         .args(["--target", HELPER_TRIPLE, "--package", "provision-target", "--target-dir"])
         .arg(&target)
-        .env("RUSTFLAGS", "-C target-feature=+crt-static")
+        // It aborts when it panics: tables for unwinding would only take room (half a MiB).
+        .env("RUSTFLAGS", "-C target-feature=+crt-static -C force-unwind-tables=no")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     step::demand(&command, &step::log("build-helper"), BUILD_LIMIT, "build the helper")?;
     Ok(target.join(HELPER_TRIPLE).join(profile).join("provision-target"))

@@ -444,7 +444,7 @@ pub const NOTES: &[Notes] = &[
     notes(
         "validate_argument_spec",
         &["argument_errors", "argument_spec_data", "validate_args_context"],
-        &["conditions between options (`required_if` and its like) are not checked"],
+        &[],
         "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
     ),
     notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),

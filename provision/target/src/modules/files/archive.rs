@@ -368,7 +368,8 @@ fn walk(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
     let mut entries: Vec<PathBuf> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;
-    entries.sort();
+    // Folders come first, as with Python's os.walk.
+    entries.sort_by_key(|entry| (!paths::is_directory(entry), entry.clone()));
     into.extend(entries.iter().cloned());
     for entry in entries {
         if paths::is_directory(&entry) && !paths::is_link(&entry) {
@@ -507,7 +508,7 @@ mod tests {
         assert!(call(again).changed);
         let listed = Command::new("tar").arg("-tzf").arg(&dest).output().unwrap();
         let listed = String::from_utf8(listed.stdout).unwrap();
-        assert_eq!(listed, "source/a.txt\nsource/deep/\nsource/link\n");
+        assert_eq!(listed, "source/deep/\nsource/a.txt\nsource/link\n");
     }
 
     #[test]
