@@ -25,7 +25,7 @@ use crate::lab::{self, Lab, UpOptions, isolate, packages};
 use crate::step;
 pub(crate) use report::machine;
 use report::{Floor, Results, Row};
-use tools::{Bench, Tool};
+use tools::{Bench, Deployment, Tool};
 
 const PEERS: &[&str] = &["ansible-core==2.18.19", "mitogen", "pyinfra"];
 const FLOOR_TRIES: usize = 5;
@@ -39,7 +39,7 @@ pub struct BenchArguments {
 
 #[derive(Debug, Clone, Subcommand)]
 enum What {
-    /// A deployment of 50 tasks: first run, and with nothing to change
+    /// A deployment of 50 or 200 tasks: first run, and with nothing to change
     Provision(ProvisionArguments),
     /// 1,000 SSH servers on this machine, some dead and some slow
     Hosts(hosts::HostsArguments),
@@ -54,6 +54,9 @@ struct ProvisionArguments {
     /// Numbers of hosts
     #[arg(long, value_delimiter = ',', default_value = "1,10,30")]
     hosts: Vec<u8>,
+    /// What is applied; pyinfra has only the typical one
+    #[arg(long, value_enum, default_value_t)]
+    deployment: Deployment,
     /// Install the other tools into the cache and measure them, too
     #[arg(long)]
     peers: bool,
@@ -124,6 +127,7 @@ fn again_inside(arguments: &ProvisionArguments, provision: &Path) -> Result<Exit
     let mut task = vec!["bench".to_owned(), "provision".to_owned()];
     task.push(format!("--hosts={}", hosts.join(",")));
     task.push(format!("--provision={}", provision.display()));
+    task.push(format!("--deployment={}", arguments.deployment.name()));
     if let Some(latency) = arguments.latency {
         task.push(format!("--latency={latency}"));
     }
@@ -183,7 +187,8 @@ fn measure_tool(
     let folder = lab.directory().path().join("bench");
     fs::create_dir_all(&folder).doing(|| format!("make {}", folder.display()))?;
     let peers = arguments.environment.as_deref();
-    let mut bench = Bench { lab, provision, peers, folder, is_delayed: false };
+    let deployment = arguments.deployment;
+    let mut bench = Bench { lab, provision, peers, folder, is_delayed: false, deployment };
     if !bench.has(tool) {
         return Ok(());
     }
@@ -194,11 +199,14 @@ fn measure_tool(
             round_trip_ms = latency;
             bench.is_delayed = true;
         }
-        let log =
-            step::log(&format!("bench-{}-{hosts}-{is_again}", tool.name().replace(", ", "-")));
+        let log = step::log(&format!(
+            "bench-{}-{}-{hosts}-{is_again}",
+            deployment.name(),
+            tool.name().replace(", ", "-")
+        ));
         let load = load();
         let usage = measure::measure(lab, &bench.command(tool)?, &log)?;
-        let row = Row { tool, hosts, is_again, round_trip_ms, load, usage };
+        let row = Row { deployment, tool, hosts, is_again, round_trip_ms, load, usage };
         let run = if is_again { "again" } else { "first" };
         println!(
             "{:<24} {hosts:>2} hosts, {run}: {:.2} s, controller {:.2} s, hosts {:.2} s, {:.0} MB, exit {:?}",

@@ -205,12 +205,7 @@ pub(crate) const KEYWORDS: &[Keyword] = &[
     keyword("pause", LOOP, Takes::Number),
     keyword("extended", LOOP, Takes::Boolean),
     keyword("extended_allitems", LOOP, Takes::Boolean),
-    but(
-        keyword("break_when", LOOP, Takes::Conditions),
-        Support::NotYet(
-            "loop over fewer items, or give the task a `when` that says no to the rest",
-        ),
-    ),
+    keyword("break_when", LOOP, Takes::Conditions),
 ];
 
 /// The keyword of this name at this place.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::hosts::CrowdRow;
 use super::measure::Usage;
-use super::tools::Tool;
+use super::tools::{Deployment, Tool};
 use crate::error::Error;
 use crate::lab::directories::{read_json, write_file, write_json};
 use crate::workspace;
@@ -15,6 +15,9 @@ use crate::workspace;
 /// One measurement.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Row {
+    /// What was applied.
+    #[serde(default)]
+    pub deployment: Deployment,
     /// What was measured.
     pub tool: Tool,
     /// On how many hosts.
@@ -61,7 +64,8 @@ impl Results {
 
     /// Adds or replaces.
     pub fn add(&mut self, row: Row) {
-        let key = |row: &Row| (row.hosts, row.round_trip_ms, row.is_again, row.tool);
+        let key =
+            |row: &Row| (row.deployment, row.hosts, row.round_trip_ms, row.is_again, row.tool);
         self.rows.retain(|known| key(known) != key(&row));
         self.rows.push(row);
         self.rows.sort_by_key(key);
@@ -99,8 +103,9 @@ impl Results {
              Repeat: `cargo xtask bench provision --hosts 1,10,30 --peers` (installs ansible-core, \
              mitogen and pyinfra into a virtual environment in the cache), with \
              `--latency 50` for a slow network.\n\n\
-             A deployment of 50 tasks and two handlers (`xtask/bench/site.yml`; for pyinfra \
-             `deploy.py`) on lab hosts: real systemd, sshd and disks in containers on the same \
+             *typical*: a deployment of 50 tasks and two handlers (`xtask/bench/site.yml`; for pyinfra \
+             `deploy.py`); *long* (`--deployment long`): 200 tasks with loops, templates and \
+             conditions (`xtask/bench/long.yml`). On lab hosts: real systemd, sshd and disks in containers on the same \
              machine, so controller and hosts share its processors. *first*: fresh hosts; *again*: \
              nothing to change. Processor time is of all processes of the controller (*controller*) \
              and of all hosts together (*hosts*), by control group; *memory* is the most that the \
@@ -176,8 +181,8 @@ impl Results {
     #[must_use]
     pub fn table(&self) -> String {
         let mut text = String::from(
-            "| hosts | round trip | run | tool | wall s | controller s | per host ms | hosts s | \
-             memory MB | load | exit |\n|---:|---:|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
+            "| deployment | hosts | round trip | run | tool | wall s | controller s | per host ms | hosts s | \
+             memory MB | load | exit |\n|---|---:|---:|---|---|---:|---:|---:|---:|---:|---:|---:|\n",
         );
         for row in &self.rows {
             let usage = row.usage;
@@ -186,7 +191,8 @@ impl Results {
             // Writing to a String can't fail.
             let _ = writeln!(
                 text,
-                "| {} | {} ms | {run} | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} | {exit} |",
+                "| {} | {} | {} ms | {run} | {} | {:.2} | {:.2} | {:.0} | {:.2} | {:.0} | {:.1} | {exit} |",
+                row.deployment.name(),
                 row.hosts,
                 row.round_trip_ms,
                 row.tool.name(),
@@ -205,19 +211,22 @@ impl Results {
     #[must_use]
     pub fn ratios(&self) -> String {
         let mut text = String::from(
-            "| hosts | round trip | tool | wall | controller | hosts |\n|---:|---:|---|---:|---:|---:|\n",
+            "| deployment | hosts | round trip | tool | wall | controller | hosts |\n\
+             |---|---:|---:|---|---:|---:|---:|\n",
         );
         for row in self.rows.iter().filter(|row| row.is_again && row.tool != Tool::Provision) {
             let own = self.rows.iter().find(|own| {
                 own.tool == Tool::Provision
                     && own.is_again
+                    && own.deployment == row.deployment
                     && (own.hosts, own.round_trip_ms) == (row.hosts, row.round_trip_ms)
             });
             let Some(own) = own else { continue };
             let times = |theirs: f64, ours: f64| format!("{:.0}×", theirs / ours.max(0.001));
             let _ = writeln!(
                 text,
-                "| {} | {} ms | {} | {} | {} | {} |",
+                "| {} | {} | {} ms | {} | {} | {} | {} |",
+                row.deployment.name(),
                 row.hosts,
                 row.round_trip_ms,
                 row.tool.name(),

@@ -28,6 +28,48 @@ pub enum Tool {
     Pyinfra,
 }
 
+/// Which playbook is applied.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Deployment {
+    /// 50 tasks and two handlers, as it is typical
+    #[default]
+    Typical,
+    /// 200 tasks with loops, templates and conditions
+    Long,
+}
+
+impl Deployment {
+    /// As it stands in tables and on the command line.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Typical => "typical",
+            Self::Long => "long",
+        }
+    }
+
+    /// The playbook, in `xtask/bench`.
+    fn playbook(self) -> &'static str {
+        match self {
+            Self::Typical => "site.yml",
+            Self::Long => "long.yml",
+        }
+    }
+}
+
 impl Tool {
     /// As it stands in tables.
     #[must_use]
@@ -55,14 +97,17 @@ pub struct Bench<'a> {
     pub folder: PathBuf,
     /// Over the delayed way.
     pub is_delayed: bool,
+    /// What is applied.
+    pub deployment: Deployment,
 }
 
 impl Bench<'_> {
-    /// Whether the tool is installed.
+    /// Whether the tool is installed and the deployment is written for it.
     #[must_use]
     pub fn has(&self, tool: Tool) -> bool {
         match tool {
             Tool::Provision => true,
+            Tool::Pyinfra if self.deployment != Deployment::Typical => false,
             Tool::Pyinfra => self.program("pyinfra").is_some(),
             Tool::Mitogen => self.mitogen().is_some(),
             Tool::AnsibleDefault | Tool::AnsibleTuned => self.program("ansible-playbook").is_some(),
@@ -78,7 +123,7 @@ impl Bench<'_> {
         let mut command = match tool {
             Tool::Provision => {
                 let mut command = Command::new(self.provision);
-                command.args(["apply", "site.yml", "-i"]).arg(self.inventory()?);
+                command.args(["apply", self.deployment.playbook(), "-i"]).arg(self.inventory()?);
                 command
             }
             Tool::Pyinfra => {
@@ -94,7 +139,7 @@ impl Bench<'_> {
 
     fn ansible(&self, tool: Tool) -> Result<Command, Error> {
         let mut command = Command::new(self.program("ansible-playbook").unwrap_or_default());
-        command.arg("site.yml").arg("-i").arg(self.inventory()?);
+        command.arg(self.deployment.playbook()).arg("-i").arg(self.inventory()?);
         command.env("ANSIBLE_HOME", self.folder.join("a"));
         command.env("ANSIBLE_NOCOLOR", "true").env("ANSIBLE_RETRY_FILES_ENABLED", "false");
         if tool != Tool::AnsibleDefault {

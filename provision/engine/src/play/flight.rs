@@ -35,8 +35,10 @@ pub struct Flight {
     pub(crate) results: Vec<Option<(Object, u64)>>,
     /// Attempts of the running item (`until`).
     pub(crate) attempts: u64,
-    /// Items run one after the other (`until`, `pause`), not all at once.
+    /// Items run one after the other (`until`, `pause`, `break_when`), not all at once.
     pub(crate) one_by_one: bool,
+    /// Items whose `break_when` was evaluated.
+    pub(crate) looked_at: usize,
     /// Job that is polled.
     pub(crate) job: Option<(String, std::time::Instant)>,
 }
@@ -153,6 +155,8 @@ impl PlayRun<'_> {
         }
         flight.attempts = 0;
         flight.job = None;
+        self.end_loop(owner.host, owner.token);
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
         if flight.results.iter().all(Option::is_some) {
             self.complete(owner.host, owner.token);
         } else if flight.one_by_one {
@@ -171,12 +175,12 @@ impl PlayRun<'_> {
         }
     }
 
-    fn flight_mut(&mut self, host: HostIndex, token: u64) -> Option<&mut Flight> {
+    pub(super) fn flight_mut(&mut self, host: HostIndex, token: u64) -> Option<&mut Flight> {
         self.hosts.get_mut(host.0)?.flights.iter_mut().find(|flight| flight.token == token)
     }
 
     /// What a task in flight sees when its result is taken.
-    fn view_of_flight(&self, host: HostIndex, flight: &Flight) -> View {
+    pub(super) fn view_of_flight(&self, host: HostIndex, flight: &Flight) -> View {
         let mut view = self.view(host, &flight.task);
         view.judged = Some(flight.token);
         view.includes = Self::include_layers(&flight.cursor);

@@ -91,6 +91,9 @@ impl PlayRun<'_> {
                 let mut result = super::step::skipped(&ItemStep::Skip { condition });
                 name_item(&mut result, Some(&item));
                 items.push((Status::Skipped, item.label, result, 0));
+                if super::break_when::breaks_at(&inner, repeat)? {
+                    break;
+                }
                 continue;
             }
             let number = u32::try_from(number).unwrap_or(u32::MAX);
@@ -100,6 +103,9 @@ impl PlayRun<'_> {
             let mut result = included(&name);
             name_item(&mut result, Some(&item));
             items.push((Status::Ok, item.label, result, 0));
+            if super::break_when::breaks_at(&inner, repeat)? {
+                break;
+            }
         }
         if expansions.is_empty() {
             self.pass_include_skipped(index, task, "no items in the list".to_owned(), items);

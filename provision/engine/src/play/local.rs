@@ -85,7 +85,8 @@ impl PlayRun<'_> {
             // Where one failure ends the play for all, nobody may be ahead of it.
             || plan.keywords.any_errors_fatal
             || self.state.play.max_fail_percentage.is_some()
-            || !pause.is_zero();
+            || !pause.is_zero()
+            || super::break_when::breaks(task);
         if acts && !(idle && self.dispatcher.may_send(index).is_go()) {
             return Ok(false);
         }
@@ -99,6 +100,7 @@ impl PlayRun<'_> {
         let mut facts = Vec::new();
         let mut shown = None;
         let mut plan = plan.clone();
+        let mut end = None;
         for (number, item) in plan.items.iter_mut().enumerate() {
             if number > 0 {
                 std::thread::sleep(pause);
@@ -141,7 +143,13 @@ impl PlayRun<'_> {
                 }
                 ItemStep::Invoke(_) | ItemStep::Later => {}
             }
+            let Some(Some((result, _))) = results.last_mut() else { continue };
+            if self.ends_locally(index, task, item.item.as_ref(), result, &sets) {
+                end = Some(number + 1);
+                break;
+            }
         }
+        plan.items.truncate(end.unwrap_or(usize::MAX));
         let plan = &plan;
         if plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. })) {
             // Items that were evaluated one after the other were all skipped.

@@ -5,6 +5,7 @@
 //! are told depends on time, never what a result means.
 
 mod argument_spec;
+mod break_when;
 mod flight;
 mod handlers;
 mod include;

@@ -77,6 +77,7 @@ impl PlayRun<'_> {
             plan,
             attempts: 0,
             one_by_one,
+            looked_at: 0,
             job: None,
         };
         host.flights.push_back(flight);
@@ -84,6 +85,7 @@ impl PlayRun<'_> {
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.cursor.advance();
         }
+        self.end_loop(index, token);
         self.take_finished(index, token);
         self.send_items(index, token);
     }
@@ -109,6 +111,7 @@ impl PlayRun<'_> {
     /// Evaluates the next item if it waited for those before it; false if it has to wait further.
     fn evaluate_later(&mut self, index: HostIndex, token: u64) -> bool {
         loop {
+            self.end_loop(index, token);
             let host = self.host(index);
             let flight = host.and_then(|host| host.flights.iter().find(|f| f.token == token));
             let Some(flight) = flight.cloned() else { return false };
