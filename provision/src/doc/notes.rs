@@ -146,6 +146,7 @@ pub const NOTES: &[Notes] = &[
             "the host's docker is run: no Python, no SDK",
             "no `healthcheck`, `detach`, `comparisons`, `mounts`, `ulimits`, `devices`, `tmpfs`, `links`: they are refused before anything runs",
             "limits that change replace the container",
+            "the host's docker stores capabilities, ports and folders in its own spelling: Ansible's module replaces such a container once",
         ],
         "docker_container:\n  name: web\n  image: nginx:1.27\n  published_ports: [80:80]\n  restart_policy: unless-stopped",
     ),
