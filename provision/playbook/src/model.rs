@@ -343,10 +343,13 @@ impl Handler {
     fn matches(&self, name: &str, notification: &str) -> bool {
         notification == name
             || self.task.context.role().is_some_and(|role| {
-                notification
-                    .strip_prefix(role.role.name.as_str())
-                    .and_then(|rest| rest.strip_prefix(" : "))
-                    == Some(name)
+                let full = role.role.name.as_str();
+                // A role of a collection also goes by its own name.
+                let own = full.rsplit('.').next().unwrap_or(full);
+                [full, own].iter().any(|role| {
+                    let rest = notification.strip_prefix(role);
+                    rest.and_then(|rest| rest.strip_prefix(" : ")) == Some(name)
+                })
             })
     }
 }

@@ -559,3 +559,47 @@ fn native_types_keep_values_and_read_text_as_python_does() {
         assert_eq!(repr_of(&value), expected, "{template}");
     }
 }
+
+#[test]
+fn what_is_missing_in_a_container_may_get_a_default() {
+    for dialect in BOTH {
+        let scope = Vars::default().template("there", "{a: {b: 1}}");
+        for template in [
+            "{{ 'k' | extract(nowhere) | default('d') }}",
+            "{{ 'k' | extract(nowhere, 'more') | default('d') }}",
+            "{{ ('k' | extract(there, ['b'])).c | default('d') }}",
+            "{{ 'a' | extract(there, 'c') | default('d') }}",
+        ] {
+            let value = render(dialect, template, &scope).unwrap();
+            assert_eq!(text_of(&value), "d", "{template}");
+        }
+        let value = render(dialect, "{{ 'a' | extract(there, 'b') }}", &scope).unwrap();
+        assert_eq!(text_of(&value), "1");
+    }
+}
+
+#[test]
+fn combining_leaves_out_nulls_and_refuses_other_names() {
+    for dialect in BOTH {
+        let scope = Vars::default();
+        for (template, expected) in [
+            ("{{ none | combine == {} }}", "True"),
+            ("{{ {'a': 1} | combine(none, {'b': 2}) == {'a': 1, 'b': 2} }}", "True"),
+        ] {
+            assert_eq!(
+                text_of(&render(dialect, template, &scope).unwrap()),
+                expected,
+                "{template}"
+            );
+        }
+        let refused = render(dialect, "{{ [{}, [{}]] | combine({}) }}", &scope).unwrap_err();
+        assert!(refused.message().contains("expected dicts but got"), "{refused:?}");
+        let refused =
+            render(dialect, "{{ [] | rekey_on_member('a', duplicates='x') }}", &scope).unwrap_err();
+        assert!(refused.message().contains("unknown value"), "{refused:?}");
+        let refused = render(dialect, "{{ {} | combine({}, deep=true) }}", &scope).unwrap_err();
+        assert!(refused.message().contains("only valid keyword arguments"), "{refused:?}");
+        let refused = render(dialect, "{{ 'lots' | human_readable }}", &scope).unwrap_err();
+        assert!(refused.message().contains("failed on bad input"), "{refused:?}");
+    }
+}

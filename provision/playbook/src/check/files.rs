@@ -139,7 +139,7 @@ fn needed(task: &Task) -> Option<Needed<'_>> {
         "script" => text.split_whitespace().next()?,
         _ => text,
     };
-    let elsewhere = name.contains("://") || name.starts_with('~') || name.starts_with('"');
+    let elsewhere = name.contains("://") || name.starts_with(['~', '"', '\'']);
     let is_text = matches!(node.value, NodeValue::String(_));
     (is_text && !elsewhere && !name.is_empty()).then_some(Needed { subfolder, name, node, kind })
 }

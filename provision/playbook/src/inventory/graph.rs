@@ -30,13 +30,19 @@ pub fn is_localhost(name: &str) -> bool {
     matches!(name, "localhost" | "127.0.0.1" | "::1")
 }
 
+/// What content that runs Python on this machine itself is told to use, also as
+/// `ansible_playbook_python`. Nothing of ours needs it.
+pub const PYTHON: &str = "/usr/bin/python3";
+
 impl Default for Inventory {
     fn default() -> Self {
         let span = Span::new(SourceId(u32::MAX), 0, 0);
-        let local = (Node::string(span, "ansible_connection"), Node::string(span, "local"));
+        let text = |name, value| (Node::string(span, name), Node::string(span, value));
+        let local = text("ansible_connection", "local");
+        let python = text("ansible_python_interpreter", PYTHON);
         let implicit_localhost = Host {
             is_implicit: true,
-            variables: Arc::new(Mapping { entries: vec![local] }),
+            variables: Arc::new(Mapping { entries: vec![local, python] }),
             ..Host::new("localhost", None)
         };
         let mut inventory = Inventory {

@@ -32,7 +32,7 @@ mod yaml_format;
 
 pub use explain::{Explained, Origin};
 pub use export::ExportError;
-pub use graph::{GroupCycle, is_localhost};
+pub use graph::{GroupCycle, PYTHON, is_localhost};
 pub use listing::{Branch, Named};
 pub use load::{Loaded, Source, load};
 pub use pattern::{LimitError, Patterns, Selection};

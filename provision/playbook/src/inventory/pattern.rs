@@ -40,7 +40,7 @@ pub enum LimitError {
     #[error("find the limit file {0}")]
     Missing(String),
     /// It is a folder.
-    #[error("read the limit file {0}: it is a folder")]
+    #[error("read the limit file {0}: it must be a file, and is a folder")]
     Folder(String),
     /// Reading failed.
     #[error("read the limit file {path}: {reason}")]

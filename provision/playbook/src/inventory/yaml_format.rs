@@ -132,8 +132,8 @@ fn hosts(group: &str, mapping: Mapping, loader: &mut Loader<'_>) {
         let Some(text) = name.as_str() else {
             loader.report(
                 Diagnostic::error(
-                    "inventory-host",
-                    format!("the name of a host is {}", name.kind()),
+                    "inventory-host-name",
+                    format!("the name of host `{}` is {}", yaml::to_json(&name), name.kind()),
                 )
                 .at(name.span, "expected text")
                 .hint("put the name in quotes"),

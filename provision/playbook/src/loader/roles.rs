@@ -284,7 +284,8 @@ impl Loader {
         let options = options.unwrap_or(Node::new(span, NodeValue::Mapping(Mapping::default())));
         let about = map(vec![
             ("type", text("role")),
-            ("name", text(&role.name)),
+            // Of a role in a collection: its own name.
+            ("name", text(role.name.rsplit('.').next().unwrap_or(&role.name))),
             ("argument_spec_name", text(entry_point)),
             ("path", text(&role.folder.display().to_string())),
         ]);

@@ -3,7 +3,7 @@
 use minijinja::Value;
 
 use super::sequences::list_items;
-use super::{FilterEntry, pure};
+use super::{FilterEntry, lenient, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::{
@@ -14,7 +14,7 @@ use crate::value::{
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("combine", combine),
     pure("dict2items", dict2items),
-    pure("extract", extract),
+    lenient("extract", extract),
     pure("items2dict", items2dict),
     pure("rekey_on_member", rekey_on_member),
     pure("subelements", |_, call| {
@@ -51,15 +51,15 @@ fn combine(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
             )));
         }
     };
-    if let Some((name, _)) = call.named.first() {
-        return Err(TemplateError::failed(format!(
-            "'recursive' and 'list_merge' are the only valid keyword arguments, not '{name}'"
-        )));
+    if !call.named.is_empty() {
+        return Err(TemplateError::failed(
+            "'recursive' and 'list_merge' are the only valid keyword arguments",
+        ));
     }
     let mut terms = vec![call.input.clone()];
     terms.append(&mut call.args);
     let mut dictionaries = Vec::new();
-    super::sequences::flatten_into(&mut dictionaries, &list_value(terms), None, false)?;
+    super::sequences::flatten_into(&mut dictionaries, &list_value(terms), Some(1), true)?;
     let mut merged: Option<Value> = None;
     for term in dictionaries {
         if is_undefined(&term) {
@@ -160,6 +160,10 @@ fn items2dict(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 
 fn extract(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let container = call.needed(0, "container")?;
+    // What is missing in the end may get a default.
+    if is_undefined(&container) {
+        return Ok(container);
+    }
     let mut keys = vec![call.input.clone()];
     if let Some(more) = call.arg(1, "morekeys").filter(|more| !more.is_none()) {
         keys.extend(if is_list(&more) { iterate(&more)? } else { vec![more] });
@@ -174,6 +178,11 @@ fn extract(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
 fn rekey_on_member(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let key = text_of(&call.needed(0, "key")?);
     let duplicates = call.text(1, "duplicates").unwrap_or_else(|| "error".into());
+    if !matches!(duplicates.as_str(), "error" | "overwrite") {
+        return Err(TemplateError::failed(format!(
+            "duplicates parameter to rekey_on_member has unknown value: {duplicates}"
+        )));
+    }
     let items = if is_dict(&call.input) {
         pairs_of(&call.input).into_iter().map(|(_, value)| value).collect()
     } else {

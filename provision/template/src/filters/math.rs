@@ -89,9 +89,7 @@ fn human_readable(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let unit = call.text(1, "unit").map(|unit| unit.to_uppercase());
     let size = match view(&call.input) {
         View::Text(text) => text_float(text).ok_or_else(|| {
-            TemplateError::failed(format!(
-                "human_readable() can't interpret following string: {text}"
-            ))
+            TemplateError::failed(format!("human_readable() failed on bad input: {text}"))
         })?,
         _ => number(&call.input, "human_readable")?,
     };

@@ -1,6 +1,7 @@
 //! Lookups: `lookup()`, `query()` and `with_<name>`. Those that need nothing from outside are
 //! answered here.
 
+mod ini;
 mod lists;
 mod sequence;
 mod tables;
@@ -44,7 +45,7 @@ pub(crate) fn run(
         "random_choice" => lists::random_choice(run, &terms),
         "vars" => variables(run, &terms, &options),
         "varnames" => variable_names(run, &terms),
-        "ini" => tables::ini(run, &terms, &options),
+        "ini" => ini::ini(run, &terms, &options),
         "csvfile" => tables::csvfile(run, &terms, &options),
         _ => {
             let request = LookupRequest { name, terms: &terms, options: &options };

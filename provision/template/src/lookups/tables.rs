@@ -1,37 +1,38 @@
-//! Lookups in INI and CSV files; the file's text comes from outside.
+//! Lookups in files; the file's text comes from outside.
 
 use minijinja::Value;
 
-use super::{option, parsed_pairs, split_pairs};
+use super::{option, split_pairs};
 use crate::error::{Outcome, TemplateError};
-use crate::filters::regex::{Flags, compile, too_long};
 use crate::program::Name;
 use crate::run::Run;
 use crate::scope::LookupRequest;
 use crate::value::{is_true, text_of};
 
-fn file_text(run: &Run<'_>, name: &str) -> Outcome<String> {
+/// The text of a file.
+pub(super) fn file_text(run: &Run<'_>, name: &str, encoding: String) -> Outcome<String> {
     let terms = [Value::from(name)];
-    let request = LookupRequest { name: "file", terms: &terms, options: &[] };
+    let options = [(Name::from("encoding"), Value::from(encoding))];
+    let request = LookupRequest { name: "file", terms: &terms, options: &options };
     let found = run.outside.lookup(&request).map_err(|error| Run::outside_error(error, "file"))?;
     Ok(found.first().map(text_of).unwrap_or_default())
 }
 
 /// Options given by name, or inside the first term in the old form.
-struct Options<'o> {
-    named: &'o [(Name, Value)],
-    inline: Vec<(String, String)>,
+pub(super) struct Options<'o> {
+    pub(super) named: &'o [(Name, Value)],
+    pub(super) inline: Vec<(String, String)>,
 }
 
 impl Options<'_> {
-    fn text(&self, name: &str, default: &str) -> String {
+    pub(super) fn text(&self, name: &str, default: &str) -> String {
         if let Some((_, value)) = self.inline.iter().find(|(known, _)| known == name) {
             return value.clone();
         }
         option(self.named, name).map_or_else(|| default.to_owned(), text_of)
     }
 
-    fn flag(&self, name: &str) -> bool {
+    pub(super) fn flag(&self, name: &str) -> bool {
         let spelled = self.inline.iter().find(|(known, _)| known == name);
         match spelled {
             Some((_, value)) => {
@@ -40,79 +41,6 @@ impl Options<'_> {
             None => option(self.named, name).is_some_and(is_true),
         }
     }
-}
-
-/// `lookup('ini', key, file=, section=, default=, re=, type=)`
-pub(super) fn ini(run: &Run<'_>, terms: &[Value], named: &[(Name, Value)]) -> Outcome<Vec<Value>> {
-    let mut out = Vec::new();
-    for term in terms {
-        let term = text_of(term);
-        let options = Options { named, inline: parsed_pairs(&term) };
-        let key = term.split_whitespace().find(|word| !word.contains('=')).unwrap_or("").to_owned();
-        let properties = options.text("type", "ini") == "properties";
-        let section =
-            if properties { "java_properties".into() } else { options.text("section", "global") };
-        let text = file_text(run, &options.text("file", "ansible.ini"))?;
-        let entries = ini_entries(&text, &section, properties);
-        if options.flag("re") {
-            let regex = compile(&key, Flags::default())?;
-            for (name, value) in entries {
-                if regex.is_match(&name).map_err(|error| too_long(&error))? {
-                    out.push(Value::from(value));
-                }
-            }
-            continue;
-        }
-        let wanted = if options.flag("case_sensitive") { key.clone() } else { key.to_lowercase() };
-        let found = entries.into_iter().rev().find(|(name, _)| {
-            if options.flag("case_sensitive") {
-                *name == wanted
-            } else {
-                name.to_lowercase() == wanted
-            }
-        });
-        out.push(match found {
-            Some((_, value)) => Value::from(value),
-            None => Value::from(options.text("default", "")),
-        });
-    }
-    Ok(out)
-}
-
-/// Keys and values of one section (Python's `configparser`, without interpolation).
-fn ini_entries(text: &str, wanted: &str, properties: bool) -> Vec<(String, String)> {
-    let mut entries: Vec<(String, String)> = Vec::new();
-    let mut section = if properties { wanted.to_owned() } else { String::new() };
-    for line in text.lines() {
-        let trimmed = line.trim();
-        if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-            continue;
-        }
-        let header = trimmed.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
-        if let Some(name) = header.filter(|_| !properties) {
-            section = name.to_owned();
-            continue;
-        }
-        if section != wanted {
-            continue;
-        }
-        if line.starts_with([' ', '\t'])
-            && let Some((_, value)) = entries.last_mut()
-        {
-            value.push('\n');
-            value.push_str(trimmed);
-            continue;
-        }
-        let (key, value) = match trimmed.find(['=', ':']) {
-            Some(at) => {
-                let (key, value) = trimmed.split_at_checked(at).unwrap_or((trimmed, ""));
-                (key, value.get(1..).unwrap_or(""))
-            }
-            None => (trimmed, ""),
-        };
-        entries.push((key.trim().to_owned(), value.trim().to_owned()));
-    }
-    entries
 }
 
 const CSV_OPTIONS: &[&str] = &["col", "default", "delimiter", "encoding", "file", "keycol"];
@@ -148,13 +76,16 @@ pub(super) fn csvfile(
         };
         let key_column = column("keycol", "0")?;
         let name = options.text("file", "ansible.csv");
-        let text = file_text(run, &name).map_err(|error| match error {
-            TemplateError::Pending(_) => error,
-            _ => TemplateError::failed(format!(
-                "csvfile: No such file or directory: '{name}' ({})",
-                error.message()
-            )),
-        })?;
+        let text =
+            file_text(run, &name, options.text("encoding", "utf-8")).map_err(
+                |error| match error {
+                    TemplateError::Pending(_) => error,
+                    _ => TemplateError::failed(format!(
+                        "csvfile: No such file or directory: '{name}' ({})",
+                        error.message()
+                    )),
+                },
+            )?;
         let row = csv_rows(&text, delimiter)
             .into_iter()
             .find(|row| row.get(key_column).is_some_and(|cell| *cell == key));

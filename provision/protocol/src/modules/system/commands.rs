@@ -1,6 +1,6 @@
 //! Entries: commands.
 
-use super::{Kind, ModuleSpec, Parameter, free_form, host, prepared, skips};
+use super::{Kind, ModuleSpec, Parameter, free_form, host, one_of, prepared, skips};
 
 const LINE: &[Parameter] =
     &[Parameter::new("cmd", Kind::Text, "command line").aliases(&["_raw_params"])];
@@ -50,18 +50,24 @@ pub(super) const RAW: ModuleSpec = skips(free_form(
 ));
 
 pub(super) const SCRIPT: ModuleSpec = skips(prepared(free_form(
-    ModuleSpec::new(
-        "script",
-        &[
+    one_of(
+        ModuleSpec::new(
+            "script",
             &[
-                Parameter::new("cmd", Kind::Text, "script of the controller, and its arguments")
-                    .required()
+                &[
+                    Parameter::new(
+                        "cmd",
+                        Kind::Text,
+                        "script of the controller, and its arguments",
+                    )
                     .aliases(&["_raw_params"]),
-                Parameter::new("decrypt", Kind::Boolean, "decrypt a vaulted script"),
+                    Parameter::new("decrypt", Kind::Boolean, "decrypt a vaulted script"),
+                ],
+                CONDITIONS,
             ],
-            CONDITIONS,
-        ],
-        "copies a script to the host, runs it and removes it",
+            "copies a script to the host, runs it and removes it",
+        ),
+        &[&["cmd"]],
     ),
     "cmd",
 )));
