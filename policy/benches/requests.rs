@@ -53,10 +53,14 @@ fn requests(criterion: &mut Criterion) {
                 let deadline = now + Nanoseconds(10 * Nanoseconds::PER_SECOND);
                 let candidate = Candidate { deadline, usual: Nanoseconds(60_000_000) };
                 let (accepted, user, cmd) = (&mut accepted, &mut user, &mut cmd);
-                let accounts =
-                    Accounts { accepted: &mut *accepted, user: &mut *user, cmd: &mut *cmd };
+                let accounts = Accounts {
+                    accepted: &mut *accepted,
+                    user: &mut *user,
+                    cmd: &mut *cmd,
+                    limiter: None,
+                };
                 match policy::admit(&rules, accounts, candidate, now) {
-                    Ok(()) => policy::release(Accounts { accepted, user, cmd }),
+                    Ok(()) => policy::release(Accounts { accepted, user, cmd, limiter: None }),
                     Err(_) => refused += 1,
                 }
             }

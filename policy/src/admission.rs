@@ -1,12 +1,14 @@
-//! Admission at the gateway: before any work is spent, accept permits, deadlines, and per user and
-//! per command a rate and a number of requests in flight.
+//! Admission at the gateway: before any work is spent, accept permits, a limit that adapts,
+//! deadlines, and per user and per command a rate and a number of requests in flight.
 //!
 //! All rules are asked before anything is counted: a refused request leaves no trace in the
 //! accounts. What a later stage refuses (a full queue) has used its part of the rates, because it
-//! did arrive, and gives back its permits by [`release`].
+//! did arrive, and gives back its permits by [`release`]; a limit that adapts is also told what
+//! became of it, by [`Limiter::on_answer`].
 
 use serde::{Deserialize, Serialize};
 
+use crate::adaptive::{Adaptive, Limiter};
 use crate::{Nanoseconds, Refusal, Scope, Time};
 
 /// The rules.
@@ -20,6 +22,9 @@ pub struct Admission {
     pub cmd: Option<Limits>,
     /// Whether requests are refused that can't be answered in time.
     pub deadlines: Deadlines,
+    /// A limit of all requests in flight that adapts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adaptive: Option<Adaptive>,
 }
 
 /// A number of permits.
@@ -90,6 +95,8 @@ pub struct Accounts<'a> {
     pub user: &'a mut Account,
     /// The command's account.
     pub cmd: &'a mut Account,
+    /// The limit that adapts, if there is one.
+    pub limiter: Option<&'a mut Limiter>,
 }
 
 /// What admission must know of a request.
@@ -115,6 +122,9 @@ pub fn admit(
     if rules.accept.is_some_and(|accept| *accounts.accepted >= accept.permits) {
         return Err(Refusal::AcceptPermits);
     }
+    if accounts.limiter.as_ref().is_some_and(|limiter| limiter.is_full()) {
+        return Err(Refusal::AdaptiveLimit);
+    }
     if rules.deadlines == Deadlines::Refuse && now + candidate.usual > candidate.deadline {
         return Err(Refusal::Deadline);
     }
@@ -127,10 +137,14 @@ pub fn admit(
     *accounts.accepted = accounts.accepted.saturating_add(1);
     count(rules.user.as_ref(), accounts.user, now);
     count(rules.cmd.as_ref(), accounts.cmd, now);
+    if let Some(limiter) = accounts.limiter {
+        limiter.enter();
+    }
     Ok(())
 }
 
-/// Gives back what an admitted request held; called once, when it is over.
+/// Gives back what an admitted request held; called once, when it is over. The limit that adapts
+/// counts for itself: see [`Limiter::on_answer`].
 #[inline(always)]
 pub fn release(accounts: Accounts<'_>) {
     *accounts.accepted = accounts.accepted.saturating_sub(1);

@@ -109,6 +109,7 @@ proptest! {
             user: Some(limits(user)),
             cmd: Some(limits(cmd)),
             deadlines: Deadlines::Ignore,
+            adaptive: None,
         };
         let mut naive = Naive {
             permits: permits.map(|permits| permits as usize),
@@ -130,6 +131,7 @@ proptest! {
                         accepted: &mut accepted,
                         user: &mut users[user],
                         cmd: &mut cmds[cmd],
+                        limiter: None,
                     };
                     let verdict = admit(&rules, accounts, candidate, Time(now));
                     prop_assert_eq!(verdict, naive.admit([user, cmd], now));
@@ -146,6 +148,7 @@ proptest! {
                         accepted: &mut accepted,
                         user: &mut users[user],
                         cmd: &mut cmds[cmd],
+                        limiter: None,
                     });
                 }
             }
@@ -159,7 +162,8 @@ fn refuses_what_cannot_be_answered_in_time() {
     let verdict = |deadlines, deadline, usual| {
         let rules = Admission { deadlines, ..Admission::default() };
         let (mut accepted, mut user, mut cmd) = (0, Account::default(), Account::default());
-        let accounts = Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd };
+        let accounts =
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter: None };
         let candidate = Candidate { deadline: Time(deadline), usual: Nanoseconds(usual) };
         admit(&rules, accounts, candidate, Time(100))
     };
@@ -176,7 +180,8 @@ fn a_burst_passes_at_once_and_then_the_rate_holds() {
     let rules = Admission { user: Some(limits), ..Admission::default() };
     let (mut accepted, mut user, mut cmd) = (0, Account::default(), Account::default());
     let mut passes = |now| {
-        let accounts = Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd };
+        let accounts =
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter: None };
         let candidate = Candidate { deadline: Time(u64::MAX), usual: Nanoseconds::ZERO };
         admit(&rules, accounts, candidate, Time(now)).is_ok()
     };

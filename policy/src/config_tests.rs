@@ -3,6 +3,7 @@
 use diagnostics::{Sources, Style, render_all};
 
 use super::*;
+use crate::adaptive::{self, Adaptive, Aimd, Gradient2, Vegas};
 use crate::admission::Rate;
 use crate::overload::Overload;
 use crate::peak_ewma::PeakEwma;
@@ -51,7 +52,7 @@ scaling: {max: 20, cool_down: 30s}
         scope: Scope::Gateway,
     };
     let admission =
-        Admission { accept: None, user: Some(user), cmd: None, deadlines: Deadlines::Refuse };
+        Admission { user: Some(user), deadlines: Deadlines::Refuse, ..Admission::default() };
     assert_eq!(policy.admission, admission);
     let queue = Queue { free: Queue::UNLIMITED, counts: Counts::InSystem, ..original.queue };
     assert_eq!(policy.queue, queue);
@@ -83,6 +84,51 @@ balance: {rule: prequal, choices: 2, probes: 7, age: 0s}
 balance: {rule: peak_ewma, cold: 50%, decay: 0s}
 "
     ));
+}
+
+#[test]
+fn limits_that_adapt() {
+    let adaptive = |text: &str| {
+        policy(&format!("preset: original\nadmission: {{adaptive: {text}}}\n")).admission.adaptive
+    };
+    let vegas = Adaptive::of(adaptive::Rule::Vegas(Vegas::DEFAULT));
+    assert_eq!(adaptive("{rule: vegas}"), Some(vegas));
+    // A limit begins as near to where it usually does as its bounds allow.
+    assert_eq!(
+        adaptive("{rule: vegas, min: 50, max: 800, scope: cluster}"),
+        Some(Adaptive { min: 50, max: 800, initial: 50, scope: Scope::Cluster, ..vegas })
+    );
+    let timeout = Nanoseconds::from_milliseconds(300);
+    let aimd = adaptive::Rule::Aimd(Aimd { back_off_thousandths: 700, timeout });
+    let window = Nanoseconds::ZERO;
+    assert_eq!(
+        adaptive("{rule: aimd, back_off: 70%, timeout: 300ms, initial: 40, window: 0s}"),
+        Some(Adaptive { initial: 40, window, ..Adaptive::of(aimd) })
+    );
+    let gradient = Gradient2 { tolerance_thousandths: 2000, queue: 8 };
+    assert_eq!(
+        adaptive("{rule: gradient2, tolerance: 2, queue: 8}"),
+        Some(Adaptive::of(adaptive::Rule::Gradient2(gradient)))
+    );
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  adaptive: {rule: gradient2, tolerance: 50%, queue: 0, min: 30, max: 20, alpha: 4}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  adaptive: {rule: aimd, back_off: 100%, timeout: 0s, min: 0, initial: 500}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  adaptive: {rule: vegas, alpha: 7, probe: 0}
+"
+    ));
+    insta::assert_snapshot!(errors("preset: original\nadmission: {adaptive: {rule: vega}}\n"));
 }
 
 #[test]

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adaptive;
 pub mod admission;
 pub mod balance;
 pub mod config;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Refusal {
     /// The gateway holds as many requests as it has accept permits.
     AcceptPermits,
+    /// The gateway has as many requests in flight as the limit that adapts allows at the moment.
+    AdaptiveLimit,
     /// The time left is shorter than the work usually takes.
     Deadline,
     /// The user sends faster than allowed.
@@ -34,8 +36,9 @@ pub enum Refusal {
 
 impl Refusal {
     /// All causes.
-    pub const ALL: [Refusal; 11] = [
+    pub const ALL: [Refusal; 12] = [
         Refusal::AcceptPermits,
+        Refusal::AdaptiveLimit,
         Refusal::Deadline,
         Refusal::UserRate,
         Refusal::UserConcurrency,
@@ -54,16 +57,17 @@ impl Refusal {
     pub const fn index(self) -> usize {
         match self {
             Refusal::AcceptPermits => 0,
-            Refusal::Deadline => 1,
-            Refusal::UserRate => 2,
-            Refusal::UserConcurrency => 3,
-            Refusal::CmdRate => 4,
-            Refusal::CmdConcurrency => 5,
-            Refusal::NoInstance => 6,
-            Refusal::QueueFull => 7,
-            Refusal::LongWait => 8,
-            Refusal::Shed => 9,
-            Refusal::Failed => 10,
+            Refusal::AdaptiveLimit => 1,
+            Refusal::Deadline => 2,
+            Refusal::UserRate => 3,
+            Refusal::UserConcurrency => 4,
+            Refusal::CmdRate => 5,
+            Refusal::CmdConcurrency => 6,
+            Refusal::NoInstance => 7,
+            Refusal::QueueFull => 8,
+            Refusal::LongWait => 9,
+            Refusal::Shed => 10,
+            Refusal::Failed => 11,
         }
     }
 
@@ -72,6 +76,7 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Refusal::AcceptPermits => "accept_permits",
+            Refusal::AdaptiveLimit => "adaptive_limit",
             Refusal::Deadline => "deadline",
             Refusal::UserRate => "user_rate",
             Refusal::UserConcurrency => "user_concurrency",
@@ -90,6 +95,9 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::AcceptPermits => "the gateway has no accept permit left",
+            Refusal::AdaptiveLimit => {
+                "more requests are in flight than can be answered without delay"
+            }
             Refusal::Deadline => "the time left is shorter than the work usually takes",
             Refusal::UserRate => "the user sends faster than allowed",
             Refusal::UserConcurrency => "the user has too many requests in flight",

@@ -47,7 +47,12 @@ fn save(file: &Path, place: &Place) -> Result<Exit, Trouble> {
     let records: Option<Vec<(Key, Record)>> = text.lines().map(record).collect();
     let wrong = || failed(Exit::Environment, "the scheduler says what this program doesn't know");
     let records = records.ok_or_else(wrong)?;
-    snapshot::write(file, &records).map_err(|error| unusable(&error))?;
+    snapshot::write(file, &records).map_err(|error| match error {
+        StoreError::Snapshot(durable::LogError::Io { path, source }) => {
+            failed(Exit::Environment, format!("failed to write {}: {source}", path.display()))
+        }
+        other => unusable(&other),
+    })?;
     say!("{} records in {}", records.len(), file.display());
     Ok(Exit::Done)
 }

@@ -585,7 +585,7 @@ impl From<&Refusal> for Problem {
                 404,
                 "unknown-version",
                 "there is no such version",
-                "`scheduler app history` shows all",
+                "`scheduler app history APP` shows all",
             ),
             Refusal::UnknownMachine(_) => (
                 404,
@@ -603,7 +603,7 @@ impl From<&Refusal> for Problem {
                 409,
                 "is-deleted",
                 "the app is being deleted",
-                "`scheduler app show` says what it still has",
+                "`scheduler app show APP` says what it still has",
             ),
             Refusal::Bounds { .. } | Refusal::OutOfBounds { .. } => (
                 422,
@@ -615,13 +615,13 @@ impl From<&Refusal> for Problem {
                 409,
                 "nothing-to-roll-back-to",
                 "there is nothing to go back to",
-                "`scheduler app history` shows what there was",
+                "`scheduler app history APP` shows what there was",
             ),
             Refusal::NoInstanceOn(..) => (
                 409,
                 "no-instance-there",
                 "there is none on the machine",
-                "`scheduler app show` says where they are",
+                "`scheduler app show APP` says where they are",
             ),
             Refusal::NotAllowedOn(..) => (
                 409,
@@ -633,7 +633,7 @@ impl From<&Refusal> for Problem {
                 409,
                 "is-deployed",
                 "a deployment is under way",
-                "`scheduler app show` says how far it is; try again when it is done",
+                "`scheduler app show APP` says how far it is; try again when it is done",
             ),
             Refusal::IsFrozen => (
                 409,

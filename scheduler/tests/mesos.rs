@@ -385,6 +385,54 @@ fn output_of_instances_is_read_from_their_agent() {
     daemon.done(&["app", "delete", "web"]);
 }
 
+#[test]
+#[ignore = "needs the simulator's binary: cargo xtask test mesos"]
+fn volumes_on_a_real_agent_outlive_instances_and_the_agent() {
+    let mut real = Real::start();
+    let daemon = Daemon::with(&["--master", &real.master()]);
+    until("a machine is offered", || machines(&daemon) == 1);
+    let (_, info) = daemon.get("/v2/info");
+    let info: Value = serde_json::from_str(&info).unwrap();
+    let (_, state) = get(&real.master(), "/state");
+    let state: Value = serde_json::from_str(&state).unwrap();
+    assert_eq!(info["frameworkId"], state["frameworks"][0]["id"], "{info}");
+
+    let app = |version: &str| {
+        let text = format!(
+            "app: web\nversion: \"{version}\"\ninstances: 1\nneeds: {{cores: 0.1}}\n\
+             kill_grace: 1s\nwarm_up: 0s\ncool_down: 0s\n\
+             shell: 'echo $CORRAL_VERSION >> var/lib/app/log; cat $CORRAL_VOLUME_DATA/log; \
+             exec sleep 3600'\nvolumes: [{{name: data, path: /var/lib/app, size_mb: 100}}]\n"
+        );
+        fs::write(daemon.path("app.yml"), text).unwrap();
+        daemon.done(&["app", "deploy", "app.yml"]);
+    };
+    let log = || {
+        let name = serving(&daemon).first().cloned().unwrap_or_default();
+        String::from_utf8(daemon.client(&["instance", "logs", &name]).stdout).unwrap()
+    };
+    let volumes = || daemon.json("/v1/volumes").as_array().unwrap().clone();
+    app("1");
+    until("the first one has written", || log() == "1\n");
+    let first = volumes()[0]["volume"].as_str().unwrap().to_owned();
+    real.agent = None;
+    real.run_agent();
+    app("2");
+    until("the second one has what the first wrote", || log() == "1\n2\n");
+    assert_eq!((volumes().len(), volumes()[0]["volume"].as_str()), (1, Some(first.as_str())));
+
+    daemon.done(&["app", "delete", "web", "--keep-volumes"]);
+    until("it is kept", || volumes()[0]["state"] == "kept");
+    app("3");
+    until("the app of its name has it again", || log() == "1\n2\n3\n");
+    daemon.done(&["app", "delete", "web"]);
+    until("it is destroyed", || volumes().is_empty());
+    let told = daemon.done(&["events"]);
+    let of_volume = told.lines().filter(|line| line.contains("  volume ")).collect::<Vec<_>>();
+    let states = ["used", "kept", "ending", "gone"];
+    assert!(states.iter().all(|one| of_volume.iter().any(|line| line.contains(one))), "{told}");
+}
+
 /// A call of an operator, as session 10 has them; its answer.
 fn operate(place: &str, call: &Value) -> (u16, String) {
     let (body, mut text) = (call.to_string(), String::new());

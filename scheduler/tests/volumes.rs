@@ -48,6 +48,11 @@ fn what_instances_keep_is_there_for_the_next_ones() {
     until("both have written again", || logs_are(&daemon, "1\n2\n"));
     assert_eq!(column(&daemon, "volume"), volumes);
 
+    let told = daemon.done(&["events"]);
+    for volume in &volumes {
+        let used = told.lines().filter(|line| line.contains("  volume ") && line.contains(volume));
+        assert!(used.count() >= 2, "used by one, kept or used by the next: {told}");
+    }
     let instance = column(&daemon, "instance").remove(0);
     let refused = daemon.client(&["volume", "delete", &volumes[0]]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();
@@ -78,6 +83,37 @@ fn what_instances_keep_is_there_for_the_next_ones() {
     assert!(file.is_file());
     daemon.done(&["volume", "delete", kept["volume"].as_str().unwrap()]);
     until("it is destroyed", || rows(&daemon).len() == 1 && !file.exists());
+    daemon.done(&["app", "delete", "store"]);
+    until("nothing is left", || rows(&daemon).is_empty());
+}
+
+/// Sets are records: a snapshot has them, and with it they are known again, used or kept, although
+/// they were given up since.
+#[test]
+fn a_snapshot_has_them() {
+    let mut daemon = Daemon::start(27_400, 1);
+    daemon.done(&["app", "deploy", &write_app(&daemon, "1", 2)]);
+    until("both have written", || logs_are(&daemon, "1\n"));
+    daemon.done(&["app", "scale", "store", "1", "--keep-volumes"]);
+    until("one is kept", || column(&daemon, "state").contains(&"kept".to_owned()));
+    let before = rows(&daemon);
+    daemon.done(&["snapshot", "save", "snap"]);
+    let kept = before.iter().find(|row| row["state"] == "kept").unwrap();
+    let kept = kept["volume"].as_str().unwrap();
+    daemon.done(&["app", "scale", "store", "2"]);
+    until("both are used", || column(&daemon, "state") == ["used", "used"]);
+    assert_eq!(daemon.interrupt(), Some(0));
+    daemon.done(&["snapshot", "restore", "snap", "--yes"]);
+    daemon.run();
+    until("as it was", || {
+        let names = |rows: &[Value]| -> Vec<(Value, Value)> {
+            rows.iter().map(|row| (row["volume"].clone(), row["state"].clone())).collect()
+        };
+        names(&rows(&daemon)) == names(&before)
+    });
+    daemon.done(&["app", "scale", "store", "2"]);
+    until("the kept one is used again", || column(&daemon, "state") == ["used", "used"]);
+    assert!(column(&daemon, "volume").contains(&kept.to_owned()));
     daemon.done(&["app", "delete", "store"]);
     until("nothing is left", || rows(&daemon).is_empty());
 }

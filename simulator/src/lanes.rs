@@ -113,12 +113,11 @@ impl Run<'_> {
         while !lane.is_over() {
             let others = |other: &u16| *other != number;
             for (other, parcel) in (0..meeting.lanes).zip(&mut inbound).filter(|it| others(&it.0)) {
-                post.swap(other, number, window, parcel);
+                post.receive(other, number, window, parcel);
             }
             lane.advance(&mut inbound, &mut outbound);
-            for (other, parcel) in (0..meeting.lanes).zip(&mut outbound).filter(|it| others(&it.0))
-            {
-                post.swap(number, other, window + 1, parcel);
+            for (other, parcel) in (0..meeting.lanes).zip(&outbound).filter(|it| others(&it.0)) {
+                post.send(number, other, window + 1, parcel);
             }
             // What it sends itself needs no box.
             let own = usize::from(number);
@@ -162,14 +161,24 @@ impl Post {
         Post { lanes, boxes: (0..lanes * lanes).map(|_| Default::default()).collect() }
     }
 
-    /// Exchanges a parcel with the one in the box.
-    fn swap(&self, from: u16, to: u16, window: u64, parcel: &mut Parcel) {
-        let place = usize::from(from) * self.lanes + usize::from(to);
-        let pair = self.boxes.get(place);
-        let place = usize::from(!window.is_multiple_of(2));
-        if let Some(Slot(held)) = pair.and_then(|pair| pair.get(place)) {
-            std::mem::swap(&mut *lock(held), parcel);
+    /// Puts a copy of a parcel into its box.
+    fn send(&self, from: u16, to: u16, window: u64, parcel: &Parcel) {
+        if let Some(mut held) = self.open(from, to, window) {
+            held.copy_from(parcel);
         }
+    }
+
+    /// Exchanges a parcel with the one in its box.
+    fn receive(&self, from: u16, to: u16, window: u64, parcel: &mut Parcel) {
+        if let Some(mut held) = self.open(from, to, window) {
+            std::mem::swap(&mut *held, parcel);
+        }
+    }
+
+    fn open(&self, from: u16, to: u16, window: u64) -> Option<MutexGuard<'_, Parcel>> {
+        let pair = self.boxes.get(usize::from(from) * self.lanes + usize::from(to))?;
+        let Slot(held) = pair.get(usize::from(!window.is_multiple_of(2)))?;
+        Some(lock(held))
     }
 }
 

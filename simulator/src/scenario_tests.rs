@@ -384,6 +384,8 @@ fn crowds_are_checked() {
         told.push_str(&found);
         told.push_str("\n\n");
     }
+    let scales = "apps.image={instances: 4, concurrency: 2, scales: {min: 4, max: 16}}";
+    assert!(found(SMALL, &["cores=32", scales]).0.is_some());
     // One core does the work of one request at a time, whatever the concurrency.
     let load = "workload.0.arrivals.poisson=300/s";
     told.push_str(&found(SMALL, &[load, "apps.image={instances: 4, concurrency: 16}"]).1);

@@ -27,6 +27,7 @@ pub fn text(format: Format) -> String {
 
 const DRAFT: &str = "https://json-schema.org/draft/2020-12/schema";
 
+mod admission;
 mod queues;
 mod results;
 mod scaling;
@@ -123,45 +124,12 @@ fn policy() -> Value {
 }
 
 fn policy_object() -> Value {
-    let limits = || {
-        object(
-            &[],
-            vec![
-                ("rate", reference("rate"), "how fast"),
-                ("burst", whole(0), "requests at once; a second's if absent"),
-                ("concurrency", reference("bound"), "requests in flight"),
-                ("scope", reference("scope"), "counted over what"),
-            ],
-        )
-    };
     object(
         &["preset"],
         vec![
             ("version", json!({"const": 1}), "of this format"),
             ("preset", words(&["original", "recommended"]), "the rules that this file begins with"),
-            (
-                "admission",
-                object(
-                    &[],
-                    vec![
-                        (
-                            "accept",
-                            object(
-                                &[],
-                                vec![
-                                    ("permits", reference("bound"), ""),
-                                    ("scope", reference("scope"), "counted over what"),
-                                ],
-                            ),
-                            "requests that a gateway holds at the same time",
-                        ),
-                        ("user", limits(), "limits of each user"),
-                        ("cmd", limits(), "limits of each command"),
-                        ("deadlines", words(&["ignore", "refuse"]), "what can't be done in time"),
-                    ],
-                ),
-                "rules of gateways",
-            ),
+            ("admission", admission::section(), "rules of gateways"),
             ("queue", queues::queue(), "rules of queues"),
             ("balance", queues::balance(), "how targets are chosen"),
             ("scaling", scaling::section(), "how many instances there are"),

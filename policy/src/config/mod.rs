@@ -17,6 +17,7 @@ use crate::scaling::{Rule, Scaling, Schedule};
 use crate::sharing::{Sharing, Unfinished};
 use crate::{Nanoseconds, Scope};
 
+mod adaptive;
 mod balances;
 mod control;
 mod queues;
@@ -127,6 +128,7 @@ impl Policy {
                 user: limits(1_000),
                 cmd: limits(5_000),
                 deadlines: Deadlines::Ignore,
+                adaptive: None,
             },
             queue: Queue {
                 free: 10,

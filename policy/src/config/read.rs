@@ -4,6 +4,7 @@ use diagnostics::{Diagnostic, Span};
 use serde::Deserialize;
 use yaml::{Node, Schema, Spanned};
 
+use super::adaptive::AdaptivePart;
 use super::balances::BalancePart;
 use super::control::{RepairPart, RolloutPart, SharingPart};
 use super::queues::QueuePart;
@@ -93,6 +94,7 @@ struct AdmissionPart {
     user: Option<LimitsPart>,
     cmd: Option<LimitsPart>,
     deadlines: Option<Deadlines>,
+    adaptive: Option<AdaptivePart>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -150,6 +152,7 @@ impl AdmissionPart {
             user: self.user.map_or(base.user, |part| part.over(base.user, found)),
             cmd: self.cmd.map_or(base.cmd, |part| part.over(base.cmd, found)),
             deadlines: self.deadlines.unwrap_or(base.deadlines),
+            adaptive: self.adaptive.map_or(base.adaptive, |part| Some(part.value(found))),
         }
     }
 }

@@ -232,6 +232,9 @@ pub enum InstanceFact {
     Deregistered,
     /// Its process has ended.
     Ended(Exit),
+    /// There never was a process, nor anything of a new set of volumes that it was to have: its launch
+    /// got nowhere, for this reason, and not by its own fault.
+    NeverStarted(String),
     /// Nobody who should know it does: there is no process.
     Unknown,
 }

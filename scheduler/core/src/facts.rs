@@ -7,7 +7,7 @@ use crate::app::Observed;
 use crate::command::{Command, Key};
 use crate::event::{InstanceFact, MachineFact};
 use crate::ids::{AppName, InstanceId, MachineName, Version};
-use crate::instance::{End, Life};
+use crate::instance::{End, Exit, Life};
 use crate::machine::{Description, Machine};
 use crate::turn::Turn;
 use policy::Nanoseconds;
@@ -125,6 +125,10 @@ impl Turn<'_> {
             }
             InstanceFact::Deregistered => self.deregistered(id),
             InstanceFact::Ended(exit) => self.ended(id, End::Exited(exit)),
+            InstanceFact::NeverStarted(why) => {
+                self.unmake_volume(id);
+                self.ended(id, End::Exited(Exit::Lost(why)));
+            }
             InstanceFact::Unknown => self.ended(id, End::Lost),
             InstanceFact::Launched
             | InstanceFact::Running
@@ -161,7 +165,10 @@ impl Turn<'_> {
                 Command::Kill { instance, machine, grace: ORPHAN_GRACE, epoch }
             }
             InstanceFact::Registered { .. } => Command::Deregister { instance, machine, epoch },
-            InstanceFact::Deregistered | InstanceFact::Ended(_) | InstanceFact::Unknown => return,
+            InstanceFact::Deregistered
+            | InstanceFact::Ended(_)
+            | InstanceFact::NeverStarted(_)
+            | InstanceFact::Unknown => return,
         });
     }
 

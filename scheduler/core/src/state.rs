@@ -353,7 +353,8 @@ impl State {
             return;
         }
         if self.outbox.dirty.is_empty() {
-            out.append(&mut self.outbox.waiting);
+            // After a burst there would be room for all of it for ever.
+            out.append(&mut mem::take(&mut self.outbox.waiting));
             return;
         }
         let keys = mem::take(&mut self.outbox.dirty);

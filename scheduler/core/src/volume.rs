@@ -392,6 +392,19 @@ impl Turn<'_> {
         }
     }
 
+    /// The launch of an instance got nowhere: a set that was to be made with it isn't there, and the
+    /// next instance isn't bound to the machine by it. What an earlier launch may have made is kept.
+    pub(crate) fn unmake_volume(&mut self, instance: &InstanceId) {
+        let is_sent = |one: &Instance| !matches!(one.life, Life::Waiting | Life::Intended);
+        let is_sent = self.state.instance(instance).is_some_and(is_sent);
+        let own = self.state.volumes.of(instance);
+        let new = own.filter(|(_, own)| is_sent && own.content == Content::Nothing);
+        let Some((id, volume)) = new else { return };
+        let volume = Volume { user: None, is_ending: true, since: self.now, ..volume.clone() };
+        self.set_volume(&id, Some(volume));
+        self.destroy_volume(&id);
+    }
+
     /// An instance has ended: the next one can have its volumes, or they end, too.
     pub(crate) fn free_volume(&mut self, instance: &InstanceId, end: &End) {
         let Some((id, volume)) = self.state.volumes.of(instance) else { return };

@@ -14,7 +14,9 @@ mod world;
 use std::sync::Arc;
 
 use scheduler_core::app::{Bounds, Specification};
-use scheduler_core::event::{Accepted, Call, Event, MachineFact, Refusal, VolumeFact};
+use scheduler_core::event::{
+    Accepted, Call, Event, InstanceFact, MachineFact, Refusal, VolumeFact,
+};
 use scheduler_core::explain;
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::instance::{Exit, Life};
@@ -237,4 +239,51 @@ fn a_volume_that_nobody_knows_is_kept() {
     assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
     assert_eq!(sets(&world).len(), 1, "the app of its name has it");
     assert_eq!(world.processes.values().next().unwrap().machine, machine(1));
+}
+
+/// A launch whose machine never offered the disk, or whose acceptance came to nothing: the set that
+/// was to be made isn't there, so it binds nobody.
+#[test]
+fn a_set_that_could_not_be_made_binds_nobody() {
+    let mut world = World::new(5, 2);
+    world.faults.commands_lost = 1000;
+    world.call(deploy(STORE, "good-1", 1, 1));
+    world.run(seconds(2));
+    let (name, first, user) = sets(&world).remove(0);
+    let instance = InstanceId { app: app(STORE), number: user.unwrap() };
+    assert_eq!(world.core.as_ref().unwrap().instance(&instance).unwrap().life, Life::Launching);
+    world.faults.commands_lost = 0;
+    let mut full = world.hosts[&first].description.clone();
+    full.disk_mib = Some(10);
+    world.hosts.get_mut(&first).unwrap().description = full.clone();
+    world.deliver(Event::Machine { machine: first.clone(), fact: MachineFact::Up(full) });
+    let (at, why) = (world.now, "no offer had room for it in time".to_owned());
+    let fact = InstanceFact::NeverStarted(why);
+    world.deliver(Event::Instance { instance, machine: first.clone(), at, fact });
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    let [(other, machine, _)] = sets(&world).try_into().unwrap();
+    assert!(other != name && machine != first, "{other} on {machine}");
+}
+
+/// What may be there is kept: an earlier launch with it may have come to something.
+#[test]
+fn a_set_that_may_be_there_stays() {
+    let mut world = World::new(5, 2);
+    world.faults.commands_lost = 1000;
+    world.call(deploy(STORE, "good-1", 1, 1));
+    world.run(seconds(2));
+    let (name, place, user) = sets(&world).remove(0);
+    let instance = InstanceId { app: app(STORE), number: user.unwrap() };
+    let (at, machine) = (world.now, place.clone());
+    world.deliver(Event::Instance { instance, machine, at, fact: InstanceFact::Unknown });
+    world.run(seconds(2));
+    let (same, _, user) = sets(&world).remove(0);
+    assert_eq!(same, name);
+    let instance = InstanceId { app: app(STORE), number: user.unwrap() };
+    let (at, fact) = (world.now, InstanceFact::NeverStarted("no".to_owned()));
+    world.deliver(Event::Instance { instance, machine: place.clone(), at, fact });
+    world.faults.commands_lost = 0;
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    assert_eq!(sets(&world)[0].0, name);
+    assert_eq!(sets(&world)[0].1, place);
 }

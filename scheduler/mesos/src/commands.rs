@@ -78,8 +78,8 @@ impl Translator {
 
     fn kill(&mut self, id: InstanceId, machine: MachineName, grace: Nanoseconds, now: Time) {
         if self.places.get_mut(&machine).is_some_and(|place| place.withdraw(&id)) {
-            // It never left.
-            return self.tell(&id, &machine, now, InstanceFact::Unknown);
+            let why = "its launch was withdrawn before an offer came".to_owned();
+            return self.tell(&id, &machine, now, InstanceFact::NeverStarted(why));
         }
         let is_new = self.know(&id, machine);
         if let Some(task) = self.tasks.get_mut(&id) {

@@ -13,7 +13,6 @@ use mesos::{Filters, FrameworkId, InverseOffer, Launch, Offer, OfferId, Operatio
 use policy::{Nanoseconds, Time};
 use scheduler_core::event::InstanceFact;
 use scheduler_core::ids::{InstanceId, MachineName};
-use scheduler_core::instance::Exit;
 
 use crate::disks::{Disks, Taken};
 use crate::output::Note;
@@ -181,7 +180,8 @@ impl Translator {
         let mut old = Vec::new();
         let mut late: Vec<(MachineName, Vec<InstanceId>)> = Vec::new();
         for (name, place) in &mut self.places {
-            let waits = place.is_lacking();
+            // An end waits for a new offer, not for those that show nothing of the volume.
+            let waits = !place.waiting.is_empty();
             let is_old = |id: &OfferId, held: &HeldOffer| {
                 is_suppressing || now.since(held.since) >= HOLD_MOST + jitter(id)
             };
@@ -219,7 +219,7 @@ impl Translator {
             for id in ids {
                 self.note(Note::NoOffer(id.clone()));
                 let why = format!("no offer of {name} had room for it in time");
-                self.tell(&id, &name, now, InstanceFact::Ended(Exit::Lost(why)));
+                self.tell(&id, &name, now, InstanceFact::NeverStarted(why));
             }
         }
         self.decline(old, is_idle);

@@ -17,6 +17,8 @@ pub enum Meaning {
     Ending,
     /// It has ended, or there never was one.
     Ended(Exit),
+    /// There never was one, and not by its own fault.
+    NeverStarted(String),
     /// Nothing is heard of its agent.
     Unreachable,
     /// Its agent is gone for good, and it with it.
@@ -36,7 +38,12 @@ pub fn meaning(status: &TaskStatus) -> Meaning {
         TaskState::Failed => Meaning::Ended(failed(status)),
         TaskState::Killed => Meaning::Ended(killed(status)),
         TaskState::Error => Meaning::Ended(Exit::NotStarted(text(status, "the master refused it"))),
-        TaskState::Lost | TaskState::Dropped | TaskState::Gone => Meaning::Ended(lost(status)),
+        // "The task failed to launch because of a transient error": no executor has begun.
+        TaskState::Dropped => match lost(status) {
+            Exit::Lost(why) => Meaning::NeverStarted(why),
+            exit => Meaning::Ended(exit),
+        },
+        TaskState::Lost | TaskState::Gone => Meaning::Ended(lost(status)),
         TaskState::Unreachable => Meaning::Unreachable,
         TaskState::GoneByOperator => Meaning::AgentGone,
         TaskState::Unknown => Meaning::Unknown,
@@ -204,9 +211,9 @@ mod tests {
             (State::Error, Some(Why::TaskInvalid), "bad", Exit::NotStarted("bad".to_owned())),
             (
                 State::Dropped,
-                Some(Why::InvalidOffers),
-                "Task launched with invalid offers",
-                Exit::Lost("Task launched with invalid offers".to_owned()),
+                Some(Why::ContainerLaunchFailed),
+                "no",
+                Exit::NotStarted("no".to_owned()),
             ),
             (
                 State::Lost,
@@ -225,6 +232,9 @@ mod tests {
             let status = status(state, reason, message);
             assert_eq!(meaning(&status), Meaning::Ended(exit), "{status:?}");
         }
+        let why = "Task launched with invalid offers";
+        let dropped = status(State::Dropped, Some(Why::InvalidOffers), why);
+        assert_eq!(meaning(&dropped), Meaning::NeverStarted(why.to_owned()));
         let unhealthy =
             TaskStatus { healthy: Some(false), ..status(State::Killed, None, "terminated") };
         let failed = Exit::Failed("its check failed too often".to_owned());

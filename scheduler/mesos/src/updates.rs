@@ -53,6 +53,10 @@ impl Translator {
                 }
                 self.ended(id, &machine, exit, now);
             }
+            Meaning::NeverStarted(why) => {
+                self.remove_task(id, now + RETURN_PATIENCE);
+                self.tell(id, &machine, now, InstanceFact::NeverStarted(why));
+            }
             Meaning::Starting | Meaning::Running(_) | Meaning::Ending => {
                 self.lives(id, &machine, status, &meaning, now);
             }

@@ -9,7 +9,7 @@ use scheduler_core::volume::VolumeId;
 
 use crate::disks::{Disks, ended_volume};
 use crate::offers::OFFER_PATIENCE;
-use crate::place::{Ending, Place};
+use crate::place::{Absent, Ending, Place};
 use crate::translator::Translator;
 
 impl Place {
@@ -96,14 +96,17 @@ impl Translator {
     }
 
     /// Volumes that were to end, and of which offers show nothing any more, are gone: what is free of
-    /// an agent is on offer within seconds.
+    /// an agent is on offer within seconds, in new offers or, if nothing of it is withheld, in those
+    /// that are held.
     pub(crate) fn tick_volumes(&mut self, now: Time) {
         let mut gone = Vec::new();
         for (name, place) in &mut self.places {
             let newest = place.offers.values().map(|held| held.since).max();
+            let is_all_on_offer = place.absent == Absent::None;
             place.ending.retain(|volume, ending| {
                 let is_quiet = now.since(ending.seen.max(ending.since)) >= OFFER_PATIENCE;
-                let is_gone = is_quiet && newest.is_some_and(|newest| newest > ending.seen);
+                let is_shown = |newest| newest > ending.seen || is_all_on_offer;
+                let is_gone = is_quiet && newest.is_some_and(is_shown);
                 if is_gone {
                     gone.push((volume.clone(), name.clone()));
                 }

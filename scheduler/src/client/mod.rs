@@ -67,7 +67,7 @@ fn show<T: Serialize>(output: Output, answer: &T, human: impl FnOnce(&T) -> Stri
 fn answered(answer: &Answer) -> String {
     match (answer.result.as_str(), answer.wanted) {
         ("wanted", Some(wanted)) => format!("{wanted} instances are wanted now"),
-        ("unchanged", _) => "it was so before".to_owned(),
+        ("unchanged", _) => "it is so already; nothing has changed".to_owned(),
         ("deployment", _) => {
             let number = answer.deployment.unwrap_or(0);
             format!("deployment {number} to v{} has begun", answer.version.unwrap_or(0))
@@ -132,7 +132,8 @@ fn drain(one: &OneMachine, what: &str) -> Done {
     let path = format!("/v1/machines/{}/{what}", part(&one.machine));
     let answer: Answer = Client::open(&one.reach.place)?.post(&path, &json!({}), None)?;
     Ok(show(one.reach.output, &answer, |answer| match (answer.result.as_str(), what) {
-        ("unchanged", _) => "it was so before".to_owned(),
+        ("unchanged", "drain") => format!("{} is being drained, or empty, already", one.machine),
+        ("unchanged", _) => format!("{} isn't drained; nothing has changed", one.machine),
         (_, "drain") => {
             format!(
                 "{} is being drained; `scheduler machine list` shows when it is empty",
@@ -145,7 +146,10 @@ fn drain(one: &OneMachine, what: &str) -> Done {
 
 fn thaw(reach: &Reach) -> Done {
     let answer: Answer = Client::open(&reach.place)?.post("/v1/thaw", &json!({}), None)?;
-    Ok(show(reach.output, &answer, answered))
+    Ok(show(reach.output, &answer, |answer| match answer.result.as_str() {
+        "unchanged" => "repair wasn't stopped".to_owned(),
+        _ => "repair goes on".to_owned(),
+    }))
 }
 
 /// How long ago a time of RFC 3339 was, in short: `5s`, `3min`, `2h`, `4d`.

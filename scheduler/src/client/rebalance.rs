@@ -56,7 +56,9 @@ pub fn rebalance(arguments: &Rebalance) -> Done {
     if arguments.dry_run {
         return Ok(show(output, &plans, |plans| plan_text(plans)));
     }
-    tell!("{}", harmless(&plan_text(&plans)));
+    if plans.iter().any(|plan| one_plan(plan).is_some()) {
+        tell!("{}", harmless(&plan_text(&plans)));
+    }
     let answer: Answer =
         client.post("/v1/rebalance", &Spread { app, at_a_time: arguments.at_a_time }, None)?;
     if answer.result == "unchanged" || arguments.detach {

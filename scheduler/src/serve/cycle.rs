@@ -47,7 +47,9 @@ const LOOK_PAUSE_TIMES: u32 = 3;
 fn gives_room(event: &Event) -> bool {
     match event {
         Event::Machine { fact, .. } => matches!(fact, MachineFact::Up(_) | MachineFact::Staying),
-        Event::Instance { fact, .. } => matches!(fact, InstanceFact::Ended(_)),
+        Event::Instance { fact, .. } => {
+            matches!(fact, InstanceFact::Ended(_) | InstanceFact::NeverStarted(_))
+        }
         _ => false,
     }
 }

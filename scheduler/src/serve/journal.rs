@@ -30,13 +30,13 @@ pub struct Entry {
     pub number: u64,
     /// When.
     pub at: String,
-    /// `app`, `deployment`, `instance`, `machine` or `repair`.
+    /// `app`, `deployment`, `instance`, `machine`, `volume` or `repair`.
     pub kind: String,
-    /// The name of the app, instance or machine.
+    /// The name of the app, instance, machine or set of volumes.
     pub subject: String,
     /// What it is now: one word.
     pub state: String,
-    /// The machine of an instance.
+    /// The machine of an instance or a set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<String>,
     /// The number of the version.

@@ -9,6 +9,7 @@ use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::{AppName, InstanceId, MachineName};
 use scheduler_core::instance::{Instance, Life};
 use scheduler_core::machine::Machine;
+use scheduler_core::volume::{Volume, VolumeId};
 
 /// An entry of the journal without its number.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +58,12 @@ pub struct Known {
     instances: BTreeMap<AppName, BTreeMap<u64, &'static str>>,
     apps: BTreeMap<AppName, KnownApp>,
     machines: BTreeMap<MachineName, &'static str>,
+    volumes: BTreeMap<VolumeId, VolumeState>,
     is_frozen: bool,
 }
+
+/// What becomes of a set of volumes, and the number of the instance that has it.
+type VolumeState = (&'static str, Option<u64>);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct KnownApp {
@@ -84,6 +89,7 @@ impl Known {
         for (name, machine) in state.machines() {
             known.machines.insert(name.clone(), machine_state(machine));
         }
+        known.volumes = state.volumes().iter().map(|(id, one)| (id, volume_state(one))).collect();
         known
     }
 
@@ -121,6 +127,15 @@ impl Known {
                         happened.push(gone(id, apps.get(&id.app).copied()));
                     }
                 }
+                (Key::Volume(id), Some(Record::Volume(volume))) => {
+                    self.volume(id, volume, &mut happened);
+                }
+                (Key::Volume(id), None) => {
+                    let known = self.volumes.remove(id);
+                    if known.is_some() {
+                        happened.push(Happening::new("volume", id, "gone"));
+                    }
+                }
                 (Key::Cluster, Some(Record::Cluster(cluster))) => {
                     let is_frozen = cluster.repair.frozen_since.is_some();
                     if is_frozen != self.is_frozen {
@@ -145,6 +160,22 @@ impl Known {
             self.instances.remove(&id.app);
         }
         known
+    }
+
+    fn volume(&mut self, id: &VolumeId, volume: &Volume, happened: &mut News) {
+        let state = volume_state(volume);
+        if self.volumes.insert(id.clone(), state) == Some(state) {
+            return;
+        }
+        let (state, user) = state;
+        let machine = Some(volume.machine.to_string());
+        let happening = Happening { machine, ..Happening::new("volume", id, state) };
+        happened.push(match user {
+            Some(number) => {
+                happening.text(format!("by {}", InstanceId { app: id.0.app.clone(), number }))
+            }
+            None => happening,
+        });
     }
 
     fn machine(&mut self, name: &MachineName, machine: Option<&Machine>, happened: &mut News) {
@@ -247,6 +278,14 @@ fn known_app(app: &App) -> KnownApp {
         ended: app.history.last().map_or(0, |ended| ended.number),
         is_deleted: app.is_deleted,
         rebalance: app.rebalance.as_ref().map(|one| (one.begun, !one.is_running())),
+    }
+}
+
+const fn volume_state(volume: &Volume) -> VolumeState {
+    match (volume.is_ending, volume.user) {
+        (true, _) => ("ending", None),
+        (false, None) => ("kept", None),
+        (false, user) => ("used", user),
     }
 }
 

@@ -1,6 +1,6 @@
 //! How Consul is reached: the options, and the client that they make.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub struct ReachConsul {
     /// Where Consul is: the agent of this machine, or several addresses that are tried in turn.
     #[arg(long, value_name = "ADDRESS", value_delimiter = ',', value_parser = endpoint)]
     pub consul: Vec<Endpoint>,
-    /// The file with the token for Consul [also: CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_TOKEN].
+    /// The file with the token for Consul; it is read again when it changes [also: CONSUL_HTTP_TOKEN_FILE, CONSUL_HTTP_TOKEN].
     #[arg(long, value_name = "FILE", requires = "consul")]
     pub consul_token_file: Option<PathBuf>,
     /// The file with the authorities that vouch for an https:// Consul [also: CONSUL_CACERT].
@@ -53,13 +53,16 @@ impl ReachConsul {
         let from_file = variable("CONSUL_HTTP_TOKEN_FILE").map(PathBuf::from);
         let file = self.consul_token_file.clone().or(from_file);
         let token = match file {
-            Some(file) => Some(read(&file)?),
-            None => variable("CONSUL_HTTP_TOKEN"),
+            Some(file) => Some(
+                Token::of_file(&file)
+                    .map_err(|error| format!("failed to read {}: {error}", file.display()))?,
+            ),
+            None => variable("CONSUL_HTTP_TOKEN").map(|text| Token::new(&text)),
         };
         let authority = self.consul_authority.clone();
         Ok(Some(Settings {
             endpoints: self.consul.clone(),
-            token: token.map(|token| Token::new(&token)),
+            token,
             tls: TlsFiles {
                 authority: authority.or_else(|| variable("CONSUL_CACERT").map(PathBuf::from)),
                 client: None,
@@ -70,9 +73,4 @@ impl ReachConsul {
             timeout: ANSWER_TIMEOUT,
         }))
     }
-}
-
-fn read(file: &Path) -> Result<String, String> {
-    std::fs::read_to_string(file)
-        .map_err(|error| format!("failed to read {}: {error}", file.display()))
 }

@@ -1,8 +1,9 @@
 //! What the fast engines know of sources, and their accounts of admission.
 
 use policy::admission::Account;
-use policy::{Accounts, Class, Nanoseconds, Scope};
+use policy::{Accounts, Class, Nanoseconds, Scope, Time};
 
+use crate::adaptive::{Heard, Limiters};
 use crate::model::{Cmd, Model, Source};
 
 /// What must be known of requests of one source.
@@ -42,6 +43,8 @@ pub(crate) struct Books {
     accepted_step: usize,
     users_step: usize,
     cmds_step: usize,
+    /// If a limit adapts.
+    limiters: Option<Box<Limiters>>,
 }
 
 impl Books {
@@ -65,6 +68,7 @@ impl Books {
             accepted_step,
             users_step,
             cmds_step,
+            limiters: Limiters::new(model, 0..model.gateways.max(1)),
         }
     }
 
@@ -85,6 +89,36 @@ impl Books {
             accepted: &mut self.accepted[gateway * self.accepted_step],
             user: &mut self.users[gateway * self.users_step + user as usize],
             cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
+            limiter: None,
         })
+    }
+
+    /// The same for a request that arrives now: a limit that adapts has heard of everything then.
+    #[inline(always)]
+    pub(crate) fn ask<T>(
+        &mut self,
+        (gateway, user, cmd): (u16, u32, u32),
+        now: Time,
+        act: impl FnOnce(Accounts<'_>) -> T,
+    ) -> T {
+        let mut limiters = self.limiters.take();
+        let limiter = limiters.as_mut().and_then(|limiters| limiters.at(gateway, now));
+        let result =
+            self.with(gateway, user, cmd, |accounts| act(Accounts { limiter, ..accounts }));
+        self.limiters = limiters;
+        result
+    }
+
+    /// Whether anybody wants to hear of answers.
+    #[inline(always)]
+    pub(crate) const fn adapts(&self) -> bool {
+        self.limiters.is_some()
+    }
+
+    /// A gateway will hear of an answer.
+    pub(crate) fn expect(&mut self, heard: Heard) {
+        if let Some(limiters) = &mut self.limiters {
+            limiters.expect(heard);
+        }
     }
 }

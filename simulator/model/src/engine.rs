@@ -9,6 +9,7 @@ use simulator_kernel::row::Requests;
 use simulator_kernel::single::{Balanced, Draws};
 use simulator_kernel::wide::Task;
 
+use crate::adaptive::Heard;
 use crate::books::{Books, SourceInfo};
 use crate::line::{Line, asks_for_ends};
 use crate::live;
@@ -294,10 +295,16 @@ impl<'model> Engine<'model> {
         self.end(now);
         let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
         let rules = &self.model.admission;
-        self.books.with(arrival.gateway, arrival.user, info.cmd, |accounts| {
+        self.books.ask((arrival.gateway, arrival.user, info.cmd), now, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let served = self.dispatch(arrival, info);
+        if self.books.adapts() {
+            self.books.expect(match &served {
+                Ok(served) => Heard::served(arrival, served.end, info.deadline),
+                Err(cause) => Heard::refused(arrival, *cause, now),
+            });
+        }
         match served {
             Ok(served) => self.hold(arrival, served),
             Err(_) if self.ends.is_some() => {
@@ -311,9 +318,8 @@ impl<'model> Engine<'model> {
     /// What there is just before a request is decided about.
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
         self.end(arrival.at);
-        let mut look = self
-            .books
-            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let who = (arrival.gateway, arrival.user, info.cmd);
+        let mut look = self.books.ask(who, arrival.at, |accounts| Look::of(&accounts));
         let turn = usize::from(arrival.gateway) * self.lines.len() + info.app as usize;
         let line = self.lines.get_mut(info.app as usize);
         let (Some(line), Some(turn)) = (line, self.turns.get(turn)) else { return look };

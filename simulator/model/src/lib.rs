@@ -16,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+mod adaptive;
 mod books;
 pub mod central;
 pub mod closed_form;

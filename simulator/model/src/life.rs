@@ -135,11 +135,10 @@ impl Life {
 }
 
 impl App {
-    /// The rule of scaling with the bounds of this app; none if it doesn't scale. Instances that
-    /// work on several requests at a time don't: one that is to leave would have to be spared.
+    /// The rule of scaling with the bounds of this app; none if it doesn't scale.
     #[must_use]
     pub fn scaling(&self, dynamics: &Dynamics) -> Option<Scaling> {
-        let (min, max) = self.life.bounds.filter(|_| self.crowd.is_none())?;
+        let (min, max) = self.life.bounds?;
         Some(Scaling { min, max, ..dynamics.scaling? })
     }
 }

@@ -1,11 +1,12 @@
 //! What an engine knew of a request just before it decided about it: for people who ask why.
 
+use policy::adaptive::Limiter;
 use policy::admission::Account;
 use policy::prequal::Pool;
 use policy::{Accounts, Balance, Draw, Nanoseconds, Targets, Time, Waiting};
 
 /// What there was when a request arrived.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Look {
     /// Accept permits in use, where they are counted for this request.
     pub accepted: u32,
@@ -13,6 +14,8 @@ pub struct Look {
     pub user: Account,
     /// The account of its command.
     pub cmd: Account,
+    /// The limit that adapts, where it is counted for this request.
+    pub limiter: Option<Limiter>,
     /// How many targets the balancer had to choose from.
     pub targets: u32,
     /// Targets whose load it looked at, in its order, with their loads.
@@ -95,7 +98,8 @@ impl Look {
     /// What accounts say.
     pub(crate) fn of(accounts: &Accounts<'_>) -> Self {
         let (accepted, user, cmd) = (*accounts.accepted, *accounts.user, *accounts.cmd);
-        Look { accepted, user, cmd, ..Look::default() }
+        let limiter = accounts.limiter.as_deref().copied();
+        Look { accepted, user, cmd, limiter, ..Look::default() }
     }
 
     /// What the balancer would take, remembering whom it looks at.

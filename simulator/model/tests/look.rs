@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use policy::adaptive::{Adaptive, Rule, Vegas};
 use policy::admission::{Accounts, Admission, Candidate, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::queue::{Classes, Counts, Queue, QueueScope};
@@ -101,9 +102,18 @@ fn check(model: &Model) -> [u64; 3] {
                 |other: &Arrival| other.user == arrival.user && counted(Some(limits.scope), other);
             assert_eq!(look.user.in_flight, count(&of_user));
         }
+        if let Some(adaptive) = rules.adaptive {
+            let limiter = look.limiter.unwrap();
+            let in_flight = count(&|other| counted(Some(adaptive.scope), other));
+            assert_eq!(limiter.in_flight(), in_flight);
+            assert!((adaptive.min..=adaptive.max).contains(&limiter.limit()));
+        }
         // The rules, with the numbers that were shown, say what became of it.
         let (mut accepted, mut user, mut cmd) = (look.accepted, look.user, look.cmd);
-        let accounts = Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd };
+        let mut limiter = look.limiter;
+        let limiter = limiter.as_mut();
+        let accounts =
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter };
         let candidate =
             Candidate { deadline: policy::Time(u64::MAX), usual: model.cmds[0].service.median() };
         let chosen = look.chosen.unwrap();
@@ -157,6 +167,17 @@ fn looks_say_what_outcomes_say() {
             accept: Some(Permits { permits: 7, scope: Scope::Gateway }),
             user: Some(limits(Scope::Cluster)),
             cmd: Some(Limits { rate: None, concurrency: Some(12), scope: Scope::Gateway }),
+            ..Admission::default()
+        },
+        Admission {
+            adaptive: Some(Adaptive {
+                min: 2,
+                max: 12,
+                initial: 4,
+                window: Nanoseconds::ZERO,
+                scope: Scope::Gateway,
+                ..Adaptive::of(Rule::Vegas(Vegas::DEFAULT))
+            }),
             ..Admission::default()
         },
     ];

@@ -39,6 +39,7 @@ fn model() -> impl Strategy<Value = Model> {
         for limits in rules.user.iter_mut().chain(&mut rules.cmd) {
             limits.scope = Scope::Gateway;
         }
+        rules.adaptive.iter_mut().for_each(|adaptive| adaptive.scope = Scope::Gateway);
         model
     })
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use policy::adaptive::Rule;
 use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::sharing::Unfinished;
@@ -237,11 +238,15 @@ impl Story<'_> {
     ) -> bool {
         let rules = &self.model.admission;
         let (mut accepted, mut user, mut cmd) = (self.look.accepted, self.look.user, self.look.cmd);
-        let accounts = Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd };
+        let mut limiter = self.look.limiter;
+        let limiter = limiter.as_mut();
+        let accounts =
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter };
         // The rules themselves say which of them refuses.
         let verdict = policy::admit(rules, accounts, candidate, self.arrival.at);
         let refused = verdict.err();
         let mut checks = vec![(Refusal::AcceptPermits, self.accept(rules))];
+        checks.push((Refusal::AdaptiveLimit, self.adaptive(rules)));
         checks.push((Refusal::Deadline, self.deadline(rules, candidate, deadline)));
         let limits = [
             (rules.user, self.look.user, Refusal::UserRate, Refusal::UserConcurrency),
@@ -267,6 +272,23 @@ impl Story<'_> {
         let permits = rules.accept?;
         let (used, all) = (grouped(self.look.accepted.into()), grouped(permits.permits.into()));
         Some(format!("{used} of {all} permits {} in use", scope(permits.scope)))
+    }
+
+    fn adaptive(&self, rules: &Admission) -> Option<String> {
+        let (rules, limiter) = (rules.adaptive?, self.look.limiter?);
+        let rule = match rules.rule {
+            Rule::Aimd(_) => "aimd",
+            Rule::Gradient2(_) => "gradient2",
+            Rule::Vegas(_) => "vegas",
+        };
+        Some(format!(
+            "{} in flight {}, {rule} allows {} now ({} to {})",
+            grouped(limiter.in_flight().into()),
+            scope(rules.scope),
+            grouped(limiter.limit().into()),
+            grouped(rules.min.into()),
+            grouped(rules.max.into()),
+        ))
     }
 
     fn deadline(

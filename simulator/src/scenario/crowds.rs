@@ -1,6 +1,5 @@
 //! Several requests at a time on one instance: from the shape of a file to a model.
 
-use diagnostics::Diagnostic;
 use simulator_model::{Crowd, Slowdown};
 use yaml::Spanned;
 
@@ -24,13 +23,6 @@ impl Check<'_> {
             None => Slowdown::NONE,
             Some(given) => self.slowdown(given)?,
         };
-        if let (Some(_), Some(span)) = (&app.scales, app.concurrency.map(|given| given.span)) {
-            let message = "instances with a concurrency don't scale yet".to_owned();
-            let diagnostic = Diagnostic::error("scenario", message)
-                .at(span, "this app has `scales`")
-                .hint("leave one of them out");
-            self.found.push(diagnostic);
-        }
         Some(Crowd::new(concurrency, cores, wanted, &slowdown))
     }
 

@@ -248,7 +248,7 @@ impl Client {
         let request = self.agent.put(format!("{endpoint}{}", change.target));
         let mut request = request.config().timeout_global(Some(timeout)).build();
         if let Some(token) = &self.settings.token {
-            request = request.header("X-Consul-Token", token.expose());
+            request = request.header("X-Consul-Token", token.expose().as_str());
         }
         let response = request.send(change.body.as_slice()).map_err(|error| words(&error))?;
         whole(response)
@@ -263,7 +263,7 @@ impl Client {
         let request = self.agent.get(format!("{endpoint}{target}"));
         let mut request = request.config().timeout_global(Some(timeout)).build();
         if let Some(token) = &self.settings.token {
-            request = request.header("X-Consul-Token", token.expose());
+            request = request.header("X-Consul-Token", token.expose().as_str());
         }
         whole(request.call().map_err(|error| words(&error))?)
     }

@@ -1,8 +1,10 @@
 //! Whom to ask, and as whom.
 
 use std::fmt;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use consul::Consistency;
 use zeroize::Zeroizing;
@@ -33,21 +35,91 @@ pub struct TlsFiles {
     pub client: Option<(PathBuf, PathBuf)>,
 }
 
-/// A token. Nothing shows it.
+/// A token. Nothing shows it. One of a file is read again when its file changes, so that a token can be
+/// replaced while somebody uses it; clones share what was read.
 #[derive(Clone)]
-pub struct Token(Zeroizing<String>);
+pub struct Token(Source);
+
+#[derive(Clone)]
+enum Source {
+    Text(Zeroizing<String>),
+    File(Arc<Mutex<Kept>>),
+}
+
+/// A file, and what was in it when it was as it is now.
+struct Kept {
+    path: PathBuf,
+    stamp: Option<Stamp>,
+    text: Zeroizing<String>,
+}
+
+/// What differs when a file was written anew: when, its length, and which file it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    changed: SystemTime,
+    bytes: u64,
+    #[cfg(unix)]
+    number: u64,
+}
+
+impl Stamp {
+    fn of(path: &Path) -> io::Result<Self> {
+        let found = std::fs::metadata(path)?;
+        Ok(Stamp {
+            changed: found.modified()?,
+            bytes: found.len(),
+            #[cfg(unix)]
+            number: std::os::unix::fs::MetadataExt::ino(&found),
+        })
+    }
+}
+
+impl Kept {
+    /// What is in the file, if it is another one than before and there is a token in it. One that is
+    /// just being written, or can't be read, changes nothing.
+    fn look(&mut self) {
+        let Ok(stamp) = Stamp::of(&self.path) else { return };
+        if self.stamp == Some(stamp) {
+            return;
+        }
+        let Ok(text) = std::fs::read_to_string(&self.path).map(Zeroizing::new) else { return };
+        if !text.trim().is_empty() {
+            self.text = Zeroizing::new(text.trim().to_owned());
+            self.stamp = Some(stamp);
+        }
+    }
+}
 
 impl Token {
     /// A token; blanks around it are those of its file.
     #[must_use]
     pub fn new(text: &str) -> Self {
-        Token(Zeroizing::new(text.trim().to_owned()))
+        Token(Source::Text(Zeroizing::new(text.trim().to_owned())))
     }
 
-    /// Its text, for the header of a request.
+    /// What is in a file, also later.
+    ///
+    /// # Errors
+    /// When it can't be read now.
+    pub fn of_file(path: &Path) -> io::Result<Self> {
+        let stamp = Some(Stamp::of(path)?);
+        let text = Zeroizing::new(std::fs::read_to_string(path)?);
+        let text = Zeroizing::new(text.trim().to_owned());
+        let kept = Kept { path: path.to_owned(), stamp, text };
+        Ok(Token(Source::File(Arc::new(Mutex::new(kept)))))
+    }
+
+    /// Its text as it is now, for the header of a request.
     #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
+    pub fn expose(&self) -> Zeroizing<String> {
+        match &self.0 {
+            Source::Text(text) => text.clone(),
+            Source::File(kept) => {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.look();
+                kept.text.clone()
+            }
+        }
     }
 }
 
@@ -159,6 +231,29 @@ mod tests {
     #[test]
     fn a_token_is_never_shown() {
         assert_eq!(format!("{:?}", Token::new(" secret\n")), "Token");
-        assert_eq!(Token::new(" secret\n").expose(), "secret");
+        assert_eq!(*Token::new(" secret\n").expose(), "secret");
+    }
+
+    #[test]
+    fn a_token_of_a_file_is_the_one_that_is_there_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        assert!(Token::of_file(&path).is_err());
+        std::fs::write(&path, " first\n").unwrap();
+        let token = Token::of_file(&path).unwrap();
+        let other = token.clone();
+        assert_eq!(*token.expose(), "first");
+        let anew = folder.path().join("anew");
+        std::fs::write(&anew, "other\n").unwrap();
+        std::fs::rename(&anew, &path).unwrap();
+        assert_eq!(*token.expose(), "other");
+        assert_eq!(*other.expose(), "other");
+        // Half way through a change, and without a file, it is the last one that there was.
+        std::fs::write(&path, "").unwrap();
+        assert_eq!(*token.expose(), "other");
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(*token.expose(), "other");
+        std::fs::write(&path, "third").unwrap();
+        assert_eq!(*token.expose(), "third");
     }
 }

@@ -95,7 +95,10 @@ mod tests {
         };
         let settings = of(&question(Connection::default()), &environment).unwrap();
         assert_eq!(settings.endpoints[0].to_string(), "https://10.0.0.1:8501");
-        assert_eq!(settings.token.as_ref().map(Token::expose), Some("t"));
+        assert_eq!(
+            settings.token.as_ref().map(|token| token.expose().to_string()),
+            Some("t".to_owned())
+        );
         assert_eq!(settings.tls.authority, Some(PathBuf::from("/etc/ca.pem")));
         assert_eq!(origin(&settings), "consul://10.0.0.1:8501");
         let connection = Connection {

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use mesos::quantity::Milli;
-use mesos::scheduler::{Call, CallType, Event, Failure, Offers, Rescind, Subscribed, Update};
+use mesos::scheduler::{
+    Call, CallType, Event, Failure, Offers, Rescind, Subscribed, Update, UpdateOperationStatus,
+};
 use mesos::{
-    AgentId, FrameworkId, Offer, OfferId, Resource, StatusReason, TaskId, TaskState, TaskStatus,
+    AgentId, FrameworkId, Offer, OfferId, OperationId, OperationState, OperationStatus, Resource,
+    StatusReason, TaskId, TaskState, TaskStatus, Uuid,
 };
 
 use super::Random;
+use super::disks::{Disk, persistence};
 
 pub const CPUS_MILLI: u32 = 4000;
 
@@ -16,6 +20,7 @@ pub const CPUS_MILLI: u32 = 4000;
 struct Agent {
     is_up: bool,
     offer: Option<String>,
+    disk: Disk,
 }
 
 #[derive(Debug)]
@@ -23,6 +28,8 @@ struct Task {
     agent: String,
     state: TaskState,
     cpus: i64,
+    /// Its volumes.
+    disk: Vec<Resource>,
     /// Statuses that the agent hasn't had acknowledged, the oldest first.
     updates: VecDeque<(TaskState, Vec<u8>)>,
     is_killed: bool,
@@ -48,7 +55,9 @@ pub fn cpus(resources: &[Resource]) -> i64 {
 
 impl Master {
     pub fn new(agents: u64) -> Self {
-        let agent = |number| (format!("S{number}"), Agent { is_up: true, offer: None });
+        let agent = |number| {
+            (format!("S{number}"), Agent { is_up: true, offer: None, disk: Disk::default() })
+        };
         Master {
             agents: (0..agents).map(agent).collect(),
             tasks: BTreeMap::new(),
@@ -87,15 +96,17 @@ impl Master {
             self.offers_made += 1;
             let id = format!("O{}", self.offers_made);
             agent.offer = Some(id.clone());
+            let mut resources = vec![
+                Resource::scalar("cpus", Milli(free)),
+                Resource::scalar("mem", Milli(1_000_000)),
+            ];
+            resources.extend(agent.disk.offered());
             let offer = Offer {
                 id: OfferId::new(id),
                 framework_id: framework(),
                 agent_id: AgentId::new(name.clone()),
                 hostname: format!("host-{name}"),
-                resources: vec![
-                    Resource::scalar("cpus", Milli(free)),
-                    Resource::scalar("mem", Milli(1_000_000)),
-                ],
+                resources,
                 ..Offer::default()
             };
             out.push_back(Event::offers(Offers { offers: vec![offer] }));
@@ -173,6 +184,8 @@ impl Master {
         task.state = state;
         if state.is_terminal() {
             task.cpus = 0;
+            let disk = std::mem::take(&mut task.disk);
+            self.agents.get_mut(&task.agent).unwrap().disk.own.extend(disk);
         }
         task.updates.push_back((state, uuid));
     }
@@ -268,7 +281,18 @@ impl Master {
     fn accept(&mut self, accept: mesos::scheduler::Accept, out: &mut VecDeque<Event>) {
         let agents: Vec<Option<String>> =
             accept.offer_ids.iter().map(|id| self.return_offer(&id.value)).collect();
+        let first = agents.first().cloned().flatten();
+        let agent = first.filter(|first| agents.iter().all(|one| one.as_ref() == Some(first)));
         for operation in accept.operations {
+            if operation.launch.is_none() {
+                if let Some(agent) = &agent {
+                    self.agents.get_mut(agent).unwrap().disk.operate(&operation);
+                }
+                if let Some(id) = operation.id {
+                    out.push_back(self.operated(id, agent.is_some()));
+                }
+                continue;
+            }
             for task in operation.launch.unwrap().task_infos {
                 let id = task.task_id.value;
                 let agent = task.agent_id.value;
@@ -281,10 +305,36 @@ impl Master {
                 assert!(cpus <= self.free(&agent), "{agent} is overbooked");
                 let updates = VecDeque::new();
                 let state = TaskState::Staging;
-                let task = Task { agent, state, cpus, updates, is_killed: false };
+                let disk = self.agents.get_mut(&agent).unwrap().disk.give(&task.resources);
+                let task = Task { agent, state, cpus, disk, updates, is_killed: false };
                 assert!(self.tasks.insert(id, task).is_none());
             }
         }
+    }
+
+    fn operated(&mut self, id: OperationId, is_done: bool) -> Event {
+        self.uuids_made += 1;
+        let state = if is_done { OperationState::Finished } else { OperationState::Dropped };
+        let status = OperationStatus {
+            operation_id: Some(id),
+            state: state.into(),
+            uuid: Some(Uuid { value: u128::from(self.uuids_made).to_be_bytes().to_vec() }),
+            ..OperationStatus::default()
+        };
+        Event::update_operation_status(UpdateOperationStatus { status })
+    }
+
+    /// Volumes that are anywhere, by their ids.
+    pub fn volumes(&self) -> BTreeSet<String> {
+        let idle = self.agents.values().flat_map(|agent| &agent.disk.own);
+        let used = self.tasks.values().flat_map(|task| &task.disk);
+        idle.chain(used).filter_map(persistence).collect()
+    }
+
+    /// Pieces of disk that are reserved, and have no volume in them.
+    pub fn left_over(&self) -> usize {
+        let own = self.agents.values().flat_map(|agent| &agent.disk.own);
+        own.filter(|one| persistence(one).is_none()).count()
     }
 
     /// The answer to a question for a task.

@@ -1,11 +1,14 @@
 //! The world around a translator.
 
+mod disks;
 mod master;
+mod sets;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use master::Master;
+use mesos::OperationType;
 use mesos::scheduler::{Call, CallType, Event};
 use policy::{Nanoseconds, Time};
 use scheduler_core::Command;
@@ -15,6 +18,7 @@ use scheduler_core::event::{Event as Fact, InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::ports::Ports;
 use scheduler_mesos::{Framework, Input, Output, Settings, Translator};
+use sets::Sets;
 
 /// Numbers that look random, and are the same for the same seed.
 #[derive(Debug)]
@@ -56,7 +60,8 @@ pub struct World {
     /// Statuses that were told and aren't durable yet.
     told: BTreeMap<Receipt, Vec<u8>>,
     durable: BTreeSet<Vec<u8>>,
-    counts: [u64; 4],
+    sets: Sets,
+    counts: [u64; 6],
 }
 
 fn settings() -> Settings {
@@ -96,12 +101,13 @@ impl World {
             made: 0,
             told: BTreeMap::new(),
             durable: BTreeSet::new(),
-            counts: [0; 4],
+            sets: Sets::default(),
+            counts: [0; 6],
         }
     }
 
-    /// Launches, acknowledgements, broken streams and kills there were.
-    pub fn counts(&self) -> [u64; 4] {
+    /// Launches, acknowledgements, broken streams, kills, volumes that were made, and ends of some.
+    pub fn counts(&self) -> [u64; 6] {
         self.counts
     }
 
@@ -118,6 +124,7 @@ impl World {
             33 => self.master.lose(&mut self.random, &mut self.to_client),
             34 => self.master.find(&mut self.to_client),
             35 if self.random.below(2) == 0 => self.disconnect(),
+            35 => self.destroy(),
             36 | 37 => self.connect(),
             _ => self.pass(1 + self.random.0 % 15),
         }
@@ -165,7 +172,13 @@ impl World {
                 }
                 assert_eq!(agents.len(), 1);
                 for operation in &accept.operations {
-                    for task in &operation.launch.as_ref().unwrap().task_infos {
+                    match operation.r#type() {
+                        OperationType::Create => self.counts[4] += 1,
+                        OperationType::Destroy => self.counts[5] += 1,
+                        _ => {}
+                    }
+                    self.sets.check(operation);
+                    for task in operation.launch.iter().flat_map(|launch| &launch.task_infos) {
                         let id = task.task_id.value.clone();
                         assert!(self.launched.insert(id.clone()), "{id} is launched twice");
                         assert!(agents.contains(&task.agent_id.value));
@@ -204,14 +217,24 @@ impl World {
                 self.silent.insert(machine);
             }
             Fact::Instance { instance, machine, fact, .. } => {
-                let is_over = matches!(fact, InstanceFact::Ended(_) | InstanceFact::Unknown);
+                let is_over = matches!(
+                    fact,
+                    InstanceFact::Ended(_) | InstanceFact::NeverStarted(_) | InstanceFact::Unknown
+                );
                 if is_over && self.live.get(&instance) == Some(&machine) {
                     self.live.remove(&instance);
+                    let is_never = matches!(fact, InstanceFact::NeverStarted(_));
+                    if let Some(ending) = self.sets.free(&instance, is_never) {
+                        self.give(Input::Command(ending));
+                    }
+                } else if matches!(fact, InstanceFact::Running | InstanceFact::Healthy) {
+                    self.sets.used(&instance);
                 } else if !is_over && !self.live.contains_key(&instance) {
                     // As the core does with what nobody wants.
                     self.give(Input::Command(kill(&instance, &machine)));
                 }
             }
+            Fact::Volume { volume, machine, fact } => self.sets.fact(volume, machine, &fact),
             _ => {}
         }
     }
@@ -251,14 +274,16 @@ impl World {
                 self.made += 1;
                 let instance = InstanceId { app: "a".parse().unwrap(), number: self.made };
                 self.live.insert(instance.clone(), machine.clone());
-                let specification = Arc::new(specification());
+                let is_stateful = self.random.below(3) == 0;
+                let volume = is_stateful.then(|| self.sets.own(&instance, &machine));
+                let specification = Arc::new(specification(is_stateful));
                 let (machine, epoch) = (machine.clone(), Epoch(1));
                 let launch = Launch {
                     instance,
                     machine,
                     ports: Ports::default(),
                     specification,
-                    volume: None,
+                    volume,
                     epoch,
                 };
                 Input::Command(Command::Launch(launch))
@@ -271,6 +296,14 @@ impl World {
         if let Some((instance, machine)) = self.random.pick(self.live.clone()) {
             self.counts[3] += 1;
             self.give(Input::Command(kill(&instance, &machine)));
+        }
+    }
+
+    /// A user gives up a set that nobody has.
+    fn destroy(&mut self) {
+        if let Some(volume) = self.random.pick(self.sets.kept()) {
+            let command = self.sets.destroy(&volume);
+            self.give(Input::Command(command));
         }
     }
 
@@ -324,8 +357,19 @@ impl World {
     pub fn heal(&mut self) {
         self.connect();
         self.master.find(&mut self.to_client);
-        for _ in 0..120 {
+        for round in 0..120 {
             self.pass(5);
+            // What there is when all has come back, and half of it is wanted.
+            if round == 20 {
+                for volume in self.sets.kept().into_iter().step_by(2) {
+                    let command = self.sets.destroy(&volume);
+                    self.give(Input::Command(command));
+                }
+            }
+            // The core asks again until it hears of the end.
+            for command in self.sets.ending() {
+                self.give(Input::Command(command));
+            }
             self.master.find(&mut self.to_client);
             self.master.allocate(&mut self.to_client);
             for _ in 0..200 {
@@ -341,6 +385,8 @@ impl World {
         let live: BTreeSet<String> = self.live.keys().map(ToString::to_string).collect();
         assert_eq!(running, live, "the core and the master differ");
         assert_eq!(self.translator.tasks(), live.len());
+        self.sets.settled(&self.master.volumes());
+        assert_eq!(self.master.left_over(), 0, "disk is reserved for nothing");
         for (machine, millicores) in &self.machines {
             assert_eq!(*millicores, master::CPUS_MILLI, "{machine}");
         }
@@ -359,7 +405,8 @@ fn kill(instance: &InstanceId, machine: &MachineName) -> Command {
     Command::Kill { instance, machine, grace: Nanoseconds::from_seconds(5), epoch: Epoch(1) }
 }
 
-fn specification() -> Specification {
+fn specification(is_stateful: bool) -> Specification {
+    let volumes = if is_stateful { sets::mounts() } else { Vec::new() };
     Specification {
         label: "1".to_owned(),
         run: Run::Command(vec!["/bin/true".to_owned()]),
@@ -374,6 +421,6 @@ fn specification() -> Specification {
         inner_ports: Vec::new(),
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
-        volumes: Vec::new(),
+        volumes,
     }
 }

@@ -425,13 +425,14 @@ async fn queue(State(context): State<Context>, headers: HeaderMap) -> Json<Value
 
 async fn info(State(context): State<Context>, headers: HeaderMap, uri: Uri) -> Json<Value> {
     let address = authority(&headers, &uri);
+    let framework = context.mesos.as_ref().and_then(|mesos| mesos.id()).map(|id| id.value);
     Json(json!({
         "name": "corral",
         "version": API,
         "buildref": concat!("corral ", env!("CARGO_PKG_VERSION")),
         "elected": context.shared.state().is_leading(),
         "leader": address,
-        "frameworkId": null,
+        "frameworkId": framework,
         "marathon_config": {"ha": false, "checkpoint": true},
         "zookeeper_config": {},
         "http_config": {},

@@ -246,7 +246,8 @@ impl<'model> Group<'model> {
             let manned = self.manned.values().filter_map(|place| targets.get(*place as usize));
             let busy: u64 = manned.map(|target| u64::from(target.running())).sum();
             let starting = self.counted.starting;
-            Flow { starting, busy_thousandths: busy * 1000, came: Some(came) }
+            let places = u64::from(self.definition.concurrency());
+            Flow { starting, busy_thousandths: busy * 1000 / places, came: Some(came) }
         });
         let instances = self.counted.ready + self.counted.starting;
         Observation { tasks: self.tasks, instances, flow }

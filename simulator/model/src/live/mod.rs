@@ -12,6 +12,7 @@ use policy::placement::Resources;
 use policy::{Nanoseconds, Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
 
+use crate::adaptive::Heard;
 use crate::books::{Books, SourceInfo};
 use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
@@ -313,15 +314,16 @@ impl<'model, R: Record> Live<'model, R> {
         let now = arrival.at;
         let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
         let rules = &self.model.admission;
-        self.books.with(arrival.gateway, arrival.user, info.cmd, |accounts| {
+        self.books.ask((arrival.gateway, arrival.user, info.cmd), now, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let queued = self.dispatch(arrival, info);
         if let Some(group) = self.groups.get_mut(info.app as usize) {
             group.demand.count(queued.is_err());
         }
-        if queued.is_err() {
+        if let Err(cause) = queued {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
+            self.books.expect(Heard::refused(arrival, cause, now));
         }
         queued
     }
@@ -364,9 +366,8 @@ impl<'model, R: Record> Live<'model, R> {
 
     /// What there is just before a request is decided about.
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
-        let mut look = self
-            .books
-            .with(arrival.gateway, arrival.user, info.cmd, |accounts| Look::of(&accounts));
+        let who = (arrival.gateway, arrival.user, info.cmd);
+        let mut look = self.books.ask(who, arrival.at, |accounts| Look::of(&accounts));
         let number = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
         let group = self.groups.get(info.app as usize);
         let (Some(group), Some(turn)) = (group, self.turns.get(number)) else { return look };
@@ -438,6 +439,9 @@ impl<R: Record> Rest<'_, '_, R> {
         if let Some(over) = pipes.and_then(|pipes| pipes.answered(&job.arrival, answered)) {
             self.record.finish(&over.0, over.1, over.2);
         }
+        if let Some(info) = info.filter(|_| self.books.adapts()) {
+            self.books.expect(Heard::served(&job.arrival, answered, info.deadline));
+        }
         match info.map(|info| info.cmd) {
             Some(cmd) if job.respond > Nanoseconds::ZERO => {
                 self.answers.insert(answered.0, Holder { user, cmd, gateway });
@@ -457,6 +461,7 @@ impl<R: Record> Rest<'_, '_, R> {
     fn drop(&mut self, arrival: &Arrival, cause: Refusal, now: Time) {
         if let Some(info) = self.sources.get(usize::from(arrival.source)) {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
+            self.books.expect(Heard::refused(arrival, cause, now));
         }
         self.record.record(arrival, Err(cause));
         let pipes = self.pipes.as_mut();

@@ -31,9 +31,13 @@ pub(super) struct Shared {
     /// Instances that can take one more: how many they work on, the time of their last end, and
     /// their number. The first one takes the next request.
     free: BTreeSet<(u32, Time, u32)>,
+    /// Those that take nothing more, because they are to leave.
+    closed: BTreeSet<u32>,
     /// The next end of each instance that works.
     ends: BTreeSet<(Time, u32)>,
     running: u32,
+    /// How many more requests could begin.
+    room: u32,
 }
 
 /// One instance: its requests progress alike, so one number says how far all of them are (virtual
@@ -68,8 +72,10 @@ impl Seats {
                 concurrency: crowd.concurrency(),
                 stations: BTreeMap::new(),
                 free: BTreeSet::new(),
+                closed: BTreeSet::new(),
                 ends: BTreeSet::new(),
                 running: 0,
+                room: 0,
             }),
         }
     }
@@ -97,9 +103,7 @@ impl Seats {
     pub(super) fn free(&self) -> u32 {
         match self {
             Seats::Single(single) => u32::try_from(single.idle.len()).unwrap_or(u32::MAX),
-            Seats::Shared(shared) => {
-                self.instances().saturating_mul(shared.concurrency) - shared.running
-            }
+            Seats::Shared(shared) => shared.room,
         }
     }
 
@@ -109,6 +113,7 @@ impl Seats {
             Seats::Single(single) => single.idle.push(Reverse((now, instance))),
             Seats::Shared(shared) => {
                 shared.free.insert((0, now, instance));
+                shared.room += shared.concurrency;
                 let station = Station {
                     progress: 0,
                     updated: now,
@@ -186,8 +191,9 @@ impl Seats {
             Seats::Shared(shared) => {
                 let stations = std::mem::take(&mut shared.stations);
                 shared.free.clear();
+                shared.closed.clear();
                 shared.ends.clear();
-                shared.running = 0;
+                (shared.running, shared.room) = (0, 0);
                 let tasks = stations.into_values().flat_map(|station| station.tasks);
                 tasks.map(|(_, _, slot)| slot).collect()
             }
@@ -209,8 +215,9 @@ impl Seats {
                 held
             }
             Seats::Shared(shared) => {
+                shared.close(instance);
+                shared.closed.remove(&instance);
                 let Some(station) = shared.stations.remove(&instance) else { return Vec::new() };
-                shared.free.remove(&(station.running(), station.since, instance));
                 if let Some(next) = station.next {
                     shared.ends.remove(&(next, instance));
                 }
@@ -249,8 +256,8 @@ impl Seats {
         let mut idle: Vec<(Time, u32)> = match self {
             Seats::Single(single) => single.idle.iter().map(|Reverse(entry)| *entry).collect(),
             Seats::Shared(shared) => {
-                let idle = shared.free.iter().take_while(|(running, ..)| *running == 0);
-                idle.map(|(_, since, instance)| (*since, *instance)).collect()
+                let idle = shared.stations.iter().filter(|(_, station)| station.running() == 0);
+                idle.map(|(instance, station)| (station.since, *instance)).collect()
             }
         };
         idle.sort_unstable();
@@ -262,14 +269,43 @@ impl Seats {
         match self {
             Seats::Single(single) => single.idle.retain(|Reverse((_, known))| *known != instance),
             Seats::Shared(shared) => {
-                shared.free.retain(|(_, _, known)| *known != instance);
+                shared.close(instance);
+                shared.closed.remove(&instance);
                 shared.stations.remove(&instance);
             }
         }
     }
+
+    /// Of instances with several requests at a time, one of those that may leave takes nothing more
+    /// from now on: that with the fewest requests, of equals that whose last end is longest ago.
+    pub(super) fn close_one(&mut self, may: impl Fn(u32) -> bool) -> Option<u32> {
+        let Seats::Shared(shared) = self else { return None };
+        let open = shared
+            .stations
+            .iter()
+            .filter(|(instance, _)| !shared.closed.contains(instance) && may(**instance));
+        let open = open.map(|(instance, station)| (station.running(), station.since, *instance));
+        let (_, _, instance) = open.min()?;
+        shared.close(instance);
+        Some(instance)
+    }
+
+    /// Whether instances work on several requests at a time.
+    pub(super) const fn are_shared(&self) -> bool {
+        matches!(self, Seats::Shared(_))
+    }
 }
 
 impl Shared {
+    /// An instance takes nothing more.
+    fn close(&mut self, instance: u32) {
+        let Some(station) = self.stations.get(&instance) else { return };
+        if self.closed.insert(instance) {
+            self.free.remove(&(station.running(), station.since, instance));
+            self.room -= self.concurrency - station.running();
+        }
+    }
+
     fn begin(
         &mut self,
         instance: u32,
@@ -289,6 +325,7 @@ impl Shared {
             self.free.insert(place(station));
         }
         self.running += 1;
+        self.room -= 1;
         station.plan(instance, crowd, &mut self.ends).unwrap_or(now)
     }
 
@@ -300,7 +337,10 @@ impl Shared {
         station.advance(at, crowd);
         let (_, _, slot) = station.tasks.pop_first()?;
         station.since = at;
-        self.free.insert(place(station));
+        if !self.closed.contains(&instance) {
+            self.free.insert(place(station));
+            self.room += 1;
+        }
         self.running -= 1;
         let next = station.plan(instance, crowd, &mut self.ends);
         Some(Ended { at, slot, next })

@@ -136,6 +136,8 @@ struct Leave {
     only: Option<u32>,
     /// If it has to be on this machine.
     machine: Option<u32>,
+    /// Whether that one takes nothing more, and leaves as soon as it has nothing to do.
+    is_closed: bool,
     decided: Time,
 }
 
@@ -398,7 +400,10 @@ impl Target {
             *count(&mut self.running_classes, job.class) -= 1;
             lost(&job);
         }
-        let leave = self.leaves.iter().position(|leave| leave.allows(instance, floor.instances));
+        let is_its = |leave: &Leave| leave.is_closed && leave.only == Some(instance);
+        let leave = self.leaves.iter().position(is_its).or_else(|| {
+            self.leaves.iter().position(|leave| leave.allows(instance, floor.instances))
+        });
         if let Some(leave) = leave {
             self.leaves.remove(leave);
         }
@@ -412,7 +417,14 @@ impl Target {
     /// if it is given.
     pub(super) fn dismiss(&mut self, machine: Option<u32>, now: Time, floor: &mut Floor<'_>) {
         let (joined, crew) = (self.joined, self.crew);
-        self.leaves.push(Leave { joined, crew, only: None, machine, decided: now });
+        self.leaves.push(Leave {
+            joined,
+            crew,
+            only: None,
+            machine,
+            is_closed: false,
+            decided: now,
+        });
         self.settle(now, floor);
     }
 
@@ -423,7 +435,14 @@ impl Target {
             return false;
         }
         let (joined, crew) = (self.joined, self.crew);
-        self.leaves.push(Leave { joined, crew, only, machine: None, decided: now });
+        self.leaves.push(Leave {
+            joined,
+            crew,
+            only,
+            machine: None,
+            is_closed: false,
+            decided: now,
+        });
         self.settle(now, floor);
         true
     }
@@ -514,9 +533,12 @@ impl Target {
 
     /// Instances take what waits, or leave, until nothing is left to do.
     fn settle(&mut self, now: Time, floor: &mut Floor<'_>) {
-        while self.seats.free() > 0 {
+        loop {
             if !self.leaves.is_empty() && self.let_one_leave(now, floor) {
                 continue;
+            }
+            if self.seats.free() == 0 {
+                return;
             }
             let Some(queued) = self.lineup.pop(now, floor.queue, |slot| floor.expected(slot))
             else {
@@ -565,6 +587,20 @@ impl Target {
         }
     }
 
+    /// Instances with several requests at a time would hardly ever have nothing to do: those that are
+    /// to leave take nothing more when what waited at the decision has begun.
+    fn close_those(&mut self, oldest: u64, floor: &Floor<'_>) {
+        for leave in self.leaves.iter_mut().filter(|leave| !leave.is_closed) {
+            if oldest < leave.joined {
+                continue;
+            }
+            let may = |instance: u32| leave.allows(instance, floor.instances);
+            if let Some(instance) = self.seats.close_one(may) {
+                (leave.only, leave.is_closed) = (Some(instance), true);
+            }
+        }
+    }
+
     /// Whether one of the idle instances has left for good.
     #[cold]
     fn let_one_leave(&mut self, now: Time, floor: &mut Floor<'_>) -> bool {
@@ -572,6 +608,9 @@ impl Target {
         let coming = self.coming.iter().map(|Reverse((_, number, _))| *number);
         let travelling = self.travelling.keys().next().copied();
         let oldest = waiting.chain(coming).chain(travelling).min().unwrap_or(u64::MAX);
+        if self.seats.are_shared() {
+            self.close_those(oldest, floor);
+        }
         let idle = self.seats.idle();
         let found = self.leaves.iter().enumerate().find_map(|(place, leave)| {
             let may = |(_, instance): &&(Time, u32)| leave.allows(*instance, floor.instances);

@@ -73,6 +73,9 @@ impl<R: Record> Oracle<'_, R> {
     fn let_one_leave(&mut self, app: usize, target: usize) -> bool {
         let Some(definition) = self.model.apps.get(app) else { return false };
         let Some(crew) = self.apps.get_mut(app) else { return false };
+        if definition.crowd.is_some() {
+            crew.spare(target);
+        }
         let mut idle: Vec<(Time, usize)> =
             crew.idle(target).map(|(number, one)| (one.idle_since, number)).collect();
         idle.sort_unstable();
@@ -164,7 +167,7 @@ impl<R: Record> Oracle<'_, R> {
         };
         let flow = Flow {
             starting: counted.starting,
-            busy_thousandths: working as u64 * 1000,
+            busy_thousandths: working as u64 * 1000 / crew.concurrency as u64,
             came: Some(came),
         };
         let seen = Observation {
@@ -296,7 +299,7 @@ impl<R: Record> Oracle<'_, R> {
                 crew.instances.get(**number).is_some_and(|one| one.machine == machine)
             };
             let instances = queue.ready.iter().filter(is_there).copied().collect();
-            queue.leaves.push(Leave { waited, instances, decided: now });
+            queue.leaves.push(Leave { waited, instances, spared: None, decided: now });
         }
         self.settle(app, target);
         Some(Taken { machine, is_gone: false })

@@ -130,6 +130,8 @@ impl Line {
 pub(super) struct Leave {
     pub waited: BTreeSet<u64>,
     pub instances: BTreeSet<usize>,
+    /// The one that leaves and takes nothing more, if instances work on several at a time.
+    pub spared: Option<usize>,
     pub decided: Time,
 }
 
@@ -209,7 +211,40 @@ impl Crew {
 
     /// Instances of a target that can take one more request.
     pub(super) fn able(&self, target: usize) -> impl Iterator<Item = (usize, &Instance)> {
-        self.ready(target).filter(|(_, instance)| instance.work.len() < self.concurrency)
+        let spared = self.spared(target);
+        let ready = self.ready(target).filter(move |(number, _)| !spared.contains(number));
+        ready.filter(|(_, instance)| instance.work.len() < self.concurrency)
+    }
+
+    /// Instances of a target that take nothing more.
+    fn spared(&self, target: usize) -> BTreeSet<usize> {
+        let leaves = self.queues.get(&target).into_iter().flat_map(|queue| &queue.leaves);
+        leaves.filter_map(|leave| leave.spared).collect()
+    }
+
+    /// Names the instances that leave of all decisions before which nothing waits any more: they have
+    /// the least to do, and get nothing more.
+    pub(super) fn spare(&mut self, target: usize) {
+        let leaves = self.queues.get(&target).map_or(0, |queue| queue.leaves.len());
+        for place in 0..leaves {
+            let spared = self.spared(target);
+            let Some(queue) = self.queues.get(&target) else { return };
+            let Some(leave) = queue.leaves.get(place) else { return };
+            let mut taken = queue.coming.iter().chain(&queue.waiting);
+            if leave.spared.is_some() || taken.any(|known| leave.waited.contains(&known.key)) {
+                continue;
+            }
+            let may = self
+                .ready(target)
+                .filter(|(number, _)| leave.instances.contains(number) && !spared.contains(number));
+            let least = may.map(|(number, one)| (one.work.len(), one.idle_since, number)).min();
+            let Some((_, _, number)) = least else { continue };
+            let queue = self.queues.get_mut(&target);
+            if let Some(leave) = queue.and_then(|queue| queue.leaves.get_mut(place)) {
+                leave.spared = Some(number);
+                leave.instances = BTreeSet::from([number]);
+            }
+        }
     }
 
     /// How many requests a target can take at once.

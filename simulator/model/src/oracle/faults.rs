@@ -89,6 +89,7 @@ impl<R: Record> Oracle<'_, R> {
         self.checked.lost_presence += u128::from(self.now.since(arrival.at).0);
         self.unload(arrival);
         self.release(arrival);
+        self.hear_refusal(arrival, cause);
         self.record.record(arrival, Err(cause));
         self.end_pipeline(arrival, Err(cause));
         self.tell_client(arrival, self.now);
@@ -186,7 +187,9 @@ impl<R: Record> Oracle<'_, R> {
         }
         let Some(queue) = crew.queues.get_mut(&target) else { return };
         queue.ready.remove(&place);
-        let leave = queue.leaves.iter().position(|leave| leave.instances.contains(&place));
+        let of_it = queue.leaves.iter().position(|leave| leave.spared == Some(place));
+        let leave = of_it
+            .or_else(|| queue.leaves.iter().position(|leave| leave.instances.contains(&place)));
         if let Some(leave) = leave {
             queue.leaves.remove(leave);
         }

@@ -179,6 +179,7 @@ impl<R: Record> Oracle<'_, R> {
             Some(served) => {
                 self.release(&arrival);
                 self.answer(&arrival, self.now);
+                self.hear_answer(&arrival, self.now);
                 let transfers = self.transfers(&arrival, self.now.since(since));
                 self.record.record(&arrival, Ok(Served { transfers, ..served }));
             }

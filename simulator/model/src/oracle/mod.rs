@@ -5,6 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
+use policy::adaptive::{Answer, Limiter};
 use policy::admission::{Account, Candidate};
 use policy::queue::QueueScope;
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Time, Words};
@@ -21,6 +22,7 @@ mod clients;
 mod control;
 mod crew;
 mod faults;
+mod limits;
 mod links;
 mod pipelines;
 mod queues;
@@ -89,6 +91,9 @@ struct Oracle<'model, R> {
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
+    limiters: BTreeMap<u16, Limiter>,
+    /// What gateways hear, or have heard and not yet thought about: by time and key.
+    heard: BTreeMap<(Time, u64), (u16, Answer)>,
     turns: BTreeMap<(u16, usize), u64>,
     signals: Signals,
     balance_words: Words,
@@ -137,6 +142,8 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
+        limiters: BTreeMap::new(),
+        heard: BTreeMap::new(),
         turns: BTreeMap::new(),
         signals: Signals::new(model.balance),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
@@ -244,6 +251,7 @@ impl<R: Record> Oracle<'_, R> {
             usual: definition.service.median(),
         };
         let admission = self.model.admission;
+        self.think();
         self.with_accounts(arrival, cmd, |accounts| {
             policy::admit(&admission, accounts, candidate, now)
         })?;
@@ -252,8 +260,9 @@ impl<R: Record> Oracle<'_, R> {
             crew.arrivals += 1;
             crew.refusals += u64::from(queued.is_err());
         }
-        if queued.is_err() {
+        if let Err(cause) = queued {
             self.with_accounts(arrival, cmd, policy::release);
+            self.hear_refusal(arrival, cause);
         }
         queued
     }
@@ -362,6 +371,7 @@ impl<R: Record> Oracle<'_, R> {
             self.answering.insert(key, arrival);
         }
         self.answer(&arrival, self.now + respond);
+        self.hear_answer(&arrival, self.now + respond);
         let transfers = self.transfers(&arrival, respond);
         self.record.record(&arrival, Ok(Served { transfers, ..served }));
     }
@@ -397,6 +407,10 @@ impl<R: Record> Oracle<'_, R> {
             accepted: self.accepted.entry(accepted).or_default(),
             user: self.users.entry((user, arrival.user)).or_default(),
             cmd: self.cmds.entry((of_cmd, cmd)).or_default(),
+            limiter: rules.adaptive.map(|adaptive| {
+                let place = counter(Some(adaptive.scope));
+                self.limiters.entry(place).or_insert_with(|| Limiter::new(&adaptive))
+            }),
         })
     }
 }

@@ -237,7 +237,8 @@ impl<R: Record> Oracle<'_, R> {
         }
         if let Some(queue) = crew.queues.get_mut(&target) {
             let instances = [number].into();
-            queue.leaves.push(Leave { waited: [].into(), instances, decided: now });
+            let waited = [].into();
+            queue.leaves.push(Leave { waited, instances, spared: None, decided: now });
         }
         let instance = u32::try_from(number).unwrap_or(u32::MAX);
         self.plan(due, Control::Due { app: borrower, instance });

@@ -1,5 +1,6 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
+use policy::adaptive::{Answer as Became, Limiter};
 use policy::admission::{Account, Admission, Candidate, Limits};
 use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
@@ -8,6 +9,7 @@ use super::calendar::{Calendar, Most, Name};
 use super::crews::Standing;
 use super::plan::{AppInfo, Plan, SourceInfo};
 use super::{Answer, Key, Request};
+use crate::adaptive::{Heard, Limiters};
 use crate::life::target_weight;
 use crate::model::Model;
 
@@ -29,6 +31,8 @@ pub(super) struct Gateways {
     calendar: Calendar,
     known: Known,
     balance_words: Words,
+    /// If a limit adapts.
+    limiters: Option<Box<Limiters>>,
 }
 
 impl Gateways {
@@ -63,6 +67,7 @@ impl Gateways {
                 crews: plan.apps.iter().map(|_| Weights::default()).collect(),
             },
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
+            limiters: Limiters::new(model, gateways.start..gateways.end),
         }
     }
 
@@ -70,6 +75,19 @@ impl Gateways {
     #[inline(always)]
     pub(super) fn expect(&mut self, answer: Answer) {
         self.calendar.insert(answer);
+    }
+
+    /// Whether gateways want to know what became of requests.
+    #[inline(always)]
+    pub(super) const fn adapt(&self) -> bool {
+        self.limiters.is_some()
+    }
+
+    /// Takes in what becomes of a request, as its gateway is going to hear.
+    pub(super) fn listen(&mut self, heard: Heard) {
+        if let Some(limiters) = &mut self.limiters {
+            limiters.expect(heard);
+        }
     }
 
     /// A window begins: what was heard long before needs no exact order.
@@ -121,7 +139,9 @@ impl Gateways {
         }
         let picked = self.choose(gateway, info, request.key, plan);
         if picked.is_none() {
-            self.books.with(gateway, request.user, info.cmd, policy::release);
+            self.books.with((gateway, request.user, info.cmd), None, policy::release);
+            let answer = Became::refused(Refusal::NoInstance);
+            self.listen(Heard { at: now, key: request.key, gateway, answer });
         }
         picked.ok_or(Refusal::NoInstance)
     }
@@ -153,7 +173,8 @@ impl Gateways {
         now: Time,
     ) -> Result<(), Refusal> {
         let rules = &self.rules;
-        self.books.with(gateway, user, info.cmd, |accounts| {
+        let limiter = self.limiters.as_mut().and_then(|limiters| limiters.at(gateway, now));
+        self.books.with((gateway, user, info.cmd), limiter, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })
     }
@@ -175,16 +196,15 @@ impl Books {
     #[inline(always)]
     fn release(&mut self, name: Name, plan: &Plan) {
         let Some(info) = plan.source(name.source) else { return };
-        self.with(name.gateway, name.user, info.cmd, policy::release);
+        self.with((name.gateway, name.user, info.cmd), None, policy::release);
     }
 
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "the table is cut for all gateways")]
     fn with<T>(
         &mut self,
-        gateway: u16,
-        user: u32,
-        cmd: u32,
+        (gateway, user, cmd): (u16, u32, u32),
+        limiter: Option<&mut Limiter>,
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
         let gateway = usize::from(gateway - self.first);
@@ -193,7 +213,7 @@ impl Books {
         let mut user = self.users.account(user_place);
         let mut cmd = self.cmds.account(cmd_place);
         let accepted = &mut self.accepted[gateway];
-        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd });
+        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd, limiter });
         self.users.write(user_place, user);
         self.cmds.write(cmd_place, cmd);
         result

@@ -12,6 +12,7 @@ use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::{Answer, Key, Request, Witness};
+use crate::adaptive::Heard;
 use crate::model::{Model, Network};
 use crate::outcome::Served;
 use crate::stages::{Path, Paths};
@@ -24,6 +25,8 @@ pub struct Parcel {
     requests: Vec<Request>,
     /// What gateways of the receiver will hear, if it isn't the sender itself.
     answers: Vec<Answer>,
+    /// Likewise, what becomes of requests, if a limit adapts.
+    heard: Vec<Heard>,
     /// Whether targets of the sender report.
     reports: bool,
     /// How many requests each of them has, app by app.
@@ -34,6 +37,28 @@ pub struct Parcel {
     tasks: Vec<Counted>,
     /// Instances of the sender's targets that leave.
     left: Vec<Left>,
+}
+
+impl Parcel {
+    /// Becomes a copy of another one, in its own place.
+    ///
+    /// Who packs a parcel piece by piece should keep it, and hand out copies: each line of a buffer
+    /// that another processor has read last must be fetched from there when it is written. Between
+    /// other work these fetches come one after the other; those of a copy go on side by side.
+    pub fn copy_from(&mut self, other: &Parcel) {
+        fn copy<T: Copy>(to: &mut Vec<T>, from: &[T]) {
+            to.clear();
+            to.extend_from_slice(from);
+        }
+        let Parcel { requests, answers, reports, loads, crews, tasks, left } = self;
+        copy(requests, &other.requests);
+        copy(answers, &other.answers);
+        *reports = other.reports;
+        copy(loads, &other.loads);
+        copy(crews, &other.crews);
+        copy(tasks, &other.tasks);
+        copy(left, &other.left);
+    }
 }
 
 /// One lane of a run.
@@ -201,6 +226,7 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         for parcel in outbound.iter_mut() {
             parcel.requests.clear();
             parcel.answers.clear();
+            parcel.heard.clear();
             parcel.loads.clear();
             parcel.crews.clear();
             parcel.tasks.clear();
@@ -228,6 +254,9 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         for parcel in inbound.iter() {
             for answer in &parcel.answers {
                 lane.gateways.expect(*answer);
+            }
+            for heard in &parcel.heard {
+                lane.gateways.listen(*heard);
             }
         }
         if inbound.iter().any(|parcel| parcel.reports) {
@@ -497,6 +526,34 @@ impl<W: Witness> Lane<'_, W> {
             self.gateways.expect(answer);
         } else if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
             parcel.answers.push(answer);
+        }
+        if self.gateways.adapt() {
+            self.heard(request, work.err(), over + delay, outbound);
+        }
+    }
+
+    /// A gateway will hear at this time what became of a request.
+    #[cold]
+    fn heard(
+        &mut self,
+        request: &Request,
+        cause: Option<Refusal>,
+        at: u64,
+        outbound: &mut [Parcel],
+    ) {
+        let (gateway, source) = Key::parts(request.key);
+        let Some(info) = self.plan.source(source) else { return };
+        let at = policy::Time(at);
+        let answer = match cause {
+            Some(cause) => policy::adaptive::Answer::refused(cause),
+            None => policy::adaptive::Answer::served(at.since(request.time()), info.deadline),
+        };
+        let heard = Heard { at, key: request.key, gateway, answer };
+        let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
+        if owner == self.number {
+            self.gateways.listen(heard);
+        } else if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
+            parcel.heard.push(heard);
         }
     }
 

@@ -20,7 +20,8 @@
 //! - Targets are first come, first served; each instance works on one request at a time. Work that
 //!   ends at e is heard of by the gateway at e + D.
 //! - Permits, and the places in limits of requests in flight, are held until the gateway hears of
-//!   the end or of the refusal; what `pick` finds no target for gives them back at once.
+//!   the end or of the refusal; what `pick` finds no target for gives them back at once. A limit that
+//!   adapts learns from what its gateway hears, when it hears it.
 //! - At R, 2R, … each target reports its load: requests that wait or are worked on. Reports reach
 //!   all gateways D later.
 //!
@@ -239,6 +240,7 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
         ("accept", rules.accept.map(|accept| accept.scope)),
         ("user", rules.user.map(|limits| limits.scope)),
         ("cmd", rules.cmd.map(|limits| limits.scope)),
+        ("adaptive", rules.adaptive.map(|adaptive| adaptive.scope)),
     ];
     let cluster = scopes.into_iter().find(|(_, scope)| *scope == Some(Scope::Cluster));
     cluster.map_or(Ok(()), |(rule, _)| Err(Unfit::Cluster(rule)))

@@ -4,6 +4,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
+use policy::adaptive::{Answer, Limiter};
 use policy::admission::{Account, Candidate};
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
@@ -101,6 +102,11 @@ struct Oracle<'model, W> {
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
+    limiters: BTreeMap<u16, Limiter>,
+    /// Why requests were refused that were let in, until their gateways hear of it.
+    refused: BTreeMap<usize, Refusal>,
+    /// What gateways have heard and not yet thought about: by time and key.
+    heard: BTreeMap<(Time, u64), (u16, Answer)>,
     balance_words: Words,
     paths: Paths,
     now: Time,
@@ -139,6 +145,9 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
         cmds: BTreeMap::new(),
+        limiters: BTreeMap::new(),
+        refused: BTreeMap::new(),
+        heard: BTreeMap::new(),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
         paths: Paths::new(model),
         now: Time::ZERO,
@@ -172,6 +181,7 @@ impl<W: Witness> Oracle<'_, W> {
             Event::Come { request } => {
                 if let Err(cause) = self.come(request) {
                     self.refuse(request, cause);
+                    self.refused.insert(request, cause);
                     self.after(self.network.delay, Event::Hear { request });
                 }
             }
@@ -185,6 +195,7 @@ impl<W: Witness> Oracle<'_, W> {
                 self.came(request, reached.is_err());
                 if let Err(cause) = reached {
                     self.refuse(request, cause);
+                    self.refused.insert(request, cause);
                     self.after(self.network.delay, Event::Hear { request });
                 }
             }
@@ -229,6 +240,7 @@ impl<W: Witness> Oracle<'_, W> {
             usual: definition.service.median(),
         };
         let admission = self.model.admission;
+        self.think();
         self.with_accounts(&request, cmd, |accounts| {
             policy::admit(&admission, accounts, candidate, now)
         })?;
@@ -244,6 +256,7 @@ impl<W: Witness> Oracle<'_, W> {
         });
         let Some(target) = picked else {
             self.with_accounts(&request, cmd, policy::release);
+            self.heard.insert((now, request.key), (gateway, Answer::Lost));
             return Err(Refusal::NoInstance);
         };
         if let Some(request) = self.requests.get_mut(place) {
@@ -342,6 +355,29 @@ impl<W: Witness> Oracle<'_, W> {
         let Some(request) = self.requests.get(place).copied() else { return };
         if let Some((cmd, _)) = self.kind(&request) {
             self.with_accounts(&request, cmd, policy::release);
+            let round_trip = self.now.since(request.time());
+            let deadline = self.model.cmds.get(cmd).and_then(|cmd| cmd.deadline);
+            let answer = match self.refused.remove(&place) {
+                Some(Refusal::QueueFull) => Answer::Refused,
+                Some(_) => Answer::Lost,
+                None if deadline.is_some_and(|deadline| round_trip > deadline) => {
+                    Answer::Late(round_trip)
+                }
+                None => Answer::Served(round_trip),
+            };
+            let (gateway, _) = Key::parts(request.key);
+            self.heard.insert((self.now, request.key), (gateway, answer));
+        }
+    }
+
+    /// Limits follow from all that was heard until now.
+    fn think(&mut self) {
+        let heard = std::mem::take(&mut self.heard);
+        let Some(rules) = self.model.admission.adaptive else { return };
+        for ((at, _), (gateway, answer)) in heard {
+            if let Some(limiter) = self.limiters.get_mut(&gateway) {
+                limiter.on_answer(&rules, answer, at);
+            }
         }
     }
 
@@ -388,6 +424,11 @@ impl<W: Witness> Oracle<'_, W> {
             accepted: self.accepted.entry(gateway).or_default(),
             user: self.users.entry((gateway, request.user)).or_default(),
             cmd: self.cmds.entry((gateway, cmd)).or_default(),
+            limiter: self
+                .model
+                .admission
+                .adaptive
+                .map(|rules| self.limiters.entry(gateway).or_insert_with(|| Limiter::new(&rules))),
         })
     }
 }

@@ -3,6 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
+use policy::adaptive::{Adaptive, Aimd, Gradient2, Rule, Vegas};
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::queue::{Classes, Counts, Queue, QueueScope};
@@ -87,11 +88,43 @@ pub fn limits() -> impl Strategy<Value = Option<Limits>> {
     proptest::option::of(limits)
 }
 
-pub fn admission() -> impl Strategy<Value = Admission> {
+/// Limits that change with nearly each answer. Boxed, like all of admission: strategies of whole
+/// models are large, and stacks of tests are not.
+pub fn adaptive() -> BoxedStrategy<Adaptive> {
+    let aimd = (300u32..1000, 1u64..40).prop_map(|(back_off_thousandths, timeout)| {
+        Rule::Aimd(Aimd { back_off_thousandths, timeout: Nanoseconds(timeout * GRID) })
+    });
+    let gradient = (1000u32..2000, 1u32..4).prop_map(|(tolerance_thousandths, queue)| {
+        Rule::Gradient2(Gradient2 { tolerance_thousandths, queue })
+    });
+    let vegas = (0u32..3, 0u32..3, 1u32..4)
+        .prop_map(|(alpha, more, probe)| Rule::Vegas(Vegas { alpha, beta: alpha + more, probe }));
+    let window = prop_oneof![2 => Just(0u64), 1 => 1u64..30];
+    (prop_oneof![aimd, gradient, vegas], 1u32..4, 0u32..12, window, scope())
+        .prop_map(|(rule, min, more, window, scope)| Adaptive {
+            rule,
+            min,
+            max: min + more,
+            initial: min + more / 2,
+            window: Nanoseconds(window * GRID),
+            scope,
+        })
+        .boxed()
+}
+
+pub fn admission() -> BoxedStrategy<Admission> {
     let accept = (1u32..30, scope()).prop_map(|(permits, scope)| Permits { permits, scope });
     let deadlines = prop_oneof![Just(Deadlines::Ignore), Just(Deadlines::Refuse)];
-    (proptest::option::of(accept), limits(), limits(), deadlines)
-        .prop_map(|(accept, user, cmd, deadlines)| Admission { accept, user, cmd, deadlines })
+    let adaptive = proptest::option::weighted(0.3, adaptive());
+    (proptest::option::of(accept), limits(), limits(), deadlines, adaptive)
+        .prop_map(|(accept, user, cmd, deadlines, adaptive)| Admission {
+            accept,
+            user,
+            cmd,
+            deadlines,
+            adaptive,
+        })
+        .boxed()
 }
 
 pub fn queue() -> impl Strategy<Value = Queue> {
@@ -115,7 +148,7 @@ pub fn balance() -> impl Strategy<Value = Balance> {
     ]
 }
 
-pub fn model() -> impl Strategy<Value = Model> {
+pub fn model() -> BoxedStrategy<Model> {
     // Some lengths of rows have code of their own; an index of targets has words of 64.
     let machines = prop_oneof![9 => 0u32..5, 1 => 60u32..70];
     let wide = prop_oneof![Just(8u32), Just(16), Just(24), Just(32)];
@@ -148,30 +181,32 @@ pub fn model() -> impl Strategy<Value = Model> {
         proptest::collection::vec(group, 2),
         proptest::collection::vec(source, 0..4),
     );
-    (place, parts, admission(), queue(), balance()).prop_map(
-        |(
-            (seed, duration, gateways),
-            (apps, cmds, tenants, sources),
-            admission,
-            queue,
-            balance,
-        )| {
-            let (duration, warm_up) = (Nanoseconds(duration), Nanoseconds(duration / 4));
-            Model {
-                seed,
-                duration,
-                warm_up,
-                gateways,
-                apps,
-                cmds,
-                tenants,
-                sources,
+    (place, parts, admission(), queue(), balance())
+        .prop_map(
+            |(
+                (seed, duration, gateways),
+                (apps, cmds, tenants, sources),
                 admission,
                 queue,
                 balance,
-                network: None,
-                dynamics: Dynamics::default(),
-            }
-        },
-    )
+            )| {
+                let (duration, warm_up) = (Nanoseconds(duration), Nanoseconds(duration / 4));
+                Model {
+                    seed,
+                    duration,
+                    warm_up,
+                    gateways,
+                    apps,
+                    cmds,
+                    tenants,
+                    sources,
+                    admission,
+                    queue,
+                    balance,
+                    network: None,
+                    dynamics: Dynamics::default(),
+                }
+            },
+        )
+        .boxed()
 }

@@ -1,0 +1,156 @@
+//! Sets of volumes as the core keeps them: who has which, and which end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mesos::{Operation, OperationType};
+use scheduler_core::Command;
+use scheduler_core::event::VolumeFact;
+use scheduler_core::ids::{Epoch, InstanceId, MachineName};
+use scheduler_core::volume::{Mount, OwnVolume, Part, VolumeId};
+
+use super::disks::persistence;
+
+#[derive(Debug)]
+struct Set {
+    machine: MachineName,
+    user: Option<InstanceId>,
+    /// Whether something ran with it.
+    is_used: bool,
+    /// Whether a launch with it may have come to something.
+    is_unknown: bool,
+    is_ending: bool,
+}
+
+/// All sets there are.
+#[derive(Debug, Default)]
+pub struct Sets(BTreeMap<VolumeId, Set>);
+
+pub fn mounts() -> Vec<Mount> {
+    let mount =
+        |name: &str| Mount { name: name.parse().unwrap(), path: format!("/{name}"), size_mib: 100 };
+    vec![mount("data"), mount("log")]
+}
+
+fn parts() -> Vec<Part> {
+    let part = |mount: Mount| Part { name: mount.name, size_mib: mount.size_mib };
+    mounts().into_iter().map(part).collect()
+}
+
+/// The set of a volume.
+fn set_of(id: &str) -> VolumeId {
+    id.rsplit_once('.').unwrap().0.parse().unwrap()
+}
+
+impl Sets {
+    /// A free set of the machine, or a new one.
+    pub fn own(&mut self, instance: &InstanceId, machine: &MachineName) -> OwnVolume {
+        let mut free = self
+            .0
+            .iter_mut()
+            .filter(|(_, set)| set.user.is_none() && !set.is_ending && set.machine == *machine);
+        if let Some((id, set)) = free.next() {
+            set.user = Some(instance.clone());
+            return OwnVolume { id: id.clone(), parts: parts(), is_new: !set.is_used };
+        }
+        let id = VolumeId(instance.clone());
+        let (machine, user) = (machine.clone(), Some(instance.clone()));
+        let set = Set { machine, user, is_used: false, is_unknown: false, is_ending: false };
+        self.0.insert(id.clone(), set);
+        OwnVolume { id, parts: parts(), is_new: true }
+    }
+
+    fn of(&mut self, instance: &InstanceId) -> Option<(&VolumeId, &mut Set)> {
+        self.0.iter_mut().find(|(_, set)| set.user.as_ref() == Some(instance))
+    }
+
+    pub fn used(&mut self, instance: &InstanceId) {
+        if let Some((_, set)) = self.of(instance) {
+            set.is_used = true;
+        }
+    }
+
+    /// An instance has ended; its set, too, if it was never made.
+    pub fn free(&mut self, instance: &InstanceId, is_never: bool) -> Option<Command> {
+        let (id, set) = self.of(instance)?;
+        let id = id.clone();
+        set.user = None;
+        set.is_unknown |= !is_never;
+        let is_nothing = !set.is_unknown && !set.is_used;
+        is_nothing.then(|| self.destroy(&id))
+    }
+
+    /// Sets that nobody has.
+    pub fn kept(&self) -> Vec<VolumeId> {
+        let kept = self.0.iter().filter(|(_, set)| set.user.is_none() && !set.is_ending);
+        kept.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub fn destroy(&mut self, id: &VolumeId) -> Command {
+        let set = self.0.get_mut(id).unwrap();
+        set.is_ending = true;
+        ending(id, set)
+    }
+
+    /// The ends that are asked for again.
+    pub fn ending(&self) -> Vec<Command> {
+        let all = self.0.iter().filter(|(_, set)| set.is_ending);
+        all.map(|(id, set)| ending(id, set)).collect()
+    }
+
+    pub fn fact(&mut self, volume: VolumeId, machine: MachineName, fact: &VolumeFact) {
+        match fact {
+            VolumeFact::Gone => {
+                if self.0.get(&volume).is_some_and(|set| set.is_ending) {
+                    self.0.remove(&volume);
+                }
+            }
+            // An end that was lost: as the core does with what it has forgotten.
+            VolumeFact::Found { .. } => {
+                let (user, is_used, is_unknown, is_ending) = (None, true, true, false);
+                let set = Set { machine, user, is_used, is_unknown, is_ending };
+                self.0.entry(volume).or_insert(set);
+            }
+        }
+    }
+
+    /// Nothing is destroyed that isn't to end, and nothing empty takes the place of what was used.
+    pub fn check(&self, operation: &Operation) {
+        match operation.r#type() {
+            OperationType::Create => {
+                for volume in &operation.create.as_ref().unwrap().volumes {
+                    let id = persistence(volume).unwrap();
+                    let set = self.0.get(&set_of(&id)).unwrap();
+                    assert!(!set.is_used && !set.is_ending, "{id} is made anew");
+                }
+            }
+            OperationType::Destroy => {
+                for volume in &operation.destroy.as_ref().unwrap().volumes {
+                    let id = persistence(volume).unwrap();
+                    let is_ending = self.0.get(&set_of(&id)).is_some_and(|set| set.is_ending);
+                    assert!(is_ending, "{id} isn't to end");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All is calm: what was used is there, what is there is known, and what was to end has ended.
+    pub fn settled(&self, volumes: &BTreeSet<String>) {
+        let ending: Vec<&VolumeId> =
+            self.0.iter().filter(|(_, set)| set.is_ending).map(|(id, _)| id).collect();
+        assert!(ending.is_empty(), "{ending:?} never end");
+        for id in volumes {
+            assert!(self.0.contains_key(&set_of(id)), "nobody knows {id}");
+        }
+        for (id, _) in self.0.iter().filter(|(_, set)| set.is_used) {
+            for part in parts() {
+                assert!(volumes.contains(&format!("{id}.{}", part.name)), "{id} is lost");
+            }
+        }
+    }
+}
+
+fn ending(id: &VolumeId, set: &Set) -> Command {
+    let (volume, machine, epoch) = (id.clone(), set.machine.clone(), Epoch(1));
+    Command::Destroy { volume, parts: parts(), machine, epoch }
+}
