@@ -228,13 +228,9 @@ pub(crate) fn advice(short: &str) -> &'static str {
             "use `command` with the package manager, with `changed_when`"
         }
         "synchronize" => "use `copy` for a folder, or `unarchive` for many files",
-        "git" | "subversion" => "use `command` with `creates`, or ship an archive and `unarchive`",
-        "docker_container" | "docker_image" | "docker_network" | "docker_login" => {
-            "use `command: docker …` with `creates` or `changed_when`"
-        }
-        "ini_file" => "use `lineinfile`, or `template` for the whole file",
-        "firewalld" | "ufw" | "iptables" => "use `command` with `changed_when`",
-        "timezone" | "locale_gen" => "use `file` or `template` for what it changes, or `command`",
+        "subversion" => "use `command` with `creates`, or ship an archive and `unarchive`",
+        "docker_login" => "use `command: docker login --password-stdin` with `stdin`",
+        "firewalld" => "use `command: firewall-cmd …` with `changed_when`",
         _ => {
             "use `command` with `creates` or `changed_when`; `provision doc --list` shows what there is"
         }

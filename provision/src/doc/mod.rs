@@ -74,6 +74,9 @@ fn kind(kind: Kind) -> &'static str {
 /// The default that the documentation of a parameter names, and the text without it.
 fn default_of(parameter: &Parameter) -> (&'static str, Option<&'static str>) {
     let text = parameter.documentation;
+    if parameter.default.is_some() {
+        return (text, parameter.default);
+    }
     let split = text.rsplit_once(" (default ");
     match split.and_then(|(text, rest)| Some((text, rest.strip_suffix(')')?))) {
         Some((text, default)) => (text, Some(default)),
@@ -122,6 +125,10 @@ fn text(spec: &ModuleSpec) -> String {
     }
     for group in spec.required_one_of {
         lines.push(format!("  at least one of {}", group.join(", ")));
+    }
+    for rule in spec.required_if {
+        let joined = rule.names.join(if rule.any { " or " } else { ", " });
+        lines.push(format!("  {joined} where {} is {}", rule.name, rule.value));
     }
     if let Some(notes) = notes::find(spec.name) {
         lines.extend(notes_text(notes));

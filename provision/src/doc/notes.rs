@@ -35,6 +35,7 @@ pub const NOTES: &[Notes] = &[
         &[],
         "add_host:\n  name: web9\n  groups: [web]\n  ansible_host: 10.0.0.9",
     ),
+    notes("alternatives", &[], &[], "alternatives:\n  name: editor\n  path: /usr/bin/vim.basic"),
     notes(
         "apt",
         &["cache_updated", "cache_update_time", "stdout", "stderr"],
@@ -52,6 +53,24 @@ pub const NOTES: &[Notes] = &[
         &["repo", "state"],
         &["the codename is read from the host's os-release"],
         "apt_repository:\n  repo: deb https://example.org/debian bookworm main\n  filename: example",
+    ),
+    notes(
+        "archive",
+        &[
+            "archived",
+            "arcroot",
+            "dest",
+            "dest_state",
+            "expanded_exclude_paths",
+            "expanded_paths",
+            "missing",
+        ],
+        &[
+            "`xz` is done by the host's xz",
+            "an archive that holds the same is not written anew",
+            "members of tar archives have whole seconds",
+        ],
+        "archive:\n  path: /var/log/app\n  dest: /root/logs.tgz",
     ),
     notes(
         "assemble",
@@ -82,6 +101,12 @@ pub const NOTES: &[Notes] = &[
         &[],
         &[],
         "blockinfile:\n  path: /etc/hosts\n  block: |\n    10.0.0.1 a\n    10.0.0.2 b",
+    ),
+    notes(
+        "capabilities",
+        &["state", "stdout"],
+        &[],
+        "capabilities:\n  path: /opt/app/bin/server\n  capability: cap_net_bind_service=ep",
     ),
     notes(
         "command",
@@ -115,6 +140,38 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("debug", &[], &[], "debug:\n  msg: \"{{ inventory_hostname }} is up\""),
     notes(
+        "docker_container",
+        &["container"],
+        &[
+            "the host's docker is run: no Python, no SDK",
+            "no `healthcheck`, `detach`, `comparisons`, `mounts`, `ulimits`, `devices`, `tmpfs`, `links`: they are refused before anything runs",
+            "limits that change replace the container",
+            "the host's docker stores capabilities, ports and folders in its own spelling: Ansible's module replaces such a container once",
+        ],
+        "docker_container:\n  name: web\n  image: nginx:1.27\n  published_ports: [80:80]\n  restart_policy: unless-stopped",
+    ),
+    notes(
+        "docker_image",
+        &["actions", "image", "stdout"],
+        &[
+            "the host's docker is run: no Python, no SDK",
+            "`build` takes path, dockerfile, args, labels, etc_hosts, network, target, platform, nocache and pull",
+        ],
+        "docker_image:\n  name: nginx\n  tag: \"1.27\"\n  source: pull",
+    ),
+    notes(
+        "docker_network",
+        &["actions", "network"],
+        &["the host's docker is run: no Python, no SDK", "no `config_only` and `config_from`"],
+        "docker_network:\n  name: inner\n  ipam_config: [{subnet: 10.9.0.0/24}]",
+    ),
+    notes(
+        "docker_volume",
+        &["actions", "volume"],
+        &["the host's docker is run: no Python, no SDK"],
+        "docker_volume:\n  name: data",
+    ),
+    notes(
         "dpkg_selections",
         &["before", "after"],
         &[],
@@ -140,10 +197,22 @@ pub const NOTES: &[Notes] = &[
         "file:\n  path: /srv/app\n  state: directory\n  owner: root\n  mode: \"0755\"",
     ),
     notes(
+        "filesystem",
+        &[],
+        &["only ext2, ext3 and ext4 are resized", "`uuid` is not taken: give it in `opts`"],
+        "filesystem:\n  dev: /dev/sdb1\n  fstype: ext4",
+    ),
+    notes(
         "find",
         &["files", "matched", "examined", "skipped_paths"],
         &["patterns follow Python's rules, translated; look-around and backreferences are there"],
         "find:\n  paths: /var/log\n  patterns: \"*.gz\"\n  age: 4w",
+    ),
+    notes(
+        "gem",
+        &["name", "state", "version"],
+        &["needs RubyGems 2.5.2 or newer"],
+        "gem:\n  name: rake\n  user_install: false",
     ),
     notes(
         "get_url",
@@ -152,6 +221,15 @@ pub const NOTES: &[Notes] = &[
         "get_url:\n  url: https://example.org/app.tar.gz\n  dest: /tmp/app.tar.gz\n  checksum: sha256:0000000000000000000000000000000000000000000000000000000000000000",
     ),
     notes("getent", &["ansible_facts"], &[], "getent:\n  database: passwd\n  key: root"),
+    notes(
+        "git",
+        &["after", "before", "remote_url_changed", "submodules_changed"],
+        &[
+            "no `archive`, `separate_git_dir`, `verify_commit` and `gpg_allowlist`",
+            "the diff of revisions is not shown",
+        ],
+        "git:\n  repo: https://example.org/app.git\n  dest: /opt/app\n  version: v1.2",
+    ),
     notes(
         "group",
         &["name", "gid", "state", "system"],
@@ -165,6 +243,14 @@ pub const NOTES: &[Notes] = &[
         "group_by:\n  key: \"os_{{ ansible_facts.distribution }}\"",
     ),
     notes("hostname", &["name", "ansible_facts"], &[], "hostname:\n  name: web1"),
+    notes(
+        "htpasswd",
+        &[],
+        &[
+            "passwords are stored as apr_md5_crypt, ldap_sha1 or plaintext; other schemes are refused",
+        ],
+        "htpasswd:\n  path: /etc/nginx/passwords\n  name: ada\n  password: \"{{ lookup('env', 'PASSWORD') }}\"",
+    ),
     notes("import_playbook", &[], &[], ""),
     notes("import_role", &[], &[], "import_role:\n  name: app\n  tasks_from: main"),
     notes("import_tasks", &[], &[], "import_tasks: more.yml"),
@@ -181,6 +267,12 @@ pub const NOTES: &[Notes] = &[
         &["path"],
         &[],
         "ini_file:\n  path: /etc/app.ini\n  section: main\n  option: port\n  value: \"8080\"",
+    ),
+    notes(
+        "iptables",
+        &["chain", "chain_management", "flush", "ip_version", "rule", "state", "table"],
+        &["`wait` is always given to iptables: versions before 1.6 don't take it"],
+        "iptables:\n  chain: INPUT\n  protocol: tcp\n  destination_port: 22\n  jump: ACCEPT",
     ),
     notes(
         "known_hosts",
@@ -207,11 +299,18 @@ pub const NOTES: &[Notes] = &[
         "meta: flush_handlers",
     ),
     notes(
+        "modprobe",
+        &["name", "params", "state"],
+        &["files that change show a diff"],
+        "modprobe:\n  name: br_netfilter\n  persistent: present",
+    ),
+    notes(
         "mount",
         &["name", "src", "fstype", "opts", "dump", "passno", "boot", "fstab", "backup_file"],
         &[],
         "mount:\n  path: /srv/data\n  src: LABEL=data\n  fstype: ext4\n  state: mounted",
     ),
+    notes("npm", &[], &[], "npm:\n  name: yarn\n  global: true"),
     notes(
         "package",
         &["stdout", "stderr"],
@@ -232,6 +331,14 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("pause", &["rc", "stdout"], &["`prompt` is not asked"], "pause:\n  seconds: 1"),
     notes("ping", &["ping"], &[], "ping:"),
+    notes(
+        "pip",
+        &["cmd", "name", "requirements", "state", "stdout", "stderr", "version", "virtualenv"],
+        &[
+            "without `virtualenv` and `executable` it is the host's pip3, not that of Ansible's interpreter",
+        ],
+        "pip:\n  name: bottle>0.12\n  virtualenv: /opt/app/venv\n  virtualenv_command: python3 -m venv",
+    ),
     notes("raw", &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"], &[], "raw: uptime"),
     notes(
         "replace",
@@ -244,6 +351,21 @@ pub const NOTES: &[Notes] = &[
         &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"],
         &[],
         "script:\n  cmd: setup.sh --fast",
+    ),
+    notes(
+        "seboolean",
+        &["name", "persistent", "state"],
+        &["getsebool, setsebool and semanage are run; not tested on a host with SELinux"],
+        "seboolean:\n  name: httpd_can_network_connect\n  state: true\n  persistent: true",
+    ),
+    notes(
+        "selinux",
+        &["configfile", "policy", "reboot_required", "state"],
+        &[
+            "the policy that runs is not compared with `policy`, only the configured one",
+            "not tested on a host with SELinux",
+        ],
+        "selinux:\n  policy: targeted\n  state: permissive",
     ),
     notes(
         "service",
@@ -323,10 +445,16 @@ pub const NOTES: &[Notes] = &[
     notes(
         "validate_argument_spec",
         &["argument_errors", "argument_spec_data", "validate_args_context"],
-        &["conditions between options (`required_if` and its like) are not checked"],
+        &[],
         "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
     ),
     notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),
+    notes(
+        "yum_repository",
+        &["repo", "state"],
+        &["only the file is written: comments in it are lost, as with Ansible"],
+        "yum_repository:\n  name: epel\n  description: Extra packages\n  baseurl: https://example.org/epel/9/$basearch/",
+    ),
 ];
 
 /// The notes on a module.

@@ -116,3 +116,59 @@ pub fn arguments<T: DeserializeOwned>(arguments: &Object) -> Result<T, Failure> 
     serde_json::from_value(Value::Object(arguments.clone()))
         .map_err(|error| Failure::new(format!("unusable arguments: {error}")))
 }
+
+/// Arguments by name, with the defaults of the table filled in. Reading them so takes less room in
+/// the helper than a typed struct.
+#[derive(Debug, Clone, Copy)]
+pub struct Given<'a>(pub &'a Object);
+
+impl<'a> Given<'a> {
+    /// A text, if it is given.
+    #[must_use]
+    pub fn text(self, name: &str) -> Option<&'a str> {
+        self.0.get(name).and_then(Value::as_str)
+    }
+
+    /// A text, or nothing at all.
+    #[must_use]
+    pub fn word(self, name: &str) -> &'a str {
+        self.text(name).unwrap_or_default()
+    }
+
+    /// Whether a text has this value.
+    #[must_use]
+    pub fn is(self, name: &str, value: &str) -> bool {
+        self.text(name) == Some(value)
+    }
+
+    /// Whether a boolean is true.
+    #[must_use]
+    pub fn flag(self, name: &str) -> bool {
+        self.choice(name) == Some(true)
+    }
+
+    /// A boolean, if it is given.
+    #[must_use]
+    pub fn choice(self, name: &str) -> Option<bool> {
+        self.0.get(name).and_then(Value::as_bool)
+    }
+
+    /// A whole number, if it is given.
+    #[must_use]
+    pub fn integer(self, name: &str) -> Option<i64> {
+        self.0.get(name).and_then(Value::as_i64)
+    }
+
+    /// A list of texts, if it is given.
+    #[must_use]
+    pub fn texts(self, name: &str) -> Option<Vec<&'a str>> {
+        let items = self.0.get(name)?.as_array()?;
+        Some(items.iter().filter_map(Value::as_str).collect())
+    }
+
+    /// A list of texts, empty if it isn't given.
+    #[must_use]
+    pub fn words(self, name: &str) -> Vec<&'a str> {
+        self.texts(name).unwrap_or_default()
+    }
+}

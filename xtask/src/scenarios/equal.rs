@@ -41,6 +41,7 @@ const LISTS: &[(&str, &str)] = &[
          | awk '$1 !~ /^(user@|user-runtime-dir@)/ {print $1, $2, $3, $4}'",
     ),
     ("kernel settings", "sysctl --values net.core.somaxconn net.ipv4.tcp_keepalive_time"),
+    ("packet filter", "iptables-save | sed '/^#/d; s/ *\\[[0-9]*:[0-9]*\\]//'"),
     ("time zone", "readlink /etc/localtime; date +%Z"),
 ];
 

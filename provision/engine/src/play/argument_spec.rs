@@ -216,10 +216,74 @@ fn check_suboptions(
             Json::Object(given) => {
                 context.push(name.to_owned());
                 check(specification, given, context, found);
+                check_conditions(option, given, context, found);
                 context.pop();
             }
             _ => found.push(format!("value of '{name}' must be of type dict or list of dicts")),
         }
+    }
+}
+
+/// What options of a mapping ask of each other: `mutually_exclusive`, `required_together`,
+/// `required_one_of`, `required_if`, `required_by`, in Ansible's order. Like Ansible's own check of
+/// roles it looks at options that have options; an entry point has no place for them.
+fn check_conditions(
+    option: &Json,
+    given: &Map<String, Json>,
+    context: &[String],
+    found: &mut Vec<String>,
+) {
+    let groups = |name: &str| {
+        let all = option.get(name).and_then(Json::as_array).into_iter().flatten();
+        all.map(names_of).collect::<Vec<Vec<String>>>()
+    };
+    let count = |names: &[String]| {
+        names.iter().filter(|name| given.get(*name).is_some_and(|value| !value.is_null())).count()
+    };
+    let mut tell = |text: String| found.push(format!("{text}{}", place(context)));
+    for names in groups("mutually_exclusive").iter().filter(|names| count(names) > 1) {
+        tell(format!("parameters are mutually exclusive: {}", names.join("|")));
+    }
+    for names in groups("required_together") {
+        if count(&names) > 0 && count(&names) < names.len() {
+            tell(format!("parameters are required together: {}", names.join(", ")));
+        }
+    }
+    for names in groups("required_one_of").iter().filter(|names| count(names) == 0) {
+        tell(format!("one of the following is required: {}", names.join(", ")));
+    }
+    for rule in option.get("required_if").and_then(Json::as_array).into_iter().flatten() {
+        let Some([name, value, names, more @ ..]) = rule.as_array().map(Vec::as_slice) else {
+            continue;
+        };
+        let any = more.first().and_then(Json::as_bool).unwrap_or(false);
+        let (name, names) = (text_of(name), names_of(names));
+        if given.get(&name).map(text_of) != Some(text_of(value)) {
+            continue;
+        }
+        let mut missing = names.clone();
+        missing.retain(|name| count(std::slice::from_ref(name)) == 0);
+        if !missing.is_empty() && (!any || missing.len() == names.len()) {
+            let word = if any { "any" } else { "all" };
+            let (value, missing) = (text_of(value), missing.join(", "));
+            tell(format!("{name} is {value} but {word} of the following are missing: {missing}"));
+        }
+    }
+    for (name, names) in option.get("required_by").and_then(Json::as_object).into_iter().flatten() {
+        let mut missing = names_of(names);
+        missing.retain(|name| count(std::slice::from_ref(name)) == 0);
+        if count(std::slice::from_ref(name)) > 0 && !missing.is_empty() {
+            let missing = missing.join(", ");
+            tell(format!("missing parameter(s) required by '{name}': {missing}"));
+        }
+    }
+}
+
+/// A name, or a list of them.
+fn names_of(value: &Json) -> Vec<String> {
+    match value {
+        Json::Array(items) => items.iter().map(text_of).collect(),
+        one => vec![text_of(one)],
     }
 }
 
@@ -336,6 +400,35 @@ mod tests {
             "mode": "a", "any": null,
         });
         assert_eq!(found(&specification, &given), Vec::<String>::new());
+    }
+
+    #[test]
+    fn options_of_options_may_ask_for_each_other() {
+        let specification = json!({"a": {"type": "dict",
+            "options": {"x": {}, "y": {}, "z": {"type": "bool"}},
+            "mutually_exclusive": [["x", "y"]], "required_if": [["x", "on", ["y", "z"]],
+            ["x", "any", ["y", "z"], true]], "required_by": {"y": "z"},
+            "required_together": [["y", "z"]], "required_one_of": [["x", "y"]]}});
+        let found = |given: Json| found(&specification, &json!({"a": given}));
+        assert_eq!(found(json!({"x": "off"})), Vec::<String>::new());
+        assert_eq!(found(json!({"x": "any", "z": true})).len(), 1);
+        assert_eq!(
+            found(json!({"x": "any"})),
+            ["x is any but any of the following are missing: y, z found in a"]
+        );
+        assert_eq!(
+            found(json!({"x": "on"})),
+            ["x is on but all of the following are missing: y, z found in a"]
+        );
+        assert_eq!(found(json!({})), ["one of the following is required: x, y found in a"]);
+        assert_eq!(
+            found(json!({"x": "", "y": ""})),
+            [
+                "parameters are mutually exclusive: x|y found in a",
+                "parameters are required together: y, z found in a",
+                "missing parameter(s) required by 'y': z found in a",
+            ]
+        );
     }
 
     #[test]

@@ -173,6 +173,21 @@ fn explain(task: &Task, error: &ArgumentError) -> Option<Diagnostic> {
             .at(task.module_span, format!("`{name}` is missing"))
             .hint_if(parameter_hint(task, name))
         }),
+        // What a template will be isn't known yet.
+        ArgumentError::RequiredIf { rule, .. }
+            if written(task, rule.name).is_some_and(|(_, value)| holds_template(value)) =>
+        {
+            None
+        }
+        ArgumentError::RequiredIf { rule, missing, .. } => (!may_come_later(task)).then(|| {
+            let names: Vec<String> = missing.iter().map(|name| format!("`{name}`")).collect();
+            let names = names.join(if rule.any { " or " } else { " and " });
+            Diagnostic::error(
+                "missing-parameter",
+                format!("`{module}` needs {names} where `{}` is `{}`", rule.name, rule.value),
+            )
+            .at(task.module_span, "missing")
+        }),
         ArgumentError::OneOf { names, .. } => (!may_come_later(task)).then(|| {
             let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
             Diagnostic::error(

@@ -271,7 +271,33 @@ const INI_FILE: &[Parameter] = &[
     Parameter::new("follow", Kind::Boolean, "what a link points to is meant"),
 ];
 
+const ARCHIVE: &[Parameter] = &[
+    Parameter::new("path", Kind::TextList, "files, folders, patterns").required(),
+    Parameter::new("dest", Kind::Path, "archive; needed unless one file is compressed"),
+    Parameter::new("format", Kind::Text, "kind of the archive")
+        .choices(&["bz2", "gz", "tar", "xz", "zip"])
+        .default("gz"),
+    Parameter::new("exclude_path", Kind::TextList, "paths and patterns to leave out"),
+    Parameter::new("exclusion_patterns", Kind::TextList, "patterns of names to leave out"),
+    Parameter::new("force_archive", Kind::Boolean, "an archive even of one file").default("false"),
+    Parameter::new("remove", Kind::Boolean, "remove what was packed").default("false"),
+];
+
+const HTPASSWD: &[Parameter] = &[
+    Parameter::new("path", Kind::Path, "file").required().aliases(&["dest", "destfile"]),
+    Parameter::new("name", Kind::Text, "user").required().aliases(&["username"]),
+    Parameter::new("password", Kind::Text, "password").secret(),
+    Parameter::new("hash_scheme", Kind::Text, "how it is stored")
+        .aliases(&["crypt_scheme"])
+        .default("apr_md5_crypt"),
+    Parameter::new("state", Kind::Text, "whether the user exists")
+        .choices(&["absent", "present"])
+        .default("present"),
+    Parameter::new("create", Kind::Boolean, "make the file if it isn't there").default("true"),
+];
+
 pub(super) const MODULES: &[ModuleSpec] = &[
+    file_module("archive", &[ARCHIVE, FILE_COMMON], "packs files into an archive"),
     prepared(file_module(
         "assemble",
         &[ASSEMBLE, FILE_COMMON],
@@ -307,6 +333,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     world(prepared(file_module("fetch", &[FETCH], "gets a file from the host"))),
     file_module("file", &[FILE, FILE_COMMON], "directories, links, permissions, removal"),
     file_module("find", &[FIND], "lists files that meet conditions"),
+    file_module("htpasswd", &[HTPASSWD, FILE_COMMON], "manages users of web servers"),
     exclusive(
         file_module("ini_file", &[INI_FILE, FILE_COMMON], "edits options of an INI file"),
         &[&["value", "values"]],

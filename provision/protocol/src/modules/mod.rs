@@ -84,6 +84,8 @@ pub struct Parameter {
     pub kind: Kind,
     /// Must be given.
     pub required: bool,
+    /// What it is if it isn't given, as text: [`normalise`] fills it in.
+    pub default: Option<&'static str>,
     /// Allowed values; empty: all.
     pub choices: &'static [&'static str],
     /// Never shown or stored.
@@ -101,6 +103,7 @@ impl Parameter {
             aliases: &[],
             kind,
             required: false,
+            default: None,
             choices: &[],
             secret: false,
             documentation,
@@ -111,6 +114,13 @@ impl Parameter {
     #[must_use]
     pub const fn required(mut self) -> Self {
         self.required = true;
+        self
+    }
+
+    /// What it is if it isn't given.
+    #[must_use]
+    pub const fn default(mut self, default: &'static str) -> Self {
+        self.default = Some(default);
         self
     }
 
@@ -136,6 +146,41 @@ impl Parameter {
     }
 }
 
+/// Parameters that are needed beside a value of another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequiredIf {
+    /// The other one.
+    pub name: &'static str,
+    /// Its value, as text.
+    pub value: &'static str,
+    /// What is needed then.
+    pub names: &'static [&'static str],
+    /// One of them is enough.
+    pub any: bool,
+}
+
+impl RequiredIf {
+    /// All of them are needed.
+    #[must_use]
+    pub const fn all(
+        name: &'static str,
+        value: &'static str,
+        names: &'static [&'static str],
+    ) -> Self {
+        RequiredIf { name, value, names, any: false }
+    }
+
+    /// One of them is needed.
+    #[must_use]
+    pub const fn any(
+        name: &'static str,
+        value: &'static str,
+        names: &'static [&'static str],
+    ) -> Self {
+        RequiredIf { name, value, names, any: true }
+    }
+}
+
 /// One module.
 #[derive(Debug, Clone, Copy)]
 pub struct ModuleSpec {
@@ -157,6 +202,8 @@ pub struct ModuleSpec {
     pub mutually_exclusive: &'static [&'static [&'static str]],
     /// At least one of each group must be given.
     pub required_one_of: &'static [&'static [&'static str]],
+    /// What a value asks for besides.
+    pub required_if: &'static [RequiredIf],
     /// Any other argument name is allowed (`set_fact`, `include_role` variables…).
     pub open: bool,
     /// One line for `provision doc`.
@@ -181,6 +228,7 @@ impl ModuleSpec {
             parameters,
             mutually_exclusive: &[],
             required_one_of: &[],
+            required_if: &[],
             open: false,
             documentation,
         }
@@ -213,8 +261,13 @@ pub const FILE_COMMON: &[Parameter] = &[
 ];
 
 /// Prefixes under which a built-in module may be written.
-const PREFIXES: &[&str] =
-    &["ansible.builtin.", "ansible.legacy.", "ansible.posix.", "community.general."];
+const PREFIXES: &[&str] = &[
+    "ansible.builtin.",
+    "ansible.legacy.",
+    "ansible.posix.",
+    "community.general.",
+    "community.docker.",
+];
 
 /// Stands for a module that this program doesn't have, in a task that may never need it: one under
 /// a condition, or one whose failure is expected. A task that gets to it fails.

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::{Kind, ModuleSpec, Parameter};
+use super::{Kind, ModuleSpec, Parameter, RequiredIf};
 use crate::Object;
 
 /// Why arguments don't fit a module.
@@ -58,6 +58,17 @@ pub enum ArgumentError {
         /// The group.
         names: &'static [&'static str],
     },
+    /// A value of another parameter asks for it.
+    #[error("{} is {} but {} of the following are missing: {}", rule.name, rule.value,
+            if rule.any { "any" } else { "all" }, missing.join(", "))]
+    RequiredIf {
+        /// Module.
+        module: &'static str,
+        /// What asks for it.
+        rule: RequiredIf,
+        /// What isn't given.
+        missing: Vec<&'static str>,
+    },
     /// None of a group.
     #[error("one of the following is required: {}", names.join(", "))]
     OneOf {
@@ -78,6 +89,7 @@ impl ArgumentError {
             ArgumentError::Unknown { .. }
             | ArgumentError::Missing { .. }
             | ArgumentError::Exclusive { .. }
+            | ArgumentError::RequiredIf { .. }
             | ArgumentError::OneOf { .. } => false,
         }
     }
@@ -133,7 +145,41 @@ pub fn normalise(
             errors.push(ArgumentError::OneOf { module: spec.name, names });
         }
     }
+    if errors.is_empty() {
+        fill_defaults(spec, &mut normal, &mut errors);
+        errors.extend(spec.required_if.iter().filter_map(|rule| unmet(spec, rule, &normal)));
+    }
     if errors.is_empty() { Ok(normal) } else { Err(errors) }
+}
+
+fn fill_defaults(spec: &'static ModuleSpec, normal: &mut Object, errors: &mut Vec<ArgumentError>) {
+    for parameter in spec.parameters() {
+        if normal.contains_key(parameter.name) {
+            continue;
+        }
+        let Some(default) = parameter.default else { continue };
+        match convert(spec, parameter, Value::from(default)) {
+            Ok(value) => {
+                normal.insert(parameter.name.to_owned(), value);
+            }
+            Err(error) => errors.push(error),
+        }
+    }
+}
+
+fn unmet(spec: &'static ModuleSpec, rule: &RequiredIf, normal: &Object) -> Option<ArgumentError> {
+    let holds = match normal.get(rule.name)? {
+        Value::Bool(flag) => boolean(&Value::from(rule.value)) == Some(Value::Bool(*flag)),
+        value => text(value) == Some(Value::from(rule.value)),
+    };
+    let missing: Vec<&'static str> =
+        rule.names.iter().copied().filter(|name| !normal.contains_key(*name)).collect();
+    let is_met = missing.is_empty() || (rule.any && missing.len() < rule.names.len());
+    (holds && !is_met).then_some(ArgumentError::RequiredIf {
+        module: spec.name,
+        rule: *rule,
+        missing,
+    })
 }
 
 fn nearest(spec: &'static ModuleSpec, name: &str) -> Option<&'static str> {

@@ -2,13 +2,15 @@
 
 mod accounts;
 mod commands;
+mod docker;
 mod facts;
 mod network;
 mod packages;
 mod services;
 mod settings;
+mod tools;
 
-use super::{CheckMode, FreeForm, Kind, ModuleScope, ModuleSpec, Parameter, Runs};
+use super::{CheckMode, FreeForm, Kind, ModuleScope, ModuleSpec, Parameter, RequiredIf, Runs};
 
 const fn host(mut spec: ModuleSpec) -> ModuleSpec {
     spec.scope = ModuleScope::Host;
@@ -45,35 +47,55 @@ const fn one_of(mut spec: ModuleSpec, groups: &'static [&'static [&'static str]]
     spec
 }
 
+const fn needs(mut spec: ModuleSpec, rules: &'static [RequiredIf]) -> ModuleSpec {
+    spec.required_if = rules;
+    spec
+}
+
 const fn open(mut spec: ModuleSpec) -> ModuleSpec {
     spec.open = true;
     spec
 }
 
 pub(super) const MODULES: &[ModuleSpec] = &[
+    tools::ALTERNATIVES,
     packages::APT,
     packages::APT_KEY,
     packages::APT_REPOSITORY,
     settings::AUTHORIZED_KEY,
+    tools::CAPABILITIES,
     commands::COMMAND,
     settings::CRON,
     packages::DEB822_REPOSITORY,
     packages::DEBCONF,
     packages::DPKG_SELECTIONS,
+    docker::DOCKER_CONTAINER,
+    docker::DOCKER_IMAGE,
+    docker::DOCKER_NETWORK,
+    docker::DOCKER_VOLUME,
     network::EXCHANGE,
+    tools::FILESYSTEM,
+    tools::GEM,
     network::GET_URL,
     facts::GETENT,
+    tools::GIT,
     accounts::GROUP,
     settings::HOSTNAME,
+    tools::IPTABLES,
     settings::KNOWN_HOSTS,
     settings::LOCALE_GEN,
+    tools::MODPROBE,
     settings::MOUNT,
+    tools::NPM,
     packages::PACKAGE,
     facts::PACKAGE_FACTS,
     settings::PAM_LIMITS,
     commands::PING,
+    tools::PIP,
     commands::RAW,
     commands::SCRIPT,
+    tools::SEBOOLEAN,
+    tools::SELINUX,
     services::SERVICE,
     facts::SERVICE_FACTS,
     facts::SETUP,
@@ -85,4 +107,5 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     network::URI,
     accounts::USER,
     network::WAIT_FOR,
+    packages::YUM_REPOSITORY,
 ];

@@ -1,6 +1,7 @@
 //! Entries: packages.
 
-use super::{Kind, ModuleSpec, Parameter, exclusive, host, open};
+use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, host, needs, open};
+use crate::modules::FILE_COMMON;
 
 const UPDATE_CACHE: &[Parameter] = &[
     Parameter::new("update_cache", Kind::Boolean, "run apt-get update first")
@@ -165,3 +166,85 @@ pub(super) const DEBCONF: ModuleSpec = host(ModuleSpec::new(
     ]],
     "sets answers to questions of packages",
 ));
+
+pub(super) const YUM_REPOSITORY: ModuleSpec = host(needs(
+    ModuleSpec::new(
+        "yum_repository",
+        &[YUM_REPOSITORY_PARAMETERS, FILE_COMMON],
+        "manages a source of packages of Red Hat's systems",
+    ),
+    &[
+        RequiredIf::any("state", "present", &["baseurl", "mirrorlist", "metalink"]),
+        RequiredIf::all("state", "present", &["description"]),
+    ],
+));
+
+const YUM_REPOSITORY_PARAMETERS: &[Parameter] =
+    &[
+        Parameter::new("name", Kind::Text, "id of the repository").required(),
+        Parameter::new("state", Kind::Text, "whether it exists")
+            .choices(&["absent", "present"])
+            .default("present"),
+        Parameter::new("description", Kind::Text, "name that people read"),
+        Parameter::new("baseurl", Kind::TextList, "addresses"),
+        Parameter::new("mirrorlist", Kind::Text, "address of a list of mirrors"),
+        Parameter::new("metalink", Kind::Text, "address of a metalink"),
+        Parameter::new(
+            "file",
+            Kind::Text,
+            "name of the file, without .repo; else that of the repository",
+        ),
+        Parameter::new("reposdir", Kind::Path, "folder").default("/etc/yum.repos.d"),
+        Parameter::new("enabled", Kind::Boolean, "whether it is used"),
+        Parameter::new("gpgcheck", Kind::Boolean, "check signatures of packages"),
+        Parameter::new("gpgkey", Kind::TextList, "addresses of keys"),
+        Parameter::new("gpgcakey", Kind::Text, "address of the key that signs keys"),
+        Parameter::new("repo_gpgcheck", Kind::Boolean, "check the signature of the index"),
+        Parameter::new("async", Kind::Boolean, "download in parallel"),
+        Parameter::new("bandwidth", Kind::Text, "bytes a second"),
+        Parameter::new("cost", Kind::Text, "cost beside others"),
+        Parameter::new("countme", Kind::Boolean, "let the host be counted"),
+        Parameter::new("deltarpm_metadata_percentage", Kind::Text, "size of delta metadata"),
+        Parameter::new("deltarpm_percentage", Kind::Text, "size of deltas"),
+        Parameter::new("enablegroups", Kind::Boolean, "use its groups"),
+        Parameter::new("exclude", Kind::TextList, "packages that aren't used")
+            .aliases(&["excludepkgs"]),
+        Parameter::new("failovermethod", Kind::Text, "order of addresses")
+            .choices(&["roundrobin", "priority"]),
+        Parameter::new("http_caching", Kind::Text, "what caches may keep")
+            .choices(&["all", "packages", "none"]),
+        Parameter::new("include", Kind::Text, "file to include"),
+        Parameter::new("includepkgs", Kind::TextList, "only these packages"),
+        Parameter::new("ip_resolve", Kind::Text, "version of IP")
+            .choices(&["4", "6", "IPv4", "IPv6", "whatever"]),
+        Parameter::new("keepalive", Kind::Boolean, "keep connections"),
+        Parameter::new("keepcache", Kind::Text, "keep packages").choices(&["0", "1"]),
+        Parameter::new("metadata_expire", Kind::Text, "how long the index is fresh"),
+        Parameter::new("metadata_expire_filter", Kind::Text, "what asks for a fresh index")
+            .choices(&["never", "read-only:past", "read-only:present", "read-only:future"]),
+        Parameter::new("mirrorlist_expire", Kind::Text, "how long the list is fresh"),
+        Parameter::new("module_hotfixes", Kind::Boolean, "packages win over modules"),
+        Parameter::new("password", Kind::Text, "password").secret(),
+        Parameter::new("priority", Kind::Text, "priority"),
+        Parameter::new("protect", Kind::Boolean, "protect its packages"),
+        Parameter::new("proxy", Kind::Text, "proxy"),
+        Parameter::new("proxy_password", Kind::Text, "password of the proxy").secret(),
+        Parameter::new("proxy_username", Kind::Text, "user of the proxy"),
+        Parameter::new("retries", Kind::Text, "how often to try"),
+        Parameter::new("s3_enabled", Kind::Boolean, "ask S3"),
+        Parameter::new("skip_if_unavailable", Kind::Boolean, "go on without it"),
+        Parameter::new(
+            "ssl_check_cert_permissions",
+            Kind::Boolean,
+            "check permissions of certificates",
+        ),
+        Parameter::new("sslcacert", Kind::Text, "certificates to trust").aliases(&["ca_cert"]),
+        Parameter::new("sslclientcert", Kind::Text, "own certificate").aliases(&["client_cert"]),
+        Parameter::new("sslclientkey", Kind::Text, "its key").aliases(&["client_key"]),
+        Parameter::new("sslverify", Kind::Boolean, "check certificates")
+            .aliases(&["validate_certs"]),
+        Parameter::new("throttle", Kind::Text, "limit of the rate"),
+        Parameter::new("timeout", Kind::Text, "seconds to wait"),
+        Parameter::new("ui_repoid_vars", Kind::Text, "variables that are shown"),
+        Parameter::new("username", Kind::Text, "user"),
+    ];

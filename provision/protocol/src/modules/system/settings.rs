@@ -2,8 +2,9 @@
 
 use super::{Kind, ModuleSpec, Parameter, host, one_of};
 
-const STATE: &[Parameter] =
-    &[Parameter::new("state", Kind::Text, "whether it exists").choices(&["absent", "present"])];
+const STATE: &[Parameter] = &[Parameter::new("state", Kind::Text, "whether it exists")
+    .choices(&["absent", "present"])
+    .default("present")];
 
 pub(super) const SYSCTL: ModuleSpec = host(ModuleSpec::new(
     "sysctl",
@@ -12,10 +13,12 @@ pub(super) const SYSCTL: ModuleSpec = host(ModuleSpec::new(
         &[
             Parameter::new("name", Kind::Text, "dotted name").required().aliases(&["key"]),
             Parameter::new("value", Kind::Text, "value").aliases(&["val"]),
-            Parameter::new("ignoreerrors", Kind::Boolean, "ignore unknown names"),
-            Parameter::new("reload", Kind::Boolean, "load the file when it changed"),
-            Parameter::new("sysctl_file", Kind::Path, "file"),
-            Parameter::new("sysctl_set", Kind::Boolean, "set the value in the kernel, too"),
+            Parameter::new("ignoreerrors", Kind::Boolean, "ignore unknown names").default("false"),
+            Parameter::new("reload", Kind::Boolean, "load the file when it changed")
+                .default("true"),
+            Parameter::new("sysctl_file", Kind::Path, "file").default("/etc/sysctl.conf"),
+            Parameter::new("sysctl_set", Kind::Boolean, "set the value in the kernel, too")
+                .default("false"),
         ],
     ],
     "manages kernel parameters",
@@ -67,8 +70,8 @@ pub(super) const KNOWN_HOSTS: ModuleSpec = host(ModuleSpec::new(
         &[
             Parameter::new("name", Kind::Text, "host").required().aliases(&["host"]),
             Parameter::new("key", Kind::Text, "line with the key"),
-            Parameter::new("path", Kind::Path, "file"),
-            Parameter::new("hash_host", Kind::Boolean, "hash the name"),
+            Parameter::new("path", Kind::Path, "file").default("~/.ssh/known_hosts"),
+            Parameter::new("hash_host", Kind::Boolean, "hash the name").default("false"),
         ],
     ],
     "manages a known_hosts file",
@@ -82,12 +85,12 @@ pub(super) const AUTHORIZED_KEY: ModuleSpec = host(ModuleSpec::new(
             Parameter::new("user", Kind::Text, "whose keys").required(),
             Parameter::new("key", Kind::Text, "keys, one a line, or an address").required(),
             Parameter::new("path", Kind::Path, "file"),
-            Parameter::new("manage_dir", Kind::Boolean, "create its folder"),
+            Parameter::new("manage_dir", Kind::Boolean, "create its folder").default("true"),
             Parameter::new("key_options", Kind::Text, "options before the key"),
-            Parameter::new("exclusive", Kind::Boolean, "remove all other keys"),
+            Parameter::new("exclusive", Kind::Boolean, "remove all other keys").default("false"),
             Parameter::new("comment", Kind::Text, "comment of the key"),
-            Parameter::new("validate_certs", Kind::Boolean, "check certificates"),
-            Parameter::new("follow", Kind::Boolean, "follow a symlink at path"),
+            Parameter::new("validate_certs", Kind::Boolean, "check certificates").default("true"),
+            Parameter::new("follow", Kind::Boolean, "follow a symlink at path").default("false"),
         ],
     ],
     "manages keys that may log in by SSH",
@@ -208,11 +211,11 @@ pub(super) const PAM_LIMITS: ModuleSpec = host(ModuleSpec::new(
             "chroot",
         ]),
         Parameter::new("value", Kind::Text, "the limit").required(),
-        Parameter::new("use_max", Kind::Boolean, "keep a larger one"),
-        Parameter::new("use_min", Kind::Boolean, "keep a smaller one"),
+        Parameter::new("use_max", Kind::Boolean, "keep a larger one").default("false"),
+        Parameter::new("use_min", Kind::Boolean, "keep a smaller one").default("false"),
         Parameter::new("backup", Kind::Boolean, "keep the old file under another name"),
-        Parameter::new("dest", Kind::Text, "another file than /etc/security/limits.conf"),
-        Parameter::new("comment", Kind::Text, "comment of the line"),
+        Parameter::new("dest", Kind::Text, "file").default("/etc/security/limits.conf"),
+        Parameter::new("comment", Kind::Text, "comment of the line").default(""),
     ]],
     "manages limits of users' resources",
 ));

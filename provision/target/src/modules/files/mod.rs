@@ -1,5 +1,6 @@
 //! Modules that manage files.
 
+mod archive;
 mod assemble;
 mod async_status;
 mod blockinfile;
@@ -7,6 +8,7 @@ mod copy;
 mod edit;
 mod file;
 mod find;
+mod htpasswd;
 mod ini_file;
 mod lineinfile;
 mod links;
@@ -22,6 +24,7 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("archive", archive::run),
         ("assemble", assemble::run),
         ("async_status", async_status::run),
         ("blockinfile", blockinfile::run),
@@ -29,6 +32,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("fetch", slurp::fetch),
         ("file", file::run),
         ("find", find::run),
+        ("htpasswd", htpasswd::run),
         ("ini_file", ini_file::run),
         ("lineinfile", lineinfile::run),
         ("replace", replace::run),

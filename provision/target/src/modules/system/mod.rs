@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod clock;
 mod command;
+mod docker;
 mod exchange;
 mod facts;
 mod group;
@@ -15,6 +16,7 @@ mod services;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;
+mod tools;
 mod user;
 mod wait;
 mod wait_for;
@@ -27,29 +29,44 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("alternatives", tools::alternatives),
         ("apt", packages::apt),
         ("apt_key", packages::apt_key),
         ("apt_repository", packages::apt_repository),
         ("authorized_key", settings::authorized_key),
+        ("capabilities", tools::capabilities),
         ("command", command::command),
         ("cron", settings::cron),
         ("deb822_repository", packages::deb822_repository),
         ("debconf", packages::debconf),
+        ("docker_container", docker::docker_container),
+        ("docker_image", docker::docker_image),
+        ("docker_network", docker::docker_network),
+        ("docker_volume", docker::docker_volume),
         ("dpkg_selections", packages::dpkg_selections),
         ("exchange", exchange::exchange),
+        ("filesystem", tools::filesystem),
+        ("gem", tools::gem),
         ("get_url", http::get_url),
         ("getent", settings::getent),
+        ("git", tools::git),
         ("group", group::group),
         ("hostname", settings::hostname),
+        ("iptables", tools::iptables),
         ("known_hosts", settings::known_hosts),
         ("locale_gen", settings::locale_gen),
+        ("modprobe", tools::modprobe),
         ("mount", settings::mount),
+        ("npm", tools::npm),
         ("package", packages::package),
         ("package_facts", packages::package_facts),
         ("pam_limits", settings::pam_limits),
         ("ping", command::ping),
+        ("pip", tools::pip),
         ("raw", command::raw),
         ("script", command::script),
+        ("seboolean", tools::seboolean),
+        ("selinux", tools::selinux),
         ("service", services::service),
         ("service_facts", services::service_facts),
         ("setup", facts::setup),
@@ -61,6 +78,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("uri", http::uri),
         ("user", user::user),
         ("wait_for", wait_for::wait_for),
+        ("yum_repository", packages::yum_repository),
     ]
 }
 

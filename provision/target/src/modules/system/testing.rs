@@ -67,6 +67,13 @@ impl Bench<'_> {
         }
     }
 
+    /// Calls a module of the table, with the defaults that the controller fills in.
+    pub fn call_named(&mut self, name: &str, arguments: Value) -> Result<Outcome, Failure> {
+        let spec = provision_protocol::modules::find(name).unwrap();
+        let arguments = provision_protocol::modules::normalise(spec, object(arguments)).unwrap();
+        crate::modules::find(spec.name).unwrap()(&arguments, &mut self.context())
+    }
+
     /// Calls a module.
     pub fn call(&mut self, module: ModuleFunction, arguments: Value) -> Result<Outcome, Failure> {
         module(&object(arguments), &mut self.context())

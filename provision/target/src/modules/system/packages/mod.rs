@@ -9,6 +9,7 @@ mod key;
 mod repository;
 mod selections;
 mod version;
+mod yum;
 
 use provision_protocol::{Object, modules};
 use serde_json::Value;
@@ -20,6 +21,7 @@ pub(super) use facts::package_facts;
 pub(super) use key::apt_key;
 pub(super) use repository::apt_repository;
 pub(super) use selections::dpkg_selections;
+pub(super) use yum::yum_repository;
 
 use super::facts::package_manager;
 use super::process::find_program;

@@ -33,25 +33,17 @@ const KINDS: &[&str] = &[
     "ecdsa-sha2-nistp521-cert-v01@openssh.com",
 ];
 
-const fn yes() -> bool {
-    true
-}
-
 #[derive(Debug, Deserialize)]
 struct AuthorizedKeyArguments {
     user: String,
     key: String,
     path: Option<String>,
-    #[serde(default = "yes")]
     manage_dir: bool,
-    state: Option<String>,
+    state: String,
     key_options: Option<String>,
-    #[serde(default)]
     exclusive: bool,
     comment: Option<String>,
-    #[serde(default = "yes")]
     validate_certs: bool,
-    #[serde(default)]
     follow: bool,
 }
 
@@ -61,7 +53,7 @@ struct AuthorizedKeyArguments {
 /// When a key is malformed, the user doesn't exist, or the file can't be written.
 pub fn authorized_key(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
     let given: AuthorizedKeyArguments = arguments(given)?;
-    let present = given.state.as_deref() != Some("absent");
+    let present = given.state != "absent";
     let user = names::user_by_name(&given.user)
         .map_err(|error| Failure::new(format!("failed to read the user database: {error}")))?;
     if user.is_none() && context.check && given.path.is_none() {
@@ -330,14 +322,14 @@ mod tests {
             "user": user, "key": "ssh-rsa AAA a\nssh-ed25519 BBB b\n", "path": path,
             "key_options": "no-pty", "comment": "c",
         });
-        assert!(context().checking().call(authorized_key, given.clone()).unwrap().changed);
+        assert!(context().checking().call_named("authorized_key", given.clone()).unwrap().changed);
         assert!(!path.exists());
-        assert!(bench.call(authorized_key, given.clone()).unwrap().changed);
+        assert!(bench.call_named("authorized_key", given.clone()).unwrap().changed);
         let text = fs::read_to_string(&path).unwrap();
         assert_eq!(text, "no-pty ssh-rsa AAA c\nno-pty ssh-ed25519 BBB c\n");
-        assert!(!bench.call(authorized_key, given).unwrap().changed);
+        assert!(!bench.call_named("authorized_key", given).unwrap().changed);
         let given = json!({"user": user, "key": "ssh-rsa AAA", "path": path, "state": "absent"});
-        assert!(bench.call(authorized_key, given).unwrap().changed);
-        assert!(bench.call(authorized_key, json!({"user": user, "key": "x"})).is_err());
+        assert!(bench.call_named("authorized_key", given).unwrap().changed);
+        assert!(bench.call_named("authorized_key", json!({"user": user, "key": "x"})).is_err());
     }
 }

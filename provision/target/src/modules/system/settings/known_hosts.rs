@@ -16,8 +16,6 @@ use crate::disk::attributes::Wanted;
 use crate::disk::texts::{self, Side};
 use crate::module::{Context, Failure, Outcome, arguments};
 
-const PATH: &str = "~/.ssh/known_hosts";
-
 /// Beginning of a hashed name.
 const HASH_MARK: &str = "|1|";
 
@@ -28,10 +26,9 @@ const BLOCK_BYTES: usize = 64;
 struct KnownHostsArguments {
     name: String,
     key: Option<String>,
-    path: Option<String>,
-    #[serde(default)]
+    path: String,
     hash_host: bool,
-    state: Option<String>,
+    state: String,
 }
 
 /// `known_hosts`: manages a file of host keys.
@@ -40,7 +37,7 @@ struct KnownHostsArguments {
 /// When the key doesn't belong to the host, or the file can't be written.
 pub fn known_hosts(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
     let given: KnownHostsArguments = arguments(given)?;
-    let present = given.state.as_deref() != Some("absent");
+    let present = given.state != "absent";
     if given.name.contains([',', ' ']) {
         return Err(Failure::new(
             "Comma separated list of names is not supported. Please pass a single name to lookup \
@@ -57,7 +54,7 @@ pub fn known_hosts(given: &Object, context: &mut Context<'_>) -> Result<Outcome,
         None if present => return Err(Failure::new("No key specified when adding a host")),
         None => None,
     };
-    let path = given.path.as_deref().unwrap_or(PATH);
+    let path = given.path.as_str();
     let path = Environment::new(&context.environment).expand_path(path);
     let before = read(&path)?;
     let after = edited(&before, &given, new.as_ref(), present)?;
@@ -255,29 +252,29 @@ mod tests {
         let path = folder.path().join("ssh/known_hosts");
         let mut bench = context();
         let given = |key: &str| json!({"name": "h", "key": key, "path": path});
-        assert!(bench.call(known_hosts, given("h ssh-rsa AAA c")).unwrap().changed);
-        assert!(!bench.call(known_hosts, given("h ssh-rsa AAA")).unwrap().changed);
-        assert!(bench.call(known_hosts, given("h ssh-ed25519 BBB")).unwrap().changed);
-        assert!(bench.call(known_hosts, given("h ssh-rsa CCC")).unwrap().changed);
+        assert!(bench.call_named("known_hosts", given("h ssh-rsa AAA c")).unwrap().changed);
+        assert!(!bench.call_named("known_hosts", given("h ssh-rsa AAA")).unwrap().changed);
+        assert!(bench.call_named("known_hosts", given("h ssh-ed25519 BBB")).unwrap().changed);
+        assert!(bench.call_named("known_hosts", given("h ssh-rsa CCC")).unwrap().changed);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "h ssh-ed25519 BBB\nh ssh-rsa CCC\n");
         let mut hashed = given("h ssh-dss DDD");
         hashed["hash_host"] = json!(true);
-        assert!(bench.call(known_hosts, hashed.clone()).unwrap().changed);
-        assert!(!bench.call(known_hosts, hashed).unwrap().changed);
+        assert!(bench.call_named("known_hosts", hashed.clone()).unwrap().changed);
+        assert!(!bench.call_named("known_hosts", hashed).unwrap().changed);
         // A name in clear is replaced by its hash.
         let mut hidden = given("h ssh-ed25519 BBB");
         hidden["hash_host"] = json!(true);
-        let outcome = bench.call(known_hosts, hidden.clone()).unwrap();
+        let outcome = bench.call_named("known_hosts", hidden.clone()).unwrap();
         assert!(outcome.changed && outcome.diff[0].before.starts_with("h ssh-ed25519"));
-        let outcome = bench.call(known_hosts, hidden).unwrap();
+        let outcome = bench.call_named("known_hosts", hidden).unwrap();
         assert!(!outcome.changed && outcome.diff[0].before == outcome.diff[0].after);
         let mut one = given("h ssh-rsa CCC");
         one["state"] = json!("absent");
-        assert!(bench.call(known_hosts, one.clone()).unwrap().changed);
-        assert!(!bench.call(known_hosts, one).unwrap().changed);
+        assert!(bench.call_named("known_hosts", one.clone()).unwrap().changed);
+        assert!(!bench.call_named("known_hosts", one).unwrap().changed);
         let all = json!({"name": "h", "path": path, "state": "absent"});
-        assert!(bench.call(known_hosts, all).unwrap().changed);
+        assert!(bench.call_named("known_hosts", all).unwrap().changed);
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
-        assert!(bench.call(known_hosts, given("other ssh-rsa AAA")).is_err());
+        assert!(bench.call_named("known_hosts", given("other ssh-rsa AAA")).is_err());
     }
 }

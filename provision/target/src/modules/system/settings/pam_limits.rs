@@ -9,7 +9,6 @@ use super::{read, replace};
 use crate::disk::attributes::Wanted;
 use crate::module::{Context, Failure, Outcome, arguments};
 
-const FILE: &str = "/etc/security/limits.conf";
 const UNLIMITED: &[&str] = &["unlimited", "infinity", "-1"];
 
 #[derive(Debug, Default, Deserialize)]
@@ -22,7 +21,7 @@ struct LimitArguments {
     use_max: bool,
     use_min: bool,
     backup: bool,
-    dest: Option<String>,
+    dest: String,
     comment: String,
 }
 
@@ -38,7 +37,7 @@ pub fn pam_limits(given: &Object, context: &mut Context<'_>) -> Result<Outcome, 
             "Argument 'value' must be one of 'unlimited', 'infinity', '-1' or a number",
         ));
     }
-    let path = Path::new(given.dest.as_deref().unwrap_or(FILE));
+    let path = Path::new(&given.dest);
     let before = read(path)?;
     let (after, line) = edited(&before, &given);
     let mut outcome = Outcome::new(false).with("msg", line);
@@ -144,6 +143,6 @@ mod tests {
         let mut bench = crate::modules::system::testing::context().checking();
         let given =
             json!({"domain": "x", "limit_type": "-", "limit_item": "core", "value": "many"});
-        assert!(bench.call(pam_limits, given).unwrap_err().message.contains("'unlimited'"));
+        assert!(bench.call_named("pam_limits", given).unwrap_err().message.contains("'unlimited'"));
     }
 }

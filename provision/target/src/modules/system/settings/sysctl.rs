@@ -11,23 +11,14 @@ use super::{read, replace};
 use crate::disk::attributes::Wanted;
 use crate::module::{Context, Failure, Outcome, arguments};
 
-const FILE: &str = "/etc/sysctl.conf";
-
-const fn yes() -> bool {
-    true
-}
-
 #[derive(Debug, Deserialize)]
 struct SysctlArguments {
     name: String,
     value: Option<String>,
-    state: Option<String>,
-    #[serde(default)]
+    state: String,
     ignoreerrors: bool,
-    #[serde(default = "yes")]
     reload: bool,
-    sysctl_file: Option<String>,
-    #[serde(default)]
+    sysctl_file: String,
     sysctl_set: bool,
 }
 
@@ -37,7 +28,7 @@ struct SysctlArguments {
 /// When a parameter can't be set.
 pub fn sysctl(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
     let given: SysctlArguments = arguments(given)?;
-    let present = given.state.as_deref() != Some("absent");
+    let present = given.state != "absent";
     if given.name.trim().is_empty() {
         return Err(Failure::new("name cannot be blank"));
     }
@@ -46,8 +37,7 @@ pub fn sysctl(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fail
         (_, true) => return Err(Failure::new("value cannot be blank")),
         (_, false) => None,
     };
-    let file = given.sysctl_file.as_deref().unwrap_or(FILE);
-    let file = Environment::new(&context.environment).expand_path(file);
+    let file = Environment::new(&context.environment).expand_path(&given.sysctl_file);
     let before = read(&file)?;
     let after = edited(&before, &given.name, wanted.as_deref());
     let now = kernel_value(&given.name);
@@ -201,13 +191,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("x.conf");
         let given = json!({"name": "vm.no_such", "value": "yes", "sysctl_file": file});
-        assert!(context().checking().call(sysctl, given.clone()).unwrap().changed);
+        assert!(context().checking().call_named("sysctl", given.clone()).unwrap().changed);
         assert!(!file.exists());
         let mut given = given;
         given["reload"] = json!(false);
-        assert!(context().call(sysctl, given.clone()).unwrap().changed);
+        assert!(context().call_named("sysctl", given.clone()).unwrap().changed);
         assert_eq!(fs::read_to_string(&file).unwrap(), "vm.no_such=1\n");
-        assert!(!context().call(sysctl, given).unwrap().changed);
-        assert!(context().call(sysctl, json!({"name": "a"})).is_err());
+        assert!(!context().call_named("sysctl", given).unwrap().changed);
+        assert!(context().call_named("sysctl", json!({"name": "a"})).is_err());
     }
 }

@@ -1,0 +1,318 @@
+//! Entries: modules that work through a program of the host.
+
+use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, host, needs, one_of};
+
+const STATE: &[Parameter] = &[Parameter::new("state", Kind::Text, "whether it exists")
+    .choices(&["absent", "present"])
+    .default("present")];
+
+// Others may lose their way to the host.
+pub(super) const IPTABLES: ModuleSpec = needs(
+    exclusive(
+        ModuleSpec::new(
+            "iptables",
+            &[STATE, IPTABLES_WHERE, IPTABLES_RULE],
+            "manages the packet filter with iptables",
+        ),
+        &[&["set_dscp_mark", "set_dscp_mark_class"], &["flush", "policy"]],
+    ),
+    &[
+        RequiredIf::all("jump", "TEE", &["gateway"]),
+        RequiredIf::all("jump", "tee", &["gateway"]),
+        RequiredIf::all("flush", "false", &["chain"]),
+    ],
+);
+
+const IPTABLES_WHERE: &[Parameter] = &[
+    Parameter::new("table", Kind::Text, "table")
+        .choices(&["filter", "nat", "mangle", "raw", "security"])
+        .default("filter"),
+    Parameter::new("action", Kind::Text, "where a new rule goes")
+        .choices(&["append", "insert"])
+        .default("append"),
+    Parameter::new("ip_version", Kind::Text, "version of IP")
+        .choices(&["ipv4", "ipv6"])
+        .default("ipv4"),
+    Parameter::new("chain", Kind::Text, "chain"),
+    Parameter::new("rule_num", Kind::Text, "number of an inserted rule"),
+    Parameter::new("flush", Kind::Boolean, "remove all rules").default("false"),
+    Parameter::new("policy", Kind::Text, "what happens to other packets")
+        .choices(&["ACCEPT", "DROP", "QUEUE", "RETURN"]),
+    Parameter::new("chain_management", Kind::Boolean, "make or remove the chain itself")
+        .default("false"),
+    Parameter::new("numeric", Kind::Boolean, "look at chains without resolving names")
+        .default("false"),
+    Parameter::new("wait", Kind::Text, "seconds to wait for the lock of xtables"),
+];
+
+const IPTABLES_RULE: &[Parameter] = &[
+    Parameter::new("protocol", Kind::Text, "protocol"),
+    Parameter::new("source", Kind::Text, "source"),
+    Parameter::new("destination", Kind::Text, "destination"),
+    Parameter::new("match", Kind::TextList, "extensions"),
+    Parameter::new("tcp_flags", Kind::Mapping, "`flags` that are looked at, `flags_set` of them"),
+    Parameter::new("jump", Kind::Text, "target"),
+    Parameter::new("gateway", Kind::Text, "where TEE sends copies"),
+    Parameter::new("log_prefix", Kind::Text, "what stands before logged packets"),
+    Parameter::new("log_level", Kind::Text, "level of logged packets").choices(&[
+        "0", "1", "2", "3", "4", "5", "6", "7", "emerg", "alert", "crit", "error", "warning",
+        "notice", "info", "debug",
+    ]),
+    Parameter::new("to_destination", Kind::Text, "new destination"),
+    Parameter::new("destination_ports", Kind::TextList, "destination ports"),
+    Parameter::new("to_source", Kind::Text, "new source"),
+    Parameter::new("goto", Kind::Text, "chain that goes on"),
+    Parameter::new("in_interface", Kind::Text, "where it comes in"),
+    Parameter::new("out_interface", Kind::Text, "where it goes out"),
+    Parameter::new("fragment", Kind::Text, "only later fragments"),
+    Parameter::new("set_counters", Kind::Text, "counters of the rule"),
+    Parameter::new("source_port", Kind::Text, "source port"),
+    Parameter::new("destination_port", Kind::Text, "destination port"),
+    Parameter::new("to_ports", Kind::Text, "new destination ports"),
+    Parameter::new("set_dscp_mark", Kind::Text, "new DSCP"),
+    Parameter::new("set_dscp_mark_class", Kind::Text, "new DSCP, as a class"),
+    Parameter::new("syn", Kind::Text, "packets that open connections")
+        .choices(&["ignore", "match", "negate"])
+        .default("ignore"),
+    Parameter::new("ctstate", Kind::TextList, "states of the connection"),
+    Parameter::new("src_range", Kind::Text, "range of sources"),
+    Parameter::new("dst_range", Kind::Text, "range of destinations"),
+    Parameter::new("match_set", Kind::Text, "name of an ipset"),
+    Parameter::new("match_set_flags", Kind::Text, "what is looked up in it")
+        .choices(&["src", "dst", "src,dst", "dst,src", "src,src", "dst,dst"]),
+    Parameter::new("limit", Kind::Text, "rate, such as 2/second"),
+    Parameter::new("limit_burst", Kind::Text, "packets before the rate counts"),
+    Parameter::new("uid_owner", Kind::Text, "user that sends"),
+    Parameter::new("gid_owner", Kind::Text, "group that sends"),
+    Parameter::new("reject_with", Kind::Text, "answer to rejected packets"),
+    Parameter::new("icmp_type", Kind::Text, "type of ICMP"),
+    Parameter::new("comment", Kind::Text, "comment of the rule"),
+];
+
+pub(super) const MODPROBE: ModuleSpec = host(ModuleSpec::new(
+    "modprobe",
+    &[
+        STATE,
+        &[
+            Parameter::new("name", Kind::Text, "module of the kernel").required(),
+            Parameter::new("params", Kind::Text, "its parameters").default(""),
+            Parameter::new("persistent", Kind::Text, "whether it is loaded at the next start")
+                .choices(&["disabled", "present", "absent"])
+                .default("disabled"),
+        ],
+    ],
+    "loads or unloads modules of the kernel",
+));
+
+pub(super) const ALTERNATIVES: ModuleSpec = host(one_of(
+    ModuleSpec::new(
+        "alternatives",
+        &[&[
+            Parameter::new("name", Kind::Text, "generic name").required(),
+            Parameter::new("path", Kind::Path, "program that it is to stand for"),
+            Parameter::new("family", Kind::Text, "family of the program, on Red Hat's systems"),
+            Parameter::new("link", Kind::Path, "link of the generic name"),
+            Parameter::new("priority", Kind::Integer, "priority; 50 for a new one"),
+            Parameter::new("state", Kind::Text, "known, chosen, chosen by priority, or removed")
+                .choices(&["present", "selected", "absent", "auto"])
+                .default("selected"),
+            Parameter::new("subcommands", Kind::List, "mappings of name, link and path")
+                .aliases(&["slaves"]),
+        ]],
+        "manages which program a generic name stands for",
+    ),
+    &[&["path", "family"]],
+));
+
+pub(super) const PIP: ModuleSpec = exclusive(
+    one_of(
+        ModuleSpec::new(
+            "pip",
+            &[&[
+                Parameter::new("name", Kind::TextList, "packages, with or without versions"),
+                Parameter::new("state", Kind::Text, "what to reach")
+                    .choices(&["present", "absent", "latest", "forcereinstall"])
+                    .default("present"),
+                Parameter::new("version", Kind::Text, "version of the only package"),
+                Parameter::new("requirements", Kind::Text, "file with packages"),
+                Parameter::new("virtualenv", Kind::Path, "environment to install into"),
+                Parameter::new("virtualenv_site_packages", Kind::Boolean, "it sees the system's")
+                    .default("false"),
+                Parameter::new("virtualenv_command", Kind::Path, "what makes an environment")
+                    .default("virtualenv"),
+                Parameter::new("virtualenv_python", Kind::Text, "Python of a new environment"),
+                Parameter::new("extra_args", Kind::Text, "more options of pip"),
+                Parameter::new("editable", Kind::Boolean, "pip's -e").default("false"),
+                Parameter::new("chdir", Kind::Path, "folder that pip runs in"),
+                Parameter::new("executable", Kind::Path, "pip to use"),
+                Parameter::new("umask", Kind::Text, "umask of installed files, octal"),
+                Parameter::new("break_system_packages", Kind::Boolean, "into a managed system")
+                    .default("false"),
+            ]],
+            "manages packages of Python",
+        ),
+        &[&["name", "requirements"]],
+    ),
+    &[&["name", "requirements"], &["executable", "virtualenv"]],
+);
+
+pub(super) const NPM: ModuleSpec = needs(
+    ModuleSpec::new(
+        "npm",
+        &[&[
+            Parameter::new("name", Kind::Text, "package; without it all that package.json names"),
+            Parameter::new("path", Kind::Path, "folder of the project"),
+            Parameter::new("version", Kind::Text, "version"),
+            Parameter::new("global", Kind::Boolean, "for the whole system").default("false"),
+            Parameter::new("production", Kind::Boolean, "without what developers need")
+                .default("false"),
+            Parameter::new("executable", Kind::Path, "npm to use"),
+            Parameter::new("registry", Kind::Text, "registry"),
+            Parameter::new("state", Kind::Text, "what to reach")
+                .choices(&["present", "absent", "latest"])
+                .default("present"),
+            Parameter::new("ignore_scripts", Kind::Boolean, "run none").default("false"),
+            Parameter::new("unsafe_perm", Kind::Boolean, "run scripts as root").default("false"),
+            Parameter::new("ci", Kind::Boolean, "what package-lock.json names").default("false"),
+            Parameter::new("no_optional", Kind::Boolean, "no optional packages").default("false"),
+            Parameter::new("no_bin_links", Kind::Boolean, "no links to programs").default("false"),
+            Parameter::new("force", Kind::Boolean, "npm's --force").default("false"),
+        ]],
+        "manages packages of Node.js",
+    ),
+    &[RequiredIf::all("state", "absent", &["name"])],
+);
+
+pub(super) const GEM: ModuleSpec = exclusive(
+    ModuleSpec::new(
+        "gem",
+        &[&[
+            Parameter::new("name", Kind::Text, "package").required(),
+            Parameter::new("state", Kind::Text, "what to reach")
+                .choices(&["present", "absent", "latest"])
+                .default("present"),
+            Parameter::new("version", Kind::Text, "version"),
+            Parameter::new("executable", Kind::Path, "gem to use"),
+            Parameter::new("gem_source", Kind::Path, "file of the package"),
+            Parameter::new("repository", Kind::Text, "where packages come from")
+                .aliases(&["source"]),
+            Parameter::new("include_dependencies", Kind::Boolean, "with what it needs")
+                .default("true"),
+            Parameter::new("user_install", Kind::Boolean, "for the user only").default("true"),
+            Parameter::new("install_dir", Kind::Path, "folder of packages"),
+            Parameter::new("bindir", Kind::Path, "folder of programs"),
+            Parameter::new("norc", Kind::Boolean, "ignore .gemrc").default("true"),
+            Parameter::new("pre_release", Kind::Boolean, "also pre-releases").default("false"),
+            Parameter::new("include_doc", Kind::Boolean, "with documentation").default("false"),
+            Parameter::new("env_shebang", Kind::Boolean, "programs start with env")
+                .default("false"),
+            Parameter::new("build_flags", Kind::Text, "flags of the compiler"),
+            Parameter::new("force", Kind::Boolean, "gem's --force").default("false"),
+        ]],
+        "manages packages of Ruby",
+    ),
+    &[&["gem_source", "repository"], &["gem_source", "version"]],
+);
+
+pub(super) const CAPABILITIES: ModuleSpec = host(ModuleSpec::new(
+    "capabilities",
+    &[
+        STATE,
+        &[
+            Parameter::new("path", Kind::Text, "file").required().aliases(&["key"]),
+            Parameter::new("capability", Kind::Text, "such as cap_net_bind_service=ep")
+                .required()
+                .aliases(&["cap"]),
+        ],
+    ],
+    "manages capabilities of program files",
+));
+
+pub(super) const SELINUX: ModuleSpec = host(ModuleSpec::new(
+    "selinux",
+    &[&[
+        Parameter::new("state", Kind::Text, "what SELinux does").required().choices(&[
+            "enforcing",
+            "permissive",
+            "disabled",
+        ]),
+        Parameter::new("policy", Kind::Text, "policy; needed unless it is disabled"),
+        Parameter::new("configfile", Kind::Text, "file")
+            .aliases(&["conf", "file"])
+            .default("/etc/selinux/config"),
+        Parameter::new("update_kernel_param", Kind::Boolean, "also the kernel's command line")
+            .default("false"),
+    ]],
+    "manages state and policy of SELinux",
+));
+
+pub(super) const SEBOOLEAN: ModuleSpec = host(ModuleSpec::new(
+    "seboolean",
+    &[&[
+        Parameter::new("name", Kind::Text, "switch").required(),
+        Parameter::new("state", Kind::Boolean, "its value").required(),
+        Parameter::new("persistent", Kind::Boolean, "also after a restart").default("false"),
+        Parameter::new("ignore_selinux_state", Kind::Boolean, "even where SELinux is off")
+            .default("false"),
+    ]],
+    "manages switches of SELinux",
+));
+
+pub(super) const GIT: ModuleSpec = exclusive(
+    ModuleSpec::new(
+        "git",
+        &[&[
+            Parameter::new("repo", Kind::Text, "repository").required().aliases(&["name"]),
+            Parameter::new("dest", Kind::Path, "copy; needed unless `clone` is off"),
+            Parameter::new("version", Kind::Text, "branch, tag or revision").default("HEAD"),
+            Parameter::new("remote", Kind::Text, "name of the remote").default("origin"),
+            Parameter::new("refspec", Kind::Text, "what is fetched besides"),
+            Parameter::new("reference", Kind::Text, "repository to take objects from"),
+            Parameter::new("force", Kind::Boolean, "throw changes of the copy away")
+                .default("false"),
+            Parameter::new("depth", Kind::Integer, "revisions to get"),
+            Parameter::new("clone", Kind::Boolean, "make a copy where there is none")
+                .default("true"),
+            Parameter::new("update", Kind::Boolean, "update a copy that is there").default("true"),
+            Parameter::new("bare", Kind::Boolean, "without files").default("false"),
+            Parameter::new("recursive", Kind::Boolean, "with submodules").default("true"),
+            Parameter::new("track_submodules", Kind::Boolean, "submodules follow their branches")
+                .default("false"),
+            Parameter::new("single_branch", Kind::Boolean, "only one branch").default("false"),
+            Parameter::new("accept_hostkey", Kind::Boolean, "trust any key of the server")
+                .default("false"),
+            Parameter::new("accept_newhostkey", Kind::Boolean, "trust a key of a new server")
+                .default("false"),
+            Parameter::new("key_file", Kind::Path, "private key of SSH"),
+            Parameter::new("ssh_opts", Kind::Text, "options of ssh"),
+            Parameter::new("executable", Kind::Path, "git to use"),
+            Parameter::new("umask", Kind::Text, "umask of its files, octal"),
+        ]],
+        "manages a copy of a git repository",
+    ),
+    &[&["accept_hostkey", "accept_newhostkey"]],
+);
+
+pub(super) const FILESYSTEM: ModuleSpec = host(needs(
+    ModuleSpec::new(
+        "filesystem",
+        &[
+            STATE,
+            &[
+                Parameter::new("dev", Kind::Path, "device, or a file")
+                    .required()
+                    .aliases(&["device"]),
+                Parameter::new("fstype", Kind::Text, "type").aliases(&["type"]).choices(&[
+                    "bcachefs", "btrfs", "ext2", "ext3", "ext4", "f2fs", "lvm", "ocfs2",
+                    "reiserfs", "swap", "vfat", "xfs",
+                ]),
+                Parameter::new("opts", Kind::Text, "options of the program that makes it"),
+                Parameter::new("force", Kind::Boolean, "overwrite what is there").default("false"),
+                Parameter::new("resizefs", Kind::Boolean, "let it take the whole device")
+                    .default("false"),
+            ],
+        ],
+        "makes file systems",
+    ),
+    &[RequiredIf::all("state", "present", &["fstype"])],
+));

@@ -1,0 +1,40 @@
+//! Modules that work through a program of the host, as Ansible's do: firewall, kernel modules,
+//! alternatives, package managers of languages, file systems, containers.
+
+mod alternatives;
+mod capabilities;
+mod filesystem;
+mod git;
+mod iptables;
+mod languages;
+mod modprobe;
+mod pip;
+mod selinux;
+
+pub(super) use alternatives::alternatives;
+pub(super) use capabilities::capabilities;
+pub(super) use filesystem::filesystem;
+pub(super) use git::git;
+pub(super) use iptables::iptables;
+pub(super) use languages::{gem, npm};
+pub(super) use modprobe::modprobe;
+pub(super) use pip::pip;
+pub(super) use selinux::{seboolean, selinux};
+
+use super::process::{Finished, Run};
+use crate::module::{Context, Failure};
+
+/// Runs a program of the host and gives back what it said, whatever its exit code.
+fn ask(program: &str, arguments: &[&str], context: &Context<'_>) -> Result<Finished, Failure> {
+    Ok(Run::tool(program)?.arguments(arguments).parsable().run(context)?)
+}
+
+/// Runs a program that changes something, unless it is a check.
+fn change(program: &str, arguments: &[&str], context: &mut Context<'_>) -> Result<(), Failure> {
+    if context.check {
+        return Ok(());
+    }
+    context.about_to_change()?;
+    Run::tool(program)?.arguments(arguments).parsable().succeed(context)?;
+    Ok(())
+}
