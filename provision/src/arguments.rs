@@ -159,9 +159,15 @@ pub struct Reach {
     /// Connections that are set up at the same time [default: 64]
     #[arg(short, long, value_name = "COUNT")]
     pub forks: Option<usize>,
+    /// Forget the facts that are cached (fact_caching in ansible.cfg)
+    #[arg(long)]
+    pub flush_cache: bool,
     /// What ansible.cfg changes of what playbooks mean.
     #[arg(skip)]
     pub customs: provision_playbook::Customs,
+    /// Where facts stay between runs.
+    #[arg(skip)]
+    pub fact_cache: Option<provision_engine::fact_cache::FactCache>,
 }
 
 impl Reach {

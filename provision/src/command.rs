@@ -114,6 +114,7 @@ pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
             r#become: arguments.r#become,
             become_user: arguments.become_user.clone(),
             customs: arguments.reach.customs,
+            fact_cache: arguments.reach.fact_cache.clone(),
             ..Settings::default()
         },
         ..LoadRequest::new(Dialect::Classic)

@@ -330,6 +330,19 @@ impl Cursor {
         }
     }
 
+    /// Another host failed for all of them (`any_errors_fatal`): finds who takes the failure here.
+    /// A host that has come to the beginning of an `always` runs that.
+    pub fn fail_with_others(&mut self) -> AfterFailure {
+        if let Some(frame) = self.frames.last_mut()
+            && matches!(frame.items, Items::Always(_))
+            && frame.next == 0
+        {
+            frame.failed = true;
+            return AfterFailure::Always;
+        }
+        self.fail()
+    }
+
     /// The current task failed for good: finds who takes the failure.
     pub fn fail(&mut self) -> AfterFailure {
         while let Some(frame) = self.frames.pop() {

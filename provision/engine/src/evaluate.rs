@@ -248,7 +248,14 @@ impl<'a> Evaluator<'a> {
         &'n self,
         keyword: impl Fn(&'n Directives) -> Option<&'n Node>,
     ) -> Option<&'n Node> {
-        self.task.context.innermost(keyword)
+        let mut nodes = self.task.context.chain().filter_map(|it| keyword(&it.directives));
+        nodes.find(|node| !self.is_omitted(node))
+    }
+
+    /// Whether a keyword says that it isn't there: the one around it counts.
+    fn is_omitted(&self, node: &Node) -> bool {
+        provision_template::has_template(node)
+            && self.value(node).is_ok_and(|value| is_omit(&value))
     }
 
     fn number(&self, node: Option<&Node>, default: f64) -> Result<f64, Stop> {

@@ -8,7 +8,7 @@ use diagnostics::{Diagnostic, Sources};
 use indexmap::IndexMap;
 use provision_playbook::inventory::{self, Inventory, Patterns};
 use provision_playbook::model::{Play, Playbook};
-use provision_playbook::{Dialect, KnownNames, LoadOptions, Loader};
+use provision_playbook::{Dialect, DuplicateKeys, KnownNames, LoadOptions, Loader};
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
@@ -184,6 +184,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     // Without a playbook (`trust`) any host may be meant.
     let any = request.playbooks.is_empty();
     found.extend(inventory.sealed(|host| any || selected.contains(host)));
+    judge_duplicate_keys(&mut found, request.settings.customs.duplicate_keys);
     let (errors, warnings): (Vec<Diagnostic>, Vec<Diagnostic>) =
         found.into_iter().partition(Diagnostic::is_error);
     if !errors.is_empty() {
@@ -194,6 +195,23 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let sealed = sealed.values;
     let discovery = request.discovery.clone();
     Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, tasks, discovery, sealed })
+}
+
+/// Keys that a mapping has twice are what `duplicate_dict_key` says they are.
+fn judge_duplicate_keys(found: &mut Vec<Diagnostic>, are: DuplicateKeys) {
+    const CODE: &str = "yaml-duplicate-key";
+    if are == DuplicateKeys::Ignore {
+        found.retain(|diagnostic| diagnostic.code != CODE);
+    }
+    for diagnostic in found.iter_mut().filter(|diagnostic| diagnostic.code == CODE) {
+        if are == DuplicateKeys::Error {
+            diagnostic.severity = diagnostics::Severity::Error;
+        }
+        // In Ansible's words, too: scripts look for them.
+        if let Some(name) = diagnostic.message.split('`').nth(1) {
+            diagnostic.notes.push(format!("Ansible: found a duplicate dict key ({name})"));
+        }
+    }
 }
 
 fn files_of(request: &LoadRequest) -> Disk {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use provision_discovery::{OF_ENGINE, OF_TEMPLATES};
 use provision_playbook::files::Files;
-use provision_playbook::inventory::is_localhost;
+use provision_playbook::inventory::{PYTHON, is_localhost};
 use provision_playbook::model::{Context, RoleUse};
 use provision_template::{Slot, Value};
 
@@ -38,10 +38,6 @@ const OF_ANSIBLE: &[&str] = &[
     "ansible_verbosity",
     "ansible_version",
 ];
-
-/// What `ansible_playbook_python` says: content uses it for what runs on this machine. Nothing of
-/// ours needs it.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// Names that [`value`] knows.
 pub fn names() -> impl Iterator<Item = &'static str> {

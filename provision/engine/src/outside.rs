@@ -130,6 +130,18 @@ impl Outside {
         plain.ok_or_else(|| OutsideError::Failed(format!("{} holds no UTF-8 text", path.display())))
     }
 
+    /// The same for a file that may be in another encoding than UTF-8.
+    fn content_in(&self, name: &str, encoding: &str) -> Result<String, OutsideError> {
+        if crate::encoding::is_utf_8(encoding) {
+            return self.content(name);
+        }
+        let path = find(&self.view, "files", name)
+            .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
+        let failed = |reason: String| OutsideError::Failed(format!("{}: {reason}", path.display()));
+        let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
+        crate::encoding::decode(&bytes, encoding).map_err(failed)
+    }
+
     fn each_text(
         request: &LookupRequest<'_>,
         read: impl Fn(&str) -> Result<String, OutsideError>,
@@ -148,8 +160,10 @@ impl Outside {
                 .unwrap_or(default)
         };
         let (left, right) = (flag("lstrip", false), flag("rstrip", true));
+        let encoding = Self::option(request, "encoding").map(|value| text(&value));
+        let encoding = encoding.unwrap_or_default();
         Self::each_text(request, |name| {
-            let mut content = self.content(name)?;
+            let mut content = self.content_in(name, &encoding)?;
             if left {
                 content = content.trim_start().to_owned();
             }

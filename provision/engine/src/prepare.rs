@@ -128,6 +128,7 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     if let Some(value) = flag(arguments, "lstrip_blocks") {
         options.lstrip_blocks = value;
     }
+    let encoding = argument(arguments, "output_encoding").unwrap_or_default().to_owned();
     for name in ["trim_blocks", "lstrip_blocks", "output_encoding", "src"] {
         arguments.shift_remove(name);
     }
@@ -146,7 +147,9 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
             },
         )?;
     name_source(prepared, &path)?;
-    attach_bytes(prepared, rendered.into_bytes());
+    let bytes = crate::encoding::encode(rendered, &encoding)
+        .map_err(|reason| Stop::failed(format!("{name}: {reason}")))?;
+    attach_bytes(prepared, bytes);
     Ok(())
 }
 
@@ -228,7 +231,8 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
         attach_bytes(prepared, bytes);
         return Ok(());
     }
-    let Some(source) = argument(&prepared.arguments, "src").map(str::to_owned) else {
+    let source = argument(&prepared.arguments, "src").filter(|source| !source.is_empty());
+    let Some(source) = source.map(str::to_owned) else {
         return Err(Stop::failed("src (or content) is required"));
     };
     let path = locate(evaluator, "files", &source)?;

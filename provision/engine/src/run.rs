@@ -153,6 +153,7 @@ impl Run {
         for warning in &loaded.warnings {
             report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
         }
+        recall_facts(&loaded.world, &mut report);
         let shared = Shared {
             world: loaded.world,
             loader: Arc::new(Mutex::new(loaded.loader)),
@@ -318,6 +319,38 @@ fn place_of(shared: &Shared, play: &Play) -> String {
     loader.sources().place(play.span).to_string()
 }
 
+/// Facts that an earlier run left in the cache.
+fn recall_facts(world: &World, report: &mut Report) {
+    let Some(cache) = &world.settings.fact_cache else { return };
+    let mut names = world.host_names();
+    if !names.iter().any(|name| name == "localhost") {
+        names.push("localhost".to_owned());
+    }
+    let now = std::time::SystemTime::now();
+    for name in names {
+        let facts = match cache.is_flushed {
+            true => cache.forget(&name).map(|()| None),
+            false => cache.load(&name, now),
+        };
+        match facts {
+            Ok(Some(facts)) => world.host_or_new(&name).learned.learn(&facts),
+            Ok(None) => {}
+            Err(message) => report.warn(Some(&name), message),
+        }
+    }
+}
+
+/// Leaves facts to the next run.
+fn keep_facts(world: &World, names: &[String], report: &mut Report) {
+    let Some(cache) = &world.settings.fact_cache else { return };
+    for name in names {
+        let facts = world.host_or_new(name).learned.facts();
+        if let Err(message) = cache.store(name, &facts) {
+            report.warn(Some(name), message);
+        }
+    }
+}
+
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
     shared.report.settle(None);
     for (host, left) in &shared.left_notified {
@@ -345,6 +378,7 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
     if !names.iter().any(|name| name == "localhost") {
         names.push("localhost".to_owned());
     }
+    keep_facts(&shared.world, &names, &mut shared.report);
     let recap = shared.report.recap(&names);
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     shared.report.event(&Event::RunFinished { recap: recap.clone(), duration_ms, outcome });
@@ -407,12 +441,13 @@ async fn run_play(
             return false;
         }
     };
-    let mut hosts: Vec<String> = hosts
-        .into_iter()
-        .chain(added_hosts(&shared.world, inventory, play))
-        .filter(|host| !shared.failed.contains(host) && !shared.unreachable.contains(host))
-        .collect();
-    order(&mut hosts, &shared.world, play);
+    let mut everybody: Vec<String> =
+        hosts.into_iter().chain(added_hosts(&shared.world, inventory, play)).collect();
+    order(&mut everybody, &shared.world, play);
+    let (hosts, lost): (Vec<String>, Vec<String>) = everybody
+        .iter()
+        .cloned()
+        .partition(|host| !shared.failed.contains(host) && !shared.unreachable.contains(host));
     let localhost = shared.world.host_or_new("localhost");
     let name = play_name(&shared.world, play, &localhost);
     let place = place_of(shared, play);
@@ -449,10 +484,12 @@ async fn run_play(
         let mut state = PlayState::new(
             play.clone(),
             name.clone(),
-            hosts.clone(),
+            everybody.clone(),
             batch.clone(),
             variables.clone(),
         );
+        // Earlier plays lost them: they are hosts of the play, but none that take part.
+        lost.iter().for_each(|host| state.lose(host));
         if let Err(message) = vars_files(shared, &play, &batch, &mut state) {
             shared.report.warn(None, message);
             shared.failed.extend(batch.iter().cloned());

@@ -177,6 +177,17 @@ impl Learned {
         });
     }
 
+    /// All facts under the names that templates use.
+    #[must_use]
+    pub fn facts(&self) -> provision_protocol::Object {
+        self.read(|state| {
+            let facts = state.injected.iter();
+            facts
+                .map(|(name, fact)| (name.to_string(), provision_template::to_json(fact)))
+                .collect()
+        })
+    }
+
     /// Forgets all facts (`meta: clear_facts`).
     pub fn forget_facts(&self) {
         self.write(|state| {

@@ -10,6 +10,7 @@ use provision_playbook::inventory::{ALL, GroupCycle, Inventory, UNGROUPED};
 use provision_playbook::model::{Play, RoleUse};
 use provision_template::{Engine, Slot};
 
+use crate::fact_cache::FactCache;
 use crate::variables::{HostVariables, Layer, Layers};
 
 /// What a run knows. Shared by all evaluations.
@@ -70,6 +71,8 @@ pub struct Settings {
     pub rolls_restarts: bool,
     /// What ansible.cfg changes.
     pub customs: Customs,
+    /// Where facts stay between runs, if they do.
+    pub fact_cache: Option<FactCache>,
 }
 
 impl World {

@@ -21,6 +21,20 @@ pub struct Customs {
     pub gathers_once: bool,
     /// `private_role_vars`: variables of a role are for its own tasks only.
     pub keeps_role_variables: bool,
+    /// `duplicate_dict_key`.
+    pub duplicate_keys: DuplicateKeys,
+}
+
+/// What is said of a mapping that has a key twice. The last one counts in any case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DuplicateKeys {
+    /// A warning.
+    #[default]
+    Warn,
+    /// An error: nothing runs.
+    Error,
+    /// Nothing.
+    Ignore,
 }
 
 impl Default for Customs {
@@ -34,6 +48,7 @@ impl Default for Customs {
             hides_facts: false,
             gathers_once: false,
             keeps_role_variables: false,
+            duplicate_keys: DuplicateKeys::Warn,
         }
     }
 }

@@ -23,7 +23,7 @@ mod unsupported;
 mod vault;
 
 pub use check::KnownNames;
-pub use customs::Customs;
+pub use customs::{Customs, DuplicateKeys};
 pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
 pub use select::selected;
 pub use templating::{Dialect, Reach, TextKind};

@@ -49,7 +49,7 @@ pub struct PlaybookArguments {
     /// Run handlers even if a task fails
     #[arg(long)]
     pub force_handlers: bool,
-    /// Clear the fact cache for every host (facts are never cached here)
+    /// Clear the fact cache for every host
     #[arg(long)]
     pub flush_cache: bool,
 }

@@ -289,6 +289,8 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
         accept_new_host_keys: false,
         forks: common.forks,
         customs: Customs::default(),
+        flush_cache: false,
+        fact_cache: None,
     }
 }
 
@@ -302,7 +304,7 @@ fn as_apply(arguments: &PlaybookArguments) -> Apply {
         arguments.list_tags && arguments.tags.is_empty() && arguments.skip_tags.is_empty();
     Apply {
         playbooks: arguments.playbooks.clone(),
-        reach: reach_of(common),
+        reach: Reach { flush_cache: arguments.flush_cache, ..reach_of(common) },
         passwords,
         plan: None,
         check: common.check,

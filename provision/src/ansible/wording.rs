@@ -31,6 +31,9 @@ pub fn of(diagnostic: &Diagnostic) -> Option<String> {
             "couldn't resolve module/action '{name}'. This often indicates a misspelling, missing \
              collection, or incorrect module path."
         )),
+        ("inventory-host-name", Some(name)) => {
+            Some(format!("Host pattern {name} must be a string"))
+        }
         ("missing-role", Some(name)) => Some(format!("the role '{name}' was not found")),
         _ => None,
     }
@@ -52,6 +55,11 @@ mod tests {
                 "register-name",
                 "`200` can't be the name of a variable",
                 Some("Invalid variable name in 'register' specified: '200'"),
+            ),
+            (
+                "inventory-host-name",
+                "the name of host `1234` is an integer",
+                Some("Host pattern 1234 must be a string"),
             ),
             ("missing-role", "there is no role `x`", Some("the role 'x' was not found")),
             ("wrong-type", "`x` takes text", None),

@@ -346,7 +346,6 @@ impl PlayRun<'_> {
             let Some(host) = self.hosts.get_mut(other.0) else { continue };
             host.ahead = None;
             host.cursor.advance();
-            host.roles_run.extend(task.context.role().map(|role| role.identity));
             let learned = &host.variables.learned;
             if let Some(name) = &ended.register {
                 learned.set(name, registered(&ended.result));
@@ -493,11 +492,15 @@ impl PlayRun<'_> {
         self.apply(index, &flight.position, flight.token, ended);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         let name = host.variables.name.clone();
-        match host.cursor.fail() {
+        host.failed_at = Some(flight.position.clone());
+        let after = host.cursor.fail();
+        if after != AfterFailure::Out {
+            let learned = &host.variables.learned;
+            learned.set("ansible_failed_result", result);
+            learned.set("ansible_failed_task", failed_task(&flight.task));
+        }
+        match after {
             AfterFailure::Rescue => {
-                let learned = &host.variables.learned;
-                learned.set("ansible_failed_result", result);
-                learned.set("ansible_failed_task", failed_task(&flight.task));
                 let recap = self.shared.report.recap_of(&name);
                 recap.rescued += 1;
                 // As in Ansible, a task that was rescued has notified nothing.
@@ -510,8 +513,11 @@ impl PlayRun<'_> {
             }
             AfterFailure::Out => {
                 self.shared.report.recap_of(&name).failed += 1;
-                self.fail_host(index, fatal);
+                self.drop_host(index);
             }
+        }
+        if fatal {
+            self.fail_others(index, &flight.position);
         }
         let others: Vec<HostIndex> = self
             .dispatcher
@@ -520,14 +526,40 @@ impl PlayRun<'_> {
             .collect();
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
             for other in others {
-                self.drop_host(other, false);
+                self.drop_host(other);
             }
         }
     }
 
-    /// Nothing takes the failure; notified handlers still run if they are forced.
-    fn fail_host(&mut self, index: HostIndex, fatal: bool) {
-        self.drop_host(index, fatal);
+    /// `any_errors_fatal`: what fails on one host fails on all of them. Each goes on in its
+    /// `rescue` or `always`; if nobody has one, the run ends.
+    fn fail_others(&mut self, index: HostIndex, position: &Position) {
+        self.fatal = true;
+        let mut goes_on = self.host(index).is_some_and(|host| host.active);
+        for number in 0..self.hosts.len() {
+            let Some(host) = self.hosts.get_mut(number).filter(|host| host.active) else {
+                continue;
+            };
+            if number == index.0 {
+                continue;
+            }
+            // It failed there itself, or with another host.
+            if host.failed_at.as_ref() == Some(position) {
+                goes_on = true;
+                continue;
+            }
+            host.failed_at = Some(position.clone());
+            host.ahead = None;
+            match host.cursor.fail_with_others() {
+                AfterFailure::Rescue | AfterFailure::Always => goes_on = true,
+                AfterFailure::Out => host.cursor.end(),
+            }
+            self.wake(HostIndex(number));
+        }
+        if !goes_on {
+            self.shared.stopped_by_limit = true;
+            self.end_all();
+        }
     }
 
     /// The task's result on this host, from those of its items.

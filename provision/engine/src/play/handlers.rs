@@ -89,8 +89,8 @@ impl PlayRun<'_> {
         handlers.map(|handler| key_of(handler)).collect()
     }
 
-    /// Numbers of the handlers that a task notifies, and names that mean none. A name means the
-    /// last handler of that name; a topic means all that listen.
+    /// Numbers of the handlers that a task notifies, and names that mean none. A name means one
+    /// handler of that name; a topic means all that listen.
     fn notified_by(&self, task: &Arc<Task>, view: View) -> (Vec<u32>, Vec<String>) {
         let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
         if task.notify.is_empty() {
@@ -126,7 +126,12 @@ impl PlayRun<'_> {
                 .enumerate()
                 .map(|(number, handler)| (u32::try_from(number).unwrap_or(u32::MAX), handler))
         };
-        let named = numbered().rfind(|(_, handler)| handler.is_named(name));
+        // The list that was loaded last wins, and in it the first of that name.
+        let list = |handler: &Arc<Handler>| handler.task.context.role().map(|role| role.identity);
+        let last = numbered().rfind(|(_, handler)| handler.is_named(name));
+        let named = last.and_then(|(_, last)| {
+            numbered().find(|(_, it)| it.is_named(name) && list(it) == list(last))
+        });
         let listening = numbered().filter(|(_, handler)| handler.listens_to(name));
         let mut numbers: Vec<u32> = listening.map(|(number, _)| number).collect();
         numbers.extend(named.map(|(number, _)| number));

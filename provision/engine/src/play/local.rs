@@ -354,10 +354,12 @@ impl PlayRun<'_> {
                 self.pass_silently(index);
             }
             "clear_host_errors" => {
-                let lost: Vec<String> =
-                    self.shared.failed.iter().chain(&self.shared.unreachable).cloned().collect();
-                for host in lost {
-                    self.shared.failed.remove(&host);
+                self.shared.failed.clear();
+                // They are connected again where a later play names them.
+                for host in std::mem::take(&mut self.shared.unreachable) {
+                    let variables = self.shared.world.host_or_new(&host);
+                    let key = self.shared.pool.key_of(&variables);
+                    self.shared.pool.forget_lost(&key);
                 }
                 for host in &mut self.hosts {
                     host.cursor.forgive();
@@ -553,6 +555,11 @@ fn set_fact(arguments: &Object) -> Done {
         };
         done.sets.push((name.clone(), provision_template::from_json(&value)));
         facts.insert(name.clone(), value);
+    }
+    // What is cacheable is a fact like those that a host tells of itself, too.
+    let is_cacheable = arguments.get("cacheable").map(provision_template::from_json);
+    if is_cacheable.and_then(|value| provision_template::to_boolean(&value)) == Some(true) {
+        done.facts = Some(facts.clone());
     }
     done.result.insert("ansible_facts".into(), Json::Object(facts));
     done

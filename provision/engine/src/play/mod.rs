@@ -121,6 +121,8 @@ pub(crate) struct HostRun {
     pub variables: Arc<HostVariables>,
     pub session: SessionKey,
     pub cursor: Cursor,
+    /// Where it failed last, by itself or with another host.
+    pub failed_at: Option<Position>,
     pub ahead: Option<Ahead>,
     pub flights: VecDeque<Flight>,
     pub passes: VecDeque<Pass>,
@@ -150,6 +152,8 @@ pub struct PlayRun<'a> {
     pub(crate) owners: HashMap<(SessionKey, u64), Owner>,
     pub(crate) includes: include::Includes,
     pub(crate) failed_hosts: usize,
+    /// A failure is one of all hosts (`any_errors_fatal`); some may have a `rescue` or `always`.
+    pub(crate) fatal: bool,
     pub(crate) ended: bool,
     /// Hosts to be looked at again.
     pub(crate) woken: Vec<HostIndex>,
@@ -189,6 +193,7 @@ impl<'a> PlayRun<'a> {
                     session: shared.pool.key_of(&variables),
                     variables,
                     cursor: Cursor::at_start(&state.play),
+                    failed_at: None,
                     ahead: None,
                     flights: VecDeque::new(),
                     passes: VecDeque::new(),
@@ -212,6 +217,7 @@ impl<'a> PlayRun<'a> {
             owners: HashMap::new(),
             includes: include::Includes::default(),
             failed_hosts: 0,
+            fatal: false,
             ended: false,
             woken: Vec::new(),
             leaves_handlers: false,
@@ -419,11 +425,11 @@ impl<'a> PlayRun<'a> {
             message: message.to_owned(),
             hint,
         });
-        self.check_limits(false);
+        self.check_limits();
     }
 
     /// A host failed and nothing rescues it.
-    pub(crate) fn drop_host(&mut self, index: HostIndex, fatal: bool) {
+    pub(crate) fn drop_host(&mut self, index: HostIndex) {
         let Some(host) = self.hosts.get_mut(index.0) else { return };
         host.active = false;
         host.ahead = None;
@@ -432,11 +438,11 @@ impl<'a> PlayRun<'a> {
         self.state.lose(&name);
         self.shared.failed.insert(name);
         self.failed_hosts += 1;
-        self.check_limits(fatal);
+        self.check_limits();
     }
 
     /// Ends the play for all when too many hosts are out.
-    fn check_limits(&mut self, fatal: bool) {
+    fn check_limits(&mut self) {
         let limit = self
             .state
             .play
@@ -447,7 +453,7 @@ impl<'a> PlayRun<'a> {
         let over = limit.is_some_and(|limit| {
             i64::try_from(self.failed_hosts * 100 / total).unwrap_or(i64::MAX) > limit
         });
-        if fatal || over {
+        if over {
             self.shared.stopped_by_limit = true;
             self.end_all();
         }

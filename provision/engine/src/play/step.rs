@@ -63,7 +63,11 @@ impl PlayRun<'_> {
             Next::Failed => {
                 // The failure was counted when it happened; an `always` ran since. Not being in
                 // the way any more is progress for others.
-                self.drop_host(index, false);
+                self.drop_host(index);
+                // Nobody rescued what failed for all of them.
+                if self.fatal && !self.hosts.iter().any(|host| host.active) {
+                    self.shared.stopped_by_limit = true;
+                }
                 Going::On
             }
             Next::RoleEnd(role) => {

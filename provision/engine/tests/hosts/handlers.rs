@@ -263,3 +263,55 @@ fn a_handler_behind_one_that_failed_runs_at_the_next_flush() {
         assert!(left.len() == 1 && left[0].contains("`h1`"), "{left:?}");
     }
 }
+
+#[test]
+fn a_role_of_a_collection_goes_by_its_own_name_in_notifications() {
+    for prefix in ["db", "ns.col.db"] {
+        let lab = Lab::new(&["a"]);
+        lab.write(
+            "collections/ansible_collections/ns/col/roles/db/handlers/main.yml",
+            "
+- name: h
+  listen: reload
+  copy: {dest: '{{ root }}/h', content: x}
+",
+        );
+        let ran = lab
+            .apply(&format!(
+                "
+- hosts: all
+  gather_facts: false
+  roles: [ns.col.db]
+  tasks:
+    - copy: {{dest: '{{{{ root }}}}/a', content: x}}
+      notify: '{prefix} : reload'
+"
+            ))
+            .expect(Outcome::Done);
+        assert_eq!(ran.recap("a").changed, 2, "{}", ran.story());
+    }
+}
+
+#[test]
+fn of_handlers_with_one_name_in_a_list_the_first_runs() {
+    let lab = Lab::new(&["a"]);
+    let ran = lab
+        .apply(&play(
+            "[h]",
+            "
+    - name: h
+      copy: {dest: '{{ root }}/first', content: x}
+    - name: h
+      copy: {dest: '{{ root }}/second', content: x}
+    - name: other
+      listen: h
+      copy: {dest: '{{ root }}/listening', content: x}
+",
+        ))
+        .expect(Outcome::Done);
+    let tree = lab.host("a").tree();
+    let has = |name: &str| tree.contains_key(std::path::Path::new(name));
+    let found = ["first", "second", "listening"].map(has);
+    assert_eq!(found, [true, false, true], "{}", ran.story());
+    assert_nothing_is_left(&lab);
+}

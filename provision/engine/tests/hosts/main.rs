@@ -20,6 +20,7 @@ mod demand;
 mod ensemble;
 #[path = "../../../../common/consul/client/tests/fake/mod.rs"]
 mod fake;
+mod fatal;
 mod faults;
 mod groups;
 mod handlers;

@@ -107,7 +107,11 @@ const TEMPLATE: &[Parameter] = &[
         "remove the line end behind a block (default yes)",
     ),
     Parameter::new("lstrip_blocks", Kind::Boolean, "remove blanks before a block"),
-    Parameter::new("output_encoding", Kind::Text, "encoding of the file (only utf-8)"),
+    Parameter::new(
+        "output_encoding",
+        Kind::Text,
+        "encoding of the file (utf-8, utf-16-le, utf-16-be, ascii, latin-1, windows-1252)",
+    ),
 ];
 
 const FILE: &[Parameter] = &[

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use provision_engine::fact_cache::FactCache;
+
 use super::Configuration;
 use crate::arguments::{Apply, Reach, Transport, VaultPasswords};
 
@@ -52,6 +54,8 @@ impl Configuration {
         }
         fill(&mut reach.forks, &settings.forks);
         reach.customs = settings.customs;
+        let cache = FactCache { is_flushed: reach.flush_cache, ..settings.fact_cache.clone() };
+        reach.fact_cache = settings.caches_facts.then_some(cache);
         let given = reach.ssh_common_args.take();
         let all: Vec<String> = settings.ssh_arguments.iter().cloned().chain(given).collect();
         reach.ssh_common_args = (!all.is_empty()).then(|| all.join(" "));

@@ -40,7 +40,12 @@ pub enum Setting {
     DisplayFailedStderr,
     DisplayOkHosts,
     DisplaySkippedHosts,
+    DuplicateDictKey,
     ErrorOnMissingHandler,
+    FactCaching,
+    FactCachingConnection,
+    FactCachingPrefix,
+    FactCachingTimeout,
     ForceColour,
     ForceHandlers,
     Forks,
@@ -85,8 +90,6 @@ const HELPER: Does =
     Does::Nothing("a helper runs on the host; there are no temporary module files and no Python");
 const GALAXY: Does = Does::Nothing("nothing is downloaded from Galaxy");
 const NETWORK: Does = Does::Nothing("network devices are not managed");
-const NO_CACHE: Does =
-    Does::Nothing("facts are gathered anew in each run; that takes some milliseconds a host");
 const COWS: Does = Does::Nothing("there are no cows");
 const COLOURS: Does = Does::Nothing("the colours are those of Ansible's defaults");
 const RETRY_FILES: Does =
@@ -534,20 +537,21 @@ pub const KEYS: &[Key] = &[
         ],
         PYTHON,
     ),
+    key(&["defaults.fact_caching"], &["ANSIBLE_CACHE_PLUGIN"], Does::Sets(Setting::FactCaching)),
     key(
-        &[
-            "defaults.fact_caching",
-            "defaults.fact_caching_connection",
-            "defaults.fact_caching_prefix",
-            "defaults.fact_caching_timeout",
-        ],
-        &[
-            "ANSIBLE_CACHE_PLUGIN",
-            "ANSIBLE_CACHE_PLUGIN_CONNECTION",
-            "ANSIBLE_CACHE_PLUGIN_PREFIX",
-            "ANSIBLE_CACHE_PLUGIN_TIMEOUT",
-        ],
-        NO_CACHE,
+        &["defaults.fact_caching_connection"],
+        &["ANSIBLE_CACHE_PLUGIN_CONNECTION"],
+        Does::Sets(Setting::FactCachingConnection),
+    ),
+    key(
+        &["defaults.fact_caching_prefix"],
+        &["ANSIBLE_CACHE_PLUGIN_PREFIX"],
+        Does::Sets(Setting::FactCachingPrefix),
+    ),
+    key(
+        &["defaults.fact_caching_timeout"],
+        &["ANSIBLE_CACHE_PLUGIN_TIMEOUT"],
+        Does::Sets(Setting::FactCachingTimeout),
     ),
     key(
         &[
@@ -604,7 +608,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.duplicate_dict_key"],
         &["ANSIBLE_DUPLICATE_YAML_DICT_KEY"],
-        Does::Nothing("the last of equal keys counts, with a warning"),
+        Does::Sets(Setting::DuplicateDictKey),
     ),
     key(
         &["defaults.invalid_task_attribute_failed"],

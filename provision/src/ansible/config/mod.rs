@@ -10,8 +10,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use keys::{Does, Key, Setting};
-use provision_playbook::Customs;
+use provision_engine::fact_cache::FactCache;
 use provision_playbook::model::Strategy;
+use provision_playbook::{Customs, DuplicateKeys};
 
 /// What of this process a configuration depends on.
 #[derive(Debug, Clone, Default)]
@@ -74,6 +75,10 @@ pub struct Settings {
     pub fails_on_any_unparsed: bool,
     /// `unparsed_is_failed`.
     pub fails_on_unparsed: bool,
+    /// `fact_caching = jsonfile`.
+    pub caches_facts: bool,
+    /// `fact_caching_connection`, `_prefix` and `_timeout` of a cache in files.
+    pub fact_cache: FactCache,
     pub display_failed_stderr: bool,
     pub display_ok_hosts: Option<bool>,
     pub display_skipped_hosts: Option<bool>,
@@ -125,6 +130,12 @@ impl Configuration {
             configuration.file = Some(path);
         }
         configuration.read_variables(environment);
+        let settings = &configuration.settings;
+        if settings.caches_facts && settings.fact_cache.folder.as_os_str().is_empty() {
+            configuration.refusals.push(
+                "fact_caching: `jsonfile` needs a folder: set fact_caching_connection".to_owned(),
+            );
+        }
         configuration
     }
 
@@ -285,6 +296,20 @@ impl Configuration {
             Setting::DisplayFailedStderr => settings.display_failed_stderr = boolean(value)?,
             Setting::DisplayOkHosts => settings.display_ok_hosts = Some(boolean(value)?),
             Setting::DisplaySkippedHosts => settings.display_skipped_hosts = Some(boolean(value)?),
+            Setting::DuplicateDictKey => {
+                settings.customs.duplicate_keys = match value.to_lowercase().as_str() {
+                    "warn" => DuplicateKeys::Warn,
+                    "error" => DuplicateKeys::Error,
+                    "ignore" => DuplicateKeys::Ignore,
+                    _ => return Err("none of warn, error and ignore".to_owned()),
+                };
+            }
+            Setting::FactCaching => settings.caches_facts = fact_caching(value)?,
+            Setting::FactCachingConnection => {
+                settings.fact_cache.folder = path().unwrap_or_default();
+            }
+            Setting::FactCachingPrefix => settings.fact_cache.prefix = value.to_owned(),
+            Setting::FactCachingTimeout => settings.fact_cache.timeout_s = number(value)?,
             Setting::ForceColour => settings.force_colour = boolean(value)?,
             Setting::ForceHandlers => settings.force_handlers = boolean(value)?,
             Setting::Forks => settings.forks = Some(number(value)?),
@@ -320,6 +345,17 @@ fn said(name: &str) -> String {
     match name.split_once('.') {
         Some((section, name)) => format!("[{section}] {name}"),
         None => name.to_owned(),
+    }
+}
+
+/// Whether facts stay in files.
+fn fact_caching(plugin: &str) -> Result<bool, String> {
+    match plugin.rsplit('.').next().unwrap_or(plugin) {
+        "" | "memory" => Ok(false),
+        "jsonfile" => Ok(true),
+        _ => {
+            Err("not supported: facts are cached in files (jsonfile) or not at all (memory)".into())
+        }
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::keys::{Does, KEYS};
-use super::{Configuration, Customs, Environment, Strategy};
+use super::{Configuration, Customs, DuplicateKeys, Environment, Strategy};
 
 fn environment(folder: &Path, variables: &[(&str, &str)]) -> Environment {
     let mut all: BTreeMap<String, String> =
@@ -142,7 +142,8 @@ fn what_is_typed_counts_more_than_what_is_configured() {
 fn what_changes_the_language_is_honoured() {
     let text = "[defaults]\nstrategy = ansible.builtin.free\njinja2_native = True\n\
                 inject_facts_as_vars = no\nno_log = 1\nprivate_role_vars = yes\n\
-                error_on_missing_handler = False\nany_errors_fatal = yes\ngathering = smart\n";
+                error_on_missing_handler = False\nany_errors_fatal = yes\ngathering = smart\n\
+                duplicate_dict_key = error\n";
     let (_folder, configuration) = read(text, &[("ANSIBLE_STRATEGY", "host_pinned")]);
     let expected = Customs {
         has_native_types: true,
@@ -153,9 +154,40 @@ fn what_changes_the_language_is_honoured() {
         hides_facts: true,
         gathers_once: true,
         keeps_role_variables: true,
+        duplicate_keys: DuplicateKeys::Error,
     };
     assert_eq!(configuration.settings.customs, expected);
     assert_eq!(configuration.refusals, Vec::<String>::new());
     let (_folder, configuration) = read("[defaults]\nstrategy = debug\n", &[]);
     assert_eq!(configuration.refusals.len(), 1);
+}
+
+#[test]
+fn facts_are_cached_in_files_or_not_at_all() {
+    use clap::Parser as _;
+
+    use crate::arguments::{Apply, Arguments, Command};
+
+    let completed = |configuration: &Configuration| -> Apply {
+        let words = ["provision", "apply", "--flush-cache"];
+        let Command::Apply(mut apply) = Arguments::try_parse_from(words).unwrap().command else {
+            panic!("it is apply");
+        };
+        configuration.complete(&mut apply);
+        *apply
+    };
+    let text = "[defaults]\nfact_caching = ansible.builtin.jsonfile\n\
+                fact_caching_connection = facts\nfact_caching_timeout = 90\n";
+    let (folder, configuration) = read(text, &[("ANSIBLE_CACHE_PLUGIN_PREFIX", "p_")]);
+    let cache = completed(&configuration).reach.fact_cache.unwrap();
+    assert_eq!((cache.prefix.as_str(), cache.timeout_s, cache.is_flushed), ("p_", 90, true));
+    assert_eq!(cache.folder, folder.path().join("here/facts"));
+    assert!(configuration.refusals.is_empty() && configuration.notes.is_empty());
+    let (_folder, configuration) = read("[defaults]\nfact_caching = memory\n", &[]);
+    assert_eq!(completed(&configuration).reach.fact_cache, None);
+    assert!(configuration.refusals.is_empty());
+    for plugin in ["redis", "jsonfile"] {
+        let (_folder, configuration) = read(&format!("[defaults]\nfact_caching = {plugin}\n"), &[]);
+        assert_eq!(configuration.refusals.len(), 1, "{plugin}");
+    }
 }

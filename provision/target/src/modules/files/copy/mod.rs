@@ -125,7 +125,9 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
                 Source::Content(_) => None,
             });
             let place = file::Place { dest, ends_with_slash, name };
-            file::copy(&source, place, &settings, context)?.outcome(given.src.as_deref())
+            let placed = file::copy(&source, place, &settings, context)?;
+            let src = given.src.or(given._source.filter(|_| placed.changed));
+            placed.outcome(src.as_deref())
         }
         (None, None) => return Err(Failure::new("src (or content) is required")),
     };

@@ -54,23 +54,39 @@ pub fn package_facts(given: &Object, context: &mut Context<'_>) -> Result<Outcom
         managers.extend(MANAGERS.iter().map(|(name, _)| *name));
     }
     let mut seen: Vec<&str> = Vec::new();
+    let mut warnings: Vec<String> = Vec::new();
     let mut packages = Object::new();
     for manager in managers {
         let programs = MANAGERS.iter().find(|(name, _)| *name == manager).map(|(_, list)| *list);
         let is_here = programs.unwrap_or_default().iter().any(|name| find_program(name).is_some());
         let enough = !seen.is_empty() && given.strategy.as_deref() != Some("all");
+        if !is_here && wanted.iter().any(|name| name.eq_ignore_ascii_case(manager)) {
+            warnings.push(format!(
+                "Requested package manager {manager} was not usable by this module: it is not here"
+            ));
+        }
         if !is_here || enough || seen.contains(&manager) {
             continue;
         }
         // rpm is installable on Debian, with an empty database.
-        let found = list(manager, context)?;
-        seen.push(manager);
-        packages.extend(found);
+        match list(manager, context) {
+            Ok(found) => {
+                seen.push(manager);
+                packages.extend(found);
+            }
+            Err(failure) => warnings.push(format!(
+                "Failed to retrieve packages with {manager}: Unable to list packages ({})",
+                failure.message
+            )),
+        }
     }
     if seen.is_empty() {
-        return Err(Failure::new("Could not detect a supported package manager"));
+        let failure = Failure::new("Could not detect a supported package manager");
+        return Err(failure.with("warnings", warnings));
     }
-    Ok(Outcome::new(false).with("ansible_facts", object([("packages", packages.into())])))
+    let facts = object([("packages", packages.into())]);
+    let outcome = Outcome::new(false).with("ansible_facts", facts);
+    Ok(if warnings.is_empty() { outcome } else { outcome.with("warnings", warnings) })
 }
 
 fn list(manager: &str, context: &Context<'_>) -> Result<Object, Failure> {
