@@ -8,6 +8,9 @@ use std::time::{Duration, SystemTime};
 
 use provision_protocol::Object;
 
+use crate::report::Report;
+use crate::world::World;
+
 /// Where facts are kept: one file a host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FactCache {
@@ -96,6 +99,38 @@ fn write_aside(path: &Path, text: &[u8]) -> std::io::Result<()> {
     file.write_all(text)?;
     drop(file);
     fs::rename(&aside, path)
+}
+
+/// Facts that an earlier run left in the cache.
+pub(crate) fn recall(world: &World, report: &mut Report) {
+    let Some(cache) = &world.settings.fact_cache else { return };
+    let mut names = world.host_names();
+    if !names.iter().any(|name| name == "localhost") {
+        names.push("localhost".to_owned());
+    }
+    let now = SystemTime::now();
+    for name in names {
+        let facts = match cache.is_flushed {
+            true => cache.forget(&name).map(|()| None),
+            false => cache.load(&name, now),
+        };
+        match facts {
+            Ok(Some(facts)) => world.host_or_new(&name).learned.learn(&facts),
+            Ok(None) => {}
+            Err(message) => report.warn(Some(&name), message),
+        }
+    }
+}
+
+/// Leaves facts to the next run.
+pub(crate) fn keep(world: &World, names: &[String], report: &mut Report) {
+    let Some(cache) = &world.settings.fact_cache else { return };
+    for name in names {
+        let facts = world.host_or_new(name).learned.facts();
+        if let Err(message) = cache.store(name, &facts) {
+            report.warn(Some(name), message);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ use crate::batches::{self, batches};
 use crate::channel::Dial;
 use crate::connection::{self, ConnectionDefaults};
 use crate::event::{CommandLine, EVENT_FORMAT, Event, HostRecap, Outcome};
+use crate::fact_cache;
 use crate::load::{Loaded, hosts_of};
 use crate::outside::Outside;
 use crate::play::{Arrival, PlayRun, Shared};
@@ -153,7 +154,7 @@ impl Run {
         for warning in &loaded.warnings {
             report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
         }
-        recall_facts(&loaded.world, &mut report);
+        fact_cache::recall(&loaded.world, &mut report);
         let shared = Shared {
             world: loaded.world,
             loader: Arc::new(Mutex::new(loaded.loader)),
@@ -319,38 +320,6 @@ fn place_of(shared: &Shared, play: &Play) -> String {
     loader.sources().place(play.span).to_string()
 }
 
-/// Facts that an earlier run left in the cache.
-fn recall_facts(world: &World, report: &mut Report) {
-    let Some(cache) = &world.settings.fact_cache else { return };
-    let mut names = world.host_names();
-    if !names.iter().any(|name| name == "localhost") {
-        names.push("localhost".to_owned());
-    }
-    let now = std::time::SystemTime::now();
-    for name in names {
-        let facts = match cache.is_flushed {
-            true => cache.forget(&name).map(|()| None),
-            false => cache.load(&name, now),
-        };
-        match facts {
-            Ok(Some(facts)) => world.host_or_new(&name).learned.learn(&facts),
-            Ok(None) => {}
-            Err(message) => report.warn(Some(&name), message),
-        }
-    }
-}
-
-/// Leaves facts to the next run.
-fn keep_facts(world: &World, names: &[String], report: &mut Report) {
-    let Some(cache) = &world.settings.fact_cache else { return };
-    for name in names {
-        let facts = world.host_or_new(name).learned.facts();
-        if let Err(message) = cache.store(name, &facts) {
-            report.warn(Some(name), message);
-        }
-    }
-}
-
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
     shared.report.settle(None);
     for (host, left) in &shared.left_notified {
@@ -378,7 +347,7 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
     if !names.iter().any(|name| name == "localhost") {
         names.push("localhost".to_owned());
     }
-    keep_facts(&shared.world, &names, &mut shared.report);
+    fact_cache::keep(&shared.world, &names, &mut shared.report);
     let recap = shared.report.recap(&names);
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     shared.report.event(&Event::RunFinished { recap: recap.clone(), duration_ms, outcome });
