@@ -156,6 +156,8 @@ impl Reaches {
             || task.until.is_some()
             || task.asynchronous.is_some()
             || in_turn
+            // The controller stores what came, which may fail, or be seen by what is next.
+            || module.name == "fetch"
             || task
                 .repeat
                 .as_ref()

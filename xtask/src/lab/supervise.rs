@@ -138,8 +138,6 @@ fn container(directory: &StateDirectory, id: &LabId, host: &Host) -> Command {
         // on an overlay is refused), all capabilities, a writable /proc/sys, no seccomp filter.
         .arg(format!("--bind={}:/var/lib/docker", directory.host(host).join("docker").display()))
         .arg("--capability=all")
-        // But the clock is that of the machine that runs the lab.
-        .arg("--drop-capability=CAP_SYS_TIME")
         .env("SYSTEMD_SECCOMP", "0")
         .env("SYSTEMD_NSPAWN_API_VFS_WRITABLE", "1");
     command

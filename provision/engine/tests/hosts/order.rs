@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use provision_engine::event::{Event, Status};
+use provision_engine::event::{Event, Outcome, Status};
 use serde_json::{Value, json};
 
 use crate::lab::{Lab, Ran};
@@ -420,4 +420,24 @@ fn every_host_of_a_fatal_task_is_heard() {
         let failed = (ran.recap("a").failed, ran.recap("b").failed);
         assert_eq!((sent, failed), ((3, 3), (1, 1)), "{}", ran.story());
     }
+}
+
+#[test]
+fn what_is_fetched_is_stored_before_the_next_task_can_look() {
+    let lab = Lab::new(&["a"]);
+    let ran = lab
+        .apply(
+            "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: '{{ root }}/there', content: \"{{ 'x' * 2000000 }}\"}
+    - fetch: {src: '{{ root }}/there', dest: '{{ root }}/got/', flat: true}
+    - file: {path: '{{ root }}/got', state: absent}
+",
+        )
+        .expect(Outcome::Done);
+    let tree = lab.host("a").tree();
+    assert!(!tree.contains_key(std::path::Path::new("got")), "{}", ran.story());
+    assert_eq!(ran.recap("a").changed, 3, "{}", ran.story());
 }
