@@ -4,6 +4,7 @@ use diagnostics::{Diagnostic, Span};
 use serde::Deserialize;
 use yaml::Spanned;
 
+use super::owners::foreign;
 use super::units::{Length, Part, Ratio};
 use crate::adaptive::{Adaptive, Aimd, Gradient2, Rule, Vegas};
 use crate::{Nanoseconds, Scope};
@@ -87,10 +88,7 @@ impl AdaptivePart {
         ];
         for (key, rule, span) in keys {
             let Some(span) = span.filter(|_| rule != self.rule.value) else { continue };
-            let hint = format!("remove it, or write `rule: {}`", rule.name());
-            let label = format!("belongs to `{}`", rule.name());
-            let message = format!("this rule has no {key}");
-            found.push(wrong(&message, span, &label, &hint).also(self.rule.span, "the rule"));
+            found.push(foreign("policy-adaptive", (key, span), rule.name(), self.rule.span));
         }
     }
 

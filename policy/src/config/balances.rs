@@ -4,6 +4,7 @@ use diagnostics::{Diagnostic, Span};
 use serde::Deserialize;
 use yaml::Spanned;
 
+use super::owners::foreign;
 use super::units::{Length, Part};
 use crate::Nanoseconds;
 use crate::balance::{Balance, Choices};
@@ -70,12 +71,7 @@ impl BalancePart {
         };
         for (key, rule, span) in keys {
             let Some(span) = span.filter(|_| rule != owner) else { continue };
-            found.push(
-                Diagnostic::error("policy-choices", format!("this rule has no {key}"))
-                    .at(span, format!("belongs to `{rule}`"))
-                    .also(self.rule.span, "the rule")
-                    .hint(format!("remove it, or write `rule: {rule}`")),
-            );
+            found.push(foreign("policy-choices", (key, span), rule, self.rule.span));
         }
     }
 

@@ -20,6 +20,7 @@ use crate::{Nanoseconds, Scope};
 mod adaptive;
 mod balances;
 mod control;
+mod owners;
 mod queues;
 mod read;
 mod scaling;
