@@ -15,6 +15,7 @@ use provision_engine::run::{AskStep, RunOptions, StepAnswer, run};
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
 use provision_playbook::inventory::Source;
+use provision_playbook::own::OwnPaths;
 use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
 use tokio::sync::mpsc;
 
@@ -275,6 +276,11 @@ pub fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, 
             rolls_restarts: !arguments.check,
             customs: arguments.reach.customs,
             fact_cache: arguments.reach.fact_cache.clone(),
+            own: OwnPaths {
+                collections: arguments.collections_path.clone(),
+                ..arguments.reach.own.clone()
+            },
+            facts_modules: arguments.reach.facts_modules.clone(),
         },
         playbooks,
         inventories: arguments.reach.inventory.clone(),

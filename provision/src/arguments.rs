@@ -165,6 +165,12 @@ pub struct Reach {
     /// What ansible.cfg changes of what playbooks mean.
     #[arg(skip)]
     pub customs: provision_playbook::Customs,
+    /// Folders with modules of the user's own.
+    #[arg(skip)]
+    pub own: provision_playbook::own::OwnPaths,
+    /// What gathers facts; nothing: the built-in module.
+    #[arg(skip)]
+    pub facts_modules: Vec<String>,
     /// Where facts stay between runs.
     #[arg(skip)]
     pub fact_cache: Option<provision_engine::fact_cache::FactCache>,

@@ -115,8 +115,11 @@ pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
             become_user: arguments.become_user.clone(),
             customs: arguments.reach.customs,
             fact_cache: arguments.reach.fact_cache.clone(),
+            own: arguments.reach.own.clone(),
+            facts_modules: arguments.reach.facts_modules.clone(),
             ..Settings::default()
         },
+        collections_path: arguments.reach.own.collections.clone(),
         ..LoadRequest::new(Dialect::Classic)
     }
 }
@@ -324,6 +327,7 @@ impl Sink for Folded {
             | Event::TaskStarted { .. }
             | Event::ItemResult(_)
             | Event::Retrying { .. }
+            | Event::Polled { .. }
             | Event::TaskFinished { .. } => {}
         }
         self.progress();

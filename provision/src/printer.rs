@@ -441,6 +441,12 @@ impl Printer {
                     self.say(&styled(FAINT, &line));
                 }
             }
+            Event::Polled { host, job, failed: None, .. } => {
+                if self.verbosity.level > 0 {
+                    self.say(&styled(FAINT, &format!("    {host}: job {job} is still running")));
+                }
+            }
+            Event::Polled { .. } => {}
             Event::ItemResult(result) => {
                 if let Some(task) = self.task.as_mut().filter(|task| task.number == result.task) {
                     task.items.push((**result).clone());

@@ -159,7 +159,6 @@ fn the_program_acts_as_it_is_called() {
     assert_eq!((text(&output.stdout).as_str(), output.status.code()), (expected, Some(0)));
     for (words, code, error) in [
         (&["none.yml"][..], 1, "ERROR! the playbook: none.yml could not be found"),
-        (&["site.yml", "-M", "library"], 5, "ERROR! -M: modules in Python are not run"),
         (&["site.yml", "-c", "docker"], 5, "ERROR! -c docker: connections are ssh or local"),
         (&["site.yml", "--no-such"], 2, "unexpected argument"),
         (&["site.yml", "--start-at-task", "on"], 1, "did you mean `one`?"),

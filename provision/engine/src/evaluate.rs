@@ -3,12 +3,14 @@
 //! An evaluation is a function of the values it reads. If one of them is not known yet it ends
 //! with [`Stop::Pending`] and is repeated later; otherwise it is final, whatever is in flight.
 
+mod gathering;
 mod loops;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provision_playbook::model::{Context, Directives, Task};
+use provision_playbook::own::OwnModule;
 use provision_protocol::modules::{self, ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
 use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
@@ -363,8 +365,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn step(&self) -> Result<ItemStep, Stop> {
-        let mut raw = self.arguments()?;
         let module = self.module()?;
+        if let Some(gathering) = gathering::wanted(self)? {
+            return Ok(ItemStep::Invoke(Box::new(self.invocation(gathering)?)));
+        }
+        let mut raw = self.arguments()?;
         // The inventory may say which package manager a host has.
         if module.name == "package"
             && matches!(raw.get("use").and_then(Json::as_str), None | Some("auto"))
@@ -421,8 +426,37 @@ impl<'a> Evaluator<'a> {
         let engine = &self.view.world.engine;
         let value = engine.render_text(&self.task.module_written, &self.view, &self.outside)?;
         let name = provision_template::text_of(&value);
-        modules::find(name.trim())
-            .ok_or_else(|| Stop::failed(format!("there is no module `{name}`")))
+        let built_in = modules::find(name.trim());
+        // As where the name is written: a program takes the place of what runs on hosts only.
+        let replaceable = built_in.is_none_or(|module| module.runs == Runs::OnHost);
+        match (crate::own::find(self, name.trim()).filter(|_| replaceable), built_in) {
+            (Some(_), _) => Ok(&modules::OWN),
+            (None, Some(module)) => Ok(module),
+            (None, None) => Err(Stop::failed(format!("there is no module `{name}`"))),
+        }
+    }
+
+    /// The program of the user's own that the task calls, if it calls one.
+    ///
+    /// # Errors
+    /// When a template names it that can't be evaluated (yet).
+    pub fn own_module(&self) -> Result<Option<Arc<OwnModule>>, Stop> {
+        if self.task.module.name != modules::TEMPLATED.name {
+            return Ok(self.task.own.clone());
+        }
+        let engine = &self.view.world.engine;
+        let value = engine.render_text(&self.task.module_written, &self.view, &self.outside)?;
+        let name = provision_template::text_of(&value);
+        Ok(crate::own::find(self, name.trim()).map(Arc::new))
+    }
+
+    /// Whether the task's values are secret.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn no_log(&self) -> Result<bool, Stop> {
+        let customs = &self.view.world.settings.customs;
+        self.flag(self.keyword(|d| d.no_log.as_ref()), customs.no_log)
     }
 
     fn invocation(&self, prepared: prepare::Prepared) -> Result<Invocation, Stop> {
@@ -443,8 +477,11 @@ impl<'a> Evaluator<'a> {
             environment: self.environment()?,
             check: self.flag(self.keyword(|d| d.check_mode.as_ref()), settings.check)?,
             diff: self.flag(self.keyword(|d| d.diff.as_ref()), settings.diff)?,
-            timeout_s: Some(self.number(self.keyword(|d| d.timeout.as_ref()), 0.0)?)
-                .filter(|seconds| *seconds > 0.0),
+            timeout_s: Some(self.number(
+                self.keyword(|d| d.timeout.as_ref()),
+                f64::from(settings.customs.task_timeout_s),
+            )?)
+            .filter(|seconds| *seconds > 0.0),
         })
     }
 
@@ -454,6 +491,21 @@ impl<'a> Evaluator<'a> {
     /// When one can't be evaluated (yet).
     pub fn arguments(&self) -> Result<Object, Stop> {
         let mut raw = self.module_defaults()?;
+        self.put_given(&mut raw)?;
+        Ok(raw)
+    }
+
+    /// The arguments that the task itself gives, evaluated.
+    ///
+    /// # Errors
+    /// When one can't be evaluated (yet).
+    pub(crate) fn given_arguments(&self) -> Result<Object, Stop> {
+        let mut raw = Object::new();
+        self.put_given(&mut raw)?;
+        Ok(raw)
+    }
+
+    fn put_given(&self, raw: &mut Object) -> Result<(), Stop> {
         if let Some(splat) = &self.task.arguments.splat {
             match provision_template::to_json(&self.value(splat)?) {
                 Json::Object(more) => raw.extend(more),
@@ -486,7 +538,7 @@ impl<'a> Evaluator<'a> {
             }
             raw.insert(name, provision_template::to_json(&value_without_omitted(&value)));
         }
-        Ok(raw)
+        Ok(())
     }
 
     fn argument(&self, node: &Node) -> Result<Value, Stop> {
@@ -511,6 +563,11 @@ impl<'a> Evaluator<'a> {
     }
 
     fn module_defaults(&self) -> Result<Object, Stop> {
+        self.defaults_where(|name| self.are_defaults_of(name))
+    }
+
+    /// `module_defaults` of the names that count, inner ones over outer ones.
+    fn defaults_where(&self, counts: impl Fn(&str) -> bool) -> Result<Object, Stop> {
         let mut merged = Object::new();
         let levels: Vec<&Node> = self
             .task
@@ -522,11 +579,7 @@ impl<'a> Evaluator<'a> {
             for mapping in node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect()) {
                 let Some(mapping) = mapping.as_mapping() else { continue };
                 for (key, defaults) in mapping.iter() {
-                    let applies = key
-                        .as_str()
-                        .and_then(modules::find)
-                        .is_some_and(|module| module.name == self.task.module.name);
-                    if !applies {
+                    if !key.as_str().is_some_and(&counts) {
                         continue;
                     }
                     if let Json::Object(defaults) =
@@ -538,6 +591,18 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(merged)
+    }
+
+    /// Whether `module_defaults` of this name are those of the task's module.
+    fn are_defaults_of(&self, name: &str) -> bool {
+        let Some(own) = &self.task.own else {
+            return modules::find(name).is_some_and(|it| it.name == self.task.module.name);
+        };
+        match (&own.collection, name.rsplit_once('.')) {
+            (None, _) => name.strip_prefix("ansible.legacy.").unwrap_or(name) == own.name,
+            (Some(of), Some((collection, short))) => of == collection && short == own.name,
+            (Some(_), None) => self.task.module_written == name,
+        }
     }
 
     fn environment(&self) -> Result<BTreeMap<String, String>, Stop> {
@@ -585,7 +650,7 @@ impl<'a> Evaluator<'a> {
         dictionary(known.collect::<Vec<_>>())
     }
 
-    fn gathers_facts(&self) -> bool {
+    pub(crate) fn gathers_facts(&self) -> bool {
         matches!(self.task.module.name, "setup" | "gather_facts")
     }
 
@@ -670,7 +735,7 @@ impl<'a> Evaluator<'a> {
             ignore_errors: self.flag(self.keyword(|d| d.ignore_errors.as_ref()), false)?,
             ignore_unreachable: self
                 .flag(self.keyword(|d| d.ignore_unreachable.as_ref()), false)?,
-            no_log: self.flag(self.keyword(|d| d.no_log.as_ref()), customs.no_log)?,
+            no_log: self.no_log()?,
             delegate_facts: self.flag(self.keyword(|d| d.delegate_facts.as_ref()), false)?,
             any_errors_fatal: self
                 .flag(self.keyword(|d| d.any_errors_fatal.as_ref()), customs.any_errors_fatal)?,

@@ -77,6 +77,17 @@ pub enum Event {
         /// Attempts that are left.
         left: u64,
     },
+    /// A detached job (`async` with `poll`) was asked for.
+    Polled {
+        /// Number of the task.
+        task: u64,
+        /// Host.
+        host: String,
+        /// Name of the job.
+        job: String,
+        /// Whether it failed, once it is over.
+        failed: Option<bool>,
+    },
     /// One loop item of a task ended on a host; the task's own result follows.
     ItemResult(Box<HostResult>),
     /// A task ended on a host.

@@ -3,6 +3,7 @@
 mod batches;
 pub mod channel;
 pub mod connection;
+mod constructed;
 pub mod contents;
 pub mod cursor;
 pub mod digest;
@@ -18,6 +19,7 @@ pub mod keyring;
 pub mod load;
 pub mod magic;
 pub mod outside;
+pub mod own;
 pub mod password;
 pub mod play;
 pub mod prepare;

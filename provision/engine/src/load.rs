@@ -12,10 +12,12 @@ use provision_playbook::{Dialect, DuplicateKeys, KnownNames, LoadOptions, Loader
 use provision_template::{Engine, Slot};
 use yaml::{Mapping, Node, NodeValue, Schema};
 
+use crate::constructed;
 use crate::discovery::Discovery;
 use crate::disk::Disk;
 use crate::keyring::Keyring;
 use crate::outside::Outside;
+use crate::own::Packages;
 use crate::reach::Reaches;
 use crate::variables::{HostVariables, Layer, Layers, Learned, View};
 use crate::world::{Settings, World};
@@ -122,6 +124,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         extra_variables: Arc::default(),
         force_handlers: request.force_handlers,
         customs: request.settings.customs,
+        own: request.settings.own.clone(),
     };
     let mut loader = Loader::new(files.clone(), options);
     let mut found = Vec::new();
@@ -136,6 +139,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let read = inventory::load(&sources, files.as_ref(), loader.sources_mut());
     found.extend(read.diagnostics);
     let mut inventory = read.inventory;
+    let as_it_is = |inventory: &Inventory| world(request, files.clone(), inventory, &extra);
+    found.extend(constructed::apply(&read.constructed, &mut inventory, &as_it_is));
     let mut folders: Vec<PathBuf> = Vec::new();
     for path in &request.playbooks {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
@@ -262,6 +267,7 @@ fn world(
         inventory: RwLock::new(inventory.clone()),
         groups: RwLock::new(groups),
         settings: request.settings.clone(),
+        packages: Packages::default(),
     }
 }
 

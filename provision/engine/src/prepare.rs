@@ -66,9 +66,18 @@ pub fn prepare(
         "assemble" => assemble(evaluator, &mut prepared)?,
         "script" => script(evaluator, &mut prepared)?,
         "uri" => uri(evaluator, &mut prepared)?,
+        "_own" => own_program(evaluator, &mut prepared)?,
         _ => from_controller(evaluator, &mut prepared)?,
     }
     Ok(prepared)
+}
+
+/// A program of the user's own: the task's, or the one that a template names.
+fn own_program(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {
+    match evaluator.own_module()? {
+        Some(own) => crate::own::prepare(evaluator, &own, prepared),
+        None => Err(Stop::failed("the program is gone")),
+    }
 }
 
 fn argument<'a>(arguments: &'a Object, name: &str) -> Option<&'a str> {

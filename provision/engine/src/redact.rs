@@ -100,6 +100,7 @@ impl KnownSecrets {
             Event::RunStarted { command: None, .. }
             | Event::HostConnected { .. }
             | Event::Retrying { .. }
+            | Event::Polled { .. }
             | Event::TaskFinished { .. }
             | Event::RunFinished { .. } => return None,
             Event::PlayStarted { name, .. } | Event::TaskStarted { name, .. } => {

@@ -46,6 +46,7 @@ struct Row {
 #[derive(Debug)]
 enum Waiting {
     Retry { host: String, attempts: u64, left: u64 },
+    Poll { host: String, job: String, failed: Option<bool> },
     Item(HostResult),
     Result(HostResult),
 }
@@ -120,6 +121,12 @@ impl Report {
     /// An attempt at an announced position was in vain.
     pub fn retry(&mut self, position: &Position, host: &str, attempts: u64, left: u64) {
         self.wait(position, Waiting::Retry { host: host.to_owned(), attempts, left });
+    }
+
+    /// A detached job of an announced position was asked for; `failed` once it is over.
+    pub fn polled(&mut self, position: &Position, host: &str, job: &str, failed: Option<bool>) {
+        let (host, job) = (host.to_owned(), job.to_owned());
+        self.wait(position, Waiting::Poll { host, job, failed });
     }
 
     fn wait(&mut self, position: &Position, told: Waiting) {
@@ -219,6 +226,9 @@ fn show(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) {
         sink.event(&match told {
             Waiting::Retry { host, attempts, left } => {
                 Event::Retrying { task: number, host, attempts, left }
+            }
+            Waiting::Poll { host, job, failed } => {
+                Event::Polled { task: number, host, job, failed }
             }
             Waiting::Item(result) => Event::ItemResult(numbered(result)),
             Waiting::Result(result) => Event::Result(numbered(result)),

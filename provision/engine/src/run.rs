@@ -578,6 +578,8 @@ fn with_facts(play: &Arc<Play>) -> Play {
     let directives = provision_playbook::model::Directives {
         tags: vec!["always".to_owned()],
         when: play.included_when.clone(),
+        // Each host has its own facts, also in a play that does all else once.
+        run_once: Some(Node::new(play.span, NodeValue::Bool(false))),
         ..Default::default()
     };
     let context = provision_playbook::model::Context::inside(
@@ -591,6 +593,7 @@ fn with_facts(play: &Arc<Play>) -> Play {
         name: Some(Node::new(play.span, NodeValue::String("Gathering Facts".into()))),
         module,
         module_written: "setup".to_owned(),
+        own: None,
         module_span: play.span,
         arguments: Arguments { parameters, splat: None },
         context: Arc::new(context),

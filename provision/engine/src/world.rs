@@ -8,9 +8,11 @@ use indexmap::IndexMap;
 use provision_playbook::Customs;
 use provision_playbook::inventory::{ALL, GroupCycle, Inventory, UNGROUPED};
 use provision_playbook::model::{Play, RoleUse};
+use provision_playbook::own::OwnPaths;
 use provision_template::{Engine, Slot};
 
 use crate::fact_cache::FactCache;
+use crate::own::Packages;
 use crate::variables::{HostVariables, Layer, Layers};
 
 /// What a run knows. Shared by all evaluations.
@@ -33,6 +35,8 @@ pub struct World {
     pub groups: RwLock<IndexMap<String, Vec<String>>>,
     /// Settings of the run.
     pub settings: Settings,
+    /// Modules of the user's own, ready to be sent.
+    pub packages: Packages,
 }
 
 impl std::fmt::Debug for World {
@@ -73,6 +77,10 @@ pub struct Settings {
     pub customs: Customs,
     /// Where facts stay between runs, if they do.
     pub fact_cache: Option<FactCache>,
+    /// Folders with modules of the user's own.
+    pub own: OwnPaths,
+    /// `facts_modules`: what gathers facts; nothing: the built-in module.
+    pub facts_modules: Vec<String>,
 }
 
 impl World {

@@ -41,6 +41,7 @@ fn task(tasks: &str) -> (Arc<Task>, Arc<World>) {
         inventory: Default::default(),
         groups: Default::default(),
         settings: Settings::default(),
+        packages: Default::default(),
     };
     (tasks.next().unwrap(), Arc::new(world))
 }

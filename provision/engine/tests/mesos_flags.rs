@@ -117,6 +117,7 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         inventory: Default::default(),
         groups: RwLock::new(groups.into_iter().collect()),
         settings: Settings::default(),
+        packages: Default::default(),
     });
     let host = world.host_or_new("mm1");
     let view = View { context: Some(task.context.clone()), ..View::of_host(&world, &host) };

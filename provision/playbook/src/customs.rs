@@ -21,6 +21,8 @@ pub struct Customs {
     pub gathers_once: bool,
     /// `private_role_vars`: variables of a role are for its own tasks only.
     pub keeps_role_variables: bool,
+    /// `task_timeout`, in seconds: of tasks that name none; 0: no limit.
+    pub task_timeout_s: u32,
     /// `duplicate_dict_key`.
     pub duplicate_keys: DuplicateKeys,
 }
@@ -48,6 +50,7 @@ impl Default for Customs {
             hides_facts: false,
             gathers_once: false,
             keeps_role_variables: false,
+            task_timeout_s: 0,
             duplicate_keys: DuplicateKeys::Warn,
         }
     }

@@ -14,6 +14,7 @@ pub mod list;
 mod loader;
 pub mod model;
 mod names;
+pub mod own;
 mod paths;
 pub mod reach;
 pub mod requirements;

@@ -10,6 +10,8 @@ use diagnostics::Span;
 use provision_protocol::modules::ModuleSpec;
 use yaml::{Mapping, Node};
 
+use crate::own::OwnModule;
+
 /// All plays of a playbook and those it imports, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Playbook {
@@ -152,6 +154,8 @@ pub struct Task {
     pub module_written: String,
     /// Where the module name stands.
     pub module_span: Span,
+    /// The program, if the module is one of the user's own.
+    pub own: Option<Arc<OwnModule>>,
     /// Arguments.
     pub arguments: Arguments,
     /// Own keywords, chained to the enclosing block, role and play.
@@ -451,6 +455,8 @@ pub struct Directives {
     pub remote_user: Option<Node>,
     /// `port`.
     pub port: Option<Node>,
+    /// `collections`: where short names of modules are looked for last.
+    pub collections: Option<Node>,
     /// `module_defaults`.
     pub module_defaults: Option<Node>,
 }

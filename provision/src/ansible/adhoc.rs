@@ -1,5 +1,6 @@
 //! `ansible`: one module on hosts, in the format of Ansible's minimal callback.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use provision_engine::event::{CommandLine, Event, HostResult, Status};
@@ -74,8 +75,8 @@ pub async fn adhoc(
             return code;
         }
     };
-    let printer: Box<dyn Sink> =
-        Box::new(Minimal { page, module: String::new(), one_line: arguments.one_line });
+    let one_line = arguments.one_line || configuration.settings.shows_one_line;
+    let printer: Box<dyn Sink> = Box::new(Minimal { page, module: String::new(), one_line });
     let sink = match keeps_journal {
         true => Box::new(Journal::new(crate::runs::commands_folder(), printer)),
         false => printer,
@@ -105,6 +106,14 @@ fn read(arguments: &AdhocArguments, given: &RunCommand, page: &mut Page) -> Resu
     let mut request = command::request(given, Arc::new(Keyring::new(keyring)));
     request.settings.diff = arguments.common.diff;
     request.settings.verbosity = arguments.common.verbose;
+    if let Some(folder) = &arguments.playbook_dir {
+        // The play stands there: so do modules of one's own, roles and files.
+        let place = |path: &PathBuf| folder.join(path);
+        request.playbooks = request.playbooks.iter().map(place).collect();
+        request.texts =
+            request.texts.iter().map(|(path, text)| (place(path), text.clone())).collect();
+        request.settings.playbook_folder = std::path::absolute(folder).unwrap_or_default();
+    }
     load(&request).map_err(|failure| playbook::refused(&failure, page))
 }
 
@@ -228,6 +237,7 @@ impl Sink for Minimal {
             | Event::PlayStarted { .. }
             | Event::HostConnected { .. }
             | Event::Retrying { .. }
+            | Event::Polled { .. }
             | Event::ItemResult(_)
             | Event::TaskFinished { .. }
             | Event::RunFinished { .. } => {}

@@ -80,6 +80,9 @@ pub struct AdhocArguments {
     /// A line a host
     #[arg(short, long)]
     pub one_line: bool,
+    /// The folder that stands for a playbook's: roles, files and modules of one's own are there
+    #[arg(long, value_name = "BASEDIR")]
+    pub playbook_dir: Option<PathBuf>,
     /// End the module after this many seconds
     #[arg(long, value_name = "TASK_TIMEOUT")]
     pub task_timeout: Option<u64>,
@@ -162,7 +165,7 @@ pub struct CommonArguments {
     /// Without effect: nothing goes through scp
     #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
     pub scp_extra_args: Option<String>,
-    /// Refused: modules in Python are not run
+    /// Folders with modules of one's own, before those of ansible.cfg
     #[arg(short = 'M', long, value_name = "MODULE_PATH")]
     pub module_path: Option<String>,
     /// As --ask-vault-pass

@@ -126,9 +126,9 @@ pub fn inventory(
         let variables = listing.pointer("/_meta/hostvars").and_then(|all| all.get(host));
         pretty(variables.unwrap_or(&serde_json::json!({})))
     } else if arguments.export {
-        pretty(&sorted(loaded.inventory.exported(&chosen, &hide)))
+        pretty(&in_order(loaded.inventory.exported(&chosen, &hide)))
     } else {
-        pretty(&sorted(loaded.inventory.listing(&chosen, extra, &hide)))
+        pretty(&in_order(loaded.inventory.listing(&chosen, extra, &hide)))
     };
     match &arguments.output {
         None => page.say(&text),
@@ -219,15 +219,11 @@ fn graph(loaded: &Loaded, group: &str, chosen: &BTreeSet<Arc<str>>) -> Option<St
     Some(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// Hosts and groups of each group by name, as Ansible lists them.
-fn sorted(mut listing: serde_json::Value) -> serde_json::Value {
-    let groups = listing.as_object_mut().into_iter().flat_map(|all| all.values_mut());
-    for group in groups {
-        for name in ["hosts", "children"] {
-            if let Some(names) = group.get_mut(name).and_then(serde_json::Value::as_array_mut) {
-                names.sort_by(|one, other| one.as_str().cmp(&other.as_str()));
-            }
-        }
+/// Hosts and groups of each group as the inventory has them, `ungrouped` first, as in Ansible.
+fn in_order(mut listing: serde_json::Value) -> serde_json::Value {
+    if let Some(children) = listing.pointer_mut("/all/children").and_then(|it| it.as_array_mut()) {
+        // A stable sort.
+        children.sort_by_key(|name| name != "ungrouped");
     }
     listing
 }

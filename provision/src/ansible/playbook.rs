@@ -2,6 +2,7 @@
 //! returned is as scripts expect it of Ansible.
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use provision_engine::channel::Dial;
@@ -11,6 +12,7 @@ use provision_engine::load::{LoadFailure, Loaded, load};
 use provision_engine::report::{Sink, TaskTitle};
 use provision_engine::run::{AskStep, RunOptions, StepAnswer, run};
 use provision_playbook::Customs;
+use provision_playbook::own::OwnPaths;
 use tokio::sync::mpsc;
 
 use super::arguments::{CommonArguments, PlaybookArguments};
@@ -231,11 +233,6 @@ fn ask_step(title: &TaskTitle) -> StepAnswer {
 
 /// What can't be done as it is asked for; nothing is ignored silently.
 pub fn refusal(common: &CommonArguments) -> Result<(), String> {
-    if common.module_path.is_some() {
-        let reason = "-M: modules in Python are not run: provision has its own, and `provision doc \
-                      --list` names them";
-        return Err(reason.to_owned());
-    }
     if let Some(method) = &common.become_method
         && !matches!(method.as_str(), "sudo" | "ansible.builtin.sudo")
     {
@@ -289,9 +286,19 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
         accept_new_host_keys: false,
         forks: common.forks,
         customs: Customs::default(),
+        own: OwnPaths {
+            modules: common.module_path.as_deref().map(folders).unwrap_or_default(),
+            ..OwnPaths::default()
+        },
+        facts_modules: Vec::new(),
         flush_cache: false,
         fact_cache: None,
     }
+}
+
+/// Folders that colons separate.
+fn folders(text: &str) -> Vec<PathBuf> {
+    text.split(':').filter(|part| !part.is_empty()).map(PathBuf::from).collect()
 }
 
 /// The same request to `provision apply`.

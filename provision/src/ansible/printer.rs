@@ -389,6 +389,15 @@ impl Sink for AnsiblePrinter {
                     self.line(host, Colour::Debug, &text);
                 }
             }
+            Event::Polled { host, job, failed, .. } => {
+                let (word, state) = match failed {
+                    None => ("POLL", " started=1 finished=0"),
+                    Some(false) => ("OK", ""),
+                    Some(true) => ("FAILED", ""),
+                };
+                let text = format!("ASYNC {word} on {host}: jid={job}{state}");
+                self.line(host, Colour::Debug, &text);
+            }
             Event::ItemResult(result) => self.item(result),
             Event::Result(result) => self.result(result),
             Event::TaskFinished { task } => {

@@ -13,6 +13,7 @@ use provision_engine::keyring::Keyring;
 use provision_engine::load::{LoadRequest, load};
 use provision_engine::world::Settings;
 use provision_playbook::Dialect;
+use provision_playbook::own::OwnPaths;
 
 use crate::ansible::config::{Configuration, Environment};
 use crate::apply;
@@ -96,6 +97,10 @@ fn find(arguments: &Lint, configuration: &Configuration, keyring: Arc<Keyring>) 
         settings: Settings {
             playbook_folder: std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned()),
             inventory_sources: arguments.inventory.iter().map(PathBuf::from).collect(),
+            own: OwnPaths {
+                collections: configuration.collections_path(),
+                ..configuration.settings.own.clone()
+            },
             ..Settings::default()
         },
         playbooks,

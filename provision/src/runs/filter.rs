@@ -167,7 +167,7 @@ impl Sink for Sieve {
                     self.next.event(event);
                 }
             }
-            Event::Retrying { task, host, .. } => {
+            Event::Retrying { task, host, .. } | Event::Polled { task, host, .. } => {
                 let open = self.task.as_ref().filter(|open| open.number == *task);
                 let is_shown = open.is_some_and(|open| open.held.is_none());
                 if is_shown && self.filter.has_host(host) && !self.filter.failed {

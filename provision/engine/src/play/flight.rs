@@ -211,7 +211,11 @@ impl PlayRun<'_> {
         let finished = result.get("finished").is_some_and(|value| {
             value.as_bool() == Some(true) || value.as_u64().is_some_and(|number| number != 0)
         });
+        let polled = flight.job.as_ref().map(|(job, _)| job.clone());
         if finished {
+            if let Some(job) = polled {
+                self.tell_of_poll(owner, &job, Some(is_true(result, "failed")));
+            }
             return false;
         }
         let job = result.get("ansible_job_id").and_then(Json::as_str).map(str::to_owned);
@@ -228,9 +232,20 @@ impl PlayRun<'_> {
             }
             (Some(_), _) => {}
         }
+        if let Some(job) = polled {
+            self.tell_of_poll(owner, &job, None);
+        }
         let delay = Duration::from_secs_f64(keywords.poll_s.clamp(0.01, 3_600.0));
         self.after(delay, owner.host, owner.token);
         true
+    }
+
+    /// A job was asked for; `failed` once it is over.
+    fn tell_of_poll(&mut self, owner: Owner, job: &str, failed: Option<bool>) {
+        let name = owner_name(self, owner.host);
+        let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
+        let position = flight.position.clone();
+        self.shared.report.polled(&position, &name, job, failed);
     }
 
     /// `changed_when`, `failed_when` and `until`; false if `until` doesn't hold yet.

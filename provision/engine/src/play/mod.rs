@@ -20,17 +20,18 @@ use std::sync::{Arc, Mutex};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
 use provision_playbook::Loader;
-use provision_playbook::model::{Handler, Item, RoleIdentity, Strategy, Task};
+use provision_playbook::model::{Handler, Item, Play, RoleIdentity, Strategy, Task};
 use tokio::sync::mpsc;
 
 use crate::cursor::{Cursor, Entry};
 use crate::evaluate::Plan;
 use crate::event::Event;
 use crate::horizon::Horizon;
+use crate::outside::Outside;
 use crate::reach::Reaches;
 use crate::report::Report;
 use crate::session::{Pool, SessionEvent, SessionKey};
-use crate::variables::{HostVariables, Layer};
+use crate::variables::{HostVariables, Layer, View};
 use crate::world::{PlayState, World};
 
 pub use flight::Flight;
@@ -173,6 +174,23 @@ pub(crate) struct Owner {
     pub item: usize,
 }
 
+/// The session of a host in a play: that of this machine if the play says so and the host's
+/// variables say nothing.
+fn session_of(shared: &Shared, play: &Play, host: &Arc<HostVariables>) -> SessionKey {
+    let written = play.context.directives.connection.as_ref().and_then(yaml::Node::as_str);
+    let is_local = matches!(written, Some("local" | "ansible.builtin.local"));
+    let view = View::of_host(&shared.world, host);
+    let says_itself = || {
+        let outside = Outside::of(&view);
+        let value = shared.world.engine.variable("ansible_connection", &view, &outside);
+        !matches!(value, Ok(None))
+    };
+    match is_local && !says_itself() {
+        true => SessionKey::local(&host.name),
+        false => shared.pool.key_of(host),
+    }
+}
+
 impl<'a> PlayRun<'a> {
     /// A play about to begin.
     #[must_use]
@@ -190,7 +208,7 @@ impl<'a> PlayRun<'a> {
                 let variables = shared.world.host_or_new(name);
                 HostRun {
                     index: HostIndex(index),
-                    session: shared.pool.key_of(&variables),
+                    session: session_of(shared, &state.play, &variables),
                     variables,
                     cursor: Cursor::at_start(&state.play),
                     failed_at: None,

@@ -17,7 +17,8 @@ use crate::session::SessionKey;
 const PENDING_ITEM_DELAY: Duration = Duration::from_millis(20);
 
 /// Modules whose results set facts: who reads facts behind them waits.
-const FACTS: &[&str] = &["getent", "hostname", "package_facts", "service_facts", "setup"];
+const FACTS: &[&str] =
+    &["_own", "_templated", "getent", "hostname", "package_facts", "service_facts", "setup"];
 
 impl PlayRun<'_> {
     /// Sends a task. The dispatcher agreed.
@@ -287,9 +288,12 @@ impl PlayRun<'_> {
             call.module = "async_status".to_owned();
             call.arguments = Object::new();
             call.arguments.insert("jid".into(), job.into());
+            // Nobody asks again once it is over.
+            call.arguments.insert("_erases".into(), true.into());
             call.contents.clear();
-        } else if keywords.async_s > 0 && !invocation.check {
-            let job = format!("j{}", getrandom::u64().unwrap_or_default());
+        } else if keywords.async_s > 0 {
+            let number = || getrandom::u32().unwrap_or_default();
+            let job = format!("j{}.{}", getrandom::u64().unwrap_or_default(), number());
             call.asynchronous = Some(Async { job, limit_s: keywords.async_s });
         }
         call

@@ -46,7 +46,7 @@ impl Loader {
             };
             object.insert(name.to_owned(), known);
         }
-        if spec.free_form == FreeForm::AnyKey {
+        if spec.name == "set_fact" {
             self.check_facts(task);
         }
         let Err(errors) = normalise(spec, object) else { return };

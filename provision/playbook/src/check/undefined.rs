@@ -255,6 +255,8 @@ impl Defined {
         if let Some(vars) = apply.and_then(|apply| apply.vars.as_ref()) {
             self.add_mapping(vars);
         }
+        // A program of the user's own may bring any facts.
+        self.open |= task.own.is_some();
         if matches!(task.module.name, "set_fact" | "add_host") {
             self.open |= task.arguments.splat.is_some();
             self.add_mapping(&task.arguments.parameters);

@@ -8,6 +8,7 @@ use diagnostics::{Diagnostic, SourceId, Sources, Span};
 use provision_discovery::Discovered;
 use yaml::{Node, Schema};
 
+use super::constructed::{Constructed, is_constructed};
 use super::{Inventory, UNGROUPED, address, consul, ini, script, vars_files, yaml_format};
 use crate::files::{FileKind, Files};
 use crate::vault::{keep_secret, plain_text};
@@ -53,6 +54,8 @@ pub struct Loaded {
     pub inventory: Inventory,
     /// Errors and warnings of all sources.
     pub diagnostics: Vec<Diagnostic>,
+    /// What files of the plugin `constructed` ask for, in order.
+    pub constructed: Vec<Constructed>,
 }
 
 /// Reads all sources, and the `group_vars` and `host_vars` beside them, into one inventory.
@@ -65,6 +68,7 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
         file: None,
         is_secret: false,
         discovered: Vec::new(),
+        constructed: Vec::new(),
     };
     for argument in arguments {
         match argument {
@@ -81,7 +85,11 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
             loader.vars_files(path);
         }
     }
-    Loaded { inventory: loader.inventory, diagnostics: loader.diagnostics }
+    Loaded {
+        inventory: loader.inventory,
+        diagnostics: loader.diagnostics,
+        constructed: loader.constructed,
+    }
 }
 
 /// What the formats write into.
@@ -96,6 +104,8 @@ pub(super) struct Loader<'run> {
     is_secret: bool,
     /// What Consul has; it comes behind all other sources.
     pub(super) discovered: Vec<Discovered>,
+    /// What files of the plugin `constructed` ask for.
+    pub(super) constructed: Vec<Constructed>,
 }
 
 impl Loader<'_> {
@@ -199,9 +209,10 @@ impl Loader<'_> {
             );
         }
         if let Some(document) = read.documents.into_iter().next() {
-            match consul::is_mapping(&document) {
-                true => self.consul_file(text, source),
-                false => yaml_format::read(document, self),
+            match (consul::is_mapping(&document), is_constructed(&document)) {
+                (true, _) => self.consul_file(text, source),
+                (_, true) => self.constructed_file(&document),
+                _ => yaml_format::read(document, self),
             }
         }
     }
@@ -216,15 +227,53 @@ impl Loader<'_> {
             if !name.is_empty() {
                 let start = offset + part.len() - part.trim_start().len();
                 let span = Span::new(source, start, start + name.len());
-                let address = address::parse(name).filter(|address| !address.name.contains('['));
-                let (name, port) =
-                    address.map_or((name, None), |address| (address.name, address.port));
-                // A list never moves a host that another source has put into a group.
-                if !self.inventory.hosts.contains_key(name) {
-                    self.inventory.add_named_host(name, UNGROUPED, port, span, None);
+                for (name, port) in self.listed(name, span) {
+                    // A list never moves a host that another source has put into a group.
+                    if !self.inventory.hosts.contains_key(name.as_str()) {
+                        self.inventory.add_named_host(&name, UNGROUPED, port, span, None);
+                    }
                 }
             }
             offset += part.len() + 1;
+        }
+    }
+
+    /// The hosts of an entry of a list: one, or those of its range.
+    fn listed(&mut self, entry: &str, span: Span) -> Vec<(String, Option<u32>)> {
+        let (name, port) =
+            address::parse(entry).map_or((entry, None), |address| (address.name, address.port));
+        let has_end = !name.contains(":]");
+        match address::expand(name) {
+            Ok(names) if has_end => names.into_iter().map(|name| (name, port)).collect(),
+            Ok(_) => vec![(name.to_owned(), port)],
+            Err(reason) if name.contains(":]") => {
+                self.report(
+                    Diagnostic::warning(
+                        "inventory-host",
+                        format!(
+                            "Unable to parse address from hostname, leaving unchanged: {name}: \
+                             host range must specify end value"
+                        ),
+                    )
+                    .at(span, reason),
+                );
+                vec![(name.to_owned(), port)]
+            }
+            Err(reason) => {
+                self.report(
+                    Diagnostic::error(
+                        "inventory-host",
+                        format!(
+                            "Failed to parse {entry}, with advanced_host_list plugin: it {reason}"
+                        ),
+                    )
+                    .at(span, "a bad range")
+                    .hint(
+                        "write ranges as [1:10], [01:10] or [a:f], with an optional step [0:10:2]",
+                    ),
+                );
+                Vec::new()
+            }
         }
     }
 

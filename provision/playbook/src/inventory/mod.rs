@@ -15,6 +15,7 @@ use indexmap::IndexMap;
 use yaml::{Mapping, Node};
 
 mod address;
+mod constructed;
 mod consul;
 mod explain;
 mod export;
@@ -30,6 +31,7 @@ mod variables;
 mod vars_files;
 mod yaml_format;
 
+pub use constructed::{Constructed, KeyedGroup, safe_group_name};
 pub use explain::{Explained, Origin};
 pub use export::ExportError;
 pub use graph::{GroupCycle, PYTHON, is_localhost};

@@ -17,7 +17,7 @@ pub(super) fn read(document: Node, loader: &mut Loader<'_>) {
             Some((key, _)) => loader.report(
                 Diagnostic::error("inventory-plugin", "inventory plugins are not supported")
                     .at(key.span, "this file configures a plugin")
-                    .hint("write its output to a YAML file; `plugin: consul` is the one there is"),
+                    .hint("write its output to a YAML file; provision has `plugin: constructed` and `plugin: consul`"),
             ),
             None => {
                 for (name, content) in mapping.entries {

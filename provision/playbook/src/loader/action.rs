@@ -1,19 +1,25 @@
 //! Which module a task calls, and its arguments in all the forms Ansible has for them.
 
+use std::sync::Arc;
+
 use diagnostics::{Diagnostic, Span};
 use provision_protocol::modules::{self, FreeForm, ModuleSpec};
 use yaml::{Mapping, Node, NodeValue};
 
 use crate::arguments::{KeepsWords, Offsets, Pairs, parse_pairs, split};
 use crate::keywords::{self, Places};
-use crate::loader::{Loader, present};
+use crate::loader::own::Called;
+use crate::loader::{Loader, Surroundings, present};
 use crate::model::{Arguments, overlay};
+use crate::own::OwnModule;
 use crate::templating::is_template;
 
 /// A module call as written.
 #[derive(Debug)]
 pub(super) struct Action {
     pub(super) module: &'static ModuleSpec,
+    /// The program, if the module is one of the user's own.
+    pub(super) own: Option<Arc<OwnModule>>,
     pub(super) written: String,
     pub(super) span: Span,
     pub(super) arguments: Arguments,
@@ -33,24 +39,30 @@ pub(super) fn is_task_key(name: &str) -> bool {
 
 impl Loader {
     /// The module call of a task; reports and answers `None` if there is none, or several.
-    pub(super) fn action(&mut self, task: &Mapping, span: Span) -> Option<Action> {
-        let mut found: Vec<(&Node, &Node, &'static ModuleSpec)> = Vec::new();
+    pub(super) fn action(
+        &mut self,
+        task: &Mapping,
+        span: Span,
+        around: &Surroundings,
+    ) -> Option<Action> {
+        let mut found: Vec<(&Node, &Node, Called)> = Vec::new();
         let mut unknown: Vec<(&Node, &Node)> = Vec::new();
         for (key, value) in task.iter() {
             let Some(name) = key.as_str().filter(|name| !is_task_key(name)) else { continue };
             let looked_up = if name == "include" { "include_tasks" } else { name };
-            match modules::find(looked_up) {
-                Some(module) => found.push((key, value, module)),
+            match self.called(looked_up, key.span, around) {
+                Some(called) => found.push((key, value, called)),
                 None => unknown.push((key, value)),
             }
         }
-        let old = self.old_action(task);
+        let old = self.old_action(task, around);
         match (found.as_slice(), old) {
             ([], OldAction::None) => {
                 self.no_action(task, span, &unknown);
                 None
             }
-            ([(key, value, module)], OldAction::None) => {
+            ([(key, value, called)], OldAction::None) => {
+                let module = called.module;
                 let key = (*key).clone();
                 let written = key.as_str().unwrap_or_default();
                 for (other, _) in &unknown {
@@ -60,6 +72,7 @@ impl Loader {
                 let arguments = self.arguments(module, value, task)?;
                 Some(Action {
                     module,
+                    own: called.own.clone(),
                     written: written.to_owned(),
                     span: key.span,
                     arguments,
@@ -157,15 +170,15 @@ impl Loader {
         let diagnostic = match diagnostics::closest(short, names()) {
             Some(closest) => diagnostic.hint(format!("did you mean `{closest}`?")),
             None if name.contains('.') => diagnostic
-                .note("modules of collections are Python programs, which provision can't run")
-                .hint("`provision doc --list` shows the modules there are"),
+                .note("it is not installed in a folder of collections either")
+                .hint("`ansible-galaxy collection install` it, or name its folder: --collections-path"),
             None => diagnostic.hint("`provision doc --list` shows the modules there are"),
         };
         self.report(diagnostic);
     }
 
     /// `action:` and `local_action:`.
-    fn old_action(&mut self, task: &Mapping) -> OldAction {
+    fn old_action(&mut self, task: &Mapping, around: &Surroundings) -> OldAction {
         let (local, (key, value)) = match (task.get_entry("action"), task.get_entry("local_action"))
         {
             (None, None) => return OldAction::None,
@@ -177,8 +190,8 @@ impl Loader {
             }
         };
         let action = match &value.value {
-            NodeValue::String(text) => self.action_text(text, value, task),
-            NodeValue::Mapping(mapping) => self.action_mapping(mapping, key, task),
+            NodeValue::String(text) => self.action_text(text, value, task, around),
+            NodeValue::Mapping(mapping) => self.action_mapping(mapping, key, task, around),
             _ => {
                 self.report(
                     Diagnostic::error("no-module", "an action names a module")
@@ -195,7 +208,13 @@ impl Loader {
     }
 
     /// `action: copy src=a dest=b`.
-    fn action_text(&mut self, text: &str, value: &Node, task: &Mapping) -> Option<Action> {
+    fn action_text(
+        &mut self,
+        text: &str,
+        value: &Node,
+        task: &Mapping,
+        around: &Surroundings,
+    ) -> Option<Action> {
         let offsets = Offsets::of(value, &self.sources);
         let first = match split(text) {
             Ok(words) => words.into_iter().next()?,
@@ -206,15 +225,21 @@ impl Loader {
         };
         let name = first.text.trim();
         let span = offsets.span(first.start, first.start + name.len());
-        let module = self.module_of_action(name, span)?;
+        let called = self.module_of_action(name, span, around)?;
         let rest = text.get(first.end..).unwrap_or("");
-        let own = self.text_arguments(module, rest, first.end, &offsets, value.span)?;
+        let own = self.text_arguments(called.module, rest, first.end, &offsets, value.span)?;
         let arguments = self.with_args(own, task)?;
-        Some(self.finished(module, name, span, arguments))
+        Some(self.finished(called, name, span, arguments))
     }
 
     /// `action: { module: copy, src: a, dest: b }`.
-    fn action_mapping(&mut self, mapping: &Mapping, key: &Node, task: &Mapping) -> Option<Action> {
+    fn action_mapping(
+        &mut self,
+        mapping: &Mapping,
+        key: &Node,
+        task: &Mapping,
+        around: &Surroundings,
+    ) -> Option<Action> {
         let Some(node) = present(mapping, "module") else {
             self.report(
                 Diagnostic::error("no-module", "the action names no module")
@@ -230,10 +255,10 @@ impl Loader {
             Some(first) => (first.text.trim(), first.end),
             None => (text.trim(), text.len()),
         };
-        let module = self.module_of_action(name, node.span)?;
+        let called = self.module_of_action(name, node.span, around)?;
         let offsets = Offsets::of(node, &self.sources);
         let rest = text.get(end..).unwrap_or("");
-        let mut own = self.text_arguments(module, rest, end, &offsets, node.span)?;
+        let mut own = self.text_arguments(called.module, rest, end, &offsets, node.span)?;
         let keys =
             mapping.iter().filter(|(key, _)| !matches!(key.as_str(), Some("module" | "args")));
         let mut merged = Mapping { entries: keys.map(|(k, v)| (k.clone(), v.clone())).collect() };
@@ -243,30 +268,37 @@ impl Loader {
         overlay(&mut merged, &own.parameters);
         own.parameters = merged;
         let arguments = self.with_args(own, task)?;
-        Some(self.finished(module, name, node.span, arguments))
+        Some(self.finished(called, name, node.span, arguments))
     }
 
-    fn module_of_action(&mut self, name: &str, span: Span) -> Option<&'static ModuleSpec> {
+    fn module_of_action(
+        &mut self,
+        name: &str,
+        span: Span,
+        around: &Surroundings,
+    ) -> Option<Called> {
         if is_template(name) {
-            return Some(&modules::TEMPLATED);
+            return Some(Called { module: &modules::TEMPLATED, own: None });
         }
-        let module = modules::find(name);
-        if module.is_none() {
+        let called = self.called(name, span, around);
+        if called.is_none() {
             self.unknown_module(name, span);
         }
-        module
+        called
     }
 
     fn finished(
         &mut self,
-        module: &'static ModuleSpec,
+        called: Called,
         written: &str,
         span: Span,
         mut arguments: Arguments,
     ) -> Action {
+        let Called { module, own } = called;
         self.rename_raw(module, &mut arguments.parameters);
         Action {
             module,
+            own,
             written: written.to_owned(),
             span,
             arguments,

@@ -40,6 +40,7 @@ impl Loader {
             connection: get("connection"),
             remote_user: get("remote_user").or_else(|| get("user")),
             port: get("port"),
+            collections: get("collections"),
             module_defaults: get("module_defaults"),
         };
         self.check_directives(mapping, &directives, around);
@@ -131,8 +132,13 @@ impl Loader {
             );
         }
         if let Some(method) = directives.become_method.as_ref() {
-            let known = ["sudo", "ansible.builtin.sudo"];
-            self.check_choice(method, "become_method", &known, "provision becomes users by sudo");
+            let known = ["sudo", "ansible.builtin.sudo", "su", "ansible.builtin.su"];
+            self.check_choice(
+                method,
+                "become_method",
+                &known,
+                "provision has sudo, and su for whom is root already",
+            );
         }
         if let Some(connection) = directives.connection.as_ref() {
             let known = [
@@ -151,7 +157,7 @@ impl Loader {
             self.check_collections(collections);
         }
         if let Some(defaults) = directives.module_defaults.as_ref() {
-            self.check_module_defaults(defaults);
+            self.check_module_defaults(defaults, around);
         }
     }
 
@@ -170,7 +176,7 @@ impl Loader {
         );
     }
 
-    /// Modules resolve without collections, so the keyword has nothing to do.
+    /// Modules that provision has resolve without collections; others of a collection are looked for.
     fn check_collections(&mut self, node: &Node) {
         const COVERED: &[&str] =
             &["ansible.builtin", "ansible.legacy", "ansible.posix", "community.general"];
@@ -178,15 +184,18 @@ impl Loader {
         for item in items {
             if item.as_str().is_none_or(|name| !COVERED.contains(&name)) {
                 self.report(
-                    Diagnostic::warning("collections", "provision does not load collections")
-                        .at(item.span, "has no effect")
-                        .hint("modules that provision has resolve without it"),
+                    Diagnostic::warning(
+                        "collections",
+                        "of collections provision takes modules and roles only",
+                    )
+                    .at(item.span, "has no effect")
+                    .hint("modules that provision has resolve without it, and win"),
                 );
             }
         }
     }
 
-    fn check_module_defaults(&mut self, node: &Node) {
+    fn check_module_defaults(&mut self, node: &Node, around: &Surroundings) {
         let items = node.as_sequence().unwrap_or(std::slice::from_ref(node));
         for (key, _) in items.iter().filter_map(Node::as_mapping).flat_map(Mapping::iter) {
             let Some(name) = key.as_str() else { continue };
@@ -199,7 +208,7 @@ impl Loader {
                     .at(key.span, "a group")
                     .hint("name the modules one by one"),
                 );
-            } else if provision_protocol::modules::find(name).is_none()
+            } else if !self.is_known_module(name, around)
                 // Nobody here uses the defaults of a module for other systems.
                 && !crate::unsupported::is_of_ansible(name)
             {

@@ -1,7 +1,7 @@
 //! Texts to typed plays: reads the files, inlines static imports, reports everything that is
 //! wrong with a place and a hint. Never panics, whatever the files hold; connects nowhere.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::files::{Files, MapFiles};
 use crate::model::{
     Context, Handler, Item, Level, Playbook, Role, RoleIdentity, RoleUse, Task, TaskId,
 };
+use crate::own::OwnPaths;
 use crate::paths;
 use crate::reach::Definitions;
 use crate::templating::{Dialect, Templates};
@@ -23,6 +24,7 @@ mod blocks;
 mod directives;
 mod handlers;
 mod imports;
+mod own;
 mod plays;
 mod prompts;
 mod read;
@@ -49,6 +51,8 @@ pub struct LoadOptions {
     pub force_handlers: bool,
     /// What ansible.cfg changes.
     pub customs: Customs,
+    /// Folders with modules of the user's own.
+    pub own: OwnPaths,
 }
 
 impl Default for LoadOptions {
@@ -60,6 +64,7 @@ impl Default for LoadOptions {
             extra_variables: Arc::default(),
             force_handlers: false,
             customs: Customs::default(),
+            own: OwnPaths::default(),
         }
     }
 }
@@ -114,6 +119,10 @@ pub struct Loader {
     surveys: Vec<Survey>,
     /// Contents of the constant `vars_files` of all plays so far.
     play_variables: Vec<Arc<Mapping>>,
+    /// Folders that may have modules of the user's own, and what is in them.
+    listings: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Modules of the user's own that stand for built-in ones and have been told.
+    told_own: BTreeSet<PathBuf>,
 }
 
 /// What loading a play collects along the way.
@@ -178,6 +187,8 @@ impl Loader {
             listens: BTreeMap::new(),
             reported: Vec::new(),
             play: PlayState::default(),
+            listings: BTreeMap::new(),
+            told_own: BTreeSet::new(),
         }
     }
 

@@ -309,6 +309,7 @@ impl Loader {
             name: Some(text(&name)),
             module,
             module_written: "ansible.builtin.validate_argument_spec".to_owned(),
+            own: None,
             module_span: span,
             arguments: Arguments { parameters, splat: None },
             context: Arc::new(context),

@@ -48,7 +48,9 @@ impl Loader {
             "playbook_dir" => return Some(text(context.playbook_folder())),
             "role_path" => return context.role().map(|role| text(&role.role.folder)),
             "role_name" => {
-                return context.role().map(|role| Node::string(span, role.role.name.as_str()));
+                if let Some(role) = context.role() {
+                    return Some(Node::string(span, role.role.name.as_str()));
+                }
             }
             _ => {}
         }

@@ -44,7 +44,8 @@ impl Loader {
         // Keys that are no keywords are the business of `action`.
         self.check_keywords(mapping, place, |key| !is_task_key(key) || key.starts_with("with_"));
         let may_fail = may_fail(mapping, around);
-        let action = self.leniently(may_fail, |loader| loader.action(mapping, head(node, mapping)));
+        let action =
+            self.leniently(may_fail, |loader| loader.action(mapping, head(node, mapping), around));
         let Some(action) = action.or_else(|| self.unavailable(mapping, around, may_fail)) else {
             self.lose(mapping, around);
             return Vec::new();
@@ -110,6 +111,7 @@ impl Loader {
             module: action.module,
             module_written: action.written,
             module_span: action.span,
+            own: action.own,
             arguments: action.arguments,
             repeat: self.repeat(mapping),
             register: self.register(mapping),
@@ -161,6 +163,7 @@ impl Loader {
         let written = written.to_owned();
         Some(Action {
             module,
+            own: None,
             written,
             span: key.span,
             arguments,

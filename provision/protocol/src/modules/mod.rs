@@ -283,6 +283,22 @@ pub static UNAVAILABLE: ModuleSpec = ModuleSpec {
 pub static TEMPLATED: ModuleSpec =
     ModuleSpec { open: true, ..ModuleSpec::new("_templated", &[], "known at run time") };
 
+/// A module of the user's own: a program that the controller sends to the host. What it does can be
+/// observed by all, and its arguments are its own business.
+pub static OWN: ModuleSpec = ModuleSpec {
+    runs: Runs::Prepared,
+    open: true,
+    free_form: FreeForm::AnyKey,
+    ..ModuleSpec::new("_own", &[], "a program of the user's own")
+};
+
+/// Several modules that gather facts, as one call.
+pub static GATHER: ModuleSpec = ModuleSpec {
+    scope: ModuleScope::Host,
+    open: true,
+    ..ModuleSpec::new("_gather", &[], "gathers facts with several modules")
+};
+
 /// All modules.
 pub fn all() -> impl Iterator<Item = &'static ModuleSpec> {
     controller::MODULES.iter().chain(files::MODULES).chain(system::MODULES)

@@ -54,6 +54,10 @@ impl Configuration {
         }
         fill(&mut reach.forks, &settings.forks);
         reach.customs = settings.customs;
+        reach.own.modules.extend(settings.own.modules.iter().cloned());
+        reach.own.utilities.clone_from(&settings.own.utilities);
+        reach.own.collections = self.collections_path();
+        reach.facts_modules.clone_from(&settings.facts_modules);
         let cache = FactCache { is_flushed: reach.flush_cache, ..settings.fact_cache.clone() };
         reach.fact_cache = settings.caches_facts.then_some(cache);
         let given = reach.ssh_common_args.take();

@@ -46,6 +46,7 @@ pub enum Setting {
     FactCachingConnection,
     FactCachingPrefix,
     FactCachingTimeout,
+    FactsModules,
     ForceColour,
     ForceHandlers,
     Forks,
@@ -53,6 +54,8 @@ pub enum Setting {
     HostKeyChecking,
     InjectFacts,
     Inventory,
+    Library,
+    ModuleUtils,
     NativeTypes,
     NoColour,
     NoLog,
@@ -63,7 +66,9 @@ pub enum Setting {
     RunTags,
     SkipTags,
     SshArguments,
+    StdoutCallback,
     Strategy,
+    TaskTimeout,
     Timeout,
     Transport,
     UnparsedIsFailed,
@@ -83,7 +88,7 @@ const fn key(
 const TRUE: &[&str] = &["true", "yes", "on", "1", "t", "y"];
 const FALSE: &[&str] = &["false", "no", "off", "0", "f", "n"];
 
-const PYTHON: Does = Does::Nothing("plugins and modules in Python are not run");
+const PYTHON: Does = Does::Nothing("plugins in Python are not run");
 const OWN_CONNECTION: Does =
     Does::Nothing("provision has its own SSH client: one connection a host for the whole run");
 const HELPER: Does =
@@ -273,11 +278,7 @@ pub const KEYS: &[Key] = &[
         Does::Only(&["top"], "group_vars and host_vars are read beside the first playbook"),
     ),
     key(&["defaults.strategy"], &["ANSIBLE_STRATEGY"], Does::Sets(Setting::Strategy)),
-    key(
-        &["defaults.task_timeout"],
-        &["ANSIBLE_TASK_TIMEOUT"],
-        Does::Only(&["0"], "write `timeout:` at the tasks or plays that mean it"),
-    ),
+    key(&["defaults.task_timeout"], &["ANSIBLE_TASK_TIMEOUT"], Does::Sets(Setting::TaskTimeout)),
     key(
         &["defaults.remote_port"],
         &["ANSIBLE_REMOTE_PORT"],
@@ -302,7 +303,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.stdout_callback"],
         &["ANSIBLE_STDOUT_CALLBACK"],
-        Does::Nothing("callbacks are in Python; the output is that of Ansible's `default`"),
+        Does::Sets(Setting::StdoutCallback),
     ),
     key(
         &["defaults.callback_result_format"],
@@ -474,8 +475,6 @@ pub const KEYS: &[Key] = &[
     ),
     key(
         &[
-            "defaults.library",
-            "defaults.module_utils",
             "defaults.action_plugins",
             "defaults.become_plugins",
             "defaults.cache_plugins",
@@ -496,7 +495,6 @@ pub const KEYS: &[Key] = &[
             "defaults.callbacks_enabled",
             "defaults.callback_whitelist",
             "defaults.bin_ansible_callbacks",
-            "defaults.facts_modules",
             "defaults.module_ignore_exts",
             "defaults.old_plugin_cache_clear",
             "defaults.vars_plugins_enabled",
@@ -506,8 +504,6 @@ pub const KEYS: &[Key] = &[
             "defaults.network_group_modules",
         ],
         &[
-            "ANSIBLE_LIBRARY",
-            "ANSIBLE_MODULE_UTILS",
             "ANSIBLE_ACTION_PLUGINS",
             "ANSIBLE_BECOME_PLUGINS",
             "ANSIBLE_CACHE_PLUGINS",
@@ -527,7 +523,6 @@ pub const KEYS: &[Key] = &[
             "ANSIBLE_CALLBACKS_ENABLED",
             "ANSIBLE_CALLBACK_WHITELIST",
             "ANSIBLE_LOAD_CALLBACK_PLUGINS",
-            "ANSIBLE_FACTS_MODULES",
             "ANSIBLE_MODULE_IGNORE_EXTS",
             "ANSIBLE_OLD_PLUGIN_CACHE_CLEAR",
             "ANSIBLE_VARS_ENABLED",
@@ -537,6 +532,9 @@ pub const KEYS: &[Key] = &[
         ],
         PYTHON,
     ),
+    key(&["defaults.library"], &["ANSIBLE_LIBRARY"], Does::Sets(Setting::Library)),
+    key(&["defaults.module_utils"], &["ANSIBLE_MODULE_UTILS"], Does::Sets(Setting::ModuleUtils)),
+    key(&["defaults.facts_modules"], &["ANSIBLE_FACTS_MODULES"], Does::Sets(Setting::FactsModules)),
     key(&["defaults.fact_caching"], &["ANSIBLE_CACHE_PLUGIN"], Does::Sets(Setting::FactCaching)),
     key(
         &["defaults.fact_caching_connection"],

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use keys::{Does, Key, Setting};
 use provision_engine::fact_cache::FactCache;
 use provision_playbook::model::Strategy;
+use provision_playbook::own::OwnPaths;
 use provision_playbook::{Customs, DuplicateKeys};
 
 /// What of this process a configuration depends on.
@@ -79,6 +80,10 @@ pub struct Settings {
     pub caches_facts: bool,
     /// `fact_caching_connection`, `_prefix` and `_timeout` of a cache in files.
     pub fact_cache: FactCache,
+    /// `facts_modules`.
+    pub facts_modules: Vec<String>,
+    /// `library` and `module_utils`.
+    pub own: OwnPaths,
     pub display_failed_stderr: bool,
     pub display_ok_hosts: Option<bool>,
     pub display_skipped_hosts: Option<bool>,
@@ -96,6 +101,8 @@ pub struct Settings {
     pub roles_path: Option<Vec<PathBuf>>,
     pub run_tags: Vec<String>,
     pub skip_tags: Vec<String>,
+    /// `stdout_callback = oneline`: a line a host, by `ansible`.
+    pub shows_one_line: bool,
     pub ssh_arguments: Vec<String>,
     pub timeout_s: Option<u64>,
     /// `transport = local`.
@@ -310,6 +317,10 @@ impl Configuration {
             }
             Setting::FactCachingPrefix => settings.fact_cache.prefix = value.to_owned(),
             Setting::FactCachingTimeout => settings.fact_cache.timeout_s = number(value)?,
+            Setting::FactsModules => settings.facts_modules = words(),
+            Setting::Library => settings.own.modules = paths(),
+            Setting::ModuleUtils => settings.own.utilities = paths(),
+            Setting::TaskTimeout => settings.customs.task_timeout_s = number(value)?,
             Setting::ForceColour => settings.force_colour = boolean(value)?,
             Setting::ForceHandlers => settings.force_handlers = boolean(value)?,
             Setting::Forks => settings.forks = Some(number(value)?),
@@ -328,6 +339,17 @@ impl Configuration {
             Setting::RunTags => settings.run_tags = words(),
             Setting::SkipTags => settings.skip_tags = words(),
             Setting::SshArguments => settings.ssh_arguments.extend(text()),
+            Setting::StdoutCallback => {
+                let plain = value.strip_prefix("ansible.builtin.").unwrap_or(value);
+                settings.shows_one_line = plain == "oneline";
+                if !matches!(plain, "default" | "minimal" | "oneline") {
+                    self.notes.push(format!(
+                        "{}: {value} has no effect: callbacks are in Python; the output is that of \
+                         Ansible's `default` (`ansible`: `minimal` or `oneline`)",
+                        given.place
+                    ));
+                }
+            }
             Setting::Timeout => settings.timeout_s = Some(number(value)?),
             Setting::Transport => settings.is_local = transport(value)?,
             // Their variables are read with the passwords of the command line.

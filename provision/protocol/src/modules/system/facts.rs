@@ -10,6 +10,11 @@ pub(super) const SETUP: ModuleSpec = alias(
             Parameter::new("gather_timeout", Kind::Integer, "limit of slow parts, in seconds"),
             Parameter::new("filter", Kind::TextList, "only facts that match these patterns"),
             Parameter::new("fact_path", Kind::Path, "folder with local facts (*.fact)"),
+            Parameter::new(
+                "parallel",
+                Kind::Boolean,
+                "of gather_facts: modules of facts_modules side by side",
+            ),
         ]],
         "gathers facts about the host",
     )),

@@ -16,6 +16,9 @@ struct AsyncStatusArguments {
     jid: String,
     mode: Option<String>,
     _async_dir: Option<String>,
+    /// The state of a job that is over goes away.
+    #[serde(default)]
+    _erases: bool,
 }
 
 /// Runs the module.
@@ -66,6 +69,11 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
             .with("started", 1)
             .with("finished", 1)
             .with("results_file", paths::text(&file)));
+    }
+    let is_over = state.get("finished").and_then(serde_json::Value::as_u64) == Some(1);
+    if given._erases && is_over {
+        // A state that stays is no reason to fail.
+        let _ = fs::remove_file(&file);
     }
     detach::outcome(state)
 }

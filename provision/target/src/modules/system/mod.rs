@@ -6,9 +6,11 @@ mod command;
 mod docker;
 mod exchange;
 mod facts;
+mod gather;
 mod group;
 mod http;
 pub(crate) mod output;
+mod own;
 mod packages;
 mod private;
 pub(crate) mod process;
@@ -22,6 +24,9 @@ mod wait;
 mod wait_for;
 pub(crate) mod wildcard;
 pub(crate) mod words;
+
+pub use gather::gather;
+pub use own::own;
 
 use crate::module::ModuleFunction;
 

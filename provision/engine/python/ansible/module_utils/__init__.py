@@ -1,0 +1,1 @@
+"""Code that modules share. Written for provision, after Ansible's documentation."""

@@ -1,0 +1,1 @@
+"""Parts that other parts of `module_utils` are made of."""

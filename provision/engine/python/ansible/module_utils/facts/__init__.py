@@ -1,0 +1,1 @@
+"""Helpers of modules that gather facts; the facts themselves come from `setup`."""

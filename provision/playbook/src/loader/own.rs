@@ -1,0 +1,116 @@
+//! Which program a task calls: a module of this program, or one of the user's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use diagnostics::{Diagnostic, Span};
+use provision_protocol::modules::{self, ModuleSpec, Runs};
+use yaml::Node;
+
+use crate::files::Files;
+use crate::loader::{Loader, Surroundings};
+use crate::own::{OwnModule, OwnPlaces};
+
+/// What a module's name names.
+#[derive(Debug, Clone)]
+pub(super) struct Called {
+    pub(super) module: &'static ModuleSpec,
+    pub(super) own: Option<Arc<OwnModule>>,
+}
+
+impl Loader {
+    /// The module of this name, as a task in these surroundings sees it: a program of the user's
+    /// own before a built-in module, as in Ansible; one of a collection after it.
+    pub(super) fn called(
+        &mut self,
+        name: &str,
+        span: Span,
+        around: &Surroundings,
+    ) -> Option<Called> {
+        let built_in = modules::find(name);
+        let roles: Vec<PathBuf> = self.roles.keys().map(|(folder, _)| folder.clone()).collect();
+        let places = OwnPlaces::around(&around.context, &roles, &self.options.own);
+        let of_collection =
+            name.splitn(3, '.').count() == 3 && !name.starts_with("ansible.legacy.");
+        // Our own implementation needs no Python on hosts.
+        let own = match (built_in, of_collection) {
+            (Some(_), true) => None,
+            _ => self.find_own(|files, list| places.find(files, list, name)),
+        };
+        match (built_in, own) {
+            (Some(module), Some(own)) => Some(self.own_or_built_in(module, own, span)),
+            (Some(module), None) => Some(Called { module, own: None }),
+            (None, Some(own)) => Some(Called { module: &modules::OWN, own: Some(Arc::new(own)) }),
+            (None, None) => {
+                let more = around.context.innermost(|level| level.collections.as_ref());
+                let more = more.and_then(Node::as_sequence).unwrap_or_default();
+                let more: Vec<String> =
+                    more.iter().filter_map(Node::as_str).map(str::to_owned).collect();
+                let own = self.find_own(|files, list| places.find_nearby(files, list, name, &more));
+                own.map(|own| Called { module: &modules::OWN, own: Some(Arc::new(own)) })
+            }
+        }
+    }
+
+    /// Whether a name names a module around here; nothing is told.
+    pub(super) fn is_known_module(&mut self, name: &str, around: &Surroundings) -> bool {
+        if modules::find(name).is_some() {
+            return true;
+        }
+        let places = OwnPlaces::around(&around.context, &[], &self.options.own);
+        self.find_own(|files, list| places.find(files, list, name)).is_some()
+    }
+
+    fn find_own(
+        &mut self,
+        find: impl FnOnce(&dyn Files, &mut dyn FnMut(&Path) -> Vec<PathBuf>) -> Option<OwnModule>,
+    ) -> Option<OwnModule> {
+        let files = Arc::clone(&self.files);
+        let listings = &mut self.listings;
+        let mut list = |folder: &Path| {
+            let known = listings.entry(folder.to_owned());
+            known.or_insert_with(|| files.list(folder)).clone()
+        };
+        find(files.as_ref(), &mut list)
+    }
+
+    /// A program of the user's own that has the name of a built-in module. Where Ansible's own
+    /// part on the controller decides, that is never run; where it prepares what the host's part
+    /// does, a program can't take its place here.
+    fn own_or_built_in(
+        &mut self,
+        module: &'static ModuleSpec,
+        own: OwnModule,
+        span: Span,
+    ) -> Called {
+        let path = own.path.display().to_string();
+        let name = module.name;
+        if self.told_own.insert(own.path.clone()) {
+            let diagnostic = match module.runs {
+                Runs::OnHost => Diagnostic::warning(
+                    "own-module",
+                    format!("{path} is run instead of the built-in module `{name}`"),
+                )
+                .at(span, "here first")
+                .hint(format!("`ansible.builtin.{name}` is always the built-in one")),
+                Runs::OnController => Diagnostic::warning(
+                    "own-module",
+                    format!("{path} is never run: `{name}` acts on the controller"),
+                )
+                .at(span, "the built-in one")
+                .hint("give the module another name"),
+                Runs::Prepared => Diagnostic::error(
+                    "own-module",
+                    format!("{path} can't stand for `{name}`, whose files the controller sends"),
+                )
+                .at(span, "which of them is meant?")
+                .hint(format!("write `ansible.builtin.{name}`, or give the module another name")),
+            };
+            self.report(diagnostic);
+        }
+        match module.runs {
+            Runs::OnHost => Called { module: &modules::OWN, own: Some(Arc::new(own)) },
+            Runs::OnController | Runs::Prepared => Called { module, own: None },
+        }
+    }
+}
