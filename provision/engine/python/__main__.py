@@ -26,7 +26,8 @@ def place_of(error, source):
     lines = [frame for frame in frames if os.path.basename(frame[0]) == module]
     if not lines:
         return source
-    return "%s:%s: %s" % (source, lines[-1][1], lines[-1][3])
+    place = "%s:%s" % (source, lines[-1][1])
+    return "%s: %s" % (place, lines[-1][3]) if lines[-1][3] else place
 
 
 def main():

@@ -474,7 +474,7 @@ impl<'a> Evaluator<'a> {
             local: connection.as_deref() == Some("local"),
             r#become: self.identity(delegate.as_deref())?,
             delegate,
-            environment: self.environment()?,
+            environment: self.environment_with_jobs(prepared.module)?,
             check: self.flag(self.keyword(|d| d.check_mode.as_ref()), settings.check)?,
             diff: self.flag(self.keyword(|d| d.diff.as_ref()), settings.diff)?,
             timeout_s: Some(self.number(
@@ -591,6 +591,20 @@ impl<'a> Evaluator<'a> {
             }
         }
         Ok(merged)
+    }
+
+    /// The environment; `ansible_async_dir` says where the states of detached jobs are.
+    fn environment_with_jobs(
+        &self,
+        module: &'static ModuleSpec,
+    ) -> Result<BTreeMap<String, String>, Stop> {
+        let mut environment = self.environment()?;
+        let concerns_jobs = self.task.asynchronous.is_some() || module.name == "async_status";
+        if concerns_jobs && let Some(folder) = self.variable("ansible_async_dir")? {
+            let folder = provision_template::text_of(&folder);
+            environment.entry("ANSIBLE_ASYNC_DIR".to_owned()).or_insert(folder);
+        }
+        Ok(environment)
     }
 
     /// Whether `module_defaults` of this name are those of the task's module.

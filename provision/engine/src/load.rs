@@ -131,10 +131,15 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let extra = extra_variables(&mut loader, &request.extra_variables, &mut found);
     loader.options_mut().extra_variables = extra.clone();
 
+    let expands_ranges = request.settings.customs.expands_host_ranges;
     let sources: Vec<inventory::Source> = request
         .inventories
         .iter()
         .map(|given| inventory::Source::of_argument(given, files.as_ref()))
+        .map(|source| match source {
+            inventory::Source::Hosts(list) if expands_ranges => inventory::Source::HostRanges(list),
+            source => source,
+        })
         .collect();
     let read = inventory::load(&sources, files.as_ref(), loader.sources_mut());
     found.extend(read.diagnostics);
@@ -156,7 +161,9 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         loader.sources_mut(),
     ));
     let mut known = known_names(&inventory, &extra);
-    known.open |= request.unknown_variables_are_right;
+    // What stands beside imported playbooks is read once they are known.
+    known.open |=
+        request.unknown_variables_are_right || request.settings.customs.reads_vars_of_imported;
     let mut playbooks = Vec::new();
     let mut tasks = 0;
     for path in &request.playbooks {
@@ -171,6 +178,19 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     }
     if request.lists_differences {
         found.extend(folders.iter().flat_map(|folder| loader.missing_requirements(folder)));
+    }
+    if request.settings.customs.reads_vars_of_imported {
+        let all = playbooks.iter().flat_map(|playbook| &playbook.plays);
+        let more: BTreeSet<PathBuf> = all
+            .map(|play| match play.folder.as_os_str().is_empty() {
+                true => PathBuf::from("."),
+                false => play.folder.clone(),
+            })
+            .filter(|folder| !folders.contains(folder))
+            .collect();
+        let more: Vec<PathBuf> = more.into_iter().collect();
+        let (files, sources) = (files.as_ref(), loader.sources_mut());
+        found.extend(inventory::load_playbook_vars(&mut inventory, &more, files, sources));
     }
     let sealed = crate::sealed::survey(&request.keyring, &extra, &inventory, &playbooks);
     found.extend(sealed.warning);

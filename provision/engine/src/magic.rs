@@ -126,6 +126,7 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
                 .map(|path| Value::from(path.display().to_string()))
                 .collect(),
         ),
+        "ansible_delegated_vars" => delegated(view),
         "ansible_version" => Some(version()),
         "ansible_search_path" => Some(
             outside::search_path(view)
@@ -135,6 +136,18 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
         ),
         _ => role_value(view, name).or_else(|| play_value(view, name)),
     }
+}
+
+/// Variables of the host that does a delegated task, by its name.
+fn delegated(view: &View) -> Option<Value> {
+    let context = view.context.as_ref()?;
+    let node = context.innermost(|level| level.delegate_to.as_ref())?;
+    let outside = Outside::of(view);
+    let name = view.world.engine.render_node(node, view, &outside).ok()?;
+    let host = view.world.host_or_new(&provision_template::text_of(&name));
+    let inner = View::of_host(&view.world, &host);
+    let of_host = Value::from_object(Variables { view: inner, of_host: true });
+    Some(dictionary([(host.name.clone(), of_host)]))
 }
 
 fn play_value(view: &View, name: &str) -> Option<Value> {

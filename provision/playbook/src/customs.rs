@@ -21,6 +21,10 @@ pub struct Customs {
     pub gathers_once: bool,
     /// `private_role_vars`: variables of a role are for its own tasks only.
     pub keeps_role_variables: bool,
+    /// `advanced_host_list` among `enable_plugins`: ranges in lists of hosts (`-i 'web[0:9],'`).
+    pub expands_host_ranges: bool,
+    /// `playbook_vars_root = all`: group_vars and host_vars beside imported playbooks count, too.
+    pub reads_vars_of_imported: bool,
     /// `task_timeout`, in seconds: of tasks that name none; 0: no limit.
     pub task_timeout_s: u32,
     /// `duplicate_dict_key`.
@@ -50,6 +54,8 @@ impl Default for Customs {
             hides_facts: false,
             gathers_once: false,
             keeps_role_variables: false,
+            expands_host_ranges: false,
+            reads_vars_of_imported: false,
             task_timeout_s: 0,
             duplicate_keys: DuplicateKeys::Warn,
         }

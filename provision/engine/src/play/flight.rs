@@ -587,7 +587,9 @@ impl PlayRun<'_> {
         let mut results: Vec<(Object, u64)> = flight.results.iter().flatten().cloned().collect();
         let facts_owner = if keywords.delegate_facts { delegate.clone() } else { None };
         // What `set_fact` sets for another host is there already.
-        let is_given = keywords.delegate_facts && flight.task.module.name == "set_fact";
+        let is_given = keywords.delegate_facts && flight.task.module.name == "set_fact"
+            // Nor are variables of files facts, although the result calls them so.
+            || flight.task.module.name == "include_vars";
         let facts = results
             .iter()
             .filter(|_| !is_given)

@@ -31,6 +31,7 @@ mod lost;
 mod machine;
 mod mischief;
 mod order;
+mod own;
 mod relay;
 mod releases;
 mod secrets;

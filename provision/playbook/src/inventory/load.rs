@@ -23,6 +23,8 @@ pub enum Source {
     Path(PathBuf),
     /// Names of hosts separated by commas.
     Hosts(String),
+    /// The same with ranges (`web[0:9]`), which Ansible's plugin `advanced_host_list` expands.
+    HostRanges(String),
     /// `consul://HOST:PORT` or `consul+https://…`, with the mapping that is built in.
     Consul(String),
 }
@@ -73,7 +75,8 @@ pub fn load(arguments: &[Source], files: &dyn Files, sources: &mut Sources) -> L
     for argument in arguments {
         match argument {
             Source::Path(path) => loader.path(path, 0),
-            Source::Hosts(list) => loader.host_list(list),
+            Source::Hosts(list) => loader.host_list(list, false),
+            Source::HostRanges(list) => loader.host_list(list, true),
             Source::Consul(url) => loader.consul_url(url),
         }
     }
@@ -217,7 +220,7 @@ impl Loader<'_> {
         }
     }
 
-    fn host_list(&mut self, list: &str) {
+    fn host_list(&mut self, list: &str, expands: bool) {
         let source = self.sources.add("<-i>", list);
         self.file = None;
         self.is_secret = false;
@@ -227,7 +230,7 @@ impl Loader<'_> {
             if !name.is_empty() {
                 let start = offset + part.len() - part.trim_start().len();
                 let span = Span::new(source, start, start + name.len());
-                for (name, port) in self.listed(name, span) {
+                for (name, port) in self.listed(name, span, expands) {
                     // A list never moves a host that another source has put into a group.
                     if !self.inventory.hosts.contains_key(name.as_str()) {
                         self.inventory.add_named_host(&name, UNGROUPED, port, span, None);
@@ -239,9 +242,13 @@ impl Loader<'_> {
     }
 
     /// The hosts of an entry of a list: one, or those of its range.
-    fn listed(&mut self, entry: &str, span: Span) -> Vec<(String, Option<u32>)> {
+    fn listed(&mut self, entry: &str, span: Span, expands: bool) -> Vec<(String, Option<u32>)> {
         let (name, port) =
             address::parse(entry).map_or((entry, None), |address| (address.name, address.port));
+        if !expands {
+            let (name, port) = if name.contains('[') { (entry, None) } else { (name, port) };
+            return vec![(name.to_owned(), port)];
+        }
         let has_end = !name.contains(":]");
         match address::expand(name) {
             Ok(names) if has_end => names.into_iter().map(|name| (name, port)).collect(),

@@ -134,6 +134,8 @@ struct PlayState {
     public_roles: Vec<Arc<RoleUse>>,
     /// Contents of constant `vars_files`.
     variables: Vec<Arc<Mapping>>,
+    /// Folders of the roles that the play names: modules that they bring are there for all.
+    role_folders: Vec<PathBuf>,
 }
 
 /// A file or role that is being imported, and where that is asked for; nowhere for the playbook of

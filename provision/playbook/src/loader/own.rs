@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use diagnostics::{Diagnostic, Span};
 use provision_protocol::modules::{self, ModuleSpec, Runs};
-use yaml::Node;
+use yaml::{Mapping, Node};
 
 use crate::files::Files;
 use crate::loader::{Loader, Surroundings};
+use crate::model::Context;
 use crate::own::{OwnModule, OwnPlaces};
+use crate::paths::normal;
 
 /// What a module's name names.
 #[derive(Debug, Clone)]
@@ -28,8 +30,7 @@ impl Loader {
         around: &Surroundings,
     ) -> Option<Called> {
         let built_in = modules::find(name);
-        let roles: Vec<PathBuf> = self.roles.keys().map(|(folder, _)| folder.clone()).collect();
-        let places = OwnPlaces::around(&around.context, &roles, &self.options.own);
+        let places = self.own_places(around);
         let of_collection =
             name.splitn(3, '.').count() == 3 && !name.starts_with("ansible.legacy.");
         // Our own implementation needs no Python on hosts.
@@ -52,12 +53,36 @@ impl Loader {
         }
     }
 
+    /// Where programs are looked for: also in the roles of the play and those loaded so far.
+    fn own_places(&self, around: &Surroundings) -> OwnPlaces {
+        let loaded = self.roles.keys().map(|(folder, _)| folder);
+        let roles: Vec<PathBuf> = self.play.role_folders.iter().chain(loaded).cloned().collect();
+        OwnPlaces::around(&around.context, &roles, &self.options.own)
+    }
+
+    /// Folders of the roles that a play names, as far as they can be known before they are loaded.
+    pub(super) fn named_roles(&self, play: &Mapping, context: &Context) -> Vec<PathBuf> {
+        let entries = play.get("roles").and_then(Node::as_sequence).unwrap_or_default();
+        let names = entries.iter().filter_map(|entry| {
+            let inner = entry.as_mapping().and_then(|all| all.get("role").or(all.get("name")));
+            inner.unwrap_or(entry).as_str()
+        });
+        let mut places = vec![context.playbook_folder().join("roles")];
+        places.extend(self.options.roles_path.iter().cloned());
+        names
+            .filter_map(|name| {
+                let folders = places.iter().map(|place| normal(&place.join(name)));
+                folders.into_iter().find(|folder| self.is_folder(folder))
+            })
+            .collect()
+    }
+
     /// Whether a name names a module around here; nothing is told.
     pub(super) fn is_known_module(&mut self, name: &str, around: &Surroundings) -> bool {
         if modules::find(name).is_some() {
             return true;
         }
-        let places = OwnPlaces::around(&around.context, &[], &self.options.own);
+        let places = self.own_places(around);
         self.find_own(|files, list| places.find(files, list, name)).is_some()
     }
 

@@ -190,6 +190,7 @@ impl Loader {
         self.read_vars_files(&vars_files, folder, &context);
         let around = Surroundings { context: Arc::clone(&context), ..outside };
         let inside = self.inside_play(&around, inherited);
+        self.play.role_folders = self.named_roles(mapping, &context);
         let sections = self.sections(mapping, head(node, mapping), &around, &inside);
         let get = |name: &str| present(mapping, name).cloned();
         let hosts = self.hosts(node, mapping);

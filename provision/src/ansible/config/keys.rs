@@ -41,6 +41,7 @@ pub enum Setting {
     DisplayOkHosts,
     DisplaySkippedHosts,
     DuplicateDictKey,
+    EnableInventoryPlugins,
     ErrorOnMissingHandler,
     FactCaching,
     FactCachingConnection,
@@ -59,6 +60,7 @@ pub enum Setting {
     NativeTypes,
     NoColour,
     NoLog,
+    PlaybookVarsRoot,
     PrivateKeyFile,
     PrivateRoleVars,
     RemoteUser,
@@ -275,7 +277,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.playbook_vars_root"],
         &["ANSIBLE_PLAYBOOK_VARS_ROOT"],
-        Does::Only(&["top"], "group_vars and host_vars are read beside the first playbook"),
+        Does::Sets(Setting::PlaybookVarsRoot),
     ),
     key(&["defaults.strategy"], &["ANSIBLE_STRATEGY"], Does::Sets(Setting::Strategy)),
     key(&["defaults.task_timeout"], &["ANSIBLE_TASK_TIMEOUT"], Does::Sets(Setting::TaskTimeout)),
@@ -571,7 +573,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["inventory.enable_plugins"],
         &["ANSIBLE_INVENTORY_ENABLED"],
-        Does::Nothing("what an inventory file is, it says itself; formats in Python are not run"),
+        Does::Sets(Setting::EnableInventoryPlugins),
     ),
     key(
         &["inventory.any_unparsed_is_failed"],

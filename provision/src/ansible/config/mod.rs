@@ -279,6 +279,11 @@ impl Configuration {
         let settings = &mut self.settings;
         match setting {
             Setting::AnyErrorsFatal => settings.customs.any_errors_fatal = boolean(value)?,
+            // What an inventory file is, it says itself; lists of hosts can't.
+            Setting::EnableInventoryPlugins => {
+                settings.customs.expands_host_ranges =
+                    words().iter().any(|name| name.ends_with("advanced_host_list"));
+            }
             Setting::ErrorOnMissingHandler => {
                 settings.customs.forgives_missing_handlers = !boolean(value)?;
             }
@@ -333,6 +338,13 @@ impl Configuration {
                 settings.inventory = inventories(value, given.folder, environment);
             }
             Setting::NoColour => settings.no_colour = boolean(value)?,
+            Setting::PlaybookVarsRoot => {
+                settings.customs.reads_vars_of_imported = match value {
+                    "top" => false,
+                    "all" => true,
+                    _ => return Err("neither top nor all".to_owned()),
+                };
+            }
             Setting::PrivateKeyFile => settings.private_key_file = path(),
             Setting::RemoteUser => settings.remote_user = text(),
             Setting::RolesPath => settings.roles_path = Some(paths()),

@@ -143,7 +143,8 @@ fn what_changes_the_language_is_honoured() {
     let text = "[defaults]\nstrategy = ansible.builtin.free\njinja2_native = True\n\
                 inject_facts_as_vars = no\nno_log = 1\nprivate_role_vars = yes\n\
                 error_on_missing_handler = False\nany_errors_fatal = yes\ngathering = smart\n\
-                duplicate_dict_key = error\ntask_timeout = 9\n";
+                duplicate_dict_key = error\ntask_timeout = 9\nplaybook_vars_root = all\n[inventory]\n\
+                enable_plugins = host_list, advanced_host_list\n";
     let (_folder, configuration) = read(text, &[("ANSIBLE_STRATEGY", "host_pinned")]);
     let expected = Customs {
         has_native_types: true,
@@ -154,6 +155,8 @@ fn what_changes_the_language_is_honoured() {
         hides_facts: true,
         gathers_once: true,
         keeps_role_variables: true,
+        expands_host_ranges: true,
+        reads_vars_of_imported: true,
         task_timeout_s: 9,
         duplicate_keys: DuplicateKeys::Error,
     };
