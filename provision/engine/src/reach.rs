@@ -158,6 +158,8 @@ impl Reaches {
             || in_turn
             // The controller stores what came, which may fail, or be seen by what is next.
             || module.name == "fetch"
+            // Any name may be a fact that a program of the user's own brings.
+            || task.own.is_some()
             || task
                 .repeat
                 .as_ref()

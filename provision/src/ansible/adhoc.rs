@@ -193,6 +193,9 @@ impl Minimal {
         };
         let text = self.page.paint(colour, &text);
         self.page.say(&text);
+        let warnings = result.result.get("warnings").and_then(Value::as_array);
+        let warnings = warnings.into_iter().flatten().filter_map(Value::as_str);
+        warnings.for_each(|warning| self.page.warn(warning));
     }
 
     /// What a command wrote, as it is but for what would steer the terminal.

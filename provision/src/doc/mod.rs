@@ -3,6 +3,7 @@
 
 pub mod arguments;
 mod notes;
+mod own;
 
 use provision_protocol::modules::{self, CheckMode, FreeForm, Kind, ModuleSpec, Parameter, Runs};
 use serde::Serialize;
@@ -18,6 +19,9 @@ const FORMAT: u32 = 1;
 /// Shows modules.
 pub fn doc(arguments: &Doc) -> Exit {
     paint::choose(arguments.color);
+    if arguments.modules.iter().any(|name| name.contains('/')) {
+        return own_modules(arguments);
+    }
     let mut specs: Vec<&ModuleSpec> = Vec::new();
     if arguments.list {
         specs.extend(modules::all().filter(|spec| !spec.name.starts_with('_')));
@@ -42,6 +46,28 @@ pub fn doc(arguments: &Doc) -> Exit {
             say!("{}", texts.join("\n\n"));
         }
     }
+    Exit::Done
+}
+
+/// Modules of the user's own, by their paths.
+fn own_modules(arguments: &Doc) -> Exit {
+    let mut shown = Vec::new();
+    for path in &arguments.modules {
+        let text = match arguments.format {
+            Format::Text => own::text(path),
+            Format::Json => own::documentation(path)
+                .map(|value| serde_json::to_string_pretty(&value).unwrap_or_default()),
+        };
+        match text {
+            Ok(text) => shown.push(text),
+            Err(reason) => {
+                let hint = "a module of one's own is named by its path: ./library/greet.py";
+                paint::error(&reason, Some(hint));
+                return Exit::InvalidInput;
+            }
+        }
+    }
+    say!("{}", shown.join("\n\n"));
     Exit::Done
 }
 

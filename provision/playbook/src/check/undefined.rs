@@ -50,8 +50,16 @@ fn magic<'a>() -> impl Iterator<Item = &'a str> {
 }
 
 /// Facts that modules set without `ansible_` before them.
-const FACTS: &[&str] =
-    &["packages", "services", "mounts", "facter", "ohai", "discovered_interpreter_python"];
+const FACTS: &[&str] = &[
+    "packages",
+    "services",
+    "mounts",
+    "facter",
+    "ohai",
+    "discovered_interpreter_python",
+    "gather_subset",
+    "module_setup",
+];
 
 /// Words in an expression that make an undefined name harmless.
 const GUARDS: &[&str] = &["default", "defined", "mandatory", "| d(", "|d(", "first_found", "undef"];

@@ -212,7 +212,8 @@ impl Loader {
                 // Nobody here uses the defaults of a module for other systems.
                 && !crate::unsupported::is_of_ansible(name)
             {
-                self.unknown_module(name, key.span);
+                // Nobody may call it: Ansible doesn't look at these names either.
+                self.leniently(true, |loader| loader.unknown_module(name, key.span));
             }
         }
     }
