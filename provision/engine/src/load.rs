@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use diagnostics::{Diagnostic, Sources};
 use indexmap::IndexMap;
@@ -288,6 +288,8 @@ fn world(
         groups: RwLock::new(groups),
         settings: request.settings.clone(),
         packages: Packages::default(),
+        odd_conditions: crate::odd_conditions::OddConditions::default(),
+        loader: OnceLock::new(),
     }
 }
 

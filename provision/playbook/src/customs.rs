@@ -29,6 +29,10 @@ pub struct Customs {
     pub task_timeout_s: u32,
     /// `duplicate_dict_key`.
     pub duplicate_keys: DuplicateKeys,
+    /// `allow_broken_conditionals = False`: a condition that is no boolean fails its task.
+    pub refuses_broken_conditions: bool,
+    /// `deprecation_warnings = False`: such conditions aren't told, either.
+    pub hides_deprecations: bool,
 }
 
 /// What is said of a mapping that has a key twice. The last one counts in any case.
@@ -58,6 +62,8 @@ impl Default for Customs {
             reads_vars_of_imported: false,
             task_timeout_s: 0,
             duplicate_keys: DuplicateKeys::Warn,
+            refuses_broken_conditions: false,
+            hides_deprecations: false,
         }
     }
 }

@@ -166,6 +166,11 @@ const NEEDED: &[Needed] = &[
     ("sudo", "/usr/bin/sudo", "is what tests of becoming other users run"),
     ("python3", "/usr/bin/python3", "runs oracles, and pip"),
     ("g++", "/usr/bin/c++", "compiles the fuzzing engine"),
+    ("dnf", "/usr/bin/dnf", "is what tests of the module dnf run"),
+    ("rpm", "/usr/bin/rpmbuild", "makes packages for them"),
+    ("createrepo-c", "/usr/bin/createrepo_c", "makes a source of them"),
+    ("subversion", "/usr/bin/svnadmin", "is what tests of the module subversion run"),
+    ("parted", "/usr/sbin/parted", "is what tests of the module parted run"),
     ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a", "is linked into the helper"),
 ];
 
