@@ -162,6 +162,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     ));
     let mut known = known_names(&inventory, &extra);
     // What stands beside imported playbooks is read once they are known.
+    known.open |= !request.settings.facts_modules.is_empty();
     known.open |=
         request.unknown_variables_are_right || request.settings.customs.reads_vars_of_imported;
     let mut playbooks = Vec::new();

@@ -82,11 +82,6 @@ fn other_programs_get_their_arguments_in_a_file() {
           - it.given.common
           - it.given._ansible_check_mode == false
           - it.given._ansible_module_name == 'told'
-    - told:
-      async: 20
-      poll: 1
-      register: job
-    - assert: {that: [job is finished, job is changed, "job.ansible_job_id is match('j[0-9]+[.]')"]}
 "#;
     lab().apply(play).expect(Outcome::Done);
 }

@@ -77,6 +77,8 @@ impl Loader {
         for file in self.variables_of_plays() {
             defined.add_mapping(&file);
         }
+        // Who gathers facts otherwise may bring any.
+        defined.open |= defined.names.contains("ansible_facts_modules");
         if defined.open {
             return;
         }
