@@ -303,7 +303,7 @@ fn equals(serving: usize) -> Observed {
         .collect();
     members.push(Member::blank("new", Duty::Voter));
     let rule = QuorumRule::One;
-    Observed { members, rule, ..Observed::default() }.with_known_members()
+    Observed { members, rule }.with_known_members()
 }
 
 #[test]

@@ -13,7 +13,7 @@ const HOSTS: &str = "member_hosts";
 const LEAVING: &str = "member_leaving";
 /// Whether data go as well.
 const PURGE: &str = "member_purge";
-/// Whether containers are stopped.
+/// Whether containers are stopped, or moved away before a restart.
 const DRAIN: &str = "member_drain";
 
 /// The file that asks for a vote, if that is needed.
@@ -69,6 +69,8 @@ pub(super) fn tell(layer: &mut Layer, step: &Step, options: &Options, observed: 
             set(HOSTS, json!(names));
         }
         Step::Leave { member, .. } => set(LEAVING, json!(member)),
+        // Going back is no reason to move anything once more.
+        Step::Take { .. } if options.drain => set(DRAIN, json!(true)),
         Step::Retire { .. } => {
             set(PURGE, json!(options.purge));
             set(DRAIN, json!(options.drain));
