@@ -17,8 +17,8 @@
 //! soon, unless they are the emptiest. Then either all of them are looked at, or the app's own order is
 //! brought up to date and tells. Which of both is cheaper depends on how often the app is asked: looking
 //! is rented, the order is bought (Karlin et al., "Competitive snoopy caching", 1988). An order is
-//! bought when as many machines have been looked at as it costs, so that both together take at most
-//! twice what the better one alone would have taken.
+//! bought when as many machines have been looked at as take the same time, so that both together take at
+//! most twice what the better one alone would have taken.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -64,6 +64,10 @@ impl Room {
 
 /// Machines that a placement walks past before the app gets an order of its own.
 pub const WALK_MOST: usize = 128;
+
+/// To let a machine stand in an own order is to take it out of a tree and to put it into another one: that
+/// takes as long as to look at so many.
+const STAND_LOOKS: usize = 32;
 
 /// The place of a machine in the common order: the most free cores first, then memory, then the
 /// machine that came first.
@@ -326,7 +330,7 @@ impl Spread {
             return Some(*machine);
         }
         let pending = instances.own.as_ref().and_then(|own| self.pending(own));
-        let cost = pending.unwrap_or(self.order.len());
+        let cost = pending.unwrap_or(self.order.len()).saturating_mul(STAND_LOOKS);
         let looked_at = instances.looked_at.saturating_add(level.len());
         if looked_at <= cost {
             let found = self.fullest(level);

@@ -584,6 +584,9 @@ pub struct Care {
     /// Go on although a cluster of one or two members serves nobody meanwhile
     #[arg(long)]
     pub accept_outage: bool,
+    /// Move away what runs on a member before it is restarted (agents of Mesos); what stays is ended
+    #[arg(long)]
+    pub drain: bool,
 }
 
 /// Bring components to other releases.

@@ -1,7 +1,7 @@
 //! `[ui]` `cargo xtask demo`: a site of five real hosts from one command, an app on it that is upgraded,
 //! scaled and repaired under requests, and what its services say.
 
-mod load;
+pub(crate) mod load;
 mod platform;
 mod services;
 

@@ -199,7 +199,9 @@ impl Picture<'_> {
                 Verdict::Refused(because) => {
                     return Some(Stop::VersionRefused { member: member_name, from, to, because });
                 }
-                Verdict::Allowed(Containers::Drain) if !member.containers.is_empty() => {
+                Verdict::Allowed(Containers::Drain)
+                    if !member.containers.is_empty() && !self.options.drain =>
+                {
                     let count = member.containers.len();
                     return Some(Stop::ContainersRun { member: member_name, count, from, to });
                 }
@@ -220,8 +222,12 @@ impl Picture<'_> {
         if self.is_finished(member) {
             return None;
         }
-        let counts =
-            |objection: &&Objection| !(objection.may_be_accepted && self.options.accept_outage);
+        let Options { accept_outage, drain, .. } = *self.options;
+        let counts = |objection: &&Objection| {
+            let is_accepted = objection.may_be_accepted && accept_outage;
+            let is_over = objection.ends_when_drained && drain;
+            !is_accepted && !is_over
+        };
         let because = member.objections.iter().find(counts)?.because.clone();
         Some(Stop::Objection { member: member.name.clone(), because })
     }
@@ -356,8 +362,11 @@ impl Picture<'_> {
         Ok(())
     }
 
-    /// What ran on a member before its step still runs there.
+    /// What ran on a member before its step still runs there, unless it was to be moved away.
     fn kept_containers(&self, member: &Member) -> Result<(), Reason> {
+        if self.options.drain {
+            return Ok(());
+        }
         let Some(touch) = self.progress.touch_of(&member.name) else { return Ok(()) };
         let before = &touch.containers;
         let lost = before.iter().filter(|id| !member.containers.contains(id)).count();

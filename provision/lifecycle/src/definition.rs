@@ -46,6 +46,10 @@ pub struct Definition {
     pub quorum: Option<Quorum>,
     /// How hosts join and leave; without it they can't.
     pub members: Option<Members>,
+    /// Whether its role moves away what runs on a member before it restarts it, when it is told to
+    /// (`member_drain`).
+    #[serde(default)]
+    pub drains: bool,
     /// What stands between it and other components.
     #[serde(default)]
     pub order: Order,

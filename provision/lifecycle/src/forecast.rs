@@ -130,10 +130,17 @@ fn apply_membership(step: &Step, goal: &Goal, observed: &mut Observed) {
                 });
             }
         }
-        Step::Retire { member } => change(observed, std::slice::from_ref(member), |member| {
-            let (name, duty, is_outside) = (member.name.clone(), member.duty, member.is_outside);
-            *member = Member { is_outside, ..Member::blank(&name, duty) };
-        }),
+        Step::Retire { member } => {
+            let led = observed.leader().is_some_and(|leader| leader.name == *member);
+            change(observed, std::slice::from_ref(member), |member| {
+                let (name, duty) = (member.name.clone(), member.duty);
+                let is_outside = member.is_outside;
+                *member = Member { is_outside, ..Member::blank(&name, duty) };
+            });
+            if led {
+                succeed(observed, std::slice::from_ref(member));
+            }
+        }
         Step::Stage { .. } | Step::Start { .. } | Step::Take { .. } | Step::Revert { .. } => {}
     }
 }

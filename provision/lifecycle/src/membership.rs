@@ -4,8 +4,14 @@
 //! Joining: install without a vote, prove health, ask for the vote, see that all know it. Leaving:
 //! take the vote while a quorum of both sides stays, see that all know it, then stop and remove.
 //! A step that fails ends the run: whatever was done is safe to stand, and the next run goes on.
+//!
+//! Where one is enough (`rule: one`) nobody has a vote: hosts are installed one at a time, and stopped
+//! and removed one at a time, the leader last, while another one serves.
+
+use std::collections::BTreeSet;
 
 use crate::decide::{Decision, Picture, Step, TAKES_LIMIT, impossible, unreachable};
+use crate::definition::QuorumRule;
 use crate::progress::Failed;
 use crate::reason::{Reason, Revert, Stop};
 use crate::roster::{Joins, Leaves};
@@ -74,9 +80,22 @@ impl Picture<'_> {
         self.is_quorum() && self.members().any(|member| member.duty == Duty::Voter)
     }
 
+    /// Whether members are counted by those of them who know each other.
+    fn has_votes(&self) -> bool {
+        self.is_quorum() && self.observed.rule != QuorumRule::One
+    }
+
     /// How many would be left, when all of the goal have gone.
     fn too_few_left(&self) -> Option<Stop> {
-        let roster = self.observed.roster()?;
+        let installed = || -> BTreeSet<String> {
+            let all = self.observed.members.iter();
+            let there = all.filter(|one| one.duty == Duty::Voter && one.current.is_some());
+            there.map(|member| member.name.clone()).collect()
+        };
+        let roster = match self.has_votes() {
+            true => self.observed.roster()?.clone(),
+            false => installed(),
+        };
         if self.goal.purpose != Purpose::Leave {
             return None;
         }
@@ -92,7 +111,7 @@ impl Picture<'_> {
 
     /// What to do next for those that join or leave.
     pub(crate) fn change_members(&self) -> Result<Decision, Reason> {
-        if self.has_voters() {
+        if self.has_voters() && self.has_votes() {
             self.all_tell()?;
         }
         match self.goal.purpose {
@@ -226,7 +245,8 @@ impl Picture<'_> {
     }
 
     fn leave(&self) -> Result<Decision, Reason> {
-        let mut left: Vec<&Member> = self.members().filter(|member| !has_left(member)).collect();
+        let mut left: Vec<&Member> =
+            self.members().filter(|member| !self.has_left(member)).collect();
         // Within a turn the order of the inventory holds.
         left.sort_by_key(|member| self.leaving_turn(member));
         if self.is_quorum() && left.iter().any(|member| member.duty == Duty::Voter) {
@@ -241,10 +261,26 @@ impl Picture<'_> {
             self.all_know_but(None)?;
             return Ok(Decision::Done);
         };
-        match (self.is_quorum(), next.duty) {
-            (true, Duty::Voter) => self.leave_one(next),
-            _ => self.leave_worker(next),
+        match next.duty {
+            Duty::Voter if self.has_votes() => self.leave_one(next),
+            Duty::Voter if self.is_quorum() => self.leave_equal(next),
+            Duty::Voter | Duty::Worker => self.leave_worker(next),
         }
+    }
+
+    /// One of several of which one is enough: another one must serve without it.
+    fn leave_equal(&self, member: &Member) -> Result<Decision, Reason> {
+        if !member.is_reachable() {
+            return Err(unreachable(member));
+        }
+        let serving = self.others_serving(member);
+        if serving == 0 && !self.options.accept_outage {
+            if let Some(unsettled) = self.unsettled_other(member) {
+                return Err(Reason::Settling { member: unsettled.name.clone() });
+            }
+            return Err(Reason::NoQuorum { serving, quorum: 1 });
+        }
+        self.retire(member)
     }
 
     /// Those without a vote, those that don't serve, followers, the leader.
@@ -335,16 +371,17 @@ impl Picture<'_> {
         }
         Ok(Decision::Run(Step::Retire { member: member.name.clone() }))
     }
-}
 
-/// Nothing of it runs or is installed; or it has lost its vote and its host does not answer. Then the
-/// cluster has forgotten it, and whoever sees it again can remove what is there.
-fn has_left(member: &Member) -> bool {
-    if !member.is_reachable() {
-        return member.is_outside;
+    /// Nothing of it runs or is installed; or it has lost its vote and its host does not answer. Then
+    /// the cluster has forgotten it, and whoever sees it again can remove what is there.
+    fn has_left(&self, member: &Member) -> bool {
+        if !member.is_reachable() {
+            return member.is_outside;
+        }
+        let is_empty = member.current.is_none() && member.releases.is_empty();
+        let is_over = member.duty_is_over() || !self.has_votes();
+        member.process == Process::Dead && is_empty && is_over
     }
-    let is_empty = member.current.is_none() && member.releases.is_empty();
-    member.process == Process::Dead && is_empty && member.duty_is_over()
 }
 
 fn not_taking(member: &Member) -> Decision {

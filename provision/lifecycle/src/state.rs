@@ -99,6 +99,9 @@ pub struct Objection {
     pub because: String,
     /// Whether the operator may want it nevertheless: an outage, but one that ends.
     pub may_be_accepted: bool,
+    /// Whether it is over once nothing runs on the member any more.
+    #[serde(default)]
+    pub ends_when_drained: bool,
 }
 
 /// Who depends on a cluster, as its leader says.
@@ -319,7 +322,8 @@ pub struct Options {
     pub max_unavailable: u32,
     /// Go on although a cluster of one or two members has no quorum meanwhile, or tasks end.
     pub accept_outage: bool,
-    /// Stop containers on hosts that leave.
+    /// Stop containers on hosts that leave; of a component that says `drains`, move away what runs on
+    /// a member before it is restarted.
     #[serde(default)]
     pub drain: bool,
     /// Delete the data of hosts that leave.

@@ -292,3 +292,49 @@ fn where_one_is_enough_only_the_last_one_is_held() {
         assert_eq!(QuorumRule::Majority.needs_all(voters), voters < 3);
     }
 }
+
+/// Several of which one is enough, as schedulers: the first leads, and one more host is in the group.
+fn equals(serving: usize) -> Observed {
+    let mut members: Vec<Member> = (0..serving)
+        .map(|number| {
+            let role = if number == 0 { Role::Leader } else { Role::Follower };
+            running(&format!("s{number}"), Duty::Voter, role)
+        })
+        .collect();
+    members.push(Member::blank("new", Duty::Voter));
+    let rule = QuorumRule::One;
+    Observed { members, rule }.with_known_members()
+}
+
+#[test]
+fn where_one_is_enough_hosts_are_installed_and_removed_the_leader_last() {
+    let mut alike = rules(Kind::Quorum, false);
+    alike.members = MemberRules::default();
+    let decide = |observed: &Observed, goal: &Goal, options: Options| {
+        forecast(&alike, goal, &options, observed)
+    };
+    let (new, plain) = (names(&["new"]), Options::default());
+    let (steps, end) = decide(&equals(2), &goal(Purpose::Join, &["new"]), plain);
+    assert_eq!(steps, [Step::Stage { members: new.clone() }, Step::Install { members: new }]);
+    assert_eq!(end, Decision::Done);
+
+    let (steps, end) = decide(&equals(4), &goal(Purpose::Leave, &["s0", "s2"]), plain);
+    let retire = |member: &str| Step::Retire { member: member.into() };
+    assert_eq!((steps, end), (vec![retire("s2"), retire("s0")], Decision::Done));
+
+    // What is left must bear the loss of another one, unless that is accepted; all can't go.
+    let one = goal(Purpose::Leave, &["s1"]);
+    let refused = |left| Decision::Stop(Stop::TooFewLeft { left });
+    assert_eq!(decide(&equals(2), &one, plain), (vec![], refused(1)));
+    let accept = Options { accept_outage: true, ..plain };
+    assert_eq!(decide(&equals(2), &one, accept), (vec![retire("s1")], Decision::Done));
+    let all = goal(Purpose::Leave, &["s0", "s1"]);
+    assert_eq!(decide(&equals(2), &all, accept), (vec![], refused(0)));
+
+    // Another one is installed and doesn't serve.
+    let mut observed = equals(3);
+    observed.members[1].process = Process::Dead;
+    observed.members[2].process = Process::Dead;
+    let (steps, end) = decide(&observed, &goal(Purpose::Leave, &["s0"]), plain);
+    assert_eq!(steps, [], "{end:?}");
+}

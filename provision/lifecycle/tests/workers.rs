@@ -189,6 +189,19 @@ fn a_daemon_that_is_down_has_not_lost_its_containers_yet() {
     assert!(matches!(&next, Decision::Wait { reason, .. } if *reason == expected), "{next:?}");
 }
 
+/// What ran there was to be moved away: that it isn't there any more is no loss.
+#[test]
+fn what_is_moved_away_need_not_be_kept() {
+    let options = Options { drain: true, ..Options::default() };
+    let Decision::Run(step) = after_the_first(&options, &[]) else { panic!("it waits") };
+    assert_eq!(step.members(), ["w1"]);
+    let mut observed = cluster(2);
+    observed.members[1].containers = vec!["01ab".into()];
+    let rules = rules(Containers::Drain);
+    let (steps, end) = forecast(&rules, &goal(&observed), &options, &observed);
+    assert_eq!((taken(&steps), end), (vec![1, 1], Decision::Done));
+}
+
 #[test]
 fn a_canary_pauses_once_it_has_settled() {
     let options = Options { canary: Some(1), ..Options::default() };

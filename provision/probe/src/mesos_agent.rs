@@ -67,11 +67,12 @@ fn ending(state: &Value) -> Option<Objection> {
     }
     Some(Objection {
         because: format!(
-            "tasks of {} would end, since these frameworks don't checkpoint; drain the agent first \
-             (DRAIN_AGENT), or accept it with --accept-outage",
+            "tasks of {} would end, since these frameworks don't checkpoint; move them away first with \
+             --drain, or accept it with --accept-outage",
             names.join(", ")
         ),
         may_be_accepted: true,
+        ends_when_drained: true,
     })
 }
 
@@ -89,7 +90,8 @@ fn described(answers: &Answers, state: Option<&Value>) -> Option<Objection> {
         None => of_environment(answers.text(RUNNING, "stdout")?),
     };
     let found = state.map(found).unwrap_or_default();
-    let object = |because| Some(Objection { because, may_be_accepted: false });
+    let object =
+        |because| Some(Objection { because, may_be_accepted: false, ends_when_drained: false });
     match classify(&before, &after, &found) {
         Change::None => None,
         Change::Additive(_) if wanted("policy") == "additive" => None,

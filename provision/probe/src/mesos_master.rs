@@ -51,7 +51,9 @@ fn number(metrics: &Value, name: &str) -> Option<u64> {
 /// What would harm the registry.
 fn objections(answers: &Answers, metrics: &Value) -> Vec<Objection> {
     let mut found = Vec::new();
-    let mut object = |because: String| found.push(Objection { because, may_be_accepted: false });
+    let mut object = |because: String| {
+        found.push(Objection { because, may_be_accepted: false, ends_when_drained: false })
+    };
     let wanted = |name: &str| answers.wanted(WANTED, name)?.parse::<u64>().ok();
     let flags = answers.body(FLAGS);
     let quorum = flags.as_ref().and_then(|flags| flags.get("flags")?.get("quorum")?.as_str());

@@ -346,6 +346,13 @@ fn tasks_that_would_end_are_an_outage_to_accept() {
     assert!(matches!(ask(false, true), Decision::Stop(Stop::Objection { .. })));
     assert!(matches!(ask(true, true), Decision::Run(_)));
     assert!(matches!(ask(false, false), Decision::Run(_)));
+    // Or they are moved away first.
+    let busy = [agent(SAME, "equal", false, true)];
+    let options = Options { drain: true, ..Options::default() };
+    assert!(matches!(reconfigured(&busy, options), Decision::Run(_)));
+    // That is no help where the agent would not start again.
+    let other = [agent("rack:r2", "equal", true, true)];
+    assert!(matches!(reconfigured(&other, options), Decision::Stop(Stop::Objection { .. })));
 }
 
 #[test]

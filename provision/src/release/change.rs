@@ -34,8 +34,10 @@ pub(super) async fn upgrade(arguments: &Upgrade) -> Exit {
         };
     }
     let mut left = pairs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let are_several = pairs.len() > 1;
     for (component, version) in &pairs {
         let wish = Wish::new(Purpose::Upgrade, Some(version.clone()));
+        let wish = Wish { are_several, ..wish };
         let exit = fresh(component, wish, &arguments.care, &arguments.of).await;
         left.retain(|name| name != component);
         if exit != Exit::Done {
@@ -96,11 +98,21 @@ struct Wish {
     purge: bool,
     /// It follows on plays that may have just started the members.
     follows: bool,
+    /// Other components are changed by the same command.
+    are_several: bool,
 }
 
 impl Wish {
     fn new(purpose: Purpose, version: Option<Version>) -> Self {
-        Wish { purpose, version, hosts: None, drain: false, purge: false, follows: false }
+        Wish {
+            purpose,
+            version,
+            hosts: None,
+            drain: false,
+            purge: false,
+            follows: false,
+            are_several: false,
+        }
     }
 }
 
@@ -114,6 +126,11 @@ pub(super) struct Begun {
     /// What Consul said when this was planned: it isn't asked again.
     snapshots: Vec<Snapshot>,
     output: Output,
+}
+
+fn cant_drain(component: &str) -> Refusal {
+    let message = format!("the role of {component} can't move away what runs on a member");
+    Refusal::new(message, "leave --drain out; component.yml says `drains: true` where a role can")
 }
 
 async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exit {
@@ -130,12 +147,16 @@ async fn fresh(component: &str, wish: Wish, care: &Care, of: &OfReleases) -> Exi
         Ok(members) => members,
         Err(refusal) => return refuse(&refusal, Exit::InvalidInput),
     };
+    let can_drain = prepared.components.first().is_some_and(|found| found.definition.drains);
+    if care.drain && !can_drain && !wish.are_several {
+        return refuse(&cant_drain(component), Exit::Usage);
+    }
     let options = Options {
         canary: care.canary,
         pause_after: care.pause_after,
         max_unavailable: care.max_unavailable,
         accept_outage: care.accept_outage,
-        drain: wish.drain,
+        drain: wish.drain || (care.drain && can_drain),
         purge: wish.purge,
     };
     // The version is known for sure only when the members were asked.

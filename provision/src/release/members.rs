@@ -24,6 +24,7 @@ pub(super) fn care(yes: bool, plan_out: Option<PathBuf>, accept_outage: bool) ->
         pause_after: None,
         max_unavailable: 1,
         accept_outage,
+        drain: false,
     }
 }
 

@@ -93,6 +93,7 @@ pub async fn restart_due(arguments: &Apply, folder: &Path, components: Vec<Strin
             pause_after: None,
             max_unavailable: 1,
             accept_outage: false,
+            drain: false,
         };
         let exit = change::restart_due(&Reconfigure { component, care, of }).await;
         if exit != Exit::Done {

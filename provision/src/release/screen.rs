@@ -68,6 +68,9 @@ pub(crate) fn show_steps(request: &Request, observed: &Observed, steps: &[Step])
         }
     };
     say!("{}", styled(FAINT, note));
+    if request.options.drain && request.goal.purpose != Purpose::Leave {
+        say!("{}", styled(FAINT, "what runs on a member is moved away before it restarts"));
+    }
 }
 
 /// The goal is reached.

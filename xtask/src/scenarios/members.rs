@@ -186,7 +186,7 @@ fn write_servers(
     write_inventory(site, stage, &groups)
 }
 
-fn resume(stage: &Stage) -> Result<Run, Error> {
+pub(super) fn resume(stage: &Stage) -> Result<Run, Error> {
     let mut command = Command::new(&stage.provision);
     command.args(["resume", "--lock-wait", "60"]);
     stage.settle(&mut command);

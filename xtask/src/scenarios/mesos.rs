@@ -12,9 +12,9 @@ use crate::lab::artifacts::own;
 use crate::lab::names::Host;
 use crate::workspace;
 
-const ZOOKEEPER: &str = "3.9.3";
-const OLD: &str = own::MESOS_VERSIONS[0];
-const NEW: &str = own::MESOS_VERSIONS[1];
+pub(super) const ZOOKEEPER: &str = "3.9.3";
+pub(super) const OLD: &str = own::MESOS_VERSIONS[0];
+pub(super) const NEW: &str = own::MESOS_VERSIONS[1];
 const OLD_SCHEDULER: &str = own::SCHEDULER_VERSIONS[0];
 const NEW_SCHEDULER: &str = own::SCHEDULER_VERSIONS[1];
 /// However busy the machine is.
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_mins(3);
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const INSTANCES: usize = 4;
 
-const FORGET: &str = "systemctl stop scheduler mesos-agent mesos-master consul 2>/dev/null; \
+pub(super) const FORGET: &str = "systemctl stop scheduler mesos-agent mesos-master consul 2>/dev/null; \
     systemctl stop mesos_executors.slice 2>/dev/null; \
     rm -rf /var/lib/mesos-agent /var/lib/mesos-master /opt/mesos-agent /opt/mesos-master \
     /etc/mesos-agent /etc/mesos-master /var/lib/scheduler /opt/scheduler /etc/scheduler \
@@ -45,19 +45,19 @@ const PROCESSES: &str = "for pid in $(pgrep -x sleep); do \
 const READY: &str = "curl -s http://127.0.0.1:7470/readyz; true";
 
 /// The schedulers of the lab, as somebody on its first host sees them.
-struct Schedulers<'a> {
-    stage: &'a Stage,
+pub(super) struct Schedulers<'a> {
+    pub(super) stage: &'a Stage,
 }
 
 impl Schedulers<'_> {
     /// What a client command prints.
-    fn ask(&self, words: &str) -> Result<String, Error> {
+    pub(super) fn ask(&self, words: &str) -> Result<String, Error> {
         let first = self.stage.lab.hosts().first();
         let first = first.ok_or_else(|| Error::refused("ask a scheduler", "the lab is empty"))?;
         self.stage.ask(first, &format!("scheduler {words}"))
     }
 
-    fn wait_for(&self, what: &str, words: &str, part: &str) -> Result<(), Error> {
+    pub(super) fn wait_for(&self, what: &str, words: &str, part: &str) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
             let found = self.ask(words);
@@ -85,7 +85,7 @@ impl Schedulers<'_> {
 }
 
 /// Groups and settings of `inventories/lab-mesos`, for the lab's hosts: each is all of it.
-fn describe(site: &Site<'_>) -> Result<(), Error> {
+pub(super) fn describe(site: &Site<'_>) -> Result<(), Error> {
     let names: Vec<&str> = site.stage.lab.hosts().iter().map(|host| &*host.name).collect();
     let names = names.join("\n");
     let text =
@@ -108,7 +108,7 @@ fn processes(stage: &Stage) -> Result<Vec<String>, Error> {
     Ok(all)
 }
 
-fn expect_runs(stage: &Stage, component: &str, version: &str) -> Result<(), Error> {
+pub(super) fn expect_runs(stage: &Stage, component: &str, version: &str) -> Result<(), Error> {
     let link = format!("basename $(readlink /opt/{component}/current)");
     stage.expect_everywhere(&link, version)?;
     let port = match component {

@@ -14,6 +14,7 @@ mod generic;
 mod login;
 mod members;
 mod mesos;
+mod mesos_drain;
 mod migration;
 mod normal;
 mod own_roles;
@@ -44,6 +45,8 @@ const SHARED_HOSTS: u8 = 3;
 
 /// It needs archives of our own programs.
 const MESOS_ROLES: &str = "mesos-roles";
+/// So does this.
+const MESOS_DRAIN: &str = "mesos-drain";
 /// It needs ansible-core, and Python in hosts.
 const EQUAL_HOSTS: &str = "equal-hosts";
 
@@ -165,6 +168,11 @@ const ALL: &[Scenario] = &[
         "Mesos is installed, upgraded and taken back under an app that runs on",
         mesos::roles,
     ),
+    long(
+        MESOS_DRAIN,
+        "agents are emptied before they restart, hosts leave and join, no request fails",
+        mesos_drain::run,
+    ),
     short("batch-command", "one command on all hosts, answers folded", normal::batch_command),
     short("thirty-hosts", "30 hosts at once", normal::thirty_hosts),
     long("own-roles", "our own roles, in strict order and ahead, come out equal", own_roles::run),
@@ -224,7 +232,7 @@ fn prepare(chosen: &[&Scenario]) -> Result<(), Error> {
         rootfs::layers(&cache, Variant::Python)?;
         source::ansible_playbook()?;
     }
-    if chosen.iter().any(|scenario| scenario.name == MESOS_ROLES) {
+    if chosen.iter().any(|scenario| [MESOS_ROLES, MESOS_DRAIN].contains(&scenario.name)) {
         lab::artifacts::own::pack(&cache)?;
     }
     lab::artifacts::ensure(&cache)?;

@@ -1,6 +1,8 @@
 //! Hosts that join or leave: which files of the role do it, where, and what the role is told.
 
-use provision_lifecycle::{Definition, Duty, Joins, Kind, MemberRules, Observed, Options, Step};
+use provision_lifecycle::{
+    Definition, Duty, Joins, Kind, MemberRules, Observed, Options, QuorumRule, Step,
+};
 use serde_json::{Value, json};
 
 use crate::variables::Layer;
@@ -11,7 +13,7 @@ const HOSTS: &str = "member_hosts";
 const LEAVING: &str = "member_leaving";
 /// Whether data go as well.
 const PURGE: &str = "member_purge";
-/// Whether containers are stopped.
+/// Whether containers are stopped, or moved away before a restart.
 const DRAIN: &str = "member_drain";
 
 /// The file that asks for a vote, if that is needed.
@@ -23,7 +25,8 @@ pub(super) fn join(definition: &Definition) -> Option<&'static str> {
 /// The file that asks to take a vote; who has none and is told nothing just stops.
 pub(super) fn leave(definition: &Definition) -> Option<&'static str> {
     definition.members.as_ref()?;
-    (definition.kind.value == Kind::Quorum).then_some("leave")
+    let is_alike = definition.quorum.as_ref().is_some_and(|one| one.rule == QuorumRule::One);
+    (definition.kind.value == Kind::Quorum && !is_alike).then_some("leave")
 }
 
 /// The file that stops and removes.
@@ -66,6 +69,8 @@ pub(super) fn tell(layer: &mut Layer, step: &Step, options: &Options, observed: 
             set(HOSTS, json!(names));
         }
         Step::Leave { member, .. } => set(LEAVING, json!(member)),
+        // Going back is no reason to move anything once more.
+        Step::Take { .. } if options.drain => set(DRAIN, json!(true)),
         Step::Retire { .. } => {
             set(PURGE, json!(options.purge));
             set(DRAIN, json!(options.drain));
