@@ -212,8 +212,9 @@ impl Loader {
                 // Nobody here uses the defaults of a module for other systems.
                 && !crate::unsupported::is_of_ansible(name)
             {
-                // Nobody may call it: Ansible doesn't look at these names either.
-                self.leniently(true, |loader| loader.unknown_module(name, key.span));
+                // Facts of network devices have old short names that only Ansible redirects.
+                let is_redirected = name.ends_with("_facts");
+                self.leniently(is_redirected, |loader| loader.unknown_module(name, key.span));
             }
         }
     }
