@@ -5,7 +5,7 @@ use std::time::Duration;
 use provision_plan::{HostIndex, Position};
 use provision_playbook::model::{RoleIdentity, Task};
 use provision_protocol::{Diff, Object};
-use provision_template::Value;
+use provision_template::{Origin, TextClass, Value};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -74,6 +74,20 @@ pub(crate) struct Ended {
     pub duration_us: u64,
     /// Whether handlers are notified.
     pub notify: bool,
+    /// Whether the result is what the user's own files say.
+    pub is_written: bool,
+}
+
+/// Whether what a task returns is what the user's own files say.
+pub(super) fn is_written(task: &Task) -> bool {
+    matches!(task.module.name, "set_fact" | "include_vars")
+}
+
+impl Ended {
+    /// Where the texts of the result come from: what `set_fact` and `include_vars` say is the user's.
+    fn origin(&self) -> Origin {
+        Origin::Every(if self.is_written { TextClass::Written } else { TextClass::Unsafe })
+    }
 }
 
 impl PlayRun<'_> {
@@ -353,7 +367,7 @@ impl PlayRun<'_> {
             host.cursor.advance();
             let learned = &host.variables.learned;
             if let Some(name) = &ended.register {
-                learned.register(name, registered(&ended.result));
+                learned.register(name, registered(&ended.result), ended.origin());
             }
             for (name, value) in &ended.sets {
                 learned.set(name, value.clone());
@@ -405,7 +419,7 @@ impl PlayRun<'_> {
         let learned = &host.variables.learned;
         learned.settle(token);
         if let Some(register) = &ended.register {
-            learned.register(register, registered(&ended.result));
+            learned.register(register, registered(&ended.result), ended.origin());
         }
         for (name, value) in &ended.sets {
             learned.set(name, value.clone());
@@ -630,6 +644,7 @@ impl PlayRun<'_> {
             duration_us,
             notify,
             result,
+            is_written: is_written(&flight.task),
         };
         if keywords.no_log {
             hide(&mut ended);

@@ -62,6 +62,7 @@ impl Ended {
             delegate: None,
             duration_us: 0,
             notify: false,
+            is_written: super::flight::is_written(task),
         }
     }
 }
