@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::model::Task;
+use provision_playbook::model::{RoleIdentity, Task};
 use provision_protocol::{Diff, Object};
 use provision_template::{Origin, TextClass, Value};
 use serde_json::Value as Json;
@@ -26,6 +26,8 @@ pub struct Flight {
     pub(crate) completes: bool,
     /// Whether a call of its own host said that it changed something.
     pub(crate) raw_changed: bool,
+    /// The role of which it is the first task to run.
+    pub(crate) begins_role: Option<RoleIdentity>,
     /// Whether its host's helper drops what it was sent behind this.
     pub(crate) dropping: bool,
     /// Cursor at the task, to go back to if it fails.
@@ -107,6 +109,11 @@ impl PlayRun<'_> {
         }
         if self.poll_further(owner, &mut result) {
             return;
+        }
+        if self.shared.world.settings.verbosity >= INVOCATIONS_FROM
+            && let ItemStep::Invoke(invocation) = &item.step
+        {
+            result.insert("invocation".into(), super::results::invocation(invocation));
         }
         let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
         if let ItemStep::Invoke(invocation) = &item.step {
@@ -667,11 +674,20 @@ fn owner_name(run: &PlayRun<'_>, host: HostIndex) -> String {
     run.host(host).map(|host| host.variables.name.clone()).unwrap_or_default()
 }
 
+/// From `-vvv` on results show what the module was called with.
+const INVOCATIONS_FROM: u8 = 3;
+
 /// A result as `register` keeps it.
 pub(super) fn registered(result: &Object) -> Value {
     let mut result = result.clone();
     result.entry("failed").or_insert(Json::Bool(false));
     result.shift_remove("_censored");
+    if is_true(&result, "unreachable") {
+        // As in Ansible that is something else than a failure.
+        result.insert("failed".into(), Json::Bool(false));
+    }
+    // It is for those who look on.
+    result.shift_remove("invocation");
     provision_template::from_json(&Json::Object(result))
 }
 
