@@ -147,7 +147,7 @@ proptest! {
 #[test]
 fn bytes_that_are_no_text_are_kept() {
     let text = "text: !!binary aGVsbG8=\nbytes: !!binary |\n  //79\n  /A==\nwrong: !!binary '*'\n";
-    let read = yaml::read(text, SourceId(0), Schema::Ansible);
+    let read = read(text, SourceId(0), Schema::Ansible);
     let mapping = read.documents[0].as_mapping().unwrap();
     let at = |name: &str| mapping.get(name).unwrap();
     assert_eq!((at("text").as_str(), at("text").bytes()), (Some("hello"), None));

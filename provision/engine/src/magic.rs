@@ -373,7 +373,7 @@ impl Object for Variables {
         if let (true, Slot::Template(node)) = (reads_data, &slot) {
             let rendered = self.view.world.engine.render_slot(&slot, &own, &outside);
             if rendered.is_err_and(|error| error.is_undefined()) {
-                return Some(provision_template::value_of_node(node));
+                return Some(value_of_node(node));
             }
         }
         let engine = &self.view.world.engine;

@@ -442,10 +442,10 @@ fn lenient(text: &str) -> (Vec<String>, Vec<(String, bool)>) {
 
 #[test]
 fn a_module_of_another_system_is_an_error_only_where_it_is_reached() {
-    let play = |task: &str| format!("- hosts: all\n  tasks:\n    - dnf: name=x\n{task}");
+    let play = |task: &str| format!("- hosts: all\n  tasks:\n    - zypper: name=x\n{task}");
     let warning = [("unsupported-module".to_owned(), false)];
     let error = [("unsupported-module".to_owned(), true)];
-    let conditional = lenient(&play("      when: ansible_pkg_mgr == 'dnf'\n"));
+    let conditional = lenient(&play("      when: ansible_pkg_mgr == 'zypper'\n"));
     assert_eq!(conditional, (vec!["_unavailable".to_owned()], warning.to_vec()));
     assert_eq!(lenient(&play("      ignore_errors: true\n")).1, warning);
     assert_eq!(lenient(&play("")), (Vec::new(), error.to_vec()));

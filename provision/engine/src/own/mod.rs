@@ -37,10 +37,13 @@ struct Package {
     content: Content,
 }
 
+/// A program, and when its file was changed last.
+type Known = (Option<SystemTime>, Arc<Package>);
+
 /// Programs that were read before.
 #[derive(Debug, Default)]
 pub struct Packages {
-    known: Mutex<HashMap<PathBuf, (Option<SystemTime>, Arc<Package>)>>,
+    known: Mutex<HashMap<PathBuf, Known>>,
 }
 
 impl Packages {
@@ -149,8 +152,9 @@ fn program(evaluator: &Evaluator<'_>, package: &Package) -> Result<(Vec<String>,
         false => format!("ansible_{name}_interpreter"),
     };
     let chosen = evaluator.variable(&variable)?.map(|value| provision_template::text_of(&value));
-    let chosen =
-        chosen.filter(|chosen| !chosen.is_empty() && !(is_python && chosen.starts_with("auto")));
+    let is_left_to_us =
+        |chosen: &str| chosen.is_empty() || (is_python && chosen.starts_with("auto"));
+    let chosen = chosen.filter(|chosen| !is_left_to_us(chosen));
     let options = words.iter().skip(kind::words_of_interpreter(words)).cloned();
     match chosen {
         Some(chosen) => {
