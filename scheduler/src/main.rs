@@ -24,6 +24,10 @@ use arguments::{Arguments, Command, Format, PolicyCommand};
 use clap::Parser;
 use exit::Exit;
 
+/// What a burst of launches leaves behind is given back to the system, whichever thread has freed it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Threads for requests and instances: they wait most of the time. The loop has its own.
 const WORKER_THREADS: usize = 2;
 
