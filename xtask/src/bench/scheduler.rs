@@ -34,6 +34,9 @@ pub struct SchedulerArguments {
     /// The profile of the build: `quick` is right for memory, and built sooner
     #[arg(long, value_name = "NAME", default_value = "bench")]
     profile: String,
+    /// Measure nothing, but take the lines that the bench has written to its output
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
 }
 
 /// One figure: its name and what was measured, as the bench tells it.
@@ -45,7 +48,12 @@ type Figure = Map<String, Value>;
 /// Something can't be built, or what is measured fails.
 pub fn run(arguments: &SchedulerArguments) -> Result<ExitCode, Error> {
     let mut figures = Vec::new();
-    let is_wanted = |part: &str| arguments.parts.iter().any(|one| one == part);
+    let is_wanted =
+        |part: &str| arguments.lines.is_none() && arguments.parts.iter().any(|one| one == part);
+    if let Some(file) = &arguments.lines {
+        let text = fs::read_to_string(file).doing(|| format!("read {}", file.display()))?;
+        figures.extend(text.lines().filter_map(figure));
+    }
     let known = ["offers", "folder", "consul", "memory"];
     let parts = known.into_iter().filter(|part| is_wanted(part));
     let parts: Vec<&str> = parts.collect();

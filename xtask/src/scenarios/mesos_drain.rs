@@ -89,6 +89,8 @@ impl Drill<'_> {
         let is_in = ready == "ready" || ready.contains(" leads at ");
         ensure(is_in, || format!("the scheduler of {} says {ready}", last.name))?;
 
+        // The agent that was drained last is empty.
+        self.schedulers.ask("rebalance web")?;
         let busy = self.site.change(&["remove", "mesos-agent", &last.name, "--yes"])?;
         busy.expect_exit(&[6])?.expect_text(&["stop them with --drain"])?;
         self.under_load(first, &["remove", "mesos-agent", &last.name, "--drain"])?;
