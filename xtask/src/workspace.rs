@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
+use crate::error::Error;
 use crate::lab::directories::Cache;
+use crate::step;
 
 /// The repository that this program was built from.
 #[must_use]
@@ -38,6 +41,20 @@ pub fn cache() -> PathBuf {
 #[must_use]
 pub fn logs() -> PathBuf {
     target().join("xtask-logs")
+}
+
+/// Builds the programs that tests use, and the tests, and returns their folder.
+///
+/// What is built depends on all that is asked for together: `--package`, `--bins` or `--test` would
+/// choose other features of common dependencies, and build those again. After the tests of the
+/// workspace this builds nothing.
+///
+/// # Errors
+/// The build fails; the message shows the end of the log `NAME.log`.
+pub fn programs(name: &str, limit: Duration) -> Result<PathBuf, Error> {
+    let command = cargo(&["test", "--workspace", "--no-run", "--quiet"]);
+    step::demand(&command, &step::log(name), limit, "build the programs")?;
+    Ok(target().join("debug"))
 }
 
 /// `cargo` in the repository, with the helper of this target folder to embed.

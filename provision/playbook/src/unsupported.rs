@@ -224,12 +224,10 @@ pub(crate) fn may_be_of_a_collection(name: &str) -> bool {
 /// What to write instead.
 pub(crate) fn advice(short: &str) -> &'static str {
     match short {
-        "yum" | "dnf" | "dnf5" | "zypper" | "pacman" | "apk" => {
+        "zypper" | "pacman" | "apk" => {
             "use `command` with the package manager, with `changed_when`"
         }
         "synchronize" => "use `copy` for a folder, or `unarchive` for many files",
-        "subversion" => "use `command` with `creates`, or ship an archive and `unarchive`",
-        "docker_login" => "use `command: docker login --password-stdin` with `stdin`",
         "firewalld" => "use `command: firewall-cmd …` with `changed_when`",
         _ => {
             "use `command` with `creates` or `changed_when`; `provision doc --list` shows what there is"

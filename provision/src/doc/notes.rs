@@ -115,6 +115,12 @@ pub const NOTES: &[Notes] = &[
         "command:\n  cmd: /opt/app/setup --fast\n  creates: /var/lib/app/ready",
     ),
     notes(
+        "consul_kv",
+        &["index", "key", "data"],
+        &["the HTTP API is used: no python-consul on hosts"],
+        "consul_kv:\n  key: app/limit\n  value: \"10\"",
+    ),
+    notes(
         "copy",
         &["dest", "checksum", "mode", "owner", "group", "size", "state"],
         &["contents go to a host only if it lacks them"],
@@ -140,6 +146,15 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("debug", &[], &[], "debug:\n  msg: \"{{ inventory_hostname }} is up\""),
     notes(
+        "dnf",
+        &["rc", "results", "failures"],
+        &[
+            "the host's own program is run; what changed is what rpm lists differently",
+            "`list` asks `repoquery`, which yum of Red Hat 7 lacks",
+        ],
+        "dnf:\n  name: [nginx, \"@Development tools\"]\n  state: present",
+    ),
+    notes(
         "docker_container",
         &["container"],
         &[
@@ -158,6 +173,12 @@ pub const NOTES: &[Notes] = &[
             "`build` takes path, dockerfile, args, labels, etc_hosts, network, target, platform, nocache and pull",
         ],
         "docker_image:\n  name: nginx\n  tag: \"1.27\"\n  source: pull",
+    ),
+    notes(
+        "docker_login",
+        &["login_result"],
+        &["the host's docker logs in, so `config_path` must end in /config.json"],
+        "docker_login:\n  registry_url: registry.example.org\n  username: ada\n  password: \"{{ lookup('env', 'PASSWORD') }}\"",
     ),
     notes(
         "docker_network",
@@ -329,6 +350,12 @@ pub const NOTES: &[Notes] = &[
         &[],
         "pam_limits:\n  domain: '*'\n  limit_type: hard\n  limit_item: nofile\n  value: 65536",
     ),
+    notes(
+        "parted",
+        &["disk", "partitions", "script"],
+        &["without `label` a table that is there stays; Ansible replaces it by one of msdos"],
+        "parted:\n  device: /dev/sdb\n  number: 1\n  label: gpt\n  state: present",
+    ),
     notes("pause", &["rc", "stdout"], &["`prompt` is not asked"], "pause:\n  seconds: 1"),
     notes("ping", &["ping"], &[], "ping:"),
     notes(
@@ -345,6 +372,12 @@ pub const NOTES: &[Notes] = &[
         &[],
         &["expressions follow Python's rules, translated"],
         "replace:\n  path: /etc/app.conf\n  regexp: \"port = \\\\d+\"\n  replace: port = 8080",
+    ),
+    notes(
+        "rpm_key",
+        &[],
+        &["the host's gpg reads keys, as with Ansible"],
+        "rpm_key:\n  key: https://example.org/RPM-GPG-KEY",
     ),
     notes(
         "script",
@@ -395,6 +428,12 @@ pub const NOTES: &[Notes] = &[
     notes("shell", COMMAND, &[], "shell:\n  cmd: ps aux | wc -l"),
     notes("slurp", &["content", "encoding", "source"], &[], "slurp:\n  src: /etc/hostname"),
     notes("stat", &["stat"], &[], "stat:\n  path: /etc/hosts"),
+    notes(
+        "subversion",
+        &["before", "after"],
+        &[],
+        "subversion:\n  repo: https://svn.example.org/app/trunk\n  dest: /srv/app",
+    ),
     notes("sysctl", &[], &[], "sysctl:\n  name: vm.swappiness\n  value: \"10\""),
     notes(
         "systemd",

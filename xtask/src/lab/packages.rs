@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use super::directories::Cache;
 use crate::error::{self, Doing, Error};
 
 /// Package, a file that proves it is there, and what for.
@@ -43,6 +44,10 @@ pub fn install(needed: &[Needed]) -> Result<(), Error> {
         Path::new(path).exists()
             || path.strip_prefix("/usr").is_some_and(|path| Path::new(path).exists())
     };
+    if needed.iter().all(|(_, proof, _)| exists(proof)) {
+        return Ok(());
+    }
+    let _only_one_installs = Cache::of_environment().lock("packages")?;
     let missing: Vec<&Needed> = needed.iter().filter(|(_, proof, _)| !exists(proof)).collect();
     for (package, _, purpose) in &missing {
         eprintln!("xtask: installing the Debian package {package} ({purpose})");

@@ -14,7 +14,7 @@ use crate::error::{Doing, Error};
 use crate::{step, workspace};
 
 /// How long each target runs at most, in seconds: short, and with `--long`.
-const SECONDS: [u64; 2] = [20, 300];
+const SECONDS: [u64; 2] = [8, 300];
 /// And how many inputs each tries in short: some seconds of work.
 const RUNS: u32 = 10_000;
 /// The seed of the short runs.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::rust::{counts_of_cargo, judge};
+use super::rust::{self, judge};
 use super::{Context, Found};
 use crate::error::{Doing, Error};
 use crate::lab::process;
@@ -41,11 +41,7 @@ pub(super) fn roles(context: &Context) -> Result<Found, Error> {
 
 /// The tests of the lab, which boot hosts and are ignored by `cargo test`.
 pub(super) fn hosts(context: &Context) -> Result<Found, Error> {
-    let log = step::log("lab");
-    let arguments =
-        ["test", "--package=xtask", "--test=lab", "--", "--ignored", "--test-threads=1"];
-    let ended = step::run(&workspace::cargo(&arguments), &log, context.limit)?;
-    Ok(judge(&ended, &log, counts_of_cargo))
+    rust::ignored(context, "lab", &["lab"], 1)
 }
 
 fn task(

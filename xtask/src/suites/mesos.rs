@@ -4,7 +4,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::rust::{counts_of_cargo, judge};
+use super::rust::{self, judge};
 use super::{Context, Found};
 use crate::error::Error;
 use crate::lab::packages::{self, Needed};
@@ -33,17 +33,7 @@ const SCRIPT_LIMIT: Duration = Duration::from_mins(4);
 
 pub(super) fn run(context: &Context) -> Result<Found, Error> {
     packages::install(NEEDED)?;
-    // The same as the suites before have built.
-    let log = step::log("mesos-build");
-    let built =
-        step::run(&workspace::cargo(&["build", "--workspace", "--bins"]), &log, context.limit)?;
-    if !built.succeeded() {
-        return Ok(judge(&built, &log, |_| None));
-    }
-    let log = step::log("mesos");
-    let arguments = ["test", "--workspace", "--test=mesos", "--test=dashboard", "--", "--ignored"];
-    let ended = step::run(&workspace::cargo(&arguments), &log, context.limit)?;
-    let mut found = judge(&ended, &log, counts_of_cargo);
+    let mut found = rust::ignored(context, "mesos", &["mesos", "dashboard"], 2)?;
     for (name, script, clients) in SCRIPTS {
         let log = step::log(name);
         let mut command = Command::new("sh");

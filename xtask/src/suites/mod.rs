@@ -3,6 +3,9 @@
 //! Each suite has a time limit and, as root, a process namespace of its own; suites with labs run in
 //! namespaces that take everything with them. So nothing stays behind, and what an earlier run
 //! left doesn't matter.
+//!
+//! Suites with labs mostly wait for hosts, the others compile and calculate. So both kinds go on side
+//! by side, each in its own order, once what all need is built.
 
 mod fuzz;
 mod kernels;
@@ -13,6 +16,7 @@ mod policy;
 mod rust;
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -29,6 +33,9 @@ pub struct TestArguments {
     /// Show the suites
     #[arg(long)]
     list: bool,
+    /// One suite after the other, also those with labs
+    #[arg(long)]
+    in_turn: bool,
     /// Suites [default: all]
     #[arg(value_name = "SUITE")]
     suites: Vec<String>,
@@ -55,8 +62,20 @@ impl Found {
     }
 }
 
+/// Suites of a lane run one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lane {
+    /// Before all others: what is quick or what others need.
+    First,
+    /// What compiles and calculates.
+    Programs,
+    /// What waits for hosts of a lab.
+    Hosts,
+}
+
 /// One suite.
 struct Suite {
+    lane: Lane,
     name: &'static str,
     about: &'static str,
     /// Short, and with --long.
@@ -74,6 +93,7 @@ pub struct Context {
 }
 
 const fn suite(
+    lane: Lane,
     name: &'static str,
     about: &'static str,
     limits_minutes: [u64; 2],
@@ -81,32 +101,63 @@ const fn suite(
 ) -> Suite {
     let [short, long] = limits_minutes;
     let limits = [Duration::from_mins(short), Duration::from_mins(long)];
-    Suite { name, about, limits, run }
+    Suite { lane, name, about, limits, run }
 }
 
-/// In this order: what is quick or what others need comes first.
+/// Each lane in this order. Limits allow for the other lane beside it.
 const ALL: &[Suite] = &[
-    suite("format", "cargo fmt --check", [1, 1], rust::format),
-    suite("licences", "licences of all dependencies are allowed ones", [1, 1], licences::run),
-    suite("build", "the helper within its limits, and provision", [20, 30], rust::build),
-    suite("lint", "clippy on all targets, no warning", [10, 20], rust::lint),
-    suite("unit", "all tests of the workspace", [25, 60], rust::unit),
+    suite(Lane::First, "format", "cargo fmt --check", [1, 1], rust::format),
     suite(
+        Lane::First,
+        "licences",
+        "licences of all dependencies are allowed ones",
+        [1, 1],
+        licences::run,
+    ),
+    suite(
+        Lane::First,
+        "build",
+        "the helper within its limits, and provision",
+        [20, 30],
+        rust::build,
+    ),
+    suite(Lane::Programs, "lint", "clippy on all targets, no warning", [12, 20], rust::lint),
+    suite(Lane::Programs, "unit", "all tests of the workspace", [30, 60], rust::unit),
+    suite(
+        Lane::Programs,
         "mesos",
         "scheduler and Mesos as processes, ZooKeeper, others' clients",
         [8, 15],
         mesos::run,
     ),
-    suite("policy", "scenarios/gate against their baselines", [5, 5], policy::run),
-    suite("kernels", "instructions of the simulator's engines", [15, 15], kernels::run),
-    suite("documentation", "rustdoc without a warning", [6, 10], rust::documentation),
-    suite("scenarios", "provision against lab hosts", [15, 60], labs::scenarios),
-    suite("conformance", "targets of ansible-core that passed before", [14, 60], labs::conformance),
-    suite("roles", "public roles, twice on fresh hosts", [8, 60], labs::roles),
-    suite("lab", "the lab itself: life, faults, teardown", [5, 10], labs::hosts),
-    // Two by two, 29 targets may take 13 and 83 minutes; what is left is for the first build, which
+    suite(Lane::Programs, "policy", "scenarios/gate against their baselines", [5, 5], policy::run),
+    suite(
+        Lane::Programs,
+        "kernels",
+        "instructions of the simulator's engines",
+        [15, 15],
+        kernels::run,
+    ),
+    suite(
+        Lane::Programs,
+        "documentation",
+        "rustdoc without a warning",
+        [6, 10],
+        rust::documentation,
+    ),
+    // Two by two, 31 targets may take 10 and 88 minutes; what is left is for the first build, which
     // takes two minutes and a half on two idle cores.
-    suite("fuzz", "each parser for some seconds", [20, 90], fuzz::run),
+    suite(Lane::Programs, "fuzz", "each parser for some seconds", [20, 100], fuzz::run),
+    suite(Lane::Hosts, "scenarios", "provision against lab hosts", [20, 60], labs::scenarios),
+    suite(
+        Lane::Hosts,
+        "conformance",
+        "targets of ansible-core that passed before",
+        [14, 60],
+        labs::conformance,
+    ),
+    suite(Lane::Hosts, "roles", "public roles, twice on fresh hosts", [8, 60], labs::roles),
+    suite(Lane::Hosts, "lab", "the lab itself: life, faults, teardown", [15, 15], labs::hosts),
 ];
 
 /// Programs that tests run on this machine.
@@ -115,6 +166,11 @@ const NEEDED: &[Needed] = &[
     ("sudo", "/usr/bin/sudo", "is what tests of becoming other users run"),
     ("python3", "/usr/bin/python3", "runs oracles, and pip"),
     ("g++", "/usr/bin/c++", "compiles the fuzzing engine"),
+    ("dnf", "/usr/bin/dnf", "is what tests of the module dnf run"),
+    ("rpm", "/usr/bin/rpmbuild", "makes packages for them"),
+    ("createrepo-c", "/usr/bin/createrepo_c", "makes a source of them"),
+    ("subversion", "/usr/bin/svnadmin", "is what tests of the module subversion run"),
+    ("parted", "/usr/sbin/parted", "is what tests of the module parted run"),
     ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a", "is linked into the helper"),
 ];
 
@@ -138,17 +194,39 @@ pub fn run(arguments: TestArguments) -> Result<ExitCode, Error> {
     packages::install(NEEDED)?;
     packages::install_missing()?;
     let start = Instant::now();
-    let (mut passed, mut failed) = (0, 0);
-    for suite in ALL {
-        if arguments.suites.is_empty() || arguments.suites.iter().any(|name| name == suite.name) {
-            let found = run_one(suite, arguments.long);
-            passed += found.passed;
-            failed += found.failed;
-        }
+    let lane = |lane| run_lane(lane, &arguments);
+    let mut sums = vec![lane(Lane::First)];
+    if arguments.in_turn {
+        sums.extend([lane(Lane::Programs), lane(Lane::Hosts)]);
+    } else {
+        let (programs, hosts) = thread::scope(|scope| {
+            let hosts = scope.spawn(|| lane(Lane::Hosts));
+            (lane(Lane::Programs), hosts.join())
+        });
+        // A suite that panics must not pass for one that ran.
+        sums.extend([programs, hosts.unwrap_or((0, 1))]);
     }
+    let passed: u64 = sums.iter().map(|(passed, _)| passed).sum();
+    let failed: u64 = sums.iter().map(|(_, failed)| failed).sum();
     println!("all suites: {:.0} s", start.elapsed().as_secs_f64());
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs those suites of a lane that are asked for; how many tests passed and failed.
+fn run_lane(lane: Lane, arguments: &TestArguments) -> (u64, u64) {
+    let is_asked_for = |suite: &&Suite| {
+        suite.lane == lane
+            && (arguments.suites.is_empty()
+                || arguments.suites.iter().any(|name| name == suite.name))
+    };
+    let (mut passed, mut failed) = (0, 0);
+    for suite in ALL.iter().filter(is_asked_for) {
+        let found = run_one(suite, arguments.long);
+        passed += found.passed;
+        failed += found.failed;
+    }
+    (passed, failed)
 }
 
 fn run_one(suite: &Suite, is_long: bool) -> Found {
@@ -166,9 +244,29 @@ fn run_one(suite: &Suite, is_long: bool) -> Found {
         0 => format!("{} tests", found.passed),
         failed => format!("{failed} of {} tests failed", failed + found.passed),
     };
-    println!("{verdict} {:<14} {seconds:>7.1} s  {counts}  {}", suite.name, found.note);
+    let mut text =
+        format!("{verdict} {:<14} {seconds:>7.1} s  {counts}  {}\n", suite.name, found.note);
     for line in found.details.lines() {
-        println!("     | {line}");
+        text.push_str(&format!("     | {line}\n"));
     }
+    // At once: the other lane prints, too.
+    print!("{text}");
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_suite_has_a_name_of_its_own_and_a_lane_that_runs() {
+        let mut names: Vec<&str> = ALL.iter().map(|suite| suite.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ALL.len());
+        let ran = [Lane::First, Lane::Programs, Lane::Hosts]
+            .map(|lane| ALL.iter().filter(|suite| suite.lane == lane).count());
+        assert_eq!(ran.iter().sum::<usize>(), ALL.len());
+        assert!(ran.iter().all(|count| *count > 0));
+    }
 }

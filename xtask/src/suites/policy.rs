@@ -1,5 +1,7 @@
 //! `[io]` The gate of policies: what `scenarios/gate/policy.yml` does now against its baselines.
 
+use std::process::Command;
+
 use super::rust::judge;
 use super::{Context, Found};
 use crate::error::Error;
@@ -7,10 +9,10 @@ use crate::{step, workspace};
 
 /// Each scenario counts as a test.
 pub(super) fn run(context: &Context) -> Result<Found, Error> {
+    let programs = workspace::programs("policy-build", context.limit)?;
     let log = step::log("policy");
-    let arguments = ["run", "--quiet", "--package=simulator", "--", "compare"];
-    let mut command = workspace::cargo(&arguments);
-    command.arg("--baseline=scenarios/baselines");
+    let mut command = Command::new(programs.join("simulator"));
+    command.args(["compare", "--baseline=scenarios/baselines"]).current_dir(workspace::root());
     command.arg("--markdown").arg(workspace::logs().join("policy.md"));
     let ended = step::run(&command, &log, context.limit)?;
     Ok(judge(&ended, &log, passed))

@@ -48,10 +48,39 @@ fn settle_random_tests(command: &mut Command, is_long: bool) {
     }
 }
 
+fn has_nextest() -> bool {
+    Command::new("cargo-nextest").arg("--version").output().is_ok()
+}
+
+/// Runs the ignored tests of these files, so many at a time.
+pub(super) fn ignored(
+    context: &Context,
+    name: &str,
+    files: &[&str],
+    at_once: u8,
+) -> Result<Found, Error> {
+    let at_once = format!("--test-threads={at_once}");
+    workspace::programs(&format!("{name}-build"), context.limit)?;
+    let log = step::log(name);
+    if !has_nextest() {
+        let mut command = workspace::cargo(&["test", "--workspace"]);
+        command.args(files.iter().map(|file| format!("--test={file}")));
+        command.args(["--", "--ignored", &at_once]);
+        let ended = step::run(&command, &log, context.limit)?;
+        return Ok(judge(&ended, &log, counts_of_cargo));
+    }
+    // It builds the same as the tests of the workspace, whatever is chosen of them.
+    let mut command = workspace::cargo(&["nextest", "run", "--workspace", "--run-ignored=only"]);
+    let chosen: Vec<String> = files.iter().map(|file| format!("binary(={file})")).collect();
+    command.args(["--filterset", &chosen.join(" | "), "--no-fail-fast", &at_once]);
+    command.args(["--color=never", "--hide-progress-bar"]);
+    let ended = step::run(&command, &log, context.limit)?;
+    Ok(judge(&ended, &log, counts_of_nextest))
+}
+
 /// With nextest where it is installed: it runs the tests of several programs at once.
 pub(super) fn unit(context: &Context) -> Result<Found, Error> {
-    let has_nextest = Command::new("cargo-nextest").arg("--version").output().is_ok();
-    if !has_nextest {
+    if !has_nextest() {
         let log = step::log("unit");
         let mut command = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
         settle_random_tests(&mut command, context.is_long);

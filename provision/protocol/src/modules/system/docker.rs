@@ -188,3 +188,30 @@ pub(super) const DOCKER_VOLUME: ModuleSpec = ModuleSpec::new(
     ],
     "manages volumes of Docker",
 );
+
+pub(super) const DOCKER_LOGIN: ModuleSpec = needs(
+    ModuleSpec::new(
+        "docker_login",
+        &[
+            DAEMON,
+            &[
+                Parameter::new("registry_url", Kind::Text, "registry")
+                    .aliases(&["registry", "url"])
+                    .default("https://index.docker.io/v1/"),
+                Parameter::new("username", Kind::Text, "user"),
+                Parameter::new("password", Kind::Text, "password").secret(),
+                Parameter::new("state", Kind::Text, "logged in or out")
+                    .choices(&["absent", "present"])
+                    .default("present"),
+                Parameter::new("reauthorize", Kind::Boolean, "log in again in any case")
+                    .aliases(&["reauth"])
+                    .default("false"),
+                Parameter::new("config_path", Kind::Path, "file of credentials")
+                    .aliases(&["dockercfg_path"])
+                    .default("~/.docker/config.json"),
+            ],
+        ],
+        "logs in to a registry of images",
+    ),
+    &[RequiredIf::all("state", "present", &["username", "password"])],
+);

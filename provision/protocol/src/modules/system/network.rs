@@ -1,7 +1,7 @@
 //! Entries: network.
 
 use super::super::FILE_COMMON;
-use super::{Kind, ModuleSpec, Parameter, exclusive, prepared, skips};
+use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, needs, prepared, skips};
 
 const HTTP: &[Parameter] = &[
     Parameter::new("url", Kind::Text, "address").required(),
@@ -105,3 +105,32 @@ pub(super) const WAIT_FOR: ModuleSpec = skips(exclusive(
     ),
     &[&["port", "path"]],
 ));
+
+pub(super) const CONSUL_KV: ModuleSpec = needs(
+    ModuleSpec::new(
+        "consul_kv",
+        &[&[
+            Parameter::new("key", Kind::Text, "key").required(),
+            Parameter::new("value", Kind::Text, "value; without it the key is only read"),
+            Parameter::new("state", Kind::Text, "whether it exists, or who holds its lock")
+                .choices(&["absent", "acquire", "present", "release"])
+                .default("present"),
+            Parameter::new("recurse", Kind::Boolean, "all keys that begin so"),
+            Parameter::new("retrieve", Kind::Boolean, "read it afterwards").default("true"),
+            Parameter::new("session", Kind::Text, "session that holds the lock"),
+            Parameter::new("token", Kind::Text, "token").secret(),
+            Parameter::new("cas", Kind::Text, "write only if this is its ModifyIndex"),
+            Parameter::new("flags", Kind::Text, "number that is kept with it"),
+            Parameter::new("host", Kind::Text, "agent of Consul").default("localhost"),
+            Parameter::new("port", Kind::Integer, "its port").default("8500"),
+            Parameter::new("scheme", Kind::Text, "http or https").default("http"),
+            Parameter::new("validate_certs", Kind::Boolean, "check certificates").default("true"),
+            Parameter::new("datacenter", Kind::Text, "datacenter"),
+        ]],
+        "manages keys of Consul",
+    ),
+    &[
+        RequiredIf::all("state", "acquire", &["session"]),
+        RequiredIf::all("state", "release", &["session"]),
+    ],
+);

@@ -1,6 +1,6 @@
 //! Entries: packages.
 
-use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, host, needs, open};
+use super::{Kind, ModuleSpec, Parameter, RequiredIf, alias, exclusive, host, needs, open};
 use crate::modules::FILE_COMMON;
 
 const UPDATE_CACHE: &[Parameter] = &[
@@ -248,3 +248,76 @@ const YUM_REPOSITORY_PARAMETERS: &[Parameter] =
         Parameter::new("ui_repoid_vars", Kind::Text, "variables that are shown"),
         Parameter::new("username", Kind::Text, "user"),
     ];
+
+pub(super) const DNF: ModuleSpec = alias(
+    ModuleSpec::new(
+        "dnf",
+        &[DNF_WHAT, DNF_HOW],
+        "manages packages of Red Hat's systems with the host's dnf5, dnf or yum",
+    ),
+    &["yum", "dnf5"],
+);
+
+const DNF_WHAT: &[Parameter] = &[
+    Parameter::new("name", Kind::TextList, "names, with or without versions, files, @groups")
+        .aliases(&["pkg"]),
+    Parameter::new("state", Kind::Text, "what to reach").choices(&[
+        "absent",
+        "installed",
+        "latest",
+        "present",
+        "removed",
+    ]),
+    Parameter::new("list", Kind::Text, "only list: installed, updates, available, repos, a name"),
+    Parameter::new("autoremove", Kind::Boolean, "remove what nothing needs").default("false"),
+    Parameter::new("update_cache", Kind::Boolean, "read the sources anew")
+        .aliases(&["expire-cache"])
+        .default("false"),
+    Parameter::new("update_only", Kind::Boolean, "only what is installed").default("false"),
+    Parameter::new("security", Kind::Boolean, "`latest`: only for security").default("false"),
+    Parameter::new("bugfix", Kind::Boolean, "`latest`: only for bugs").default("false"),
+    Parameter::new("download_only", Kind::Boolean, "install nothing").default("false"),
+    Parameter::new("download_dir", Kind::Path, "folder of downloads"),
+    Parameter::new("use_backend", Kind::Text, "program")
+        .choices(&["auto", "yum", "yum4", "dnf", "dnf4", "dnf5"])
+        .default("auto"),
+];
+
+const DNF_HOW: &[Parameter] = &[
+    Parameter::new("enablerepo", Kind::TextList, "sources to use besides"),
+    Parameter::new("disablerepo", Kind::TextList, "sources not to use"),
+    Parameter::new("exclude", Kind::TextList, "packages to leave alone"),
+    Parameter::new("disable_excludes", Kind::Text, "ignore such lists: all, main or a source"),
+    Parameter::new("enable_plugin", Kind::TextList, "plugins to use"),
+    Parameter::new("disable_plugin", Kind::TextList, "plugins not to use"),
+    Parameter::new("conf_file", Kind::Text, "configuration"),
+    Parameter::new("installroot", Kind::Text, "root folder").default("/"),
+    Parameter::new("releasever", Kind::Text, "release to take packages of"),
+    Parameter::new("disable_gpg_check", Kind::Boolean, "skip signatures").default("false"),
+    Parameter::new("validate_certs", Kind::Boolean, "check certificates").default("true"),
+    Parameter::new("sslverify", Kind::Boolean, "check certificates of sources").default("true"),
+    Parameter::new("allow_downgrade", Kind::Boolean, "allow older versions").default("false"),
+    Parameter::new("allowerasing", Kind::Boolean, "remove what is in the way").default("false"),
+    Parameter::new("best", Kind::Boolean, "only the newest will do"),
+    Parameter::new("nobest", Kind::Boolean, "older ones will do"),
+    Parameter::new("cacheonly", Kind::Boolean, "only what is downloaded").default("false"),
+    Parameter::new("install_weak_deps", Kind::Boolean, "also recommended ones").default("true"),
+    Parameter::new("install_repoquery", Kind::Boolean, "of old versions of yum; nothing to do")
+        .default("true"),
+    Parameter::new("skip_broken", Kind::Boolean, "leave out what can't be had").default("false"),
+    Parameter::new("lock_timeout", Kind::Integer, "seconds to wait for another manager")
+        .default("30"),
+];
+
+pub(super) const RPM_KEY: ModuleSpec = host(ModuleSpec::new(
+    "rpm_key",
+    &[&[
+        Parameter::new("key", Kind::Text, "address, file, or an id to remove").required(),
+        Parameter::new("state", Kind::Text, "whether it is trusted")
+            .choices(&["absent", "present"])
+            .default("present"),
+        Parameter::new("fingerprint", Kind::TextList, "one of these it must have"),
+        Parameter::new("validate_certs", Kind::Boolean, "check certificates").default("true"),
+    ]],
+    "manages keys that rpm trusts",
+));

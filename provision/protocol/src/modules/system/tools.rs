@@ -316,3 +316,70 @@ pub(super) const FILESYSTEM: ModuleSpec = host(needs(
     ),
     &[RequiredIf::all("state", "present", &["fstype"])],
 ));
+
+pub(super) const PARTED: ModuleSpec = host(needs(
+    ModuleSpec::new(
+        "parted",
+        &[&[
+            Parameter::new("device", Kind::Text, "device").required(),
+            Parameter::new("number", Kind::Integer, "number of the partition"),
+            Parameter::new("state", Kind::Text, "what to reach; `info` only looks")
+                .choices(&["info", "present", "absent"])
+                .default("info"),
+            Parameter::new(
+                "label",
+                Kind::Text,
+                "kind of table; another one removes all partitions",
+            )
+            .choices(&["aix", "amiga", "bsd", "dvh", "gpt", "loop", "mac", "msdos", "pc98", "sun"]),
+            Parameter::new("unit", Kind::Text, "unit of what is shown")
+                .choices(&[
+                    "s", "B", "KB", "KiB", "MB", "MiB", "GB", "GiB", "TB", "TiB", "%", "cyl",
+                    "chs", "compact",
+                ])
+                .default("KiB"),
+            Parameter::new("part_start", Kind::Text, "where it begins").default("0%"),
+            Parameter::new("part_end", Kind::Text, "where it ends").default("100%"),
+            Parameter::new("part_type", Kind::Text, "type in a table of msdos, name in others")
+                .choices(&["primary", "extended", "logical"])
+                .default("primary"),
+            Parameter::new("fs_type", Kind::Text, "file system it is made for; none is made"),
+            Parameter::new("name", Kind::Text, "its name"),
+            Parameter::new("flags", Kind::TextList, "its flags"),
+            Parameter::new("resize", Kind::Boolean, "move its end").default("false"),
+            Parameter::new("align", Kind::Text, "alignment of new ones")
+                .choices(&["none", "cylinder", "minimal", "optimal", "undefined"])
+                .default("optimal"),
+        ]],
+        "manages partitions",
+    ),
+    &[
+        RequiredIf::all("state", "present", &["number"]),
+        RequiredIf::all("state", "absent", &["number"]),
+    ],
+));
+
+pub(super) const SUBVERSION: ModuleSpec = ModuleSpec::new(
+    "subversion",
+    &[&[
+        Parameter::new("repo", Kind::Text, "repository")
+            .required()
+            .aliases(&["name", "repository"]),
+        Parameter::new("dest", Kind::Path, "copy"),
+        Parameter::new("revision", Kind::Text, "revision")
+            .aliases(&["rev", "version"])
+            .default("HEAD"),
+        Parameter::new("force", Kind::Boolean, "throw changes of the copy away").default("false"),
+        Parameter::new("in_place", Kind::Boolean, "into a folder that is there").default("false"),
+        Parameter::new("username", Kind::Text, "user"),
+        Parameter::new("password", Kind::Text, "password").secret(),
+        Parameter::new("executable", Kind::Path, "svn to use"),
+        Parameter::new("checkout", Kind::Boolean, "make a copy where there is none")
+            .default("true"),
+        Parameter::new("update", Kind::Boolean, "update a copy that is there").default("true"),
+        Parameter::new("export", Kind::Boolean, "files only").default("false"),
+        Parameter::new("switch", Kind::Boolean, "follow another address").default("true"),
+        Parameter::new("validate_certs", Kind::Boolean, "check certificates").default("false"),
+    ]],
+    "manages a copy of a repository of Subversion",
+);

@@ -3,6 +3,7 @@
 mod accounts;
 pub(crate) mod clock;
 mod command;
+mod consul_kv;
 mod docker;
 mod exchange;
 mod facts;
@@ -36,11 +37,14 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("authorized_key", settings::authorized_key),
         ("capabilities", tools::capabilities),
         ("command", command::command),
+        ("consul_kv", consul_kv::consul_kv),
         ("cron", settings::cron),
         ("deb822_repository", packages::deb822_repository),
         ("debconf", packages::debconf),
+        ("dnf", packages::dnf),
         ("docker_container", docker::docker_container),
         ("docker_image", docker::docker_image),
+        ("docker_login", docker::docker_login),
         ("docker_network", docker::docker_network),
         ("docker_volume", docker::docker_volume),
         ("dpkg_selections", packages::dpkg_selections),
@@ -61,9 +65,11 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("package", packages::package),
         ("package_facts", packages::package_facts),
         ("pam_limits", settings::pam_limits),
+        ("parted", tools::parted),
         ("ping", command::ping),
         ("pip", tools::pip),
         ("raw", command::raw),
+        ("rpm_key", packages::rpm_key),
         ("script", command::script),
         ("seboolean", tools::seboolean),
         ("selinux", tools::selinux),
@@ -71,6 +77,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("service_facts", services::service_facts),
         ("setup", facts::setup),
         ("shell", command::shell),
+        ("subversion", tools::subversion),
         ("sysctl", settings::sysctl),
         ("systemd", services::systemd),
         ("timezone", settings::timezone),

@@ -1,8 +1,9 @@
-//! Docker: `docker_container`, `docker_image`, `docker_network`, `docker_volume`, through the host's
+//! Docker: `docker_container`, `docker_image`, `docker_login`, `docker_network`, `docker_volume`, through the host's
 //! own `docker`, which knows where its daemon is.
 
 mod container;
 mod image;
+mod login;
 mod network;
 mod settings;
 #[cfg(test)]
@@ -12,6 +13,7 @@ use serde_json::Value;
 
 pub(super) use container::docker_container;
 pub(super) use image::docker_image;
+pub(super) use login::docker_login;
 pub(super) use network::{docker_network, docker_volume};
 
 use super::process::{Finished, Run};

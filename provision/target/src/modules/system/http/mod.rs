@@ -9,7 +9,7 @@ mod get_url;
 mod message;
 pub(super) mod resolve;
 #[cfg(test)]
-mod server;
+pub(super) mod server;
 mod uri;
 mod url;
 
@@ -36,6 +36,9 @@ const AGENT: &str = "ansible-httpget";
 
 /// How long downloads of other modules wait for a sign of the server, in seconds.
 const DOWNLOAD_TIMEOUT_S: u64 = 30;
+
+/// What another module reads of an answer at most.
+const ANSWER_LIMIT_BYTES: usize = 8 << 20;
 
 const fn yes() -> bool {
     true
@@ -235,6 +238,44 @@ pub(super) fn download(
         into.write_all(&piece).map_err(|error| failed(&error.to_string()))?;
     }
     Ok(())
+}
+
+/// A request of another module: status, headers by name, and content up to a limit.
+pub(super) fn ask(
+    method: &str,
+    address: &str,
+    headers: Object,
+    body: Option<Vec<u8>>,
+    validate_certs: bool,
+    context: &Context<'_>,
+) -> Result<Said, Failure> {
+    let given = HttpArguments {
+        url: address.to_owned(),
+        validate_certs,
+        headers,
+        use_proxy: true,
+        decompress: true,
+        ..HttpArguments::default()
+    };
+    let failed = |reason: &str| Failure::new(format!("{method} {address}: {reason}"));
+    let mut request = given.request(method, Follow::No, DOWNLOAD_TIMEOUT_S, None, context)?;
+    request.body = body;
+    let mut response = fetch(&given.url()?, request, context)
+        .map_err(|error| failed(&Failure::from(error).message))?;
+    let content = response.content(ANSWER_LIMIT_BYTES, context)?;
+    Ok(Said {
+        status: response.head.status,
+        index: response.head.header("x-consul-index"),
+        content,
+    })
+}
+
+/// What a server said to another module.
+pub(super) struct Said {
+    pub(super) status: u16,
+    /// Consul's.
+    pub(super) index: Option<String>,
+    pub(super) content: Vec<u8>,
 }
 
 #[cfg(test)]

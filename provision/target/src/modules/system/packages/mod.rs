@@ -3,10 +3,12 @@
 mod apt;
 mod deb822;
 mod debconf;
+mod dnf;
 mod dpkg;
 mod facts;
 mod key;
 mod repository;
+mod rpm_key;
 mod selections;
 mod version;
 mod yum;
@@ -17,9 +19,11 @@ use serde_json::Value;
 pub(super) use apt::apt;
 pub(super) use deb822::deb822_repository;
 pub(super) use debconf::debconf;
+pub(super) use dnf::dnf;
 pub(super) use facts::package_facts;
 pub(super) use key::apt_key;
 pub(super) use repository::apt_repository;
+pub(super) use rpm_key::rpm_key;
 pub(super) use selections::dpkg_selections;
 pub(super) use yum::yum_repository;
 
@@ -45,18 +49,22 @@ pub fn package(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
         }
         Some(name) => name,
     };
-    if manager != "apt" {
-        return Err(Failure::new(format!(
-            "Could not find a matching action for the \"{manager}\" package manager."
-        )));
-    }
-    let Some(spec) = modules::find("apt") else { return apt(&given, context) };
+    let run = match manager {
+        "apt" => apt,
+        "dnf" | "dnf5" | "yum" => dnf,
+        _ => {
+            return Err(Failure::new(format!(
+                "Could not find a matching action for the \"{manager}\" package manager."
+            )));
+        }
+    };
+    let Some(spec) = modules::find(manager) else { return run(&given, context) };
     // `package` takes any parameter of the real manager, so they were not checked yet.
     let given = modules::normalise(spec, given).map_err(|errors| {
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         Failure::new(errors.join("; "))
     })?;
-    apt(&given, context)
+    run(&given, context)
 }
 
 #[cfg(test)]

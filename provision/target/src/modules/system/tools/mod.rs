@@ -8,8 +8,10 @@ mod git;
 mod iptables;
 mod languages;
 mod modprobe;
+mod parted;
 mod pip;
 mod selinux;
+mod subversion;
 
 pub(super) use alternatives::alternatives;
 pub(super) use capabilities::capabilities;
@@ -18,8 +20,10 @@ pub(super) use git::git;
 pub(super) use iptables::iptables;
 pub(super) use languages::{gem, npm};
 pub(super) use modprobe::modprobe;
+pub(super) use parted::parted;
 pub(super) use pip::pip;
 pub(super) use selinux::{seboolean, selinux};
+pub(super) use subversion::subversion;
 
 use super::process::{Finished, Run};
 use crate::module::{Context, Failure};
