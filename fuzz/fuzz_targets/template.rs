@@ -126,7 +126,7 @@ fuzz_target!(|text: &str| {
             engine.render_node(&node, scope, &Nowhere).map(|value| repr_of(&value))
         });
         check(text, &reach(&engine, text, TextKind::Condition), |scope| {
-            engine.evaluate_condition(&node, scope, &Nowhere).map(|is_true| is_true.to_string())
+            engine.evaluate_condition(&node, scope, &Nowhere).map(|verdict| verdict.holds.to_string())
         });
         let options = TemplateOptions::default();
         check(text, &reach(&engine, text, TextKind::File), |scope| {

@@ -15,6 +15,7 @@ use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
 use yaml::{Node, NodeValue};
 
+use crate::odd_conditions::{self, Written};
 use crate::outside::Outside;
 use crate::prepare::{self, Content};
 use crate::variables::{Layer, View, dictionary};
@@ -77,6 +78,8 @@ pub struct LoopItem {
     pub value: Value,
     /// Text to show for it.
     pub label: String,
+    /// Whether the label reads the item's own result: the text is that of the item until then.
+    pub late_label: bool,
     /// Loop variable, index variable and `ansible_loop`.
     pub layer: Layer,
 }
@@ -175,9 +178,7 @@ impl<'a> Evaluator<'a> {
 
     fn with_layer(&self, layer: &Layer) -> Evaluator<'a> {
         let mut view = self.view.clone();
-        for (name, slot) in layer.iter() {
-            view.local.set(name, slot.clone());
-        }
+        view.local.add(layer);
         Evaluator::new(self.task, view)
     }
 
@@ -186,7 +187,14 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// When it can't be evaluated (yet).
     pub fn value(&self, node: &Node) -> Result<Value, Stop> {
+        self.view.local.forget_reads();
         Ok(self.view.world.engine.render_node(node, &self.view, &self.outside)?)
+    }
+
+    /// Where the texts of a node's value come from.
+    #[must_use]
+    pub fn origin(&self, node: &Node) -> provision_template::Origin {
+        self.view.world.engine.origin_of_node(node, &self.view, &self.outside)
     }
 
     /// Whether all conditions hold; the first that doesn't otherwise.
@@ -215,15 +223,43 @@ impl<'a> Evaluator<'a> {
     /// # Errors
     /// When it can't be evaluated (yet).
     pub fn condition(&self, node: &Node) -> Result<bool, Stop> {
-        match self.view.world.engine.evaluate_condition(node, &self.view, &self.outside) {
-            Ok(holds) => Ok(holds),
-            Err(TemplateError::Pending(token)) => Err(Stop::Pending(token)),
-            Err(error) => Err(Stop::failed(format!(
-                "The conditional check '{}' failed. The error was: {}",
+        self.judge(node, if node.as_str().is_some() { Written::Text } else { Written::Value })
+    }
+
+    /// Whether a condition in the arguments of `assert` holds.
+    ///
+    /// # Errors
+    /// When it can't be evaluated (yet).
+    pub fn assertion(&self, node: &Node) -> Result<bool, Stop> {
+        let value = || Written::Argument(self.text_of(node));
+        self.judge(node, if node.as_str().is_some() { Written::Text } else { value() })
+    }
+
+    fn judge(&self, node: &Node, written: Written) -> Result<bool, Stop> {
+        let world = &self.view.world;
+        let failed = |reason: &str| {
+            Stop::failed(format!(
+                "The conditional check '{}' failed. The error was: {reason}",
                 self.text_of(node),
-                error.message()
-            ))),
+            ))
+        };
+        let verdict = match world.engine.evaluate_condition(node, &self.view, &self.outside) {
+            Ok(verdict) => verdict,
+            Err(TemplateError::Pending(token)) => return Err(Stop::Pending(token)),
+            Err(error) if error.is_undefined() => {
+                return Err(failed(&world.explained(&error)));
+            }
+            Err(error) => return Err(failed(error.message())),
+        };
+        if let Some(of) = verdict.odd {
+            if world.settings.customs.refuses_broken_conditions {
+                return Err(failed(&odd_conditions::refusal(of)));
+            }
+            if !world.settings.customs.hides_deprecations {
+                world.odd_conditions.note(node.span, written, of, verdict.holds);
+            }
         }
+        Ok(verdict.holds)
     }
 
     /// A boolean keyword.
@@ -491,11 +527,12 @@ impl<'a> Evaluator<'a> {
 
     fn argument(&self, node: &Node) -> Result<Value, Stop> {
         let engine = &self.view.world.engine;
+        self.view.local.forget_reads();
         engine.render_node(node, &self.view, &self.outside).map_err(|error| match error {
             // In Ansible's words: content looks for them.
             TemplateError::Undefined(_) => Stop::failed(format!(
                 "The task includes an option with an undefined variable. The error was: {}",
-                error.message()
+                self.view.world.explained(&error)
             )),
             other => Stop::from(other),
         })

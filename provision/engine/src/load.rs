@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, OnceLock, RwLock};
 
 use diagnostics::{Diagnostic, Sources};
 use indexmap::IndexMap;
@@ -262,6 +262,8 @@ fn world(
         inventory: RwLock::new(inventory.clone()),
         groups: RwLock::new(groups),
         settings: request.settings.clone(),
+        odd_conditions: crate::odd_conditions::OddConditions::default(),
+        loader: OnceLock::new(),
     }
 }
 

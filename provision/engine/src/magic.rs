@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use provision_discovery::{OF_ENGINE, OF_TEMPLATES};
@@ -102,8 +103,13 @@ pub fn value(view: &View, name: &str) -> Option<Value> {
         "inventory_hostname_short" => view.host.name.split('.').next().map(Value::from),
         "group_names" => Some(group_names(view)),
         "groups" => Some(groups(view)),
-        "hostvars" => Some(Value::from_object(HostVars { view: base(view) })),
-        "vars" => Some(Value::from_object(Variables { view: view.clone(), of_host: false })),
+        "hostvars" => {
+            Some(Value::from_object(HostVars { view: base(view), reads: view.local.reads() }))
+        }
+        "vars" => {
+            let (view, of_host, reads) = (view.clone(), false, None);
+            Some(Value::from_object(Variables { view, of_host, reads }))
+        }
         "playbook_dir" => Some(view.world.settings.playbook_folder.display().to_string().into()),
         "inventory_dir" | "inventory_file" => inventory_place(view, name),
         "ansible_check_mode" => Some(view.world.settings.check.into()),
@@ -286,6 +292,7 @@ fn version() -> Value {
 #[derive(Debug)]
 struct HostVars {
     view: View,
+    reads: Option<Arc<AtomicBool>>,
 }
 
 impl Object for HostVars {
@@ -300,7 +307,8 @@ impl Object for HostVars {
         let implicit = || is_localhost(name).then(|| world.host_or_new(name));
         let host = world.host(name).or_else(implicit)?;
         let view = View { host, ..self.view.clone() };
-        Some(Value::from_object(Variables { view, of_host: true }))
+        let reads = self.reads.clone();
+        Some(Value::from_object(Variables { view, of_host: true, reads }))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -315,6 +323,8 @@ struct Variables {
     view: View,
     /// Read through `hostvars`: names are those of the host itself, not of a play or its roles.
     of_host: bool,
+    /// Whether what is being evaluated reads an item of a loop that came from a lookup.
+    reads: Option<Arc<AtomicBool>>,
 }
 
 impl Variables {
@@ -342,8 +352,17 @@ impl Object for Variables {
             // could still change them is over: such evaluations are fenced.
             provision_template::Found::Pending(_) => return None,
         };
-        // The template itself may use what the play defines.
+        // The template itself may use what the play defines, but not together with what lookups
+        // bring (`with_dict`): there what the host's own variables can't fill in stays as it is
+        // written, as in Ansible.
+        let reads_data = self.reads.as_ref().is_some_and(|reads| reads.load(Ordering::Relaxed));
         let outside = Outside::of(&self.view);
+        if let (true, Slot::Template(node)) = (reads_data, &slot) {
+            let rendered = self.view.world.engine.render_slot(&slot, &own, &outside);
+            if rendered.is_err_and(|error| error.is_undefined()) {
+                return Some(provision_template::value_of_node(node));
+            }
+        }
         match self.view.world.engine.render_slot(&slot, &self.view, &outside) {
             Ok(value) => Some(value),
             Err(error) => Some(Value::from(minijinja::Error::new(

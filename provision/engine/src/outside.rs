@@ -132,14 +132,14 @@ impl Outside {
 
     /// The same for a file that may be in another encoding than UTF-8.
     fn content_in(&self, name: &str, encoding: &str) -> Result<String, OutsideError> {
-        if crate::encoding::is_utf_8(encoding) {
+        if encodings::is_utf_8(encoding) {
             return self.content(name);
         }
         let path = find(&self.view, "files", name)
             .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
         let failed = |reason: String| OutsideError::Failed(format!("{}: {reason}", path.display()));
         let bytes = std::fs::read(&path).map_err(|error| failed(error.to_string()))?;
-        crate::encoding::decode(&bytes, encoding).map_err(failed)
+        encodings::decode(&bytes, encoding).map_err(|error| failed(error.to_string()))
     }
 
     fn each_text(
@@ -361,7 +361,7 @@ impl Outside {
                 })?;
             rendered.push(match converts {
                 true => provision_template::literal_of(&result),
-                false => Value::from(result),
+                false => provision_template::kept_text(result),
             });
         }
         Ok(rendered)

@@ -147,7 +147,7 @@ fn template(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
             },
         )?;
     name_source(prepared, &path)?;
-    let bytes = crate::encoding::encode(rendered, &encoding)
+    let bytes = encodings::encode(&rendered, &encoding)
         .map_err(|reason| Stop::failed(format!("{name}: {reason}")))?;
     attach_bytes(prepared, bytes);
     Ok(())

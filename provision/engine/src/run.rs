@@ -155,9 +155,12 @@ impl Run {
             report.warn(None, render(warning, loaded.loader.sources(), Style::Plain));
         }
         fact_cache::recall(&loaded.world, &mut report);
+        let loader = Arc::new(Mutex::new(loaded.loader));
+        // Nobody else has set it.
+        let _ = loaded.world.loader.set(loader.clone());
         let shared = Shared {
             world: loaded.world,
-            loader: Arc::new(Mutex::new(loaded.loader)),
+            loader,
             pool: Pool::new(Arc::new(settings), sender.clone()),
             arrivals,
             sender,

@@ -4,11 +4,12 @@
 //! that comes from hosts is data and is never compiled.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use indexmap::IndexMap;
 use provision_playbook::model::{Context, Level, RoleUse};
-use provision_template::{Found, Scope, Slot, Value};
+use provision_template::{Found, Origin, Scope, Slot, TextClass, Value};
 use yaml::Mapping;
 
 use crate::magic;
@@ -18,6 +19,11 @@ use crate::world::{PlayState, World};
 #[derive(Clone, Default)]
 pub struct Layer {
     slots: IndexMap<Box<str>, Slot>,
+    /// Where the texts of values come from, if somebody said so.
+    origins: Vec<(Box<str>, Origin)>,
+    /// Whether a value from outside was read since [`Layer::forget_reads`]: told only if a loop has
+    /// such items.
+    reads: Option<Arc<AtomicBool>>,
 }
 
 /// Names only: values may be secrets.
@@ -43,7 +49,7 @@ impl Layer {
                 (name, Slot::Template(Arc::new(value.clone())))
             })
             .collect();
-        Layer { slots }
+        Layer { slots, ..Layer::default() }
     }
 
     /// The value of a name.
@@ -60,6 +66,51 @@ impl Layer {
     /// Sets a name to data.
     pub fn set_data(&mut self, name: impl Into<Box<str>>, value: Value) {
         self.set(name, Slot::Data(value));
+    }
+
+    /// Sets a name to an item of a loop that has this origin.
+    pub fn set_item(&mut self, name: &str, value: Value, origin: Origin) {
+        if origin.is_unsafe() {
+            self.reads = Some(Arc::default());
+        }
+        self.set_data(name, value);
+        self.origins.push((name.into(), origin));
+    }
+
+    /// Takes over all of another layer.
+    pub fn add(&mut self, other: &Layer) {
+        for (name, slot) in other.iter() {
+            self.set(name, slot.clone());
+        }
+        self.origins.extend(other.origins.iter().cloned());
+        if other.reads.is_some() {
+            self.reads.clone_from(&other.reads);
+        }
+    }
+
+    fn origin(&self, name: &str) -> Option<&Origin> {
+        self.origins.iter().rev().find(|(known, _)| **known == *name).map(|(_, origin)| origin)
+    }
+
+    /// Nothing has been read yet of what is evaluated next.
+    pub fn forget_reads(&self) {
+        if let Some(reads) = &self.reads {
+            reads.store(false, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether something unsafe is read by what is being evaluated, as far as a loop's items go.
+    #[must_use]
+    pub fn reads(&self) -> Option<Arc<AtomicBool>> {
+        self.reads.clone()
+    }
+
+    fn note_read(&self, name: &str) {
+        if let Some(reads) = &self.reads
+            && self.origin(name).is_some_and(Origin::is_unsafe)
+        {
+            reads.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Names and values.
@@ -119,6 +170,8 @@ impl std::fmt::Debug for Learned {
 struct LearnedState {
     /// `set_fact` and `register`.
     set: IndexMap<Box<str>, Value>,
+    /// Where the texts come from that `set_fact` set.
+    origins: IndexMap<Box<str>, Origin>,
     /// `include_vars`.
     included: IndexMap<Box<str>, Slot>,
     /// Facts under the names that templates use (`ansible_hostname`).
@@ -146,7 +199,30 @@ impl Learned {
         write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sets a registered name or fact of `set_fact`.
+    /// What is known of a result under the name of `register`.
+    pub fn register(&self, name: &str, value: Value) {
+        self.write(|state| {
+            state.origins.shift_remove(name);
+            state.set.insert(name.into(), value);
+        });
+    }
+
+    /// Where the texts come from that `set_fact` is about to set.
+    pub fn note_origin(&self, name: &str, origin: Origin) {
+        self.write(|state| {
+            state.origins.insert(name.into(), origin);
+        });
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        self.read(|state| match state.origins.get(name) {
+            Some(origin) => origin.clone(),
+            None if state.included.contains_key(name) => Origin::Every(TextClass::Written),
+            None => Origin::Every(TextClass::Unsafe),
+        })
+    }
+
+    /// Sets a fact of `set_fact`.
     pub fn set(&self, name: &str, value: Value) {
         self.write(|state| {
             state.set.insert(name.into(), value);
@@ -463,6 +539,7 @@ impl View {
 impl Scope for View {
     fn lookup(&self, name: &str) -> Found {
         if let Some(slot) = self.local.get(name) {
+            self.local.note_read(name);
             return Found::Slot(slot.clone());
         }
         if let Some(value) = magic::value(self, name) {
@@ -496,6 +573,17 @@ impl Scope for View {
             Found::Undefined => magic::connection_default(self, name)
                 .map_or(Found::Undefined, |value| Found::Slot(Slot::Data(value))),
             found => found,
+        }
+    }
+
+    fn origin(&self, name: &str) -> Origin {
+        if self.local.get(name).is_some() {
+            let origin = self.local.origin(name);
+            return origin.cloned().unwrap_or(Origin::Every(TextClass::Plain));
+        }
+        match magic::value(self, name) {
+            Some(_) => Origin::Every(TextClass::Plain),
+            None => self.host.learned.origin(name),
         }
     }
 

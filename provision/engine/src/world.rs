@@ -2,13 +2,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
+use diagnostics::Style;
 use indexmap::IndexMap;
-use provision_playbook::Customs;
 use provision_playbook::inventory::{ALL, GroupCycle, Inventory, UNGROUPED};
 use provision_playbook::model::{Play, RoleUse};
-use provision_template::{Engine, Slot};
+use provision_playbook::{Customs, Loader};
+use provision_template::{Engine, Slot, TemplateError};
 
 use crate::fact_cache::FactCache;
 use crate::variables::{HostVariables, Layer, Layers};
@@ -33,6 +34,10 @@ pub struct World {
     pub groups: RwLock<IndexMap<String, Vec<String>>>,
     /// Settings of the run.
     pub settings: Settings,
+    /// Conditions that are no booleans.
+    pub odd_conditions: crate::odd_conditions::OddConditions,
+    /// The user's files, for the places of errors; empty before a run.
+    pub loader: OnceLock<Arc<Mutex<Loader>>>,
 }
 
 impl std::fmt::Debug for World {
@@ -76,6 +81,23 @@ pub struct Settings {
 }
 
 impl World {
+    /// What is wrong with a template, and where: the line, with carets, and the variables through
+    /// which the error came. Only what is wrong while files are being loaded.
+    #[must_use]
+    pub fn explained(&self, error: &TemplateError) -> String {
+        let message = error.message();
+        let Some(Ok(loader)) = self.loader.get().map(|loader| loader.try_lock()) else {
+            return message.to_owned();
+        };
+        let sources = loader.sources();
+        let shown = diagnostics::render(&error.diagnostic(sources), sources, Style::Plain);
+        // Its first line is the message again.
+        match shown.split_once('\n') {
+            Some((_, place)) => format!("{message}\n\n{place}"),
+            None => message.to_owned(),
+        }
+    }
+
     /// A host of the inventory.
     #[must_use]
     pub fn host(&self, name: &str) -> Option<Arc<HostVariables>> {

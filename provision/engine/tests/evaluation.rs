@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use provision_engine::disk::Disk;
 use provision_engine::evaluate::{Evaluator, ItemStep, Plan, Stop};
+use provision_engine::odd_conditions::OddConditions;
 use provision_engine::variables::{Layer, View};
 use provision_engine::world::{Settings, World};
 use provision_playbook::files::MapFiles;
@@ -40,6 +41,8 @@ fn task(tasks: &str) -> (Arc<Task>, Arc<World>) {
         others: Default::default(),
         inventory: Default::default(),
         groups: Default::default(),
+        odd_conditions: OddConditions::default(),
+        loader: Default::default(),
         settings: Settings::default(),
     };
     (tasks.next().unwrap(), Arc::new(world))

@@ -116,6 +116,8 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         others: Default::default(),
         inventory: Default::default(),
         groups: RwLock::new(groups.into_iter().collect()),
+        odd_conditions: Default::default(),
+        loader: Default::default(),
         settings: Settings::default(),
     });
     let host = world.host_or_new("mm1");

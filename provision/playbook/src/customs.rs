@@ -23,6 +23,10 @@ pub struct Customs {
     pub keeps_role_variables: bool,
     /// `duplicate_dict_key`.
     pub duplicate_keys: DuplicateKeys,
+    /// `allow_broken_conditionals = False`: a condition that is no boolean fails its task.
+    pub refuses_broken_conditions: bool,
+    /// `deprecation_warnings = False`: such conditions aren't told, either.
+    pub hides_deprecations: bool,
 }
 
 /// What is said of a mapping that has a key twice. The last one counts in any case.
@@ -49,6 +53,8 @@ impl Default for Customs {
             gathers_once: false,
             keeps_role_variables: false,
             duplicate_keys: DuplicateKeys::Warn,
+            refuses_broken_conditions: false,
+            hides_deprecations: false,
         }
     }
 }

@@ -226,7 +226,10 @@ pub const NOTES: &[Notes] = &[
     notes(
         "find",
         &["files", "matched", "examined", "skipped_paths"],
-        &["patterns follow Python's rules, translated; look-around and backreferences are there"],
+        &[
+            "patterns follow Python's rules, translated; look-around and backreferences are there",
+            "behind a file that `contains` can't read in its encoding the search goes on",
+        ],
         "find:\n  paths: /var/log\n  patterns: \"*.gz\"\n  age: 4w",
     ),
     notes(

@@ -205,6 +205,14 @@ fn blocks_and_replacements() {
     let outcome = Bench::default().call("replace", replace).unwrap();
     assert_eq!(outcome.values["msg"], "2 replacements made");
     assert!(fs::read_to_string(&path).unwrap().contains("1.2.3.4 a\n6.5.8.7 b\n"));
+    fs::write(&path, b"name=\xc4\xe3\n").unwrap();
+    let mut replace = json!({ "path": path, "regexp": "你", "replace": "好", "encoding": "gbk" });
+    Bench::default().call("replace", replace.clone()).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"name=\xba\xc3\n");
+    replace["replace"] = "한".into();
+    replace["regexp"] = "好".into();
+    assert!(fails("replace", replace).contains("can't be written as gbk"));
+    fs::write(&path, text).unwrap();
     let gone = json!({ "path": path, "block": "" });
     assert_eq!(apply("blockinfile", &gone).values["msg"], "Block removed");
     assert_eq!(fs::read_to_string(&path).unwrap(), "");
@@ -236,6 +244,22 @@ fn looking() {
     assert_eq!(find(json!({ "file_type": "directory" })), ["d"]);
     assert_eq!(find(json!({ "recurse": true, "limit": 1 })).len(), 1);
     assert!(find(json!({ "age": "1d" })).is_empty());
+    // "你好" in GBK: no UTF-8.
+    fs::write(at("c.gbk"), b"\xc4\xe3\xba\xc3\n").unwrap();
+    assert_eq!(find(json!({ "encoding": "gbk", "contains": "你好" })), ["c.gbk"]);
+    let find = |encoding: &str| {
+        let call = json!({ "paths": [folder.path()], "encoding": encoding, "contains": ".*dle" });
+        let outcome = Bench::default().call("find", call).unwrap();
+        let reason = outcome.values["skipped_paths"][folder.path().to_str().unwrap()].clone();
+        (outcome.values["msg"].clone(), reason.as_str().unwrap().to_owned())
+    };
+    let (message, reason) = find("utf-8");
+    assert_eq!(message, "Not all paths examined, check warnings for details");
+    assert!(
+        reason.ends_with("c.gbk due to an encoding error. current encoding: utf-8"),
+        "{reason}"
+    );
+    assert_eq!(find("idontexist").1, "unknown encoding: idontexist");
     let stat = Bench::default().call("stat", json!({ "path": at("a.log") })).unwrap();
     assert_eq!(
         (&stat.values["stat"]["size"], &stat.values["stat"]["isreg"]),

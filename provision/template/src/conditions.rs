@@ -15,27 +15,47 @@ use yaml::{Node, NodeValue};
 
 use crate::engine::Engine;
 use crate::error::{Outcome, TemplateError};
-use crate::run::{Run, placed};
+use crate::run::{Frame, Run, placed};
 use crate::scope::{Found, Slot};
 use crate::value::{View, is_undefined, parse_literal, undefined_error, view};
 
+/// What a condition came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Whether it holds.
+    pub holds: bool,
+    /// Python's name of what its value is, if that is no boolean (classic dialect); of several
+    /// conditions, of the first such.
+    pub odd: Option<&'static str>,
+}
+
+impl Verdict {
+    fn boolean(holds: bool) -> Self {
+        Verdict { holds, odd: None }
+    }
+}
+
 /// Whether a condition holds.
-pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<bool> {
+pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<Verdict> {
     match &node.value {
         NodeValue::Sequence(items) => {
+            let mut all = Verdict::boolean(true);
             for item in items {
-                if !evaluate(run, item)? {
-                    return Ok(false);
+                let verdict = evaluate(run, item)?;
+                all = Verdict { holds: verdict.holds, odd: all.odd.or(verdict.odd) };
+                if !verdict.holds {
+                    break;
                 }
             }
-            Ok(true)
+            Ok(all)
         }
-        NodeValue::Bool(value) => Ok(*value),
-        NodeValue::Null if !run.is_strict() => Ok(true),
+        NodeValue::Bool(value) => Ok(Verdict::boolean(*value)),
+        NodeValue::Null if !run.is_strict() => Ok(Verdict::boolean(true)),
         NodeValue::Null => Err(empty(node)),
         NodeValue::String(text) => {
             if text.trim().is_empty() {
-                return if run.is_strict() { Err(empty(node)) } else { Ok(true) };
+                let holds = Ok(Verdict::boolean(true));
+                return if run.is_strict() { Err(empty(node)) } else { holds };
             }
             if node.is_data() {
                 return Err(unsafe_condition());
@@ -45,7 +65,7 @@ pub(crate) fn evaluate(run: &mut Run<'_>, node: &Node) -> Outcome<bool> {
         _ if run.is_strict() => {
             Err(TemplateError::failed("Conditional expressions must be strings."))
         }
-        _ => Ok(crate::value::is_true(&crate::value_of_node(node))),
+        _ => decide(run, &crate::value_of_node(node)),
     }
 }
 
@@ -59,13 +79,19 @@ fn unsafe_condition() -> TemplateError {
         .hint("compare the value with something instead of evaluating it")
 }
 
-fn evaluate_text(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
+fn evaluate_text(run: &mut Run<'_>, text: &str) -> Outcome<Verdict> {
     run.deeper("conditions", |run| {
         if crate::text_has_template(text) {
             return evaluate_template(run, text);
         }
         let value = bare(run, text)?;
-        decide(run, &value)
+        let mut verdict = decide(run, &value)?;
+        if verdict.odd.is_some() && value.as_str().is_some() {
+            let formula = run.engine.expression(text.trim())?;
+            let class = run.text_class(&formula.expr, &Frame::root(formula.mutates));
+            verdict.odd = Some(class.name());
+        }
+        Ok(verdict)
     })
 }
 
@@ -75,12 +101,12 @@ fn bare(run: &mut Run<'_>, text: &str) -> Outcome<Value> {
 }
 
 /// The verdict of a value.
-fn decide(run: &Run<'_>, value: &Value) -> Outcome<bool> {
+fn decide(run: &Run<'_>, value: &Value) -> Outcome<Verdict> {
     if is_undefined(value) {
         return Err(undefined_error(value));
     }
     match view(value) {
-        View::Bool(verdict) => Ok(verdict),
+        View::Bool(verdict) => Ok(Verdict::boolean(verdict)),
         _ if run.is_strict() => Err(TemplateError::failed(format!(
             "Conditional result ({}) was derived from value of type '{}'. Conditionals must have a \
              boolean result.",
@@ -88,11 +114,14 @@ fn decide(run: &Run<'_>, value: &Value) -> Outcome<bool> {
             crate::value::type_name(value)
         ))
         .hint("compare explicitly, e.g. `x | length > 0` or `x is not none`")),
-        _ => Ok(crate::value::is_true(value)),
+        _ => Ok(Verdict {
+            holds: crate::value::is_true(value),
+            odd: Some(crate::value::type_name(value)),
+        }),
     }
 }
 
-fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
+fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<Verdict> {
     match whole(text) {
         Some(inner) => {
             let value = bare(run, inner)?;
@@ -112,19 +141,36 @@ fn evaluate_template(run: &mut Run<'_>, text: &str) -> Outcome<bool> {
                 )
                 .hint("a condition is an expression already: write names without `{{ }}`"));
             }
+            if !run.is_strict() {
+                refuse_code(run, text)?;
+            }
             let value = bare(run, &expression)?;
             decide(run, &value)
         }
     }
 }
 
+/// Ansible renders the text and evaluates what comes out: text from outside would be code, as it
+/// would not be here. So where it stands for itself, not in a literal, it is refused as there.
+fn refuse_code(run: &mut Run<'_>, text: &str) -> Outcome<()> {
+    for part in inlined_parts(text).1 {
+        let formula = run.engine.expression(part.trim())?;
+        let frame = Frame::root(formula.mutates);
+        if run.is_outside_text(&formula.expr, &frame) {
+            return Err(unsafe_condition());
+        }
+    }
+    Ok(())
+}
+
 /// The verdict of what a template rendered to; `name` is what the whole template is, if it is one.
-fn decide_rendered(run: &mut Run<'_>, name: Option<&str>, value: Value) -> Outcome<bool> {
+fn decide_rendered(run: &mut Run<'_>, name: Option<&str>, value: Value) -> Outcome<Verdict> {
     let Some(text) = value.as_str() else {
         return decide(run, &value);
     };
     if text.trim().is_empty() {
-        return if run.is_strict() { decide(run, &Value::from("")) } else { Ok(false) };
+        let empty = Ok(Verdict::boolean(false));
+        return if run.is_strict() { decide(run, &Value::from("")) } else { empty };
     }
     if let Some(literal) = parse_literal(text.trim()) {
         return decide(run, &literal);
@@ -152,6 +198,13 @@ fn whole(text: &str) -> Option<&str> {
 /// them it stays for the evaluation of literals, unless it holds the quotes of its literal; then the
 /// literal becomes a concatenation.
 fn inlined(text: &str) -> String {
+    inlined_parts(text).0
+}
+
+/// The same, and what stands between the braces outside of literals.
+fn inlined_parts(text: &str) -> (String, Vec<&str>) {
+    let mut parts = Vec::new();
+    let mut part = text;
     let mut out = String::with_capacity(text.len());
     let mut quote: Option<char> = None;
     let mut open = false;
@@ -163,10 +216,12 @@ fn inlined(text: &str) -> String {
             None if rest.starts_with("{{") => {
                 out.push_str(" (");
                 (open, length) = (true, 2);
+                part = rest.get(2..).unwrap_or_default();
             }
             None if open && rest.starts_with("}}") => {
                 out.push_str(") ");
                 (open, length) = (false, 2);
+                parts.push(part.get(..part.len() - rest.len()).unwrap_or_default());
             }
             Some(mark) if rest.starts_with("{{") => {
                 let end = rest.find("}}").map_or(rest.len(), |at| at + 2);
@@ -190,7 +245,7 @@ fn inlined(text: &str) -> String {
         }
         rest = rest.get(length..).unwrap_or("");
     }
-    out
+    (out, parts)
 }
 
 /// Whether a condition can be parsed; otherwise the error, or the first unknown filter or test.
@@ -221,7 +276,7 @@ pub(crate) fn expression_of(text: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{inlined, whole};
+    use super::{inlined, inlined_parts, whole};
 
     #[test]
     fn templates_become_parts_of_one_expression() {
@@ -233,6 +288,7 @@ mod tests {
         ] {
             assert_eq!(inlined(written), expression);
         }
+        assert_eq!(inlined_parts("{{ a }} == '{{ b }}' or {{ c }}").1, [" a ", " c "]);
         assert_eq!(whole("{{ a }}").map(str::trim), Some("a"));
         assert_eq!(whole("{{ a }} == {{ b }}"), None);
     }

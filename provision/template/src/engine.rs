@@ -211,7 +211,8 @@ impl Engine {
         Run::new(self, scope, outside).file(name, text, span, options)
     }
 
-    /// Whether a condition holds: text, a boolean, or a list of which all must hold.
+    /// Whether a condition holds: text, a boolean, or a list of which all must hold; and whether it
+    /// is a boolean at all.
     ///
     /// # Errors
     /// See [`TemplateError`]; in the strict dialect also if the result is not a boolean.
@@ -220,7 +221,7 @@ impl Engine {
         node: &Node,
         scope: &dyn Scope,
         outside: &dyn Outside,
-    ) -> Result<bool, TemplateError> {
+    ) -> Result<crate::Verdict, TemplateError> {
         crate::conditions::evaluate(&mut Run::new(self, scope, outside), node)
     }
 
@@ -256,6 +257,17 @@ impl Engine {
         let Some(value) = run.variable(&name)? else { return Ok(None) };
         let value = run.force(value)?;
         run.settled(value).map(Some)
+    }
+
+    /// Where the texts of a node's value come from (classic dialect).
+    #[must_use]
+    pub fn origin_of_node(
+        &self,
+        node: &Node,
+        scope: &dyn Scope,
+        outside: &dyn Outside,
+    ) -> crate::Origin {
+        Run::new(self, scope, outside).origin_of_node(node)
     }
 
     /// What a lookup returns: the same functions serve `with_<name>` and `lookup()`.
@@ -382,6 +394,8 @@ fn with_header(text: &str, options: &TemplateOptions) -> Outcome<(TemplateOption
             "block_end_string" => options.block_end_string = text(),
             "comment_start_string" => options.comment_start_string = text(),
             "comment_end_string" => options.comment_end_string = text(),
+            "line_statement_prefix" => options.line_statement_prefix = text(),
+            "line_comment_prefix" => options.line_comment_prefix = text(),
             other => {
                 return Err(TemplateError::syntax(
                     format!("the #jinja2: line sets '{other}', which is not supported"),

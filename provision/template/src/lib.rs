@@ -21,11 +21,12 @@
 //! | a condition that is a template around text from facts or results | an error; never evaluated |
 //! | text in playbook `{{ }}` with an escaped quote (`'\''`) | parsed; Ansible fails |
 //! | filters and tests of other collections | unknown |
-//! | what a `!vault` value holds | plain text: `is string` holds, `type_debug` says `str`, `to_yaml` writes the text |
+//! | what a `!vault` value holds | plain text: `is string` holds, `to_yaml` writes the text |
+//! | `x \| type_debug` of a text | found from the expression (`origin.rs`): a text that a loop of the template or an unknown function has handed on is a `str` |
 //! | `x is vault_encrypted` | also for copies of such a value, and for vault texts |
 //! | `vault(wrap_object=true)` | an error |
-//! | `line_statement_prefix` and `line_comment_prefix` in a `#jinja2:` line | an error |
-//! | conditions with `{{ }}` inside (classic dialect) | values are put in, never run as code |
+//! | `line_statement_prefix` in a `#jinja2:` line | minijinja's: a statement ends with its line |
+//! | conditions with `{{ }}` inside (classic dialect) | values are put in, never run as code; an error if that is text from outside which Ansible would run; in quotes (`'{{ x }}' == 'a'`) such text is compared |
 
 mod checks;
 mod conditions;
@@ -38,6 +39,7 @@ mod limits;
 mod lookups;
 mod lower;
 mod methods;
+mod origin;
 mod program;
 mod reach;
 mod run;
@@ -47,17 +49,19 @@ mod source;
 mod time;
 mod value;
 
+pub use conditions::Verdict;
 pub use engine::Engine;
 pub use error::{Fault, TemplateError, Trail};
 pub use minijinja::Value;
+pub use origin::{Origin, TextClass};
 pub use scope::{
     Dialect, EmptyScope, Found, LoadedTemplate, LookupRequest, Now, Nowhere, Outside, OutsideError,
     PathQuestion, Reach, Scope, Slot, TemplateOptions, TextKind,
 };
 pub use shape::Shape;
 pub use value::{
-    from_json, is_omit, is_true, is_undefined, json_text, omit, repr_of, text_of, to_boolean,
-    to_json, value_of_node,
+    from_json, is_omit, is_true, is_undefined, json_text, kept_text, omit, repr_of, text_of,
+    to_boolean, to_json, value_of_node,
 };
 
 use yaml::{Node, NodeValue};

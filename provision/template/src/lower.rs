@@ -1,5 +1,6 @@
 //! From minijinja's syntax tree to ours. The only file that knows minijinja's parser.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -51,7 +52,8 @@ pub(crate) fn compile_template(
         return Err(TemplateError::syntax("a delimiter of the template is empty", None));
     }
     let config = syntax_config(options)?;
-    let prepared = prepare_template(original, base, delimiters, backslashes);
+    let original = without_colons(original, &options.line_statement_prefix);
+    let prepared = prepare_template(&original, base, delimiters, backslashes);
     let tree = parse(&prepared.text, "template", config)
         .map_err(|error| syntax_error(&error, &prepared))?;
     let mut lowering = Lowering::new(&prepared, &options.newline_sequence);
@@ -78,6 +80,21 @@ pub(crate) fn compile_expression(original: &str) -> Outcome<Formula> {
     Ok(Formula { expr, mutates: lowering.mutates })
 }
 
+/// A line that is a statement may end with a colon, which minijinja doesn't know. Places stay.
+fn without_colons<'t>(text: &'t str, prefix: &str) -> Cow<'t, str> {
+    if prefix.is_empty() {
+        return Cow::Borrowed(text);
+    }
+    let line = |line: &str| match line.trim_end().strip_suffix(':') {
+        Some(statement) if line.trim_start().starts_with(prefix) => {
+            let rest = line.get(statement.len() + 1..).unwrap_or_default();
+            format!("{statement} {rest}")
+        }
+        _ => line.to_owned(),
+    };
+    Cow::Owned(text.split_inclusive('\n').map(line).collect())
+}
+
 fn syntax_config(options: &TemplateOptions) -> Outcome<SyntaxConfig> {
     SyntaxConfig::builder()
         .variable_delimiters(
@@ -89,6 +106,8 @@ fn syntax_config(options: &TemplateOptions) -> Outcome<SyntaxConfig> {
             options.comment_start_string.clone(),
             options.comment_end_string.clone(),
         )
+        .line_statement_prefix(options.line_statement_prefix.clone())
+        .line_comment_prefix(options.line_comment_prefix.clone())
         .trim_blocks(options.trim_blocks)
         .lstrip_blocks(options.lstrip_blocks)
         .build()

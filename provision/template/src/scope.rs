@@ -40,6 +40,12 @@ pub trait Scope {
     fn lookup(&self, name: &str) -> Found;
     /// All names, for `vars` and `varnames`, in the order that people see.
     fn names(&self) -> Vec<String>;
+    /// Where the texts of a name that is [`Slot::Data`] come from: what hosts say, unless somebody
+    /// knows better.
+    fn origin(&self, name: &str) -> crate::Origin {
+        let _ = name;
+        crate::Origin::Every(crate::TextClass::Unsafe)
+    }
 }
 
 /// A scope without names.
@@ -255,6 +261,10 @@ pub struct TemplateOptions {
     pub comment_start_string: String,
     /// `#}`
     pub comment_end_string: String,
+    /// What a line that is a statement begins with; empty: there are none.
+    pub line_statement_prefix: String,
+    /// What a comment up to the end of its line begins with; empty: there are none.
+    pub line_comment_prefix: String,
 }
 
 impl Default for TemplateOptions {
@@ -271,6 +281,8 @@ impl Default for TemplateOptions {
             block_end_string: "%}".into(),
             comment_start_string: "{#".into(),
             comment_end_string: "#}".into(),
+            line_statement_prefix: String::new(),
+            line_comment_prefix: String::new(),
         }
     }
 }

@@ -120,15 +120,98 @@ fn conditions_never_run_data_as_code() {
             .data("evil", "true or lookup('pipe', 'x')")
             .data("name", "host1")
             .template("trusted", "name == 'host1'");
-        let condition = |source: &str| engine.evaluate_condition(&text(source), &scope, &Nowhere);
+        let condition = |source: &str| {
+            let verdict = engine.evaluate_condition(&text(source), &scope, &Nowhere);
+            verdict.map(|verdict| verdict.holds)
+        };
         assert!(condition("{{ evil }}").is_err());
         assert!(!condition("'{{ evil }}' == 'x'").unwrap());
-        match dialect {
-            Dialect::Classic => assert!(!condition("{{ evil }} == 'x'").unwrap()),
-            Dialect::Strict => assert!(condition("{{ evil }} == 'x'").is_err()),
+        assert!(condition("{{ evil }} == 'x'").is_err());
+        assert!(condition("'x' in {{ evil }}").is_err());
+        if dialect == Dialect::Classic {
+            assert!(condition("{{ evil | length }} > 2 and 'e' in {{ [evil[3]] }}").unwrap());
         }
         assert!(condition("'{{ name }}' == 'host1'").unwrap());
         assert!(condition("{{ trusted }}").unwrap());
+    }
+}
+
+#[test]
+fn calls_that_cannot_be_made_say_why_in_ansible_s_words() {
+    for (source, message) in [
+        (
+            "{{ [1] | select('asdf ') }}",
+            "TemplateSyntaxError: Could not load \"asdf \": 'invalid plugin name: \
+             ansible.builtin.asdf '",
+        ),
+        ("{{ [1] | map('asdf') }}", "No filter named 'asdf'."),
+        ("{{ 1 | default(value='', value='') }}", "keyword argument repeated: value"),
+    ] {
+        let error = render(Dialect::Classic, source, &Vars::default()).unwrap_err();
+        assert_eq!(error.message(), message);
+    }
+}
+
+#[test]
+fn values_have_classes() {
+    let engine = Engine::new(Dialect::Classic).with_native_types();
+    let scope = Vars::default();
+    let value = |source: &str| engine.render_node(&text(source), &scope, &Nowhere).unwrap();
+    assert_eq!(text_of(&value("{{ true.__class__ }}")), "<class 'bool'>");
+    assert_eq!(text_of(&value("{{ [1].__class__.__name__ }}")), "list");
+    assert_eq!(text_of(&value("{{ true.__class__ | string | length }}")), "14");
+    assert_eq!(text_of(&value("{{ {'__class__': 'x'}.__class__ }}")), "x");
+    assert_eq!(text_of(&value("{{ 1.5.__class__ | type_debug }}")), "type");
+}
+
+/// As ansible-core 2.18.19 writes them.
+#[test]
+fn lines_can_be_statements() {
+    let scope = Vars::default().template("numbers", "[1, 2]");
+    for (text, written) in [
+        ("#jinja2: line_statement_prefix:\":\"\n: if true\nfoo\n: endif\n", "foo\n"),
+        (
+            "#jinja2: line_statement_prefix:\"%\", trim_blocks: False\na\n% for x in numbers:\n  \
+             % if x == 1\n x{{ x }} % no\n % endif\n% endfor\nb\n",
+            "a\n x1 % no\nb\n",
+        ),
+        (
+            "#jinja2: line_statement_prefix:\"%\"\n{% if true %}\n% if true\nin\n% endif\n\
+             {% endif %}\nend",
+            "in\nend",
+        ),
+    ] {
+        let engine = Engine::new(Dialect::Classic);
+        let options = TemplateOptions::default();
+        let result = engine.render_file("t.j2", text, None, &options, &scope, &Nowhere);
+        assert_eq!(result.unwrap(), written, "{text}");
+    }
+}
+
+/// As ansible-core 2.18.19 says it in its warnings.
+#[test]
+fn conditions_that_are_no_booleans_are_told_apart() {
+    let engine = Engine::new(Dialect::Classic);
+    let scope = Vars::default()
+        .template("list", "[1]")
+        .data("none", ())
+        .data("one", "1")
+        .data("yes", "True")
+        .template("condition", "one == '1'");
+    for (source, holds, odd) in [
+        ("one", true, Some("AnsibleUnsafeText")),
+        ("list", true, Some("list")),
+        ("none", false, Some("NoneType")),
+        ("one == '1' and list", true, Some("list")),
+        ("{{ one }}", true, Some("int")),
+        ("{% if true %}1{% endif %}", true, Some("int")),
+        ("{{ condition }}", true, None),
+        ("{{ yes }}", true, None),
+        ("list | length > 0", true, None),
+        ("", true, None),
+    ] {
+        let verdict = engine.evaluate_condition(&text(source), &scope, &Nowhere).unwrap();
+        assert_eq!((verdict.holds, verdict.odd), (holds, odd), "{source}");
     }
 }
 

@@ -87,7 +87,8 @@ fn run(engine: &Engine, case: &Json, shared: &Json) -> Result<Json, TemplateErro
     }
     let scope = Vars(vars);
     if let Some(condition) = case.get("condition") {
-        return engine.evaluate_condition(&node(condition), &scope, &Elsewhere).map(Json::from);
+        let verdict = engine.evaluate_condition(&node(condition), &scope, &Elsewhere);
+        return verdict.map(|verdict| verdict.holds.into());
     }
     if let Some(text) = case.get("file").and_then(Json::as_str) {
         let mut options = TemplateOptions::default();

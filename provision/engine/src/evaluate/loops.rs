@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use provision_playbook::model::Loop;
-use provision_template::Value;
+use provision_template::{Origin, TextClass, TextKind, Value};
 use yaml::{Node, NodeValue};
 
 use super::{Evaluator, LoopItem, Stop};
@@ -17,14 +17,20 @@ impl Evaluator<'_> {
     /// When they can't be evaluated (yet) or aren't a list.
     pub fn loop_items(&self, repeat: &Loop) -> Result<Vec<LoopItem>, Stop> {
         let values = self.loop_values(repeat)?;
+        let origin = match repeat.lookup {
+            // What a lookup gives is data: `with_items` is one.
+            Some(_) => Origin::Every(TextClass::Unsafe),
+            None => self.origin(&repeat.over),
+        };
         let variable = self.text(repeat.variable.as_ref())?.unwrap_or_else(|| "item".to_owned());
         let index_variable = self.text(repeat.index_variable.as_ref())?;
         let extended = self.flag(repeat.extended.as_ref(), false)?;
         let has_all_items = self.flag(repeat.extended_all_items.as_ref(), true)?;
+        let late_label = self.reads_its_result(repeat.label.as_ref());
         let mut items = Vec::with_capacity(values.len());
         for (index, value) in values.iter().enumerate() {
             let mut layer = Layer::default();
-            layer.set_data(variable.as_str(), value.clone());
+            layer.set_item(&variable, value.clone(), origin.child(&index.into()));
             layer.set_data("ansible_loop_var", variable.as_str().into());
             if let Some(name) = &index_variable {
                 layer.set_data(name.as_str(), index.into());
@@ -34,12 +40,22 @@ impl Evaluator<'_> {
                 layer.set_data("ansible_loop", loop_facts(&values, index, has_all_items));
             }
             let label = match &repeat.label {
-                None => provision_template::text_of(value),
-                Some(label) => provision_template::text_of(&self.with_layer(&layer).value(label)?),
+                Some(label) if !late_label => {
+                    provision_template::text_of(&self.with_layer(&layer).value(label)?)
+                }
+                _ => provision_template::text_of(value),
             };
-            items.push(LoopItem { variable: variable.clone(), value: value.clone(), label, layer });
+            let (variable, value) = (variable.clone(), value.clone());
+            items.push(LoopItem { variable, value, label, late_label, layer });
         }
         Ok(items)
+    }
+
+    /// Whether a label is about what the task registers.
+    fn reads_its_result(&self, label: Option<&Node>) -> bool {
+        let (Some(label), Some((register, _))) = (label, &self.task.register) else { return false };
+        let reach = self.view.world.engine.names_in_node(label, TextKind::Template);
+        reach.names.contains(register.as_str())
     }
 
     fn loop_values(&self, repeat: &Loop) -> Result<Vec<Value>, Stop> {

@@ -84,8 +84,8 @@ fn ends(
     for (name, value) in sets {
         view.local.set_data(name.as_str(), value.clone());
     }
-    for (name, slot) in item.iter().flat_map(|item| item.layer.iter()) {
-        view.local.set(name, slot.clone());
+    if let Some(item) = item {
+        view.local.add(&item.layer);
     }
     if let Some((name, _)) = &task.register {
         view.local.set_data(name.as_str(), super::flight::registered(result));

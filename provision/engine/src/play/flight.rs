@@ -252,9 +252,7 @@ impl PlayRun<'_> {
             None => self.view(owner.host, task),
         };
         if let Some(item) = item {
-            for (name, slot) in item.layer.iter() {
-                view.local.set(name, slot.clone());
-            }
+            view.local.add(&item.layer);
         }
         if let (Some((name, _)), false) = (&task.register, skipped) {
             let mut seen = result.clone();
@@ -304,7 +302,7 @@ impl PlayRun<'_> {
     /// All items have results: the task ends on this host.
     pub(super) fn complete(&mut self, index: HostIndex, token: u64) {
         let Some(flight) = self.flight_mut(index, token).cloned() else { return };
-        let mut ended = self.end_of(&flight);
+        let mut ended = self.end_of(index, &flight);
         if ended.delegate.is_none() {
             ended.delegate = self.delegate_of(index, &flight.task);
         }
@@ -348,7 +346,7 @@ impl PlayRun<'_> {
             host.cursor.advance();
             let learned = &host.variables.learned;
             if let Some(name) = &ended.register {
-                learned.set(name, registered(&ended.result));
+                learned.register(name, registered(&ended.result));
             }
             for (name, value) in &ended.sets {
                 learned.set(name, value.clone());
@@ -400,7 +398,7 @@ impl PlayRun<'_> {
         let learned = &host.variables.learned;
         learned.settle(token);
         if let Some(register) = &ended.register {
-            learned.set(register, registered(&ended.result));
+            learned.register(register, registered(&ended.result));
         }
         for (name, value) in &ended.sets {
             learned.set(name, value.clone());
@@ -563,7 +561,7 @@ impl PlayRun<'_> {
     }
 
     /// The task's result on this host, from those of its items.
-    fn end_of(&mut self, flight: &Flight) -> Ended {
+    fn end_of(&mut self, index: HostIndex, flight: &Flight) -> Ended {
         let delegate = flight.plan.items.iter().find_map(|item| match &item.step {
             ItemStep::Invoke(invocation) => invocation.delegate.clone(),
             _ => None,
@@ -591,7 +589,10 @@ impl PlayRun<'_> {
             }
         }
         let (mut result, items) = match flight.plan.looped {
-            true => join_items(flight, results),
+            true => {
+                let labels = self.labels(index, flight, &mut results);
+                join_items(flight, results, labels)
+            }
             false => {
                 let result = results.into_iter().next().map(|(result, _)| result);
                 (result.unwrap_or_default(), Vec::new())

@@ -83,9 +83,7 @@ impl PlayRun<'_> {
         let mut items = Vec::new();
         for (number, item) in evaluator.loop_items(repeat)?.into_iter().enumerate() {
             let mut view = evaluator.view.clone();
-            for (name, slot) in item.layer.iter() {
-                view.local.set(name, slot.clone());
-            }
+            view.local.add(&item.layer);
             let inner = Evaluator::new(task, view);
             if let Some(condition) = first_false(&inner, &conditions)? {
                 let mut result = super::step::skipped(&ItemStep::Skip { condition });

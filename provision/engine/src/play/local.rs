@@ -194,8 +194,8 @@ impl PlayRun<'_> {
             return Ok(None);
         }
         let mut view = self.view(index, task);
-        for (name, slot) in item.item.iter().flat_map(|item| item.layer.iter()) {
-            view.local.set(name, slot.clone());
+        if let Some(item) = &item.item {
+            view.local.add(&item.layer);
         }
         Evaluator::new(task, view).delegate()
     }
@@ -212,8 +212,8 @@ impl PlayRun<'_> {
         for (name, value) in sets {
             view.local.set_data(name.as_str(), value.clone());
         }
-        for (name, slot) in item.iter().flat_map(|item| item.layer.iter()) {
-            view.local.set(name, slot.clone());
+        if let Some(item) = item {
+            view.local.add(&item.layer);
         }
         Evaluator::new(task, view).later_step()
     }
@@ -279,9 +279,7 @@ impl PlayRun<'_> {
     ) -> Result<Done, Stop> {
         let mut view = self.view(index, task);
         if let Some(item) = item {
-            for (name, slot) in item.layer.iter() {
-                view.local.set(name, slot.clone());
-            }
+            view.local.add(&item.layer);
         }
         let evaluator = Evaluator::new(task, view);
         match task.module.name {
@@ -290,7 +288,14 @@ impl PlayRun<'_> {
             "fail" => Err(Stop::failed(
                 text(arguments, "msg").unwrap_or_else(|| "Failed as requested from task".into()),
             )),
-            "set_fact" => Ok(set_fact(arguments)),
+            "set_fact" => {
+                for (name, value) in task.arguments.parameters.iter() {
+                    if let Some(name) = name.as_str() {
+                        evaluator.view.host.learned.note_origin(name, evaluator.origin(value));
+                    }
+                }
+                Ok(set_fact(arguments))
+            }
             "set_stats" => {
                 self.note_restarts_due(arguments);
                 Ok(Done::with("ansible_stats", Json::Object(arguments.clone())))
@@ -504,7 +509,7 @@ fn assert(evaluator: &Evaluator<'_>, arguments: &Object) -> Result<Done, Stop> {
         None => &single,
     };
     for condition in conditions {
-        if !evaluator.condition(condition)? {
+        if !evaluator.assertion(condition)? {
             return Err(failed_assertion(condition.as_str().unwrap_or("False"), arguments));
         }
     }

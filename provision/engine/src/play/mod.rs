@@ -16,7 +16,7 @@ mod send;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
 use provision_playbook::Loader;
@@ -83,6 +83,20 @@ pub struct Shared {
     pub restarts_due: BTreeSet<String>,
     /// Who says of each task whether it runs.
     pub step: Option<Box<crate::run::AskStep>>,
+}
+
+impl Shared {
+    /// Tells of conditions that are no booleans, each once.
+    pub(crate) fn tell_odd_conditions(&mut self) {
+        let odd = self.world.odd_conditions.take();
+        if odd.is_empty() {
+            return;
+        }
+        let loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        for condition in odd {
+            self.report.warn(None, condition.message(loader.sources()));
+        }
+    }
 }
 
 /// What a host is about to do.
@@ -296,6 +310,7 @@ impl<'a> PlayRun<'a> {
             }
             wake.append(&mut self.woken.drain(..).collect());
         }
+        self.shared.tell_odd_conditions();
         self.shared.report.settle(None);
     }
 
@@ -472,6 +487,7 @@ impl<'a> PlayRun<'a> {
 
     /// Tells the report up to where everything is over.
     fn settle_report(&mut self) {
+        self.shared.tell_odd_conditions();
         let frontier = self
             .hosts
             .iter()

@@ -1,10 +1,12 @@
 //! What is shown of results: messages, differences, loops as one; and what is not shown.
 
+use provision_plan::HostIndex;
 use provision_protocol::{Diff, Object};
 use serde_json::Value as Json;
 
+use super::PlayRun;
 use super::flight::{Ended, Flight};
-use crate::evaluate::LoopItem;
+use crate::evaluate::{Evaluator, ItemPlan, LoopItem, Stop};
 use crate::event::Status;
 
 /// Adds the loop item to its result, as Ansible does.
@@ -80,13 +82,55 @@ fn diff_of(item: &Json) -> Option<Diff> {
     serde_json::from_value(Json::Object(item)).ok()
 }
 
+impl PlayRun<'_> {
+    /// What items are called. A label that reads the item's own result and can't makes it a failure,
+    /// as in Ansible.
+    pub(super) fn labels(
+        &self,
+        index: HostIndex,
+        flight: &Flight,
+        results: &mut [(Object, u64)],
+    ) -> Vec<String> {
+        let label_of = |(plan, (result, _)): (&ItemPlan, &mut (Object, u64))| {
+            let Some(item) = &plan.item else { return String::new() };
+            let label = flight.task.repeat.as_ref().and_then(|repeat| repeat.label.as_ref());
+            let (Some(label), true) = (label, item.late_label) else { return item.label.clone() };
+            let mut view = self.view_of_flight(index, flight);
+            view.local.add(&item.layer);
+            if let Some((name, _)) = &flight.task.register {
+                view.local.set_data(name.as_str(), super::flight::registered(result));
+            }
+            match Evaluator::new(&flight.task, view).value(label) {
+                Ok(value) => provision_template::text_of(&value),
+                Err(stop) => {
+                    let reason = match &stop {
+                        Stop::Failed(result) => result.get("msg").and_then(Json::as_str),
+                        Stop::Pending(_) => None,
+                    };
+                    let reason = reason.unwrap_or("a value is not known yet");
+                    let message = format!("Failed to template loop_control.label: {reason}");
+                    result.insert("failed".into(), true.into());
+                    result.insert("msg".into(), message.into());
+                    item.label.clone()
+                }
+            }
+        };
+        flight.plan.items.iter().zip(results).map(label_of).collect()
+    }
+}
+
 /// How each item of a loop ended: its status, label, result and time in µs.
 pub(crate) type ItemResults = Vec<(Status, String, Object, u64)>;
 
 /// The result of a loop, as Ansible composes it.
-pub(super) fn join_items(flight: &Flight, results: Vec<(Object, u64)>) -> (Object, ItemResults) {
+pub(super) fn join_items(
+    flight: &Flight,
+    results: Vec<(Object, u64)>,
+    labels: Vec<String>,
+) -> (Object, ItemResults) {
     let mut items: ItemResults = Vec::with_capacity(results.len());
-    for (plan, (mut result, duration_us)) in flight.plan.items.iter().zip(results) {
+    let labelled = results.into_iter().zip(labels);
+    for (plan, ((mut result, duration_us), label)) in flight.plan.items.iter().zip(labelled) {
         name_item(&mut result, plan.item.as_ref());
         result.entry("failed").or_insert(Json::Bool(false));
         let status = if is_true(&result, "failed") {
@@ -98,7 +142,6 @@ pub(super) fn join_items(flight: &Flight, results: Vec<(Object, u64)>) -> (Objec
         } else {
             Status::Ok
         };
-        let label = plan.item.as_ref().map(|item| item.label.clone()).unwrap_or_default();
         items.push((status, label, result, duration_us));
     }
     let any = |name: &str| items.iter().any(|(_, _, result, _)| is_true(result, name));

@@ -125,8 +125,8 @@ impl PlayRun<'_> {
             };
             let mut view = self.view(index, &flight.task);
             view.includes = Self::include_layers(&flight.cursor);
-            for (name, slot) in plan.item.iter().flat_map(|item| item.layer.iter()) {
-                view.local.set(name, slot.clone());
+            if let Some(item) = &plan.item {
+                view.local.add(&item.layer);
             }
             let before = number.checked_sub(1).and_then(|before| flight.results.get(before));
             if let (Some((name, _)), Some(Some((result, _)))) = (&flight.task.register, before) {

@@ -110,7 +110,7 @@ const TEMPLATE: &[Parameter] = &[
     Parameter::new(
         "output_encoding",
         Kind::Text,
-        "encoding of the file (utf-8, utf-16-le, utf-16-be, ascii, latin-1, windows-1252)",
+        "encoding of the file by its Python name (default utf-8)",
     ),
 ];
 
@@ -189,7 +189,11 @@ const REPLACE: &[Parameter] = &[
     Parameter::new("before", Kind::Text, "only before this match"),
     BACKUP,
     VALIDATE,
-    Parameter::new("encoding", Kind::Text, "encoding of the file (only utf-8)"),
+    Parameter::new(
+        "encoding",
+        Kind::Text,
+        "encoding of the file by its Python name (default utf-8)",
+    ),
 ];
 
 const FIND: &[Parameter] = &[
@@ -217,7 +221,11 @@ const FIND: &[Parameter] = &[
     Parameter::new("depth", Kind::Integer, "how deep to go"),
     Parameter::new("mode", Kind::Raw, "permission bits"),
     Parameter::new("exact_mode", Kind::Boolean, "exactly these bits (default yes)"),
-    Parameter::new("encoding", Kind::Text, "encoding of searched files (only utf-8)"),
+    Parameter::new(
+        "encoding",
+        Kind::Text,
+        "encoding of searched files by its Python name (default utf-8)",
+    ),
     Parameter::new("limit", Kind::Integer, "end after so many matches"),
 ];
 

@@ -26,6 +26,7 @@ pub enum Does {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "they are called as in ansible.cfg")]
 pub enum Setting {
+    AllowBrokenConditionals,
     AnyErrorsFatal,
     AnyUnparsedIsFailed,
     AskPass,
@@ -36,7 +37,9 @@ pub enum Setting {
     BecomeUser,
     CollectionsPath,
     ConnectionPasswordFile,
+    DeprecationWarnings,
     DiffAlways,
+    DisableBackportedInspections,
     DisplayFailedStderr,
     DisplayOkHosts,
     DisplaySkippedHosts,
@@ -618,7 +621,7 @@ pub const KEYS: &[Key] = &[
     key(
         &["defaults.allow_broken_conditionals"],
         &["ANSIBLE_ALLOW_BROKEN_CONDITIONALS"],
-        Does::Nothing("the classic dialect has truthy conditions; `provision lint` lists them"),
+        Does::Sets(Setting::AllowBrokenConditionals),
     ),
     key(
         &[
@@ -656,8 +659,18 @@ pub const KEYS: &[Key] = &[
         COWS,
     ),
     key(
+        &["defaults.deprecation_warnings"],
+        &["ANSIBLE_DEPRECATION_WARNINGS"],
+        Does::Sets(Setting::DeprecationWarnings),
+    ),
+    // Ansible's own switch for what its last releases of a line have learned to warn about.
+    key(
+        &[],
+        &["_ANSIBLE_DISABLE_BACKPORTED_INSPECTIONS"],
+        Does::Sets(Setting::DisableBackportedInspections),
+    ),
+    key(
         &[
-            "defaults.deprecation_warnings",
             "defaults.system_warnings",
             "defaults.localhost_warning",
             "defaults.action_warnings",
@@ -666,7 +679,6 @@ pub const KEYS: &[Key] = &[
             "galaxy.collections_path_warning",
         ],
         &[
-            "ANSIBLE_DEPRECATION_WARNINGS",
             "ANSIBLE_SYSTEM_WARNINGS",
             "ANSIBLE_LOCALHOST_WARNING",
             "ANSIBLE_ACTION_WARNINGS",

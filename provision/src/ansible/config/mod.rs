@@ -210,12 +210,15 @@ impl Configuration {
 
     fn read_variables(&mut self, environment: &Environment) {
         for (name, value) in &environment.variables {
-            if name == "ANSIBLE_CONFIG" || !name.starts_with("ANSIBLE_") {
+            if name == "ANSIBLE_CONFIG" {
                 continue;
             }
             if let Some(key) = keys::find_variable(name) {
                 let given = Given { key, value, place: name, folder: &environment.folder };
                 self.take(&given, "", environment);
+                continue;
+            }
+            if !name.starts_with("ANSIBLE_") {
                 continue;
             }
             let prefix = keys::VARIABLES.iter().find(|(prefix, _)| name.starts_with(prefix));
@@ -277,6 +280,15 @@ impl Configuration {
             }
             Setting::InjectFacts => settings.customs.hides_facts = !boolean(value)?,
             Setting::NativeTypes => settings.customs.has_native_types = boolean(value)?,
+            Setting::AllowBrokenConditionals => {
+                settings.customs.refuses_broken_conditions = !boolean(value)?;
+            }
+            Setting::DeprecationWarnings => {
+                settings.customs.hides_deprecations = !boolean(value)?;
+            }
+            Setting::DisableBackportedInspections => {
+                settings.customs.hides_deprecations |= boolean(value)?;
+            }
             Setting::NoLog => settings.customs.no_log = boolean(value)?,
             Setting::PrivateRoleVars => settings.customs.keeps_role_variables = boolean(value)?,
             Setting::Strategy => settings.customs.strategy = strategy(value)?,

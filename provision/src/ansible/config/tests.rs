@@ -143,7 +143,8 @@ fn what_changes_the_language_is_honoured() {
     let text = "[defaults]\nstrategy = ansible.builtin.free\njinja2_native = True\n\
                 inject_facts_as_vars = no\nno_log = 1\nprivate_role_vars = yes\n\
                 error_on_missing_handler = False\nany_errors_fatal = yes\ngathering = smart\n\
-                duplicate_dict_key = error\n";
+                duplicate_dict_key = error\nallow_broken_conditionals = False\n\
+                deprecation_warnings = False\n";
     let (_folder, configuration) = read(text, &[("ANSIBLE_STRATEGY", "host_pinned")]);
     let expected = Customs {
         has_native_types: true,
@@ -155,11 +156,26 @@ fn what_changes_the_language_is_honoured() {
         gathers_once: true,
         keeps_role_variables: true,
         duplicate_keys: DuplicateKeys::Error,
+        refuses_broken_conditions: true,
+        hides_deprecations: true,
     };
     assert_eq!(configuration.settings.customs, expected);
     assert_eq!(configuration.refusals, Vec::<String>::new());
     let (_folder, configuration) = read("[defaults]\nstrategy = debug\n", &[]);
     assert_eq!(configuration.refusals.len(), 1);
+}
+
+#[test]
+fn who_hides_odd_conditions() {
+    let hides = |text: &str, variables: &[(&str, &str)]| {
+        read(text, variables).1.settings.customs.hides_deprecations
+    };
+    let (quiet, loud) = ("[defaults]\ndeprecation_warnings = False\n", "[defaults]\n");
+    assert!(!hides(loud, &[]) && hides(quiet, &[]));
+    assert!(!hides(quiet, &[("ANSIBLE_DEPRECATION_WARNINGS", "1")]));
+    assert!(hides(loud, &[("_ANSIBLE_DISABLE_BACKPORTED_INSPECTIONS", "1")]));
+    let (_folder, configuration) = read(loud, &[("_ANSIBLE_NO_SUCH", "1")]);
+    assert!(configuration.notes.is_empty(), "{:?}", configuration.notes);
 }
 
 #[test]

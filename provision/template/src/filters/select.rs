@@ -33,14 +33,25 @@ fn map(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         return Ok(list_value(out));
     }
     let name = text_of(&call.needed(0, "filter")?);
-    let entry = super::find(&name)
-        .ok_or_else(|| TemplateError::failed(format!("No filter named '{name}'.")))?;
+    let entry = super::find(&name).ok_or_else(|| nothing("filter", &name))?;
     let args: Vec<Value> = call.args.iter().skip(1).cloned().collect();
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         out.push(run.run_filter(entry, item, args.clone(), call.named.clone())?);
     }
     Ok(list_value(out))
+}
+
+/// In Ansible's words, which tell a name that can't be one from one that nobody knows.
+fn nothing(what: &str, name: &str) -> TemplateError {
+    let can_be = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    TemplateError::failed(match name.chars().all(can_be) {
+        true => format!("No {what} named '{name}'."),
+        false => format!(
+            "TemplateSyntaxError: Could not load \"{name}\": \
+             'invalid plugin name: ansible.builtin.{name}'"
+        ),
+    })
 }
 
 /// Whether a value passes the test that the arguments name; without one, whether it is true.
@@ -52,8 +63,7 @@ fn passes(run: &mut Run<'_>, value: Value, args: &[Value], call: &Call) -> Outco
         return Ok(is_true(&value));
     };
     let name = text_of(name);
-    let entry = checks::find(&name)
-        .ok_or_else(|| TemplateError::failed(format!("No test named '{name}'.")))?;
+    let entry = checks::find(&name).ok_or_else(|| nothing("test", &name))?;
     let verdict = run.run_check(entry, value, rest.to_vec(), call.named.clone())?;
     if is_undefined(&verdict) {
         return Err(undefined_error(&verdict));

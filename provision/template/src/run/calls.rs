@@ -7,7 +7,7 @@ use minijinja::Value;
 
 use super::eval::{Arguments, defined};
 use super::{
-    Cycler, Frame, Global, GlobalKind, Joiner, LoopVar, Macro, Module, Namespace, Out, Run,
+    Class, Cycler, Frame, Global, GlobalKind, Joiner, LoopVar, Macro, Module, Namespace, Out, Run,
 };
 use crate::checks::CheckEntry;
 use crate::error::{Outcome, TemplateError};
@@ -361,6 +361,12 @@ impl Run<'_> {
         object: &Value,
         name: &str,
     ) -> Outcome<Option<Value>> {
+        if let Some(class) = object.downcast_object_ref::<Class>() {
+            return Ok((name == "__name__").then(|| Value::from(class.0)));
+        }
+        if name == "__class__" {
+            return Ok(Some(Value::from_object(Class(type_name(object)))));
+        }
         if let Some(around) = object.downcast_object_ref::<LoopVar>() {
             return Ok(around.attribute(name));
         }

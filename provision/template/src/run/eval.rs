@@ -189,8 +189,11 @@ impl Run<'_> {
             let value = self.eval(splat, frame)?;
             positional.extend(iterate(&value)?);
         }
-        let mut named = Vec::with_capacity(args.named.len());
+        let mut named: Vec<(Name, Value)> = Vec::with_capacity(args.named.len());
         for (name, expr) in &args.named {
+            if named.iter().any(|(known, _)| known == name) {
+                return Err(TemplateError::failed(format!("keyword argument repeated: {name}")));
+            }
             named.push((name.clone(), self.eval(expr, frame)?));
         }
         if let Some(splat) = &args.named_splat {
@@ -212,9 +215,15 @@ impl Run<'_> {
         args: &Args,
         frame: &Arc<Frame>,
     ) -> Outcome<Value> {
+        let expr = input;
         let input = self.eval(input, frame)?;
         let (positional, named) = self.arguments(args, frame)?;
         match filter {
+            FilterRef::Known(entry)
+                if entry.name == "type_debug" && matches!(view(&input), View::Text(_)) =>
+            {
+                Ok(Value::from(self.text_class(expr, frame).name()))
+            }
             FilterRef::Known(entry) => {
                 let value = self.run_filter(entry, input, positional, named)?;
                 Ok(if frame.mutates() { crate::value::thaw(&value) } else { value })

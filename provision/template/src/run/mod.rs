@@ -20,7 +20,7 @@ use yaml::{Node, NodeValue};
 pub(crate) use calls::Call;
 pub(crate) use frame::Frame;
 pub(crate) use loops::LoopVar;
-pub(crate) use objects::{Cycler, Global, GlobalKind, Joiner, Macro, Module, Namespace};
+pub(crate) use objects::{Class, Cycler, Global, GlobalKind, Joiner, Macro, Module, Namespace};
 pub(crate) use output::{Conversion, Out, literal};
 pub(crate) use variables::Lazy;
 
@@ -54,6 +54,8 @@ pub(crate) struct Run<'a> {
     conversion: Conversion,
     /// Options of the file that is being rendered: included files are read with them, too.
     options: Option<TemplateOptions>,
+    /// Where texts of variables come from, of those that were asked for (see `origin.rs`).
+    pub(crate) origins: BTreeMap<Box<str>, crate::Origin>,
 }
 
 /// The template that is being executed.
@@ -83,6 +85,7 @@ impl<'a> Run<'a> {
             captured: Vec::new(),
             conversion: engine.conversion(),
             options: None,
+            origins: BTreeMap::new(),
         }
     }
 

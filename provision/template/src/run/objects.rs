@@ -23,6 +23,20 @@ impl Macro {
     }
 }
 
+/// What `x.__class__` is: Python's class of a value, by name.
+#[derive(Debug)]
+pub(crate) struct Class(pub(crate) &'static str);
+
+impl Object for Class {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Plain
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "<class '{}'>", self.0)
+    }
+}
+
 /// An imported template.
 pub(crate) struct Module {
     pub(crate) frame: Arc<Frame>,

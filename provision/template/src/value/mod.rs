@@ -103,7 +103,8 @@ pub(crate) fn dict_of<const N: usize>(pairs: [(&str, Value); N]) -> Value {
 
 /// Text that stays text in the classic dialect even if it looks like a literal, as the results of
 /// `to_json` and `string` do there (`STRING_TYPE_FILTERS`).
-pub(crate) fn kept_text(text: String) -> Value {
+#[must_use]
+pub fn kept_text(text: String) -> Value {
     Value::from_safe_string(text)
 }
 
@@ -220,6 +221,8 @@ fn object_type_name(value: &Value) -> &'static str {
         "timedelta"
     } else if value.downcast_object_ref::<crate::run::Macro>().is_some() {
         "Macro"
+    } else if value.downcast_object_ref::<crate::run::Class>().is_some() {
+        "type"
     } else {
         "object"
     }

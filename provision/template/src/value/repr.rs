@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use minijinja::Value;
 
 use super::{View, iterate, pairs_of, type_name, view};
-use crate::run::Macro;
+use crate::run::{Class, Macro};
 use crate::time::{Moment, Span};
 
 /// Python's `str()`.
@@ -56,6 +56,8 @@ fn write_object(out: &mut String, value: &Value, text: bool) {
         out.push_str(&if text { moment.text() } else { moment.repr() });
     } else if let Some(span) = value.downcast_object_ref::<Span>() {
         out.push_str(&if text { span.text() } else { span.repr() });
+    } else if let Some(class) = value.downcast_object_ref::<Class>() {
+        _ = write!(out, "<class '{}'>", class.0);
     } else if let Some(named) = value.downcast_object_ref::<Macro>() {
         _ = write!(out, "<Macro '{}'>", named.name());
     } else if super::is_omit(value) {

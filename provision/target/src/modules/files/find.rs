@@ -55,6 +55,7 @@ struct FindArguments {
     depth: Option<i64>,
     mode: Option<Value>,
     exact_mode: Option<bool>,
+    encoding: Option<String>,
     limit: Option<i64>,
 }
 
@@ -88,6 +89,8 @@ struct Finder {
     examined: usize,
     skipped: Object,
     warnings: Vec<String>,
+    /// The path that is being searched, as given.
+    searched: String,
 }
 
 /// Runs the module.
@@ -102,6 +105,7 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
             finder.skip_path(&given, format!("'{}' is not a directory", path.display()));
             continue;
         }
+        finder.searched.clone_from(&given);
         if let Err(failure) = finder.walk(&path, 1, context) {
             if (context.stopped)() {
                 return Err(failure);
@@ -177,6 +181,7 @@ impl Finder {
             examined: 0,
             skipped: Object::new(),
             warnings: Vec::new(),
+            searched: String::new(),
             given,
         })
     }
@@ -324,11 +329,24 @@ impl Finder {
         if read.is_err() {
             return Ok(false);
         }
-        let Ok(text) = String::from_utf8(bytes) else {
-            // Not text, so it contains no line that matches.
-            let reason = "it is not UTF-8 text".to_owned();
-            self.skip_path(&paths::text(path), reason);
-            return Ok(false);
+        let encoding = self.given.encoding.as_deref();
+        let text = match encodings::decode(&bytes, encoding.unwrap_or_default()) {
+            Ok(text) => text,
+            Err(unknown @ encodings::Error::Unknown(_)) => {
+                return Err(Failure::new(unknown.to_string()));
+            }
+            Err(_) => {
+                // Ansible ends the search of this path here, wherever its order of names has led it;
+                // its words, but the other files are searched, too.
+                let reason = format!(
+                    "Failed to read the file {} due to an encoding error. current encoding: {}",
+                    path.display(),
+                    encoding.unwrap_or("utf-8")
+                );
+                let searched = self.searched.clone();
+                self.skip_path(&searched, reason);
+                return Ok(false);
+            }
         };
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         if self.given.read_whole_file {

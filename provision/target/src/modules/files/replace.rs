@@ -24,13 +24,14 @@ struct ReplaceArguments {
 /// When the file can't be edited or a pattern isn't one.
 pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure> {
     let given: ReplaceArguments = arguments(object)?;
-    if let Some(encoding) = &given.encoding
-        && !matches!(encoding.to_ascii_lowercase().as_str(), "utf-8" | "utf8" | "ascii")
-    {
-        return Err(Failure::new(format!("encoding {encoding} is not supported, only utf-8")));
-    }
+    let encoding = given.encoding.as_deref().filter(|name| !encodings::is_utf_8(name));
     let edit = Edit::open(object, false, context)?;
-    let text = decode(edit.original.as_deref().unwrap_or_default());
+    let original = edit.original.as_deref().unwrap_or_default();
+    let text = match encoding {
+        Some(name) => encodings::decode(original, name).map_err(|error| failed(&error))?,
+        // Bytes that are no text stay as they are.
+        None => decode(original),
+    };
     let (start, end) = match given.section(&text)? {
         Section::Found(start, end) => (start, end),
         Section::Missing(pattern) => {
@@ -45,13 +46,21 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
     let changed = count > 0 && replaced != section;
     let message = if changed { format!("{count} replacements made") } else { String::new() };
     let (head, tail) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
-    let result = text_to_bytes(&format!("{head}{replaced}{tail}"));
+    let result = format!("{head}{replaced}{tail}");
+    let result = match encoding {
+        Some(name) => encodings::encode(&result, name).map_err(|error| failed(&error))?,
+        None => text_to_bytes(&result),
+    };
     let edited = edit.finish(&result, changed, &message, context)?;
     let mut outcome = edited.outcome.with("msg", edited.message).with("rc", 0);
     if let Some(backup) = edited.backup {
         outcome = outcome.with("backup_file", paths::text(&backup));
     }
     Ok(outcome)
+}
+
+fn failed(error: &encodings::Error) -> Failure {
+    Failure::new(error.to_string())
 }
 
 enum Section {
