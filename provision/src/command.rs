@@ -452,6 +452,7 @@ mod tests {
             recap: Vec::new(),
             duration_ms: 1234,
             outcome: Outcome::FailedAndUnreachable,
+            error: None,
         });
         let text = String::from_utf8(page.0.lock().unwrap().clone()).unwrap();
         let expected = "a, c  exit 0\n  imok\nb  exit 3\n  stderr: no\\u{1b}[2J\n\

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use provision_engine::event::{EVENT_FORMAT, Event};
+use provision_engine::event::{EVENT_FORMAT, Event, HostRecap};
 use provision_engine::release::now_ms;
 use provision_engine::report::{Sink, TaskTitle};
 
@@ -60,6 +60,10 @@ impl Journal {
 impl Sink for Journal {
     fn awaiting(&mut self, title: &TaskTitle) {
         self.next.awaiting(title);
+    }
+
+    fn playbook_ended(&mut self, recap: &[HostRecap]) {
+        self.next.playbook_ended(recap);
     }
 
     fn event(&mut self, event: &Event) {

@@ -478,9 +478,12 @@ impl Printer {
                     message: harmless(message),
                 });
             }
-            Event::RunFinished { recap: counts, duration_ms, outcome } => {
+            Event::RunFinished { recap: counts, duration_ms, outcome, error } => {
                 self.close_task();
                 self.awaited = None;
+                if let Some(error) = error {
+                    self.say(&format!("{} {}", styled(BAD, "error:"), harmless(error)));
+                }
                 let text = recap::text(counts, &self.failures, *duration_ms, *outcome, self.check);
                 self.say(&text);
             }

@@ -2,6 +2,9 @@
 
 use diagnostics::Span;
 
+/// Tag of nodes whose text is base64 of bytes that are no text.
+pub(crate) const BINARY: &str = "!!binary";
+
 /// A node of a YAML document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -9,7 +12,8 @@ pub struct Node {
     pub span: Span,
     /// What it is.
     pub value: NodeValue,
-    /// An explicit tag other than the core ones (`!unsafe`, `!vault`, `!reset`…), with its `!`.
+    /// An explicit tag other than the core ones (`!unsafe`, `!vault`, `!reset`…), with its `!`;
+    /// `!!binary` where its bytes are no text.
     pub tag: Option<Box<str>>,
     /// Whether a scalar was written plain. Templates in quoted and plain scalars mean the same;
     /// the linter and error hints want to know.
@@ -154,6 +158,14 @@ impl Node {
     pub fn is_vault(&self) -> bool {
         matches!(self.tag.as_deref(), Some("!vault" | "!vault-encrypted"))
             && self.as_str().is_some()
+    }
+
+    /// What `!!binary` holds, if that is no text.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        let is_binary = self.tag.as_deref() == Some(BINARY);
+        let encoded = self.as_str().filter(|_| is_binary)?;
+        base64::Engine::decode(&base64::engine::general_purpose::STANDARD, encoded).ok()
     }
 
     /// Whether no template is ever looked for in it: `!unsafe`, and what a vault holds.

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use diagnostics::{Diagnostic, Span};
 
+use crate::node::BINARY;
 use crate::schema::{self, Schema};
 use crate::{Node, NodeValue};
 
@@ -40,6 +41,12 @@ pub(crate) fn scalar(
     let Some(tag) = tag.filter(|tag| !matches!(*tag, "" | "!")) else {
         return Ok(node(if implicit { schema::resolve(text, schema) } else { string() }));
     };
+    if tag.strip_prefix(CORE) == Some("binary")
+        && let Some(encoded) = bytes_that_are_no_text(text)
+    {
+        let tag = Some(BINARY.into());
+        return Ok(Node { span, value: NodeValue::String(encoded.into()), tag, plain });
+    }
     let converted = match tag.strip_prefix(CORE) {
         Some("str" | "timestamp" | "value" | "merge") => Some(string()),
         Some("null") => Some(NodeValue::Null),
@@ -76,11 +83,21 @@ fn float(text: &str, schema: Schema) -> Option<f64> {
     })
 }
 
-/// Decoded bytes as text; bytes that are no text are refused, as variables hold text.
+/// Decoded bytes as text.
 fn binary(text: &str) -> Option<NodeValue> {
-    let compact: String = text.chars().filter(|character| !character.is_whitespace()).collect();
-    let bytes = STANDARD.decode(compact).ok()?;
+    let bytes = STANDARD.decode(compact(text)).ok()?;
     Some(NodeValue::String(String::from_utf8(bytes).ok()?.into()))
+}
+
+/// Base64 of bytes that are no text: they stay encoded, and their node keeps its tag.
+fn bytes_that_are_no_text(text: &str) -> Option<String> {
+    let encoded = compact(text);
+    let bytes = STANDARD.decode(&encoded).ok()?;
+    std::str::from_utf8(&bytes).is_err().then_some(encoded)
+}
+
+fn compact(text: &str) -> String {
+    text.chars().filter(|character| !character.is_whitespace()).collect()
 }
 
 /// The node of a tagged list or mapping.
@@ -171,7 +188,7 @@ fn meaning(tag: &str) -> &'static str {
         "!!int" => "an integer",
         "!!float" => "a number",
         "!!null" => "nothing",
-        "!!binary" => "UTF-8 text in base64",
+        "!!binary" => "base64",
         "!!seq" => "a list",
         "!!map" | "!!set" => "a mapping",
         "!!omap" | "!!pairs" => "a list of mappings with one entry each",

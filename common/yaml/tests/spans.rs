@@ -143,3 +143,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn bytes_that_are_no_text_are_kept() {
+    let text = "text: !!binary aGVsbG8=\nbytes: !!binary |\n  //79\n  /A==\nwrong: !!binary '*'\n";
+    let read = yaml::read(text, SourceId(0), Schema::Ansible);
+    let mapping = read.documents[0].as_mapping().unwrap();
+    let at = |name: &str| mapping.get(name).unwrap();
+    assert_eq!((at("text").as_str(), at("text").bytes()), (Some("hello"), None));
+    assert_eq!(at("bytes").bytes(), Some(vec![0xff, 0xfe, 0xfd, 0xfc]));
+    assert_eq!(read.diagnostics.len(), 1, "{:?}", read.diagnostics);
+}

@@ -97,7 +97,13 @@ impl Disk {
 }
 
 fn decryption_failed(path: &Path, error: &VaultError) -> String {
-    format!("failed to decrypt {}: {error}", path.display())
+    match error {
+        // Ansible's words, for those who look for them.
+        VaultError::NoPassword => {
+            format!("A vault password or secret must be specified to decrypt {}", path.display())
+        }
+        _ => format!("failed to decrypt {}: {error}", path.display()),
+    }
 }
 
 /// Runs an inventory script as Ansible does: with `--list`, where the user is.

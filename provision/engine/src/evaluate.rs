@@ -3,13 +3,14 @@
 //! An evaluation is a function of the values it reads. If one of them is not known yet it ends
 //! with [`Stop::Pending`] and is repeated later; otherwise it is final, whatever is in flight.
 
+mod keywords;
 mod loops;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use provision_playbook::model::{Context, Directives, Task};
-use provision_protocol::modules::{self, ModuleSpec, Runs, normalise};
+use provision_protocol::modules::{self, FreeForm, ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
 use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
 use serde_json::Value as Json;
@@ -33,6 +34,14 @@ impl From<TemplateError> for Stop {
     fn from(error: TemplateError) -> Self {
         match error {
             TemplateError::Pending(token) => Stop::Pending(token),
+            // Where Ansible has Python's trace, there is the chain of variables here.
+            TemplateError::Failed(_) => {
+                let mut stop = Stop::failed(error.message());
+                if let Stop::Failed(result) = &mut stop {
+                    result.insert("exception".into(), error.to_string().into());
+                }
+                stop
+            }
             other => Stop::failed(other.message()),
         }
     }
@@ -46,6 +55,15 @@ impl Stop {
         result.insert("failed".into(), true.into());
         result.insert("msg".into(), message.into().into());
         Stop::Failed(Box::new(result))
+    }
+
+    /// What people should read of it.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        match self {
+            Stop::Pending(_) => "it is not known yet",
+            Stop::Failed(result) => result.get("msg").and_then(Json::as_str).unwrap_or("it fails"),
+        }
     }
 }
 
@@ -328,6 +346,7 @@ impl<'a> Evaluator<'a> {
                 });
             }
             let keywords = self.keywords()?;
+            self.runs_once()?;
             let step = self.step()?;
             return Ok(Plan {
                 looped: false,
@@ -351,6 +370,7 @@ impl<'a> Evaluator<'a> {
                 Err(other) => return Err(other),
             },
         };
+        self.runs_once()?;
         let mut plans = Vec::with_capacity(items.len());
         let in_turn = crate::reach::reads_own_items(&self.view.world, self.task);
         for item in items {
@@ -401,6 +421,7 @@ impl<'a> Evaluator<'a> {
     fn step(&self) -> Result<ItemStep, Stop> {
         let mut raw = self.arguments()?;
         let module = self.module()?;
+        self.check_async(module)?;
         // The inventory may say which package manager a host has.
         if module.name == "package"
             && matches!(raw.get("use").and_then(Json::as_str), None | Some("auto"))
@@ -408,10 +429,19 @@ impl<'a> Evaluator<'a> {
         {
             raw.insert("use".into(), provision_template::text_of(&manager).into());
         }
-        let arguments = normalise(module, raw).map_err(|errors| {
-            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Stop::failed(messages.join("; "))
-        })?;
+        // What the controller itself adds for the helper begins so, and nobody else may say it.
+        let own = |name: &&String| name.starts_with('_') && module.parameter(name).is_none();
+        if !module.open
+            && module.free_form != FreeForm::AnyKey
+            && let Some(name) = raw.keys().find(own)
+        {
+            let module = module.name;
+            return Err(Stop::failed(format!(
+                "Unsupported parameters for ({module}) module: {name}"
+            )));
+        }
+        let arguments = normalise(module, raw)
+            .map_err(|errors| Stop::failed(prepare::complaint(module, &errors)))?;
         match module.runs {
             Runs::OnController => Ok(ItemStep::Local { arguments }),
             Runs::OnHost | Runs::Prepared => {
@@ -690,33 +720,6 @@ impl<'a> Evaluator<'a> {
     pub fn attempts(&self, item: &LoopItem) -> Option<(u64, f64)> {
         let keywords = self.with_layer(&item.layer).keywords().ok()?;
         Some((keywords.retries, keywords.delay_s))
-    }
-
-    fn keywords_or_default(&self) -> Result<Keywords, Stop> {
-        match self.keywords() {
-            Ok(keywords) => Ok(keywords),
-            Err(Stop::Pending(token)) => Err(Stop::Pending(token)),
-            Err(Stop::Failed(_)) => Ok(Keywords::default()),
-        }
-    }
-
-    fn keywords(&self) -> Result<Keywords, Stop> {
-        let whole = |number: f64| format!("{:.0}", number.max(0.0)).parse().unwrap_or(0);
-        let customs = &self.view.world.settings.customs;
-        Ok(Keywords {
-            ignore_errors: self.flag(self.keyword(|d| d.ignore_errors.as_ref()), false)?,
-            ignore_unreachable: self
-                .flag(self.keyword(|d| d.ignore_unreachable.as_ref()), false)?,
-            no_log: self.flag(self.keyword(|d| d.no_log.as_ref()), customs.no_log)?,
-            delegate_facts: self.flag(self.keyword(|d| d.delegate_facts.as_ref()), false)?,
-            any_errors_fatal: self
-                .flag(self.keyword(|d| d.any_errors_fatal.as_ref()), customs.any_errors_fatal)?,
-            throttle: whole(self.number(self.keyword(|d| d.throttle.as_ref()), 0.0)?),
-            retries: whole(self.number(self.keyword(|d| d.retries.as_ref()), 3.0)?),
-            delay_s: self.number(self.keyword(|d| d.delay.as_ref()), 5.0)?,
-            async_s: whole(self.number(self.task.asynchronous.as_ref(), 0.0)?),
-            poll_s: self.number(self.task.poll.as_ref(), 15.0)?,
-        })
     }
 }
 

@@ -110,6 +110,9 @@ pub enum Event {
         duration_ms: u64,
         /// How it ended.
         outcome: Outcome,
+        /// What of the playbook itself ended it early, for all hosts.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
     },
 }
 

@@ -9,7 +9,7 @@ use provision_discovery::{OF_ENGINE, OF_TEMPLATES};
 use provision_playbook::files::Files;
 use provision_playbook::inventory::{PYTHON, is_localhost};
 use provision_playbook::model::{Context, RoleUse};
-use provision_template::{Slot, Value};
+use provision_template::{Dialect, Slot, Value, value_of_node};
 
 use crate::outside::{self, Outside};
 use crate::variables::{View, dictionary};
@@ -363,9 +363,17 @@ impl Object for Variables {
                 return Some(provision_template::value_of_node(node));
             }
         }
-        match self.view.world.engine.render_slot(&slot, &self.view, &outside) {
-            Ok(value) => Some(value),
-            Err(error) => Some(Value::from(minijinja::Error::new(
+        let engine = &self.view.world.engine;
+        match (engine.render_slot(&slot, &self.view, &outside), &slot) {
+            (Ok(value), _) => Some(value),
+            // 2.18 gives the template itself where something in it is undefined, so that who shows
+            // or searches all variables does not fail because of one that nobody reads.
+            (Err(error), Slot::Template(node))
+                if error.is_undefined() && engine.dialect() == Dialect::Classic =>
+            {
+                Some(value_of_node(node))
+            }
+            (Err(error), _) => Some(Value::from(minijinja::Error::new(
                 minijinja::ErrorKind::InvalidOperation,
                 error.message().to_owned(),
             ))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_playbook::files::{FileKind, Files};
-use provision_protocol::modules::{ModuleSpec, Runs};
+use provision_protocol::modules::{ArgumentError, ModuleSpec, Runs};
 use provision_protocol::{ContentReference, Object, TreeEntry};
 use provision_template::{Now, TemplateOptions, Value};
 use serde_json::Value as Json;
@@ -97,6 +97,28 @@ fn attach(prepared: &mut Prepared, content: Content) {
 
 fn reference_of(content: &Content) -> Json {
     serde_json::json!({ "sha256": content.reference.sha256, "size": content.reference.size })
+}
+
+/// What is wrong with arguments, in the words of Ansible's modules, and of its own part of them that
+/// looks at some arguments before.
+pub fn complaint(module: &ModuleSpec, errors: &[ArgumentError]) -> String {
+    let lacks = |wanted: &str| {
+        errors
+            .iter()
+            .any(|error| matches!(error, ArgumentError::Missing { name, .. } if *name == wanted))
+    };
+    let has_no_source = errors.iter().any(|error| matches!(error, ArgumentError::OneOf { .. }));
+    let is_doubled = errors.iter().any(|error| matches!(error, ArgumentError::Exclusive { .. }));
+    match module.name {
+        "copy" if has_no_source => "src (or content) is required".to_owned(),
+        "copy" if lacks("dest") => "dest is required".to_owned(),
+        "copy" if is_doubled => "src and content are mutually exclusive".to_owned(),
+        "template" if lacks("src") || lacks("dest") => "src and dest are required".to_owned(),
+        _ => {
+            let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();
+            messages.join("; ")
+        }
+    }
 }
 
 fn base_name(path: &Path) -> String {
@@ -239,7 +261,9 @@ fn copy(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> 
     prepared.arguments.shift_remove("src");
     let reading = take_reading(evaluator, prepared);
     if evaluator.view.world.files.kind(&path) == Some(FileKind::Folder) {
-        return copy_tree(prepared, &path, source.ends_with('/'), reading);
+        let follows = flag(&prepared.arguments, "local_follow").unwrap_or(true);
+        let tree = Tree { reading, follows };
+        return copy_tree(prepared, &path, source.ends_with('/'), tree);
     }
     name_source(prepared, &path)?;
     let content = file_content(&path, reading)?;
@@ -290,15 +314,24 @@ const IN_MEMORY_BYTES: u64 = 256 << 10;
 /// instead of reading the controller's disk.
 const TREE_ENTRIES: usize = 100_000;
 
+/// How a local folder is read.
+#[derive(Clone, Copy)]
+struct Tree<'a> {
+    reading: Reading<'a>,
+    /// Links become what they lead to, where that is possible.
+    follows: bool,
+}
+
 fn copy_tree(
     prepared: &mut Prepared,
     folder: &Path,
     contents_only: bool,
-    reading: Reading<'_>,
+    tree: Tree<'_>,
 ) -> Result<(), Stop> {
     let mut entries = Vec::new();
     let prefix = if contents_only { PathBuf::new() } else { PathBuf::from(base_name(folder)) };
-    walk(folder, &prefix, &mut entries, &mut prepared.contents, reading)?;
+    let mut within = Vec::new();
+    walk(folder, &prefix, &mut within, &mut entries, &mut prepared.contents, tree)?;
     if !contents_only {
         entries.insert(0, tree_entry(&prefix, "directory", 0o755));
     }
@@ -318,14 +351,16 @@ fn tree_entry(path: &Path, kind: &str, mode: u32) -> TreeEntry {
     }
 }
 
+/// Adds what is in a folder. `within`: device and inode of the folders around it, so that a link
+/// back to one of them stays a link, as in Ansible.
 fn walk(
     folder: &Path,
     prefix: &Path,
+    within: &mut Vec<(u64, u64)>,
     entries: &mut Vec<TreeEntry>,
     contents: &mut Vec<Content>,
-    reading: Reading<'_>,
+    tree: Tree<'_>,
 ) -> Result<(), Stop> {
-    use std::os::unix::fs::PermissionsExt;
     let failed = |error: std::io::Error| {
         Stop::failed(format!("failed to read {}: {error}", folder.display()))
     };
@@ -336,7 +371,14 @@ fn walk(
         .into_iter()
         .map(|entry| entry.file_name())
         .collect();
-    names.sort();
+    // Files come before folders, as Ansible walks: of several that can't be read the same is told.
+    names.sort_by_cached_key(|name| {
+        let is_folder =
+            folder.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        (is_folder, name.clone())
+    });
+    let own = folder.metadata().map_err(failed)?;
+    within.push((own.dev(), own.ino()));
     for name in names {
         if entries.len() >= TREE_ENTRIES {
             return Err(Stop::failed(format!(
@@ -345,19 +387,34 @@ fn walk(
             )));
         }
         let (path, relative) = (folder.join(&name), prefix.join(&name));
-        let metadata = path.metadata().map_err(failed)?;
-        let mode = metadata.permissions().mode() & 0o7777;
+        let mut metadata = path.symlink_metadata().map_err(failed)?;
+        if metadata.is_symlink() {
+            let meant = path
+                .metadata()
+                .ok()
+                .filter(|meant| tree.follows && !within.contains(&(meant.dev(), meant.ino())));
+            let Some(meant) = meant else {
+                let mut entry = tree_entry(&relative, "link", 0o777);
+                let target = std::fs::read_link(&path).map_err(failed)?;
+                entry.target = Some(target.display().to_string());
+                entries.push(entry);
+                continue;
+            };
+            metadata = meant;
+        }
+        let mode = metadata.mode() & 0o7777;
         if metadata.is_dir() {
             entries.push(tree_entry(&relative, "directory", mode));
-            walk(&path, &relative, entries, contents, reading)?;
+            walk(&path, &relative, within, entries, contents, tree)?;
         } else {
-            let content = file_content(&path, reading)?;
+            let content = file_content(&path, tree.reading)?;
             let mut entry = tree_entry(&relative, "file", mode);
             entry.content = Some(content.reference.clone());
             entries.push(entry);
             contents.push(content);
         }
     }
+    within.pop();
     Ok(())
 }
 
@@ -370,7 +427,7 @@ fn assemble(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), St
     let folder = locate(evaluator, "files", &source)?;
     prepared.arguments.shift_remove("src");
     let reading = take_reading(evaluator, prepared);
-    copy_tree(prepared, &folder, true, reading)
+    copy_tree(prepared, &folder, true, Tree { reading, follows: true })
 }
 
 fn script(evaluator: &Evaluator<'_>, prepared: &mut Prepared) -> Result<(), Stop> {

@@ -113,6 +113,12 @@ impl Reaches {
         }
     }
 
+    /// Whether a task runs once, which its template has told: before any host announces it.
+    pub fn decide_once(&mut self, world: &World, task: &Arc<Task>, once: bool) {
+        let class = self.classify(world, task);
+        self.classes.insert(task.id, Class { once, ..class });
+    }
+
     /// What is known of a task. The first answer stays: announced steps rest on it. So define
     /// everything around all tasks of a list before the first of them is classified.
     pub fn classify(&mut self, world: &World, task: &Arc<Task>) -> Class {

@@ -16,6 +16,10 @@ pub trait Sink: Send {
     /// The task that everything waits for, before its first result: for live views, not for
     /// records, because what is skipped silently is announced, too.
     fn awaiting(&mut self, _title: &TaskTitle) {}
+
+    /// One of several playbooks is over, and others follow: the counts so far. Only who prints as
+    /// Ansible does has something to say of it.
+    fn playbook_ended(&mut self, _recap: &[HostRecap]) {}
 }
 
 /// What is known of a task before its results.
@@ -77,6 +81,10 @@ impl Sink for Redacting {
         let clean = TaskTitle { name: self.known.text(&title.name), ..title.clone() };
         self.next.awaiting(&clean);
     }
+
+    fn playbook_ended(&mut self, recap: &[HostRecap]) {
+        self.next.playbook_ended(recap);
+    }
 }
 
 impl Report {
@@ -91,6 +99,13 @@ impl Report {
     /// Passes on an event that has no place among tasks.
     pub fn event(&mut self, event: &Event) {
         self.sink.event(event);
+    }
+
+    /// One of several playbooks is over; others follow. `hosts`: the order of the counts so far.
+    pub fn playbook_ended(&mut self, hosts: &[String]) {
+        self.settle(None);
+        let recap = self.recap(hosts);
+        self.sink.playbook_ended(&recap);
     }
 
     /// Tells of a warning.

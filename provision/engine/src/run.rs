@@ -72,6 +72,8 @@ pub struct Summary {
     pub recap: Vec<HostRecap>,
     /// How it ended.
     pub outcome: Outcome,
+    /// What of the playbook itself ended it early, for all hosts.
+    pub error: Option<String>,
     /// Components whose restart the roles left to the planner.
     pub restarts_due: Vec<String>,
 }
@@ -84,12 +86,24 @@ pub async fn run(
     interrupts: mpsc::UnboundedReceiver<()>,
 ) -> Summary {
     let (mut run, playbooks, ask) = Run::begin(loaded, options, sink, interrupts);
-    let mut plays = playbooks.iter().flat_map(|playbook| &playbook.plays).peekable();
-    while let Some(play) = plays.next() {
+    let ends: Vec<usize> = playbooks
+        .iter()
+        .scan(0, |count, playbook| {
+            *count += playbook.plays.len();
+            Some(*count)
+        })
+        .collect();
+    let mut plays = playbooks.iter().flat_map(|playbook| &playbook.plays).enumerate().peekable();
+    while let Some((number, play)) = plays.next() {
         if run.shared.interrupts > 0 || run.shared.stopped_by_limit {
             break;
         }
         let all_lost = run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
+        let goes_on = !all_lost && run.shared.interrupts == 0 && !run.shared.stopped_by_limit;
+        if goes_on && plays.peek().is_some() && ends.contains(&(number + 1)) {
+            let names = names_of(&run.shared, &run.hosts);
+            run.shared.report.playbook_ended(&names);
+        }
         if all_lost {
             if plays.peek().is_some() {
                 let message = "no host of this play is left: the plays after it are not run";
@@ -168,6 +182,7 @@ impl Run {
             reaches: loaded.reaches,
             strict_order: options.strict_order,
             interrupts: 0,
+            error: None,
             failed: BTreeSet::new(),
             unreachable: BTreeSet::new(),
             left_notified: HashMap::new(),
@@ -244,6 +259,7 @@ impl Run {
                 match (self.shared.unreachable.contains(host), self.shared.failed.contains(host)) {
                     (true, _) => HostEnd::Unreachable,
                     (false, true) => HostEnd::Failed,
+                    (false, false) if self.shared.error.is_some() => HostEnd::Failed,
                     (false, false) if self.shared.interrupts > 0 => HostEnd::Interrupted,
                     (false, false) => HostEnd::Done,
                 };
@@ -323,6 +339,16 @@ fn place_of(shared: &Shared, play: &Play) -> String {
     loader.sources().place(play.span).to_string()
 }
 
+/// Hosts in the order of the recap.
+fn names_of(shared: &Shared, hosts: &[String]) -> Vec<String> {
+    let mut names = hosts.to_vec();
+    names.extend(shared.world.host_names().into_iter().filter(|name| !hosts.contains(name)));
+    if !names.iter().any(|name| name == "localhost") {
+        names.push("localhost".to_owned());
+    }
+    names
+}
+
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
     shared.report.settle(None);
     for (host, left) in &shared.left_notified {
@@ -333,7 +359,9 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
             shared.report.warn(Some(host), message);
         }
     }
-    let outcome = if shared.interrupts > 0 {
+    let outcome = if shared.error.is_some() {
+        Outcome::Failed
+    } else if shared.interrupts > 0 {
         Outcome::Interrupted
     } else if shared.stopped_by_limit {
         Outcome::StoppedByLimit
@@ -345,18 +373,20 @@ async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instan
             (false, false) => Outcome::FailedAndUnreachable,
         }
     };
-    let mut names = hosts.to_vec();
-    names.extend(shared.world.host_names().into_iter().filter(|name| !hosts.contains(name)));
-    if !names.iter().any(|name| name == "localhost") {
-        names.push("localhost".to_owned());
-    }
+    let names = names_of(&shared, hosts);
     fact_cache::keep(&shared.world, &names, &mut shared.report);
     let recap = shared.report.recap(&names);
     let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    shared.report.event(&Event::RunFinished { recap: recap.clone(), duration_ms, outcome });
+    let error = shared.error.take();
+    shared.report.event(&Event::RunFinished {
+        recap: recap.clone(),
+        duration_ms,
+        outcome,
+        error: error.clone(),
+    });
     shared.pool.close().await;
     let restarts_due = shared.restarts_due.into_iter().collect();
-    Summary { run, recap, outcome, restarts_due }
+    Summary { run, recap, outcome, error, restarts_due }
 }
 
 fn forward(mut interrupts: mpsc::UnboundedReceiver<()>, sender: mpsc::UnboundedSender<Arrival>) {

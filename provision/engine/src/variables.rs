@@ -199,10 +199,10 @@ impl Learned {
         write(&mut self.state.write().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What is known of a result under the name of `register`.
-    pub fn register(&self, name: &str, value: Value) {
+    /// A result under the name of `register`, and where its texts come from.
+    pub fn register(&self, name: &str, value: Value, origin: Origin) {
         self.write(|state| {
-            state.origins.shift_remove(name);
+            state.origins.insert(name.into(), origin);
             state.set.insert(name.into(), value);
         });
     }

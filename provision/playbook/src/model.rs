@@ -331,16 +331,21 @@ impl Handler {
             .name
             .as_ref()
             .and_then(Node::as_str)
-            .is_some_and(|name| self.matches(name, notification))
+            .is_some_and(|name| self.is_meant_by(name, notification))
     }
 
     /// Whether it listens to a topic, with or without its role before it.
     #[must_use]
     pub fn listens_to(&self, notification: &str) -> bool {
-        self.listen.iter().filter_map(Node::as_str).any(|topic| self.matches(topic, notification))
+        self.listen
+            .iter()
+            .filter_map(Node::as_str)
+            .any(|topic| self.is_meant_by(topic, notification))
     }
 
-    fn matches(&self, name: &str, notification: &str) -> bool {
+    /// Whether a notification means this handler, `name` being one of its names or topics.
+    #[must_use]
+    pub fn is_meant_by(&self, name: &str, notification: &str) -> bool {
         notification == name
             || self.task.context.role().is_some_and(|role| {
                 let full = role.role.name.as_str();

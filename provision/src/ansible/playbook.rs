@@ -165,7 +165,11 @@ async fn carry_out(
         true => apply::interrupts("finishing the running step; press Ctrl-C again to stop at once"),
         false => mpsc::unbounded_channel().1,
     };
-    code_of(run(loaded, options, sink, interrupts).await.outcome)
+    let summary = run(loaded, options, sink, interrupts).await;
+    match summary.error {
+        Some(_) => code::ERROR,
+        None => code_of(summary.outcome),
+    }
 }
 
 /// How a run ended, as Ansible says it.

@@ -241,7 +241,14 @@ impl AnsiblePrinter {
             Status::Failed | Status::Ignored if looped => None,
             Status::Failed | Status::Ignored => {
                 let dump = self.dump(&module, result, module == "assert");
-                Some((Colour::Failed, format!("fatal: [{who}]: FAILED! => {dump}")))
+                let is_lost = result.result.get("unreachable") == Some(&Value::Bool(true));
+                Some(match is_lost {
+                    true => {
+                        let text = format!("fatal: [{who}]: UNREACHABLE! => {dump}");
+                        (Colour::Unreachable, text)
+                    }
+                    false => (Colour::Failed, format!("fatal: [{who}]: FAILED! => {dump}")),
+                })
             }
             Status::Unreachable => {
                 let dump = self.dump(&module, result, false);
@@ -350,6 +357,12 @@ impl Sink for AnsiblePrinter {
         self.awaited = Some(title.clone());
     }
 
+    /// As in Ansible each playbook has a recap of everything so far.
+    fn playbook_ended(&mut self, recap: &[HostRecap]) {
+        self.close();
+        self.recap(recap);
+    }
+
     fn event(&mut self, event: &Event) {
         match event {
             Event::RunStarted { playbooks, .. } => {
@@ -410,7 +423,12 @@ impl Sink for AnsiblePrinter {
                     self.page.say(&format!("<{host}> connected in {duration_ms} ms"));
                 }
             }
-            Event::RunFinished { recap, .. } => {
+            // As in Ansible there is no recap then.
+            Event::RunFinished { error: Some(error), .. } => {
+                self.close();
+                self.page.error(error);
+            }
+            Event::RunFinished { recap, error: None, .. } => {
                 self.close();
                 self.recap(recap);
             }

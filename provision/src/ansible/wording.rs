@@ -34,6 +34,17 @@ pub fn of(diagnostic: &Diagnostic) -> Option<String> {
         ("inventory-host-name", Some(name)) => {
             Some(format!("Host pattern {name} must be a string"))
         }
+        ("reserved-parameter", Some(name)) => {
+            let module = quoted.next()?;
+            Some(format!(
+                "Invalid parameter specified beginning with keyword '_ansible_' for action \
+                 '{module}': '{name}'. The prefix '_ansible_' is reserved for internal use only."
+            ))
+        }
+        ("role-as-handler", Some(name)) => {
+            Some(format!("Using '{name}' as a handler is not supported."))
+        }
+        ("flush-as-handler", _) => Some("flush_handlers cannot be used as a handler".to_owned()),
         ("missing-role", Some(name)) => Some(format!("the role '{name}' was not found")),
         _ => None,
     }

@@ -119,6 +119,7 @@ fn events() -> Vec<Event> {
             recap: vec![recap("web1", 3, 0), recap("web2", 2, 0), recap("web10", 1, 1)],
             duration_ms: 1234,
             outcome: Outcome::Failed,
+            error: None,
         },
     ]
 }

@@ -193,7 +193,7 @@ impl Sink for Sieve {
                     self.next.event(event);
                 }
             }
-            Event::RunFinished { recap, duration_ms, outcome } => {
+            Event::RunFinished { recap, duration_ms, outcome, error } => {
                 let is_bad = |failed: u64, lost: u64| failed > 0 || lost > 0;
                 let rows = recap.iter().filter(|row| self.filter.has_host(&row.host));
                 let rows =
@@ -202,6 +202,7 @@ impl Sink for Sieve {
                     recap: rows.cloned().collect(),
                     duration_ms: *duration_ms,
                     outcome: *outcome,
+                    error: error.clone(),
                 });
             }
         }

@@ -180,7 +180,7 @@ fn row_of_tasks(story: &Story) -> Row {
                     row.what.push_str(" (check mode)");
                 }
             }
-            Event::RunFinished { recap, duration_ms, outcome } => {
+            Event::RunFinished { recap, duration_ms, outcome, .. } => {
                 let changed = recap.iter().filter(|host| host.changed > 0).count();
                 let seconds = format!("{}.{} s", duration_ms / 1000, duration_ms % 1000 / 100);
                 row.end = Some(format!("{} in {seconds}, {changed} changed", word(*outcome)));

@@ -23,7 +23,8 @@ fn a_run_is_one_line() {
         "64-0000000a          2 h ago      3  cut off: no end in its journal     site.yml"
     );
     let recap = vec![HostRecap { changed: 2, ..HostRecap::default() }];
-    let finished = Event::RunFinished { recap, duration_ms: 1_250, outcome: Outcome::Failed };
+    let (duration_ms, outcome) = (1_250, Outcome::Failed);
+    let finished = Event::RunFinished { recap, duration_ms, outcome, error: None };
     let line = row_of_tasks(&story(&[begun, finished])).text(105);
     assert!(line.contains("5 s ago") && line.contains("failed in 1.2 s, 1 changed"), "{line}");
     let words = ["sh", "-c", "a\nb"].map(str::to_owned).to_vec();

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::model::Task;
+use provision_playbook::model::{RoleIdentity, Task};
 use provision_protocol::{Diff, Object};
-use provision_template::Value;
+use provision_template::{Origin, TextClass, Value};
 use serde_json::Value as Json;
 use std::sync::Arc;
 
@@ -26,6 +26,8 @@ pub struct Flight {
     pub(crate) completes: bool,
     /// Whether a call of its own host said that it changed something.
     pub(crate) raw_changed: bool,
+    /// The role of which it is the first task to run.
+    pub(crate) begins_role: Option<RoleIdentity>,
     /// Whether its host's helper drops what it was sent behind this.
     pub(crate) dropping: bool,
     /// Cursor at the task, to go back to if it fails.
@@ -72,6 +74,20 @@ pub(crate) struct Ended {
     pub duration_us: u64,
     /// Whether handlers are notified.
     pub notify: bool,
+    /// Whether the result is what the user's own files say.
+    pub is_written: bool,
+}
+
+/// Whether what a task returns is what the user's own files say.
+pub(super) fn is_written(task: &Task) -> bool {
+    matches!(task.module.name, "set_fact" | "include_vars")
+}
+
+impl Ended {
+    /// Where the texts of the result come from: what `set_fact` and `include_vars` say is the user's.
+    fn origin(&self) -> Origin {
+        Origin::Every(if self.is_written { TextClass::Written } else { TextClass::Unsafe })
+    }
 }
 
 impl PlayRun<'_> {
@@ -93,6 +109,11 @@ impl PlayRun<'_> {
         }
         if self.poll_further(owner, &mut result) {
             return;
+        }
+        if self.shared.world.settings.verbosity >= INVOCATIONS_FROM
+            && let ItemStep::Invoke(invocation) = &item.step
+        {
+            result.insert("invocation".into(), super::results::invocation(invocation));
         }
         let Some(flight) = self.flight_mut(owner.host, owner.token) else { return };
         if let ItemStep::Invoke(invocation) = &item.step {
@@ -346,7 +367,7 @@ impl PlayRun<'_> {
             host.cursor.advance();
             let learned = &host.variables.learned;
             if let Some(name) = &ended.register {
-                learned.register(name, registered(&ended.result));
+                learned.register(name, registered(&ended.result), ended.origin());
             }
             for (name, value) in &ended.sets {
                 learned.set(name, value.clone());
@@ -398,7 +419,7 @@ impl PlayRun<'_> {
         let learned = &host.variables.learned;
         learned.settle(token);
         if let Some(register) = &ended.register {
-            learned.register(register, registered(&ended.result));
+            learned.register(register, registered(&ended.result), ended.origin());
         }
         for (name, value) in &ended.sets {
             learned.set(name, value.clone());
@@ -623,6 +644,7 @@ impl PlayRun<'_> {
             duration_us,
             notify,
             result,
+            is_written: is_written(&flight.task),
         };
         if keywords.no_log {
             hide(&mut ended);
@@ -635,11 +657,20 @@ fn owner_name(run: &PlayRun<'_>, host: HostIndex) -> String {
     run.host(host).map(|host| host.variables.name.clone()).unwrap_or_default()
 }
 
+/// From `-vvv` on results show what the module was called with.
+const INVOCATIONS_FROM: u8 = 3;
+
 /// A result as `register` keeps it.
 pub(super) fn registered(result: &Object) -> Value {
     let mut result = result.clone();
     result.entry("failed").or_insert(Json::Bool(false));
     result.shift_remove("_censored");
+    if is_true(&result, "unreachable") {
+        // As in Ansible that is something else than a failure.
+        result.insert("failed".into(), Json::Bool(false));
+    }
+    // It is for those who look on.
+    result.shift_remove("invocation");
     provision_template::from_json(&Json::Object(result))
 }
 

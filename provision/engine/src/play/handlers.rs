@@ -12,6 +12,17 @@ use crate::cursor::{Cursor, Items};
 use crate::evaluate::Evaluator;
 use crate::variables::View;
 
+/// What a task notifies.
+#[derive(Default)]
+struct Notified {
+    /// Handlers.
+    numbers: Vec<u32>,
+    /// Names and topics that no handler answers to.
+    unknown: Vec<String>,
+    /// Why handlers can't be found by their names.
+    complaints: Vec<String>,
+}
+
 /// The name by which a handler is remembered on hosts between runs.
 fn key_of(handler: &Handler) -> String {
     let name = handler
@@ -36,11 +47,24 @@ impl PlayRun<'_> {
         view: View,
         recorded: bool,
     ) {
-        let (numbers, unknown) = self.notified_by(task, view);
-        for name in unknown {
-            let text = format!("the notified handler `{name}` is not a handler of this play");
-            self.shared.report.warn(None, text);
+        let notified = self.notified_by(index, task, view);
+        for complaint in notified.complaints {
+            self.shared.report.warn(None, complaint);
         }
+        for name in notified.unknown {
+            let message = format!(
+                "The requested handler '{name}' was not found in either the main handlers list \
+                 nor in the listening handlers list"
+            );
+            if self.shared.world.settings.customs.forgives_missing_handlers {
+                self.shared.report.warn(None, message);
+            } else {
+                // As in Ansible it ends the run for all.
+                self.shared.error.get_or_insert(message);
+                self.shared.interrupts = self.shared.interrupts.max(1);
+            }
+        }
+        let numbers = notified.numbers;
         if !recorded {
             let keys = self.keys_of(&numbers);
             self.remember(index, keys, Vec::new());
@@ -53,7 +77,7 @@ impl PlayRun<'_> {
     /// What a host may remember because a call changed something, while the task as a whole did
     /// not (`changed_when`, an ignored or rescued failure), is to be forgotten.
     pub(super) fn withdraw(&mut self, index: HostIndex, task: &Arc<Task>, view: View) {
-        let (numbers, _) = self.notified_by(task, view);
+        let numbers = self.notified_by(index, task, view).numbers;
         if let Some(host) = self.hosts.get_mut(index.0) {
             host.recorded.extend(numbers);
         }
@@ -89,12 +113,11 @@ impl PlayRun<'_> {
         handlers.map(|handler| key_of(handler)).collect()
     }
 
-    /// Numbers of the handlers that a task notifies, and names that mean none. A name means one
-    /// handler of that name; a topic means all that listen.
-    fn notified_by(&self, task: &Arc<Task>, view: View) -> (Vec<u32>, Vec<String>) {
-        let (mut numbers, mut unknown) = (Vec::new(), Vec::new());
+    /// What a task notifies. A name means one handler of that name; a topic means all that listen.
+    fn notified_by(&self, index: HostIndex, task: &Arc<Task>, view: View) -> Notified {
+        let mut notified = Notified::default();
         if task.notify.is_empty() {
-            return (numbers, unknown);
+            return notified;
         }
         let evaluator = Evaluator::new(task, view);
         for node in &task.notify {
@@ -109,41 +132,85 @@ impl PlayRun<'_> {
                 _ => vec![provision_template::text_of(&value)],
             };
             for name in names {
-                let found = self.handlers_named(&name);
+                let found = self.handlers_named(index, &name, &mut notified.complaints);
                 if found.is_empty() {
-                    unknown.push(name);
+                    notified.unknown.push(name);
                 }
-                numbers.extend(found);
+                notified.numbers.extend(found);
             }
         }
-        (numbers, unknown)
+        notified
     }
 
-    fn handlers_named(&self, name: &str) -> Vec<u32> {
+    fn handlers_named(
+        &self,
+        index: HostIndex,
+        name: &str,
+        complaints: &mut Vec<String>,
+    ) -> Vec<u32> {
         let numbered = || {
             self.handlers
                 .iter()
                 .enumerate()
                 .map(|(number, handler)| (u32::try_from(number).unwrap_or(u32::MAX), handler))
         };
-        // The list that was loaded last wins, and in it the first of that name.
         let list = |handler: &Arc<Handler>| handler.task.context.role().map(|role| role.identity);
-        let last = numbered().rfind(|(_, handler)| handler.is_named(name));
-        let named = last.and_then(|(_, last)| {
-            numbered().find(|(_, it)| it.is_named(name) && list(it) == list(last))
-        });
+        let mut lists = Vec::new();
+        for (_, handler) in numbered() {
+            if !lists.contains(&list(handler)) {
+                lists.push(list(handler));
+            }
+        }
+        // The list that was loaded last wins, and in it the first of that name.
+        let in_turn = lists
+            .iter()
+            .rev()
+            .flat_map(|one| numbered().filter(move |(_, handler)| list(handler) == *one));
+        let named = in_turn
+            .into_iter()
+            .find(|(_, handler)| self.is_named(index, handler, name, complaints))
+            .map(|(number, _)| number);
         let listening = numbered().filter(|(_, handler)| handler.listens_to(name));
         let mut numbers: Vec<u32> = listening.map(|(number, _)| number).collect();
-        numbers.extend(named.map(|(number, _)| number));
+        numbers.extend(named);
         numbers.sort_unstable();
         numbers.dedup();
         numbers
     }
 
+    /// Whether a notification means a handler's name; a template in it is evaluated when somebody
+    /// looks for it.
+    fn is_named(
+        &self,
+        index: HostIndex,
+        handler: &Arc<Handler>,
+        notification: &str,
+        complaints: &mut Vec<String>,
+    ) -> bool {
+        let Some(node) = handler.task.name.as_ref() else { return false };
+        if !provision_template::has_template(node) {
+            return handler.is_named(notification);
+        }
+        match self.evaluator(index, &handler.task).value(node) {
+            Ok(name) => handler.is_meant_by(&provision_template::text_of(&name), notification),
+            Err(stop) => {
+                if handler.listen.is_empty() {
+                    let name = node.as_str().unwrap_or_default();
+                    complaints.push(format!(
+                        "Handler '{name}' is unusable: it listens to no topic, and its name can't \
+                         be evaluated: {}",
+                        stop.message()
+                    ));
+                }
+                false
+            }
+        }
+    }
+
     /// Names under which the host remembers the handlers that a call may notify.
     pub(super) fn handler_keys(&mut self, index: HostIndex, task: &Arc<Task>) -> Vec<String> {
         let view = self.view(index, task);
-        let (numbers, _) = self.notified_by(task, view);
+        let numbers = self.notified_by(index, task, view).numbers;
         self.keys_of(&numbers)
     }
 

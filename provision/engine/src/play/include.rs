@@ -40,6 +40,9 @@ impl Includes {
     }
 }
 
+/// What is wrong with a file of tasks only because a handler includes it.
+const NO_HANDLERS: &[&str] = &["block-as-handler", "role-as-handler", "flush-as-handler"];
+
 /// All tasks at or below an entry.
 pub(super) fn collect_tasks(entry: Entry<'_>, tasks: &mut Vec<Arc<Task>>) {
     match entry {
@@ -249,6 +252,19 @@ impl PlayRun<'_> {
         }
         let loader = self.shared.loader.clone();
         let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_handler = self.handlers.iter().any(|handler| Arc::ptr_eq(&handler.task, task));
+        if is_handler {
+            let tried = loader.handlers(path, &task.included_context());
+            let wrong = tried.err().unwrap_or_default();
+            // What it imports counts when it is loaded for good.
+            loader.take_imported();
+            if let Some(first) = wrong.iter().find(|one| NO_HANDLERS.contains(&one.code)) {
+                // As in Ansible it ends the run for all.
+                self.shared.error.get_or_insert(first.message.clone());
+                self.shared.interrupts = self.shared.interrupts.max(1);
+                return Err(explain(&wrong, loader.sources()));
+            }
+        }
         let items = match loader.tasks(path, &task.included_context()) {
             Ok(items) => Arc::new(items),
             Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
@@ -280,8 +296,12 @@ impl PlayRun<'_> {
             Ok(included) => included,
             Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
         };
+        // Roles that its tasks import bring their handlers, too.
+        let (handlers, roles) = loader.take_imported();
         drop(loader);
         self.handlers.extend(included.handlers);
+        self.handlers.extend(handlers);
+        roles.into_iter().for_each(|role| self.state.publish_role(role));
         self.shared.reaches.define(&included.role_use.role.vars);
         self.shared.reaches.define(&included.role_use.role.defaults);
         if public {

@@ -10,7 +10,7 @@ use provision_plan::{HostIndex, Position};
 use provision_playbook::model::Task;
 use provision_protocol::Object;
 use provision_protocol::modules::ModuleScope;
-use provision_template::{TemplateError, Value};
+use provision_template::{Dialect, TemplateError, Value};
 use serde_json::Value as Json;
 
 use super::PlayRun;
@@ -62,6 +62,7 @@ impl Ended {
             delegate: None,
             duration_us: 0,
             notify: false,
+            is_written: super::flight::is_written(task),
         }
     }
 }
@@ -91,6 +92,8 @@ impl PlayRun<'_> {
             return Ok(false);
         }
         if task.module.name == "meta" {
+            // One that is a handler is not notified any more.
+            self.handler_runs(index, position, false);
             return self.meta(index, task, plan);
         }
         let mut results: Vec<Option<(Object, u64)>> = Vec::new();
@@ -294,7 +297,7 @@ impl PlayRun<'_> {
                         evaluator.view.host.learned.note_origin(name, evaluator.origin(value));
                     }
                 }
-                Ok(set_fact(arguments))
+                Ok(set_fact(arguments, keeps_text(&evaluator)))
             }
             "set_stats" => {
                 self.note_restarts_due(arguments);
@@ -545,7 +548,13 @@ fn failed_assertion(condition: &str, arguments: &Object) -> Stop {
     Stop::Failed(Box::new(result))
 }
 
-fn set_fact(arguments: &Object) -> Done {
+/// Whether texts of `set_fact` stay texts: with native types `yes` is no boolean.
+fn keeps_text(evaluator: &Evaluator<'_>) -> bool {
+    let world = &evaluator.view.world;
+    world.settings.customs.has_native_types || world.engine.dialect() == Dialect::Strict
+}
+
+fn set_fact(arguments: &Object, keeps_text: bool) -> Done {
     let mut done = Done::with("changed", false);
     let mut facts = Object::new();
     for (name, value) in arguments {
@@ -553,7 +562,8 @@ fn set_fact(arguments: &Object) -> Done {
             continue;
         }
         // `k=v` words are text; yes and no mean booleans there, as in Ansible.
-        let value = match value.as_str().map(str::to_lowercase).as_deref() {
+        let text = value.as_str().filter(|_| !keeps_text).map(str::to_lowercase);
+        let value = match text.as_deref() {
             Some("true" | "yes") => Json::Bool(true),
             Some("false" | "no") => Json::Bool(false),
             _ => value.clone(),

@@ -14,13 +14,14 @@ mod local;
 mod results;
 mod send;
 mod step;
+mod unreachable;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
 use provision_playbook::Loader;
-use provision_playbook::model::{Handler, Item, RoleIdentity, Strategy, Task};
+use provision_playbook::model::{Handler, Item, RoleIdentity, Strategy, Task, TaskId};
 use tokio::sync::mpsc;
 
 use crate::cursor::{Cursor, Entry};
@@ -71,6 +72,8 @@ pub struct Shared {
     pub strict_order: bool,
     /// Whether the operator asked to end.
     pub interrupts: u32,
+    /// What of the playbook itself ends the run for all hosts.
+    pub error: Option<String>,
     /// Hosts that are out for the rest of the run.
     pub failed: BTreeSet<String>,
     /// Hosts that can't be reached.
@@ -173,6 +176,8 @@ pub struct PlayRun<'a> {
     pub(crate) woken: Vec<HostIndex>,
     /// Whether handlers that an earlier run left notified stay so.
     pub(crate) leaves_handlers: bool,
+    /// Tasks of which a template has told whether they run once.
+    pub(crate) once: HashSet<TaskId>,
     /// What the operator said of tasks.
     pub(crate) steps: BTreeMap<Position, bool>,
     /// Whether a host waits only because enough others run the same task.
@@ -235,6 +240,7 @@ impl<'a> PlayRun<'a> {
             ended: false,
             woken: Vec::new(),
             leaves_handlers: false,
+            once: HashSet::new(),
             steps: BTreeMap::new(),
             somebody_is_held_back: false,
             shared,
@@ -421,9 +427,10 @@ impl<'a> PlayRun<'a> {
     /// A host can't be reached any more.
     pub(crate) fn lose(&mut self, index: HostIndex, message: &str, hint: Option<String>) {
         let Some(host) = self.hosts.get_mut(index.0) else { return };
-        if !host.active {
+        if !host.active || self.goes_on_unreachable(index, message) {
             return;
         }
+        let Some(host) = self.hosts.get_mut(index.0) else { return };
         host.active = false;
         host.flights.clear();
         host.passes.clear();

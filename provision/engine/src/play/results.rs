@@ -6,7 +6,7 @@ use serde_json::Value as Json;
 
 use super::PlayRun;
 use super::flight::{Ended, Flight};
-use crate::evaluate::{Evaluator, ItemPlan, LoopItem, Stop};
+use crate::evaluate::{Evaluator, Invocation, ItemPlan, LoopItem, Stop};
 use crate::event::Status;
 
 /// Adds the loop item to its result, as Ansible does.
@@ -51,6 +51,24 @@ pub(super) fn shown(mut result: Object) -> Object {
     }
     shown
 }
+
+/// What a module was called with, as results show it: nothing secret, and nothing that is between
+/// controller and helper only.
+pub(super) fn invocation(invocation: &Invocation) -> Json {
+    let shown = invocation.arguments.iter().filter(|(name, _)| !name.starts_with('_'));
+    let arguments: Object = shown
+        .map(|(name, value)| {
+            let is_secret =
+                invocation.module.parameter(name).is_some_and(|parameter| parameter.secret);
+            let value = if is_secret { SECRET.into() } else { value.clone() };
+            (name.clone(), value)
+        })
+        .collect();
+    serde_json::json!({ "module_args": arguments })
+}
+
+/// What stands for a secret argument.
+const SECRET: &str = "VALUE_SPECIFIED_IN_NO_LOG_PARAMETER";
 
 /// What people should read of a result.
 pub(super) fn message_of(result: &Object) -> Option<String> {

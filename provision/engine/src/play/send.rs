@@ -36,7 +36,8 @@ impl PlayRun<'_> {
         let token = host.next_token;
         host.next_token += 1;
         host.ahead = None;
-        host.roles_run.extend(task.context.role().map(|role| role.identity));
+        let role = task.context.role().map(|role| role.identity);
+        let begins_role = role.filter(|role| host.roles_run.insert(*role));
         if let Some((name, _)) = &task.register {
             host.variables.learned.expect(name, token);
         }
@@ -71,6 +72,7 @@ impl PlayRun<'_> {
             task: task.clone(),
             completes: completes && handler && matches!(host.cursor.handler(), Some((_, true))),
             raw_changed: false,
+            begins_role,
             dropping: false,
             cursor: host.cursor.clone(),
             results: results.collect(),
@@ -178,10 +180,12 @@ impl PlayRun<'_> {
             let session = match self.session_of(&host_session, invocation) {
                 Ok(session) => session,
                 Err(message) => {
-                    let mut result = Object::new();
-                    result.insert("failed".into(), true.into());
-                    result.insert("unreachable".into(), true.into());
-                    result.insert("msg".into(), message.into());
+                    let result = super::unreachable::unreachable_result(&message);
+                    if flight.plan.keywords.ignore_unreachable
+                        && let Some(flight) = self.flight_mut(index, token)
+                    {
+                        flight.plan.keywords.ignore_errors = true;
+                    }
                     self.record(Owner { host: index, token, item }, result, 0);
                     continue;
                 }
@@ -241,7 +245,12 @@ impl PlayRun<'_> {
             self.shared.pool.open(&key, &host)?;
             return Ok(key);
         }
-        let Some(delegate) = &invocation.delegate else { return Ok(own.clone()) };
+        let Some(delegate) = &invocation.delegate else {
+            // It is open unless it was lost and that was ignored.
+            let host = self.shared.world.host_or_new(own.host());
+            self.shared.pool.open(own, &host)?;
+            return Ok(own.clone());
+        };
         let host = self.shared.world.host_or_new(delegate);
         let key = self.shared.pool.key_of(&host);
         self.shared.pool.open(&key, &host)?;

@@ -71,6 +71,14 @@ impl PlayRun<'_> {
                 Going::On
             }
             Next::RoleEnd(role) => {
+                // Whether it has begun at all is known only with the result.
+                let is_open = |flight: &super::flight::Flight| {
+                    flight.begins_role == Some(role.identity)
+                        && flight.plan.keywords.ignore_unreachable
+                };
+                if host.flights.iter().any(is_open) {
+                    return Going::Waits;
+                }
                 // As in Ansible, a role that was skipped altogether runs where it is named again.
                 if host.roles_run.contains(&role.identity) {
                     host.roles_done.insert(role.identity);
@@ -101,6 +109,9 @@ impl PlayRun<'_> {
                     }
                     return Going::On;
                 }
+                if !self.decides_once(index, &task) {
+                    return Going::Waits;
+                }
                 let (scope, evaluation, flow, once) = self.classify(&task);
                 let turn = if once { Turn::Once } else { Turn::Each };
                 let flush = is_flush(&task);
@@ -114,6 +125,25 @@ impl PlayRun<'_> {
                 self.tell(index, ahead, scopes, flow, turn)
             }
         }
+    }
+
+    /// Evaluates `run_once` if it is a template, for the host that comes to the task first: what it
+    /// says holds for all. False if a value that it reads is still to come.
+    fn decides_once(&mut self, index: HostIndex, task: &Arc<Task>) -> bool {
+        let node = task.context.innermost(|level| level.run_once.as_ref());
+        if node.is_none_or(|node| node.as_bool().is_some()) || self.once.contains(&task.id) {
+            return true;
+        }
+        match self.evaluator(index, task).runs_once() {
+            Err(Stop::Pending(_)) => return false,
+            // One that can't be evaluated fails when the task is planned, on each host.
+            told => {
+                let once = told.unwrap_or(false);
+                self.shared.reaches.decide_once(&self.shared.world, task, once);
+            }
+        }
+        self.once.insert(task.id);
+        true
     }
 
     fn come_to_end(&mut self, index: HostIndex) -> Going {

@@ -102,3 +102,52 @@ fn contents_of_calls_that_are_over_are_refused() {
     let sent = lab.host("b").contents();
     assert_eq!(sent.iter().filter(|sha256| **sha256 == first).count(), 1);
 }
+
+/// As Ansible walks: links become what they lead to, but those that lead nowhere or back stay.
+#[test]
+fn links_of_a_folder_that_lead_back_stay_links() {
+    let lab = Lab::new(&["a"]);
+    lab.write("files/tree/below/a.txt", "x");
+    let folder = lab.path().join("files/tree");
+    for (target, link) in
+        [("below", "folder"), ("below/a.txt", "file"), ("nowhere", "dangling"), ("..", "below/up")]
+    {
+        std::os::unix::fs::symlink(target, folder.join(link)).unwrap();
+    }
+    let copy = |follow: bool| {
+        format!(
+            "- hosts: all\n  gather_facts: false\n  tasks:\n    - copy: {{src: tree/, dest: '{{{{ \
+             root }}}}/{follow}/', local_follow: {follow}}}\n"
+        )
+    };
+    for follow in [true, false] {
+        let ran = lab.apply(&copy(follow)).expect(Outcome::Done);
+        let host = lab.host("a");
+        let kinds = ["folder", "file", "dangling", "below/up"]
+            .map(|name| host.root().join(format!("{follow}/{name}")).is_symlink());
+        assert_eq!(kinds, [!follow, !follow, true, true], "{}", ran.story());
+        assert_eq!(host.text(&format!("{follow}/below/a.txt")), "x");
+        let again = lab.apply(&copy(follow)).expect(Outcome::Done);
+        assert_eq!(again.recap("a").changed, 0, "{}", again.story());
+    }
+}
+
+#[test]
+fn what_the_controller_tells_helpers_nobody_else_can_say() {
+    let lab = Lab::new(&["a"]);
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {content: x, dest: '{{ root }}/x', _source: /etc/passwd}
+      ignore_errors: true
+    - script: nowhere.sh
+      async: 2
+      ignore_errors: true
+";
+    let ran = lab.apply(playbook).expect(Outcome::Done);
+    assert_eq!(ran.recap("a").ignored, 2, "{}", ran.story());
+    assert!(ran.story().contains("Unsupported parameters for (copy) module: _source"));
+    assert!(ran.story().contains("This action (script) does not support async."));
+    assert_eq!(lab.host("a").calls().len(), 0);
+}

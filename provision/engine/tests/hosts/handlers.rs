@@ -315,3 +315,59 @@ fn of_handlers_with_one_name_in_a_list_the_first_runs() {
     assert_eq!(found, [true, false, true], "{}", ran.story());
     assert_nothing_is_left(&lab);
 }
+
+#[test]
+fn a_handler_has_the_name_that_its_template_says() {
+    let lab = Lab::new(&["a"]);
+    let handlers = "
+    - name: 'restart {{ service }}'
+      copy: {dest: '{{ root }}/h', content: x}
+    - name: 'restart {{ nothing_of_this_name }}'
+      copy: {dest: '{{ root }}/other', content: x}
+  vars: {service: web}
+";
+    let ran = lab.apply(&play("[restart web]", handlers)).expect(Outcome::Done);
+    assert_eq!(lab.host("a").text("h"), "x", "{}", ran.story());
+    assert!(!ran.story().contains("unusable"), "{}", ran.story());
+    assert_nothing_is_left(&lab);
+}
+
+/// Ansible's order: handlers are asked for their names until one answers.
+#[test]
+fn a_handler_whose_name_cannot_be_evaluated_is_told_when_it_is_in_the_way() {
+    let lab = Lab::new(&["a"]);
+    let handlers = "
+    - name: 'restart {{ nothing_of_this_name }}'
+      copy: {dest: '{{ root }}/other', content: x}
+    - name: restart web
+      copy: {dest: '{{ root }}/h', content: x}
+";
+    let ran = lab.apply(&play("[restart web]", handlers)).expect(Outcome::Done);
+    assert_eq!(lab.host("a").text("h"), "x", "{}", ran.story());
+    let told = "Handler 'restart {{ nothing_of_this_name }}' is unusable";
+    assert!(ran.story().contains(told), "{}", ran.story());
+}
+
+#[test]
+fn a_notification_that_nobody_answers_ends_the_run_for_all() {
+    let lab = Lab::new(&["a", "b"]);
+    let playbook = play(
+        "'{{ wanted }}'",
+        "
+    - name: h
+      debug: {msg: x}
+  vars: {wanted: nobody}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - copy: {dest: '{{ root }}/later', content: x}
+",
+    );
+    let ran = lab.apply(&playbook).expect(Outcome::Failed);
+    let error = ran.summary.error.clone().unwrap_or_default();
+    assert!(error.starts_with("The requested handler 'nobody' was not found"), "{error}");
+    for host in ["a", "b"] {
+        let sent = lab.host(host).calls();
+        assert!(sent.len() <= 1, "{host}: {}", ran.story());
+    }
+}

@@ -134,3 +134,36 @@ fn a_second_loss_makes_the_host_unreachable_and_the_others_converge() {
         }
     }
 }
+
+/// Each task tries anew, and one that doesn't ignore it ends the play for the host.
+#[test]
+fn a_host_that_cannot_be_reached_is_tried_by_each_task_that_ignores_it() {
+    let playbook = "
+- hosts: all
+  gather_facts: false
+  ignore_unreachable: true
+  tasks:
+    - copy: {dest: '{{ root }}/one', content: one}
+      register: tried
+    - copy: {dest: '{{ root }}/two', content: '{{ tried is unreachable }} {{ tried is failed }}'}
+    - debug: {msg: here}
+    - copy: {dest: '{{ root }}/three', content: '{{ tried is unreachable }}'}
+      ignore_unreachable: LAST
+";
+    for last in [true, false] {
+        let lab = Lab::new(&["a", "b"]);
+        lab.host("a").cut_off(true);
+        let ran = lab.apply(&playbook.replace("LAST", &last.to_string()));
+        let ran = ran.expect(if last { Outcome::Done } else { Outcome::Unreachable });
+        let (a, b) = (ran.recap("a"), ran.recap("b"));
+        assert_eq!(
+            (a.ignored, a.ok),
+            (2 + u64::from(last), 3 + u64::from(last)),
+            "{}",
+            ran.story()
+        );
+        assert_eq!((a.unreachable, a.failed), (u64::from(!last), 0), "{}", ran.story());
+        assert_eq!((b.ok, b.ignored), (4, 0), "{}", ran.story());
+        assert_eq!(lab.host("b").text("two"), "False False");
+    }
+}

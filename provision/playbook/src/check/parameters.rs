@@ -12,6 +12,9 @@ use crate::model::Task;
 use crate::names::is_identifier;
 use crate::templating::{holds_template, is_template};
 
+/// How names begin that only Ansible itself may give to modules.
+const RESERVED: &str = "_ansible_";
+
 impl Loader {
     /// Reports arguments that can't be right whatever the variables are.
     pub(crate) fn check_arguments(&mut self, task: &Task) {
@@ -29,14 +32,23 @@ impl Loader {
                 self.check_key_template(task, key);
                 continue;
             }
-            if name.starts_with("_ansible_") {
-                self.report(
-                    Diagnostic::error("unknown-parameter", "names with `_ansible_` are reserved")
-                        .at(key.span, "can't be given"),
-                );
+            if name.starts_with(RESERVED) {
                 continue;
             }
             let parameter = spec.parameter(name);
+            let is_own = name.starts_with('_') && parameter.is_none();
+            if is_own && !spec.open && spec.free_form != FreeForm::AnyKey {
+                let module = &task.module_written;
+                self.report(
+                    Diagnostic::error(
+                        "unknown-parameter",
+                        format!("`{module}` has no parameter `{name}`"),
+                    )
+                    .at(key.span, "unknown parameter")
+                    .note("names with `_` are between the program and its helpers"),
+                );
+                continue;
+            }
             if parameter.is_some_and(|parameter| parameter.name == "mode") {
                 self.check_mode(value);
             }
@@ -59,6 +71,23 @@ impl Loader {
             if let Some(diagnostic) = explain(task, &error) {
                 self.report(diagnostic);
             }
+        }
+    }
+
+    /// Reports arguments that only Ansible itself may give; a task is not even read with one.
+    pub(crate) fn check_reserved(&mut self, task: &Task) {
+        for (key, _) in task.arguments.parameters.iter() {
+            let Some(name) = key.as_str().filter(|name| name.starts_with(RESERVED)) else {
+                continue;
+            };
+            let module = &task.module_written;
+            self.report(
+                Diagnostic::error(
+                    "reserved-parameter",
+                    format!("`{name}` of `{module}`: names with `{RESERVED}` are reserved"),
+                )
+                .at(key.span, "can't be given"),
+            );
         }
     }
 

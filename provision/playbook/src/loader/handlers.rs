@@ -41,9 +41,12 @@ impl Loader {
             match item {
                 Item::Task(task) => handlers.push(self.handler(Arc::clone(task))),
                 Item::Block(inner) => self.report(
-                    Diagnostic::error("block-as-handler", "a block can't be a handler")
-                        .at(inner.span, "a block inside of a block of handlers")
-                        .hint("move its tasks into a file and use `include_tasks` as the handler"),
+                    Diagnostic::error(
+                        "block-as-handler",
+                        "Using a block as a handler is not supported.",
+                    )
+                    .at(inner.span, "a block inside of a block of handlers")
+                    .hint("move its tasks into a file and use `include_tasks` as the handler"),
                 ),
                 Item::Flush | Item::RoleEnd(_) => {}
             }

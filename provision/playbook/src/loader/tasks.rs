@@ -57,6 +57,7 @@ impl Loader {
             }
             "include_role" if around.handlers => {
                 self.role_as_handler(&action);
+                self.lose(mapping, around);
                 Vec::new()
             }
             "import_playbook" => {
@@ -127,6 +128,7 @@ impl Loader {
             self.listens.insert(task.id, list(mapping, "listen").unwrap_or_default());
         }
         self.check_meta(&task, around);
+        self.check_reserved(&task);
         self.leniently(may_fail(mapping, around), |loader| {
             loader.check_arguments(&task);
             loader.check_templates(&task);
@@ -169,11 +171,18 @@ impl Loader {
         })
     }
 
-    /// `end_role` makes sense inside a role only, and never in a handler.
+    /// `end_role` makes sense inside a role only, and never in a handler; nor is a flush a handler.
     fn check_meta(&mut self, task: &Task, around: &Surroundings) {
-        let ends_role = task.module.name == "meta"
-            && task.arguments.parameters.get("free_form").and_then(Node::as_str)
-                == Some("end_role");
+        let action = task.arguments.parameters.get("free_form").and_then(Node::as_str);
+        let action = action.filter(|_| task.module.name == "meta");
+        if around.handlers && action == Some("flush_handlers") {
+            self.report(
+                Diagnostic::error("flush-as-handler", "`flush_handlers` can't be a handler")
+                    .at(task.module_span, "not among handlers")
+                    .hint("handlers run in their order; notified ones need no flush between them"),
+            );
+        }
+        let ends_role = action == Some("end_role");
         if ends_role && (around.handlers || task.context.role().is_none()) {
             let place = if around.handlers { "a handler" } else { "tasks outside of a role" };
             self.report(

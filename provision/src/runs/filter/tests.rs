@@ -74,6 +74,7 @@ fn run() -> Vec<Event> {
             recap: vec![row("a", 0), row("b", 1)],
             duration_ms: 1,
             outcome: Outcome::Failed,
+            error: None,
         },
     ]
 }

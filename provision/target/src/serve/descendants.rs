@@ -16,6 +16,23 @@ pub fn kill_all(spared: &[u32]) {
     }
 }
 
+/// Whether a process started this one, directly or not.
+#[must_use]
+pub fn is_below(process: u32) -> bool {
+    process != 0 && ancestors(std::process::id(), &parents()).contains(&process)
+}
+
+fn ancestors(mut process: u32, parents: &BTreeMap<u32, u32>) -> BTreeSet<u32> {
+    let mut found = BTreeSet::new();
+    while let Some(parent) = parents.get(&process) {
+        if !found.insert(*parent) {
+            break;
+        }
+        process = *parent;
+    }
+    found
+}
+
 fn descendants(root: u32, parents: &BTreeMap<u32, u32>, spared: &[u32]) -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     loop {
@@ -62,6 +79,16 @@ mod tests {
         assert_eq!(descendants(1, &parents, &[5]), BTreeSet::from([2, 3, 4]));
         assert_eq!(parent_in("12 (a) b) S 7 1 2"), Some(7));
         assert_eq!(parent_in("nonsense"), None);
+    }
+
+    #[test]
+    fn a_process_is_not_its_own_ancestor() {
+        let parents = BTreeMap::from([(2, 1), (3, 2), (4, 3), (5, 1)]);
+        assert_eq!(ancestors(4, &parents), BTreeSet::from([1, 2, 3]));
+        assert_eq!(ancestors(5, &parents), BTreeSet::from([1]));
+        assert_eq!(ancestors(9, &parents), BTreeSet::new());
+        assert!(!is_below(std::process::id()));
+        assert!(is_below(std::os::unix::process::parent_id()));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub struct Holder {
     pub controller: String,
     /// Since when, seconds since the epoch.
     pub since_s: u64,
+    /// Its process; 0 is unknown.
+    #[serde(default)]
+    pub process: u32,
 }
 
 impl Holder {
@@ -29,7 +32,8 @@ impl Holder {
     pub fn now(run: &str, controller: &str) -> Self {
         let since_s =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-        Holder { run: run.to_owned(), controller: controller.to_owned(), since_s }
+        let process = std::process::id();
+        Holder { run: run.to_owned(), controller: controller.to_owned(), since_s, process }
     }
 }
 

@@ -18,6 +18,7 @@ use provision_protocol::{
 
 use super::channel::{self, Output};
 use super::descend::Descendants;
+use super::descendants::is_below;
 use super::execute::{Upstream, execute};
 use super::inbox::{Arrival, Inbox, Next};
 use super::journal::Journal;
@@ -29,6 +30,8 @@ use crate::identity;
 use crate::module::Failure;
 use crate::names;
 
+/// State of a run that a task of another run has begun.
+const BELOW: &str = "below";
 /// How often a lock that another helper holds is tried, in milliseconds.
 const LOCK_TRY_MS: u64 = 50;
 
@@ -179,13 +182,13 @@ pub struct Session<'a> {
 
 impl Session<'_> {
     fn run(hello: &Greeting, folder: PathBuf, output: Output, inbox: &Inbox) -> ExitCode {
-        let lock = if hello.exclusive {
-            match wait_for_lock(hello, &folder, &output, inbox) {
-                Ok(lock) => Some(lock),
+        let (lock, folder) = if hello.exclusive {
+            match wait_for_lock(hello, folder, &output, inbox) {
+                Ok((lock, folder)) => (Some(lock), folder),
                 Err(exit) => return exit,
             }
         } else {
-            None
+            (None, folder)
         };
         let opened = if hello.exclusive {
             Journal::open(&folder, &hello.run)
@@ -391,19 +394,30 @@ impl Upstream for Session<'_> {
 }
 
 /// Waits for another helper's lock: as long as the controller says, and as long as it takes if
-/// the other helper serves an earlier connection of the same run.
+/// the other helper serves an earlier connection of the same run. A helper that is part of what the
+/// other one runs (a task that calls the program on this machine) can't wait for it: the one above
+/// does nothing else meanwhile. It has a lock and a journal of its own; the answer is both.
 fn wait_for_lock(
     hello: &Greeting,
-    folder: &std::path::Path,
+    mut folder: PathBuf,
     output: &Output,
     inbox: &Inbox,
-) -> Result<Lock, ExitCode> {
+) -> Result<(Lock, PathBuf), ExitCode> {
     let mine = Holder::now(&hello.run, &hello.controller);
     let began = Instant::now();
     let mut warned = false;
     loop {
-        let holder = match try_lock(folder, &mine) {
-            Ok(Ok(lock)) => return Ok(lock),
+        let holder = match try_lock(&folder, &mine) {
+            Ok(Ok(lock)) => return Ok((lock, folder)),
+            Ok(Err(holder)) if is_below(holder.process) => {
+                folder.push(BELOW);
+                if let Err(error) = state::prepare(&folder, geteuid().as_raw()) {
+                    let message = format!("failed to use {}: {error}", folder.display());
+                    let _ = output.message(&FromHost::Fatal { message });
+                    return Err(ExitCode::from(EXIT_UNUSABLE));
+                }
+                continue;
+            }
             Ok(Err(holder)) => holder,
             Err(error) => {
                 let message = format!("failed to lock this host: {error}");
@@ -416,7 +430,7 @@ fn wait_for_lock(
         }
         let is_ours = holder.run == hello.run;
         if !is_ours && began.elapsed() >= hello.lock_wait {
-            let Holder { run, controller, since_s } = holder;
+            let Holder { run, controller, since_s, .. } = holder;
             let _ = output.message(&FromHost::Locked { run, controller, since_s });
             return Err(ExitCode::from(EXIT_LOCKED));
         }

@@ -26,6 +26,10 @@ const DEFAULT_ROUNDS: u64 = 5_000;
 /// Length of a salt of our own.
 const SALT_LENGTH: usize = 16;
 
+/// Algorithms of passlib that also hash the name of a user, which the filter can't give them.
+const OF_USERS: &[&str] =
+    &["cisco_asa", "cisco_pix", "msdcc", "msdcc2", "oracle10", "postgres_md5"];
+
 fn password_hash(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let algorithm = call.text(0, "hashtype").unwrap_or_else(|| "sha512".into());
     let salt = call.text(1, "salt").filter(|salt| !salt.is_empty());
@@ -35,6 +39,13 @@ fn password_hash(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let (wide, default_rounds) = match algorithm.as_str() {
         "sha512" | "sha512_crypt" => (true, 656_000),
         "sha256" | "sha256_crypt" => (false, 535_000),
+        other if OF_USERS.contains(&other) => {
+            return Err(TemplateError::failed(format!(
+                "{other} is not in the list of supported passlib algorithms: md5, blowfish, \
+                 sha256, sha512"
+            ))
+            .hint("use sha512 or sha256"));
+        }
         other => {
             return Err(TemplateError::failed(format!(
                 "password_hash with '{other}' is not supported"

@@ -7,8 +7,9 @@ use super::{FilterEntry, lenient, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::value::{
-    Pairs, dict_get, dict_get_value, dict_of, dict_value, equal, is_dict, is_list, is_undefined,
-    iterate, list_value, pairs_of, repr_of, text_of, tuple_value, type_name, undefined_error,
+    Pairs, View, dict_get, dict_get_value, dict_of, dict_value, equal, is_dict, is_list,
+    is_undefined, iterate, list_value, pairs_of, repr_of, text_of, tuple_value, type_name,
+    undefined_error, view,
 };
 
 pub(super) const FILTERS: &[FilterEntry] = &[
@@ -60,25 +61,27 @@ fn combine(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     terms.append(&mut call.args);
     let mut dictionaries = Vec::new();
     super::sequences::flatten_into(&mut dictionaries, &list_value(terms), Some(1), true)?;
-    let mut merged: Option<Value> = None;
-    for term in dictionaries {
-        if is_undefined(&term) {
-            return Err(undefined_error(&term));
-        }
-        if !is_dict(&term) {
-            return Err(TemplateError::failed(format!(
-                "failed to combine variables, expected dicts but got a '{}' and a '{}': \n{}",
-                merged.as_ref().map_or("dict", type_name),
-                type_name(&term),
-                repr_of(&term)
-            )));
-        }
-        merged = Some(match merged {
-            None => term,
-            Some(low) => merge(&low, &term, recursive, list_merge)?,
-        });
+    if let Some(undefined) = dictionaries.iter().find(|term| is_undefined(term)) {
+        return Err(undefined_error(undefined));
     }
-    Ok(merged.unwrap_or_else(|| dict_value(Pairs::new())))
+    check_are_dictionaries(&dictionaries)?;
+    let mut dictionaries = dictionaries.into_iter();
+    let Some(first) = dictionaries.next() else { return Ok(dict_value(Pairs::new())) };
+    dictionaries.try_fold(first, |low, high| merge(&low, &high, recursive, list_merge))
+}
+
+/// Two or more terms must be dictionaries; one alone is what comes out. As in Ansible the pair that
+/// is told is the last one of which one isn't: it merges from the end.
+fn check_are_dictionaries(terms: &[Value]) -> Outcome<()> {
+    let wrong = terms.windows(2).rev().find(|pair| !pair.iter().all(is_dict));
+    let Some([low, high]) = wrong else { return Ok(()) };
+    let odd = if is_dict(high) { low } else { high };
+    let message = format!(
+        "failed to combine variables, expected dicts but got a '{}' and a '{}'.",
+        type_name(low),
+        type_name(high),
+    );
+    Err(TemplateError::failed(message).hint(format!("no dictionary: {}", repr_of(odd))))
 }
 
 /// `low` with the entries of `high` over it.
@@ -145,6 +148,12 @@ fn items2dict(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let value_name = call.text(1, "value_name").unwrap_or_else(|| "value".into());
     let mut out = Pairs::new();
     for item in iterate(&call.input)? {
+        if !is_dict(&item) {
+            return Err(TemplateError::failed(format!(
+                "items2dict requires a list of dictionaries, got {} instead.",
+                repr_of(&call.input)
+            )));
+        }
         let (Some(key), Some(value)) = (dict_get(&item, &key_name), dict_get(&item, &value_name))
         else {
             return Err(TemplateError::failed(format!(
@@ -186,7 +195,8 @@ fn rekey_on_member(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let items = if is_dict(&call.input) {
         pairs_of(&call.input).into_iter().map(|(_, value)| value).collect()
     } else {
-        list_items(&call.input, "rekey_on_member")?
+        list_items(&call.input, "rekey_on_member")
+            .map_err(|_| TemplateError::failed("Type is not a valid list, set, or dict"))?
     };
     let mut out = Pairs::new();
     for item in items {
@@ -215,41 +225,48 @@ fn subelements(value: &Value, path: &Value, skip_missing: bool) -> Outcome<Vec<V
     } else {
         return Err(TemplateError::failed("obj must be a list of dicts or a nested dict"));
     };
-    let keys: Vec<Value> = if is_list(path) {
-        iterate(path)?
-    } else {
-        text_of(path).split('.').map(Value::from).collect()
+    let keys: Vec<Value> = match view(path) {
+        View::Text(path) => path.split('.').map(Value::from).collect(),
+        _ if is_list(path) => iterate(path)?,
+        _ => return Err(TemplateError::failed("subelements must be a list or a string")),
     };
     let mut out = Vec::new();
     for item in items {
-        let mut found = Some(item.clone());
-        for key in &keys {
-            found = found.and_then(|value| dict_get_value(&value, key));
-            if found.is_none() {
-                break;
-            }
-        }
-        match found {
-            Some(list) if is_list(&list) => {
-                for element in iterate(&list)? {
-                    out.push(tuple_value(vec![item.clone(), element]));
-                }
-            }
-            Some(_) => {
-                return Err(TemplateError::failed(format!(
-                    "the key {} should point to a list",
-                    text_of(path)
-                )));
-            }
-            None if skip_missing => {}
-            None => {
-                return Err(TemplateError::failed(format!(
-                    "could not find '{}' key in iterated item {}",
-                    text_of(path),
-                    repr_of(&item)
-                )));
-            }
-        }
+        let Some(elements) = elements_below(&item, &keys, skip_missing)? else { continue };
+        out.extend(elements.into_iter().map(|element| tuple_value(vec![item.clone(), element])));
     }
     Ok(out)
+}
+
+/// The list that keys lead to in an item; none if one of them is missing and may be.
+fn elements_below(item: &Value, keys: &[Value], skip_missing: bool) -> Outcome<Option<Vec<Value>>> {
+    let mut found = item.clone();
+    for key in keys {
+        if !is_dict(&found) {
+            return Err(TemplateError::failed(format!(
+                "the key {} should point to a dictionary, got '{}'",
+                text_of(key),
+                text_of(&found)
+            )));
+        }
+        found = match dict_get_value(&found, key) {
+            Some(value) => value,
+            None if skip_missing => return Ok(None),
+            None => {
+                return Err(TemplateError::failed(format!(
+                    "could not find {} key in iterated item {}",
+                    repr_of(key),
+                    repr_of(&found)
+                )));
+            }
+        };
+    }
+    if is_list(&found) {
+        return iterate(&found).map(Some);
+    }
+    Err(TemplateError::failed(format!(
+        "the key {} should point to a list, got {}",
+        keys.last().map_or_else(String::new, repr_of),
+        repr_of(&found)
+    )))
 }

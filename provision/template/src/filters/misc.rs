@@ -56,8 +56,9 @@ fn mandatory(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         .input
         .downcast_object_ref::<Undefined>()
         .and_then(|undefined| undefined.name.clone())
-        .map(|name| format!("'{name}'"))
+        .map(|name| format!("'{name}' "))
         .unwrap_or_default();
+    // Two blanks behind a name: Ansible's words exactly, content compares them.
     Err(TemplateError::failed(format!("Mandatory variable {name} not defined.")))
 }
 
@@ -120,8 +121,11 @@ fn comment(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     };
     let prefix_count = count(option("prefix_count"));
     let postfix_count = count(option("postfix_count"));
-    let block = |text: &str, count: usize| {
-        if text.is_empty() { String::new() } else { format!("{text}{newline}").repeat(count) }
+    let block = |text: &str, count: usize| match text {
+        "" => String::new(),
+        // A prefix that is the end of a line needs none of its own.
+        _ if text == newline => newline.repeat(count),
+        _ => format!("{text}{newline}").repeat(count),
     };
     let beginning =
         if beginning.is_empty() { String::new() } else { format!("{beginning}{newline}") };
@@ -130,11 +134,8 @@ fn comment(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let body = format!("{decoration}{body}")
         .replace(&format!("{decoration}{newline}"), &format!("{}{newline}", decoration.trim_end()));
     let end_text = if end.is_empty() { String::new() } else { format!("{newline}{end}") };
-    let post = if postfix.is_empty() {
-        String::new()
-    } else {
-        format!("{newline}{postfix}").repeat(postfix_count)
-    };
+    // Also an empty one is a line.
+    let post = format!("{newline}{postfix}").repeat(postfix_count);
     Ok(Value::from(format!("{beginning}{}{body}{post}{end_text}", block(&prefix, prefix_count))))
 }
 

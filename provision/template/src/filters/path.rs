@@ -6,7 +6,7 @@ use super::{FilterEntry, impure, pure};
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
 use crate::scope::LookupRequest;
-use crate::value::{is_list, iterate, list_value, text_of, tuple_value};
+use crate::value::{View, is_list, iterate, list_value, text_of, tuple_value, type_name, view};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
     pure("basename", |_, call| Ok(Value::from(split(&call.input_text()).1))),
@@ -87,8 +87,13 @@ pub(crate) fn joined<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 fn path_join(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let parts: Vec<String> = if is_list(&call.input) {
         iterate(&call.input)?.iter().map(text_of).collect()
+    } else if let View::Text(path) = view(&call.input) {
+        vec![path.to_owned()]
     } else {
-        vec![call.input_text()]
+        return Err(TemplateError::failed(format!(
+            "|path_join expects string or sequence, got <class '{}'> instead.",
+            type_name(&call.input)
+        )));
     };
     Ok(Value::from(joined(parts.iter().map(String::as_str))))
 }

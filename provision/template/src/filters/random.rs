@@ -178,12 +178,14 @@ fn random(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         _ => None,
     };
     let Some(end) = end else {
+        let items = iterate(&call.input).map_err(|_| {
+            TemplateError::failed("random can only be used on sequences and integers")
+        })?;
         if start.is_some() || step.is_some() {
             return Err(TemplateError::failed(
                 "start and step can only be used with integer values",
             ));
         }
-        let items = iterate(&call.input)?;
         let index = random.below(u128::from(signed(items.len()).unsigned_abs()));
         let chosen = usize::try_from(index).ok().and_then(|index| items.get(index).cloned());
         return chosen.ok_or_else(|| TemplateError::failed("Cannot choose from an empty sequence"));

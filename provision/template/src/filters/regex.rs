@@ -179,6 +179,10 @@ fn escape(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
     let special = match kind.as_str() {
         "python" => "()[]{}?*+-|^$\\.&~# \t\n\r\u{b}\u{c}",
         "posix_basic" => "].[^$*\\",
+        "posix_extended" => {
+            return Err(TemplateError::failed("Regex type (posix_extended) not yet implemented")
+                .hint("there are `python` and `posix_basic`"));
+        }
         _ => {
             return Err(TemplateError::failed(format!("Invalid regex type ({kind})")));
         }
@@ -213,7 +217,7 @@ fn replace(_: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         done += 1;
     }
     out.push_str(text.get(last..).unwrap_or(""));
-    if usize::try_from(mandatory).is_ok_and(|wanted| done < wanted) {
+    if mandatory != 0 && usize::try_from(mandatory) != Ok(done) {
         return Err(TemplateError::failed(format!(
             "'{pattern}' should match {mandatory} times, but matches {done} times in '{text}'"
         )));

@@ -28,7 +28,10 @@ pub(crate) fn scalar_of_node(node: &Node) -> Option<Value> {
             Err(_) => Value::from(digits.parse::<f64>().unwrap_or(f64::NAN)),
         },
         NodeValue::Float(number) => Value::from(*number),
-        NodeValue::String(text) => Value::from(&**text),
+        NodeValue::String(text) => match node.bytes() {
+            Some(bytes) => Value::from_bytes(bytes),
+            None => Value::from(&**text),
+        },
         NodeValue::Sequence(_) | NodeValue::Mapping(_) => return None,
     })
 }

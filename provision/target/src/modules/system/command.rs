@@ -264,14 +264,23 @@ impl Condition {
         self.creates.is_some() || self.removes.is_some()
     }
 
+    /// If nothing has to be done: because of which path, what it does, and the option that says so.
+    fn reason(&self, base: &Path) -> Option<(&Path, &'static str, &'static str)> {
+        match (&self.creates, &self.removes) {
+            (Some(path), _) if !wildcard::paths(path, base).is_empty() => {
+                Some((path, "exists", "creates"))
+            }
+            (_, Some(path)) if wildcard::paths(path, base).is_empty() => {
+                Some((path, "does not exist", "removes"))
+            }
+            _ => None,
+        }
+    }
+
     /// If nothing has to be done: the message and Ansible's older form of it.
     fn satisfied(&self, base: &Path, check: bool) -> Option<(String, String)> {
         let would = if check { "Would" } else { "Did" };
-        let (path, what) = match (&self.creates, &self.removes) {
-            (Some(path), _) if !wildcard::paths(path, base).is_empty() => (path, "exists"),
-            (_, Some(path)) if wildcard::paths(path, base).is_empty() => (path, "does not exist"),
-            _ => return None,
-        };
+        let (path, what, _) = self.reason(base)?;
         let path = path.display();
         Some((
             format!("{would} not run command since '{path}' {what}"),
@@ -339,7 +348,8 @@ pub fn script(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fail
         creates: given.creates.as_ref().map(path),
         removes: given.removes.as_ref().map(path),
     };
-    if let Some((message, _)) = condition.satisfied(Path::new("/"), context.check) {
+    if let Some((path, what, option)) = condition.reason(Path::new("/")) {
+        let message = format!("{} {what}, matching {option} option", path.display());
         return Ok(Outcome { skipped: Some(message), ..Outcome::default() });
     }
     if context.check {

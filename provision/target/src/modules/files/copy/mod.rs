@@ -114,7 +114,8 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
     let outcome = match (source, &given._tree) {
         (_, Some(entries)) => tree::copy(entries, &dest, &settings, context)?,
         (Some(Source::File(path)), None) if paths::is_directory(&path) => {
-            let follow = given.local_follow.unwrap_or(true);
+            // On hosts Ansible keeps links unless it is told to follow them.
+            let follow = given.local_follow.unwrap_or(false);
             let contents_only = given.src.as_ref().is_some_and(|src| src.ends_with('/'));
             let source = remote::Tree { root: path, contents_only, follow };
             remote::copy(&source, &dest, &settings, context)?

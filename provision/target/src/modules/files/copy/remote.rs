@@ -12,7 +12,7 @@ use crate::disk::{describe, paths};
 use crate::module::{Context, Failure, Outcome};
 use crate::modules::files::links;
 
-/// Folders inside folders; deeper ones are a circle of links.
+/// Folders inside folders: more than anybody means to copy.
 const DEPTH_LIMIT: usize = 256;
 
 /// What to copy.
@@ -41,7 +41,7 @@ pub(super) fn copy(
     // The result is about what is copied if the destination was there already.
     let named = if paths::is_directory(dest) { target.clone() } else { dest.to_owned() };
     let mut changed = make_folders(&paths::parent(&target), settings, context)?;
-    changed |= copy_folder(tree, &tree.root, &target, settings, context, 0)?;
+    changed |= copy_folder(tree, &tree.root, &target, settings, context, &mut Vec::new())?;
     let top = Wanted { mode: settings.wanted.mode.clone(), ..Wanted::default() };
     if paths::exists(&target) {
         changed |= top.apply(&paths::real_path(dest), context, &mut Default::default())?;
@@ -53,25 +53,29 @@ pub(super) fn copy(
     Ok(outcome)
 }
 
+/// Copies what is in a folder. `within`: device and inode of the folders around it; a link back to one
+/// of them stays a link.
 fn copy_folder(
     tree: &Tree,
     from: &Path,
     to: &Path,
     settings: &Settings,
     context: &mut Context<'_>,
-    depth: usize,
+    within: &mut Vec<(u64, u64)>,
 ) -> Result<bool, Failure> {
-    if depth > DEPTH_LIMIT {
+    if within.len() > DEPTH_LIMIT {
         return Err(Failure::new(format!("{} is nested too deeply", from.display())));
     }
     if (context.stopped)() {
         return Err(Failure::new("stopped while copying a directory"));
     }
-    let bits = fs::metadata(from).map_err(|error| Failure::system("look at", from, &error))?.mode()
-        & PERMISSION_BITS;
+    let own = fs::metadata(from).map_err(|error| Failure::system("look at", from, &error))?;
+    let bits = own.mode() & PERMISSION_BITS;
+    within.push((own.dev(), own.ino()));
     let mut changed = false;
     if !paths::exists(to) {
         if context.check {
+            within.pop();
             return Ok(true);
         }
         context.about_to_change()?;
@@ -88,17 +92,22 @@ fn copy_folder(
     names.sort();
     for name in names {
         let (from, to) = (from.join(&name), to.join(&name));
-        changed |= if !tree.follow && paths::is_link(&from) {
+        changed |= if paths::is_link(&from) && (!tree.follow || leads_back(&from, within)) {
             copy_link(&from, &to, settings, context)?
         } else if paths::is_directory(&from) {
-            copy_folder(tree, &from, &to, settings, context, depth + 1)?
+            copy_folder(tree, &from, &to, settings, context, within)?
         } else {
             copy_file(&from, &to, settings, context)?
         };
     }
+    within.pop();
     let owner = settings.wanted.without_mode();
     changed |= owner.apply(&paths::real_path(to), context, &mut AttributeChange::default())?;
     Ok(changed)
+}
+
+fn leads_back(link: &Path, within: &[(u64, u64)]) -> bool {
+    fs::metadata(link).is_ok_and(|meant| within.contains(&(meant.dev(), meant.ino())))
 }
 
 fn copy_link(

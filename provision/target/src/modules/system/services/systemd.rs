@@ -156,7 +156,7 @@ fn reload(
         return Ok(());
     }
     let (rc, said) = (finished.rc, finished.stderr_text());
-    if is_offline() {
+    if is_offline(context) {
         warnings.push(format!(
             "{command} failed, but target is a chroot or systemd is offline. Continuing. Error \
              was: {rc} / {said}"
@@ -166,8 +166,10 @@ fn reload(
     Err(finished.failure(format!("failure {rc} during {command}: {said}")))
 }
 
-fn is_offline() -> bool {
-    is_chroot() || std::env::var("SYSTEMD_OFFLINE").as_deref() == Ok("1")
+/// Whether there is no systemd to ask: the task's own environment may say so, too.
+fn is_offline(context: &Context<'_>) -> bool {
+    let said = context.environment.get("SYSTEMD_OFFLINE").cloned();
+    is_chroot() || said.or_else(|| std::env::var("SYSTEMD_OFFLINE").ok()).as_deref() == Some("1")
 }
 
 fn look_up<'a>(
@@ -249,7 +251,7 @@ fn change(
         let reached = if state == "stopped" { "stopped" } else { "started" };
         outcome = outcome.with("state", reached);
         let now = property(&unit.properties, "ActiveState");
-        if now.is_empty() && is_offline() {
+        if now.is_empty() && is_offline(context) {
             warnings.push(
                 "Target is a chroot or systemd is offline. This can lead to false positives or \
                  prevent the init system tools from working."
