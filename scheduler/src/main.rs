@@ -45,9 +45,10 @@ fn begin_again_frugally() {
     }
     let mut words = std::env::args_os();
     let program = words.next().unwrap_or_else(|| "scheduler".into());
-    let mut again = std::process::Command::new("/proc/self/exe");
+    // By its path, so that the process keeps its name.
+    let Ok(path) = std::env::current_exe() else { return };
     // It returns only if that is impossible; then the daemon takes more memory, and that is all.
-    let _ = again.arg0(program).args(words).env(name, value).exec();
+    let _ = std::process::Command::new(path).arg0(program).args(words).env(name, value).exec();
 }
 
 fn main() -> ExitCode {
