@@ -56,7 +56,7 @@ pub enum Command {
     Drain(OneMachine),
     /// Use a drained machine again
     Undrain(OneMachine),
-    /// Go on with repair although many machines are silent
+    /// End a freeze: replace what ran on silent machines, although these are many
     Thaw(Reach),
     /// Show where an app is found, and how that changes
     Discovery(Discovery),
@@ -182,9 +182,9 @@ pub enum AppCommand {
 pub struct Upgrade {
     /// The app.
     pub app: String,
-    /// What its maker calls the new version.
-    #[arg(long, value_name = "NAME")]
-    pub version: String,
+    /// What its maker calls the new version; if absent, the tag of the image.
+    #[arg(long, value_name = "NAME", required_unless_present = "image")]
+    pub version: Option<String>,
     /// Another image.
     #[arg(long, value_name = "IMAGE", conflicts_with_all = ["shell", "command"])]
     pub image: Option<String>,
@@ -319,12 +319,21 @@ pub struct Explain {
 /// `scheduler events`.
 #[derive(Debug, Args)]
 pub struct Events {
-    /// Go on until Ctrl-C.
+    /// Go on until Ctrl-C. Without anything else that says where to begin, with the last ten.
     #[arg(short, long)]
     pub follow: bool,
-    /// Only what came after the event with this number.
-    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-    pub after: u64,
+    /// Begin with the last so many.
+    #[arg(short = 'n', long, value_name = "COUNT", conflicts_with_all = ["all", "after"])]
+    pub lines: Option<u64>,
+    /// Begin with all that are kept; without --follow that is so anyhow.
+    #[arg(long)]
+    pub all: bool,
+    /// Begin after the event with this number.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "all")]
+    pub after: Option<u64>,
+    /// Begin with what happened so long ago: 10min, 2h.
+    #[arg(long, value_name = "LENGTH", value_parser = policy::seconds)]
+    pub since: Option<u64>,
     #[command(flatten)]
     pub reach: Reach,
 }

@@ -23,6 +23,8 @@ enum Answer {
     Text(&'static str),
     /// Nothing.
     Nothing,
+    /// An object whose shape is Marathon's.
+    Marathon,
 }
 
 const ROUTES: &[Route] = &[
@@ -152,7 +154,7 @@ const ROUTES: &[Route] = &[
         Some("Observation"),
         Answer::Nothing,
     ),
-    ("post", "/v1/thaw", "Go on with repair", None, Answer::One("Answer")),
+    ("post", "/v1/thaw", "End a freeze: repair goes on", None, Answer::One("Answer")),
     (
         "get",
         "/v1/rebalance",
@@ -214,11 +216,49 @@ const ROUTES: &[Route] = &[
     ("get", "/v1/snapshot", "All records, a line for each", None, Answer::Text("text/plain")),
 ];
 
+/// What clients of Marathon find; `docs/marathon.md` says what of it is there.
+const MARATHON: &[Route] = &[
+    ("get", "/ping", "Whether the process lives", None, Answer::Text("text/plain")),
+    ("get", "/v2/apps", "All apps, as Marathon shows them", None, Answer::Marathon),
+    ("post", "/v2/apps", "Deploy an app of Marathon's form", Some(FOREIGN), Answer::Marathon),
+    ("get", "/v2/apps/{id}", "An app, as Marathon shows it", None, Answer::Marathon),
+    (
+        "put",
+        "/v2/apps/{id}",
+        "Change an app; what isn't said stays",
+        Some(FOREIGN),
+        Answer::Marathon,
+    ),
+    ("delete", "/v2/apps/{id}", "End an app", None, Answer::Marathon),
+    ("post", "/v2/apps/{id}/restart", "Replace all its instances", None, Answer::Marathon),
+    ("get", "/v2/apps/{id}/versions", "Its last versions", None, Answer::Marathon),
+    ("get", "/v2/apps/{id}/versions/{version}", "One of them", None, Answer::Marathon),
+    ("get", "/v2/apps/{id}/tasks", "Its instances that have a machine", None, Answer::Marathon),
+    ("delete", "/v2/apps/{id}/tasks", "Replace them", None, Answer::Marathon),
+    ("delete", "/v2/apps/{id}/tasks/{task}", "Replace one of them", None, Answer::Marathon),
+    ("get", "/v2/tasks", "All instances that have a machine", None, Answer::Marathon),
+    ("get", "/v2/deployments", "Deployments under way", None, Answer::Marathon),
+    ("delete", "/v2/deployments/{id}", "Go back to the last good version", None, Answer::Marathon),
+    ("get", "/v2/queue", "Instances that wait for a machine", None, Answer::Marathon),
+    (
+        "get",
+        "/v2/events",
+        "What happens, as Marathon tells it",
+        None,
+        Answer::Text("text/event-stream"),
+    ),
+    ("get", "/v2/info", "The scheduler itself", None, Answer::Marathon),
+    ("get", "/v2/leader", "Who leads", None, Answer::Marathon),
+];
+
+/// A body whose shape is Marathon's.
+const FOREIGN: &str = "MarathonObject";
+
 /// The document.
 #[must_use]
 pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for (method, path, summary, body, answer) in ROUTES {
+    for (method, path, summary, body, answer) in ROUTES.iter().chain(MARATHON) {
         let item = paths.entry(*path).or_insert_with(|| path_item(path));
         if let Some(item) = item.as_object_mut() {
             item.insert((*method).to_owned(), operation(method, path, summary, *body, *answer));
@@ -258,11 +298,13 @@ fn operation(method: &str, path: &str, summary: &str, body: Option<&str>, answer
         }
         Answer::Text(kind) => json!({ kind: {"schema": {"type": "string"}} }),
         Answer::Nothing => json!({}),
+        Answer::Marathon => json!({"application/json": {"schema": reference(FOREIGN)}}),
     };
-    let problem = json!({
-        "description": "It is refused; nothing was changed.",
-        "content": {"application/problem+json": {"schema": reference("Problem")}},
-    });
+    let refused = match path.starts_with("/v2") {
+        true => json!({"application/json": {"schema": reference("MarathonProblem")}}),
+        false => json!({"application/problem+json": {"schema": reference("Problem")}}),
+    };
+    let problem = json!({"description": "It is refused; nothing was changed.", "content": refused});
     let status = if matches!(answer, Answer::Nothing) { "204" } else { "200" };
     let mut operation = json!({
         "summary": summary,
@@ -345,6 +387,17 @@ pub fn schemas() -> Value {
     }
     let mut schemas = json!({
         "App": app,
+        "MarathonObject": {"type": "object", "description": "The shape that Marathon 1.6 documents for this path."},
+        "MarathonProblem": {
+            "type": "object",
+            "required": ["message"],
+            "properties": {
+                "message": text(),
+                "details": {"type": "array", "items": shape(&[
+                    ("path", text()), ("errors", json!({"type": "array", "items": text()})),
+                ])},
+            },
+        },
         "AppRow": shape(&[
             ("app", text()), ("version", number()), ("label", text()), ("wanted", number()),
             ("min", number()), ("max", number()), ("serving", number()), ("starting", number()),

@@ -3,7 +3,7 @@
 //! is a line of JSON on standard output; nothing is asserted.
 //!
 //! `cargo bench -p scheduler --bench figures -- --sizes 20000x1000,100000x5000 --offers 2000
-//! [--parts offers,folder,consul]`; `cargo xtask bench scheduler` runs it and writes the document.
+//! [--parts offers,folder,consul,memory]`; `cargo xtask bench scheduler` runs it and writes the document.
 
 #![allow(
     clippy::unwrap_used,
@@ -60,6 +60,9 @@ fn main() {
         if has("consul") {
             in_consul(tasks, agents);
         }
+        if has("memory") {
+            memory_alone(tasks, agents);
+        }
     }
 }
 
@@ -85,8 +88,31 @@ fn app(name: &str, instances: u32, rest: &str) -> String {
     )
 }
 
+/// What the daemon takes with these tasks, with each store; nothing else is told.
+fn memory_alone(tasks: u32, agents: u32) {
+    let cluster = Cluster::start(agents);
+    let daemon = Daemon::start(&["--master", cluster.address()]);
+    let (before, _) = deployed(&cluster, &daemon, tasks);
+    memory(&cluster, &daemon, "folder", tasks, before);
+    drop((daemon, cluster));
+    let (cluster, consul) = (Cluster::start(agents), FakeConsul::start(1).unwrap());
+    let arguments = ["--master", cluster.address(), "--consul", &consul.url()];
+    let daemon = Daemon::start(&[&arguments[..], &["--consul-agent-port", "9"]].concat());
+    let (before, _) = deployed(&cluster, &daemon, tasks);
+    memory(&cluster, &daemon, "consul", tasks, before);
+}
+
 /// Deploys, and tells how long it takes until all run and all that was told of them is acknowledged.
 fn launches(cluster: &Cluster, daemon: &Daemon, store: &str, tasks: u32) {
+    let (memory_before, launches) = deployed(cluster, daemon, tasks);
+    let mut launches = launches;
+    launches["store"] = store.into();
+    tell("launches", &launches);
+    memory(cluster, daemon, store, tasks, memory_before);
+}
+
+/// Deploys; the memory before, and what came of it.
+fn deployed(cluster: &Cluster, daemon: &Daemon, tasks: u32) -> (u64, Value) {
     let agents = cluster.agents();
     daemon.until("machines are offered", |metrics| {
         metrics.get("scheduler_machines{state=\"up\"}").is_some_and(|up| *up >= agents as f64)
@@ -109,17 +135,20 @@ fn launches(cluster: &Cluster, daemon: &Daemon, store: &str, tasks: u32) {
     let accepts = daemon::Histogram::of(&after, "scheduler_accept_seconds");
     let accepts = accepts.since(&daemon::Histogram::of(&before, "scheduler_accept_seconds"));
     let (user, system) = daemon.processor_seconds();
-    tell(
-        "launches",
-        &json!({
-            "store": store, "tasks": tasks, "agents": agents, "calls_answered_seconds": taken.as_secs_f64(),
-            "seconds": all.as_secs_f64(), "per_second": f64::from(tasks) / all.as_secs_f64(),
-            "daemon_user_seconds": user - cpu_before.0, "daemon_system_seconds": system - cpu_before.1,
-            "acceptances": accepts.count(), "accept_p50_ms": accepts.quantile(0.5) * 1e3,
-            "accept_p99_ms": accepts.quantile(0.99) * 1e3, "accept_p999_ms": accepts.quantile(0.999) * 1e3,
-        }),
-    );
-    let serving = f64::from(each * APPS);
+    let launches = json!({
+        "tasks": tasks, "agents": agents, "calls_answered_seconds": taken.as_secs_f64(),
+        "seconds": all.as_secs_f64(), "per_second": f64::from(tasks) / all.as_secs_f64(),
+        "daemon_user_seconds": user - cpu_before.0, "daemon_system_seconds": system - cpu_before.1,
+        "acceptances": accepts.count(), "accept_p50_ms": accepts.quantile(0.5) * 1e3,
+        "accept_p99_ms": accepts.quantile(0.99) * 1e3, "accept_p999_ms": accepts.quantile(0.999) * 1e3,
+    });
+    (memory_before, launches)
+}
+
+/// Tells what it takes, a while after all serve.
+fn memory(cluster: &Cluster, daemon: &Daemon, store: &str, tasks: u32, memory_before: u64) {
+    let agents = cluster.agents();
+    let serving = f64::from(tasks / APPS * APPS);
     daemon.until("all serve", |metrics| {
         let names = (0..APPS).map(|app| format!("app=\"app-{app}\",life=\"serving\""));
         let found =

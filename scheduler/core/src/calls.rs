@@ -41,11 +41,15 @@ impl Turn<'_> {
             Call::Undrain { machine } => self.drain(&machine, false),
             Call::CancelRebalance { app } => self.cancel_rebalance(app.as_ref()),
             Call::Thaw => {
-                let seen = self.state.silence();
+                let (seen, before) = (self.state.silence(), self.state.cluster.repair);
                 policy::repair::thaw(seen, &mut self.state.cluster.repair);
-                self.dirty(Key::Cluster);
-                self.watch();
-                Ok(Accepted::Noted)
+                if self.state.cluster.repair == before {
+                    Ok(Accepted::Unchanged)
+                } else {
+                    self.dirty(Key::Cluster);
+                    self.watch();
+                    Ok(Accepted::Noted)
+                }
             }
             Call::Rebalance { app, at_a_time } => {
                 return self.rebalance_call(request, app, at_a_time);

@@ -588,6 +588,7 @@ fn calls_are_refused_with_their_reason() {
     assert_eq!(refused, Err(Refusal::UnknownInstance(id(99))));
     bench.call(Call::Delete { app: app(), keeps_volumes: false }).unwrap();
     assert_eq!(bench.call(scale(1)), Err(Refusal::IsDeleted(app())));
+    assert_eq!(bench.call(Call::Thaw), Ok(Accepted::Unchanged), "nothing is stopped or silent");
     let mut follower = State::new(policy::config::Policy::recommended());
     let event = Event::Call { request: RequestId(1), call: Call::Thaw };
     let commands = apply(&mut follower, event, bench.now);

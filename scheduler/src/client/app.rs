@@ -57,9 +57,25 @@ fn bring(upgrade: arguments::Upgrade) -> Done {
     let client = Client::open(&wait.reach.place)?;
     let path = format!("/v1/apps/{}/upgrade", part(&app));
     let command = (!command.is_empty()).then_some(command);
+    let version = version.or_else(|| Some(tag(image.as_deref()?)?.to_owned()));
+    let Some(version) = version else {
+        return Err(Trouble {
+            exit: Exit::Usage,
+            message: "the image has no tag that could name the version".to_owned(),
+            hint: Some("say `--version NAME`".to_owned()),
+        });
+    };
     let body = Upgrade { version, command, shell, image, step };
     let answer = client.post(&path, &body, wait.idempotency_key.as_deref())?;
     follow(&client, &app, &answer, &wait)
+}
+
+/// The tag of an image: what is behind the last colon, unless that is the port of its registry. A digest
+/// is no name that people would call a version.
+fn tag(image: &str) -> Option<&str> {
+    let (name, _) = image.split_once('@').unwrap_or((image, ""));
+    let (_, tag) = name.rsplit_once(':')?;
+    (!tag.is_empty() && !tag.contains('/')).then_some(tag)
 }
 
 /// Waits for the deployment that a call has begun, if there is one and it is wanted.
@@ -251,4 +267,24 @@ fn history_text(history: &History) -> String {
         text.push_str(&format!("\n\n{}", table.text()));
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tag;
+
+    #[test]
+    fn tags_name_versions() {
+        for (image, expected) in [
+            ("web:2.1", Some("2.1")),
+            ("reg.example:5000/a/web:2.1", Some("2.1")),
+            ("reg.example:5000/a/web", None),
+            ("web", None),
+            ("web:", None),
+            ("web@sha256:0123", None),
+            ("web:3@sha256:0123", Some("3")),
+        ] {
+            assert_eq!(tag(image), expected, "{image}");
+        }
+    }
 }

@@ -147,8 +147,8 @@ fn drain(one: &OneMachine, what: &str) -> Done {
 fn thaw(reach: &Reach) -> Done {
     let answer: Answer = Client::open(&reach.place)?.post("/v1/thaw", &json!({}), None)?;
     Ok(show(reach.output, &answer, |answer| match answer.result.as_str() {
-        "unchanged" => "repair wasn't stopped".to_owned(),
-        _ => "repair goes on".to_owned(),
+        "unchanged" => "repair isn't stopped; nothing has changed".to_owned(),
+        _ => "repair goes on: machines that are silent now are no reason to stop it".to_owned(),
     }))
 }
 

@@ -66,7 +66,8 @@ pub struct Beside {
     pub reach: Reach,
 }
 
-fn seconds(text: &str) -> Result<u64, String> {
+/// A length of time, in seconds.
+pub fn seconds(text: &str) -> Result<u64, String> {
     let deserializer: serde::de::value::StrDeserializer<'_, serde::de::value::Error> =
         text.into_deserializer();
     let Length(length) = Length::deserialize(deserializer).map_err(|error| error.to_string())?;

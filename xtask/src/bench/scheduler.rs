@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use super::report::machine;
 use crate::error::{Doing, Error};
-use crate::lab::directories::{write_file, write_json};
+use crate::lab::directories::{read_json, write_file, write_json};
 use crate::{step, workspace};
 
 /// A first build with optimisation on two busy processors, and the measurements.
@@ -27,9 +27,16 @@ pub struct SchedulerArguments {
     /// Machines that are offered to instances that wait for them
     #[arg(long, value_name = "COUNT", default_value_t = 2_000)]
     offers: u32,
-    /// What is measured
+    /// What is measured: of what isn't, the figures of before stay; `memory` is a part of folder and
+    /// consul that can be had alone
     #[arg(long, value_delimiter = ',', default_value = "offers,folder,consul,placement")]
     parts: Vec<String>,
+    /// The profile of the build: `quick` is right for memory, and built sooner
+    #[arg(long, value_name = "NAME", default_value = "bench")]
+    profile: String,
+    /// Measure nothing, but take the lines that the bench has written to its output
+    #[arg(long, value_name = "FILE")]
+    lines: Option<PathBuf>,
 }
 
 /// One figure: its name and what was measured, as the bench tells it.
@@ -41,21 +48,29 @@ type Figure = Map<String, Value>;
 /// Something can't be built, or what is measured fails.
 pub fn run(arguments: &SchedulerArguments) -> Result<ExitCode, Error> {
     let mut figures = Vec::new();
-    let is_wanted = |part: &str| arguments.parts.iter().any(|one| one == part);
-    let parts = ["offers", "folder", "consul"].into_iter().filter(|part| is_wanted(part));
+    let is_wanted =
+        |part: &str| arguments.lines.is_none() && arguments.parts.iter().any(|one| one == part);
+    if let Some(file) = &arguments.lines {
+        let text = fs::read_to_string(file).doing(|| format!("read {}", file.display()))?;
+        figures.extend(text.lines().filter_map(figure));
+    }
+    let known = ["offers", "folder", "consul", "memory"];
+    let parts = known.into_iter().filter(|part| is_wanted(part));
     let parts: Vec<&str> = parts.collect();
     if !parts.is_empty() {
         let (sizes, offers) = (arguments.sizes.join(","), arguments.offers.to_string());
         let own = ["--sizes", &sizes, "--offers", &offers, "--parts", &parts.join(",")];
-        let text = bench("scheduler", "figures", &own)?;
+        let text = bench("scheduler", "figures", &arguments.profile, &own)?;
         figures.extend(text.lines().filter_map(figure));
     }
     if is_wanted("placement") {
         let load = super::load();
-        figures.extend(rates(&bench("policy", "placement", &[])?, load));
+        figures.extend(rates(&bench("policy", "placement", &arguments.profile, &[])?, load));
     }
     let docs = workspace::root().join("docs");
-    write_json(&docs.join("scheduler-benchmarks.json"), &figures)?;
+    let file = docs.join("scheduler-benchmarks.json");
+    let figures = with_earlier(read_json(&file)?.unwrap_or_default(), figures);
+    write_json(&file, &figures)?;
     let table = table(&figures);
     let document = format!("{HEAD}\n{}\n{table}", machine());
     write_file(&docs.join("scheduler-benchmarks.md"), document.as_bytes())?;
@@ -68,12 +83,29 @@ Written by `cargo xtask bench scheduler`; don't edit. Nothing here is asserted b
 The daemon is a process of its own, with records in redb on this machine's disk or in a small Consul of\n\
 the bench; the simulated master and its agents are the bench. *user* is processor time of the daemon\n\
 alone. *load* is how many processes wanted a processor when the figure was told, the bench's own\n\
-included: above two, wall times are too long.\n";
+included: above two, wall times are too long. Memory is that three seconds after all serve; *at most* is the\n\
+most that there was before, in the burst. Rows can be measured apart, so they aren't all of one day.\n";
+
+/// What was measured before and isn't measured again stays, in its place.
+fn with_earlier(mut all: Vec<Figure>, new: Vec<Figure>) -> Vec<Figure> {
+    let same = |one: &Figure, other: &Figure| {
+        let what = ["figure", "store", "tasks", "agents", "together", "every_ms", "name"];
+        what.iter().all(|name| one.get(*name) == other.get(*name))
+    };
+    for figure in new {
+        match all.iter_mut().find(|known| same(known, &figure)) {
+            Some(known) => *known = figure,
+            None => all.push(figure),
+        }
+    }
+    all
+}
 
 /// What a bench says.
-fn bench(package: &str, name: &str, arguments: &[&str]) -> Result<String, Error> {
+fn bench(package: &str, name: &str, profile: &str, own: &[&str]) -> Result<String, Error> {
     let log: PathBuf = step::log(&format!("bench-{package}-{name}"));
-    let all = [&["bench", "--package", package, "--bench", name, "--"], arguments].concat();
+    let all = ["bench", "--profile", profile, "--package", package, "--bench", name, "--"];
+    let all = [all.as_slice(), own].concat();
     step::demand(&workspace::cargo(&all), &log, LIMIT, &format!("measure {package}"))?;
     fs::read_to_string(&log).doing(|| format!("read {}", log.display()))
 }
@@ -218,6 +250,18 @@ fn rows(figure: &Figure) -> Vec<(String, &'static str, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_measured_again_stays() {
+        let of = |text: &str| figure(text).unwrap();
+        let memory = |tasks: u32, kib: u32| {
+            of(&format!(r#"{{"figure":"memory","tasks":{tasks},"resident_kib":{kib}}}"#))
+        };
+        let placement = of(r#"{"figure":"placement","name":"fill","per_second":5.0}"#);
+        let earlier = vec![memory(20, 9), placement.clone(), memory(100, 99)];
+        let all = with_earlier(earlier, vec![memory(100, 50), memory(300, 80)]);
+        assert_eq!(all, [memory(20, 9), placement, memory(100, 50), memory(300, 80)]);
+    }
 
     #[test]
     fn figures_and_rates_are_read() {
