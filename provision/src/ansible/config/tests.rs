@@ -86,7 +86,7 @@ fn nothing_is_ignored_silently() {
     let file = folder.path().join("here/ansible.cfg").display().to_string();
     let notes: Vec<String> =
         configuration.notes.iter().map(|note| note.replace(&file, "F")).collect();
-    assert_eq!(notes.len(), 6, "{notes:#?}");
+    assert_eq!(notes.len(), 5, "{notes:#?}");
     assert_eq!(
         notes[0],
         "F:2: Ansible has no setting [defaults] forkz; did you mean [defaults] forks?"
