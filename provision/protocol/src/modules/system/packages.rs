@@ -249,13 +249,16 @@ const YUM_REPOSITORY_PARAMETERS: &[Parameter] =
         Parameter::new("username", Kind::Text, "user"),
     ];
 
-pub(super) const DNF: ModuleSpec = alias(
-    ModuleSpec::new(
-        "dnf",
-        &[DNF_WHAT, DNF_HOW],
-        "manages packages of Red Hat's systems with the host's dnf5, dnf or yum",
+pub(super) const DNF: ModuleSpec = exclusive(
+    alias(
+        ModuleSpec::new(
+            "dnf",
+            &[DNF_WHAT, DNF_HOW],
+            "manages packages of Red Hat's systems with the host's dnf5, dnf or yum",
+        ),
+        &["yum", "dnf5"],
     ),
-    &["yum", "dnf5"],
+    &[&["use", "use_backend"]],
 );
 
 const DNF_WHAT: &[Parameter] = &[
@@ -278,10 +281,11 @@ const DNF_WHAT: &[Parameter] = &[
     Parameter::new("bugfix", Kind::Boolean, "`latest`: only for bugs").default("false"),
     Parameter::new("download_only", Kind::Boolean, "install nothing").default("false"),
     Parameter::new("download_dir", Kind::Path, "folder of downloads"),
-    Parameter::new("use_backend", Kind::Text, "program")
-        .choices(&["auto", "yum", "yum4", "dnf", "dnf4", "dnf5"])
-        .default("auto"),
+    Parameter::new("use_backend", Kind::Text, "program").choices(DNF_BACKENDS),
+    Parameter::new("use", Kind::Text, "likewise").choices(DNF_BACKENDS),
 ];
+
+const DNF_BACKENDS: &[&str] = &["auto", "yum", "yum4", "dnf", "dnf4", "dnf5"];
 
 const DNF_HOW: &[Parameter] = &[
     Parameter::new("enablerepo", Kind::TextList, "sources to use besides"),

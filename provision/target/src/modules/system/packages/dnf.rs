@@ -63,7 +63,7 @@ struct Manager<'a> {
 
 impl<'a> Manager<'a> {
     fn new(given: Given<'a>) -> Result<Self, Failure> {
-        let wanted = match given.word("use_backend") {
+        let wanted = match given.text("use_backend").unwrap_or(given.word("use")) {
             "dnf5" => "dnf5",
             "dnf" | "dnf4" | "yum4" => "dnf",
             "yum" => "yum",
