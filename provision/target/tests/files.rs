@@ -47,6 +47,19 @@ fn directories_and_modes() {
 }
 
 #[test]
+fn a_peek_says_whether_content_looks_binary() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, content, is_binary) in [("t", "text", false), ("b", "a\0b", true)] {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let outcome = apply("file", &json!({ "path": path, "_diff_peek": true, "mode": "0600" }));
+        assert!(!outcome.changed);
+        assert_eq!(outcome.values["appears_binary"], is_binary, "{name}");
+        assert_ne!(mode(&path), 0o600);
+    }
+}
+
+#[test]
 fn links() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);

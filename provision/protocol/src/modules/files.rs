@@ -132,6 +132,8 @@ const FILE: &[Parameter] = &[
     Parameter::new("modification_time_format", Kind::Text, "its format (default %Y%m%d%H%M.%S)"),
     Parameter::new("access_time", Kind::Text, "time, `now` or `preserve`"),
     Parameter::new("access_time_format", Kind::Text, "its format (default %Y%m%d%H%M.%S)"),
+    Parameter::new("_diff_peek", Kind::Boolean, "only say whether the content looks binary"),
+    Parameter::new("_original_basename", Kind::Text, "name in a `path` that is a directory"),
 ];
 
 const STAT: &[Parameter] =

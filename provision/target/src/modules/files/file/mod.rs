@@ -4,6 +4,7 @@ mod states;
 mod times;
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -18,12 +19,16 @@ use crate::disk::{describe, paths};
 use crate::module::{Context, Failure, Outcome, arguments};
 use crate::names;
 
+/// As many bytes as Ansible looks at.
+const PEEKED_BYTES: u64 = 8192;
+
 #[derive(Debug, Deserialize)]
 struct FileModuleArguments {
     path: String,
     state: Option<String>,
     src: Option<String>,
     _original_basename: Option<String>,
+    _diff_peek: Option<bool>,
     #[serde(default)]
     recurse: bool,
     #[serde(default)]
@@ -81,6 +86,13 @@ struct Job {
     warnings: Vec<String>,
 }
 
+/// Whether a file has a zero byte at its beginning: what Ansible asks before it shows a difference.
+fn looks_binary(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(PEEKED_BYTES).read_to_end(&mut head));
+    read.is_ok() && head.contains(&0)
+}
+
 /// Runs the module.
 ///
 /// # Errors
@@ -89,6 +101,11 @@ pub fn run(object: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
     let given: FileModuleArguments = arguments(object)?;
     let file_arguments: FileArguments = arguments(object)?;
     let mut path = paths::expand(context, &given.path);
+    if given._diff_peek.is_some() {
+        return Ok(Outcome::new(false)
+            .with("path", paths::text(&path))
+            .with("appears_binary", looks_binary(&path)));
+    }
     let src = given.src.as_ref().map(|src| paths::text(&paths::expand(context, src)));
     let state = given.state.as_deref();
     if !matches!(state, Some("link" | "absent")) && paths::is_directory(&path) {
