@@ -146,8 +146,8 @@ const ALL: &[Suite] = &[
         rust::documentation,
     ),
     // Two by two, 31 targets may take 10 and 88 minutes; what is left is for the first build, which
-    // takes two minutes and a half on two idle cores.
-    suite(Lane::Programs, "fuzz", "each parser for some seconds", [20, 100], fuzz::run),
+    // takes two minutes and a half on two idle cores, and up to ten beside other work.
+    suite(Lane::Programs, "fuzz", "each parser for some seconds", [25, 100], fuzz::run),
     suite(Lane::Hosts, "scenarios", "provision against lab hosts", [20, 60], labs::scenarios),
     suite(
         Lane::Hosts,
