@@ -20,7 +20,13 @@ from ansible.module_utils.common.dict_transformations import (  # noqa: E402
     dict_merge,
     recursive_diff,
 )
-from ansible.module_utils.common.text.converters import jsonify, to_bytes, to_text  # noqa: E402
+from ansible.module_utils.common.text.converters import (  # noqa: E402
+    container_to_bytes,
+    container_to_text,
+    jsonify,
+    to_bytes,
+    to_text,
+)
 from ansible.module_utils.common.text.formatters import bytes_to_human, human_to_bytes  # noqa: E402
 from ansible.module_utils.compat.version import LooseVersion, StrictVersion  # noqa: E402
 from ansible.module_utils.facts.utils import get_file_content, get_file_lines, get_mount_size  # noqa: E402
@@ -256,6 +262,15 @@ class Values(unittest.TestCase):
         self.assertLess(LooseVersion("1.9.2"), LooseVersion("1.10"))
         self.assertLess(StrictVersion("1.0b1"), StrictVersion("1.0"))
         self.assertIn("(requests)", missing_required_lib("requests"))
+
+
+class Containers(unittest.TestCase):
+    def test_texts_and_bytes_are_converted_at_any_depth(self):
+        texts = {"a": ["b", ("c", 1)], "d": None}
+        raw = {b"a": [b"b", (b"c", 1)], b"d": None}
+        self.assertEqual(container_to_text(raw), texts)
+        self.assertEqual(container_to_bytes(texts), raw)
+        self.assertEqual(container_to_text(texts), texts)
 
 
 if __name__ == "__main__":

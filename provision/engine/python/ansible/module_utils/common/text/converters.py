@@ -84,29 +84,25 @@ def jsonify(data, **kwargs):
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def _converted(value, kind, convert):
+    """What is of a kind, at any depth of a value, converted."""
+    if isinstance(value, kind):
+        return convert(value)
+    if isinstance(value, dict):
+        return {
+            _converted(key, kind, convert): _converted(item, kind, convert)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return type(value)([_converted(item, kind, convert) for item in value])
+    return value
+
+
 def container_to_text(d, encoding="utf-8", errors="surrogate_or_strict"):
     """A value whose bytes, at any depth, are text."""
-    if isinstance(d, bytes):
-        return to_text(d, encoding=encoding, errors=errors)
-    if isinstance(d, dict):
-        return {
-            container_to_text(key, encoding, errors): container_to_text(value, encoding, errors)
-            for key, value in d.items()
-        }
-    if isinstance(d, (list, tuple)):
-        return type(d)([container_to_text(item, encoding, errors) for item in d])
-    return d
+    return _converted(d, bytes, lambda item: to_text(item, encoding=encoding, errors=errors))
 
 
 def container_to_bytes(d, encoding="utf-8", errors="surrogate_or_strict"):
     """A value whose text, at any depth, is bytes."""
-    if isinstance(d, str):
-        return to_bytes(d, encoding=encoding, errors=errors)
-    if isinstance(d, dict):
-        return {
-            container_to_bytes(key, encoding, errors): container_to_bytes(value, encoding, errors)
-            for key, value in d.items()
-        }
-    if isinstance(d, (list, tuple)):
-        return type(d)([container_to_bytes(item, encoding, errors) for item in d])
-    return d
+    return _converted(d, str, lambda item: to_bytes(item, encoding=encoding, errors=errors))
