@@ -449,7 +449,7 @@ impl<'a> Evaluator<'a> {
             .map_err(|errors| Stop::failed(prepare::complaint(module, &errors)))?;
         match module.runs {
             Runs::OnController => Ok(ItemStep::Local { arguments }),
-            Runs::OnHost | Runs::Prepared => {
+            Runs::OnConnection | Runs::OnHost | Runs::Prepared => {
                 let prepared = prepare::prepare(self, module, arguments)?;
                 Ok(ItemStep::Invoke(Box::new(self.invocation(prepared)?)))
             }

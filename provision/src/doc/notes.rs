@@ -371,6 +371,14 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("raw", &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"], &[], "raw: uptime"),
     notes(
+        "reboot",
+        &["elapsed", "rebooted"],
+        &[
+            "the host is asked once a second whether it is back, where Ansible waits longer each time",
+        ],
+        "reboot:\n  reboot_timeout: 900\n  test_command: systemctl is-system-running",
+    ),
+    notes(
         "replace",
         &[],
         &["expressions follow Python's rules, translated"],
@@ -491,6 +499,14 @@ pub const NOTES: &[Notes] = &[
         "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
     ),
     notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),
+    notes(
+        "wait_for_connection",
+        &["elapsed"],
+        &[
+            "a host that can't be reached when its play begins is unreachable only if another task needs it first",
+        ],
+        "wait_for_connection:\n  delay: 10\n  timeout: 300",
+    ),
     notes(
         "yum_repository",
         &["repo", "state"],

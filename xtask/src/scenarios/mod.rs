@@ -123,6 +123,7 @@ const ALL: &[Scenario] = &[
     short("lost-connection", "a task outlives its connection", faults::lost_connection),
     short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
+    short("reboot-task", "a task reboots hosts and waits until they are back", faults::reboot_task),
     // Those that take longest come before others that could fill the time beside them.
     short(
         EQUAL_HOSTS,

@@ -1,5 +1,6 @@
 //! From a plan to calls on sessions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -161,6 +162,16 @@ impl PlayRun<'_> {
 
     /// Sends what a flight has to send now: all its items, or the next one.
     pub(super) fn send_items(&mut self, index: HostIndex, token: u64) {
+        self.send_items_but(index, token, &HashSet::new());
+    }
+
+    /// [`Self::send_items`] without those calls (token and item) that are under way.
+    pub(super) fn send_items_but(
+        &mut self,
+        index: HostIndex,
+        token: u64,
+        under_way: &HashSet<(u64, usize)>,
+    ) {
         let waits = |flight: &Flight| {
             flight.plan.items.iter().any(|item| matches!(item.step, ItemStep::Later))
         };
@@ -178,6 +189,12 @@ impl PlayRun<'_> {
         for (item, plan) in flight.plan.items.iter().enumerate() {
             let open = flight.results.get(item).is_some_and(Option::is_none);
             let (true, ItemStep::Invoke(invocation)) = (open, &plan.step) else { continue };
+            if under_way.contains(&(token, item)) {
+                if flight.one_by_one {
+                    return;
+                }
+                continue;
+            }
             let session = match self.session_of(&host_session, invocation) {
                 Ok(session) => session,
                 Err(message) => {
