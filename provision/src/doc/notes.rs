@@ -204,6 +204,12 @@ pub const NOTES: &[Notes] = &[
         &["Ansible has no such module: roles guard it with `when`, or use `shell` there"],
         "exchange:\n  port: 2181\n  send: srvr",
     ),
+    notes(
+        "expect",
+        &["cmd", "rc", "stdout", "stdout_lines", "start", "end", "delta"],
+        &["needs no pexpect, but `setsid` of util-linux or busybox"],
+        "expect:\n  command: passwd deploy\n  responses:\n    (?i)password: \"{{ lookup('env', 'PASSWORD') }}\"",
+    ),
     notes("fail", &[], &[], "fail:\n  msg: this role needs Debian"),
     notes(
         "fetch",
@@ -451,6 +457,12 @@ pub const NOTES: &[Notes] = &[
         &["name", "state", "enabled", "status"],
         &["systemctl is run, no D-Bus"],
         "systemd:\n  name: app\n  state: restarted\n  daemon_reload: true",
+    ),
+    notes(
+        "sysvinit",
+        &["name", "status"],
+        &["a script that holds its output open is not waited for longer than a second"],
+        "sysvinit:\n  name: cron\n  state: started\n  enabled: true",
     ),
     notes("tempfile", FILE, &[], "tempfile:\n  state: directory\n  suffix: .build"),
     notes(
