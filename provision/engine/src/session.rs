@@ -141,6 +141,14 @@ impl Pool {
         }
     }
 
+    /// The way to a host.
+    ///
+    /// # Errors
+    /// When the host's variables don't say how to reach it.
+    pub fn endpoint(&self, host: &HostVariables) -> Result<Endpoint, String> {
+        (self.settings.endpoint)(host)
+    }
+
     /// Opens a session unless it is open; whether its helper has answered already.
     ///
     /// # Errors

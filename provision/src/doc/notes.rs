@@ -451,6 +451,16 @@ pub const NOTES: &[Notes] = &[
         &[],
         "subversion:\n  repo: https://svn.example.org/app/trunk\n  dest: /srv/app",
     ),
+    notes(
+        "synchronize",
+        &["cmd", "rc", "stdout_lines"],
+        &[
+            "this machine checks host keys as the connection does, whatever `verify_host` says",
+            "a password of the connection is not handed on: ssh needs a key",
+            "`become` is `sudo -n` on the host, which must not ask for a password",
+        ],
+        "synchronize:\n  src: site/\n  dest: /srv/www\n  delete: true",
+    ),
     notes("sysctl", &[], &[], "sysctl:\n  name: vm.swappiness\n  value: \"10\""),
     notes(
         "systemd",

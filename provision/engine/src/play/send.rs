@@ -10,8 +10,10 @@ use provision_protocol::{Async, Call, Object};
 
 use super::flight::Flight;
 use super::{Owner, PlayRun};
+use crate::channel::Endpoint;
 use crate::evaluate::{Evaluator, Invocation, ItemStep, Plan, Stop};
 use crate::session::SessionKey;
+use crate::synchronize;
 
 /// How long an item waits before it is evaluated again, when a value of an earlier task that it
 /// reads is still on its way.
@@ -310,6 +312,16 @@ impl PlayRun<'_> {
             notify,
             completes,
         };
+        if call.module == synchronize::NAME
+            && let Some(host) = self.host(index)
+        {
+            let name = host.variables.name.clone();
+            let endpoint = match host.session == SessionKey::local(&name) {
+                true => Ok(Endpoint::Local { become_password: None }),
+                false => self.shared.pool.endpoint(&host.variables),
+            };
+            synchronize::complete(&mut call, &name, invocation.delegate.as_deref(), endpoint);
+        }
         if let Some(job) = polled {
             call.module = "async_status".to_owned();
             call.arguments = Object::new();

@@ -114,6 +114,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     facts::SETUP,
     commands::SHELL,
     tools::SUBVERSION,
+    tools::SYNCHRONIZE,
     settings::SYSCTL,
     services::SYSVINIT,
     services::SYSTEMD,

@@ -85,6 +85,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("setup", facts::setup),
         ("shell", command::shell),
         ("subversion", tools::subversion),
+        ("synchronize", tools::synchronize),
         ("sysctl", settings::sysctl),
         ("sysvinit", services::sysvinit),
         ("systemd", services::systemd),
