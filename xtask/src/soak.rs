@@ -1,6 +1,8 @@
 //! `[io]` `cargo xtask soak`: random fault schedules for as long as there is time, at the lowest
-//! priority. A seed that fails is added to the file of those that the tests run always.
+//! priority. A seed that fails is added to the file of those that the tests run always, and what was run
+//! to a document, if that is asked for.
 
+use std::fmt::Write as _;
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,8 +12,10 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeVal;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Doing, Error};
+use crate::lab::directories::{read_json, write_file, write_json};
 use crate::{step, workspace};
 
 /// A first build with optimisation on two busy processors.
@@ -43,9 +47,13 @@ pub struct SoakArguments {
     #[arg(long, value_name = "COUNT", default_value_t = 500,
           value_parser = clap::value_parser!(u64).range(1..))]
     step: u64,
+    /// Add the run to docs/soak.md
+    #[arg(long)]
+    write: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum What {
     /// The core of the scheduler: machines, a store, users
     Core,
@@ -118,7 +126,7 @@ pub fn run(arguments: &SoakArguments) -> Result<ExitCode, Error> {
             }
             for seed in seeds {
                 println!("seed {seed} fails");
-                keep(arguments.what, seed)?;
+                keep(arguments.what, &seed)?;
                 failed.push(seed);
             }
         }
@@ -129,7 +137,67 @@ pub fn run(arguments: &SoakArguments) -> Result<ExitCode, Error> {
             failed.len()
         );
     }
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let processor_s = processor_time()?.saturating_sub(processor_begun).as_secs();
+    let is_well = failed.is_empty();
+    if arguments.write && done > 0 {
+        let (what, first, seconds) = (arguments.what, arguments.from, begun.elapsed().as_secs());
+        write_down(Run { what, first, schedules: done, failed, processor_s, seconds })?;
+    }
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was run, as it is kept in docs/soak.json.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Run {
+    what: What,
+    /// The first seed.
+    first: u64,
+    /// How many seeds.
+    schedules: u64,
+    /// Seeds that failed.
+    failed: Vec<String>,
+    processor_s: u64,
+    seconds: u64,
+}
+
+const HEAD: &str = "# Long runs of fault schedules\n\n\
+Written by `cargo xtask soak WHAT --write`; don't edit. A schedule is a small cluster in which things are\n\
+lost, repeated, late, cut off and killed by chance, all of it from one seed; what has to hold is checked after\n\
+each turn ([scheduler-core.md](scheduler-core.md#what-has-to-hold), [mesos-client.md](mesos-client.md#how-it-is-tested)).\n\
+A seed of `core` is one schedule, and each third one more with an app that has volumes. Seeds that failed are\n\
+kept beside the tests, in `regressions/seeds.txt`. Runs are those of the code of their day.\n\n\
+| what | seeds | how many | failed | processor time | time |\n|---|---|---:|---|---:|---:|\n";
+
+/// Adds a run to the document; one from the same seed takes the place of an earlier one.
+fn write_down(run: Run) -> Result<(), Error> {
+    let docs = workspace::root().join("docs");
+    let file = docs.join("soak.json");
+    let runs = with_run(read_json(&file)?.unwrap_or_default(), run);
+    write_json(&file, &runs)?;
+    write_file(&docs.join("soak.md"), document(&runs).as_bytes())
+}
+
+fn with_run(mut runs: Vec<Run>, run: Run) -> Vec<Run> {
+    match runs.iter_mut().find(|known| (known.what, known.first) == (run.what, run.first)) {
+        Some(known) => *known = run,
+        None => runs.push(run),
+    }
+    runs
+}
+
+fn document(runs: &[Run]) -> String {
+    let mut text = HEAD.to_owned();
+    for Run { what, first, schedules, failed, processor_s, seconds } in runs {
+        let what = format!("{what:?}").to_lowercase();
+        let last = first.saturating_add(*schedules).saturating_sub(1);
+        let failed = if failed.is_empty() { "none".to_owned() } else { failed.join(", ") };
+        // Texts take everything.
+        let _ = writeln!(
+            text,
+            "| {what} | {first} to {last} | {schedules} | {failed} | {processor_s} s | {seconds} s |"
+        );
+    }
+    text
 }
 
 fn is_over(minutes: Option<u64>, elapsed: Duration) -> bool {
@@ -148,18 +216,26 @@ fn processor_time() -> Result<Duration, Error> {
     Ok(time(usage.user_time()) + time(usage.system_time()))
 }
 
-/// The seeds of lines `seed NUMBER fails`.
-fn failed_seeds(text: &str) -> Vec<u64> {
-    let mut seeds: Vec<u64> = Vec::new();
+/// The seeds of lines `seed NUMBER fails` or `seed NUMBER (KIND) fails`, as the files have them.
+fn failed_seeds(text: &str) -> Vec<String> {
+    let mut seeds: Vec<String> = Vec::new();
     for line in text.lines() {
         let Some((_, rest)) = line.split_once("seed ") else { continue };
-        let seed = rest.split_once(" fails").and_then(|(number, _)| number.parse().ok());
+        let Some((named, _)) = rest.split_once(" fails") else { continue };
+        let (number, kind) = named.split_once(' ').unwrap_or((named, ""));
+        let mark = match kind {
+            "" | "(Plain)" => "",
+            "(Rebalance)" => "+",
+            "(Volumes)" => "v",
+            _ => continue,
+        };
+        let seed = number.parse::<u64>().ok().map(|number| format!("{number}{mark}"));
         seeds.extend(seed.filter(|seed| !seeds.contains(seed)));
     }
     seeds
 }
 
-fn keep(what: What, seed: u64) -> Result<(), Error> {
+fn keep(what: What, seed: &str) -> Result<(), Error> {
     let file = what.seeds();
     let doing = || format!("write {}", file.display());
     let mut opened = OpenOptions::new().append(true).create(true).open(&file).doing(doing)?;
@@ -174,8 +250,28 @@ mod tests {
     fn failed_seeds_are_found_once() {
         let text = "thread panicked at x:\nseed 17 doesn't settle:\nassertion: seed 17 fails; add it\n\
                     seed 905 fails; add it to\nseed 17 fails\nseed x fails";
-        assert_eq!(failed_seeds(text), [17, 905]);
-        assert_eq!(failed_seeds("test result: ok"), [0u64; 0]);
+        assert_eq!(failed_seeds(text), ["17", "905"]);
+        assert_eq!(failed_seeds("test result: ok"), [""; 0]);
+        let core = "seed 4 (Plain) fails; add it\nseed 5 (Rebalance) fails; add it\n\
+                    seed 9 (Volumes) fails; add it\nseed 9 (Volumes) fails; add it";
+        assert_eq!(failed_seeds(core), ["4", "5+", "9v"], "as schedules.rs of the core says it");
+    }
+
+    #[test]
+    fn a_run_from_the_same_seed_takes_the_place_of_an_earlier_one() {
+        let run = |first, schedules, failed: &[&str]| Run {
+            what: What::Core,
+            first,
+            schedules,
+            failed: failed.iter().map(|one| (*one).to_owned()).collect(),
+            processor_s: 7,
+            seconds: 8,
+        };
+        let runs = with_run(vec![run(0, 500, &[]), run(500, 500, &[])], run(0, 1_000, &["3+"]));
+        assert_eq!(runs, [run(0, 1_000, &["3+"]), run(500, 500, &[])]);
+        let text = document(&runs);
+        assert!(text.contains("| core | 0 to 999 | 1000 | 3+ | 7 s | 8 s |"), "{text}");
+        assert!(text.contains("| core | 500 to 999 | 500 | none |"), "{text}");
     }
 
     #[test]

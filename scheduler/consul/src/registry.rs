@@ -4,16 +4,19 @@
 //! after the other. Agents don't wait for each other.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use consul::Status;
 use consul::agent::{AgentServices, Registration};
 use policy::{Nanoseconds, Time};
 use scheduler_core::State;
-use scheduler_core::ids::{InstanceId, MachineName};
+use scheduler_core::app::Specification;
+use scheduler_core::ids::{InstanceId, MachineName, Version};
 use scheduler_core::instance::{Instance, Life};
+use scheduler_core::ports::Ports;
 
 use crate::plan::{Call, Should, is_ours, is_so, plan};
-use crate::service::{Entry, entry, weights};
+use crate::service::{is_watched, registration, ttl, weights};
 
 /// An agent is looked at after this long although nothing has changed: it may have been restarted and
 /// have lost what it had, or a service may be left from earlier.
@@ -136,34 +139,44 @@ pub struct Counters {
     pub given_up: u64,
 }
 
+/// There is one of each instance that serves, so what follows from others is worked out when it is
+/// needed, and what many share they have together.
 #[derive(Debug)]
 struct Wanted {
-    agent: String,
     machine: MachineName,
-    entry: Entry,
+    version: Version,
+    specification: Arc<Specification>,
+    ports: Ports,
     weight_thousandths: u32,
     is_healthy: bool,
     /// Whether the core waits for an answer.
     is_awaited: bool,
     /// The weight that it is there with.
     there: Option<u32>,
-    problem: Option<(String, Time)>,
+    problem: Option<(Arc<str>, Time)>,
     /// When its check was last said to pass, or not to.
     reported: Option<Time>,
 }
 
 impl Wanted {
     /// What is registered now; nothing while it isn't healthy and only the scheduler sees that.
-    fn registration(&self) -> Option<Registration> {
-        let is_hidden = self.entry.is_watched && !self.is_healthy;
-        let weights = weights(self.weight_thousandths);
-        (!is_hidden).then(|| Registration { weights, ..self.entry.registration.clone() })
+    fn registration(
+        &self,
+        owner: &str,
+        agents_are: &Agents,
+        id: &InstanceId,
+    ) -> Option<Registration> {
+        let is_hidden = is_watched(&self.specification) && !self.is_healthy;
+        let (host, weights) =
+            (agents_are.instances(&self.machine), weights(self.weight_thousandths));
+        let specification = &self.specification;
+        let own = || registration(owner, id, self.version, specification, &self.ports, &host);
+        (!is_hidden).then(|| Registration { weights, ..own() })
     }
 }
 
 #[derive(Debug)]
 struct Leaving {
-    agent: String,
     machine: MachineName,
     /// Since when the core waits; it doesn't if absent.
     awaited: Option<Time>,
@@ -187,10 +200,10 @@ pub struct Registry {
     owner: String,
     agents_are: Agents,
     agents: BTreeMap<String, Agent>,
-    wanted: BTreeMap<InstanceId, Wanted>,
+    wanted: BTreeMap<InstanceId, Box<Wanted>>,
     leaving: BTreeMap<InstanceId, Leaving>,
-    /// Other instances that are known, with their agents.
-    known: BTreeMap<InstanceId, String>,
+    /// Other instances that are known.
+    known: BTreeSet<InstanceId>,
     counters: Counters,
 }
 
@@ -204,7 +217,7 @@ impl Registry {
             agents: BTreeMap::new(),
             wanted: BTreeMap::new(),
             leaving: BTreeMap::new(),
-            known: BTreeMap::new(),
+            known: BTreeSet::new(),
             counters: Counters::default(),
         }
     }
@@ -236,18 +249,6 @@ impl Registry {
         }
     }
 
-    fn entry(
-        &self,
-        state: &State,
-        id: &InstanceId,
-        machine: &MachineName,
-        instance: &Instance,
-    ) -> Option<Entry> {
-        let specification = state.apps().get(&id.app)?.versions.get(&instance.version)?;
-        let host = self.agents_are.instances(machine);
-        Some(entry(&self.owner, id, instance.version, specification, &instance.ports, &host))
-    }
-
     /// The core wants an instance to be found with this weight. Whether it is known.
     pub fn register(
         &mut self,
@@ -261,21 +262,25 @@ impl Registry {
         if !matches!(instance.life, Life::Registering | Life::Serving { .. }) {
             return false;
         }
-        let is_healthy = !instance.is_unhealthy();
-        let Some(entry) = self.entry(state, id, machine, instance) else { return false };
+        let versions = state.apps().get(&id.app).map(|app| &app.versions);
+        let specification = versions.and_then(|versions| versions.get(&instance.version));
+        let Some(specification) = specification else { return false };
         let agent = self.agents_are.address(machine);
         self.leaving.remove(id);
         self.known.remove(id);
-        let wanted = self.wanted.entry(id.clone()).or_insert_with(|| Wanted {
-            agent: agent.clone(),
-            machine: machine.clone(),
-            entry,
-            weight_thousandths,
-            is_healthy,
-            is_awaited: true,
-            there: None,
-            problem: None,
-            reported: None,
+        let wanted = self.wanted.entry(id.clone()).or_insert_with(|| {
+            Box::new(Wanted {
+                machine: machine.clone(),
+                version: instance.version,
+                specification: Arc::clone(specification),
+                ports: instance.ports.clone(),
+                weight_thousandths,
+                is_healthy: !instance.is_unhealthy(),
+                is_awaited: true,
+                there: None,
+                problem: None,
+                reported: None,
+            })
         });
         wanted.weight_thousandths = weight_thousandths;
         wanted.is_awaited = true;
@@ -288,11 +293,10 @@ impl Registry {
         let agent = self.agents_are.address(machine);
         self.wanted.remove(id);
         self.known.remove(id);
-        let leaving = self.leaving.entry(id.clone()).or_insert_with(|| Leaving {
-            agent: agent.clone(),
-            machine: machine.clone(),
-            awaited: None,
-        });
+        let leaving = self
+            .leaving
+            .entry(id.clone())
+            .or_insert_with(|| Leaving { machine: machine.clone(), awaited: None });
         leaving.awaited = leaving.awaited.or(Some(now));
         self.touch(&agent, id, now);
     }
@@ -306,7 +310,7 @@ impl Registry {
         }
         let is_there = |id: &InstanceId| state.instance(id).is_some();
         self.wanted.retain(|id, _| is_there(id));
-        self.known.retain(|id, _| is_there(id));
+        self.known.retain(is_there);
         // Who waits for an answer gets it, whatever has become of the instance.
         self.leaving.retain(|id, leaving| leaving.awaited.is_some() || is_there(id));
         for (name, app) in state.apps() {
@@ -319,7 +323,7 @@ impl Registry {
         let (wanted, known, leaving) = (&self.wanted, &self.known, &self.leaving);
         for agent in self.agents.values_mut() {
             let is_ours = |id: &InstanceId| {
-                wanted.contains_key(id) || known.contains_key(id) || leaving.contains_key(id)
+                wanted.contains_key(id) || known.contains(id) || leaving.contains_key(id)
             };
             agent.instances.retain(is_ours);
         }
@@ -341,7 +345,7 @@ impl Registry {
             if wanted.is_healthy != is_healthy {
                 wanted.is_healthy = is_healthy;
                 wanted.reported = None;
-                let agent = wanted.agent.clone();
+                let agent = self.agents_are.address(&wanted.machine);
                 self.touch(&agent, id, now);
             }
             return;
@@ -353,7 +357,7 @@ impl Registry {
         match instance.life {
             Life::Waiting => {}
             Life::Intended | Life::Launching | Life::Running | Life::Registering => {
-                if self.known.insert(id.clone(), address.clone()).is_none() {
+                if self.known.insert(id.clone()) {
                     self.agent(&address, now).instances.insert(id.clone());
                 }
             }
@@ -365,9 +369,9 @@ impl Registry {
                 }
             }
             Life::Deregistering | Life::CoolingDown | Life::Killing | Life::Sweeping => {
-                let (agent, machine) = (address.clone(), machine.clone());
+                let machine = machine.clone();
                 self.known.remove(id);
-                self.leaving.insert(id.clone(), Leaving { agent, machine, awaited: None });
+                self.leaving.insert(id.clone(), Leaving { machine, awaited: None });
                 self.touch(&address, id, now);
             }
         }
@@ -419,9 +423,10 @@ impl Registry {
         let there = found.get(&name);
         if let Some(wanted) = self.wanted.get_mut(id) {
             let is_foreign = there.is_some_and(|one| !is_ours(&self.owner, one));
-            let Some(registration) = wanted.registration() else {
+            let (owner, agents_are) = (&self.owner, &self.agents_are);
+            let Some(registration) = wanted.registration(owner, agents_are, id) else {
                 // The core asked for it, and it would be so if the instance were healthy.
-                wanted.problem = Some(problem(wanted, "it is not healthy", now));
+                wanted.problem = Some(problem(wanted, "it is not healthy".into(), now));
                 wanted.there = None;
                 should.out.insert(name);
                 step.told.extend(answer(id, wanted));
@@ -429,7 +434,7 @@ impl Registry {
             };
             if is_foreign {
                 let why = "another program has registered a service with its id";
-                wanted.problem = Some(problem(wanted, why, now));
+                wanted.problem = Some(problem(wanted, why.into(), now));
                 wanted.there = None;
                 return;
             }
@@ -468,7 +473,7 @@ impl Registry {
                 let id: InstanceId = registration.id.parse().ok()?;
                 let wanted = self.wanted.get_mut(&id)?;
                 if let Err(fault) = outcome {
-                    wanted.problem = Some(problem(wanted, &fault.why, now));
+                    wanted.problem = Some(problem(wanted, fault.why.as_str().into(), now));
                     return None;
                 }
                 self.counters.registered += 1;
@@ -504,7 +509,7 @@ impl Registry {
                 agent.failures = 0;
                 agent.problem = None;
                 let ids = agent.instances.iter();
-                let ttl = ids.filter_map(|id| self.wanted.get(id)?.entry.ttl).min();
+                let ttl = ids.filter_map(|id| ttl(&self.wanted.get(id)?.specification)).min();
                 if let Some(ttl) = ttl {
                     agent.due = agent.due.min(now + third(ttl));
                 }
@@ -516,11 +521,12 @@ impl Registry {
                 agent.failures = agent.failures.saturating_add(1);
                 agent.due = now + wait;
                 agent.problem = Some(fault.why.clone());
+                let why: Arc<str> = fault.why.as_str().into();
                 for id in &agent.instances {
                     if let Some(wanted) = self.wanted.get_mut(id)
                         && wanted.there != Some(wanted.weight_thousandths)
                     {
-                        wanted.problem = Some(problem(wanted, &fault.why, now));
+                        wanted.problem = Some(problem(wanted, Arc::clone(&why), now));
                     }
                 }
             }
@@ -551,7 +557,8 @@ impl Registry {
     pub fn missing(&self) -> impl Iterator<Item = Missing> {
         self.wanted.iter().filter_map(|(id, wanted)| {
             let (why, since) = wanted.problem.clone()?;
-            Some(Missing { instance: id.clone(), agent: wanted.agent.clone(), why, since })
+            let agent = self.agents_are.address(&wanted.machine);
+            Some(Missing { instance: id.clone(), agent, why: why.to_string(), since })
         })
     }
 
@@ -566,7 +573,8 @@ impl Registry {
     #[must_use]
     pub fn explain(&self, id: &InstanceId, now: Time) -> String {
         if let Some(wanted) = self.wanted.get(id) {
-            let name = format!("{} (service {}, id {id})", wanted.agent, id.app);
+            let agent = self.agents_are.address(&wanted.machine);
+            let name = format!("{agent} (service {}, id {id})", id.app);
             return match (&wanted.problem, wanted.there) {
                 (None, Some(weight)) => format!("in Consul at {name} with weight {weight}"),
                 (None, None) => format!("being registered in Consul at {name}"),
@@ -581,10 +589,11 @@ impl Registry {
             };
         }
         match self.leaving.get(id) {
-            Some(Leaving { awaited: Some(_), agent, .. }) => {
-                format!("being taken out of Consul at {agent}")
+            Some(Leaving { awaited: Some(_), machine }) => {
+                format!("being taken out of Consul at {}", self.agents_are.address(machine))
             }
-            Some(Leaving { agent, .. }) => {
+            Some(Leaving { machine, .. }) => {
+                let agent = self.agents_are.address(machine);
                 format!("not in Consul at {agent}: it is on its way out")
             }
             None => "not in Consul: only what is healthy is registered".to_owned(),
@@ -592,9 +601,9 @@ impl Registry {
     }
 }
 
-fn problem(wanted: &Wanted, why: &str, now: Time) -> (String, Time) {
+fn problem(wanted: &Wanted, why: Arc<str>, now: Time) -> (Arc<str>, Time) {
     let since = wanted.problem.as_ref().map_or(now, |(_, since)| *since);
-    (why.to_owned(), since)
+    (why, since)
 }
 
 /// What the core waits for, once.
@@ -606,7 +615,7 @@ fn answer(id: &InstanceId, wanted: &mut Wanted) -> Option<Told> {
 
 /// What is said of a check of the kind `ttl`, if it is time to say it again.
 fn report(name: &str, wanted: &mut Wanted, now: Time) -> Option<(String, Status, String)> {
-    let ttl = wanted.entry.ttl?;
+    let ttl = ttl(&wanted.specification)?;
     // Half of what is aimed at: rounds come a bit early or late.
     let is_fresh = wanted.reported.is_some_and(|at| now.since(at).0 < third(ttl).0 / 2);
     if is_fresh {

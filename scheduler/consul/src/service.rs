@@ -34,27 +34,33 @@ const DIGEST_DIGITS: usize = 16;
 /// What a service that warns gets: next to nothing.
 const WARNING_WEIGHT: u32 = 1;
 
-/// A service, and what the scheduler itself has to do for it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry {
-    /// What is registered, with any weight.
-    pub registration: Registration,
-    /// The scheduler says within this time that it is healthy.
-    pub ttl: Option<Nanoseconds>,
-    /// Consul doesn't see whether it is healthy: while it isn't, it isn't registered.
-    pub is_watched: bool,
+/// Within which time the scheduler says that an instance is healthy, if Consul waits for that.
+#[must_use]
+pub fn ttl(specification: &Specification) -> Option<Nanoseconds> {
+    match specification.discovery.check {
+        DiscoveryCheck::Ttl(length) => Some(length),
+        DiscoveryCheck::AsHealth | DiscoveryCheck::Nothing | DiscoveryCheck::Script(_) => None,
+    }
 }
 
-/// An instance as a service. `host` is where its agent reaches it.
+/// Whether Consul doesn't see that an instance is healthy: while it isn't, it isn't registered.
 #[must_use]
-pub fn entry(
+pub fn is_watched(specification: &Specification) -> bool {
+    let is_command =
+        specification.check.as_ref().is_some_and(|check| matches!(check.probe, Probe::Command(_)));
+    specification.discovery.check == DiscoveryCheck::AsHealth && is_command
+}
+
+/// An instance as a service, with any weight. `host` is where its agent reaches it.
+#[must_use]
+pub fn registration(
     owner: &str,
     id: &InstanceId,
     version: Version,
     specification: &Specification,
     ports: &[u16],
     host: &str,
-) -> Entry {
+) -> Registration {
     let port = |number: u32| {
         usize::try_from(number).ok().and_then(|number| ports.get(number)).copied().unwrap_or(0)
     };
@@ -76,14 +82,7 @@ pub fn entry(
     };
     let digest = digest(&registration);
     registration.meta.insert(DIGEST_KEY.to_owned(), digest);
-    let ttl = match discovery.check {
-        DiscoveryCheck::Ttl(length) => Some(length),
-        DiscoveryCheck::AsHealth | DiscoveryCheck::Nothing | DiscoveryCheck::Script(_) => None,
-    };
-    let is_command =
-        specification.check.as_ref().is_some_and(|check| matches!(check.probe, Probe::Command(_)));
-    let is_watched = discovery.check == DiscoveryCheck::AsHealth && is_command;
-    Entry { registration, ttl, is_watched }
+    registration
 }
 
 /// Weights of Consul: the thousandths themselves, but 1 at least.
@@ -182,17 +181,18 @@ mod tests {
         }
     }
 
-    fn made(check: Option<Probe>, discovery: DiscoveryCheck) -> Entry {
+    fn made(check: Option<Probe>, discovery: DiscoveryCheck) -> (Registration, Specification) {
         let specification = specification(check, discovery);
         let id = "web.7".parse().unwrap();
-        entry("us", &id, Version(3), &specification, &[31_000, 31_001], "10.0.0.1")
+        let ports = [31_000, 31_001];
+        let made = registration("us", &id, Version(3), &specification, &ports, "10.0.0.1");
+        (made, specification)
     }
 
     #[test]
     fn a_service_has_the_name_of_its_app_and_the_check_of_its_file() {
         let http = || Some(Probe::Http { path: "/h".to_owned(), port: 0 });
-        let entry = made(http(), DiscoveryCheck::AsHealth);
-        let service = &entry.registration;
+        let (service, made_of) = made(http(), DiscoveryCheck::AsHealth);
         assert_eq!((service.id.as_str(), service.name.as_str()), ("web.7", "web"));
         assert_eq!((service.port, service.tags.as_slice()), (31_001, &["t".to_owned()][..]));
         assert_eq!(service.meta[OWNER_KEY], "us");
@@ -204,22 +204,23 @@ mod tests {
         assert_eq!(check.http.as_deref(), Some("http://10.0.0.1:31000/h"));
         assert_eq!(check.interval.as_deref(), Some("1000ms"), "Consul takes no shorter one");
         assert_eq!((check.timeout.as_deref(), check.failures), (Some("2000ms"), Some(3)));
-        assert!(!entry.is_watched && entry.ttl.is_none());
+        assert!(!is_watched(&made_of) && ttl(&made_of).is_none());
 
-        let tcp = made(Some(Probe::Tcp { port: 1 }), DiscoveryCheck::AsHealth);
-        let check = tcp.registration.check.clone().unwrap();
+        let (tcp, _) = made(Some(Probe::Tcp { port: 1 }), DiscoveryCheck::AsHealth);
+        let check = tcp.check.clone().unwrap();
         assert_eq!(check.tcp.as_deref(), Some("10.0.0.1:31001"));
-        let ttl = made(http(), DiscoveryCheck::Ttl(Nanoseconds::from_seconds(30)));
-        assert_eq!(ttl.registration.check.clone().unwrap().ttl.as_deref(), Some("30000ms"));
-        assert_eq!(ttl.ttl, Some(Nanoseconds::from_seconds(30)));
-        let script = made(http(), DiscoveryCheck::Script(vec!["/bin/true".to_owned()]));
-        let check = script.registration.check.clone().unwrap();
+        let (timed, made_of) = made(http(), DiscoveryCheck::Ttl(Nanoseconds::from_seconds(30)));
+        assert_eq!(timed.check.clone().unwrap().ttl.as_deref(), Some("30000ms"));
+        assert_eq!(ttl(&made_of), Some(Nanoseconds::from_seconds(30)));
+        let (script, _) = made(http(), DiscoveryCheck::Script(vec!["/bin/true".to_owned()]));
+        let check = script.check.clone().unwrap();
         assert_eq!((check.args, check.http), (Some(vec!["/bin/true".to_owned()]), None));
-        assert_eq!(made(http(), DiscoveryCheck::Nothing).registration.check, None);
-        let command = made(Some(Probe::Command(vec!["c".to_owned()])), DiscoveryCheck::AsHealth);
-        assert!(command.is_watched && command.registration.check.is_none());
-        let digests = [&entry, &tcp, &ttl, &script, &command]
-            .map(|entry| entry.registration.meta[DIGEST_KEY].clone());
+        assert_eq!(made(http(), DiscoveryCheck::Nothing).0.check, None);
+        let command = Some(Probe::Command(vec!["c".to_owned()]));
+        let (command, made_of) = made(command, DiscoveryCheck::AsHealth);
+        assert!(is_watched(&made_of) && command.check.is_none());
+        let digests = [&service, &tcp, &timed, &script, &command]
+            .map(|service| service.meta[DIGEST_KEY].clone());
         for (number, digest) in digests.iter().enumerate() {
             assert_eq!(digests.iter().position(|one| one == digest), Some(number), "{digests:?}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::mem;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 
 use policy::Time;
 use policy::config::Policy;
@@ -175,15 +176,63 @@ impl State {
     /// All records, by name.
     #[must_use]
     pub fn records(&self) -> BTreeMap<Key, Record> {
-        let mut keys = BTreeSet::from([Key::Cluster]);
-        keys.extend(self.machines.keys().cloned().map(Key::Machine));
-        for (name, app) in &self.apps {
-            keys.insert(Key::App(name.clone()));
-            let id = |number: &u64| InstanceId { app: name.clone(), number: *number };
-            keys.extend(app.instances.keys().map(|number| Key::Instance(id(number))));
+        self.with_records(self.keys_after(None)).collect()
+    }
+
+    /// The records after a name in the order of names, at most so many.
+    #[must_use]
+    pub fn records_after(&self, after: Option<&Key>, most: usize) -> Vec<(Key, Record)> {
+        self.with_records(self.keys_after(after)).take(most).collect()
+    }
+
+    /// The write that makes durable whatever of all records isn't yet, be it on its way to the store or
+    /// waiting for it. If it fails, the next one has it.
+    #[must_use]
+    pub fn awaited_write(&self) -> WriteNumber {
+        let is_waiting = !self.outbox.dirty.is_empty();
+        WriteNumber(self.outbox.last_number.0 + u64::from(is_waiting))
+    }
+
+    fn with_records(&self, keys: impl Iterator<Item = Key>) -> impl Iterator<Item = (Key, Record)> {
+        keys.filter_map(|key| self.record(&key).map(|record| (key, record)))
+    }
+
+    /// Names of records after one of them, in their order.
+    fn keys_after<'a>(&'a self, after: Option<&'a Key>) -> impl Iterator<Item = Key> + 'a {
+        let (mut machine, mut app, mut of_app, mut instance) =
+            (Unbounded, Unbounded, Unbounded, None);
+        match after {
+            Some(Key::Machine(name)) => machine = Excluded(name),
+            Some(Key::App(name)) => app = Excluded(name),
+            Some(Key::Instance(id)) => (of_app, instance) = (Included(&id.app), Some(id)),
+            None | Some(Key::Cluster | Key::Volume(_)) => {}
         }
-        keys.extend(self.volumes.iter().map(|(id, _)| Key::Volume(id)));
-        keys.into_iter().filter_map(|key| self.record(&key).map(|record| (key, record))).collect()
+        // Names of a kind that comes before are passed over, without being looked at.
+        let kind = |key: &Key| match key {
+            Key::Cluster => 0,
+            Key::Machine(_) => 1,
+            Key::App(_) => 2,
+            Key::Instance(_) => 3,
+            Key::Volume(_) => 4,
+        };
+        let first = after.map_or(0, kind);
+        let cluster = after.is_none().then_some(Key::Cluster);
+        let machines = (first <= 1).then(|| self.machines.range((machine, Unbounded)));
+        let apps = (first <= 2).then(|| self.apps.range((app, Unbounded)));
+        let instances = (first <= 3).then(|| self.apps.range((of_app, Unbounded)));
+        let instances = instances.into_iter().flatten().flat_map(move |(name, app)| {
+            let same = instance.filter(|id| id.app == *name);
+            let from = same.map_or(Unbounded, |id| Excluded(id.number));
+            let numbers = app.instances.range((from, Unbounded)).map(|(number, _)| *number);
+            numbers.map(|number| Key::Instance(InstanceId { app: name.clone(), number }))
+        });
+        let volumes = self.volumes.iter().map(|(id, _)| Key::Volume(id));
+        cluster
+            .into_iter()
+            .chain(machines.into_iter().flatten().map(|(name, _)| Key::Machine(name.clone())))
+            .chain(apps.into_iter().flatten().map(|(name, _)| Key::App(name.clone())))
+            .chain(instances)
+            .chain(volumes.filter(move |key| after.is_none_or(|after| key > after)))
     }
 
     /// The policy that decides.

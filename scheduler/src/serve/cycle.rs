@@ -10,12 +10,13 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use policy::Time;
 use policy::config::Policy;
+use scheduler_core::command::{Key, Record};
 use scheduler_core::decision::{Decided, Decision};
 use scheduler_core::event::{Accepted, Call, InstanceFact, MachineFact, Refusal};
 use scheduler_core::ids::{RequestId, WriteNumber};
 use scheduler_core::{Command, Event, State, apply_all};
 use scheduler_store::cluster::Lease;
-use scheduler_store::{StoreError, Writer};
+use scheduler_store::{Source, StoreError, Writer};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 
@@ -162,6 +163,13 @@ impl Shared {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         Time(self.last.fetch_max(now, Ordering::SeqCst).max(now))
+    }
+}
+
+impl Source for Shared {
+    fn records_after(&self, after: Option<&Key>, most: usize) -> (Vec<(Key, Record)>, WriteNumber) {
+        let state = self.state();
+        (state.records_after(after, most), state.awaited_write())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Instances in Consul: the registry says what is to be done, this does it. Agents are asked on
 //! threads of their own, a few at a time; the loop that decides never waits for them.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -76,8 +75,7 @@ fn name(text: &str) -> Result<String, String> {
 pub struct Registrar {
     registry: Mutex<Registry>,
     /// As whom agents are asked; the address is put in.
-    settings: Settings,
-    clients: Mutex<BTreeMap<String, Arc<Client>>>,
+    client: Client,
     shared: Arc<Shared>,
     inputs: Sender<Input>,
     /// Something has changed.
@@ -163,11 +161,10 @@ impl Registrar {
         // An agent answers for itself.
         let consistency = Consistency::Default;
         let settings = Settings { timeout, consistency, ..settings };
-        Client::new(settings.clone()).map_err(|error| format!("failed to {error}"))?;
+        let client = Client::new(settings).map_err(|error| format!("failed to {error}"))?;
         Ok(Some(Arc::new(Registrar {
             registry: Mutex::new(Registry::new(&owner, agents)),
-            settings,
-            clients: Mutex::default(),
+            client,
             shared,
             inputs,
             changed: Notify::new(),
@@ -276,17 +273,11 @@ impl Registrar {
         first
     }
 
-    fn client(&self, address: &str) -> Result<Arc<Client>, Fault> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(address) {
-            return Ok(Arc::clone(client));
-        }
-        let whole = |why: String| Fault { why, is_whole: true };
-        let endpoint = Endpoint::parse(address, false).map_err(|error| whole(error.to_string()))?;
-        let settings = Settings { endpoints: vec![endpoint], ..self.settings.clone() };
-        let client = Arc::new(Client::new(settings).map_err(|error| fault(&error))?);
-        clients.insert(address.to_owned(), Arc::clone(&client));
-        Ok(client)
+    /// One for a look: thousands of agents have their connections and certificates together.
+    fn client(&self, address: &str) -> Result<Client, Fault> {
+        let endpoint = Endpoint::parse(address, false)
+            .map_err(|error| Fault { why: error.to_string(), is_whole: true })?;
+        Ok(self.client.at(endpoint))
     }
 
     fn tell(&self, told: impl IntoIterator<Item = Told>) {
@@ -329,8 +320,7 @@ impl Registrar {
         let DiscoveryCheck::Script(_) = specification.discovery.check else { return None };
         let hint =
             "`consul: {check: ttl}` or `health: {command: [...]}` need no programs of Consul";
-        let asked = Client::new(self.settings.clone())
-            .and_then(|client| client.ask::<AgentSelf>(Subject::AgentSelf));
+        let asked = self.client.ask::<AgentSelf>(Subject::AgentSelf);
         let why = match asked {
             Err(error) => format!("whether Consul has ACLs isn't known: failed to {error}"),
             Ok(answer) if !answer.value.debug_config.has_acls => {

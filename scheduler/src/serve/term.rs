@@ -113,7 +113,7 @@ pub async fn lead(stage: &Stage, mandate: Mandate, signals: &mut Signals) -> Res
 #[expect(clippy::too_many_arguments, reason = "the parts of one thing, called from one place")]
 async fn act(
     stage: &Stage,
-    store: Store,
+    mut store: Store,
     epoch: Epoch,
     identity: Box<dyn Identity>,
     lease: Option<Lease>,
@@ -124,9 +124,10 @@ async fn act(
 ) -> Result<Over, Failure> {
     let is_one_of_several = lease.is_some();
     let Opened { shared, decision_log, policies, estate, remembered } =
-        open(stage, &store, lease, events_from)?;
+        open(stage, &mut store, lease, events_from)?;
     shared.discovery.begin(epoch);
     let arguments = &stage.arguments;
+    store.read_from(Arc::<Shared>::clone(&shared));
     let writer = writer(store, inputs.clone())?;
     let (commands, to_do) = unbounded_channel();
     let is_local = arguments.mesos.master.is_none();
@@ -238,7 +239,7 @@ struct Opened {
 /// left goes on there.
 fn open(
     stage: &Stage,
-    store: &Store,
+    store: &mut Store,
     lease: Option<Lease>,
     events_from: u64,
 ) -> Result<Opened, Failure> {

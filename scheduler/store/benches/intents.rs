@@ -4,8 +4,9 @@
 
 #![allow(missing_docs, reason = "criterion makes the functions")]
 
+use std::collections::BTreeMap;
 use std::hint::black_box;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use consul_client::{Client, Endpoint, Settings, TlsFiles};
@@ -144,6 +145,9 @@ fn consul(criterion: &mut Criterion) {
     group.sample_size(20);
     for count in BATCHES {
         let write = Write { number: WriteNumber(1), epoch, changes: intents(count) };
+        let there = |(key, record): &(Key, Option<Record>)| Some((key.clone(), record.clone()?));
+        let all: BTreeMap<Key, Record> = write.changes.iter().filter_map(there).collect();
+        store.read_from(Arc::new(Mutex::new(all)));
         group.throughput(Throughput::Elements(write.changes.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(count), &write, |bencher, write| {
             bencher.iter(|| {

@@ -16,11 +16,12 @@ pub mod snapshot;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use scheduler_core::command::{Key, Record, Write};
 use scheduler_core::ids::Epoch;
 
-pub use cluster::ConsulStore;
+pub use cluster::{ConsulStore, Source};
 pub use error::StoreError;
 pub use file::FileStore;
 pub use memory::MemoryStore;
@@ -67,7 +68,7 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read, or holds what no version of this program has written.
-    pub fn load(&self) -> Result<Contents, StoreError> {
+    pub fn load(&mut self) -> Result<Contents, StoreError> {
         match self {
             Store::File(store) => store.load(),
             Store::Consul(store) => store.load(),
@@ -106,6 +107,15 @@ impl Store {
             Store::File(store) => store.replace(records),
             Store::Consul(store) => store.replace(records),
             Store::Memory(store) => store.replace(records),
+        }
+    }
+
+    /// Consul's store has no copy of the records: from now on it reads them here when it writes all of
+    /// them anew.
+    pub fn read_from(&mut self, source: Arc<dyn Source>) {
+        match self {
+            Store::File(_) | Store::Memory(_) => {}
+            Store::Consul(store) => store.read_from(source),
         }
     }
 

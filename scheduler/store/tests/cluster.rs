@@ -5,8 +5,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use consul::{Answer, Consistency, Subject};
@@ -18,7 +18,7 @@ use scheduler_core::ids::{Epoch, WriteNumber};
 use scheduler_core::machine::Description;
 use scheduler_core::{Event, State, apply_all};
 use scheduler_store::cluster::{Candidate, ConsulStore, Keys, Limits, Office, Step, Terms};
-use scheduler_store::{Contents, Note, Store, StoreError};
+use scheduler_store::{Contents, Note, Source, Store, StoreError};
 
 fn client(url: &str) -> Arc<Client> {
     let settings = Settings {
@@ -49,9 +49,58 @@ fn elected(mut candidate: Candidate) -> Office {
     }
 }
 
+/// What a core has: it is ahead of its store.
+#[derive(Debug, Default)]
+struct Core {
+    records: BTreeMap<Key, Record>,
+    last: u64,
+    /// Something is in no write yet, or in one that failed.
+    is_waiting: bool,
+}
+
+/// The same, as its store sees it.
+#[derive(Debug, Clone, Default)]
+struct Shared(Arc<Mutex<Core>>);
+
+impl Source for Shared {
+    fn records_after(&self, after: Option<&Key>, most: usize) -> (Vec<(Key, Record)>, WriteNumber) {
+        let core = self.0.lock().unwrap();
+        let all = Mutex::new(core.records.clone());
+        (all.records_after(after, most).0, WriteNumber(core.last + u64::from(core.is_waiting)))
+    }
+}
+
+impl Shared {
+    /// It changes, and this is to be written.
+    fn change(&self, epoch: Epoch, changes: Vec<(Key, Option<Record>)>) -> [Write; 1] {
+        let mut core = self.0.lock().unwrap();
+        for (key, record) in changes.clone() {
+            match record {
+                Some(record) => core.records.insert(key, record),
+                None => core.records.remove(&key),
+            };
+        }
+        core.last += 1;
+        core.is_waiting = false;
+        [Write { number: WriteNumber(core.last), epoch, changes }]
+    }
+}
+
 fn store(office: &Office) -> Store {
-    let limits = Limits { log_most_bytes: 2_000, log_most_entries: 6, base_entry_bytes: 600 };
-    Store::Consul(Box::new(ConsulStore::with_limits(office, limits)))
+    followed(office).0
+}
+
+fn followed(office: &Office) -> (Store, Shared) {
+    let limits = Limits {
+        log_most_bytes: 2_000,
+        log_most_entries: 6,
+        base_entry_records: 4,
+        base_entry_bytes: 600,
+    };
+    let mut store = Store::Consul(Box::new(ConsulStore::with_limits(office, limits)));
+    let core = Shared::default();
+    store.read_from(Arc::new(core.clone()));
+    (store, core)
 }
 
 /// The record of a machine, with an attribute that can't be packed and makes it so long.
@@ -97,13 +146,14 @@ fn a_term_and_the_next_one(url: &str, prefix: &str) {
         panic!("there can't be two")
     };
     assert_eq!((seen.name.as_str(), seen.address.as_str()), ("first", "http://first:1"));
-    let mut old = store(&first);
+    let (mut old, core) = followed(&first);
     let epoch = old.claim().unwrap();
     for number in 0..20 {
-        old.commit(&write(epoch, vec![(key(number % 3), Some(record(number + 1, 100)))])).unwrap();
+        let changes = vec![(key(number % 3), Some(record(number + 1, 100)))];
+        old.commit(&core.change(epoch, changes)).unwrap();
         old.tidy();
     }
-    old.commit(&write(epoch, vec![(key(1), None)])).unwrap();
+    old.commit(&core.change(epoch, vec![(key(1), None)])).unwrap();
     let framework = first.framework();
     framework.save("F-1").unwrap();
 
@@ -163,11 +213,11 @@ fn a_term_that_is_over_is_refused_by_the_head() {
 
 fn large_batches(url: &str, prefix: &str) {
     let office = elected(candidate(url, prefix, "one"));
-    let mut own = store(&office);
+    let (mut own, core) = followed(&office);
     let epoch = own.claim().unwrap();
     let changes: Vec<(Key, Option<Record>)> =
         (0..4).map(|number| (key(number), Some(record(number + 1, 300_000)))).collect();
-    own.commit(&write(epoch, changes.clone())).unwrap();
+    own.commit(&core.change(epoch, changes.clone())).unwrap();
     let expected: BTreeMap<Key, Record> =
         changes.into_iter().map(|(key, record)| (key, record.unwrap())).collect();
     assert_eq!(loaded(&office), expected);
@@ -228,13 +278,13 @@ fn a_large_batch_that_is_interrupted_is_not_there_and_leaves_nothing() {
 fn the_log_stays_short_and_nothing_is_left_behind() {
     let consul = FakeConsul::start(1).unwrap();
     let office = elected(candidate(&consul.url(), "p", "one"));
-    let mut own = store(&office);
+    let (mut own, core) = followed(&office);
     let epoch = own.claim().unwrap();
     let mut model = BTreeMap::new();
     for number in 0..300 {
         let (key, record) = (key(number % 17), record(number + 1, 60));
         model.insert(key.clone(), record.clone());
-        own.commit(&write(epoch, vec![(key, Some(record))])).unwrap();
+        own.commit(&core.change(epoch, vec![(key, Some(record))])).unwrap();
         own.tidy();
         assert!(consul.names().len() < 60, "{number}: {:?}", consul.names());
     }
@@ -242,6 +292,41 @@ fn the_log_stays_short_and_nothing_is_left_behind() {
     let records: Vec<(Key, Record)> = model.into_iter().take(3).collect();
     own.replace(&records).unwrap();
     assert_eq!(loaded(&office), records.into_iter().collect());
+}
+
+/// What a core has decided and not yet written must not be there before the rest of its write is.
+#[test]
+fn a_base_is_valid_only_when_all_in_it_is_durable() {
+    let consul = FakeConsul::start(1).unwrap();
+    let office = elected(candidate(&consul.url(), "p", "one"));
+    let (mut own, core) = followed(&office);
+    let epoch = own.claim().unwrap();
+    for number in 0..7 {
+        own.commit(&core.change(epoch, vec![(key(1), Some(record(number + 1, 60)))])).unwrap();
+    }
+    let before = loaded(&office);
+    let log = |consul: &FakeConsul| {
+        consul.names().iter().filter(|name| name.starts_with("p/log/")).count()
+    };
+    {
+        let mut core = core.0.lock().unwrap();
+        core.records.insert(key(2), record(9, 60));
+        core.is_waiting = true;
+    }
+    // Notes alone make nothing durable of it.
+    for number in 0..10 {
+        own.tidy();
+        own.commit_with(&[], &[Note::set("event/1", &number)]).unwrap();
+    }
+    assert!(log(&consul) > 7, "{:?}", consul.names());
+    assert_eq!(loaded(&office), before);
+    let batch = core.change(epoch, vec![(key(2), Some(record(9, 60)))]);
+    own.commit(&batch).unwrap();
+    own.tidy();
+    own.commit_with(&[], &[Note::set("event/1", &0)]).unwrap();
+    // The base took the log up to its beginning away.
+    assert!(!consul.names().contains(&"p/log/00000000000000000007".to_owned()));
+    assert_eq!(loaded(&office), core.0.lock().unwrap().records);
 }
 
 #[test]
@@ -294,7 +379,7 @@ fn put_format(consul: &FakeConsul, number: u32) {
 fn notes_are_for_the_next_leader_and_outlive_bases_and_snapshots() {
     let consul = FakeConsul::start(1).unwrap();
     let first = elected(candidate(&consul.url(), "p", "one"));
-    let mut old = store(&first);
+    let (mut old, core) = followed(&first);
     let epoch = old.claim().unwrap();
     let mut expected = BTreeMap::new();
     for number in 0..40_u32 {
@@ -307,8 +392,9 @@ fn notes_are_for_the_next_leader_and_outlive_bases_and_snapshots() {
             expected.remove(&old);
         }
         // Some go with a write, others alone.
-        let batch = write(epoch, vec![(key(number % 3), Some(record(number + 1, 100)))]);
-        old.commit_with(if number % 2 == 0 { &batch } else { &[] }, &notes).unwrap();
+        let changes = vec![(key(number % 3), Some(record(number + 1, 100)))];
+        let batch = (number % 2 == 0).then(|| core.change(epoch, changes));
+        old.commit_with(batch.as_ref().map_or(&[], |batch| batch), &notes).unwrap();
         old.tidy();
     }
     first.resign().unwrap();
@@ -382,7 +468,7 @@ proptest! {
     ) {
         let consul = FakeConsul::start(1).unwrap();
         let office = elected(candidate(&consul.url(), "p", "one"));
-        let mut own = store(&office);
+        let (mut own, mut core) = followed(&office);
         let mut epoch = own.claim().unwrap();
         let mut model: BTreeMap<Key, Record> = BTreeMap::new();
         // Keys whose last change has not been reported as durable, with all that was tried since.
@@ -390,7 +476,7 @@ proptest! {
         for (batch, fates, is_new_term) in steps {
             if is_new_term {
                 drop(own);
-                own = store(&office);
+                (own, core) = followed(&office);
                 epoch = own.claim().unwrap();
                 let found: BTreeMap<Key, Record> = own.load().unwrap().records.into_iter().collect();
                 for (key, tried) in &unsure {
@@ -399,6 +485,7 @@ proptest! {
                     prop_assert!(is == was || is_tried, "{key:?}");
                 }
                 unsure.clear();
+                core.0.lock().unwrap().records.clone_from(&found);
                 model = found;
             }
             let mut coming = fates.into_iter();
@@ -418,7 +505,7 @@ proptest! {
             let last = |tried: &Vec<Option<Record>>| tried.last().cloned().flatten();
             let changes: Vec<_> =
                 unsure.iter().map(|(key, tried)| (key.clone(), last(tried))).collect();
-            match own.commit(&write(epoch, changes)) {
+            match own.commit(&core.change(epoch, changes)) {
                 Ok(()) => {
                     for (key, tried) in std::mem::take(&mut unsure) {
                         match last(&tried) {
@@ -426,11 +513,13 @@ proptest! {
                             None => model.remove(&key),
                         };
                     }
-                    own.tidy();
                 }
-                Err(StoreError::Consul { .. } | StoreError::Key { .. }) => {}
+                Err(StoreError::Consul { .. } | StoreError::Key { .. }) => {
+                    core.0.lock().unwrap().is_waiting = true;
+                }
                 Err(other) => return Err(TestCaseError::fail(other.chain())),
             }
+            own.tidy();
             consul.open_gate();
         }
         let last = |tried: Vec<Option<Record>>| tried.last().cloned().flatten();
@@ -442,7 +531,8 @@ proptest! {
                 None => model.remove(key),
             };
         }
-        own.commit(&write(epoch, changes.clone())).or_else(|_| own.commit(&write(epoch, changes)))
+        own.commit(&core.change(epoch, changes.clone()))
+            .or_else(|_| own.commit(&core.change(epoch, changes)))
             .unwrap();
         prop_assert_eq!(loaded(&office), model);
     }

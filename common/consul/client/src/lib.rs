@@ -23,6 +23,10 @@ pub use settings::{Endpoint, EndpointError, Settings, TlsFiles, Token};
 /// Largest answer that is read, in bytes: the catalog of 10,000 nodes takes a tenth of it.
 const BODY_LIMIT_BYTES: u64 = 64 << 20;
 
+/// Connections that wait for the next question: of the many agents that a scheduler asks, those that it
+/// is asking.
+const IDLE_MOST: usize = 32;
+
 /// How long a connection may take to be made; the next endpoint waits meanwhile.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -106,9 +110,17 @@ impl Client {
             .max_redirects(0)
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.timeout)))
+            .max_idle_connections(IDLE_MOST)
             .user_agent("corral")
             .build();
         Ok(Client { agent: config.new_agent(), settings, first: AtomicUsize::new(0) })
+    }
+
+    /// The same for another endpoint alone. Both have their connections and certificates together.
+    #[must_use]
+    pub fn at(&self, endpoint: Endpoint) -> Client {
+        let settings = Settings { endpoints: vec![endpoint], ..self.settings.clone() };
+        Client { agent: self.agent.clone(), settings, first: AtomicUsize::new(0) }
     }
 
     /// Options of requests, as the settings say.

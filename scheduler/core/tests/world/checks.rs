@@ -217,6 +217,15 @@ pub fn stored(world: &World) {
         };
         records.iter().map(|(key, record)| (key.clone(), unheard(record))).collect()
     };
+    let (mut pages, mut last) = (BTreeMap::new(), None);
+    loop {
+        let page = core.records_after(last.as_ref(), 3);
+        let Some((key, _)) = page.last() else { break };
+        assert!(last < Some(key.clone()), "pages go on");
+        last = Some(key.clone());
+        pages.extend(page);
+    }
+    assert_eq!(pages, core.records(), "page by page, and all at once");
     let known = comparable(&core.records());
     assert_eq!(comparable(&world.store), known, "what is stored and what the core knows");
     let restored = State::restore(world.policy, world.store.clone()).unwrap();

@@ -9,4 +9,4 @@ mod records;
 pub use layout::{Keys, PrefixError};
 pub use lease::{Lease, Lengths, now_ms};
 pub use office::{Candidate, FrameworkKey, LeaderSeen, Office, OfficeError, Step, Terms};
-pub use records::{ConsulStore, Limits};
+pub use records::{ConsulStore, Limits, Source};

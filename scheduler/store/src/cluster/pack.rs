@@ -63,34 +63,52 @@ pub enum PackError {
     Lines,
 }
 
-/// Packs changes, for a term.
-#[must_use]
-pub fn pack(epoch: u64, changes: &[Changed]) -> Packed {
-    let mut encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
-    for (name, value) in changes {
-        let written = match value {
-            Some(value) => [name.as_bytes(), b" ", value, b"\n"].concat(),
-            None => [name.as_bytes(), b"\n"].concat(),
-        };
+/// Packs changes as they come: of 100,000 records the texts are not in memory together.
+#[derive(Debug)]
+pub struct Packer {
+    encoder: DeflateEncoder<Vec<u8>>,
+    records: u64,
+}
+
+impl Packer {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let encoder = DeflateEncoder::new(Vec::new(), Compression::fast());
+        Packer { encoder, records: 0 }
+    }
+
+    /// A record is so now, or isn't there any more.
+    pub fn add(&mut self, name: &str, value: Option<&[u8]>) {
         // Memory takes everything.
-        let _ = encoder.write_all(&written);
+        let _ = self.encoder.write_all(name.as_bytes());
+        if let Some(value) = value {
+            let _ = self.encoder.write_all(b" ").and_then(|()| self.encoder.write_all(value));
+        }
+        let _ = self.encoder.write_all(b"\n");
+        self.records = self.records.saturating_add(1);
     }
-    let bytes = encoder.finish().unwrap_or_default();
-    let mut checksum = crc32fast::Hasher::new();
-    checksum.update(&bytes);
-    let mut parts: Vec<Vec<u8>> = bytes.chunks(PART_MOST_BYTES).map(<[u8]>::to_vec).collect();
-    if parts.is_empty() {
-        parts.push(Vec::new());
+
+    /// What was added, for a term.
+    #[must_use]
+    pub fn finish(self, epoch: u64) -> Packed {
+        let bytes = self.encoder.finish().unwrap_or_default();
+        let mut checksum = crc32fast::Hasher::new();
+        checksum.update(&bytes);
+        let mut parts: Vec<Vec<u8>> = bytes.chunks(PART_MOST_BYTES).map(<[u8]>::to_vec).collect();
+        if parts.is_empty() {
+            parts.push(Vec::new());
+        }
+        let label = Label {
+            epoch,
+            records: self.records,
+            bytes: length(bytes.len()),
+            checksum: checksum.finalize(),
+            parts_at: None,
+            parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
+        };
+        Packed { label, parts }
     }
-    let label = Label {
-        epoch,
-        records: length(changes.len()),
-        bytes: length(bytes.len()),
-        checksum: checksum.finalize(),
-        parts_at: None,
-        parts: u32::try_from(parts.len()).unwrap_or(u32::MAX),
-    };
-    Packed { label, parts }
 }
 
 fn length(length: usize) -> u64 {
@@ -154,6 +172,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn pack(epoch: u64, changes: &[Changed]) -> Packed {
+        let mut packer = Packer::new();
+        for (name, value) in changes {
+            packer.add(name, value.as_deref());
+        }
+        packer.finish(epoch)
+    }
 
     fn whole(packed: &Packed) -> Vec<u8> {
         packed.parts.concat()

@@ -4,24 +4,29 @@
 //! A batch is one transaction with one change of the head, so it is there or it isn't. If nobody
 //! answers, it may be either; the head says which before the next one, by a mark that no two attempts
 //! share.
+//!
+//! The records are nowhere in memory a second time: a base is made of the state of whoever writes them
+//! ([`Source`]), a page at a time. That state may be ahead of the log by what is on its way here, so the
+//! base becomes valid only when the write is durable that has the last of it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use consul::change::{self, Change, Operation, Outcome};
 use consul::{Answer, KvPair, Subject};
 use consul_client::Client;
 use scheduler_core::command::{Key, Record, Write};
-use scheduler_core::ids::Epoch;
+use scheduler_core::ids::{Epoch, WriteNumber};
 
 use super::layout::{Base, DELETED_MOST, Entry, FORMAT, FORMAT_WITHOUT_NOTES, Fence, Head, Keys};
 use super::office::Office;
-use super::pack::{Changed, Label, Packed, pack, read_entry, unpack};
+use super::pack::{Label, Packed, Packer, read_entry, unpack};
 use crate::file::{decoded, encoded};
 use crate::note::PREFIX as NOTES;
-use crate::{Contents, Note, StoreError, name_of};
+use crate::{Contents, Note, StoreError, key_of, name_of};
 
 /// Notes of answers to requests: a snapshot that is put back takes them away.
 const ANSWERS: &str = "note/key/";
@@ -37,7 +42,9 @@ pub struct Limits {
     pub log_most_bytes: u64,
     /// Entries of the log beyond which a new base is begun: each is a key that a new leader reads.
     pub log_most_entries: usize,
-    /// Records of an entry of a base, in bytes before they are packed.
+    /// Records of an entry of a base, at most so many.
+    pub base_entry_records: usize,
+    /// The same in bytes before they are packed.
     pub base_entry_bytes: usize,
 }
 
@@ -45,8 +52,20 @@ impl Default for Limits {
     /// A new leader reads a few megabytes at most beyond the base; an entry is a few milliseconds of
     /// work.
     fn default() -> Self {
-        Limits { log_most_bytes: 1 << 20, log_most_entries: 1_000, base_entry_bytes: 1 << 20 }
+        Limits {
+            log_most_bytes: 1 << 20,
+            log_most_entries: 1_000,
+            base_entry_records: 1_000,
+            base_entry_bytes: 1 << 20,
+        }
     }
+}
+
+/// Whoever has all records: what it has written, and what it will write.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// The records after a name in the order of names, at most so many, and the number of the write
+    /// that makes durable whatever of all records isn't yet.
+    fn records_after(&self, after: Option<&Key>, most: usize) -> (Vec<(Key, Record)>, WriteNumber);
 }
 
 /// How often a refused transaction is tried again, when what refused it was an attempt of our own.
@@ -62,8 +81,14 @@ pub struct ConsulStore {
     head: Head,
     /// Its own term; 0 before it has claimed one.
     epoch: u64,
-    /// All records as they are stored.
-    records: BTreeMap<String, Vec<u8>>,
+    /// What was found at the beginning of the term, until it is loaded or not so any more.
+    found: Option<BTreeMap<Key, Record>>,
+    /// Notes as they are stored: nobody else has them.
+    notes: BTreeMap<String, Vec<u8>>,
+    /// What bases are made of; without it none is made but by `replace`.
+    source: Option<Arc<dyn Source>>,
+    /// The newest write of this term that is durable.
+    durable: WriteNumber,
     /// Entries of the log: numbers, and where their parts are.
     log: VecDeque<(u64, Option<String>)>,
     log_bytes: u64,
@@ -87,7 +112,7 @@ struct Attempt {
 #[derive(Debug)]
 enum Effect {
     Claimed,
-    Appended { changes: Vec<Changed>, bytes: u64, parts_at: Option<String> },
+    Appended { write: Option<WriteNumber>, notes: Vec<Note>, bytes: u64, parts_at: Option<String> },
     Based { bytes: u64 },
 }
 
@@ -99,13 +124,19 @@ struct NewBase {
     after: u64,
     entries: u32,
     bytes: u64,
+    has_notes: bool,
     /// The last record that it has.
-    last: Option<String>,
+    last: Option<Key>,
+    has_all: bool,
+    /// The write that has the last of what is in it.
+    needs: WriteNumber,
 }
 
 /// All that is stored.
+#[derive(Default)]
 struct Found {
-    records: BTreeMap<String, Vec<u8>>,
+    records: BTreeMap<Key, Record>,
+    notes: BTreeMap<String, Vec<u8>>,
     log: VecDeque<(u64, Option<String>)>,
     log_bytes: u64,
     base_bytes: u64,
@@ -128,7 +159,10 @@ impl ConsulStore {
             fence: Fence { session: office.session().to_owned(), head_index: 0 },
             head: Head::first(),
             epoch: 0,
-            records: BTreeMap::new(),
+            found: None,
+            notes: BTreeMap::new(),
+            source: None,
+            durable: WriteNumber(0),
             log: VecDeque::new(),
             log_bytes: 0,
             base_bytes: 0,
@@ -137,6 +171,11 @@ impl ConsulStore {
             garbage: VecDeque::new(),
             new_base: None,
         }
+    }
+
+    /// Bases are made of what this has, from now on.
+    pub(crate) fn read_from(&mut self, source: Arc<dyn Source>) {
+        self.source = Some(source);
     }
 
     pub(crate) fn claim(&mut self) -> Result<Epoch, StoreError> {
@@ -148,83 +187,97 @@ impl ConsulStore {
         let head = Head { epoch: self.epoch, mark, format, ..head };
         self.doubts.clear();
         self.new_base = None;
+        self.durable = WriteNumber(0);
         self.change_head(Attempt { head, effect: Effect::Claimed }, Vec::new())?;
         // From here on nobody else changes anything.
         let found = self.read(&self.head)?;
         self.garbage = self.find_garbage(&found)?;
-        self.records = found.records;
+        self.found = Some(found.records);
+        self.notes = found.notes;
         self.log = found.log;
         self.log_bytes = found.log_bytes;
         self.base_bytes = found.base_bytes;
         Ok(Epoch(self.epoch))
     }
 
-    pub(crate) fn load(&self) -> Result<Contents, StoreError> {
-        if self.epoch != 0 {
-            return contents(self.epoch, &self.records);
-        }
-        let (head, _) = self.read_head()?;
-        contents(head.epoch, &self.read(&head)?.records)
+    pub(crate) fn load(&mut self) -> Result<Contents, StoreError> {
+        let (epoch, records, stored) = match self.found.take() {
+            Some(records) => (self.epoch, records, self.notes.clone()),
+            None => {
+                let (head, _) = self.read_head()?;
+                let found = self.read(&head)?;
+                (head.epoch, found.records, found.notes)
+            }
+        };
+        let bare =
+            |(name, value): (String, Vec<u8>)| Some((name.strip_prefix(NOTES)?.to_owned(), value));
+        let notes = stored.into_iter().filter_map(bare).collect();
+        Ok(Contents { epoch: Epoch(epoch), records: records.into_iter().collect(), notes })
     }
 
     pub(crate) fn commit(&mut self, writes: &[Write], notes: &[Note]) -> Result<(), StoreError> {
         if let Some(late) = writes.iter().find(|write| write.epoch.0 != self.epoch) {
             return Err(StoreError::fenced(late.epoch, Epoch(self.epoch)));
         }
-        let changes = writes.iter().flat_map(|write| &write.changes).map(|(key, record)| {
-            let name = name_of(key);
-            let value = record.as_ref().map(|record| encoded(&name, record)).transpose()?;
-            Ok((name, value))
-        });
-        let mut changes: Vec<Changed> = changes.collect::<Result<_, StoreError>>()?;
-        changes.extend(notes.iter().map(Note::stored));
+        let mut packer = Packer::new();
+        for (key, record) in writes.iter().flat_map(|write| &write.changes) {
+            add(&mut packer, key, record.as_ref())?;
+        }
+        for (name, value) in notes.iter().map(Note::stored) {
+            packer.add(&name, value.as_deref());
+        }
         self.settle()?;
-        let packed = pack(self.epoch, &changes);
+        let packed = packer.finish(self.epoch);
         let number = self.head.entry.saturating_add(1);
         let (bytes, name) = (packed.label.bytes, self.name());
         let parts_at = (packed.parts.len() > 1).then(|| name.clone());
         let set = self.put_parts(self.keys.log_entry(number), packed, name)?;
         let head = Head { entry: number, mark: self.name(), ..self.head.clone() };
-        let effect = Effect::Appended { changes, bytes, parts_at };
+        let write = writes.iter().map(|write| write.number).max();
+        let effect = Effect::Appended { write, notes: notes.to_vec(), bytes, parts_at };
         self.change_head(Attempt { head, effect }, vec![set])
     }
 
     /// Writes the next part of a base, if one is due. What fails here is tried again later.
     pub(crate) fn tidy(&mut self) {
+        let Some(source) = self.source.clone() else { return };
         let is_large = self.log_bytes > self.limits.log_most_bytes.max(self.base_bytes);
         if self.new_base.is_none() && (is_large || self.log.len() > self.limits.log_most_entries) {
             self.begin_base();
         }
         let is_due = self.doubts.is_empty() && self.new_base.is_some();
         // One whose last transaction is in doubt may be valid.
-        if is_due && self.write_base().is_err() && self.doubts.is_empty() {
+        if is_due && self.write_base(source.as_ref()).is_err() && self.doubts.is_empty() {
             self.drop_base();
         }
     }
 
     pub(crate) fn replace(&mut self, records: &[(Key, Record)]) -> Result<(), StoreError> {
-        let named = records.iter().map(|(key, record)| {
-            let name = name_of(key);
-            encoded(&name, record).map(|value| (name, value))
-        });
-        let mut named: BTreeMap<String, Vec<u8>> = named.collect::<Result<_, StoreError>>()?;
         self.settle()?;
         // What has happened has happened; what was answered may be undone now.
-        let is_kept = |name: &str| name.starts_with(NOTES) && !name.starts_with(ANSWERS);
-        let notes = std::mem::take(&mut self.records).into_iter();
-        named.extend(notes.filter(|(name, _)| is_kept(name)));
-        self.records = named;
+        self.notes.retain(|name, _| !name.starts_with(ANSWERS));
+        self.found = None;
         self.drop_base();
         self.begin_base();
+        let source = Mutex::new(records.iter().cloned().collect::<BTreeMap<_, _>>());
         while self.new_base.is_some() {
-            self.write_base()?;
+            self.write_base(&source)?;
         }
         Ok(())
     }
 
     fn begin_base(&mut self) {
         let (name, after) = (self.name(), self.head.entry);
-        self.new_base = Some(NewBase { name, after, entries: 0, bytes: 0, last: None });
+        self.new_base = Some(NewBase {
+            name,
+            after,
+            entries: 0,
+            bytes: 0,
+            has_notes: false,
+            last: None,
+            has_all: false,
+            needs: WriteNumber(0),
+        });
     }
 
     fn drop_base(&mut self) {
@@ -234,35 +287,63 @@ impl ConsulStore {
         }
     }
 
-    /// Writes the next entry of the base, or, if it has all records, makes it the one that is valid.
-    fn write_base(&mut self) -> Result<(), StoreError> {
+    /// Writes the next entry of the base, or, if it has all records, makes it the one that is valid:
+    /// as soon as nothing is in it that isn't durable.
+    fn write_base(&mut self, source: &dyn Source) -> Result<(), StoreError> {
         let Some(base) = &self.new_base else { return Ok(()) };
-        let from = base.last.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut changes: Vec<Changed> = Vec::new();
-        let mut length = 0;
-        for (name, value) in self.records.range::<String, _>((from, Bound::Unbounded)) {
-            length += name.len() + value.len();
-            changes.push((name.clone(), Some(value.clone())));
-            if length >= self.limits.base_entry_bytes {
+        let mut packer = Packer::new();
+        if !base.has_notes {
+            self.notes.iter().for_each(|(name, value)| packer.add(name, Some(value)));
+            self.put_base_entry(packer)?;
+            if let Some(base) = &mut self.new_base {
+                base.has_notes = true;
+            }
+            return Ok(());
+        }
+        if base.has_all {
+            if self.durable < base.needs {
+                return Ok(());
+            }
+            let (name, entries, after) = (base.name.clone(), base.entries, base.after);
+            let effect = Effect::Based { bytes: base.bytes };
+            let base = Some(Base { name, entries, after });
+            let head = Head { base, mark: self.name(), ..self.head.clone() };
+            return self.change_head(Attempt { head, effect }, Vec::new());
+        }
+        let Limits { base_entry_records: most, base_entry_bytes: most_bytes, .. } = self.limits;
+        let (records, needs) = source.records_after(base.last.as_ref(), most);
+        let (mut taken, mut bytes) = (0, 0);
+        for (key, record) in &records {
+            bytes += add(&mut packer, key, Some(record))?;
+            taken += 1;
+            if bytes >= most_bytes {
                 break;
             }
         }
-        let (name, after, entries, bytes) =
-            (base.name.clone(), base.after, base.entries, base.bytes);
-        let Some((last, _)) = changes.last().cloned() else {
-            let base = Some(Base { name, entries, after });
-            let head = Head { base, mark: self.name(), ..self.head.clone() };
-            return self.change_head(Attempt { head, effect: Effect::Based { bytes } }, Vec::new());
-        };
-        let packed = pack(self.epoch, &changes);
+        if taken > 0 {
+            self.put_base_entry(packer)?;
+        }
+        if let Some(base) = &mut self.new_base {
+            base.has_all = taken == records.len() && taken < most;
+            let last = records.into_iter().take(taken).next_back().map(|(key, _)| key);
+            base.last = last.or(base.last.take());
+            base.needs = base.needs.max(needs);
+        }
+        Ok(())
+    }
+
+    /// Puts an entry of the base where it belongs.
+    fn put_base_entry(&mut self, packer: Packer) -> Result<(), StoreError> {
+        let Some(base) = &self.new_base else { return Ok(()) };
+        let key = self.keys.base_entry(&base.name, base.entries);
+        let packed = packer.finish(self.epoch);
         let more = packed.label.bytes;
         let parts = self.name();
-        let set = self.put_parts(self.keys.base_entry(&name, entries), packed, parts)?;
+        let set = self.put_parts(key, packed, parts)?;
         self.beside_head(vec![set])?;
         if let Some(base) = &mut self.new_base {
-            base.entries = entries.saturating_add(1);
-            base.bytes = bytes.saturating_add(more);
-            base.last = Some(last);
+            base.entries = base.entries.saturating_add(1);
+            base.bytes = base.bytes.saturating_add(more);
         }
         Ok(())
     }
@@ -350,11 +431,13 @@ impl ConsulStore {
         let before = std::mem::replace(&mut self.head, attempt.head);
         match attempt.effect {
             Effect::Claimed => {}
-            Effect::Appended { changes, bytes, parts_at } => {
-                for (name, value) in changes {
+            Effect::Appended { write, notes, bytes, parts_at } => {
+                self.found = None;
+                self.durable = self.durable.max(write.unwrap_or_default());
+                for (name, value) in notes.iter().map(Note::stored) {
                     match value {
-                        Some(value) => self.records.insert(name, value),
-                        None => self.records.remove(&name),
+                        Some(value) => self.notes.insert(name, value),
+                        None => self.notes.remove(&name),
                     };
                 }
                 self.log_bytes = self.log_bytes.saturating_add(bytes);
@@ -449,15 +532,14 @@ impl ConsulStore {
 
     /// Reads all that a head makes valid.
     fn read(&self, head: &Head) -> Result<Found, StoreError> {
-        let mut found =
-            Found { records: BTreeMap::new(), log: VecDeque::new(), log_bytes: 0, base_bytes: 0 };
+        let mut found = Found::default();
         if let Some(base) = &head.base {
             let pairs = self.pairs(self.keys.base(&base.name))?;
             if u32::try_from(pairs.len()).ok() != Some(base.entries) {
                 return Err(self.strange(self.keys.base(&base.name), "entries are missing"));
             }
             for pair in pairs {
-                let label = self.take(pair, &mut found.records)?;
+                let label = self.take(pair, &mut found)?;
                 found.base_bytes = found.base_bytes.saturating_add(label.bytes);
             }
         }
@@ -474,7 +556,7 @@ impl ConsulStore {
                 break;
             }
             next = number.saturating_add(1);
-            let label = self.take(pair, &mut found.records)?;
+            let label = self.take(pair, &mut found)?;
             found.log_bytes = found.log_bytes.saturating_add(label.bytes);
             found.log.push_back((number, label.parts_at));
         }
@@ -485,11 +567,7 @@ impl ConsulStore {
     }
 
     /// Takes the changes of an entry.
-    fn take(
-        &self,
-        pair: KvPair,
-        records: &mut BTreeMap<String, Vec<u8>>,
-    ) -> Result<Label, StoreError> {
+    fn take(&self, pair: KvPair, found: &mut Found) -> Result<Label, StoreError> {
         let wrong = |error: super::pack::PackError| StoreError::Key {
             key: pair.key.clone(),
             why: error.to_string(),
@@ -505,9 +583,14 @@ impl ConsulStore {
         };
         for (name, value) in changes.map_err(wrong)? {
             match value {
-                Some(value) => records.insert(name, value),
-                None => records.remove(&name),
-            };
+                Some(value) if name.starts_with(NOTES) => drop(found.notes.insert(name, value)),
+                Some(value) => {
+                    let (key, record) = decoded(&name, &value)?;
+                    found.records.insert(key, record);
+                }
+                None if name.starts_with(NOTES) => drop(found.notes.remove(&name)),
+                None => drop(key_of(&name).map(|key| found.records.remove(&key))),
+            }
         }
         Ok(label)
     }
@@ -556,13 +639,21 @@ impl ConsulStore {
     }
 }
 
-fn contents(epoch: u64, stored: &BTreeMap<String, Vec<u8>>) -> Result<Contents, StoreError> {
-    let (mut records, mut notes) = (Vec::new(), BTreeMap::new());
-    for (name, value) in stored {
-        match name.strip_prefix(NOTES) {
-            Some(name) => drop(notes.insert(name.to_owned(), value.clone())),
-            None => records.push(decoded(name, value)?),
-        }
+/// Records of which nothing is on its way.
+impl Source for Mutex<BTreeMap<Key, Record>> {
+    fn records_after(&self, after: Option<&Key>, most: usize) -> (Vec<(Key, Record)>, WriteNumber) {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = self.lock().unwrap_or_else(PoisonError::into_inner);
+        let records = all.range::<Key, _>((from, Bound::Unbounded)).take(most);
+        let records = records.map(|(key, record)| (key.clone(), record.clone()));
+        (records.collect(), WriteNumber(0))
     }
-    Ok(Contents { epoch: Epoch(epoch), records, notes })
+}
+
+/// Adds a change; how many bytes it is.
+fn add(packer: &mut Packer, key: &Key, record: Option<&Record>) -> Result<usize, StoreError> {
+    let name = name_of(key);
+    let value = record.map(|record| encoded(&name, record)).transpose()?;
+    packer.add(&name, value.as_deref());
+    Ok(name.len() + value.map_or(0, |value| value.len()))
 }
