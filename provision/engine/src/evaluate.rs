@@ -449,7 +449,7 @@ impl<'a> Evaluator<'a> {
             .map_err(|errors| Stop::failed(prepare::complaint(module, &errors)))?;
         match module.runs {
             Runs::OnController => Ok(ItemStep::Local { arguments }),
-            Runs::OnHost | Runs::Prepared => {
+            Runs::OnConnection | Runs::OnHost | Runs::Prepared => {
                 let prepared = prepare::prepare(self, module, arguments)?;
                 Ok(ItemStep::Invoke(Box::new(self.invocation(prepared)?)))
             }
@@ -537,7 +537,8 @@ impl<'a> Evaluator<'a> {
             arguments: prepared.arguments,
             contents: prepared.contents,
             result_extra: prepared.result_extra,
-            local: connection.as_deref() == Some("local"),
+            local: connection.as_deref() == Some("local")
+                || crate::synchronize::is_here(prepared.module.name, delegate.as_deref()),
             r#become: self.identity(delegate.as_deref())?,
             delegate,
             environment: self.environment_with_jobs(prepared.module)?,

@@ -30,6 +30,7 @@ pub mod report;
 pub mod run;
 mod sealed;
 pub mod session;
+mod synchronize;
 pub mod variables;
 pub mod words;
 pub mod world;

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::disk::Disk;
 use crate::evaluate::{Evaluator, Stop};
-use crate::outside;
+use crate::{outside, synchronize};
 
 /// A content and where its bytes are.
 #[derive(Debug, Clone)]
@@ -66,6 +66,10 @@ pub fn prepare(
         "assemble" => assemble(evaluator, &mut prepared)?,
         "script" => script(evaluator, &mut prepared)?,
         "uri" => uri(evaluator, &mut prepared)?,
+        synchronize::NAME => {
+            let is_here = evaluator.delegate()?.is_none();
+            synchronize::find_local_side(evaluator, &mut prepared, is_here);
+        }
         "_own" => own_program(evaluator, &mut prepared)?,
         _ => from_controller(evaluator, &mut prepared)?,
     }

@@ -2,7 +2,14 @@
 //!
 //! A session is a task that owns the channel. It sends calls in the order given, answers what the
 //! helper asks for (contents and passwords it may have, nothing else), and when the connection
-//! breaks it reconnects once and fetches what the helper kept.
+//! breaks it reconnects once and fetches what the helper kept. While nothing is under way a
+//! connection may end: the next call opens another. Modules that are about the connection itself
+//! are carried out here ([`errand`]).
+
+mod errand;
+mod inbox;
+mod reboot;
+mod wait_for_connection;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -14,11 +21,12 @@ use provision_protocol::{
 use tokio::io::AsyncReadExt;
 use tokio::sync::mpsc;
 
-use crate::channel::{self, Channel, Dial, Endpoint};
+use crate::channel::{self, Channel, Dial, Endpoint, Trouble};
 use crate::contents::{Ledger, Writer};
 use crate::play::Arrival;
 use crate::prepare::Content;
 use crate::variables::HostVariables;
+use inbox::Inbox;
 
 /// Identifies a session: a host, reached over SSH or as this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,6 +141,14 @@ impl Pool {
         }
     }
 
+    /// The way to a host.
+    ///
+    /// # Errors
+    /// When the host's variables don't say how to reach it.
+    pub fn endpoint(&self, host: &HostVariables) -> Result<Endpoint, String> {
+        (self.settings.endpoint)(host)
+    }
+
     /// Opens a session unless it is open; whether its helper has answered already.
     ///
     /// # Errors
@@ -158,8 +174,10 @@ impl Pool {
             ledger: Ledger::default(),
             failure: None,
             cancelled: false,
+            introduced: false,
+            held: None,
         };
-        self.tasks.spawn(session.run(inbox));
+        self.tasks.spawn(session.run(Inbox::new(inbox)));
         let handle = Handle {
             orders,
             next_id: 1,
@@ -209,7 +227,7 @@ impl Pool {
     pub fn send(&mut self, key: &SessionKey, mut call: Call, contents: Vec<Content>) -> u64 {
         let Some(handle) = self.sessions.get_mut(key) else { return 0 };
         let id = handle.next_id;
-        handle.next_id += 1;
+        handle.next_id += errand::ids_of(&call.module);
         call.id = id;
         call.generation = handle.generation;
         // A session that is gone tells so by itself.
@@ -246,12 +264,26 @@ struct Session {
     /// The failure behind which the helper drops calls: generation and task.
     failure: Option<(u32, u64)>,
     cancelled: bool,
+    /// Whether [`SessionEvent::Connected`] was told.
+    introduced: bool,
+    /// An errand that waits until the calls before it have ended.
+    held: Option<Box<Call>>,
+}
+
+/// A conversation, and what the host's kernel called this boot when it began.
+struct Connection {
+    talk: Conversation,
+    boot_id: String,
 }
 
 /// Why a conversation ended.
 enum Ending {
     /// Goodbye was said.
     Done,
+    /// A call is to be carried out by the session itself; nothing else is under way.
+    Errand(Box<Call>),
+    /// There is no connection, and a call needs one.
+    Wanted,
     /// The connection broke.
     Broken(String),
     /// There is no point in trying again.
@@ -292,59 +324,87 @@ impl Session {
         let _ = self.arrivals.send(Arrival::Session(self.key.clone(), event));
     }
 
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Order>) {
-        let begun = Instant::now();
-        let conversation = match self.begin(begun).await {
-            Ok((conversation, hello, uploaded_bytes)) => {
-                let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                let boot = hello.boot_id.clone();
-                let hello = Box::new(hello);
-                self.tell(SessionEvent::Connected { hello, duration_ms, uploaded_bytes });
-                (conversation, boot)
-            }
-            Err((message, hint)) => {
-                self.tell(SessionEvent::Lost { message, hint });
-                return;
-            }
+    async fn run(mut self, mut inbox: Inbox) {
+        let mut connection = match self.connect().await {
+            Ok(connection) => Some(connection),
+            // Whoever waits for the host is patient.
+            Err(trouble) => match inbox.waiting() {
+                Some(call) => self.wait_first(call, &mut inbox).await,
+                None => return self.lose(trouble),
+            },
         };
-        let (mut talk, boot_id) = conversation;
         let mut reconnected = false;
         loop {
-            let (message, hint) = match self.converse(&mut talk, &mut inbox).await {
+            let ending = match &mut connection {
+                Some(connection) => self.converse(&mut connection.talk, &mut inbox).await,
+                None => self.idle(&mut inbox).await,
+            };
+            match ending {
                 Ending::Done => return,
-                Ending::Refused { message, hint } => (message, hint),
-                Ending::Broken(reason) if reconnected => (reason, None),
+                Ending::Errand(call) => self.run_errand(*call, &mut connection, &mut inbox).await,
+                Ending::Wanted => match self.connect().await {
+                    Ok(next) => connection = Some(next),
+                    Err(trouble) => return self.lose(trouble),
+                },
+                Ending::Refused { message, hint } => return self.lose((message, hint)),
+                Ending::Broken(reason) if self.outstanding.is_empty() => {
+                    let text = format!("{reason}; connecting again when there is something to do");
+                    self.tell(SessionEvent::Warning(text));
+                    connection = None;
+                }
+                Ending::Broken(reason) if reconnected => return self.lose((reason, None)),
                 Ending::Broken(reason) => {
                     reconnected = true;
                     self.tell(SessionEvent::Warning(format!("{reason}; connecting again")));
-                    // The other helper must see the end, or it keeps the lock for ever.
-                    drop(talk);
-                    match self.begin(Instant::now()).await {
-                        Ok((next, hello, _)) if hello.boot_id == boot_id => {
-                            talk = next;
-                            match self.catch_up(&mut talk, &hello) {
-                                Ok(()) => continue,
-                                Err(message) => (message, None),
-                            }
-                        }
-                        Ok(_) => (
-                            "the host was restarted during the run".to_owned(),
-                            Some("run it again: what is done stays done".to_owned()),
-                        ),
-                        Err((message, hint)) => (format!("{reason}; then: {message}"), hint),
+                    match self.reconnect(connection.take(), &reason).await {
+                        Ok(next) => connection = Some(next),
+                        Err(trouble) => return self.lose(trouble),
                     }
                 }
-            };
-            self.tell(SessionEvent::Lost { message, hint });
-            return;
+            }
+        }
+    }
+
+    fn lose(&self, (message, hint): Trouble) {
+        self.tell(SessionEvent::Lost { message, hint });
+    }
+
+    /// Connects while nothing is under way.
+    async fn connect(&mut self) -> Result<Connection, Trouble> {
+        let begun = Instant::now();
+        let (talk, hello, uploaded_bytes) = self.begin().await?;
+        let boot_id = hello.boot_id.clone();
+        if !std::mem::replace(&mut self.introduced, true) {
+            let duration_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            let hello = Box::new(hello);
+            self.tell(SessionEvent::Connected { hello, duration_ms, uploaded_bytes });
+        }
+        Ok(Connection { talk, boot_id })
+    }
+
+    /// Connects after a connection broke, and fetches what the helper kept.
+    async fn reconnect(
+        &mut self,
+        broken: Option<Connection>,
+        reason: &str,
+    ) -> Result<Connection, Trouble> {
+        let boot_id = broken.map(|broken| broken.boot_id).unwrap_or_default();
+        // The other helper has seen the end by now, or it would keep the lock for ever.
+        match self.begin().await {
+            Ok((mut talk, hello, _)) if hello.boot_id == boot_id => {
+                self.catch_up(&mut talk, &hello).map_err(|message| (message, None))?;
+                Ok(Connection { talk, boot_id })
+            }
+            Ok(_) => Err((
+                "the host was restarted during the run".to_owned(),
+                Some("run it again: what is done stays done".to_owned()),
+            )),
+            Err((message, hint)) => Err((format!("{reason}; then: {message}"), hint)),
         }
     }
 
     /// Connects, starts the helper and greets it.
-    async fn begin(
-        &mut self,
-        _begun: Instant,
-    ) -> Result<(Conversation, HostHello, u64), (String, Option<String>)> {
+    async fn begin(&mut self) -> Result<(Conversation, HostHello, u64), Trouble> {
         let hello = ToHost::Hello {
             protocol: PROTOCOL_VERSION,
             run: self.settings.run.clone(),
@@ -437,10 +497,12 @@ impl Session {
 
     /// Whether the helper must drop a call.
     fn is_dropped(&self, call: &Call) -> bool {
-        self.cancelled
-            || self
-                .failure
-                .is_some_and(|(generation, task)| call.generation == generation && call.task > task)
+        self.cancelled || self.is_behind_failure(call)
+    }
+
+    fn is_behind_failure(&self, call: &Call) -> bool {
+        self.failure
+            .is_some_and(|(generation, task)| call.generation == generation && call.task > task)
     }
 
     /// Takes a call off the list, if it is the one whose turn it is: calls run in order, so
@@ -465,15 +527,21 @@ impl Session {
         talk.writer.message(&ToHost::Call(Box::new(call.clone())));
     }
 
-    async fn converse(
-        &mut self,
-        talk: &mut Conversation,
-        inbox: &mut mpsc::UnboundedReceiver<Order>,
-    ) -> Ending {
+    async fn converse(&mut self, talk: &mut Conversation, inbox: &mut Inbox) -> Ending {
         let mut closing = false;
         loop {
+            if let Some(call) = self.due_errand() {
+                return Ending::Errand(call);
+            }
             tokio::select! {
-                order = inbox.recv(), if !closing => match order {
+                order = inbox.next(), if !closing && self.held.is_none() => match order {
+                    // The helper doesn't know of errands that failed.
+                    Some(Order::Call(call, _)) if self.is_behind_failure(&call) => {
+                        self.tell(SessionEvent::Dropped(call.id));
+                    }
+                    Some(Order::Call(call, _)) if errand::is_errand(&call) => {
+                        self.held = Some(call);
+                    }
                     Some(Order::Call(call, contents)) => {
                         self.put(talk, &call, &contents);
                         self.outstanding.insert(call.id, (*call, contents));
@@ -508,6 +576,26 @@ impl Session {
                     Err(_) if closing => return Ending::Done,
                     Err(message) => return Ending::Broken(message),
                 },
+            }
+        }
+    }
+
+    /// What comes next while there is no connection.
+    async fn idle(&mut self, inbox: &mut Inbox) -> Ending {
+        loop {
+            match inbox.next().await {
+                None => return Ending::Done,
+                Some(Order::Cancel) => self.cancelled = true,
+                Some(Order::Call(call, _)) if self.is_dropped(&call) => {
+                    self.tell(SessionEvent::Dropped(call.id));
+                }
+                Some(Order::Call(call, _)) if errand::is_patient(&call) => {
+                    return Ending::Errand(call);
+                }
+                Some(order) => {
+                    inbox.put_back(order);
+                    return Ending::Wanted;
+                }
             }
         }
     }

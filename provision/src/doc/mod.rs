@@ -165,6 +165,7 @@ fn text(spec: &ModuleSpec) -> String {
 fn where_it_runs(spec: &ModuleSpec) -> &'static str {
     match (spec.runs, spec.check) {
         (Runs::OnController, _) => "runs on the controller",
+        (Runs::OnConnection, _) => "runs on the controller, over its connection to the host",
         (_, CheckMode::Full) => "check mode: says what would change",
         (_, CheckMode::Skips) => "check mode: can't know, and is skipped",
     }

@@ -204,6 +204,12 @@ pub const NOTES: &[Notes] = &[
         &["Ansible has no such module: roles guard it with `when`, or use `shell` there"],
         "exchange:\n  port: 2181\n  send: srvr",
     ),
+    notes(
+        "expect",
+        &["cmd", "rc", "stdout", "stdout_lines", "start", "end", "delta"],
+        &["needs no pexpect, but `setsid` of util-linux or busybox"],
+        "expect:\n  command: passwd deploy\n  responses:\n    (?i)password: \"{{ lookup('env', 'PASSWORD') }}\"",
+    ),
     notes("fail", &[], &[], "fail:\n  msg: this role needs Debian"),
     notes(
         "fetch",
@@ -371,6 +377,14 @@ pub const NOTES: &[Notes] = &[
     ),
     notes("raw", &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"], &[], "raw: uptime"),
     notes(
+        "reboot",
+        &["elapsed", "rebooted"],
+        &[
+            "the host is asked once a second whether it is back, where Ansible waits longer each time",
+        ],
+        "reboot:\n  reboot_timeout: 900\n  test_command: systemctl is-system-running",
+    ),
+    notes(
         "replace",
         &[],
         &["expressions follow Python's rules, translated"],
@@ -437,12 +451,28 @@ pub const NOTES: &[Notes] = &[
         &[],
         "subversion:\n  repo: https://svn.example.org/app/trunk\n  dest: /srv/app",
     ),
+    notes(
+        "synchronize",
+        &["cmd", "rc", "stdout_lines"],
+        &[
+            "this machine checks host keys as the connection does, whatever `verify_host` says",
+            "a password of the connection is not handed on: ssh needs a key",
+            "`become` is `sudo -n` on the host, which must not ask for a password",
+        ],
+        "synchronize:\n  src: site/\n  dest: /srv/www\n  delete: true",
+    ),
     notes("sysctl", &[], &[], "sysctl:\n  name: vm.swappiness\n  value: \"10\""),
     notes(
         "systemd",
         &["name", "state", "enabled", "status"],
         &["systemctl is run, no D-Bus"],
         "systemd:\n  name: app\n  state: restarted\n  daemon_reload: true",
+    ),
+    notes(
+        "sysvinit",
+        &["name", "status"],
+        &["a script that holds its output open is not waited for longer than a second"],
+        "sysvinit:\n  name: cron\n  state: started\n  enabled: true",
     ),
     notes("tempfile", FILE, &[], "tempfile:\n  state: directory\n  suffix: .build"),
     notes(
@@ -491,6 +521,14 @@ pub const NOTES: &[Notes] = &[
         "validate_argument_spec:\n  argument_spec:\n    port: {type: int}\n  provided_arguments:\n    port: 80",
     ),
     notes("wait_for", &["elapsed", "state"], &[], "wait_for:\n  port: 8080\n  timeout: 30"),
+    notes(
+        "wait_for_connection",
+        &["elapsed"],
+        &[
+            "a host that can't be reached when its play begins is unreachable only if another task needs it first",
+        ],
+        "wait_for_connection:\n  delay: 10\n  timeout: 300",
+    ),
     notes(
         "yum_repository",
         &["repo", "state"],

@@ -122,3 +122,20 @@ pub(super) fn reboot(stage: &Stage) -> Result<(), Error> {
     stage.run(again)?.expect_exit(&[0])?;
     stage.expect_everywhere(&format!("cat {}/last", stage.place), "two")
 }
+
+/// Boots that are over have left nothing: the helper is sent again.
+pub(super) fn reboot_task(stage: &Stage) -> Result<(), Error> {
+    let boots = "stat -c %Y.%Z /proc/1";
+    let before: Vec<String> =
+        stage.lab.hosts().iter().map(|host| stage.ask(host, boots)).collect::<Result<_, _>>()?;
+    let run = stage.run(stage.apply("reboot.yml"))?.expect_exit(&[0])?;
+    run.expect_count(&stage.lab, "failed", 0)?;
+    stage.expect_everywhere("cat /srv/rebooted /srv/back", "True True True\nback")?;
+    for (host, before) in stage.lab.hosts().iter().zip(before) {
+        let after = stage.ask(host, boots)?;
+        ensure(after != before, || format!("{} is still the boot {before}", host.name))?;
+        let helpers = stage.ask(host, "ls /home/deploy/.cache/provision | wc -l")?;
+        ensure(helpers.trim() == "1", || format!("{} has {helpers} helpers", host.name))?;
+    }
+    Ok(())
+}

@@ -16,6 +16,7 @@ mod members;
 mod mesos;
 mod mesos_drain;
 mod migration;
+mod modules;
 mod normal;
 mod own_roles;
 mod plays;
@@ -123,6 +124,8 @@ const ALL: &[Scenario] = &[
     short("lost-connection", "a task outlives its connection", faults::lost_connection),
     short("kill-controller", "after kill -9 a second apply converges", faults::kill_controller),
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
+    short("reboot-task", "a task reboots hosts and waits until they are back", faults::reboot_task),
+    short("synchronize", "rsync to hosts, on them and from them, once", modules::synchronize),
     // Those that take longest come before others that could fill the time beside them.
     short(
         EQUAL_HOSTS,

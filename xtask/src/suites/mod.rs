@@ -171,6 +171,7 @@ const NEEDED: &[Needed] = &[
     ("createrepo-c", "/usr/bin/createrepo_c", "makes a source of them"),
     ("subversion", "/usr/bin/svnadmin", "is what tests of the module subversion run"),
     ("parted", "/usr/sbin/parted", "is what tests of the module parted run"),
+    ("rsync", "/usr/bin/rsync", "is what tests of the module synchronize run"),
     ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a", "is linked into the helper"),
 ];
 

@@ -1,5 +1,6 @@
 //! From a plan to calls on sessions.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,8 +10,10 @@ use provision_protocol::{Async, Call, Object};
 
 use super::flight::Flight;
 use super::{Owner, PlayRun};
+use crate::channel::Endpoint;
 use crate::evaluate::{Evaluator, Invocation, ItemStep, Plan, Stop};
 use crate::session::SessionKey;
+use crate::synchronize;
 
 /// How long an item waits before it is evaluated again, when a value of an earlier task that it
 /// reads is still on its way.
@@ -161,6 +164,16 @@ impl PlayRun<'_> {
 
     /// Sends what a flight has to send now: all its items, or the next one.
     pub(super) fn send_items(&mut self, index: HostIndex, token: u64) {
+        self.send_items_but(index, token, &HashSet::new());
+    }
+
+    /// [`Self::send_items`] without those calls (token and item) that are under way.
+    pub(super) fn send_items_but(
+        &mut self,
+        index: HostIndex,
+        token: u64,
+        under_way: &HashSet<(u64, usize)>,
+    ) {
         let waits = |flight: &Flight| {
             flight.plan.items.iter().any(|item| matches!(item.step, ItemStep::Later))
         };
@@ -178,6 +191,12 @@ impl PlayRun<'_> {
         for (item, plan) in flight.plan.items.iter().enumerate() {
             let open = flight.results.get(item).is_some_and(Option::is_none);
             let (true, ItemStep::Invoke(invocation)) = (open, &plan.step) else { continue };
+            if under_way.contains(&(token, item)) {
+                if flight.one_by_one {
+                    return;
+                }
+                continue;
+            }
             let session = match self.session_of(&host_session, invocation) {
                 Ok(session) => session,
                 Err(message) => {
@@ -293,6 +312,16 @@ impl PlayRun<'_> {
             notify,
             completes,
         };
+        if call.module == synchronize::NAME
+            && let Some(host) = self.host(index)
+        {
+            let name = host.variables.name.clone();
+            let endpoint = match host.session == SessionKey::local(&name) {
+                true => Ok(Endpoint::Local { become_password: None }),
+                false => self.shared.pool.endpoint(&host.variables),
+            };
+            synchronize::complete(&mut call, &name, invocation.delegate.as_deref(), endpoint);
+        }
         if let Some(job) = polled {
             call.module = "async_status".to_owned();
             call.arguments = Object::new();

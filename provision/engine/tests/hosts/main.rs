@@ -32,6 +32,7 @@ mod machine;
 mod mischief;
 mod order;
 mod own;
+mod reboot;
 mod relay;
 mod releases;
 mod secrets;

@@ -118,7 +118,7 @@ impl Loader {
                 )
                 .at(span, "here first")
                 .hint(format!("`ansible.builtin.{name}` is always the built-in one")),
-                Runs::OnController => Diagnostic::warning(
+                Runs::OnConnection | Runs::OnController => Diagnostic::warning(
                     "own-module",
                     format!("{path} is never run: `{name}` acts on the controller"),
                 )
@@ -135,7 +135,9 @@ impl Loader {
         }
         match module.runs {
             Runs::OnHost => Called { module: &modules::OWN, own: Some(Arc::new(own)) },
-            Runs::OnController | Runs::Prepared => Called { module, own: None },
+            Runs::OnConnection | Runs::OnController | Runs::Prepared => {
+                Called { module, own: None }
+            }
         }
     }
 }

@@ -15,6 +15,8 @@ pub enum Runs {
     /// By the helper, after the controller has turned local files or templates into contents
     /// (`copy`, `template`, `script`, `unarchive`…).
     Prepared,
+    /// By the controller's session with the host, which ends and begins anew (`reboot`…).
+    OnConnection,
     /// By the controller alone (`set_fact`, `debug`, `assert`…).
     OnController,
 }

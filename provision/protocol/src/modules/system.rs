@@ -2,6 +2,7 @@
 
 mod accounts;
 mod commands;
+mod connection;
 mod docker;
 mod facts;
 mod network;
@@ -14,6 +15,11 @@ use super::{CheckMode, FreeForm, Kind, ModuleScope, ModuleSpec, Parameter, Requi
 
 const fn host(mut spec: ModuleSpec) -> ModuleSpec {
     spec.scope = ModuleScope::Host;
+    spec
+}
+
+const fn on_connection(mut spec: ModuleSpec) -> ModuleSpec {
+    spec.runs = Runs::OnConnection;
     spec
 }
 
@@ -77,6 +83,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     docker::DOCKER_NETWORK,
     docker::DOCKER_VOLUME,
     network::EXCHANGE,
+    commands::EXPECT,
     tools::FILESYSTEM,
     tools::GEM,
     network::GET_URL,
@@ -97,6 +104,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     commands::PING,
     tools::PIP,
     commands::RAW,
+    connection::REBOOT,
     packages::RPM_KEY,
     commands::SCRIPT,
     tools::SEBOOLEAN,
@@ -106,12 +114,15 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     facts::SETUP,
     commands::SHELL,
     tools::SUBVERSION,
+    tools::SYNCHRONIZE,
     settings::SYSCTL,
+    services::SYSVINIT,
     services::SYSTEMD,
     settings::TIMEZONE,
     settings::UFW,
     network::URI,
     accounts::USER,
     network::WAIT_FOR,
+    connection::WAIT_FOR_CONNECTION,
     packages::YUM_REPOSITORY,
 ];

@@ -37,6 +37,26 @@ pub(super) const SHELL: ModuleSpec = skips(free_form(
     "cmd",
 ));
 
+pub(super) const EXPECT: ModuleSpec = skips(ModuleSpec::new(
+    "expect",
+    &[&[
+        Parameter::new("command", Kind::Text, "command line; no shell runs it").required(),
+        Parameter::new("creates", Kind::Path, "do nothing if this exists"),
+        Parameter::new("removes", Kind::Path, "do nothing unless this exists"),
+        Parameter::new("chdir", Kind::Path, "folder to run in"),
+        Parameter::new(
+            "responses",
+            Kind::Mapping,
+            "regular expression: answer, or answers in turn",
+        )
+        .required(),
+        Parameter::new("timeout", Kind::Integer, "limit for each question, in seconds")
+            .default("30"),
+        Parameter::new("echo", Kind::Boolean, "show what is answered"),
+    ]],
+    "runs a program on a terminal and answers its questions",
+));
+
 pub(super) const RAW: ModuleSpec = skips(free_form(
     ModuleSpec::new(
         "raw",

@@ -32,27 +32,48 @@ pub(super) const SYSTEMD: ModuleSpec = alias(
     &["systemd_service"],
 );
 
-pub(super) const SERVICE: ModuleSpec = alias(
-    one_of(
-        ModuleSpec::new(
-            "service",
+pub(super) const SERVICE: ModuleSpec = one_of(
+    ModuleSpec::new(
+        "service",
+        &[
             &[
-                &[
-                    Parameter::new("name", Kind::Text, "service"),
-                    Parameter::new("state", Kind::Text, "what it does now").choices(STATES),
-                    Parameter::new("enabled", Kind::Boolean, "whether it starts with the system"),
-                    Parameter::new("sleep", Kind::Integer, "seconds between stop and start"),
-                    Parameter::new("pattern", Kind::Text, "how to find its processes"),
-                    Parameter::new("runlevel", Kind::Text, "OpenRC runlevel"),
-                    Parameter::new("arguments", Kind::Text, "arguments of the init script")
-                        .aliases(&["args"]),
-                    Parameter::new("use", Kind::Text, "service manager; `auto` finds it"),
-                ],
-                ONLY_SYSTEMD,
+                Parameter::new("name", Kind::Text, "service"),
+                Parameter::new("state", Kind::Text, "what it does now").choices(STATES),
+                Parameter::new("enabled", Kind::Boolean, "whether it starts with the system"),
+                Parameter::new("sleep", Kind::Integer, "seconds between stop and start"),
+                Parameter::new("pattern", Kind::Text, "how to find its processes"),
+                Parameter::new("runlevel", Kind::Text, "OpenRC runlevel"),
+                Parameter::new("arguments", Kind::Text, "arguments of the init script")
+                    .aliases(&["args"]),
+                Parameter::new("use", Kind::Text, "service manager; `auto` finds it"),
             ],
-            "manages a service",
-        ),
-        &[&["state", "enabled", "daemon_reload", "daemon_reexec"]],
+            ONLY_SYSTEMD,
+        ],
+        "manages a service",
     ),
-    &["sysvinit"],
+    &[&["state", "enabled", "daemon_reload", "daemon_reexec"]],
+);
+
+pub(super) const SYSVINIT: ModuleSpec = one_of(
+    ModuleSpec::new(
+        "sysvinit",
+        &[&[
+            Parameter::new("name", Kind::Text, "service").required().aliases(&["service"]),
+            Parameter::new("state", Kind::Text, "what it does now").choices(&[
+                "started",
+                "stopped",
+                "restarted",
+                "reloaded",
+            ]),
+            Parameter::new("enabled", Kind::Boolean, "whether it starts with the system"),
+            Parameter::new("sleep", Kind::Integer, "seconds between stop and start").default("1"),
+            Parameter::new("pattern", Kind::Text, "how to find its processes"),
+            Parameter::new("runlevels", Kind::TextList, "runlevels that `enabled` is about"),
+            Parameter::new("arguments", Kind::Text, "arguments of the init script")
+                .aliases(&["args"]),
+            Parameter::new("daemonize", Kind::Boolean, "for scripts that don't leave the terminal"),
+        ]],
+        "manages a service by its init script",
+    ),
+    &[&["state", "enabled"]],
 );

@@ -1,6 +1,6 @@
 //! Entries: modules that work through a program of the host.
 
-use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, host, needs, one_of};
+use super::{Kind, ModuleSpec, Parameter, RequiredIf, exclusive, host, needs, one_of, prepared};
 
 const STATE: &[Parameter] = &[Parameter::new("state", Kind::Text, "whether it exists")
     .choices(&["absent", "present"])
@@ -383,3 +383,42 @@ pub(super) const SUBVERSION: ModuleSpec = ModuleSpec::new(
     ]],
     "manages a copy of a repository of Subversion",
 );
+
+pub(super) const SYNCHRONIZE: ModuleSpec = prepared(ModuleSpec::new(
+    "synchronize",
+    &[&[
+        Parameter::new("src", Kind::Text, "where from").required(),
+        Parameter::new("dest", Kind::Text, "where to").required(),
+        Parameter::new("mode", Kind::Text, "to the host, or from it")
+            .choices(&["pull", "push"])
+            .default("push"),
+        Parameter::new("archive", Kind::Boolean, "all that keeps files as they are")
+            .default("true"),
+        Parameter::new("checksum", Kind::Boolean, "compare contents, not times and sizes"),
+        Parameter::new("compress", Kind::Boolean, "compress on the way").default("true"),
+        Parameter::new("existing_only", Kind::Boolean, "make no new files"),
+        Parameter::new("delete", Kind::Boolean, "remove what src doesn't have"),
+        Parameter::new("dirs", Kind::Boolean, "folders without what is in them"),
+        Parameter::new("recursive", Kind::Boolean, "go into folders; as archive says"),
+        Parameter::new("links", Kind::Boolean, "keep symlinks; as archive says"),
+        Parameter::new("copy_links", Kind::Boolean, "what links lead to instead of them"),
+        Parameter::new("perms", Kind::Boolean, "keep modes; as archive says"),
+        Parameter::new("times", Kind::Boolean, "keep times; as archive says"),
+        Parameter::new("owner", Kind::Boolean, "keep owners; as archive says"),
+        Parameter::new("group", Kind::Boolean, "keep groups; as archive says"),
+        Parameter::new("partial", Kind::Boolean, "keep files that came half"),
+        Parameter::new("delay_updates", Kind::Boolean, "replace files at the end").default("true"),
+        Parameter::new("link_dest", Kind::TextList, "hard links to equal files there"),
+        Parameter::new("rsync_path", Kind::Text, "rsync on the other machine"),
+        Parameter::new("rsync_timeout", Kind::Integer, "limit of silence, in seconds"),
+        Parameter::new("rsync_opts", Kind::TextList, "more options of rsync"),
+        Parameter::new("dest_port", Kind::Integer, "port of ssh"),
+        Parameter::new("private_key", Kind::Path, "key of ssh"),
+        Parameter::new("set_remote_user", Kind::Boolean, "log in as the connection does")
+            .default("true"),
+        Parameter::new("use_ssh_args", Kind::Boolean, "no effect: what matters of them is used"),
+        Parameter::new("ssh_connection_multiplexing", Kind::Boolean, "use a shared connection"),
+        Parameter::new("verify_host", Kind::Boolean, "a delegate checks the host's key"),
+    ]],
+    "copies files with rsync",
+));

@@ -6,6 +6,7 @@ mod command;
 mod consul_kv;
 mod docker;
 mod exchange;
+mod expect;
 mod facts;
 mod gather;
 mod group;
@@ -57,6 +58,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("filesystem", tools::filesystem),
         ("gem", tools::gem),
         ("get_url", http::get_url),
+        ("expect", expect::expect),
         ("getent", settings::getent),
         ("git", tools::git),
         ("group", group::group),
@@ -83,7 +85,9 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("setup", facts::setup),
         ("shell", command::shell),
         ("subversion", tools::subversion),
+        ("synchronize", tools::synchronize),
         ("sysctl", settings::sysctl),
+        ("sysvinit", services::sysvinit),
         ("systemd", services::systemd),
         ("timezone", settings::timezone),
         ("ufw", settings::ufw),

@@ -4,6 +4,7 @@ mod facts;
 mod systemctl;
 mod systemd;
 mod sysv;
+mod sysvinit;
 mod unit_files;
 
 use provision_protocol::Object;
@@ -11,12 +12,13 @@ use serde::Deserialize;
 
 pub(super) use facts::service_facts;
 pub(super) use systemd::systemd;
+pub(super) use sysvinit::sysvinit;
 
 use super::facts::is_booted_by_systemd;
 use crate::module::{Context, Failure, Outcome, arguments};
 
 /// Parameters of `service`; the other ones concern init scripts.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct ServiceArguments {
     /// systemd can be told to read its files again without one.
     #[serde(default)]

@@ -30,7 +30,7 @@ pub(super) fn is_enabled(name: &str, etc: &Path) -> bool {
 }
 
 /// How services are told what to do here.
-enum Tool {
+pub(super) enum Tool {
     /// `rc-service` and `rc-update`.
     OpenRc,
     /// `service`, or the script itself.
@@ -93,7 +93,7 @@ pub(super) fn service(
     Ok(outcome)
 }
 
-fn control(
+pub(super) fn control(
     given: &ServiceArguments,
     tool: &Tool,
     action: &str,
@@ -144,7 +144,7 @@ fn runs(given: &ServiceArguments, tool: &Tool, context: &Context<'_>) -> Result<
     Ok(status_means_running(finished.rc, &finished.stdout_text(), &given.name))
 }
 
-fn status_means_running(rc: i32, said: &str, name: &str) -> bool {
+pub(super) fn status_means_running(rc: i32, said: &str, name: &str) -> bool {
     if matches!(rc, 1..=4 | 69) {
         return false;
     }
@@ -169,7 +169,7 @@ fn status_means_running(rc: i32, said: &str, name: &str) -> bool {
 }
 
 /// Whether any process has this text in its command line.
-fn has_process(pattern: &str) -> bool {
+pub(super) fn has_process(pattern: &str) -> bool {
     let own = std::process::id().to_string();
     let Ok(entries) = Path::new("/proc").read_dir() else { return false };
     entries

@@ -12,6 +12,7 @@ mod parted;
 mod pip;
 mod selinux;
 mod subversion;
+mod synchronize;
 
 pub(super) use alternatives::alternatives;
 pub(super) use capabilities::capabilities;
@@ -24,6 +25,7 @@ pub(super) use parted::parted;
 pub(super) use pip::pip;
 pub(super) use selinux::{seboolean, selinux};
 pub(super) use subversion::subversion;
+pub(super) use synchronize::synchronize;
 
 use super::process::{Finished, Run};
 use crate::module::{Context, Failure};
