@@ -56,6 +56,23 @@ fn only_the_last_ones_are_left_and_numbers_go_on() {
     assert_eq!(Legacy::read(&stored).events.len(), usize::try_from(EVENTS_LEFT).unwrap());
 }
 
+/// The launch of many instances tells more in one write than is left, and leaves out numbers.
+#[test]
+fn of_a_write_with_very_much_the_last_ones_are_left_and_nothing_older() {
+    let mut stored = BTreeMap::new();
+    let mut estate = Legacy::read(&stored).estate;
+    let most = usize::try_from(EVENTS_LEFT).unwrap();
+    for first in [1, 100_001, 900_001] {
+        let entries: Vec<Entry> = (first..first + 3 * EVENTS_LEFT).map(entry).collect();
+        let notes = estate.with_write(&entries, &[]);
+        assert!(notes.len() <= 3 * most, "{}", notes.len());
+        estate.not_durable();
+        store(&mut stored, &mut estate, &[]);
+        let left = Legacy::read(&stored).events;
+        assert_eq!(left, entries[2 * most..]);
+    }
+}
+
 #[test]
 fn notes_of_a_write_that_fails_go_with_the_next_one() {
     let mut estate = Legacy::read(&BTreeMap::new()).estate;

@@ -184,7 +184,8 @@ struct Leaving {
 
 #[derive(Debug)]
 struct Agent {
-    instances: BTreeSet<InstanceId>,
+    /// In order. They are few, and a list takes less than a set.
+    instances: Vec<InstanceId>,
     is_busy: bool,
     due: Time,
     failures: u32,
@@ -192,6 +193,14 @@ struct Agent {
     leaks: BTreeMap<String, Time>,
     /// When a machine of its was last known.
     seen: Time,
+}
+
+impl Agent {
+    fn has(&mut self, id: &InstanceId) {
+        if let Err(place) = self.instances.binary_search(id) {
+            self.instances.insert(place, id.clone());
+        }
+    }
 }
 
 /// What should be registered, and what is.
@@ -230,7 +239,7 @@ impl Registry {
 
     fn agent(&mut self, address: &str, now: Time) -> &mut Agent {
         self.agents.entry(address.to_owned()).or_insert_with(|| Agent {
-            instances: BTreeSet::new(),
+            instances: Vec::new(),
             is_busy: false,
             due: now,
             failures: 0,
@@ -243,7 +252,7 @@ impl Registry {
     /// Something has changed: the agent is looked at now, unless it has failed.
     fn touch(&mut self, address: &str, id: &InstanceId, now: Time) {
         let agent = self.agent(address, now);
-        agent.instances.insert(id.clone());
+        agent.has(id);
         if agent.failures == 0 {
             agent.due = agent.due.min(now);
         }
@@ -262,9 +271,10 @@ impl Registry {
         if !matches!(instance.life, Life::Registering | Life::Serving { .. }) {
             return false;
         }
-        let versions = state.apps().get(&id.app).map(|app| &app.versions);
-        let specification = versions.and_then(|versions| versions.get(&instance.version));
-        let Some(specification) = specification else { return false };
+        let Some((name, app)) = state.apps().get_key_value(&id.app) else { return false };
+        let Some(specification) = app.versions.get(&instance.version) else { return false };
+        // Names that came with facts are each on their own; all instances have their app's.
+        let id = &InstanceId { app: name.clone(), number: id.number };
         let agent = self.agents_are.address(machine);
         self.leaving.remove(id);
         self.known.remove(id);
@@ -358,7 +368,7 @@ impl Registry {
             Life::Waiting => {}
             Life::Intended | Life::Launching | Life::Running | Life::Registering => {
                 if self.known.insert(id.clone()) {
-                    self.agent(&address, now).instances.insert(id.clone());
+                    self.agent(&address, now).has(id);
                 }
             }
             Life::Serving { weight_thousandths } => {

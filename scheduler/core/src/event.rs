@@ -203,6 +203,9 @@ pub enum MachineFact {
     Up(Description),
     /// Nothing is heard of it.
     Silent,
+    /// Nothing has been heard of it since whoever tells of machines began to listen, for so long that
+    /// it would have been: it is known from records only.
+    Unheard,
     /// It won't come back; its processes have ended.
     Gone,
     /// Whoever runs it will take it away: its instances move elsewhere.

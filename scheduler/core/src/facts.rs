@@ -19,21 +19,36 @@ impl Turn<'_> {
     pub(crate) fn machine_fact(&mut self, name: &MachineName, fact: MachineFact) {
         match fact {
             MachineFact::Up(description) => self.machine_up(name, description),
-            MachineFact::Silent => {
-                let now = self.now;
-                let Some(machine) = self.state.machines.get_mut(name) else { return };
-                if machine.silent_since.is_none() {
-                    machine.silent_since = Some(now);
-                    self.state.silent.insert(name.clone());
-                    self.state.index_machine(name);
-                    self.machine_changed(name);
-                }
-            }
+            MachineFact::Silent => self.machine_silent(name),
+            MachineFact::Unheard => self.machine_unheard(name),
             MachineFact::Gone => self.machine_gone(name, &End::MachineGone),
             MachineFact::Leaving => self.machine_leaving(name, true),
             MachineFact::Staying => self.machine_leaving(name, false),
         }
         self.watch();
+    }
+
+    fn machine_silent(&mut self, name: &MachineName) {
+        let now = self.now;
+        let Some(machine) = self.state.machines.get_mut(name) else { return };
+        if machine.silent_since.is_none() {
+            machine.silent_since = Some(now);
+            self.state.silent.insert(name.clone());
+            self.state.index_machine(name);
+            self.machine_changed(name);
+        }
+    }
+
+    /// What it has is repaired as that of silent machines. With nothing there is nothing to repair, and
+    /// it says nothing of how many are cut off; what a user has said of it is kept as long as others.
+    fn machine_unheard(&mut self, name: &MachineName) {
+        let is_bare = |machine: &Machine| {
+            machine.silent_since.is_none() && machine.instances.is_empty() && !machine.is_draining
+        };
+        match self.state.machines.get(name).is_some_and(is_bare) {
+            true => self.machine_gone(name, &End::MachineForgotten),
+            false => self.machine_silent(name),
+        }
     }
 
     fn machine_leaving(&mut self, name: &MachineName, is_leaving: bool) {

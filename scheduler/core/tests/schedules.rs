@@ -15,9 +15,11 @@
 
 mod world;
 
+use std::collections::BTreeSet;
+
 use scheduler_core::event::Call;
 use scheduler_core::ids::InstanceId;
-use scheduler_core::instance::Exit;
+use scheduler_core::instance::{Exit, Life};
 use scheduler_core::volume::VolumeId;
 use world::{Faults, Random, World, app, deploy, machine, seconds};
 
@@ -160,6 +162,26 @@ fn give_up(world: &mut World, random: &mut Random, all_gone: bool) {
     }
 }
 
+/// What waits for room on the machine of its volume gets it as operators make it: they drain that
+/// machine for a while. Nothing else takes cores from instances of other apps.
+fn make_room(world: &mut World) {
+    let Some(core) = &world.core else { return };
+    let waits = |id: &VolumeId, user: u64| {
+        let id = InstanceId { app: id.0.app.clone(), number: user };
+        core.instance(&id).is_some_and(|one| one.life == Life::Waiting)
+    };
+    let volumes = core.volumes().iter();
+    let waiting = volumes.filter(|(id, volume)| volume.user.is_some_and(|user| waits(id, user)));
+    let machines: BTreeSet<_> = waiting.map(|(_, volume)| volume.machine.clone()).collect();
+    for machine in machines.clone() {
+        world.call(Call::Drain { machine });
+    }
+    world.run(seconds(120));
+    for machine in machines {
+        world.call(Call::Undrain { machine });
+    }
+}
+
 /// What happens in a schedule besides what happens in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -237,6 +259,7 @@ fn run(seed: u64, kind: Kind) -> World {
         }
         if with_volumes {
             give_up(&mut world, &mut random, true);
+            make_room(&mut world);
             world.call(deploy(STORE, "good-5", 2, 3));
         }
         // An app that was deleted is deployed again when it is gone.

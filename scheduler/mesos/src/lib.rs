@@ -32,7 +32,7 @@ pub use output::{Fatal, Input, Note, Output};
 pub use place::AGENT_ATTRIBUTE;
 pub use settings::{Framework, Settings};
 pub use status::{Meaning, meaning};
-pub use translator::{Held, Translator, held};
+pub use translator::{Held, HeldInstance, Translator, held};
 
 /// Constants of the protocol, with their reasons.
 pub mod limits {
@@ -45,5 +45,5 @@ pub mod limits {
     pub use crate::reconciliation::{
         IMPLICIT_EVERY, IMPLICIT_FIRST, RECONCILE_FIRST, RECONCILE_MOST, TASKS_OF_A_CALL_MOST,
     };
-    pub use crate::updates::UNKNOWN_PATIENCE;
+    pub use crate::updates::{UNHEARD_PATIENCE, UNKNOWN_PATIENCE};
 }

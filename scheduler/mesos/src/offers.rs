@@ -85,6 +85,7 @@ impl Translator {
         place.is_drained = false;
         place.is_news |= place.is_told_silent || place.told.is_none();
         place.is_told_silent = false;
+        place.is_heard = true;
         self.look_for_volumes(&name, &offer, now);
         let place = self.places.entry(name.clone()).or_default();
         self.offers.insert(offer.id.clone(), name.clone());
@@ -111,6 +112,7 @@ impl Translator {
                 && let Some(place) = self.places.get_mut(&name)
             {
                 place.unavailable(Some(&offer.unavailability));
+                place.is_heard = true;
                 self.changed.insert(name);
             }
             ids.push(offer.id);

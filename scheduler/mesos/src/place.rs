@@ -98,6 +98,8 @@ pub(crate) struct Place {
     /// The core has to be told that it is there, whatever was told before.
     pub(crate) is_news: bool,
     pub(crate) is_told_silent: bool,
+    /// Something was heard of it since the subscription.
+    pub(crate) is_heard: bool,
     pub(crate) is_told_leaving: bool,
     /// Its agent says that it is being emptied.
     pub(crate) is_drained: bool,

@@ -110,6 +110,8 @@ pub struct Translator {
     pub(crate) framework: Option<FrameworkId>,
     is_stored: bool,
     pub(crate) is_connected: bool,
+    /// Since when it is subscribed, until machines that weren't heard of have been looked for.
+    pub(crate) listens_since: Option<Time>,
     pub(crate) epoch: Epoch,
     pub(crate) places: BTreeMap<MachineName, Place>,
     pub(crate) agents: BTreeMap<AgentId, MachineName>,
@@ -150,6 +152,7 @@ impl Translator {
             is_stored: framework.is_some(),
             framework,
             is_connected: false,
+            listens_since: None,
             epoch: Epoch(0),
             places: BTreeMap::new(),
             agents: BTreeMap::new(),
@@ -339,7 +342,9 @@ impl Translator {
         if !self.is_stored {
             self.out.push(Output::Store(id));
         }
+        self.listens_since = Some(now);
         for place in self.places.values_mut() {
+            place.is_heard = false;
             for waiting in &mut place.waiting {
                 waiting.since = now;
             }
@@ -372,6 +377,7 @@ impl Translator {
 
     fn disconnected(&mut self) {
         self.is_connected = false;
+        self.listens_since = None;
         self.offers.clear();
         // What isn't acknowledged comes again over the next stream.
         self.receipts.clear();

@@ -13,13 +13,18 @@ use scheduler_core::ports::Ports;
 
 use crate::offers::RETURN_PATIENCE;
 use crate::output::Note;
-use crate::place::Absent;
+use crate::place::{Absent, Place};
 use crate::status::{self, Meaning, meaning};
 use crate::translator::{Task, Translator};
 
 /// A task that the master doesn't know, nor its agent, for so long is lost. It isn't at once: a
 /// master without a registry of agents says so of all tasks until their agents are back.
 pub const UNKNOWN_PATIENCE: Nanoseconds = Nanoseconds::from_seconds(120);
+
+/// A machine of which nothing was heard for so long after a subscription isn't there any more: neither
+/// an offer came, nor an answer for one of its tasks. A new master gives agents ten minutes to come back
+/// (`agent_reregister_timeout`).
+pub const UNHEARD_PATIENCE: Nanoseconds = Nanoseconds::from_seconds(900);
 
 impl Translator {
     pub(crate) fn updated(&mut self, status: TaskStatus, now: Time) {
@@ -204,6 +209,7 @@ impl Translator {
             return;
         }
         let Some(place) = self.places.get_mut(machine) else { return };
+        place.is_heard = true;
         if std::mem::replace(&mut place.is_told_silent, false) && place.told.is_some() {
             place.is_news = true;
             self.changed.insert(machine.clone());
@@ -235,8 +241,30 @@ impl Translator {
         self.tell_machine(machine, MachineFact::Gone);
     }
 
+    /// Machines that are known from records, or from before the last master, and that nobody has said
+    /// anything of since the subscription.
+    fn tick_unheard(&mut self, now: Time) {
+        let is_over = |since: &mut Time| now.since(*since) >= UNHEARD_PATIENCE;
+        if self.listens_since.take_if(is_over).is_none() {
+            return;
+        }
+        let is_unheard = |place: &Place| !place.is_heard && place.told.is_some();
+        let places = self.places.iter_mut().filter(|(_, place)| is_unheard(place));
+        let mut unheard = Vec::new();
+        for (name, place) in places {
+            // When it is back, it is news.
+            if !std::mem::replace(&mut place.is_told_silent, true) {
+                unheard.push(name.clone());
+            }
+        }
+        for name in unheard {
+            self.tell_machine(&name, MachineFact::Unheard);
+        }
+    }
+
     pub(crate) fn tick(&mut self, now: Time) {
         if self.is_connected {
+            self.tick_unheard(now);
             self.tick_offers(now);
             self.tick_kills(now);
             self.tick_volumes(now);

@@ -2,7 +2,7 @@
 //! policies and answers to requests with keys. They are notes of the store, durable with the write that
 //! they tell of, and of each kind only the last ones are left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use scheduler::wire::Answer;
 use scheduler_core::command::Command;
@@ -108,8 +108,8 @@ fn read_all<T: DeserializeOwned>(values: &[&[u8]]) -> Vec<T> {
 struct Series {
     kind: &'static str,
     most: u64,
-    /// The number of the first one that may be there.
-    first: u64,
+    /// The numbers of those that are left, or will be: there may be gaps.
+    left: VecDeque<u64>,
     /// The number of the next one.
     next: u64,
 }
@@ -125,9 +125,8 @@ impl Series {
             Some((name.strip_prefix(&prefix)?.parse::<u64>().ok()?, value.as_slice()))
         });
         let found: BTreeMap<u64, &[u8]> = of_kind.collect();
-        let first = found.keys().next().copied();
         let next = found.keys().next_back().map_or(1, |last| last.saturating_add(1));
-        let series = Series { kind, most, first: first.unwrap_or(next), next };
+        let series = Series { kind, most, left: found.keys().copied().collect(), next };
         (series, found.into_values().collect())
     }
 
@@ -137,15 +136,14 @@ impl Series {
 
     /// One more, with the next number or one behind it.
     fn add(&mut self, number: u64, value: &impl Serialize, notes: &mut Vec<Note>) {
-        if self.first == self.next {
-            self.first = number;
-        }
         self.next = number.saturating_add(1);
+        self.left.push_back(number);
         notes.push(Note::set(&self.name(number), value));
         for _ in 0..DELETED_MOST {
-            if self.next.saturating_sub(self.first) > self.most {
-                notes.push(Note::delete(&self.name(self.first)));
-                self.first = self.first.saturating_add(1);
+            if self.left.len() as u64 > self.most
+                && let Some(oldest) = self.left.pop_front()
+            {
+                notes.push(Note::delete(&self.name(oldest)));
             }
         }
     }
@@ -216,7 +214,10 @@ impl Estate {
         events: impl IntoIterator<Item = &'a Entry>,
         held: &[Command],
     ) -> Vec<Note> {
-        for entry in events {
+        // The others would be deleted at once.
+        let events: Vec<&Entry> = events.into_iter().collect();
+        let most = usize::try_from(EVENTS_LEFT).unwrap_or(usize::MAX);
+        for entry in events.iter().skip(events.len().saturating_sub(most)) {
             self.events.add(entry.number, entry, &mut self.notes);
         }
         for command in held {
@@ -240,7 +241,8 @@ impl Estate {
 
     /// The write is durable.
     pub fn durable(&mut self) {
-        self.under_way.clear();
+        // A large one leaves no room for as much.
+        self.under_way = Vec::new();
     }
 
     /// The write isn't durable: its notes go with the next one.

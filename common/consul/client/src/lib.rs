@@ -27,6 +27,10 @@ const BODY_LIMIT_BYTES: u64 = 64 << 20;
 /// is asking.
 const IDLE_MOST: usize = 32;
 
+/// What each connection has for reading and for writing, also while it waits: a tenth of what the library
+/// takes, since few bodies are larger.
+const BUFFER_BYTES: usize = 16 << 10;
+
 /// How long a connection may take to be made; the next endpoint waits meanwhile.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -111,6 +115,8 @@ impl Client {
             .proxy(None)
             .timeout_connect(Some(CONNECT_TIMEOUT.min(settings.timeout)))
             .max_idle_connections(IDLE_MOST)
+            .input_buffer_size(BUFFER_BYTES)
+            .output_buffer_size(BUFFER_BYTES)
             .user_agent("corral")
             .build();
         Ok(Client { agent: config.new_agent(), settings, first: AtomicUsize::new(0) })

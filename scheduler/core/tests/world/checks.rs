@@ -282,7 +282,9 @@ pub fn unsettled(world: &World) -> Vec<String> {
         for (number, instance) in &app.instances {
             let id = InstanceId { app: name.clone(), number: *number };
             if instance.life != (Life::Serving { weight_thousandths: 1000 }) {
-                found.push(format!("{id} is {:?}", instance.life));
+                let why = scheduler_core::explain::instance(core, &id, world.now);
+                let why = why.map(|why| why.to_string()).unwrap_or_default();
+                found.push(format!("{id} is {:?}: {why}", instance.life));
             }
             match world.processes.get(&id) {
                 Some(process) if Some(&process.label) == label.as_ref() && process.is_healthy => {}

@@ -213,7 +213,7 @@ impl World {
                     self.give(Input::Command(Command::Ask(asked)));
                 }
             }
-            Fact::Machine { machine, fact: MachineFact::Silent } => {
+            Fact::Machine { machine, fact: MachineFact::Silent | MachineFact::Unheard } => {
                 self.silent.insert(machine);
             }
             Fact::Instance { instance, machine, fact, .. } => {
