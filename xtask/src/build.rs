@@ -21,7 +21,7 @@ const HELPER_TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// of ZooKeeper, XML with paths into it) a third of one; the tables of Chinese, Japanese and Korean,
 /// without which `find` and `replace` can't read files in GBK, a fifth on a host and half of that on
 /// the wire: any of them brings all.
-pub const PACKED_LIMIT_BYTES: u64 = 3_376_414;
+pub const PACKED_LIMIT_BYTES: u64 = 3_376_415;
 /// And it is in memory there while a play runs.
 pub const HELPER_LIMIT_BYTES: u64 = 7_476_347;
 /// A first build with fat link-time optimisation on two busy processors.
