@@ -30,6 +30,12 @@ const COMMAND: &[&str] =
 /// One entry a module.
 pub const NOTES: &[Notes] = &[
     notes(
+        "acl",
+        &["acl"],
+        &[],
+        "acl:\n  path: /srv/app\n  etype: group\n  entity: adm\n  permissions: rX\n  state: present",
+    ),
+    notes(
         "add_host",
         &["add_host"],
         &[],
@@ -239,6 +245,15 @@ pub const NOTES: &[Notes] = &[
         "find:\n  paths: /var/log\n  patterns: \"*.gz\"\n  age: 4w",
     ),
     notes(
+        "firewalld",
+        &[],
+        &[
+            "firewall-cmd is run, or firewall-offline-cmd: no Python bindings on hosts",
+            "an interface or a network that is in another zone moves",
+        ],
+        "firewalld:\n  service: https\n  permanent: true\n  immediate: true\n  state: enabled",
+    ),
+    notes(
         "gem",
         &["name", "state", "version"],
         &["needs RubyGems 2.5.2 or newer"],
@@ -321,6 +336,21 @@ pub const NOTES: &[Notes] = &[
         &[],
         &["only where /etc/locale.gen is: Debian and its kin"],
         "locale_gen:\n  name: de_CH.UTF-8",
+    ),
+    notes(
+        "lvg",
+        &[],
+        &["no `reset_vg_uuid` and `reset_pv_uuid`: they are refused before anything runs"],
+        "lvg:\n  vg: data\n  pvs: [/dev/sdb, /dev/sdc]",
+    ),
+    notes(
+        "lvol",
+        &["stdout"],
+        &[
+            "sizes are rounded to whole extents before they are compared",
+            "a volume that is there takes N%FREE of what is free now in addition: a second run changes nothing, where Ansible wants to shrink it",
+        ],
+        "lvol:\n  vg: data\n  lv: postgres\n  size: 80%VG",
     ),
     notes(
         "meta",
@@ -530,10 +560,26 @@ pub const NOTES: &[Notes] = &[
         "wait_for_connection:\n  delay: 10\n  timeout: 300",
     ),
     notes(
+        "xml",
+        &["actions", "backup_file", "count", "matches", "xmlstring"],
+        &[
+            "needs no lxml; files look as lxml writes them",
+            "XPath 1.0 without variables, the axes following, preceding and namespace, and the rarer functions",
+            "entities that a document declares by itself are refused",
+        ],
+        "xml:\n  path: /opt/app/conf/server.xml\n  xpath: /Server/Service/Connector[@port='8080']\n  attribute: maxThreads\n  value: \"400\"",
+    ),
+    notes(
         "yum_repository",
         &["repo", "state"],
         &["only the file is written: comments in it are lost, as with Ansible"],
         "yum_repository:\n  name: epel\n  description: Extra packages\n  baseurl: https://example.org/epel/9/$basearch/",
+    ),
+    notes(
+        "znode",
+        &["count", "items", "stat", "timeout", "value", "znode"],
+        &["needs no kazoo", "no TLS and no SASL: they are refused", "knows check mode"],
+        "znode:\n  hosts: localhost:2181\n  name: /app/limit\n  value: \"10\"\n  state: present",
     ),
 ];
 

@@ -171,6 +171,11 @@ const NEEDED: &[Needed] = &[
     ("createrepo-c", "/usr/bin/createrepo_c", "makes a source of them"),
     ("subversion", "/usr/bin/svnadmin", "is what tests of the module subversion run"),
     ("parted", "/usr/sbin/parted", "is what tests of the module parted run"),
+    ("acl", "/usr/bin/setfacl", "is what tests of the module acl run"),
+    ("lvm2", "/usr/sbin/lvm", "is what tests of the modules lvg and lvol run"),
+    ("firewalld", "/usr/bin/firewall-offline-cmd", "is what tests of the module firewalld run"),
+    ("libzookeeper-java", "/usr/share/java/zookeeper.jar", "is what tests of the module znode ask"),
+    ("default-jre-headless", "/usr/bin/java", "runs it"),
     ("rsync", "/usr/bin/rsync", "is what tests of the module synchronize run"),
     ("libc6-dev", "/usr/lib/x86_64-linux-gnu/libc.a", "is linked into the helper"),
 ];

@@ -285,6 +285,33 @@ const INI_FILE: &[Parameter] = &[
     Parameter::new("follow", Kind::Boolean, "what a link points to is meant"),
 ];
 
+const XML: &[Parameter] = &[
+    Parameter::new("path", Kind::Path, "file").aliases(&["dest", "file"]),
+    Parameter::new("xmlstring", Kind::Text, "text instead of a file"),
+    Parameter::new("xpath", Kind::Text, "what it is about, in XPath 1.0"),
+    Parameter::new("namespaces", Kind::Mapping, "prefixes of xpath and of new names"),
+    Parameter::new("state", Kind::Text, "whether it is there")
+        .choices(&["absent", "present"])
+        .default("present")
+        .aliases(&["ensure"]),
+    Parameter::new("attribute", Kind::Text, "the value is that of this attribute"),
+    Parameter::new("value", Kind::Raw, "text, or value of an attribute"),
+    Parameter::new("add_children", Kind::List, "elements to add"),
+    Parameter::new("set_children", Kind::List, "elements that are to be there, and no others"),
+    Parameter::new("insertbefore", Kind::Boolean, "add before what xpath finds"),
+    Parameter::new("insertafter", Kind::Boolean, "add behind what xpath finds"),
+    Parameter::new("input_type", Kind::Text, "what children are written in")
+        .choices(&["xml", "yaml"])
+        .default("yaml"),
+    Parameter::new("count", Kind::Boolean, "only count what xpath finds"),
+    Parameter::new("print_match", Kind::Boolean, "only say where it is"),
+    Parameter::new("content", Kind::Text, "only read attributes or texts")
+        .choices(&["attribute", "text"]),
+    Parameter::new("pretty_print", Kind::Boolean, "a line for each element"),
+    Parameter::new("strip_cdata_tags", Kind::Boolean, "CDATA becomes text"),
+    BACKUP,
+];
+
 const ARCHIVE: &[Parameter] = &[
     Parameter::new("path", Kind::TextList, "files, folders, patterns").required(),
     Parameter::new("dest", Kind::Path, "archive; needed unless one file is compressed"),
@@ -397,5 +424,18 @@ pub(super) const MODULES: &[ModuleSpec] = &[
             "unpacks tar and zip archives, confined to the destination",
         )),
         &[&["include", "exclude"]],
+    ),
+    exclusive(
+        one_of(
+            file_module("xml", &[XML], "looks into XML files and changes them"),
+            &[&["path", "xmlstring"]],
+        ),
+        &[
+            &["value", "set_children"],
+            &["value", "add_children"],
+            &["set_children", "add_children"],
+            &["path", "xmlstring"],
+            &["insertbefore", "insertafter"],
+        ],
     ),
 ];

@@ -64,6 +64,7 @@ const fn open(mut spec: ModuleSpec) -> ModuleSpec {
 }
 
 pub(super) const MODULES: &[ModuleSpec] = &[
+    tools::ACL,
     tools::ALTERNATIVES,
     packages::APT,
     packages::APT_KEY,
@@ -85,6 +86,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     network::EXCHANGE,
     commands::EXPECT,
     tools::FILESYSTEM,
+    tools::FIREWALLD,
     tools::GEM,
     network::GET_URL,
     facts::GETENT,
@@ -94,6 +96,8 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     tools::IPTABLES,
     settings::KNOWN_HOSTS,
     settings::LOCALE_GEN,
+    tools::LVG,
+    tools::LVOL,
     tools::MODPROBE,
     settings::MOUNT,
     tools::NPM,
@@ -125,4 +129,5 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     network::WAIT_FOR,
     connection::WAIT_FOR_CONNECTION,
     packages::YUM_REPOSITORY,
+    tools::ZNODE,
 ];

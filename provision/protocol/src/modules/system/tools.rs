@@ -422,3 +422,155 @@ pub(super) const SYNCHRONIZE: ModuleSpec = prepared(ModuleSpec::new(
     ]],
     "copies files with rsync",
 ));
+
+pub(super) const ACL: ModuleSpec = ModuleSpec::new(
+    "acl",
+    &[&[
+        Parameter::new("path", Kind::Path, "file or folder").required().aliases(&["name"]),
+        Parameter::new("state", Kind::Text, "whether the entry is there, or only what is")
+            .choices(&["absent", "present", "query"])
+            .default("query"),
+        Parameter::new("entry", Kind::Text, "etype:entity:permissions in one"),
+        Parameter::new("etype", Kind::Text, "whom the entry is about")
+            .choices(&["group", "mask", "other", "user"]),
+        Parameter::new("entity", Kind::Text, "name of the user or group"),
+        Parameter::new("permissions", Kind::Text, "of r, w, x and X"),
+        Parameter::new("default", Kind::Boolean, "for what is made in the folder"),
+        Parameter::new("follow", Kind::Boolean, "what a symlink leads to").default("true"),
+        Parameter::new("recursive", Kind::Boolean, "all below, too").aliases(&["recurse"]),
+        Parameter::new("recalculate_mask", Kind::Text, "what becomes of the mask")
+            .choices(&["default", "mask", "no_mask"])
+            .default("default"),
+        Parameter::new("use_nfsv4_acls", Kind::Boolean, "lists of NFSv4"),
+    ]],
+    "manages access control lists",
+);
+
+pub(super) const FIREWALLD: ModuleSpec = exclusive(
+    ModuleSpec::new(
+        "firewalld",
+        &[&[
+            Parameter::new(
+                "state",
+                Kind::Text,
+                "whether it is in the zone; for zones present, absent",
+            )
+            .required()
+            .choices(&["absent", "disabled", "enabled", "present"]),
+            Parameter::new("zone", Kind::Text, "zone; the default one"),
+            Parameter::new("permanent", Kind::Boolean, "in the files"),
+            Parameter::new("immediate", Kind::Boolean, "in the daemon; so without permanent"),
+            Parameter::new("offline", Kind::Boolean, "also while the daemon doesn't run"),
+            Parameter::new("timeout", Kind::Integer, "for so long in the daemon, in seconds"),
+            Parameter::new("service", Kind::Text, "service that passes"),
+            Parameter::new("port", Kind::Text, "PORT/PROTOCOL or PORT-PORT/PROTOCOL that passes"),
+            Parameter::new("protocol", Kind::Text, "protocol that passes"),
+            Parameter::new("port_forward", Kind::List, "port, proto, toport and toaddr of one"),
+            Parameter::new("rich_rule", Kind::Text, "rule in firewalld's language"),
+            Parameter::new("source", Kind::Text, "network that belongs to the zone"),
+            Parameter::new("interface", Kind::Text, "interface that belongs to the zone"),
+            Parameter::new("icmp_block", Kind::Text, "message of ICMP that does not pass"),
+            Parameter::new("icmp_block_inversion", Kind::Boolean, "only those of icmp_block pass"),
+            Parameter::new("masquerade", Kind::Boolean, "hide addresses behind the host's"),
+            Parameter::new("forward", Kind::Boolean, "pass packets within the zone"),
+            Parameter::new("target", Kind::Text, "what becomes of the rest").choices(&[
+                "default",
+                "ACCEPT",
+                "DROP",
+                "%%REJECT%%",
+            ]),
+        ]],
+        "manages zones of firewalld",
+    ),
+    &[&[
+        "service",
+        "port",
+        "protocol",
+        "port_forward",
+        "rich_rule",
+        "source",
+        "interface",
+        "icmp_block",
+        "icmp_block_inversion",
+        "masquerade",
+        "forward",
+        "target",
+    ]],
+);
+
+pub(super) const LVG: ModuleSpec = ModuleSpec::new(
+    "lvg",
+    &[&[
+        Parameter::new("vg", Kind::Text, "volume group").required().aliases(&["vgname"]),
+        Parameter::new("pvs", Kind::TextList, "devices that it is made of"),
+        Parameter::new("pesize", Kind::Text, "size of an extent, in MiB or with a unit")
+            .default("4"),
+        Parameter::new("pv_options", Kind::Text, "more options of pvcreate"),
+        Parameter::new("vg_options", Kind::Text, "more options of vgcreate"),
+        Parameter::new("pvresize", Kind::Boolean, "use all of devices that have grown"),
+        Parameter::new("remove_extra_pvs", Kind::Boolean, "take out devices that pvs lacks")
+            .default("true"),
+        Parameter::new("state", Kind::Text, "whether it exists, or is active")
+            .choices(&["absent", "active", "inactive", "present"])
+            .default("present"),
+        Parameter::new("force", Kind::Boolean, "remove it with its volumes"),
+    ]],
+    "manages volume groups of LVM",
+);
+
+pub(super) const LVOL: ModuleSpec = ModuleSpec::new(
+    "lvol",
+    &[
+        &[
+            Parameter::new("vg", Kind::Text, "volume group").required(),
+            Parameter::new("lv", Kind::Text, "volume"),
+            Parameter::new(
+                "size",
+                Kind::Text,
+                "[+-]size with a unit (m), or with %VG, %PVS, %FREE",
+            ),
+            Parameter::new("opts", Kind::Text, "more options of lvcreate"),
+            Parameter::new("pvs", Kind::TextList, "devices to take it from"),
+            Parameter::new("snapshot", Kind::Text, "snapshot of lv"),
+            Parameter::new("thinpool", Kind::Text, "pool, or pool of lv"),
+            Parameter::new("active", Kind::Boolean, "whether there is a device").default("true"),
+            Parameter::new("force", Kind::Boolean, "shrink or remove it"),
+            Parameter::new("shrink", Kind::Boolean, "make it smaller if size says so")
+                .default("true"),
+            Parameter::new("resizefs", Kind::Boolean, "resize what is on it, too"),
+        ],
+        STATE,
+    ],
+    "manages logical volumes of LVM",
+);
+
+pub(super) const ZNODE: ModuleSpec = exclusive(
+    one_of(
+        ModuleSpec::new(
+            "znode",
+            &[&[
+                Parameter::new("hosts", Kind::Text, "servers, HOST:PORT,HOST:PORT/ROOT").required(),
+                Parameter::new("name", Kind::Text, "path of the node").required(),
+                Parameter::new("value", Kind::Text, "value"),
+                Parameter::new("op", Kind::Text, "what else is done")
+                    .choices(&["get", "wait", "list"]),
+                Parameter::new("state", Kind::Text, "whether it exists")
+                    .choices(&["present", "absent"]),
+                Parameter::new("timeout", Kind::Integer, "limit, in seconds").default("300"),
+                Parameter::new("recursive", Kind::Boolean, "remove what is below it, too"),
+                Parameter::new(
+                    "auth_scheme",
+                    Kind::Text,
+                    "how to log in; only digest is supported",
+                )
+                .choices(&["digest", "sasl"])
+                .default("digest"),
+                Parameter::new("auth_credential", Kind::Text, "USER:PASSWORD").secret(),
+                Parameter::new("use_tls", Kind::Boolean, "not supported"),
+            ]],
+            "manages nodes of ZooKeeper",
+        ),
+        &[&["op", "state"]],
+    ),
+    &[&["op", "state"]],
+);

@@ -17,6 +17,7 @@ mod slurp;
 mod stat;
 mod tempfile;
 mod unarchive;
+mod xml;
 
 use crate::module::ModuleFunction;
 
@@ -41,5 +42,6 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("tempfile", tempfile::run),
         ("template", copy::run),
         ("unarchive", unarchive::run),
+        ("xml", xml::run),
     ]
 }

@@ -26,6 +26,7 @@ mod wait;
 mod wait_for;
 pub(crate) mod wildcard;
 pub(crate) mod words;
+mod znode;
 
 pub use gather::gather;
 pub use own::own;
@@ -36,6 +37,7 @@ use crate::module::ModuleFunction;
 #[must_use]
 pub fn table() -> &'static [(&'static str, ModuleFunction)] {
     &[
+        ("acl", tools::acl),
         ("alternatives", tools::alternatives),
         ("apt", packages::apt),
         ("apt_key", packages::apt_key),
@@ -56,6 +58,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("dpkg_selections", packages::dpkg_selections),
         ("exchange", exchange::exchange),
         ("filesystem", tools::filesystem),
+        ("firewalld", tools::firewalld),
         ("gem", tools::gem),
         ("get_url", http::get_url),
         ("expect", expect::expect),
@@ -66,6 +69,8 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("iptables", tools::iptables),
         ("known_hosts", settings::known_hosts),
         ("locale_gen", settings::locale_gen),
+        ("lvg", tools::lvg),
+        ("lvol", tools::lvol),
         ("modprobe", tools::modprobe),
         ("mount", settings::mount),
         ("npm", tools::npm),
@@ -95,6 +100,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("user", user::user),
         ("wait_for", wait_for::wait_for),
         ("yum_repository", packages::yum_repository),
+        ("znode", znode::znode),
     ]
 }
 

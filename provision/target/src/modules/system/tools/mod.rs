@@ -1,12 +1,15 @@
 //! Modules that work through a program of the host, as Ansible's do: firewall, kernel modules,
 //! alternatives, package managers of languages, file systems, containers.
 
+mod acl;
 mod alternatives;
 mod capabilities;
 mod filesystem;
+mod firewalld;
 mod git;
 mod iptables;
 mod languages;
+mod lvm;
 mod modprobe;
 mod parted;
 mod pip;
@@ -14,12 +17,15 @@ mod selinux;
 mod subversion;
 mod synchronize;
 
+pub(super) use acl::acl;
 pub(super) use alternatives::alternatives;
 pub(super) use capabilities::capabilities;
 pub(super) use filesystem::filesystem;
+pub(super) use firewalld::firewalld;
 pub(super) use git::git;
 pub(super) use iptables::iptables;
 pub(super) use languages::{gem, npm};
+pub(super) use lvm::{lvg, lvol};
 pub(super) use modprobe::modprobe;
 pub(super) use parted::parted;
 pub(super) use pip::pip;
