@@ -23,10 +23,10 @@ use scheduler_core::ids::{Epoch, WriteNumber};
 
 use super::layout::{Base, DELETED_MOST, Entry, FORMAT, FORMAT_WITHOUT_NOTES, Fence, Head, Keys};
 use super::office::Office;
-use super::pack::{Label, Packed, Packer, read_entry, unpack};
+use super::pack::{Changed, Label, Packed, Packer, read_entry, unpack};
 use crate::file::{decoded, encoded};
 use crate::note::PREFIX as NOTES;
-use crate::{Contents, Note, StoreError, key_of, name_of};
+use crate::{Contents, Note, StoreError, name_of};
 
 /// Notes of answers to requests: a snapshot that is put back takes them away.
 const ANSWERS: &str = "note/key/";
@@ -140,6 +140,20 @@ struct Found {
     log: VecDeque<(u64, Option<String>)>,
     log_bytes: u64,
     base_bytes: u64,
+}
+
+impl Found {
+    /// The newest that is known of a record or note; nothing is kept of what is gone.
+    fn keep(&mut self, (name, value): Changed) -> Result<(), StoreError> {
+        let Some(value) = value else { return Ok(()) };
+        if name.starts_with(NOTES) {
+            self.notes.insert(name, value);
+        } else {
+            let (key, record) = decoded(&name, &value)?;
+            self.records.insert(key, record);
+        }
+        Ok(())
+    }
 }
 
 impl ConsulStore {
@@ -530,19 +544,10 @@ impl ConsulStore {
         Ok(found.value)
     }
 
-    /// Reads all that a head makes valid.
+    /// Reads all that a head makes valid. The log comes first: what it has of a record is newer, so that
+    /// each record is decoded once.
     fn read(&self, head: &Head) -> Result<Found, StoreError> {
-        let mut found = Found::default();
-        if let Some(base) = &head.base {
-            let pairs = self.pairs(self.keys.base(&base.name))?;
-            if u32::try_from(pairs.len()).ok() != Some(base.entries) {
-                return Err(self.strange(self.keys.base(&base.name), "entries are missing"));
-            }
-            for pair in pairs {
-                let label = self.take(pair, &mut found)?;
-                found.base_bytes = found.base_bytes.saturating_add(label.bytes);
-            }
-        }
+        let (mut found, mut newer) = (Found::default(), BTreeMap::new());
         let first = head.first_entry();
         let mut next = first;
         for pair in self.pairs(self.keys.log())? {
@@ -556,18 +561,32 @@ impl ConsulStore {
                 break;
             }
             next = number.saturating_add(1);
-            let label = self.take(pair, &mut found)?;
+            let (label, changes) = self.take(&pair)?;
+            newer.extend(changes);
             found.log_bytes = found.log_bytes.saturating_add(label.bytes);
             found.log.push_back((number, label.parts_at));
         }
         if next <= head.entry {
             return Err(self.strange(self.keys.log_entry(next), "it is missing"));
         }
+        if let Some(base) = &head.base {
+            let pairs = self.pairs(self.keys.base(&base.name))?;
+            if u32::try_from(pairs.len()).ok() != Some(base.entries) {
+                return Err(self.strange(self.keys.base(&base.name), "entries are missing"));
+            }
+            for pair in pairs {
+                let (label, changes) = self.take(&pair)?;
+                let is_newest = |(name, _): &Changed| !newer.contains_key(name);
+                changes.into_iter().filter(is_newest).try_for_each(|one| found.keep(one))?;
+                found.base_bytes = found.base_bytes.saturating_add(label.bytes);
+            }
+        }
+        newer.into_iter().try_for_each(|one| found.keep(one))?;
         Ok(found)
     }
 
-    /// Takes the changes of an entry.
-    fn take(&self, pair: KvPair, found: &mut Found) -> Result<Label, StoreError> {
+    /// The changes of an entry.
+    fn take(&self, pair: &KvPair) -> Result<(Label, Vec<Changed>), StoreError> {
         let wrong = |error: super::pack::PackError| StoreError::Key {
             key: pair.key.clone(),
             why: error.to_string(),
@@ -581,18 +600,8 @@ impl ConsulStore {
                 unpack(&label, &bytes)
             }
         };
-        for (name, value) in changes.map_err(wrong)? {
-            match value {
-                Some(value) if name.starts_with(NOTES) => drop(found.notes.insert(name, value)),
-                Some(value) => {
-                    let (key, record) = decoded(&name, &value)?;
-                    found.records.insert(key, record);
-                }
-                None if name.starts_with(NOTES) => drop(found.notes.remove(&name)),
-                None => drop(key_of(&name).map(|key| found.records.remove(&key))),
-            }
-        }
-        Ok(label)
+        let changes = changes.map_err(wrong)?;
+        Ok((label, changes))
     }
 
     /// Keys that leaders have left which ended before they had deleted them.
