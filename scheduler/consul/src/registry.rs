@@ -59,6 +59,18 @@ impl Agents {
         }
     }
 
+    /// The address of the agent at an address of a machine; none if all machines have one.
+    #[must_use]
+    pub fn at(&self, address: &str) -> Option<String> {
+        match self {
+            Agents::One(_) => None,
+            Agents::OnMachines { scheme, port } if address.contains(':') => {
+                Some(format!("{scheme}://[{address}]:{port}"))
+            }
+            Agents::OnMachines { scheme, port } => Some(format!("{scheme}://{address}:{port}")),
+        }
+    }
+
     /// Where the agent of a machine reaches the machine's instances.
     fn instances(&self, machine: &MachineName) -> String {
         match self {

@@ -162,17 +162,20 @@ fn give_up(world: &mut World, random: &mut Random, all_gone: bool) {
     }
 }
 
-/// What waits for room on the machine of its volume gets it as operators make it: they drain that
-/// machine for a while. Nothing else takes cores from instances of other apps.
+/// What waits for room on the machine of its volume, or on one that a user named, gets it as operators
+/// make it: they drain that machine for a while. Nothing else takes cores from instances of other apps.
 fn make_room(world: &mut World) {
     let Some(core) = &world.core else { return };
-    let waits = |id: &VolumeId, user: u64| {
-        let id = InstanceId { app: id.0.app.clone(), number: user };
-        core.instance(&id).is_some_and(|one| one.life == Life::Waiting)
-    };
-    let volumes = core.volumes().iter();
-    let waiting = volumes.filter(|(id, volume)| volume.user.is_some_and(|user| waits(id, user)));
-    let machines: BTreeSet<_> = waiting.map(|(_, volume)| volume.machine.clone()).collect();
+    let mut machines = BTreeSet::new();
+    for (name, app) in core.apps() {
+        for (number, instance) in &app.instances {
+            if instance.life == Life::Waiting {
+                let id = InstanceId { app: name.clone(), number: *number };
+                machines.extend(core.volumes().of(&id).map(|(_, volume)| volume.machine.clone()));
+                machines.extend(instance.named.clone());
+            }
+        }
+    }
     for machine in machines.clone() {
         world.call(Call::Drain { machine });
     }

@@ -16,6 +16,7 @@ mod reach_consul;
 mod registrar;
 mod scraper;
 mod several;
+mod sweeper;
 mod switch;
 mod term;
 mod tls;

@@ -13,16 +13,18 @@ use consul::{Consistency, Subject};
 use consul_client::{Client, ClientError, Endpoint, Settings};
 use policy::rollout::FULL_THOUSANDTHS;
 use policy::{Nanoseconds, Time};
-use scheduler_consul::{Agents, Call, Counters, Fault, Missing, Registry, Step, Told};
+use scheduler_consul::{Agents, Call, Counters, Fault, Missing, Registry, Step, Strays, Told};
 use scheduler_core::app::{DiscoveryCheck, Specification};
 use scheduler_core::event::InstanceFact;
 use scheduler_core::ids::InstanceId;
 use scheduler_core::{Command, Event};
 use tokio::sync::{Notify, Semaphore};
+use tokio::task::JoinHandle;
 
 use crate::serve::cycle::{Input, Shared};
 use crate::serve::meters::Text;
 use crate::serve::reach_consul::ReachConsul;
+use crate::serve::sweeper;
 
 /// Agents that are asked at the same time. An agent answers in a millisecond; one that is away keeps a
 /// thread for as long as [`AGENT_TIMEOUT`], and is asked less and less often.
@@ -74,6 +76,8 @@ fn name(text: &str) -> Result<String, String> {
 #[derive(Debug)]
 pub struct Registrar {
     registry: Mutex<Registry>,
+    /// What is registered at agents that nobody looks at.
+    strays: Mutex<Strays>,
     /// As whom agents are asked; the address is put in.
     client: Client,
     shared: Arc<Shared>,
@@ -163,6 +167,7 @@ impl Registrar {
         let settings = Settings { timeout, consistency, ..settings };
         let client = Client::new(settings).map_err(|error| format!("failed to {error}"))?;
         Ok(Some(Arc::new(Registrar {
+            strays: Mutex::new(Strays::new(&owner, agents.clone())),
             registry: Mutex::new(Registry::new(&owner, agents)),
             client,
             shared,
@@ -198,6 +203,7 @@ impl Registrar {
     /// Looks at agents until the program ends.
     pub async fn run(self: Arc<Self>) {
         let mut compared: Option<Time> = None;
+        let mut sweep: Option<(Time, JoinHandle<()>)> = None;
         loop {
             let _ = tokio::time::timeout(LOOK_EVERY, self.changed.notified()).await;
             // Who doesn't lead changes nothing.
@@ -223,7 +229,21 @@ impl Registrar {
             }
             let given_up = self.registry().give_up(now);
             self.tell(given_up);
+            let is_over = |(at, task): &(Time, JoinHandle<()>)| {
+                task.is_finished() && now.since(*at) >= sweeper::SWEEP_EVERY
+            };
+            if sweep.as_ref().is_none_or(is_over) {
+                let registrar = Arc::clone(&self);
+                sweep = Some((now, tokio::task::spawn_blocking(move || registrar.sweep(now))));
+            }
         }
+    }
+
+    /// One look at the catalog.
+    fn sweep(&self, now: Time) {
+        let is_known = |id: &InstanceId| self.shared.state().instance(id).is_some();
+        let may_act = || self.shared.may_act();
+        sweeper::sweep(&self.client, &self.strays, &is_known, &may_act, now);
     }
 
     /// From one comparison with the core's state to the next: one of many is no trifle.
@@ -299,12 +319,19 @@ impl Registrar {
     /// What isn't registered.
     pub fn report(&self) -> Report {
         let registry = self.registry();
+        let swept = self.strays.lock().unwrap_or_else(PoisonError::into_inner).swept;
+        let counters = registry.counters();
+        let counters = Counters {
+            swept: counters.swept.saturating_add(swept),
+            deregistered: counters.deregistered.saturating_add(swept),
+            ..counters
+        };
         let silent = registry.silent().map(|(agent, why)| (agent.to_owned(), why.to_owned()));
         Report {
             wanted: registry.wanted(),
             missing: registry.missing().collect(),
             silent: silent.collect(),
-            counters: registry.counters(),
+            counters,
         }
     }
 
@@ -336,7 +363,8 @@ impl Registrar {
     }
 }
 
-fn done(client: &Client, change: &Change) -> Result<(), Fault> {
+/// Whether a change was made, or wasn't needed.
+pub fn done(client: &Client, change: &Change) -> Result<(), Fault> {
     let raw = client.change(change, AGENT_TIMEOUT).map_err(|error| fault(&error))?;
     // Later versions of Consul say 404 for a service that isn't there: that is what was wanted.
     let is_gone = raw.status == 404 && change.target.starts_with("/v1/agent/service/deregister/");

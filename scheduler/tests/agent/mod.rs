@@ -120,6 +120,21 @@ fn answer(inner: &mut Inner, method: &str, target: &str, body: &[u8]) -> Option<
             let services: Map<String, Value> = inner.services.iter().map(told).collect();
             (200, Value::from(services).to_string())
         }
+        ("GET", "/v1/catalog/services", _) => {
+            let name = |one: &Value| (one["Name"].as_str().unwrap().to_owned(), json!([]));
+            let names: Map<String, Value> = inner.services.values().map(name).collect();
+            (200, Value::from(names).to_string())
+        }
+        ("GET", path, _) if path.starts_with("/v1/health/service/") => {
+            let name = path.rsplit('/').next()?;
+            let node = json!({"Node": "n1", "Address": "127.0.0.1"});
+            let entry = |one: &Value| {
+                let service = json!({"ID": one["ID"], "Service": name, "Meta": one["Meta"]});
+                json!({"Node": node, "Service": service, "Checks": []})
+            };
+            let named = inner.services.values().filter(|one| one["Name"] == name);
+            (200, Value::from(named.map(entry).collect::<Vec<_>>()).to_string())
+        }
         ("GET", "/v1/agent/self", _) => {
             let (acls, scripts) = (inner.has_acls, inner.runs_scripts);
             let settings = json!({"ACLsEnabled": acls, "EnableRemoteScriptChecks": scripts});
