@@ -31,6 +31,9 @@ pub struct SchedulerArguments {
     /// consul that can be had alone
     #[arg(long, value_delimiter = ',', default_value = "offers,folder,consul,placement")]
     parts: Vec<String>,
+    /// Of placement only what has this in its name; the other figures stay
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
     /// The profile of the build: `quick` is right for memory, and built sooner
     #[arg(long, value_name = "NAME", default_value = "bench")]
     profile: String,
@@ -65,7 +68,8 @@ pub fn run(arguments: &SchedulerArguments) -> Result<ExitCode, Error> {
     }
     if is_wanted("placement") {
         let load = super::load();
-        figures.extend(rates(&bench("policy", "placement", &arguments.profile, &[])?, load));
+        let only: Vec<&str> = arguments.only.as_deref().into_iter().collect();
+        figures.extend(rates(&bench("policy", "placement", &arguments.profile, &only)?, load));
     }
     let docs = workspace::root().join("docs");
     let file = docs.join("scheduler-benchmarks.json");

@@ -10,12 +10,12 @@ use crate::lab::names::Host;
 use crate::workspace;
 
 const OLD: &str = "20.10.24";
-const NEW: &str = "26.1.5";
+pub(super) const NEW: &str = "26.1.5";
 /// No other scenario has any use for these versions of ZooKeeper; the site wants one.
-const ZOOKEEPER: &str = "3.9.3";
-const DOCKER: &str = "/opt/docker/current/bin/docker";
+pub(super) const ZOOKEEPER: &str = "3.9.3";
+pub(super) const DOCKER: &str = "/opt/docker/current/bin/docker";
 
-const FORGET: &str = "\
+pub(super) const FORGET: &str = "\
     if systemctl --quiet is-active docker; then \
         /opt/docker/current/bin/docker ps --all --quiet | \
             xargs --no-run-if-empty /opt/docker/current/bin/docker rm --force >/dev/null; \
@@ -56,7 +56,7 @@ const SHIMS: &str = "for exe in /proc/[0-9]*/exe; do readlink $exe; done 2>/dev/
                      sed -n 's,^/opt/docker/releases/\\(.*\\)/bin/containerd-shim.*,\\1,p' | \
                      sort | uniq -c | sed 's/^ *//'";
 
-fn want(site: &Site<'_>, version: &str) -> Result<(), Error> {
+pub(super) fn want(site: &Site<'_>, version: &str) -> Result<(), Error> {
     let path = site.inventory.join("group_vars/all/releases.yml");
     let text = fs::read_to_string(&path).doing(|| format!("read {}", path.display()))?;
     let change = |line: &str| match line.trim_start().starts_with("docker:") {
@@ -67,7 +67,7 @@ fn want(site: &Site<'_>, version: &str) -> Result<(), Error> {
     fs::write(&path, text.join("\n") + "\n").doing(|| format!("write {}", path.display()))
 }
 
-fn apply(site: &Site<'_>) -> Result<Run, Error> {
+pub(super) fn apply(site: &Site<'_>) -> Result<Run, Error> {
     let playbook = workspace::root().join("playbooks/main.yml");
     let mut command = site.command(&["apply", &path_text(&playbook)]);
     command.args(["--tags", "common,docker", "--output", "ndjson"]);

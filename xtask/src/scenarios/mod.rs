@@ -8,6 +8,7 @@ mod artifacts;
 mod catalog;
 mod consul;
 mod docker;
+mod docker_worker;
 mod equal;
 mod faults;
 mod generic;
@@ -152,6 +153,11 @@ const ALL: &[Scenario] = &[
         releases::kill_anywhere,
     ),
     long("docker-kept", "other daemons and back, containers run on", docker::kept),
+    long(
+        "docker-worker",
+        "the sample worker is an image that a scheduler runs, upgrades and repairs",
+        docker_worker::run,
+    ),
     long("consul-rolling", "another setting of Consul under a client that writes", consul::rolling),
     short("metrics", "an exporter tells which releases are in use", generic::metrics),
     long(
