@@ -21,7 +21,7 @@ const HELPER_TRIPLE: &str = "x86_64-unknown-linux-gnu";
 /// of ZooKeeper, XML with paths into it) a third of one; the tables of Chinese, Japanese and Korean,
 /// without which `find` and `replace` can't read files in GBK, a fifth on a host and half of that on
 /// the wire: any of them brings all.
-pub const PACKED_LIMIT_BYTES: u64 = 3_376_415;
+pub const PACKED_LIMIT_BYTES: u64 = 3_386_901;
 /// And it is in memory there while a play runs.
 pub const HELPER_LIMIT_BYTES: u64 = 7_476_347;
 /// A first build with fat link-time optimisation on two busy processors.
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn sizes_are_readable() {
-        assert_eq!(mebibytes(PACKED_LIMIT_BYTES), "3.22 MiB");
+        assert_eq!(mebibytes(PACKED_LIMIT_BYTES), "3.23 MiB");
         assert!(check_size("it", HELPER_LIMIT_BYTES, HELPER_LIMIT_BYTES).is_ok());
         assert!(check_size("it", HELPER_LIMIT_BYTES + 1, HELPER_LIMIT_BYTES).is_err());
     }

@@ -120,12 +120,22 @@ pub fn complaint(module: &ModuleSpec, errors: &[ArgumentError]) -> String {
             .iter()
             .any(|error| matches!(error, ArgumentError::Missing { name, .. } if *name == wanted))
     };
+    let unknown: Vec<&str> = errors
+        .iter()
+        .filter_map(|error| match error {
+            ArgumentError::Unknown { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+        .collect();
     let has_no_source = errors.iter().any(|error| matches!(error, ArgumentError::OneOf { .. }));
     let is_doubled = errors.iter().any(|error| matches!(error, ArgumentError::Exclusive { .. }));
     match module.name {
         "copy" if has_no_source => "src (or content) is required".to_owned(),
         "copy" if lacks("dest") => "dest is required".to_owned(),
         "copy" if is_doubled => "src and content are mutually exclusive".to_owned(),
+        "reboot" | "wait_for_connection" if !unknown.is_empty() => {
+            format!("Invalid options for {}: {}", module.name, unknown.join(", "))
+        }
         "template" if lacks("src") || lacks("dest") => "src and dest are required".to_owned(),
         _ => {
             let messages: Vec<String> = errors.iter().map(ToString::to_string).collect();

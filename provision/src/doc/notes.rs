@@ -370,6 +370,12 @@ pub const NOTES: &[Notes] = &[
         &[],
         "mount:\n  path: /srv/data\n  src: LABEL=data\n  fstype: ext4\n  state: mounted",
     ),
+    notes(
+        "mount_facts",
+        &["ansible_facts"],
+        &["tables of Solaris and AIX are not read"],
+        "mount_facts:\n  fstypes: [\"nfs*\"]\n  timeout: 10\n  on_timeout: warn",
+    ),
     notes("npm", &[], &[], "npm:\n  name: yarn\n  global: true"),
     notes(
         "package",
@@ -408,7 +414,7 @@ pub const NOTES: &[Notes] = &[
     notes("raw", &["rc", "stdout", "stdout_lines", "stderr", "stderr_lines"], &[], "raw: uptime"),
     notes(
         "reboot",
-        &["elapsed", "rebooted"],
+        &["elapsed", "rebooted", "last_failure"],
         &[
             "the host is asked once a second whether it is back, where Ansible waits longer each time",
         ],

@@ -20,8 +20,16 @@ use crate::synchronize;
 const PENDING_ITEM_DELAY: Duration = Duration::from_millis(20);
 
 /// Modules whose results set facts: who reads facts behind them waits.
-const FACTS: &[&str] =
-    &["_own", "_templated", "getent", "hostname", "package_facts", "service_facts", "setup"];
+const FACTS: &[&str] = &[
+    "_own",
+    "_templated",
+    "getent",
+    "hostname",
+    "mount_facts",
+    "package_facts",
+    "service_facts",
+    "setup",
+];
 
 impl PlayRun<'_> {
     /// Sends a task. The dispatcher agreed.

@@ -50,14 +50,16 @@ impl<'a> Errand<'a> {
         Errand { call, begun: Instant::now(), next_id: call.id + 1 }
     }
 
-    /// A parameter in whole seconds.
+    /// A parameter in seconds; negative ones are none.
     pub(super) fn seconds(&self, name: &str, default: u64) -> Duration {
         self.optional_seconds(name).unwrap_or(Duration::from_secs(default))
     }
 
     pub(super) fn optional_seconds(&self, name: &str) -> Option<Duration> {
-        let value = self.call.arguments.get(name)?.as_i64()?;
-        Some(Duration::from_secs(u64::try_from(value).unwrap_or(0).min(LONGEST_S)))
+        let value = self.call.arguments.get(name)?.as_f64()?;
+        let longest = Duration::from_secs(LONGEST_S);
+        let given = Duration::try_from_secs_f64(value.max(0.0)).unwrap_or(longest);
+        Some(given.min(longest))
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

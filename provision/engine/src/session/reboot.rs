@@ -73,7 +73,11 @@ impl Session {
         let ended = self.await_return(errand, connection, &before).await;
         match ended {
             Ok(()) => with(errand.result(true), true),
-            Err(message) => failed(with(errand.result(true), true), message),
+            Err((message, trouble)) => {
+                let mut result = with(errand.result(true), true);
+                result.insert("last_failure".into(), trouble.into());
+                failed(result, message)
+            }
         }
     }
 
@@ -149,13 +153,14 @@ impl Session {
         Ok(if bare || rest.is_empty() { path } else { format!("{path} {rest}") })
     }
 
-    /// Waits until the host says that it is another boot, and then until it passes the test.
+    /// Waits until the host says that it is another boot, and then until it passes the test. The
+    /// error has Ansible's words, and what went wrong last.
     async fn await_return(
         &mut self,
         errand: &mut Errand<'_>,
         connection: &mut Option<Connection>,
         before: &str,
-    ) -> Result<(), String> {
+    ) -> Result<(), (String, String)> {
         tokio::time::sleep(errand.seconds("post_reboot_delay", 0)).await;
         let limit = errand.seconds("reboot_timeout", TIMEOUT_S);
         let boot_time = errand.text("boot_time_command").unwrap_or(BOOT_TIME).to_owned();
@@ -170,9 +175,9 @@ impl Session {
             };
             if begun.elapsed() >= limit {
                 let seconds = limit.as_secs();
-                return Err(format!(
-                    "Timed out waiting for last boot time check (timeout={seconds}): {trouble}"
-                ));
+                let message =
+                    format!("Timed out waiting for last boot time check (timeout={seconds})");
+                return Err((message, trouble));
             }
             // The next try is another connection: this one may hang.
             Self::hang_up(connection);
@@ -189,9 +194,9 @@ impl Session {
             };
             if begun.elapsed() >= limit {
                 let seconds = limit.as_secs();
-                return Err(format!(
-                    "Timed out waiting for post-reboot test command (timeout={seconds}): {trouble}"
-                ));
+                let message =
+                    format!("Timed out waiting for post-reboot test command (timeout={seconds})");
+                return Err((message, trouble));
             }
             tokio::time::sleep(TRY_PAUSE).await;
         }
@@ -201,7 +206,8 @@ impl Session {
         // The handler that the reboot is, is done only now.
         let mut done = errand.part(REMEMBER, Object::new());
         done.completes.clone_from(&errand.call.completes);
-        self.ask(connection, &done, ANSWER).await.map(|_| ()).map_err(|(message, _)| message)
+        let told = self.ask(connection, &done, ANSWER).await;
+        told.map(drop).map_err(|(message, _)| (message, String::new()))
     }
 
     /// Runs a command line, over a new connection if there is none.

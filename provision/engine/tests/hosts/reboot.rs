@@ -106,7 +106,7 @@ fn a_host_that_stays_the_same_boot_fails_in_time() {
     with_command(&lab, "exit 0");
     let ran = lab.apply(&REBOOT.replace("LIMIT", "1")).expect(Outcome::Failed);
     let story = ran.story();
-    assert!(story.contains("Timed out waiting for last boot time check (timeout=1)"), "{story}");
+    assert!(story.contains("Timed out waiting for last boot time check (timeout=1)\n"), "{story}");
     assert_eq!(lab.host("a").text("two"), "");
 }
 

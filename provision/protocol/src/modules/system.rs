@@ -100,6 +100,7 @@ pub(super) const MODULES: &[ModuleSpec] = &[
     tools::LVOL,
     tools::MODPROBE,
     settings::MOUNT,
+    facts::MOUNT_FACTS,
     tools::NPM,
     packages::PACKAGE,
     facts::PACKAGE_FACTS,

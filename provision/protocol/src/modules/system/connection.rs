@@ -7,20 +7,16 @@ pub(super) const REBOOT: ModuleSpec = on_connection(ModuleSpec::new(
     &[&[
         Parameter::new(
             "pre_reboot_delay",
-            Kind::Integer,
+            Kind::Float,
             "delay of shutdown, in seconds; whole minutes count",
         ),
-        Parameter::new(
-            "post_reboot_delay",
-            Kind::Integer,
-            "pause before the first try, in seconds",
-        ),
+        Parameter::new("post_reboot_delay", Kind::Float, "pause before the first try, in seconds"),
         Parameter::new(
             "reboot_timeout",
-            Kind::Integer,
+            Kind::Float,
             "limit for the other boot, and for the test after it, in seconds",
         ),
-        Parameter::new("connect_timeout", Kind::Integer, "limit of one try to connect, in seconds"),
+        Parameter::new("connect_timeout", Kind::Float, "limit of one try to connect, in seconds"),
         Parameter::new("test_command", Kind::Text, "what must succeed in the end"),
         Parameter::new("msg", Kind::Text, "what logged-in users are told"),
         Parameter::new(

@@ -33,6 +33,22 @@ pub(super) const GETENT: ModuleSpec = host(ModuleSpec::new(
     "reads the databases of the name service switch",
 ));
 
+pub(super) const MOUNT_FACTS: ModuleSpec = host(ModuleSpec::new(
+    "mount_facts",
+    &[&[
+        Parameter::new("devices", Kind::TextList, "only devices that match these patterns"),
+        Parameter::new("fstypes", Kind::TextList, "only file systems that match these patterns"),
+        Parameter::new("sources", Kind::TextList, "files, mount_binary, or all, dynamic, static"),
+        Parameter::new("mount_binary", Kind::Text, "program that lists mounts").default("mount"),
+        Parameter::new("timeout", Kind::Float, "limit of one mount, in seconds"),
+        Parameter::new("on_timeout", Kind::Text, "what becomes of one that takes longer")
+            .choices(&["error", "warn", "ignore"])
+            .default("error"),
+        Parameter::new("include_aggregate_mounts", Kind::Boolean, "list repeated ones, too"),
+    ]],
+    "lists mounts and what is to be mounted",
+));
+
 pub(super) const SERVICE_FACTS: ModuleSpec =
     host(ModuleSpec::new("service_facts", &[], "lists services and their states"));
 

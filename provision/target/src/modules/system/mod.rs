@@ -73,6 +73,7 @@ pub fn table() -> &'static [(&'static str, ModuleFunction)] {
         ("lvol", tools::lvol),
         ("modprobe", tools::modprobe),
         ("mount", settings::mount),
+        ("mount_facts", facts::mount_facts),
         ("npm", tools::npm),
         ("package", packages::package),
         ("package_facts", packages::package_facts),

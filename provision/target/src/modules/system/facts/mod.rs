@@ -7,6 +7,7 @@
 mod distribution;
 mod hardware;
 mod local;
+mod mount_facts;
 mod netlink;
 mod network;
 mod platform;
@@ -30,6 +31,7 @@ use super::wildcard::Wildcard;
 use super::words::Environment;
 use crate::module::{Context, Failure, Outcome, arguments};
 
+pub(super) use mount_facts::mount_facts;
 pub(super) use platform::{is_booted_by_systemd, package_manager};
 pub(super) use security::is_chroot;
 

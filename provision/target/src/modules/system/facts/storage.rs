@@ -176,7 +176,7 @@ impl Links {
 }
 
 /// Sorted names of links by the device they point to.
-fn links_in(folder: &str) -> BTreeMap<String, Vec<String>> {
+pub(super) fn links_in(folder: &str) -> BTreeMap<String, Vec<String>> {
     let mut links: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for name in entries(folder) {
         let Ok(target) = fs::read_link(Path::new(folder).join(&name)) else { continue };
@@ -311,13 +311,13 @@ pub(super) fn mounts(gathering: &mut Gathering<'_, '_>) {
     gathering.set("mounts", mounts);
 }
 
-fn uuid(device: &str, by_uuid: &BTreeMap<String, Vec<String>>) -> Option<String> {
+pub(super) fn uuid(device: &str, by_uuid: &BTreeMap<String, Vec<String>>) -> Option<String> {
     let real = fs::canonicalize(device).unwrap_or_else(|_| PathBuf::from(device));
     let name = real.file_name()?.to_string_lossy().into_owned();
     by_uuid.get(&name)?.first().cloned()
 }
 
-fn usage(path: &Path) -> Vec<(String, Value)> {
+pub(super) fn usage(path: &Path) -> Vec<(String, Value)> {
     let Ok(data) = statvfs(path) else { return Vec::new() };
     [
         ("size_total", data.f_frsize.saturating_mul(data.f_blocks)),
@@ -368,7 +368,7 @@ fn bound_mounts(information: &str) -> BTreeSet<String> {
 }
 
 /// The kernel writes blanks and backslashes as a backslash and three octal digits.
-fn unescaped(field: &str) -> String {
+pub(super) fn unescaped(field: &str) -> String {
     let mut text = String::with_capacity(field.len());
     let mut rest = field;
     while let Some((before, after)) = rest.split_once('\\') {
