@@ -23,25 +23,15 @@ pub fn sysvinit(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fa
     if !has_script(name) {
         return missing(name, context.check);
     }
-    let mut difference = AttributeChange::default();
-    let mut enabled = None;
-    if let Some(wanted) = given.choice("enabled") {
-        enabled = enable(given, wanted, &mut difference, context)?;
-    }
-    let mut changed = enabled.is_some();
-    let mut account_of_enabled = account(enabled.as_ref());
-    if let (Some(levels), Value::Object(account), true) =
-        (given.texts("runlevels"), &mut account_of_enabled, changed)
-    {
-        account.insert("runlevels".into(), levels.into());
-    }
     let mut status = Object::new();
-    status.insert("enabled".into(), account_of_enabled);
-    if let Some(state) = given.text("state") {
-        let done = bring_about(given, state, &mut difference, context)?;
-        changed |= done.is_some();
-        status.insert(state.to_owned(), account(done.as_ref()));
+    let mut difference = AttributeChange::default();
+    if let Some(wanted) = given.choice("enabled") {
+        enable(given, wanted, &mut status, &mut difference, context)?;
     }
+    if let Some(state) = given.text("state") {
+        bring_about(given, state, &mut status, &mut difference, context)?;
+    }
+    let changed = !status.is_empty();
     let mut outcome = Outcome::new(changed).with("name", name).with("status", status);
     if context.diff && changed {
         outcome.diff.push(difference.diff());
@@ -49,21 +39,21 @@ pub fn sysvinit(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fa
     Ok(outcome)
 }
 
-/// What a program did, as `status` holds it; nothing if none was run.
-fn account(finished: Option<&Finished>) -> Value {
+/// What a program did, as `status` holds it.
+fn account(finished: &Finished) -> Value {
     json!({
-        "changed": finished.is_some(), "rc": finished.map(|finished| finished.rc),
-        "stdout": finished.map(Finished::stdout_text),
-        "stderr": finished.map(Finished::stderr_text),
+        "changed": true, "rc": finished.rc,
+        "stdout": finished.stdout_text(), "stderr": finished.stderr_text(),
     })
 }
 
 fn enable(
     given: Given<'_>,
     wanted: bool,
+    status: &mut Object,
     difference: &mut AttributeChange,
     context: &mut Context<'_>,
-) -> Result<Option<Finished>, Failure> {
+) -> Result<(), Failure> {
     let name = given.word("name");
     let levels = given.words("runlevels");
     let in_level = |level: &&str| has_link(name, &format!("/etc/rc{level}.d"));
@@ -72,7 +62,7 @@ fn enable(
         levels => levels.iter().all(|level| in_level(level) == wanted),
     };
     if is_now {
-        return Ok(None);
+        return Ok(());
     }
     difference.note("enabled", !wanted, wanted);
     let mut done = Finished::default();
@@ -86,7 +76,8 @@ fn enable(
             }
         }
     }
-    Ok(Some(done))
+    status.insert("enabled".into(), account(&done));
+    Ok(())
 }
 
 fn has_link(name: &str, folder: &str) -> bool {
@@ -126,9 +117,10 @@ fn links(name: &str, wanted: bool, levels: &[&str]) -> Result<Vec<Run>, Failure>
 fn bring_about(
     given: Given<'_>,
     state: &str,
+    status: &mut Object,
     difference: &mut AttributeChange,
     context: &mut Context<'_>,
-) -> Result<Option<Finished>, Failure> {
+) -> Result<(), Failure> {
     let name = given.word("name");
     let script = ServiceArguments {
         name: name.to_owned(),
@@ -149,7 +141,7 @@ fn bring_about(
         ("restarted", false) => &["start"],
         ("reloaded", true) => &["reload"],
         ("reloaded", false) => &["start"],
-        _ => return Ok(None),
+        _ => return Ok(()),
     };
     difference.note("state", if runs { "started" } else { "stopped" }, state);
     let mut done = Finished::default();
@@ -160,17 +152,12 @@ fn bring_about(
                 let seconds = u64::try_from(given.integer("sleep").unwrap_or(1)).unwrap_or(0);
                 wait::pause(Duration::from_secs(seconds), context)?;
             }
-            // `service` may hide what the script says.
-            let path = match name.starts_with('/') {
-                true => name.to_owned(),
-                false => format!("/etc/init.d/{name}"),
-            };
-            let more = given.word("arguments").split_whitespace();
-            done = Run::new(path).argument(action).arguments(more).parsable().run(context)?;
+            done = control(&script, &Tool::Script, action, context)?;
             if !done.succeeded() {
                 return Err(done.failure(format!("Failed to {action} service: {name}")));
             }
         }
     }
-    Ok(Some(done))
+    status.insert(state.to_owned(), account(&done));
+    Ok(())
 }
