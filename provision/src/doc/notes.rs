@@ -512,7 +512,10 @@ pub const NOTES: &[Notes] = &[
     notes(
         "sysvinit",
         &["name", "status"],
-        &["a script that holds its output open is not waited for longer than a second"],
+        &[
+            "a script that holds its output open is not waited for longer than a second",
+            "runlevels that are as they are to be are no change",
+        ],
         "sysvinit:\n  name: cron\n  state: started\n  enabled: true",
     ),
     notes("tempfile", FILE, &[], "tempfile:\n  state: directory\n  suffix: .build"),

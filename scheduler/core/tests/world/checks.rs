@@ -305,7 +305,10 @@ pub fn unsettled(world: &World) -> Vec<String> {
         }
     }
     for (machine, id) in world.disks.all.keys() {
-        if core.volumes().get(id).is_none() {
+        // What a user gave up while its machine was gone is there when that comes back: whoever tells of
+        // machines finds it then, and there is nobody of that kind here.
+        let is_given_up = world.disks.given_up.contains(id);
+        if core.volumes().get(id).is_none() && !is_given_up {
             found.push(format!("{id} is on {machine}, and nobody knows it"));
         }
     }
