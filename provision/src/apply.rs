@@ -85,6 +85,7 @@ pub async fn apply(mut arguments: Apply) -> Exit {
                     prompt: Some(Box::new(|prompt, question| {
                         prompt::line(question, prompt.private)
                     })),
+                    pause: Some(Box::new(|question, echo| prompt::line(question, !echo))),
                     ..options
                 }
             }
@@ -281,6 +282,7 @@ pub fn request(arguments: &Apply, keyring: Arc<Keyring>) -> Result<LoadRequest, 
                 ..arguments.reach.own.clone()
             },
             facts_modules: arguments.reach.facts_modules.clone(),
+            configured: arguments.reach.configured.clone(),
         },
         playbooks,
         inventories: arguments.reach.inventory.clone(),
@@ -360,6 +362,7 @@ pub fn options(
         lock_wait_ms: lock_wait_s.saturating_mul(1000),
         exclusive,
         prompt: None,
+        pause: None,
         command: None,
         step: None,
     })

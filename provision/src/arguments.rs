@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use provision_engine::world::ConfiguredSettings;
 
 /// Install, upgrade and configure hosts over SSH with Ansible's playbooks and roles.
 #[derive(Debug, Parser)]
@@ -171,6 +172,9 @@ pub struct Reach {
     /// What gathers facts; nothing: the built-in module.
     #[arg(skip)]
     pub facts_modules: Vec<String>,
+    /// Settings for `lookup('config', …)`: values and where they are said.
+    #[arg(skip)]
+    pub configured: ConfiguredSettings,
     /// Where facts stay between runs.
     #[arg(skip)]
     pub fact_cache: Option<provision_engine::fact_cache::FactCache>,

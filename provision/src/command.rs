@@ -117,6 +117,7 @@ pub fn request(arguments: &RunCommand, keyring: Arc<Keyring>) -> LoadRequest {
             fact_cache: arguments.reach.fact_cache.clone(),
             own: arguments.reach.own.clone(),
             facts_modules: arguments.reach.facts_modules.clone(),
+            configured: arguments.reach.configured.clone(),
             ..Settings::default()
         },
         collections_path: arguments.reach.own.collections.clone(),

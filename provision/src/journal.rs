@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use provision_engine::event::{EVENT_FORMAT, Event, HostRecap};
 use provision_engine::release::now_ms;
-use provision_engine::report::{Sink, TaskTitle};
+use provision_engine::report::{Sink, Steering, TaskTitle};
 
 /// Runs whose journals are kept; older ones are deleted when a new run begins.
 const KEPT_RUNS: usize = 200;
@@ -64,6 +64,10 @@ impl Sink for Journal {
 
     fn playbook_ended(&mut self, recap: &[HostRecap]) {
         self.next.playbook_ended(recap);
+    }
+
+    fn steered(&mut self, title: &TaskTitle, steering: &Steering) {
+        self.next.steered(title, steering);
     }
 
     fn event(&mut self, event: &Event) {

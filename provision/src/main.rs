@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Ok(Some(ansible::Called::Inventory(show))) => {
             return ansible::ansible_inventory(&show).into();
         }
+        Ok(Some(ansible::Called::Config(show))) => return ansible::ansible_config(&show).into(),
         Ok(None) => parse(&words),
         Err(code) => Err(code.into()),
     };

@@ -4,12 +4,11 @@
 //! is not. What was already there is continued only if the server shows that it is the same file.
 
 use std::io;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use ureq::http::StatusCode;
 use ureq::http::header::{HeaderMap, HeaderName};
-use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
 use crate::cache::Partial;
@@ -27,13 +26,6 @@ const SILENCE_LIMIT: Duration = Duration::from_secs(60);
 /// Waits before a server is asked again.
 const PAUSES: &[Duration] =
     &[Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
-
-/// Where systems keep the authorities that they trust.
-const TRUSTED: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
 
 /// Why something can't be had.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +110,7 @@ impl Downloader {
     }
 
     pub(crate) fn with(silence: Duration, pauses: &[Duration]) -> io::Result<Self> {
-        let tls = TlsConfig::builder().root_certs(authorities()?).build();
+        let tls = TlsConfig::builder().root_certs(authorities::roots(None)?).build();
         let agent = |https_only: bool| -> Agent {
             Agent::config_builder()
                 .http_status_as_error(false)
@@ -349,26 +341,6 @@ fn validator(headers: &HeaderMap) -> Option<String> {
 fn range_start(headers: &HeaderMap) -> Option<u64> {
     let text = headers.get(ureq::http::header::CONTENT_RANGE)?.to_str().ok()?;
     text.strip_prefix("bytes ")?.split('-').next()?.parse().ok()
-}
-
-fn authorities() -> io::Result<RootCerts> {
-    let named = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let path = named.or_else(|| TRUSTED.iter().map(PathBuf::from).find(|path| path.exists()));
-    let Some(path) = path else { return Ok(RootCerts::WebPki) };
-    let named = |error: io::Error| {
-        io::Error::new(error.kind(), format!("failed to read {}: {error}", path.display()))
-    };
-    let bytes = std::fs::read(&path).map_err(named)?;
-    let certificates: Vec<Certificate<'static>> = parse_pem(&bytes)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect();
-    if certificates.is_empty() {
-        return Err(named(io::Error::other("it holds no certificates")));
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
 }
 
 #[cfg(test)]

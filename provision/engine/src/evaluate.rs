@@ -631,7 +631,15 @@ impl<'a> Evaluator<'a> {
     }
 
     fn module_defaults(&self) -> Result<Object, Stop> {
-        self.defaults_where(|name| self.are_defaults_of(name))
+        if !gathering::is_gathering(self) {
+            return self.defaults_where(|name| self.are_defaults_of(name));
+        }
+        // Those of what the task calls win over those of what gathers, wherever they stand.
+        let is_caller = gathering::is_caller;
+        let mut defaults =
+            self.defaults_where(|name| !is_caller(name) && self.are_defaults_of(name))?;
+        defaults.extend(self.defaults_where(is_caller)?);
+        Ok(defaults)
     }
 
     /// `module_defaults` of the names that count, inner ones over outer ones.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 
 use diagnostics::{Diagnostic, Sources};
 use indexmap::IndexMap;
@@ -18,9 +18,10 @@ use crate::disk::Disk;
 use crate::keyring::Keyring;
 use crate::outside::Outside;
 use crate::own::Packages;
+use crate::plugins::Plugins;
 use crate::reach::Reaches;
 use crate::variables::{HostVariables, Layer, Layers, Learned, View};
-use crate::world::{Settings, World};
+use crate::world::{Settings, World, members_of_groups};
 
 /// What is to be loaded.
 #[derive(Debug, Clone)]
@@ -94,6 +95,8 @@ pub struct Loaded {
     pub tasks: usize,
     /// What Consul said.
     pub discovery: Arc<Discovery>,
+    /// For an inventory that is read again.
+    pub again: Arc<Again>,
     /// Encrypted values that are opened before the run begins.
     pub(crate) sealed: Vec<String>,
 }
@@ -131,35 +134,10 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     let extra = extra_variables(&mut loader, &request.extra_variables, &mut found);
     loader.options_mut().extra_variables = extra.clone();
 
-    let expands_ranges = request.settings.customs.expands_host_ranges;
-    let sources: Vec<inventory::Source> = request
-        .inventories
-        .iter()
-        .map(|given| inventory::Source::of_argument(given, files.as_ref()))
-        .map(|source| match source {
-            inventory::Source::Hosts(list) if expands_ranges => inventory::Source::HostRanges(list),
-            source => source,
-        })
-        .collect();
-    let read = inventory::load(&sources, files.as_ref(), loader.sources_mut());
-    found.extend(read.diagnostics);
-    let mut inventory = read.inventory;
-    let as_it_is = |inventory: &Inventory| world(request, files.clone(), inventory, &extra);
-    found.extend(constructed::apply(&read.constructed, &mut inventory, &as_it_is));
-    let mut folders: Vec<PathBuf> = Vec::new();
-    for path in &request.playbooks {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-        if !folders.contains(&folder) {
-            folders.push(folder);
-        }
-    }
-    found.extend(inventory::load_playbook_vars(
-        &mut inventory,
-        &folders,
-        files.as_ref(),
-        loader.sources_mut(),
-    ));
+    let folders = playbook_folders(request);
+    let (mut inventory, diagnostics) =
+        read_inventory(request, &files, loader.sources_mut(), &extra, &folders);
+    found.extend(diagnostics);
     let mut known = known_names(&inventory, &extra);
     // What stands beside imported playbooks is read once they are known.
     known.open |= !request.settings.facts_modules.is_empty();
@@ -180,6 +158,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     if request.lists_differences {
         found.extend(folders.iter().flat_map(|folder| loader.missing_requirements(folder)));
     }
+    let mut with_variables = folders.clone();
     if request.settings.customs.reads_vars_of_imported {
         let all = playbooks.iter().flat_map(|playbook| &playbook.plays);
         let more: BTreeSet<PathBuf> = all
@@ -192,6 +171,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
         let more: Vec<PathBuf> = more.into_iter().collect();
         let (files, sources) = (files.as_ref(), loader.sources_mut());
         found.extend(inventory::load_playbook_vars(&mut inventory, &more, files, sources));
+        with_variables.extend(more);
     }
     let sealed = crate::sealed::survey(&request.keyring, &extra, &inventory, &playbooks);
     found.extend(sealed.warning);
@@ -220,7 +200,88 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Box<LoadFailure>> {
     }
     let sealed = sealed.values;
     let discovery = request.discovery.clone();
-    Ok(Loaded { world, loader, inventory, playbooks, reaches, warnings, tasks, discovery, sealed })
+    let request = Arc::new(Again { request: request.clone(), extra, folders: with_variables });
+    Ok(Loaded {
+        world,
+        loader,
+        inventory,
+        playbooks,
+        reaches,
+        warnings,
+        tasks,
+        discovery,
+        again: request,
+        sealed,
+    })
+}
+
+/// What it takes to read the inventory again.
+#[derive(Debug)]
+pub struct Again {
+    request: LoadRequest,
+    extra: Arc<Mapping>,
+    /// Folders whose `group_vars` and `host_vars` count.
+    folders: Vec<PathBuf>,
+}
+
+impl Again {
+    /// The inventory as it is now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn inventory(
+        &self,
+        files: &Arc<Disk>,
+        loader: &mut Loader,
+    ) -> Result<Inventory, Vec<Diagnostic>> {
+        let sources = loader.sources_mut();
+        let (inventory, mut found) =
+            read_inventory(&self.request, files, sources, &self.extra, &self.folders);
+        found.extend(inventory.sealed(|_| true));
+        match found.iter().any(Diagnostic::is_error) {
+            true => Err(found),
+            false => Ok(inventory),
+        }
+    }
+}
+
+/// The folders of the playbooks that were named, each once.
+fn playbook_folders(request: &LoadRequest) -> Vec<PathBuf> {
+    let mut folders: Vec<PathBuf> = Vec::new();
+    for path in &request.playbooks {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders
+}
+
+/// The inventory with what stands beside the playbooks, and what is wrong with it.
+fn read_inventory(
+    request: &LoadRequest,
+    files: &Arc<Disk>,
+    sources: &mut Sources,
+    extra: &Arc<Mapping>,
+    folders: &[PathBuf],
+) -> (Inventory, Vec<Diagnostic>) {
+    let expands_ranges = request.settings.customs.expands_host_ranges;
+    let given: Vec<inventory::Source> = request
+        .inventories
+        .iter()
+        .map(|given| inventory::Source::of_argument(given, files.as_ref()))
+        .map(|source| match source {
+            inventory::Source::Hosts(list) if expands_ranges => inventory::Source::HostRanges(list),
+            source => source,
+        })
+        .collect();
+    let read = inventory::load(&given, files.as_ref(), sources);
+    let (mut found, mut inventory) = (read.diagnostics, read.inventory);
+    let as_it_is = |inventory: &Inventory| world(request, files.clone(), inventory, extra);
+    found.extend(constructed::apply(&read.constructed, &mut inventory, &as_it_is));
+    found.extend(inventory::load_playbook_vars(&mut inventory, folders, files.as_ref(), sources));
+    (inventory, found)
 }
 
 /// Keys that a mapping has twice are what `duplicate_dict_key` says they are.
@@ -268,13 +329,6 @@ fn world(
             (host.name.to_string(), Arc::new(variables))
         })
         .collect();
-    let groups = inventory
-        .groups_map()
-        .into_iter()
-        .map(|(name, members)| {
-            (name.to_string(), members.iter().map(ToString::to_string).collect())
-        })
-        .collect();
     World {
         engine: match request.settings.customs.has_native_types {
             true => Engine::new(request.dialect).with_native_types(),
@@ -286,9 +340,11 @@ fn world(
         hosts: RwLock::new(hosts),
         others: RwLock::default(),
         inventory: RwLock::new(inventory.clone()),
-        groups: RwLock::new(groups),
+        groups: RwLock::new(members_of_groups(inventory)),
+        additions: Mutex::default(),
         settings: request.settings.clone(),
         packages: Packages::default(),
+        plugins: Plugins::default(),
         odd_conditions: crate::odd_conditions::OddConditions::default(),
         loader: OnceLock::new(),
     }

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use provision_playbook::files::{FileKind, Files};
 use provision_template::{
-    LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, TemplateError, TemplateOptions,
-    Value,
+    LoadedTemplate, LookupRequest, Now, OutsideError, PathQuestion, PluginRequest, TemplateError,
+    TemplateOptions, Value,
 };
 
 use crate::variables::View;
@@ -112,6 +112,10 @@ impl Outside {
         Outside { view: view.clone() }
     }
 
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     fn read(&self, subfolder: &str, name: &str) -> Result<String, OutsideError> {
         let path = find(&self.view, subfolder, name)
             .map_err(|tried| OutsideError::Failed(not_found(name, &tried)))?;
@@ -149,7 +153,7 @@ impl Outside {
         request.terms.iter().map(|term| Ok(Value::from(read(&text(term))?))).collect()
     }
 
-    fn option(request: &LookupRequest<'_>, name: &str) -> Option<Value> {
+    pub(crate) fn option(request: &LookupRequest<'_>, name: &str) -> Option<Value> {
         request.options.iter().find(|(key, _)| &**key == name).map(|(_, value)| value.clone())
     }
 
@@ -185,6 +189,59 @@ impl Outside {
                 (Err(_), None) => Value::from(""),
             })
             .collect())
+    }
+
+    /// Settings by name. Options of plugins have no names here.
+    fn configured(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let failed = |message: String| Err(OutsideError::Failed(message));
+        for option in ["plugin_type", "plugin_name"] {
+            if let Some(value) = Self::option(request, option) {
+                return failed(format!(
+                    "lookup config: options of plugins are not known here ({option}={})",
+                    text(&value)
+                ));
+            }
+        }
+        let missing = Self::option(request, "on_missing");
+        let missing = missing.map_or_else(|| "error".to_owned(), |value| text(&value));
+        if !["error", "skip", "warn"].contains(&missing.as_str()) {
+            return failed(format!(
+                "\"on_missing\" must be a string and valid values are \"error\", \"warn\" and \
+                 \"skip\", not {missing}"
+            ));
+        }
+        let shows_origin = Self::option(request, "show_origin");
+        let shows_origin = shows_origin.is_some_and(|value| value.is_true());
+        let mut found = Vec::new();
+        for term in request.terms {
+            let Some(name) = term.as_str() else {
+                return failed(format!(
+                    "Invalid setting identifier, \"{}\" is not a string",
+                    provision_template::repr_of(term)
+                ));
+            };
+            match self.view.world.settings.configured.get(name) {
+                Some((value, origin)) => {
+                    let value = provision_template::from_json(value);
+                    found.push(match shows_origin {
+                        true => Value::from(vec![value, Value::from(origin.as_str())]),
+                        false => value,
+                    });
+                }
+                None if missing == "error" => {
+                    let known = self.view.world.settings.configured.keys().copied();
+                    let closest = diagnostics::closest(name, known);
+                    let hint = closest.map(|name| format!("; did you mean {name}?"));
+                    return failed(format!(
+                        "Unable to find setting {name}{}",
+                        hint.unwrap_or_default()
+                    ));
+                }
+                // A warning has nowhere to go from here.
+                None => {}
+            }
+        }
+        Ok(found)
     }
 
     fn run(&self, command: &str) -> Result<String, OutsideError> {
@@ -424,6 +481,7 @@ pub fn glob_matches(pattern: &str, name: &str) -> bool {
 impl provision_template::Outside for Outside {
     fn lookup(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
         match request.name {
+            "config" => self.configured(request),
             "env" => Self::environment_of(request),
             "file" => self.file(request),
             "fileglob" => self.globs(request),
@@ -440,11 +498,16 @@ impl provision_template::Outside for Outside {
                 Ok(lines)
             }
             "template" => self.rendered(request),
+            "url" => self.web(request),
             "unvault" => Self::each_text(request, |name| self.content(name)),
             "password" => self.password(request),
             "inventory_hostnames" => self.hosts(request),
-            _ => Err(OutsideError::UnknownLookup),
+            _ => self.own_lookup(request),
         }
+    }
+
+    fn plugin(&self, request: &PluginRequest<'_>) -> Result<Value, OutsideError> {
+        self.own_plugin(request)
     }
 
     fn template(

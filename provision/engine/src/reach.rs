@@ -135,7 +135,9 @@ impl Reaches {
         let once = task
             .context
             .innermost(|d| d.run_once.as_ref())
-            .is_some_and(|node| node.as_bool() != Some(false));
+            .is_some_and(|node| node.as_bool() != Some(false))
+            // Nobody waits once for each host.
+            || task.module.name == "pause";
         let fatal = task
             .context
             .innermost(|d| d.any_errors_fatal.as_ref())

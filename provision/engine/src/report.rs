@@ -20,6 +20,22 @@ pub trait Sink: Send {
     /// One of several playbooks is over, and others follow: the counts so far. Only who prints as
     /// Ansible does has something to say of it.
     fn playbook_ended(&mut self, _recap: &[HostRecap]) {}
+
+    /// A task of `meta` did something, or was skipped: no result, but Ansible shows it.
+    fn steered(&mut self, _title: &TaskTitle, _steering: &Steering) {}
+}
+
+/// What a task of `meta` did.
+#[derive(Debug, Clone)]
+pub struct Steering {
+    /// Host whose turn it was.
+    pub host: String,
+    /// What was done, or why nothing was.
+    pub message: String,
+    /// Whether its condition didn't hold.
+    pub is_skipped: bool,
+    /// Whether it was done for all hosts at once.
+    pub is_for_all: bool,
 }
 
 /// What is known of a task before its results.
@@ -44,6 +60,8 @@ struct Row {
     title: TaskTitle,
     number: Option<u64>,
     waiting: Vec<Waiting>,
+    /// Whether `meta` has told of what it did.
+    is_steered: bool,
 }
 
 /// What is to be told of a task when its turn comes.
@@ -53,6 +71,7 @@ enum Waiting {
     Poll { host: String, job: String, failed: Option<bool> },
     Item(HostResult),
     Result(HostResult),
+    Steered(Steering),
 }
 
 /// Orders results by position and counts the recap.
@@ -85,6 +104,11 @@ impl Sink for Redacting {
 
     fn playbook_ended(&mut self, recap: &[HostRecap]) {
         self.next.playbook_ended(recap);
+    }
+
+    fn steered(&mut self, title: &TaskTitle, steering: &Steering) {
+        let clean = TaskTitle { name: self.known.text(&title.name), ..title.clone() };
+        self.next.steered(&clean, steering);
     }
 }
 
@@ -120,6 +144,7 @@ impl Report {
             title: title(),
             number: None,
             waiting: Vec::new(),
+            is_steered: false,
         });
         self.show_first();
     }
@@ -142,6 +167,18 @@ impl Report {
     pub fn polled(&mut self, position: &Position, host: &str, job: &str, failed: Option<bool>) {
         let (host, job) = (host.to_owned(), job.to_owned());
         self.wait(position, Waiting::Poll { host, job, failed });
+    }
+
+    /// A task of `meta` at an announced position is over on a host. What is done for all hosts is
+    /// told once.
+    pub fn steered(&mut self, position: &Position, steering: Steering) {
+        if let Some(row) = self.rows.get_mut(position) {
+            let is_told = std::mem::replace(&mut row.is_steered, true);
+            if is_told && steering.is_for_all {
+                return;
+            }
+        }
+        self.wait(position, Waiting::Steered(steering));
     }
 
     fn wait(&mut self, position: &Position, told: Waiting) {
@@ -215,40 +252,46 @@ impl Report {
 }
 
 fn show(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) {
-    if row.waiting.is_empty() {
-        return;
-    }
-    let number = match row.number {
-        Some(number) => number,
-        None => {
-            *next_number += 1;
-            row.number = Some(*next_number);
-            let title = &row.title;
-            sink.event(&Event::TaskStarted {
-                task: *next_number,
-                name: title.name.clone(),
-                role: title.role.clone(),
-                module: title.module.clone(),
-                place: title.place.clone(),
-                handler: title.handler,
-                hosts: title.hosts,
-            });
-            *next_number
-        }
-    };
-    let numbered = |result| Box::new(HostResult { task: number, ..result });
-    for told in row.waiting.drain(..) {
+    for told in std::mem::take(&mut row.waiting) {
+        let task = match &told {
+            // It has no results: nothing that is kept tells of it.
+            Waiting::Steered(_) => 0,
+            _ => number_of(sink, next_number, row),
+        };
+        let numbered = |result| Box::new(HostResult { task, ..result });
         sink.event(&match told {
             Waiting::Retry { host, attempts, left } => {
-                Event::Retrying { task: number, host, attempts, left }
+                Event::Retrying { task, host, attempts, left }
             }
-            Waiting::Poll { host, job, failed } => {
-                Event::Polled { task: number, host, job, failed }
-            }
+            Waiting::Poll { host, job, failed } => Event::Polled { task, host, job, failed },
             Waiting::Item(result) => Event::ItemResult(numbered(result)),
             Waiting::Result(result) => Event::Result(numbered(result)),
+            Waiting::Steered(steering) => {
+                sink.steered(&row.title, &steering);
+                continue;
+            }
         });
     }
+}
+
+/// The number of a task, which begins with its first result.
+fn number_of(sink: &mut dyn Sink, next_number: &mut u64, row: &mut Row) -> u64 {
+    if let Some(number) = row.number {
+        return number;
+    }
+    *next_number += 1;
+    row.number = Some(*next_number);
+    let title = &row.title;
+    sink.event(&Event::TaskStarted {
+        task: *next_number,
+        name: title.name.clone(),
+        role: title.role.clone(),
+        module: title.module.clone(),
+        place: title.place.clone(),
+        handler: title.handler,
+        hosts: title.hosts,
+    });
+    *next_number
 }
 
 #[cfg(test)]

@@ -40,11 +40,17 @@ pub struct RunOptions {
     pub exclusive: bool,
     /// Answers to `vars_prompt`; `None`: nobody to ask.
     pub prompt: Option<Box<AskOperator>>,
+    /// Who answers a `pause` that waits for the operator.
+    pub pause: Option<Box<AskPause>>,
     /// The command that the playbook in memory stands for.
     pub command: Option<CommandLine>,
     /// `--step`: who says of each task whether it runs; needs `strict_order`.
     pub step: Option<Box<AskStep>>,
 }
+
+/// Asks the operator to go on: the question, and whether what is typed shows; `None`: nobody to
+/// ask.
+pub type AskPause = dyn Fn(&str, bool) -> Option<String> + Send + Sync;
 
 /// Asks the operator whether a task is to run.
 pub type AskStep = dyn Fn(&TaskTitle) -> StepAnswer + Send + Sync;
@@ -99,6 +105,9 @@ pub async fn run(
             break;
         }
         let all_lost = run_play(&mut run.shared, &run.inventory, play, ask.as_deref()).await;
+        if let Some(inventory) = run.shared.refreshed.take() {
+            run.inventory = inventory;
+        }
         let goes_on = !all_lost && run.shared.interrupts == 0 && !run.shared.stopped_by_limit;
         if goes_on && plays.peek().is_some() && ends.contains(&(number + 1)) {
             let names = names_of(&run.shared, &run.hosts);
@@ -189,6 +198,10 @@ impl Run {
             stopped_by_limit: false,
             restarts_due: BTreeSet::new(),
             step: options.step,
+            pause: options.pause,
+            play_is_ended: false,
+            again: loaded.again,
+            refreshed: None,
         };
         let run = Run { shared, inventory: loaded.inventory, name, hosts, begun };
         (run, loaded.playbooks, options.prompt)
@@ -472,9 +485,10 @@ async fn run_play(
         }
     };
     let batches = batches(&shared.world, &play, &hosts);
+    shared.play_is_ended = false;
     let count = batches.len();
     for (number, batch) in batches.into_iter().enumerate() {
-        if shared.interrupts > 0 || shared.stopped_by_limit {
+        if shared.interrupts > 0 || shared.stopped_by_limit || shared.play_is_ended {
             break;
         }
         shared.report.event(&Event::PlayStarted {

@@ -501,7 +501,7 @@ impl View {
                 return found;
             }
         }
-        let play = self.play.as_ref().filter(|_| !self.customs().keeps_role_variables)?;
+        let play = self.play.as_ref()?;
         play.visible_roles()
             .iter()
             .rev()
@@ -527,7 +527,7 @@ impl View {
                 return found;
             }
         }
-        let play = self.play.as_ref().filter(|_| !self.customs().keeps_role_variables)?;
+        let play = self.play.as_ref()?;
         play.visible_roles()
             .iter()
             .rev()

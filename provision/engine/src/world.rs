@@ -1,6 +1,6 @@
 //! What a run knows: inventory, variables, settings, and the state of the play.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
 
@@ -14,6 +14,7 @@ use provision_template::{Engine, Slot, TemplateError};
 
 use crate::fact_cache::FactCache;
 use crate::own::Packages;
+use crate::plugins::Plugins;
 use crate::variables::{HostVariables, Layer, Layers};
 
 /// What a run knows. Shared by all evaluations.
@@ -34,14 +35,39 @@ pub struct World {
     pub inventory: RwLock<Inventory>,
     /// Members of each group, children's members included, in inventory order.
     pub groups: RwLock<IndexMap<String, Vec<String>>>,
+    /// What the run has added to the inventory, for when that is read again.
+    pub additions: Mutex<Vec<Addition>>,
     /// Settings of the run.
     pub settings: Settings,
     /// Modules of the user's own, ready to be sent.
     pub packages: Packages,
+    /// Filters, tests and lookups of the user's own.
+    pub plugins: Plugins,
     /// Conditions that are no booleans.
     pub odd_conditions: crate::odd_conditions::OddConditions,
     /// The user's files, for the places of errors; empty before a run.
     pub loader: OnceLock<Arc<Mutex<Loader>>>,
+}
+
+/// A host that `add_host` made, or one that `group_by` put into a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addition {
+    host: String,
+    /// Of `group_by`.
+    group: Option<String>,
+    /// Groups of the host, or those that `group` is below.
+    parents: Vec<String>,
+}
+
+/// Members of each group, children's members included, in inventory order.
+#[must_use]
+pub fn members_of_groups(inventory: &Inventory) -> IndexMap<String, Vec<String>> {
+    let groups = inventory.groups_map().into_iter();
+    groups
+        .map(|(name, members)| {
+            (name.to_string(), members.iter().map(ToString::to_string).collect())
+        })
+        .collect()
 }
 
 impl std::fmt::Debug for World {
@@ -49,6 +75,9 @@ impl std::fmt::Debug for World {
         f.debug_struct("World").finish_non_exhaustive()
     }
 }
+
+/// Settings of ansible.cfg by their names: values, and where they are said.
+pub type ConfiguredSettings = BTreeMap<&'static str, (serde_json::Value, String)>;
 
 /// Settings of a run that variables can see.
 #[derive(Debug, Clone, Default)]
@@ -86,6 +115,8 @@ pub struct Settings {
     pub own: OwnPaths,
     /// `facts_modules`: what gathers facts; nothing: the built-in module.
     pub facts_modules: Vec<String>,
+    /// Settings for `lookup('config', …)`.
+    pub configured: ConfiguredSettings,
 }
 
 impl World {
@@ -144,6 +175,7 @@ impl World {
     /// What `add_host` does: the host exists afterwards, is in these groups and has these
     /// variables, which are data. Whether something changed.
     pub fn add_host(&self, name: &str, groups: &[String], variables: Layer) -> bool {
+        self.note_addition(name, None, groups);
         let groups: Vec<&str> = groups.iter().map(String::as_str).collect();
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
         let mut changed = inventory.add_host(name, &groups, &yaml::Mapping::default());
@@ -175,12 +207,61 @@ impl World {
         group: &str,
         parents: &[String],
     ) -> Result<bool, GroupCycle> {
-        let parents: Vec<&str> = parents.iter().map(String::as_str).collect();
+        let above: Vec<&str> = parents.iter().map(String::as_str).collect();
         let mut inventory = self.inventory.write().unwrap_or_else(PoisonError::into_inner);
-        let changed = inventory.add_to_group(&host.name, group, &parents)?;
+        let changed = inventory.add_to_group(&host.name, group, &above)?;
         drop(inventory);
+        self.note_addition(&host.name, Some(group), parents);
         self.join_groups(host);
         Ok(changed)
+    }
+
+    fn note_addition(&self, host: &str, group: Option<&str>, parents: &[String]) {
+        let addition = Addition {
+            host: host.to_owned(),
+            group: group.map(str::to_owned),
+            parents: parents.to_vec(),
+        };
+        let mut additions = self.additions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !additions.contains(&addition) {
+            additions.push(addition);
+        }
+    }
+
+    /// The inventory was read again: hosts are those that it has now, and those that the run has
+    /// added; what they have learned stays.
+    pub fn take_inventory(&self, fresh: &Inventory) {
+        let additions = self.additions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut inventory = fresh.clone();
+        for addition in &additions {
+            let parents: Vec<&str> = addition.parents.iter().map(String::as_str).collect();
+            match &addition.group {
+                None => {
+                    inventory.add_host(&addition.host, &parents, &yaml::Mapping::default());
+                }
+                // One that is gone has no groups; a cycle was refused when it was added.
+                Some(group) if inventory.host(&addition.host).is_some() => {
+                    let _ = inventory.add_to_group(&addition.host, group, &parents);
+                }
+                Some(_) => {}
+            }
+        }
+        let names: Vec<String> = inventory.hosts().map(|host| host.name.to_string()).collect();
+        let members = members_of_groups(&inventory);
+        *self.inventory.write().unwrap_or_else(PoisonError::into_inner) = inventory;
+        *self.groups.write().unwrap_or_else(PoisonError::into_inner) = members;
+        let known = self.hosts.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let hosts: IndexMap<String, Arc<HostVariables>> = names
+            .into_iter()
+            .map(|name| {
+                let host = known.get(&name).cloned();
+                let host = host.unwrap_or_else(|| self.host_or_new(&name));
+                let layers = self.inventory_layers(&name);
+                *host.inventory.write().unwrap_or_else(PoisonError::into_inner) = layers;
+                (name, host)
+            })
+            .collect();
+        *self.hosts.write().unwrap_or_else(PoisonError::into_inner) = hosts;
     }
 
     /// The host is where the inventory has it, and has the variables of its groups.

@@ -41,10 +41,12 @@ fn task(tasks: &str) -> (Arc<Task>, Arc<World>) {
         others: Default::default(),
         inventory: Default::default(),
         groups: Default::default(),
+        additions: Default::default(),
         odd_conditions: OddConditions::default(),
         loader: Default::default(),
         settings: Settings::default(),
         packages: Default::default(),
+        plugins: Default::default(),
     };
     (tasks.next().unwrap(), Arc::new(world))
 }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 
 use provision_engine::disk::Disk;
 use provision_engine::evaluate::{Evaluator, ItemStep};
@@ -116,10 +116,12 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         others: Default::default(),
         inventory: Default::default(),
         groups: RwLock::new(groups.into_iter().collect()),
+        additions: Mutex::default(),
         odd_conditions: Default::default(),
         loader: Default::default(),
         settings: Settings::default(),
         packages: Default::default(),
+        plugins: Default::default(),
     });
     let host = world.host_or_new("mm1");
     let view = View { context: Some(task.context.clone()), ..View::of_host(&world, &host) };

@@ -11,6 +11,8 @@ pub struct Customs {
     pub strategy: Strategy,
     /// `error_on_missing_handler = False`: a notification that nobody answers is no error.
     pub forgives_missing_handlers: bool,
+    /// A handler that isn't there is an error when it is notified, as in Ansible, not before.
+    pub misses_handlers_late: bool,
     /// `any_errors_fatal`: of plays that don't say.
     pub any_errors_fatal: bool,
     /// `no_log`: of tasks that don't say.
@@ -21,6 +23,8 @@ pub struct Customs {
     pub gathers_once: bool,
     /// `private_role_vars`: variables of a role are for its own tasks only.
     pub keeps_role_variables: bool,
+    /// `private_role_vars = False` where it is written: included roles are public, too.
+    pub shares_included_roles: bool,
     /// `advanced_host_list` among `enable_plugins`: ranges in lists of hosts (`-i 'web[0:9],'`).
     pub expands_host_ranges: bool,
     /// `playbook_vars_root = all`: group_vars and host_vars beside imported playbooks count, too.
@@ -54,10 +58,12 @@ impl Default for Customs {
             strategy: Strategy::Linear,
             forgives_missing_handlers: false,
             any_errors_fatal: false,
+            misses_handlers_late: false,
             no_log: false,
             hides_facts: false,
             gathers_once: false,
             keeps_role_variables: false,
+            shares_included_roles: false,
             expands_host_ranges: false,
             reads_vars_of_imported: false,
             task_timeout_s: 0,

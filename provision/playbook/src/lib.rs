@@ -25,7 +25,7 @@ mod vault;
 
 pub use check::KnownNames;
 pub use customs::{Customs, DuplicateKeys};
-pub use loader::{IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
+pub use loader::{IncludeManner, IncludedRole, LoadOptions, Loader, RoleFiles, load_from_map};
 pub use select::selected;
 pub use templating::{Dialect, Reach, TextKind};
 pub use vault::SECRET_FILE_BYTES;

@@ -249,6 +249,8 @@ pub enum Include {
         public: Option<Node>,
         /// `allow_duplicates`.
         allow_duplicates: Option<Node>,
+        /// `rolespec_validate`.
+        validates: Option<Node>,
     },
 }
 

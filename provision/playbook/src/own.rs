@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use provision_template::PluginKind;
+
 use crate::files::{FileKind, Files};
 use crate::model::Context;
 use crate::paths::normal;
@@ -16,6 +18,35 @@ pub struct OwnPaths {
     pub utilities: Vec<PathBuf>,
     /// `collections_path`: folders with `ansible_collections`.
     pub collections: Vec<PathBuf>,
+    /// `filter_plugins`: folders with filters in Python.
+    pub filters: Vec<PathBuf>,
+    /// `lookup_plugins`: folders with lookups in Python.
+    pub lookups: Vec<PathBuf>,
+    /// `test_plugins`: folders with tests in Python.
+    pub tests: Vec<PathBuf>,
+}
+
+impl OwnPaths {
+    /// Folders that may hold a plugin of this name, the first one wins: beside the playbook, in
+    /// roles, then those that are configured. One with a collection is looked for there only.
+    #[must_use]
+    pub fn plugin_folders(&self, roots: &[PathBuf], name: &str, kind: PluginKind) -> Vec<PathBuf> {
+        let (word, configured) = match kind {
+            PluginKind::Filter => ("filter", &self.filters),
+            PluginKind::Lookup => ("lookup", &self.lookups),
+            PluginKind::Test => ("test", &self.tests),
+        };
+        let name = name.strip_prefix("ansible.legacy.").unwrap_or(name);
+        let Some((collection, _)) = split_collection(name) else {
+            let near = roots.iter().map(|root| root.join(format!("{word}_plugins")));
+            return near.chain(configured.iter().cloned()).collect();
+        };
+        let path: PathBuf = ["ansible_collections", &collection.replace('.', "/"), "plugins", word]
+            .iter()
+            .collect();
+        let near = roots.iter().map(|root| root.join("collections"));
+        near.chain(self.collections.iter().cloned()).map(|place| place.join(&path)).collect()
+    }
 }
 
 /// A module of the user's own.

@@ -15,7 +15,12 @@ pub(crate) struct Fault {
     /// Bytes of the text.
     pub(crate) range: Option<(usize, usize)>,
     pub(crate) hint: Option<String>,
+    /// A filter or test that nobody knows.
+    pub(crate) unknown: Option<String>,
 }
+
+/// What is said of a filter or test that nobody knows, up to its name.
+const UNKNOWN: &str = "there is no filter or test named '";
 
 /// Asks the template crate.
 #[derive(Debug)]
@@ -51,7 +56,14 @@ impl Templates {
             .map(|label| (label.span.start as usize, label.span.end as usize))
             .filter(|(start, end)| (*start, *end) != (0, text.len()));
         let range = range.or_else(|| named(&message, text));
-        Some(Fault { message, range, hint })
+        let unknown = message.split_once(UNKNOWN).and_then(|(_, rest)| rest.split('\'').next());
+        let unknown = unknown.map(str::to_owned);
+        Some(Fault { message, range, hint, unknown })
+    }
+
+    /// See [`Engine::admit`].
+    pub(crate) fn admit(&self, name: &str) {
+        self.engine.admit(name);
     }
 
     /// See [`Engine::shape_of_condition`].
@@ -87,6 +99,8 @@ impl Templates {
         let scalar = |value: &serde_json::Value| match value {
             serde_json::Value::String(text) => Ok(text.clone()),
             serde_json::Value::Number(number) => Ok(number.to_string()),
+            serde_json::Value::Bool(true) => Ok("True".to_owned()),
+            serde_json::Value::Bool(false) => Ok("False".to_owned()),
             other => Err(format!("means {other}, where text is expected")),
         };
         match provision_template::to_json(&value) {

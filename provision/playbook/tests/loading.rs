@@ -8,7 +8,7 @@ use std::sync::Arc;
 use diagnostics::{Style, render_all};
 use provision_playbook::files::MapFiles;
 use provision_playbook::model::{Context, Item, Playbook, Task};
-use provision_playbook::{LoadOptions, Loader, RoleFiles, list};
+use provision_playbook::{IncludeManner, LoadOptions, Loader, RoleFiles, list};
 use yaml::{Mapping, Node, NodeValue};
 
 fn loader(files: &[(&str, &str)]) -> Loader {
@@ -343,10 +343,22 @@ end of r
     assert!(handlers[0].is_named("h") && handlers[0].is_named("r : h"));
     let Item::Task(task) = &block.items[1] else { panic!("a task") };
     let role = loader
-        .include_role("r", &RoleFiles::default(), &task.included_context(), task.span)
+        .include_role(
+            "r",
+            &RoleFiles::default(),
+            &task.included_context(),
+            task.span,
+            IncludeManner::default(),
+        )
         .unwrap();
     assert_eq!((role.items.len(), role.handlers.len()), (2, 1));
-    let missing = loader.include_role("s", &RoleFiles::default(), &task.context, task.span);
+    let missing = loader.include_role(
+        "s",
+        &RoleFiles::default(),
+        &task.context,
+        task.span,
+        IncludeManner::default(),
+    );
     assert_eq!(missing.unwrap_err()[0].code, "missing-role");
 }
 
@@ -523,4 +535,21 @@ fn an_action_may_be_chosen_by_a_template() {
         .map(|task| format!("{} {}", task.module_written, arguments(&task.arguments.parameters)))
         .collect();
     assert_eq!(shown, ["{{ ansible_pkg_mgr }} name=x state=latest"]);
+}
+
+/// Filters and tests in Python are known by their names in files that may bring them.
+#[test]
+fn a_filter_that_no_file_brings_is_told() {
+    let site = "- hosts: all\n  tasks:\n    - debug: {msg: \"{{ 1 | shout | shoutt }}\"}\n      \
+                when: \"'x' is loud\"\n  roles: [r]\n";
+    let tests = "class TestModule:\n    def tests(self):\n        return {'loud': 1}\n";
+    let mut loader = loader(&[
+        ("site.yml", site),
+        ("filter_plugins/a.py", "FILTERS = {\"shout\": 1}\n"),
+        ("roles/r/test_plugins/b.py", tests),
+        ("roles/r/tasks/main.yml", "- debug:\n"),
+    ]);
+    let (_, found) = loader.playbook(Path::new("site.yml"));
+    let messages: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+    assert_eq!(messages, ["there is no filter or test named 'shoutt'"]);
 }

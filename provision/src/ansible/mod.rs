@@ -12,6 +12,7 @@ mod listing;
 mod page;
 mod playbook;
 mod printer;
+mod show;
 mod sources;
 mod wording;
 
@@ -37,6 +38,8 @@ pub enum Called {
     Adhoc(Box<AdhocArguments>),
     /// `ansible-inventory`.
     Inventory(Box<inventory::InventoryArguments>),
+    /// `ansible-config`.
+    Config(Box<show::ConfigArguments>),
 }
 
 /// Which of Ansible's programs is called; `None`: none of them.
@@ -52,6 +55,8 @@ pub fn called(arguments: &[OsString]) -> Result<Option<Called>, Code> {
             .map(|program| Called::Adhoc(Box::new(program.arguments))),
         Some("ansible-inventory") => inventory::InventoryArguments::try_parse_from(arguments)
             .map(|arguments| Called::Inventory(Box::new(arguments))),
+        Some("ansible-config") => show::ConfigArguments::try_parse_from(arguments)
+            .map(|arguments| Called::Config(Box::new(arguments))),
         _ => return Ok(None),
     };
     parsed.map(Some).map_err(|error| {
@@ -66,6 +71,15 @@ pub fn ansible_inventory(arguments: &inventory::InventoryArguments) -> Code {
     let configuration = Configuration::read(&Environment::of_process());
     let page = Page::standard(wanted_colours(&configuration));
     inventory::inventory(arguments, &configuration, page)
+}
+
+/// Shows what is configured.
+pub fn ansible_config(arguments: &show::ConfigArguments) -> Code {
+    let configuration = Configuration::read(&Environment::of_process());
+    if arguments.version {
+        return version("ansible-config", &configuration);
+    }
+    show::config(arguments, Page::standard(wanted_colours(&configuration)))
 }
 
 /// Runs one module.

@@ -1,6 +1,7 @@
 //! `ansible-playbook`: playbooks run as `provision apply` runs them; what is read, printed and
 //! returned is as scripts expect it of Ansible.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -63,6 +64,7 @@ pub async fn playbook(
     }
     let mut given = as_apply(arguments);
     configuration.complete(&mut given);
+    given.reach.customs.misses_handlers_late = true;
     if given.verbose > 0 {
         outlet.page.say(&match &configuration.file {
             Some(file) => format!("Using {} as config file", file.display()),
@@ -124,9 +126,16 @@ pub fn refused(failure: &LoadFailure, page: &mut Page) -> Code {
         true => diagnostics::Style::Coloured,
         false => diagnostics::Style::Plain,
     };
-    let first = failure.diagnostics.iter().find(|diagnostic| diagnostic.is_error());
-    let message = first.map(|first| wording::of(first).unwrap_or_else(|| first.message.clone()));
+    let errors = || failure.diagnostics.iter().filter(|diagnostic| diagnostic.is_error());
+    // What Ansible has words for comes first: scripts look for them.
+    let message = errors()
+        .find_map(wording::of)
+        .or_else(|| errors().next().map(|first| first.message.clone()));
     page.error(message.as_deref().unwrap_or("the playbook can't be used"));
+    let told = errors().find(|error| wording::of(error).is_some()).or_else(|| errors().next());
+    if let Some(place) = told.and_then(|error| wording::place_of(error, &failure.sources)) {
+        page.tell(&format!("\n{place}\n"));
+    }
     page.tell(&diagnostics::render_all(&failure.diagnostics, &failure.sources, style));
     code::PARSER
 }
@@ -191,6 +200,7 @@ fn options(given: &Apply, dial: Option<Arc<dyn Dial>>) -> Result<RunOptions, (St
     Ok(RunOptions {
         strict_order: given.strict_order || given.step,
         prompt: Some(Box::new(|prompt, question| prompt::line(question, prompt.private))),
+        pause: Some(Box::new(|question, echo| prompt::line(question, !echo))),
         step: given.step.then(|| Box::new(ask_step) as Box<AskStep>),
         ..options
     })
@@ -221,6 +231,7 @@ pub fn run_options(
         lock_wait_ms: LOCK_WAIT_S.saturating_mul(1000),
         exclusive: true,
         prompt: None,
+        pause: None,
         command: None,
         step: None,
     })
@@ -295,6 +306,7 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
             ..OwnPaths::default()
         },
         facts_modules: Vec::new(),
+        configured: BTreeMap::new(),
         flush_cache: false,
         fact_cache: None,
     }

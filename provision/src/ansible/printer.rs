@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use provision_engine::event::{Event, HostRecap, HostResult, Status};
-use provision_engine::report::{Sink, TaskTitle};
+use provision_engine::report::{Sink, Steering, TaskTitle};
 use provision_protocol::Object;
 use serde_json::Value;
 
@@ -361,6 +361,28 @@ impl Sink for AnsiblePrinter {
     fn playbook_ended(&mut self, recap: &[HostRecap]) {
         self.close();
         self.recap(recap);
+    }
+
+    fn steered(&mut self, title: &TaskTitle, steering: &Steering) {
+        self.close();
+        self.awaited = None;
+        let heading = self.heading(title);
+        self.print_heading(&heading);
+        if self.shown.level > 1 {
+            let text = format!("META: {}", harmless(&steering.message));
+            let text = self.page.paint(Colour::Debug, &text);
+            self.page.say(&text);
+        }
+        if steering.is_skipped && self.shown.skipped {
+            let mut text = format!("skipping: [{}]", steering.host);
+            if self.shown.level > 0 {
+                let mut object = Object::new();
+                object.insert("msg".into(), steering.message.clone().into());
+                object.insert("skip_reason".into(), steering.message.clone().into());
+                text.push_str(&format!(" => {}", json::object(&object, self.shown.level > 2)));
+            }
+            self.line(&steering.host, Colour::Skipped, &text);
+        }
     }
 
     fn event(&mut self, event: &Event) {

@@ -1,7 +1,7 @@
 //! What is wrong with a playbook in the words that Ansible has for it: scripts look for them. The
 //! report with places and hints follows in our own.
 
-use diagnostics::Diagnostic;
+use diagnostics::{Diagnostic, Sources};
 
 /// Ansible's words, where it has some for the same thing.
 pub fn of(diagnostic: &Diagnostic) -> Option<String> {
@@ -44,10 +44,38 @@ pub fn of(diagnostic: &Diagnostic) -> Option<String> {
         ("role-as-handler", Some(name)) => {
             Some(format!("Using '{name}' as a handler is not supported."))
         }
+        ("end-role", _) => {
+            let from =
+                if message.ends_with("a handler") { "a handler" } else { "outside of a role" };
+            Some(format!("Cannot execute 'end_role' from {from}"))
+        }
         ("flush-as-handler", _) => Some("flush_handlers cannot be used as a handler".to_owned()),
+        ("unknown-parameter", Some(name)) if message.ends_with("takes no `apply`") => {
+            Some(format!("Invalid options for {name}: apply"))
+        }
+        ("file-of-role", Some(name)) => {
+            let class = if message.ends_with("list") { "list" } else { "dict" };
+            Some(format!("Expected a string for {name} but got <class '{class}'> instead"))
+        }
+        ("missing-parameter", Some(name)) if message.contains(" needs the file to ") => {
+            Some(format!("No file specified for {name}"))
+        }
         ("missing-role", Some(name)) => Some(format!("the role '{name}' was not found")),
         _ => None,
     }
+}
+
+/// Where Ansible says that it is wrong: at the task.
+pub fn place_of(diagnostic: &Diagnostic, sources: &Sources) -> Option<String> {
+    let task = diagnostic.secondary.iter().find(|label| label.text == "in this task");
+    let place = sources.place(task.or(diagnostic.primary.as_ref())?.span);
+    let file = std::path::absolute(&place.file).ok()?;
+    Some(format!(
+        "The error appears to be in '{}': line {}, column {}",
+        file.display(),
+        place.line,
+        place.column
+    ))
 }
 
 #[cfg(test)]

@@ -355,7 +355,7 @@ pub const NOTES: &[Notes] = &[
     notes(
         "meta",
         &[],
-        &["`refresh_inventory` and `reset_connection` do nothing: the connection is kept"],
+        &["`reset_connection` does nothing: the connection is kept"],
         "meta: flush_handlers",
     ),
     notes(
@@ -401,7 +401,12 @@ pub const NOTES: &[Notes] = &[
         &["without `label` a table that is there stays; Ansible replaces it by one of msdos"],
         "parted:\n  device: /dev/sdb\n  number: 1\n  label: gpt\n  state: present",
     ),
-    notes("pause", &["rc", "stdout"], &["`prompt` is not asked"], "pause:\n  seconds: 1"),
+    notes(
+        "pause",
+        &["delta", "echo", "rc", "stdout", "user_input"],
+        &["where nobody can be asked it warns and goes on, as in Ansible"],
+        "pause:\n  prompt: Go on with the other half?",
+    ),
     notes("ping", &["ping"], &[], "ping:"),
     notes(
         "pip",
@@ -507,7 +512,10 @@ pub const NOTES: &[Notes] = &[
     notes(
         "sysvinit",
         &["name", "status"],
-        &["a script that holds its output open is not waited for longer than a second"],
+        &[
+            "a script that holds its output open is not waited for longer than a second",
+            "runlevels that are as they are to be are no change",
+        ],
         "sysvinit:\n  name: cron\n  state: started\n  enabled: true",
     ),
     notes("tempfile", FILE, &[], "tempfile:\n  state: directory\n  suffix: .build"),

@@ -254,14 +254,14 @@ pub(crate) fn check(engine: &Engine, text: &str) -> Outcome<Option<TemplateError
         return Ok(None);
     }
     if text.contains("{%") || text.contains("{#") {
-        return Ok(crate::reach::first_unknown(&engine.template(text)?.body));
+        return Ok(crate::reach::first_unknown(engine, &engine.template(text)?.body));
     }
     let expression = match whole(text) {
         Some(inner) => inner.to_owned(),
         None => inlined(text),
     };
     let formula = engine.expression(expression.trim())?;
-    Ok(crate::reach::first_unknown_in(&formula.expr))
+    Ok(crate::reach::first_unknown_in(engine, &formula.expr))
 }
 
 /// The expression that a condition is evaluated as, for static analysis.

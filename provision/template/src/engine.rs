@@ -1,5 +1,6 @@
 //! The engine: compiled templates by text, and the entry points.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use diagnostics::Span;
@@ -26,6 +27,8 @@ pub struct Engine {
     files: RwLock<Vec<(TemplateOptions, Arc<Cache<Program>>)>>,
     value_options: TemplateOptions,
     steps: u64,
+    /// Names of filters and tests of the user's own.
+    admitted: RwLock<BTreeSet<String>>,
 }
 
 type Cached<T> = Result<Arc<T>, TemplateError>;
@@ -76,6 +79,7 @@ impl Engine {
                 ..TemplateOptions::default()
             },
             steps: MAX_STEPS,
+            admitted: RwLock::default(),
         }
     }
 
@@ -91,6 +95,15 @@ impl Engine {
     pub fn with_native_types(mut self) -> Self {
         self.conversion = Conversion::Native;
         self
+    }
+
+    /// Has checks take a name for that of a filter or test of the user's own.
+    pub fn admit(&self, name: &str) {
+        self.admitted.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned());
+    }
+
+    pub(crate) fn is_admitted(&self, name: &str) -> bool {
+        self.admitted.read().unwrap_or_else(PoisonError::into_inner).contains(name)
     }
 
     pub(crate) fn conversion(&self) -> Conversion {
@@ -292,10 +305,10 @@ impl Engine {
     pub fn check_syntax(&self, text: &str, kind: TextKind) -> Result<(), TemplateError> {
         let unknown = match kind {
             TextKind::Template if !crate::text_has_template(text) => return Ok(()),
-            TextKind::Template => crate::reach::first_unknown(&self.template(text)?.body),
+            TextKind::Template => crate::reach::first_unknown(self, &self.template(text)?.body),
             TextKind::File => {
                 let program = self.file_template(text, &TemplateOptions::default())?;
-                crate::reach::first_unknown(&program.body)
+                crate::reach::first_unknown(self, &program.body)
             }
             TextKind::Condition => crate::conditions::check(self, text)?,
         };

@@ -56,7 +56,7 @@ pub use minijinja::Value;
 pub use origin::{Origin, TextClass};
 pub use scope::{
     Dialect, EmptyScope, Found, LoadedTemplate, LookupRequest, Now, Nowhere, Outside, OutsideError,
-    PathQuestion, Reach, Scope, Slot, TemplateOptions, TextKind,
+    PathQuestion, PluginKind, PluginRequest, Reach, Scope, Slot, TemplateOptions, TextKind,
 };
 pub use shape::Shape;
 pub use value::{

@@ -224,7 +224,10 @@ impl<'w> Walk<'w> {
             Expr::Test(input, check, args, _) => {
                 match check {
                     CheckRef::Known(entry) => self.reach.impure |= entry.impure,
-                    CheckRef::Unknown(name) => _ = self.reach.unknown.insert(name.to_string()),
+                    CheckRef::Unknown(name) => {
+                        self.reach.impure = true;
+                        self.reach.unknown.insert(name.to_string());
+                    }
                 }
                 self.expr(input);
                 self.args(args);
@@ -264,7 +267,11 @@ impl<'w> Walk<'w> {
                 }
             }
             FilterRef::Check(entry) => self.reach.impure |= entry.impure,
-            FilterRef::Unknown(name) => _ = self.reach.unknown.insert(name.to_string()),
+            FilterRef::Unknown(name) => {
+                // One of the user's own may do anything.
+                self.reach.impure = true;
+                self.reach.unknown.insert(name.to_string());
+            }
         }
         self.expr(input);
         self.args(args);
@@ -350,27 +357,28 @@ impl<'w> Walk<'w> {
 }
 
 /// The error of the first filter or test in a body that does not exist.
-pub(crate) fn first_unknown(body: &[Stmt]) -> Option<TemplateError> {
-    let engine = Engine::new(crate::scope::Dialect::Classic);
+pub(crate) fn first_unknown(engine: &Engine, body: &[Stmt]) -> Option<TemplateError> {
     let mut reach = Reach::default();
-    Walk::new(&engine, &mut reach).body(body);
-    unknown_error(&reach)
+    Walk::new(&Engine::new(crate::scope::Dialect::Classic), &mut reach).body(body);
+    unknown_error(engine, &reach)
 }
 
 /// The same for an expression.
-pub(crate) fn first_unknown_in(expr: &Expr) -> Option<TemplateError> {
-    let engine = Engine::new(crate::scope::Dialect::Classic);
+pub(crate) fn first_unknown_in(engine: &Engine, expr: &Expr) -> Option<TemplateError> {
     let mut reach = Reach::default();
-    Walk::new(&engine, &mut reach).expr(expr);
-    unknown_error(&reach)
+    Walk::new(&Engine::new(crate::scope::Dialect::Classic), &mut reach).expr(expr);
+    unknown_error(engine, &reach)
 }
 
-fn unknown_error(reach: &Reach) -> Option<TemplateError> {
-    let name = reach.unknown.first()?;
+fn unknown_error(engine: &Engine, reach: &Reach) -> Option<TemplateError> {
+    let name = reach.unknown.iter().find(|name| !engine.is_admitted(name))?;
     let names = crate::filters::names().chain(crate::checks::names());
     let error = TemplateError::syntax(format!("there is no filter or test named '{name}'"), None);
     Some(match diagnostics::closest(name, names) {
         Some(close) => error.hint(format!("did you mean `{close}`?")),
-        None => error.hint("filters and tests of other collections are not supported"),
+        None => error.hint(
+            "a plugin of your own stands in `filter_plugins/` or `test_plugins/` of the playbook or \
+             a role, or in an installed collection",
+        ),
     })
 }

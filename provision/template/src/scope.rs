@@ -73,6 +73,30 @@ pub struct LookupRequest<'a> {
     pub options: &'a [(Arc<str>, Value)],
 }
 
+/// What a plugin of the user's own is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PluginKind {
+    /// `value | name`
+    Filter,
+    /// `lookup('name')`
+    Lookup,
+    /// `value is name`
+    Test,
+}
+
+/// A call of a filter or test that this crate doesn't know.
+#[derive(Clone)]
+pub struct PluginRequest<'a> {
+    /// Which of them.
+    pub kind: PluginKind,
+    /// Its name as it is written.
+    pub name: &'a str,
+    /// What it is applied to, then its arguments.
+    pub arguments: &'a [Value],
+    /// Named arguments.
+    pub named: &'a [(Arc<str>, Value)],
+}
+
 /// A question about a path on the controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathQuestion {
@@ -137,6 +161,15 @@ pub trait Outside {
     /// # Errors
     /// Says why there is no answer.
     fn lookup(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
+        let _ = request;
+        Err(OutsideError::UnknownLookup)
+    }
+
+    /// What a filter or test of the user's own makes of its arguments.
+    ///
+    /// # Errors
+    /// [`OutsideError::UnknownLookup`] if there is none of this name; else why it failed.
+    fn plugin(&self, request: &PluginRequest<'_>) -> Result<Value, OutsideError> {
         let _ = request;
         Err(OutsideError::UnknownLookup)
     }

@@ -127,6 +127,7 @@ const ALL: &[Scenario] = &[
     short("reboot", "a host that reboots is unreachable, the others converge", faults::reboot),
     short("reboot-task", "a task reboots hosts and waits until they are back", faults::reboot_task),
     short("synchronize", "rsync to hosts, on them and from them, once", modules::synchronize),
+    short("sysvinit", "a service by its init script", modules::sysvinit),
     // Those that take longest come before others that could fill the time beside them.
     short(
         EQUAL_HOSTS,

@@ -36,3 +36,11 @@ pub(super) fn synchronize(stage: &Stage) -> Result<(), Error> {
         .expect_exit(&[0])?
         .expect_count(&stage.lab, "changed", 0)
 }
+
+/// The playbook itself says what must come of it.
+pub(super) fn sysvinit(stage: &Stage) -> Result<(), Error> {
+    let run = stage.run(stage.apply("sysvinit.yml"))?.expect_exit(&[0])?;
+    run.expect_count(&stage.lab, "failed", 0)?;
+    let enabled = "ls /etc/rc?.d | grep -c '^S..cron$'; systemctl is-active cron";
+    stage.expect_everywhere(enabled, "4\nactive")
+}

@@ -47,11 +47,16 @@ pub(super) fn wanted(evaluator: &Evaluator<'_>) -> Result<Option<Prepared>, Stop
 }
 
 /// Whether the task is one of `gather_facts`, or a play's own: not of `setup`.
-fn is_gathering(evaluator: &Evaluator<'_>) -> bool {
+pub(super) fn is_gathering(evaluator: &Evaluator<'_>) -> bool {
     let task = evaluator.task;
     task.module.name == "setup"
         && (task.id.0 == crate::run::FACTS_TASK
             || task.module_written.rsplit('.').next() == Some("gather_facts"))
+}
+
+/// Whether a name is one of `gather_facts` itself, which calls the modules that gather.
+pub(super) fn is_caller(name: &str) -> bool {
+    name.rsplit('.').next() == Some("gather_facts")
 }
 
 struct Names {
@@ -121,8 +126,7 @@ fn network_module(evaluator: &Evaluator<'_>, network: &str) -> Option<String> {
 }
 
 fn task_arguments(evaluator: &Evaluator<'_>) -> Result<Object, Stop> {
-    let is_own_name = |name: &str| name.rsplit('.').next() == Some("gather_facts");
-    let mut given = evaluator.defaults_where(is_own_name)?;
+    let mut given = evaluator.defaults_where(is_caller)?;
     given.extend(evaluator.given_arguments()?);
     Ok(given)
 }
@@ -213,11 +217,9 @@ fn source(evaluator: &Evaluator<'_>, name: &str) -> Result<Source, Stop> {
 
 /// Whether `module_defaults` of a name are those of a module that gathers.
 fn is_name_of(key: &str, name: &str, source: &Source) -> bool {
-    let short = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
     match source {
         Source::Built(module) => {
-            let is_gathering = short(key) == "gather_facts";
-            !is_gathering && modules::find(key).is_some_and(|it| it.name == module.name)
+            !is_caller(key) && modules::find(key).is_some_and(|it| it.name == module.name)
         }
         Source::Own(own) => key == name || (!key.contains('.') && key == own.name),
     }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use provision_playbook::own::OwnModule;
 use zip::write::SimpleFileOptions;
 
-use super::files::PACKAGE;
+use super::files::{PACKAGE, PLUGINS};
 use super::kind::COMMON_MARK;
 
 /// Entries that archives may have: a slip such as a link to `/` ends with an error.
@@ -39,6 +39,18 @@ pub fn of(own: &OwnModule, text: &[u8]) -> Result<(String, Vec<u8>), String> {
     entries.complete();
     let entry = format!("{}.{name}", folder.replace('/', "."));
     Ok((entry, entries.zip().map_err(|error| format!("failed to pack {}: {error}", own.name))?))
+}
+
+/// What runs filters, tests and lookups of the user's own: a program, and what these may import.
+///
+/// # Errors
+/// When it can't be packed.
+pub fn of_plugins() -> Result<Vec<u8>, String> {
+    let mut entries = Entries::default();
+    for (path, text) in PLUGINS.iter().chain(PACKAGE) {
+        entries.put((*path).to_owned(), text.as_bytes().to_vec());
+    }
+    entries.zip().map_err(|error| error.to_string())
 }
 
 /// A name that Python can import.

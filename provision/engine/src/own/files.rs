@@ -100,3 +100,29 @@ pub(super) const PACKAGE: &[(&str, &str)] = &[
     ),
     ("ansible/module_utils/urls.py", include_str!("../../python/ansible/module_utils/urls.py")),
 ];
+
+/// What plugins on the controller have beside that.
+pub(super) const PLUGINS: &[(&str, &str)] = &[
+    ("__main__.py", include_str!("../../python/plugins/serve.py")),
+    ("without/jinja2.py", include_str!("../../python/plugins/jinja2.py")),
+    ("ansible/errors/__init__.py", include_str!("../../python/plugins/ansible/errors/__init__.py")),
+    (
+        "ansible/plugins/__init__.py",
+        include_str!("../../python/plugins/ansible/plugins/__init__.py"),
+    ),
+    (
+        "ansible/plugins/filter/__init__.py",
+        include_str!("../../python/plugins/ansible/plugins/filter/__init__.py"),
+    ),
+    (
+        "ansible/plugins/lookup/__init__.py",
+        include_str!("../../python/plugins/ansible/plugins/lookup/__init__.py"),
+    ),
+    (
+        "ansible/plugins/test/__init__.py",
+        include_str!("../../python/plugins/ansible/plugins/test/__init__.py"),
+    ),
+    ("ansible/utils/__init__.py", include_str!("../../python/plugins/ansible/utils/__init__.py")),
+    ("ansible/utils/display.py", include_str!("../../python/plugins/ansible/utils/display.py")),
+    ("ansible/utils/vars.py", include_str!("../../python/plugins/ansible/utils/vars.py")),
+];

@@ -21,6 +21,7 @@ use sha2::{Digest, Sha256};
 use crate::evaluate::{Evaluator, Stop};
 use crate::prepare::{Content, ContentSource, Prepared};
 
+pub use archive::of_plugins as plugin_archive;
 pub use kind::Kind;
 
 /// The version that modules are told: what they may ask for is what that release has.

@@ -167,11 +167,20 @@ impl PlayRun<'_> {
             .rev()
             .flat_map(|one| numbered().filter(move |(_, handler)| list(handler) == *one));
         let named = in_turn
-            .into_iter()
+            .clone()
             .find(|(_, handler)| self.is_named(index, handler, name, complaints))
             .map(|(number, _)| number);
-        let listening = numbered().filter(|(_, handler)| handler.listens_to(name));
-        let mut numbers: Vec<u32> = listening.map(|(number, _)| number).collect();
+        // Of those that listen and have one name, one runs: a role that several roles depend on
+        // brings its handlers each time.
+        let mut names: Vec<&str> = Vec::new();
+        let mut numbers: Vec<u32> = Vec::new();
+        for (number, handler) in in_turn.clone().filter(|(_, handler)| handler.listens_to(name)) {
+            match handler.task.name.as_ref().and_then(yaml::Node::as_str) {
+                Some(of_handler) if names.contains(&of_handler) => continue,
+                of_handler => names.extend(of_handler),
+            }
+            numbers.push(number);
+        }
         numbers.extend(named);
         numbers.sort_unstable();
         numbers.dedup();

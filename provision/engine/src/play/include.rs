@@ -6,9 +6,9 @@ use std::sync::{Arc, PoisonError};
 
 use diagnostics::{Diagnostic, Style, render_all};
 use provision_plan::{HostIndex, Position};
-use provision_playbook::RoleFiles;
 use provision_playbook::files::Files;
-use provision_playbook::model::{Include, Item, Task, TaskId};
+use provision_playbook::model::{Include, Item, Strategy, Task, TaskId};
+use provision_playbook::{IncludeManner, RoleFiles};
 use serde_json::Value as Json;
 use yaml::Node;
 
@@ -79,12 +79,25 @@ impl PlayRun<'_> {
             }
             let (name, expansion) = self.expand(position, task, &evaluator, 0, Layer::default())?;
             let ended = Ended::local(Status::Ok, included(&name), None, task);
-            self.enter(index, position, ended, vec![expansion]);
+            self.enter(index, position, task, ended, vec![expansion]);
             return Ok(true);
         };
         let mut expansions = Vec::new();
         let mut items = Vec::new();
-        for (number, item) in evaluator.loop_items(repeat)?.into_iter().enumerate() {
+        let loop_items = match evaluator.loop_items(repeat) {
+            Ok(loop_items) => loop_items,
+            Err(stop @ Stop::Pending(_)) => return Err(stop),
+            // What doesn't run needs no items.
+            Err(stop) => match first_false(&evaluator, &conditions) {
+                Ok(Some(condition)) => {
+                    self.pass_include_skipped(index, task, condition, Vec::new());
+                    return Ok(true);
+                }
+                Ok(None) | Err(Stop::Failed(_)) => return Err(stop),
+                Err(pending) => return Err(pending),
+            },
+        };
+        for (number, item) in loop_items.into_iter().enumerate() {
             let mut view = evaluator.view.clone();
             view.local.add(&item.layer);
             let inner = Evaluator::new(task, view);
@@ -118,7 +131,7 @@ impl PlayRun<'_> {
         result.insert("results".into(), results.collect());
         let mut ended = Ended { items, ..Ended::local(Status::Ok, result, None, task) };
         self.hide_if_asked(index, task, &mut ended);
-        self.enter(index, position, ended, expansions);
+        self.enter(index, position, task, ended, expansions);
         Ok(true)
     }
 
@@ -154,10 +167,17 @@ impl PlayRun<'_> {
         &mut self,
         index: HostIndex,
         position: &Position,
+        task: &Arc<Task>,
         ended: Ended,
         expansions: Vec<Expansion>,
     ) {
         self.handler_runs(index, position, false);
+        // Included once, its tasks are those of one host.
+        let once = self.shared.reaches.classify(&self.shared.world, task).once;
+        let others: Vec<HostIndex> = match once && self.state.play.strategy == Strategy::Linear {
+            true => self.dispatcher.announced_at(position).filter(|it| *it != index).collect(),
+            false => Vec::new(),
+        };
         // Ansible counts each included file or role as a task that went well.
         let more = u64::try_from(expansions.len().saturating_sub(1)).unwrap_or(0);
         let Some(host) = self.hosts.get_mut(index.0) else { return };
@@ -173,6 +193,11 @@ impl PlayRun<'_> {
         });
         host.cursor.enter(Items::Expansions(Arc::new(expansions)), position.clone());
         self.passed(index);
+        for other in others {
+            self.handler_runs(other, position, false);
+            self.pass_silently(other);
+            self.wake(other);
+        }
     }
 
     fn expand(
@@ -199,23 +224,30 @@ impl PlayRun<'_> {
                 defaults_from,
                 handlers_from,
                 public,
+                allow_duplicates,
+                validates,
                 ..
             } => {
-                let text = |node: &Node| -> Result<String, Stop> {
-                    Ok(provision_template::text_of(&evaluator.value(node)?))
-                };
                 let optional = |node: &Option<Node>| -> Result<Option<String>, Stop> {
-                    node.as_ref().map(text).transpose()
+                    let Some(node) = node else { return Ok(None) };
+                    let value = evaluator.value(node)?;
+                    let is_left_out = provision_template::is_omit(&value);
+                    Ok((!is_left_out).then(|| provision_template::text_of(&value)))
                 };
-                let role = text(name)?;
+                let role = provision_template::text_of(&evaluator.value(name)?);
                 let from = RoleFiles {
                     tasks: optional(tasks_from)?,
                     vars: optional(vars_from)?,
                     defaults: optional(defaults_from)?,
                     handlers: optional(handlers_from)?,
                 };
-                let public = evaluator.flag(public.as_ref(), false)?;
-                let items = self.load_role(task, &role, &from, public)?;
+                let customs = &self.shared.world.settings.customs;
+                let public = evaluator.flag(public.as_ref(), customs.shares_included_roles)?;
+                let manner = IncludeManner {
+                    allow_duplicates: evaluator.flag(allow_duplicates.as_ref(), true)?,
+                    validates: evaluator.flag(validates.as_ref(), true)?,
+                };
+                let items = self.load_role(task, &role, &from, (public, manner))?;
                 let name = format!("{role} {from:?}");
                 (role, name, items)
             }
@@ -267,7 +299,14 @@ impl PlayRun<'_> {
         }
         let items = match loader.tasks(path, &task.included_context()) {
             Ok(items) => Arc::new(items),
-            Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),
+            Err(diagnostics) => {
+                // As in Ansible it ends the run for all: no rescue mends a file.
+                let shown = render_all(&diagnostics, loader.sources(), Style::Plain);
+                let message = format!("an included file can't be used\n{shown}");
+                self.shared.error.get_or_insert(message);
+                self.shared.interrupts = self.shared.interrupts.max(1);
+                return Err(explain(&diagnostics, loader.sources()));
+            }
         };
         let (handlers, roles) = loader.take_imported();
         drop(loader);
@@ -283,7 +322,7 @@ impl PlayRun<'_> {
         task: &Arc<Task>,
         role: &str,
         from: &RoleFiles,
-        public: bool,
+        (public, manner): (bool, IncludeManner),
     ) -> Result<Arc<Vec<Item>>, Stop> {
         let key = (task.id, format!("{role} {from:?}"));
         if let Some(items) = self.includes.loaded.get(&key) {
@@ -291,7 +330,8 @@ impl PlayRun<'_> {
         }
         let loader = self.shared.loader.clone();
         let mut loader = loader.lock().unwrap_or_else(PoisonError::into_inner);
-        let included = loader.include_role(role, from, &task.included_context(), task.span);
+        let context = task.included_context();
+        let included = loader.include_role(role, from, &context, task.span, manner);
         let included = match included {
             Ok(included) => included,
             Err(diagnostics) => return Err(explain(&diagnostics, loader.sources())),

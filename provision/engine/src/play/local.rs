@@ -94,7 +94,7 @@ impl PlayRun<'_> {
         if task.module.name == "meta" {
             // One that is a handler is not notified any more.
             self.handler_runs(index, position, false);
-            return self.meta(index, task, plan);
+            return self.meta(index, position, task, plan);
         }
         let mut results: Vec<Option<(Object, u64)>> = Vec::new();
         let mut sets = Vec::new();
@@ -309,7 +309,7 @@ impl PlayRun<'_> {
             "validate_argument_spec" => super::argument_spec::validate(&evaluator, arguments),
             "add_host" => self.add_host(index, arguments),
             "group_by" => self.group_by(index, arguments),
-            "pause" => Ok(pause(arguments)),
+            "pause" => Ok(self.pause(arguments)),
             "_unavailable" => Err(Stop::failed(format!(
                 "the module `{}` can't be run with these arguments, or not at all; the warnings \
                  at the beginning say more",
@@ -326,67 +326,6 @@ impl PlayRun<'_> {
         let due = arguments.get("data").and_then(|data| data.get("restarts_due"));
         let names = due.and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
         self.shared.restarts_due.extend(names.map(str::to_owned));
-    }
-
-    fn meta(&mut self, index: HostIndex, task: &Arc<Task>, plan: &Plan) -> Result<bool, Stop> {
-        let action = plan.items.first().and_then(|item| match &item.step {
-            ItemStep::Local { arguments } => text(arguments, "free_form"),
-            _ => None,
-        });
-        let action = action.unwrap_or_default();
-        match action.trim() {
-            "end_play" => {
-                self.pass_silently(index);
-                self.end_all();
-            }
-            "end_batch" => {
-                self.pass_silently(index);
-                self.end_all();
-            }
-            "end_host" => {
-                self.pass_silently(index);
-                if let Some(host) = self.hosts.get_mut(index.0) {
-                    host.cursor.end();
-                }
-            }
-            "end_role" => {
-                self.pass_silently(index);
-                if let Some(host) = self.hosts.get_mut(index.0) {
-                    host.cursor.end_role();
-                }
-            }
-            "clear_facts" => {
-                if let Some(host) = self.host(index) {
-                    host.variables.learned.forget_facts();
-                }
-                self.pass_silently(index);
-            }
-            "clear_host_errors" => {
-                self.shared.failed.clear();
-                // They are connected again where a later play names them.
-                for host in std::mem::take(&mut self.shared.unreachable) {
-                    let variables = self.shared.world.host_or_new(&host);
-                    let key = self.shared.pool.key_of(&variables);
-                    self.shared.pool.forget_lost(&key);
-                }
-                for host in &mut self.hosts {
-                    host.cursor.forgive();
-                }
-                self.pass_silently(index);
-            }
-            "flush_handlers" => {
-                let Some(ahead) = self.host(index).and_then(|host| host.ahead.clone()) else {
-                    return Ok(false);
-                };
-                return Ok(self.flush(index, &ahead.position));
-            }
-            "noop" | "refresh_inventory" | "reset_connection" => {
-                self.pass_silently(index);
-            }
-            other => return Err(Stop::failed(format!("meta has no action `{other}`"))),
-        }
-        let _ = task;
-        Ok(true)
     }
 
     fn add_host(&mut self, _index: HostIndex, arguments: &Object) -> Result<Done, Stop> {
@@ -577,17 +516,6 @@ fn set_fact(arguments: &Object, keeps_text: bool) -> Done {
         done.facts = Some(facts.clone());
     }
     done.result.insert("ansible_facts".into(), Json::Object(facts));
-    done
-}
-
-fn pause(arguments: &Object) -> Done {
-    let seconds = arguments.get("seconds").and_then(Json::as_f64).unwrap_or(0.0)
-        + arguments.get("minutes").and_then(Json::as_f64).unwrap_or(0.0) * 60.0;
-    // The whole play waits, as it does in Ansible: a pause is for all hosts.
-    std::thread::sleep(std::time::Duration::from_secs_f64(seconds.clamp(0.0, 86_400.0)));
-    let mut done = Done::with("changed", false);
-    done.result.insert("rc".into(), 0.into());
-    done.result.insert("stdout".into(), format!("Paused for {seconds} seconds").into());
     done
 }
 

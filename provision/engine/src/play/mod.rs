@@ -11,6 +11,8 @@ mod handlers;
 mod include;
 mod include_vars;
 mod local;
+mod meta;
+mod pause;
 mod results;
 mod send;
 mod step;
@@ -21,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use provision_plan::{Dispatcher, Flow, HostIndex, Order, Position, Scope};
 use provision_playbook::Loader;
+use provision_playbook::inventory::Inventory;
 use provision_playbook::model::{Handler, Item, Play, RoleIdentity, Strategy, Task, TaskId};
 use tokio::sync::mpsc;
 
@@ -28,6 +31,7 @@ use crate::cursor::{Cursor, Entry};
 use crate::evaluate::Plan;
 use crate::event::Event;
 use crate::horizon::Horizon;
+use crate::load::Again;
 use crate::outside::Outside;
 use crate::reach::Reaches;
 use crate::report::Report;
@@ -87,6 +91,14 @@ pub struct Shared {
     pub restarts_due: BTreeSet<String>,
     /// Who says of each task whether it runs.
     pub step: Option<Box<crate::run::AskStep>>,
+    /// Who answers a `pause`.
+    pub pause: Option<Box<crate::run::AskPause>>,
+    /// `meta: end_play`: later batches of the play are left out.
+    pub play_is_ended: bool,
+    /// What was loaded, for `meta: refresh_inventory`.
+    pub again: Arc<Again>,
+    /// The inventory, if it was read anew.
+    pub refreshed: Option<Inventory>,
 }
 
 impl Shared {
@@ -179,6 +191,8 @@ pub struct PlayRun<'a> {
     pub(crate) leaves_handlers: bool,
     /// Tasks of which a template has told whether they run once.
     pub(crate) once: HashSet<TaskId>,
+    /// Where the inventory was read again: once for all hosts.
+    pub(crate) refreshed: BTreeSet<Position>,
     /// What the operator said of tasks.
     pub(crate) steps: BTreeMap<Position, bool>,
     /// Whether a host waits only because enough others run the same task.
@@ -259,6 +273,7 @@ impl<'a> PlayRun<'a> {
             woken: Vec::new(),
             leaves_handlers: false,
             once: HashSet::new(),
+            refreshed: BTreeSet::new(),
             steps: BTreeMap::new(),
             somebody_is_held_back: false,
             shared,

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use provision_plan::{HostIndex, Position, Scope, Step, Turn};
 use provision_playbook::Loader;
-use provision_playbook::model::{Include, Task, TaskId};
+use provision_playbook::model::{Include, Strategy, Task, TaskId};
 use provision_protocol::modules::Runs;
 
 use super::flight::Ended;
@@ -254,6 +254,10 @@ impl PlayRun<'_> {
         if ahead.blocked_on.is_some_and(|token| self.is_unsettled(index, token)) {
             return Going::Waits;
         }
+        let once = self.shared.reaches.classify(&self.shared.world, task).once;
+        if once && self.somebody_is_between(index) {
+            return Going::Waits;
+        }
         if !self.operator_lets_run(index, &ahead.position, task, handler) {
             self.pass_silently(index);
             return Going::On;
@@ -280,6 +284,10 @@ impl PlayRun<'_> {
         };
         let all_skipped = !plan.items.is_empty()
             && plan.items.iter().all(|item| matches!(item.step, ItemStep::Skip { .. }));
+        if all_skipped && task.module.name == "meta" {
+            self.skip_meta(index, &ahead.position, task);
+            return Going::On;
+        }
         if all_skipped || plan.items.is_empty() {
             let ended = self.skip_result(task, &plan);
             self.handler_runs(index, &ahead.position, false);
@@ -303,6 +311,20 @@ impl PlayRun<'_> {
         }
         self.send(index, &ahead.position, task, handler, plan);
         Going::On
+    }
+
+    /// Whether a host has yet to say where it goes: what is done once for all must not be over
+    /// before it is known who stands there.
+    fn somebody_is_between(&mut self, index: HostIndex) -> bool {
+        if self.state.play.strategy != Strategy::Linear {
+            return false;
+        }
+        let is_between = self.hosts.iter().any(|host| {
+            let others = host.index != index && host.active && !host.at_end;
+            others && host.ahead.is_none() && host.flights.is_empty()
+        });
+        self.somebody_is_held_back |= is_between;
+        is_between
     }
 
     /// Whether as many hosts run a task as `throttle` (or `--forks 1`) lets run it at a time.
@@ -404,7 +426,7 @@ impl PlayRun<'_> {
         host.cursor.advance();
         self.passed(index);
         if let Some(ended) = shared {
-            self.share(&sharers, task, &ended);
+            self.share(index, &sharers, task, &ended);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use provision_plan::HostIndex;
 use provision_playbook::model::Task;
 use provision_protocol::Object;
+use provision_protocol::modules::Runs;
 
 use super::{AheadKind, HostRun, PlayRun};
 use crate::evaluate::ItemStep;
@@ -99,9 +100,11 @@ fn is_not_needed_yet(host: &HostRun) -> bool {
         }
         (None, Some(AheadKind::Task { task, .. })) => {
             let delegated = task.context.innermost(|level| level.delegate_to.as_ref());
-            waits(task) || delegated.is_some() || task.module.name == "pause"
+            let on_controller = task.module.runs == Runs::OnController || task.include.is_some();
+            waits(task) || delegated.is_some() || on_controller
         }
-        (None, Some(AheadKind::Flush) | None) => false,
+        (None, Some(AheadKind::Flush)) => host.notified.is_empty(),
+        (None, None) => host.at_end,
     }
 }
 

@@ -117,3 +117,108 @@ fn a_play_that_fails_everywhere_ends_the_run() {
     lab.apply(&ended.replace("when: false", "when: true")).expect(Outcome::Done);
     assert!(lab.host("b").tree().contains_key(std::path::Path::new("touched")));
 }
+
+#[test]
+fn an_inventory_that_is_read_again_keeps_what_the_run_added() {
+    let lab = Lab::new(&["a", "b"]);
+    lab.inventory("[web]\na\n");
+    let file = lab.path().join("inventory/hosts");
+    let file = file.display();
+    lab.apply(&format!(
+        "
+- hosts: a
+  gather_facts: false
+  tasks:
+    - set_fact: {{kept: 1}}
+    - group_by: {{key: chosen}}
+    - add_host: {{name: made, groups: [more], size: 3}}
+    - copy: {{dest: '{file}', content: \"a colour=green\\nb\\n[web]\\nb\\n\"}}
+      delegate_to: localhost
+    - meta: refresh_inventory
+    - assert: {{that: [\"ansible_play_hosts == ['a']\", \"groups.web == ['b']\"]}}
+- hosts: all
+  gather_facts: false
+  tasks:
+    - assert:
+        that:
+          - \"ansible_play_hosts_all | sort == ['a', 'b', 'made']\"
+          - \"groups.chosen == ['a']\"
+          - \"groups.more == ['made']\"
+          - hostvars.a.kept == 1
+          - \"hostvars.a.colour == 'green'\"
+          - hostvars.made.size == 3
+      run_once: true
+      delegate_to: localhost
+"
+    ))
+    .expect(Outcome::Done);
+}
+
+#[test]
+fn a_play_that_is_ended_has_no_more_batches() {
+    let lab = Lab::new(&["a", "b"]);
+    let play = |action: &str| {
+        format!(
+            "
+- hosts: all
+  gather_facts: false
+  serial: 1
+  tasks:
+    - set_fact: {{seen: yes}}
+    - meta: {action}
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - assert: {{that: [hostvars.a.seen is defined]}}
+    - assert: {{that: [hostvars.b.seen is {}defined]}}
+",
+            if action == "end_play" { "not " } else { "" }
+        )
+    };
+    lab.apply(&play("end_play")).expect(Outcome::Done);
+    lab.apply(&play("end_batch")).expect(Outcome::Done);
+}
+
+/// Included once, its tasks are those of one host; what `run_once` sets is there for all.
+#[test]
+fn what_is_included_once_runs_on_one_host() {
+    let lab = Lab::new(&["a", "b"]);
+    lab.write("once.yml", "- set_fact: {seen: \"{{ inventory_hostname }}\"}\n");
+    lab.apply(
+        "
+- hosts: all
+  gather_facts: false
+  vars: {seen: nobody}
+  tasks:
+    - include_tasks: once.yml
+      run_once: true
+    - assert: {that: [\"seen == ('a' if inventory_hostname == 'a' else 'nobody')\"]}
+    - include_tasks: {file: once.yml, apply: {run_once: true}}
+      run_once: true
+    - assert: {that: [\"seen == 'a'\"]}
+",
+    )
+    .expect(Outcome::Done);
+}
+
+#[test]
+fn this_machine_can_be_put_into_a_group() {
+    let lab = Lab::new(&["a"]);
+    lab.apply(
+        "
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - group_by: {key: \"chosen_{{ inventory_hostname }}\"}
+- hosts: chosen_localhost
+  gather_facts: false
+  tasks:
+    - set_fact: {seen: yes}
+- hosts: a
+  gather_facts: false
+  tasks:
+    - assert: {that: [hostvars.localhost.seen, \"groups.chosen_localhost == ['localhost']\"]}
+",
+    )
+    .expect(Outcome::Done);
+}

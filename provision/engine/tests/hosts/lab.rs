@@ -150,6 +150,7 @@ impl Lab {
             lock_wait_ms: 10_000,
             exclusive: true,
             prompt: None,
+            pause: None,
             command: None,
             step,
         }

@@ -134,3 +134,66 @@ fn several_modules_gather_facts() {
 "#;
     lab.apply(play).expect(Outcome::Done);
 }
+
+const FILTERS: &str = r#"
+from ansible.errors import AnsibleFilterError
+from ansible.module_utils.common.text.converters import to_text
+
+def shout(value, mark="!"):
+    if not isinstance(value, str):
+        raise AnsibleFilterError("shout wants text, not %r" % (value,))
+    print("noise")
+    return to_text(value).upper() + mark
+
+class FilterModule(object):
+    def filters(self):
+        return {"shout": shout, "odd_ones": lambda value: {x for x in value if x % 2}}
+"#;
+
+const LOOKUP: &str = r#"
+from ansible.plugins.lookup import LookupBase
+
+class LookupModule(LookupBase):
+    def run(self, terms, variables=None, **kwargs):
+        return ["%s %s" % (kwargs.get("greeting", variables["usual"]), term) for term in terms]
+"#;
+
+/// Filters, tests and lookups in Python run on the controller.
+#[test]
+fn plugins_in_python_are_beside_the_playbook_and_in_roles() {
+    let lab = Lab::new(&["a"]);
+    lab.write("filter_plugins/shouting.py", FILTERS);
+    lab.write(
+        "roles/r/test_plugins/shouted.py",
+        "class TestModule:\n    def tests(self):\n        return {'shouted': str.isupper}\n",
+    );
+    lab.write("lookup_plugins/greetings.py", LOOKUP);
+    lab.write(
+        "roles/r/tasks/main.yml",
+        "- assert: {that: [\"'HI' is shouted\", \"'hi' is not shouted\"]}\n",
+    );
+    let play = r#"
+- hosts: a
+  gather_facts: false
+  vars: {usual: hello}
+  roles: [r]
+  tasks:
+    - assert:
+        that:
+          - "'hello' | shout == 'HELLO!'"
+          - "['a', 'b'] | map('shout', mark='?') | list == ['A?', 'B?']"
+          - "[1, 2, 3] | odd_ones == [1, 3]"
+          - "['a', 'B'] | select('shouted') | list == ['B']"
+          - "query('greetings', 'you') == ['hello you']"
+          - "lookup('greetings', 'you', 'me', greeting='bye') == 'bye you,bye me'"
+    - debug: {msg: "{{ item }}"}
+      with_greetings: [x]
+      register: told
+    - assert: {that: ["told.results[0].item == 'hello x'"]}
+    - debug: {msg: "{{ 5 | shout }}"}
+      ignore_errors: true
+      register: wrong
+    - assert: {that: ["'shout wants text, not 5' in wrong.msg", "'shouting.py:7' in wrong.msg"]}
+"#;
+    lab.apply(play).expect(Outcome::Done);
+}

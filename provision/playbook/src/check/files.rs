@@ -96,7 +96,7 @@ impl Loader {
     /// Reports a syntax error of a template file.
     fn check_template_file(&mut self, path: &Path, asked: Span, soft: bool) {
         let Some((text, source)) = self.template_text(path) else { return };
-        let Some(fault) = self.templates().check(&text, TextKind::File) else { return };
+        let Some(fault) = self.fault_of(&text, TextKind::File) else { return };
         let (start, end) = fault.range.unwrap_or((0, 0));
         let diagnostic = Diagnostic::error("template-syntax", fault.message)
             .at(Span::new(source, start, end), "in this template")

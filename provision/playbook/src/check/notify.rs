@@ -56,7 +56,12 @@ impl Loader {
             Some(closest) => format!("did you mean `{closest}`?"),
             None => format!("add a handler with `name: {name}` below `handlers:`"),
         };
-        self.report(diagnostic.hint(hint));
+        let mut diagnostic = diagnostic.hint(hint);
+        if self.options().customs.misses_handlers_late {
+            diagnostic.severity = diagnostics::Severity::Warning;
+            diagnostic = diagnostic.note("the run ends where it is notified");
+        }
+        self.report(diagnostic);
     }
 }
 

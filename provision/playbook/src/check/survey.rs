@@ -10,7 +10,7 @@ use std::sync::Arc;
 use diagnostics::{Diagnostic, Severity};
 use yaml::Node;
 
-use crate::loader::{IncludedRole, Loader, RoleFiles};
+use crate::loader::{IncludeManner, IncludedRole, Loader, RoleFiles};
 use crate::model::{Block, Context, Handler, Include, Item, Play, RoleUse, Task};
 use crate::reach::Definitions;
 use crate::templating::holds_template;
@@ -169,8 +169,9 @@ impl Loader {
             return;
         }
         let parent = task.included_context();
-        let role =
-            self.apart(guarded, |loader| loader.included_role(text, &from, &parent, name.span));
+        let role = self.apart(guarded, |loader| {
+            loader.included_role(text, &from, &parent, name.span, IncludeManner::default())
+        });
         let Some(IncludedRole { role_use, items, handlers }) = role else { return };
         walk.survey.roles.push(role_use);
         self.walk(&items, guarded, walk);

@@ -101,7 +101,7 @@ impl Loader {
         if node.is_data() || (kind == TextKind::Template && !is_template(text)) {
             return;
         }
-        let Some(fault) = self.templates().check(text, kind) else { return };
+        let Some(fault) = self.fault_of(text, kind) else { return };
         let offsets = Offsets::of(node, self.sources());
         let span = match fault.range {
             Some((start, end)) => offsets.span(start, end),

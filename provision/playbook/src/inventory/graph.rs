@@ -334,6 +334,10 @@ impl Inventory {
             changed |= self.add_group(parent, None);
             changed |= self.add_child(parent, group)?;
         }
+        if host == "localhost" && !self.hosts.contains_key(host) {
+            // This machine, which nobody named, is a host like others from now on.
+            self.hosts.insert(Arc::from(host), self.implicit_localhost.clone());
+        }
         if !self.hosts_of(group).iter().any(|name| &**name == host) {
             changed |= self.put_host(group, host, None);
         }

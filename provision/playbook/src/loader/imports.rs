@@ -9,7 +9,7 @@ use yaml::{Mapping, Node};
 use crate::loader::action::Action;
 use crate::loader::directives::constant_boolean;
 use crate::loader::roles::RoleRequest;
-use crate::loader::{IncludedRole, Loader, RoleFiles, Step, Surroundings, present};
+use crate::loader::{IncludeManner, IncludedRole, Loader, RoleFiles, Step, Surroundings, present};
 use crate::model::{Context, Directives, Item, Level};
 use crate::paths;
 use crate::templating::is_template;
@@ -25,7 +25,7 @@ impl Loader {
         self.check_import_keywords(mapping, &action);
         self.check_import_arguments(&action);
         let Some(file) = present(&action.arguments.parameters, "file") else {
-            self.missing_argument(&action, "the file to import");
+            self.missing_argument(&action, action.span, "the file to import");
             return Vec::new();
         };
         let context = self.import_context(mapping, around);
@@ -152,7 +152,7 @@ impl Loader {
         self.check_import_arguments(&action);
         let parameters = &action.arguments.parameters;
         let Some(name) = present(parameters, "name").or_else(|| present(parameters, "role")) else {
-            self.missing_argument(&action, "the name of the role");
+            self.missing_argument(&action, action.span, "the name of the role");
             return Vec::new();
         };
         let mut context = self.import_context(mapping, around);
@@ -170,13 +170,14 @@ impl Loader {
             from_include: true,
             from_spans: from_spans(parameters),
             allow_duplicates: Some(
-                constant_boolean(parameters.get("allow_duplicates")).unwrap_or(true),
+                self.static_flag(parameters, "allow_duplicates", &inside).unwrap_or(true),
             ),
-            validate: constant_boolean(parameters.get("rolespec_validate")).unwrap_or(true),
+            validate: self.static_flag(parameters, "rolespec_validate", &inside).unwrap_or(true),
             dependents: inside.context.role().into_iter().cloned().collect(),
             ..RoleRequest::default()
         };
-        let public = constant_boolean(parameters.get("public")).unwrap_or(true);
+        let public = self.static_flag(parameters, "public", &inside);
+        let public = public.unwrap_or(!self.options.customs.keeps_role_variables);
         let Some(role) = self.load_role(request, &inside) else { return Vec::new() };
         self.play.imported_handlers.extend(role.handlers);
         if public {
@@ -192,6 +193,15 @@ impl Loader {
                 .at(action.span, "not among handlers")
                 .hint("use `include_tasks` with a file that includes the role"),
         );
+    }
+
+    /// A boolean, or a template that says it before the run.
+    fn static_flag(&self, parameters: &Mapping, name: &str, around: &Surroundings) -> Option<bool> {
+        let node = parameters.get(name)?;
+        constant_boolean(Some(node)).or_else(|| {
+            let text = self.static_text(node, &around.context).ok()?;
+            constant_boolean(Some(&Node::string(node.span, text)))
+        })
     }
 
     fn chosen_files(&mut self, parameters: &Mapping, context: &Context) -> Option<RoleFiles> {
@@ -214,6 +224,7 @@ impl Loader {
         from: &RoleFiles,
         parent: &Arc<Context>,
         span: Span,
+        manner: IncludeManner,
     ) -> Option<IncludedRole> {
         let around = Surroundings {
             context: Arc::clone(parent),
@@ -228,8 +239,8 @@ impl Loader {
             span,
             from: from.clone(),
             from_include: true,
-            allow_duplicates: Some(true),
-            validate: true,
+            allow_duplicates: Some(manner.allow_duplicates),
+            validate: manner.validates,
             dependents: parent.role().into_iter().cloned().collect(),
             ..RoleRequest::default()
         };

@@ -82,6 +82,21 @@ pub struct RoleFiles {
     pub handlers: Option<String>,
 }
 
+/// How a role is included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IncludeManner {
+    /// Whether it runs although it has run before.
+    pub allow_duplicates: bool,
+    /// Whether its arguments are checked against its specification.
+    pub validates: bool,
+}
+
+impl Default for IncludeManner {
+    fn default() -> Self {
+        IncludeManner { allow_duplicates: true, validates: true }
+    }
+}
+
 /// A role that `include_role` brought in.
 #[derive(Debug, Clone)]
 pub struct IncludedRole {
@@ -121,6 +136,8 @@ pub struct Loader {
     play_variables: Vec<Arc<Mapping>>,
     /// Folders that may have modules of the user's own, and what is in them.
     listings: BTreeMap<PathBuf, Vec<PathBuf>>,
+    /// Folders of the playbooks so far.
+    folders: Vec<PathBuf>,
     /// Modules of the user's own that stand for built-in ones and have been told.
     told_own: BTreeSet<PathBuf>,
 }
@@ -190,6 +207,7 @@ impl Loader {
             reported: Vec::new(),
             play: PlayState::default(),
             listings: BTreeMap::new(),
+            folders: Vec::new(),
             told_own: BTreeSet::new(),
         }
     }
@@ -307,8 +325,9 @@ impl Loader {
         from: &RoleFiles,
         parent: &Arc<Context>,
         span: Span,
+        manner: IncludeManner,
     ) -> Result<IncludedRole, Vec<Diagnostic>> {
-        let role = self.included_role(name, from, parent, span);
+        let role = self.included_role(name, from, parent, span, manner);
         match role {
             Some(role) => self.unless_errors(role),
             None => Err(self.take_reported()),

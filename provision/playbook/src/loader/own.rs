@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use diagnostics::{Diagnostic, Span};
 use provision_protocol::modules::{self, ModuleSpec, Runs};
+use provision_template::PluginKind;
 use yaml::{Mapping, Node};
 
 use crate::files::Files;
@@ -12,6 +13,7 @@ use crate::loader::{Loader, Surroundings};
 use crate::model::Context;
 use crate::own::{OwnModule, OwnPlaces};
 use crate::paths::normal;
+use crate::templating::{Fault, TextKind};
 
 /// What a module's name names.
 #[derive(Debug, Clone)]
@@ -58,6 +60,49 @@ impl Loader {
         let loaded = self.roles.keys().map(|(folder, _)| folder);
         let roles: Vec<PathBuf> = self.play.role_folders.iter().chain(loaded).cloned().collect();
         OwnPlaces::around(&around.context, &roles, &self.options.own)
+    }
+
+    /// The first syntax error of a text; filters and tests of the user's own are none.
+    pub(crate) fn fault_of(&mut self, text: &str, kind: TextKind) -> Option<Fault> {
+        loop {
+            let fault = self.templates().check(text, kind)?;
+            let Some(name) = &fault.unknown else { return Some(fault) };
+            if !self.has_plugin(name) {
+                return Some(fault);
+            }
+            self.templates().admit(name);
+        }
+    }
+
+    /// Folders that may have folders of plugins: of playbooks and roles so far.
+    #[must_use]
+    pub fn plugin_roots(&self) -> Vec<PathBuf> {
+        let loaded = self.roles.keys().map(|(folder, _)| folder);
+        let all = self.folders.iter().chain(&self.play.role_folders).chain(loaded);
+        all.cloned().collect()
+    }
+
+    /// Whether a file of the user's own that may bring a filter or test has its name as a text. What
+    /// it really brings is known only to Python, which nobody starts to read a playbook.
+    fn has_plugin(&mut self, name: &str) -> bool {
+        let roots = self.plugin_roots();
+        let own = &self.options.own;
+        let mut folders = own.plugin_folders(&roots, name, PluginKind::Filter);
+        folders.extend(own.plugin_folders(&roots, name, PluginKind::Test));
+        let short = name.rsplit('.').next().unwrap_or(name);
+        let texts = [format!("'{short}'"), format!("\"{short}\"")];
+        let files = Arc::clone(&self.files);
+        folders.iter().any(|folder| {
+            let known = self.listings.entry(folder.to_owned());
+            let listed = known.or_insert_with(|| files.list(folder));
+            let mut programs =
+                listed.iter().filter(|path| path.extension().is_some_and(|it| it == "py"));
+            programs.any(|path| {
+                // A file of one plugin, as collections have them, has its name.
+                path.file_stem().is_some_and(|stem| stem == short)
+                    || files.read(path).is_ok_and(|it| texts.iter().any(|text| it.contains(text)))
+            })
+        })
     }
 
     /// Folders of the roles that a play names, as far as they can be known before they are loaded.

@@ -48,6 +48,11 @@ impl Loader {
         asked: Option<Span>,
         inherited: &Inherited,
     ) -> Vec<Arc<Play>> {
+        let folder_of = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder_of = folder_of.map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+        if !self.folders.contains(&folder_of) {
+            self.folders.push(folder_of);
+        }
         let node = match self.document(path, asked) {
             Loaded::Document(node) => node,
             Loaded::Failed => return Vec::new(),
@@ -115,7 +120,13 @@ impl Loader {
         let is_import = |name: &str| IMPORTS.contains(&name);
         self.check_keywords(mapping, Places::IMPORT_PLAYBOOK, is_import);
         let around = self.outside_of_plays(folder, inherited);
-        let name = match self.static_text(value, &around.context) {
+        let own = self.directives(mapping, &around);
+        let mut vars = own.vars.as_deref().cloned().unwrap_or_default();
+        overlay(&mut vars, &inherited.vars);
+        // The name may use variables that stand beside it.
+        let seen = Inherited { vars: vars.clone(), ..Inherited::default() };
+        let seen = self.outside_of_plays(folder, &seen);
+        let name = match self.static_text(value, &seen.context) {
             Ok(name) => name,
             Err(reason) => {
                 self.report(
@@ -143,9 +154,6 @@ impl Loader {
         let Some(trail) = self.follow(&as_trail, path.clone(), value.span) else {
             return Vec::new();
         };
-        let own = self.directives(mapping, &around);
-        let mut vars = own.vars.as_deref().cloned().unwrap_or_default();
-        overlay(&mut vars, &inherited.vars);
         let inner = Inherited {
             vars,
             tags: inherited.tags.iter().cloned().chain(own.tags).collect(),
@@ -193,6 +201,8 @@ impl Loader {
         self.play.role_folders = self.named_roles(mapping, &context);
         let sections = self.sections(mapping, head(node, mapping), &around, &inside);
         let get = |name: &str| present(mapping, name).cloned();
+        let is_private = self.options.customs.keeps_role_variables;
+        let of_play = sections.roles.into_iter().filter(move |_| !is_private);
         let hosts = self.hosts(node, mapping);
         let state = std::mem::take(&mut self.play);
         Play {
@@ -216,7 +226,7 @@ impl Loader {
                 .cloned(),
             items: sections.items,
             handlers: sections.handlers.into_iter().chain(state.imported_handlers).collect(),
-            roles: sections.roles.into_iter().chain(state.public_roles).collect(),
+            roles: of_play.chain(state.public_roles).collect(),
             context,
         }
     }

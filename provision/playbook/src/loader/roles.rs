@@ -531,8 +531,11 @@ impl Loader {
         let Some(from) = from else { return self.existing(folder, subfolder, &main_names()) };
         let inside = folder.join(subfolder);
         let names = from_names(from);
-        let found =
-            self.existing(folder, subfolder, &names).filter(|file| paths::is_below(file, &inside));
+        let found = self.existing(folder, subfolder, &names);
+        if let Some(outside) = found.as_ref().filter(|file| !paths::is_below(file, &inside)) {
+            self.outside_of_role(outside, &inside, span);
+            return None;
+        }
         // A role without the subfolder has nothing to choose from (Ansible's `_load_role_yaml`).
         if found.is_none() && self.is_folder(&inside) {
             let hint = self.similar_file(&inside.join(format!("{from}.yml")));
@@ -546,6 +549,24 @@ impl Loader {
             );
         }
         found
+    }
+
+    fn outside_of_role(&mut self, file: &Path, inside: &Path, span: Span) {
+        let role = inside.parent().and_then(Path::file_name).unwrap_or_default();
+        self.report(
+            Diagnostic::error(
+                "outside-of-role",
+                format!(
+                    "Failed loading '{}' for role ({}) as it is not inside the expected role path: \
+                     '{}'",
+                    file.display(),
+                    role.to_string_lossy(),
+                    inside.display()
+                ),
+            )
+            .at(span, "a file of somebody else")
+            .hint("use `include_tasks`, or `vars_files` and `include_vars`, for files elsewhere"),
+        );
     }
 
     fn existing(&self, folder: &Path, subfolder: &str, names: &[String]) -> Option<PathBuf> {
@@ -565,11 +586,9 @@ impl Loader {
     ) -> Mapping {
         let names = from.map_or_else(main_names, from_names);
         let inside = folder.join(subfolder);
-        let found = names
-            .iter()
-            .map(|name| inside.join(name))
-            .find(|path| self.files.kind(path).is_some() && paths::is_below(path, &inside));
-        let Some(found) = found else {
+        let found =
+            names.iter().map(|name| inside.join(name)).find(|path| self.files.kind(path).is_some());
+        let Some(found) = found.filter(|path| paths::is_below(path, &inside)) else {
             if from.is_some() {
                 self.role_file(folder, subfolder, from, span);
             }

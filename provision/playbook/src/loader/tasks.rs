@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use diagnostics::Diagnostic;
+use diagnostics::{Diagnostic, Span};
 use provision_protocol::modules;
 use yaml::{Mapping, Node};
 
@@ -100,7 +100,7 @@ impl Loader {
             self.check_include_keywords(mapping, &action);
         }
         let context = Arc::new(Context::inside(&around.context, Level::Task, directives));
-        let include = self.include(&mut action, around);
+        let include = self.include(&mut action, head(node, mapping), around);
         if is_include && include.is_none() {
             return None;
         }
@@ -242,7 +242,7 @@ impl Loader {
         }
     }
 
-    fn register(&mut self, mapping: &Mapping) -> Option<(String, diagnostics::Span)> {
+    fn register(&mut self, mapping: &Mapping) -> Option<(String, Span)> {
         let node = present(mapping, "register")?;
         let name = node.as_str().unwrap_or_default();
         if !is_identifier(name) && !is_template(name) {
@@ -318,12 +318,17 @@ impl Loader {
     }
 
     /// What a dynamic include includes.
-    fn include(&mut self, action: &mut Action, around: &Surroundings) -> Option<Include> {
+    fn include(
+        &mut self,
+        action: &mut Action,
+        task: Span,
+        around: &Surroundings,
+    ) -> Option<Include> {
         let get = |name: &str| present(&action.arguments.parameters, name).cloned();
         match action.module.name {
             "include_tasks" => {
                 let Some(file) = get("file") else {
-                    self.missing_argument(action, "the file to include");
+                    self.missing_argument(action, task, "the file to include");
                     return None;
                 };
                 let apply = self.apply(action, around);
@@ -331,12 +336,13 @@ impl Loader {
             }
             "include_role" => {
                 let Some(name) = get("name").or_else(|| get("role")) else {
-                    self.missing_argument(action, "the name of the role");
+                    self.missing_argument(action, task, "the name of the role");
                     return None;
                 };
                 let (tasks_from, vars_from) = (get("tasks_from"), get("vars_from"));
                 let (defaults_from, handlers_from) = (get("defaults_from"), get("handlers_from"));
                 let (public, allow_duplicates) = (get("public"), get("allow_duplicates"));
+                self.check_chosen_files(action);
                 let apply = self.apply(action, around);
                 Some(Include::Role {
                     name,
@@ -347,18 +353,38 @@ impl Loader {
                     apply,
                     public,
                     allow_duplicates,
+                    validates: get("rolespec_validate"),
                 })
             }
             _ => None,
         }
     }
 
-    pub(super) fn missing_argument(&mut self, action: &Action, what: &str) {
+    /// `tasks_from` and its like name one file each.
+    fn check_chosen_files(&mut self, action: &Action) {
+        for name in ["tasks_from", "vars_from", "defaults_from", "handlers_from"] {
+            let Some(node) = present(&action.arguments.parameters, name) else { continue };
+            if node.as_sequence().is_some() || node.as_mapping().is_some() {
+                self.report(
+                    Diagnostic::error(
+                        "file-of-role",
+                        format!("`{name}` takes the name of a file, not {}", node.kind()),
+                    )
+                    .at(node.span, "expected text")
+                    .hint("name one file; include the role once for each of several"),
+                );
+            }
+        }
+    }
+
+    pub(super) fn missing_argument(&mut self, action: &Action, task: Span, what: &str) {
         let name = &action.written;
-        self.report(
-            Diagnostic::error("missing-parameter", format!("`{name}` needs {what}"))
-                .at(action.span, format!("{what} is missing")),
-        );
+        let diagnostic = Diagnostic::error("missing-parameter", format!("`{name}` needs {what}"))
+            .at(action.span, format!("{what} is missing"));
+        self.report(match task == action.span {
+            true => diagnostic,
+            false => diagnostic.also(task, "in this task"),
+        });
     }
 
     fn apply(&mut self, action: &Action, around: &Surroundings) -> Option<Arc<Directives>> {

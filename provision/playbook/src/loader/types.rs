@@ -39,6 +39,7 @@ impl Loader {
         let name = keyword.name;
         match keyword.support {
             Support::Yes => {}
+            Support::NotYet(_) if is_switched_off(keyword, value) => {}
             Support::Renamed(today) => self.report(
                 Diagnostic::warning("old-keyword", format!("`{name}` is called `{today}` today"))
                     .at(key.span, "old name")
@@ -262,4 +263,9 @@ fn layout_hint(takes: Takes, name: &str, value: &Node) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Whether a value says that the keyword's work isn't wanted.
+fn is_switched_off(keyword: &Keyword, value: &Node) -> bool {
+    keyword.name == "debugger" && (value.is_null() || value.as_str() == Some("never"))
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use provision_engine::fact_cache::FactCache;
 
-use super::Configuration;
+use super::{Configuration, Environment};
 use crate::arguments::{Apply, Reach, Transport, VaultPasswords};
 
 /// Folders with roles that Ansible looks into by default, below the home folder and anywhere.
@@ -56,8 +56,13 @@ impl Configuration {
         reach.customs = settings.customs;
         reach.own.modules.extend(settings.own.modules.iter().cloned());
         reach.own.utilities.clone_from(&settings.own.utilities);
+        reach.own.filters.clone_from(&settings.own.filters);
+        reach.own.lookups.clone_from(&settings.own.lookups);
+        reach.own.tests.clone_from(&settings.own.tests);
         reach.own.collections = self.collections_path();
         reach.facts_modules.clone_from(&settings.facts_modules);
+        let configured = self.configured(&Environment::of_process()).into_iter();
+        reach.configured = configured.map(|one| (one.name, (one.value, one.origin))).collect();
         let cache = FactCache { is_flushed: reach.flush_cache, ..settings.fact_cache.clone() };
         reach.fact_cache = settings.caches_facts.then_some(cache);
         let given = reach.ssh_common_args.take();

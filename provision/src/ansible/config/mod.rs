@@ -3,6 +3,7 @@
 
 mod complete;
 mod keys;
+mod names;
 mod text;
 
 use std::collections::BTreeMap;
@@ -55,7 +56,28 @@ pub struct Configuration {
     pub notes: Vec<String>,
     /// What can't be done as it is asked for, and what to do.
     pub refusals: Vec<String>,
+    /// What is said, in the order in which it was read.
+    said: Vec<Said>,
 }
+
+/// A value as it is written.
+#[derive(Debug, Clone)]
+struct Said {
+    key: &'static Key,
+    value: String,
+    /// The file, or `env: ` and the variable.
+    origin: String,
+    folder: PathBuf,
+}
+
+impl PartialEq for Said {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.key, other.key)
+            && (&self.value, &self.origin) == (&other.value, &other.origin)
+    }
+}
+
+impl Eq for Said {}
 
 /// What is honoured.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -241,7 +263,14 @@ impl Configuration {
     }
 
     fn take(&mut self, given: &Given<'_>, name: &str, environment: &Environment) {
-        let Given { key, value, place, .. } = given;
+        let Given { key, value, place, folder } = given;
+        let origin = match (name, place.rsplit_once(':')) {
+            ("", _) => format!("env: {place}"),
+            (_, Some((file, _))) => file.to_owned(),
+            (_, None) => (*place).to_owned(),
+        };
+        let (value_said, folder) = ((*value).to_owned(), folder.to_path_buf());
+        self.said.push(Said { key, value: value_said, origin, folder });
         let what = match name {
             "" => (*place).to_owned(),
             name => format!("{place}: {name}"),
@@ -302,7 +331,10 @@ impl Configuration {
                 settings.customs.hides_deprecations |= boolean(value)?;
             }
             Setting::NoLog => settings.customs.no_log = boolean(value)?,
-            Setting::PrivateRoleVars => settings.customs.keeps_role_variables = boolean(value)?,
+            Setting::PrivateRoleVars => {
+                settings.customs.keeps_role_variables = boolean(value)?;
+                settings.customs.shares_included_roles = !boolean(value)?;
+            }
             Setting::Strategy => settings.customs.strategy = strategy(value)?,
             Setting::AnyUnparsedIsFailed => settings.fails_on_any_unparsed = boolean(value)?,
             Setting::UnparsedIsFailed => settings.fails_on_unparsed = boolean(value)?,
@@ -335,6 +367,9 @@ impl Configuration {
             Setting::FactCachingPrefix => settings.fact_cache.prefix = value.to_owned(),
             Setting::FactCachingTimeout => settings.fact_cache.timeout_s = number(value)?,
             Setting::FactsModules => settings.facts_modules = words(),
+            Setting::FilterPlugins => settings.own.filters = paths(),
+            Setting::LookupPlugins => settings.own.lookups = paths(),
+            Setting::TestPlugins => settings.own.tests = paths(),
             Setting::Library => settings.own.modules = paths(),
             Setting::ModuleUtils => settings.own.utilities = paths(),
             Setting::TaskTimeout => settings.customs.task_timeout_s = number(value)?,

@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::keys::{Does, KEYS};
 use super::{Configuration, Customs, DuplicateKeys, Environment, Strategy};
 
@@ -151,11 +153,13 @@ fn what_changes_the_language_is_honoured() {
         has_native_types: true,
         strategy: Strategy::HostPinned,
         forgives_missing_handlers: true,
+        misses_handlers_late: false,
         any_errors_fatal: true,
         no_log: true,
         hides_facts: true,
         gathers_once: true,
         keeps_role_variables: true,
+        shares_included_roles: false,
         expands_host_ranges: true,
         reads_vars_of_imported: true,
         task_timeout_s: 9,
@@ -209,5 +213,36 @@ fn facts_are_cached_in_files_or_not_at_all() {
     for plugin in ["redis", "jsonfile"] {
         let (_folder, configuration) = read(&format!("[defaults]\nfact_caching = {plugin}\n"), &[]);
         assert_eq!(configuration.refusals.len(), 1, "{plugin}");
+    }
+}
+
+/// Settings by their names, as `lookup('config', …)` and `ansible-config` have them.
+#[test]
+fn settings_have_values_of_their_types_and_origins() {
+    let text =
+        "[defaults]\nforks = 9\nroles_path = x:/y\nprivate_role_vars = yes\n[tags]\nrun = a, b\n";
+    let (folder, configuration) = read(text, &[("ANSIBLE_TIMEOUT", "7")]);
+    let environment = environment(folder.path(), &[]);
+    let all = configuration.configured(&environment);
+    let of = |name: &str| {
+        let found = all.iter().find(|one| one.name == name).expect("it has a name");
+        (found.value.clone(), found.origin.clone())
+    };
+    let here = folder.path().join("here");
+    let file = here.join("ansible.cfg").display().to_string();
+    assert_eq!(of("DEFAULT_FORKS"), (json!(9), file));
+    let x = here.join("x").display().to_string();
+    assert_eq!(of("DEFAULT_ROLES_PATH").0, json!([x, "/y"]));
+    assert_eq!(of("DEFAULT_PRIVATE_ROLE_VARS").0, json!(true));
+    assert_eq!(of("TAGS_RUN").0, json!(["a", "b"]));
+    assert_eq!(of("DEFAULT_TIMEOUT"), (json!(7), "env: ANSIBLE_TIMEOUT".to_owned()));
+    assert_eq!(of("DEFAULT_PRIVATE_KEY_FILE"), (json!(null), "default".to_owned()));
+    assert_eq!(of("DEFAULT_BECOME"), (json!(false), "default".to_owned()));
+}
+
+#[test]
+fn each_name_is_that_of_a_key() {
+    for named in super::names::NAMED {
+        assert!(super::keys::find(named.key).is_some(), "{}", named.name);
     }
 }

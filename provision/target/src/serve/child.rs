@@ -46,8 +46,8 @@ pub fn serve(user: Option<&str>) -> ExitCode {
         match inbox.next() {
             Next::Call(call) => {
                 let result = match &call.asynchronous {
-                    Some(job) if !call.check => detach::start(&call, job, &inbox, &parent),
-                    _ => execute(&call, &inbox, &parent),
+                    Some(job) => detach::start(&call, job, &inbox, &parent),
+                    None => execute(&call, &inbox, &parent),
                 };
                 inbox.end();
                 if parent.say(&FromChild::Result(Box::new(result))).is_err() {

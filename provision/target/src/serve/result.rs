@@ -4,6 +4,7 @@ use provision_protocol::{Call, CallResult, Diff, Object};
 use serde_json::Value;
 
 use crate::module::{Failure, Outcome};
+use crate::modules::system::services::MAY_COME;
 
 /// Largest result in JSON, in bytes; it must fit into a frame with room to spare.
 const RESULT_LIMIT_BYTES: usize = 48 << 20;
@@ -72,6 +73,17 @@ pub fn without_values(result: &CallResult) -> CallResult {
         kept.insert("msg".into(), "the values of this result were not stored (no_log)".into());
     }
     CallResult { id: result.id, result: kept, duration_us: result.duration_us }
+}
+
+/// In check mode: what is missing on a host that an earlier task would have changed is no failure,
+/// because that task may bring it.
+pub fn excuse(result: &mut Object, foreseen: bool) {
+    let Some(reason) = result.remove(MAY_COME) else { return };
+    if foreseen {
+        result.remove("failed");
+        result.insert("skipped".into(), true.into());
+        result.insert("msg".into(), reason);
+    }
 }
 
 fn truthy(value: &Value) -> bool {
@@ -173,5 +185,20 @@ mod tests {
         assert_eq!(diff_of("lineinfile", true), Some(json!([mapping])));
         assert_eq!(diff_of("replace", false), None);
         assert_eq!(diff_of("file", false), Some(mapping));
+    }
+    #[test]
+    fn what_may_come_is_a_failure_until_a_change_is_foreseen() {
+        let missing = || {
+            let failure = Failure::new("Could not find it").with(MAY_COME, "not there (yet)");
+            failed(failure)
+        };
+        let mut result = missing();
+        excuse(&mut result, false);
+        let failure = json!({"failed": true, "changed": false, "msg": "Could not find it"});
+        assert_eq!(Value::Object(result), failure);
+        let mut result = missing();
+        excuse(&mut result, true);
+        let skipped = json!({"skipped": true, "changed": false, "msg": "not there (yet)"});
+        assert_eq!(Value::Object(result), skipped);
     }
 }

@@ -24,7 +24,7 @@ use super::inbox::{Arrival, Inbox, Next};
 use super::journal::Journal;
 use super::lock::{Holder, Lock, try_lock};
 use super::order::Failures;
-use super::result::{failure_result, is_change, is_failure};
+use super::result::{excuse, failure_result, is_change, is_failure};
 use super::{detach, state};
 use crate::identity;
 use crate::module::Failure;
@@ -176,6 +176,8 @@ pub struct Session<'a> {
     journal: Mutex<Journal>,
     /// Handlers that the running call has made pending.
     new_handlers: Mutex<Vec<String>>,
+    /// Whether a call in check mode would have changed something.
+    foresees_changes: AtomicBool,
     spared: Mutex<Vec<u32>>,
     journal_failed: AtomicBool,
 }
@@ -210,6 +212,7 @@ impl Session<'_> {
             output,
             journal: Mutex::new(journal),
             new_handlers: Mutex::new(Vec::new()),
+            foresees_changes: AtomicBool::new(false),
             spared: Mutex::new(Vec::new()),
             journal_failed: AtomicBool::new(false),
         };
@@ -310,6 +313,12 @@ impl Session<'_> {
             },
             None => self.run_here(call),
         };
+        if call.check {
+            let foreseen = self.foresees_changes.load(Ordering::SeqCst);
+            excuse(&mut result.result, foreseen);
+            let foreseen = foreseen || is_change(&result.result);
+            self.foresees_changes.store(foreseen, Ordering::SeqCst);
+        }
         if let Err(failure) = self.settle(call, &result) {
             let duration_us = result.duration_us;
             result = failure_result(call, failure);
@@ -326,8 +335,8 @@ impl Session<'_> {
             return CallResult { id: call.id, result, duration_us: 0 };
         }
         match &call.asynchronous {
-            Some(job) if !call.check => detach::start(call, job, self.inbox, self),
-            _ => execute(call, self.inbox, self),
+            Some(job) => detach::start(call, job, self.inbox, self),
+            None => execute(call, self.inbox, self),
         }
     }
 

@@ -6,6 +6,7 @@ use super::{FilterEntry, pure};
 use crate::checks;
 use crate::error::{Outcome, TemplateError};
 use crate::run::{Call, Run};
+use crate::scope::PluginKind;
 use crate::value::{is_true, is_undefined, iterate, list_value, text_of, undefined_error};
 
 pub(super) const FILTERS: &[FilterEntry] = &[
@@ -33,11 +34,18 @@ fn map(run: &mut Run<'_>, call: &mut Call) -> Outcome<Value> {
         return Ok(list_value(out));
     }
     let name = text_of(&call.needed(0, "filter")?);
-    let entry = super::find(&name).ok_or_else(|| nothing("filter", &name))?;
+    let entry = super::find(&name);
     let args: Vec<Value> = call.args.iter().skip(1).cloned().collect();
     let mut out = Vec::with_capacity(items.len());
     for item in items {
-        out.push(run.run_filter(entry, item, args.clone(), call.named.clone())?);
+        let (args, named) = (args.clone(), call.named.clone());
+        out.push(match entry {
+            Some(entry) => run.run_filter(entry, item, args, named)?,
+            None => {
+                let made = run.own_plugin(PluginKind::Filter, &name, item, args, named)?;
+                made.ok_or_else(|| nothing("filter", &name))?
+            }
+        });
     }
     Ok(list_value(out))
 }
@@ -63,8 +71,14 @@ fn passes(run: &mut Run<'_>, value: Value, args: &[Value], call: &Call) -> Outco
         return Ok(is_true(&value));
     };
     let name = text_of(name);
-    let entry = checks::find(&name).ok_or_else(|| nothing("test", &name))?;
-    let verdict = run.run_check(entry, value, rest.to_vec(), call.named.clone())?;
+    let (rest, named) = (rest.to_vec(), call.named.clone());
+    let verdict = match checks::find(&name) {
+        Some(entry) => run.run_check(entry, value, rest, named)?,
+        None => {
+            let made = run.own_plugin(PluginKind::Test, &name, value, rest, named)?;
+            made.ok_or_else(|| nothing("test", &name))?
+        }
+    };
     if is_undefined(&verdict) {
         return Err(undefined_error(&verdict));
     }

@@ -9,6 +9,7 @@ use super::exec::{literal_dict, literal_list};
 use super::{Frame, Lazy, Run};
 use crate::error::{Outcome, TemplateError};
 use crate::program::{Args, CheckRef, Comparison, Expr, FilterRef, Name, SliceExpr};
+use crate::scope::{OutsideError, PluginKind, PluginRequest};
 use crate::value::{
     Arithmetic, Pairs, View, arithmetic, compare, contains, dict_get_value, equal, is_dict,
     is_missing, is_true, is_undefined, iterate, negate, pairs_of, repr_of, silent_undefined, slice,
@@ -229,7 +230,10 @@ impl Run<'_> {
                 Ok(if frame.mutates() { crate::value::thaw(&value) } else { value })
             }
             FilterRef::Check(entry) => self.run_check(entry, input, positional, named),
-            FilterRef::Unknown(name) => Err(unknown("filter", name)),
+            FilterRef::Unknown(name) => {
+                let made = self.own_plugin(PluginKind::Filter, name, input, positional, named)?;
+                made.ok_or_else(|| unknown("filter", name))
+            }
         }
     }
 
@@ -244,7 +248,36 @@ impl Run<'_> {
         let (positional, named) = self.arguments(args, frame)?;
         match check {
             CheckRef::Known(entry) => self.run_check(entry, input, positional, named),
-            CheckRef::Unknown(name) => Err(unknown("test", name)),
+            CheckRef::Unknown(name) => {
+                let made = self.own_plugin(PluginKind::Test, name, input, positional, named)?;
+                made.ok_or_else(|| unknown("test", name))
+            }
+        }
+    }
+
+    /// What a filter or test of the user's own makes; `None`: there is none of this name.
+    pub(crate) fn own_plugin(
+        &mut self,
+        kind: PluginKind,
+        name: &str,
+        input: Value,
+        args: Vec<Value>,
+        named: Vec<(Name, Value)>,
+    ) -> Outcome<Option<Value>> {
+        self.step()?;
+        let mut arguments = Vec::with_capacity(args.len() + 1);
+        for value in std::iter::once(input).chain(args) {
+            arguments.push(self.force(defined(value)?)?);
+        }
+        let mut forced = Vec::with_capacity(named.len());
+        for (option, value) in named {
+            forced.push((option, self.force(defined(value)?)?));
+        }
+        let request = PluginRequest { kind, name, arguments: &arguments, named: &forced };
+        match self.outside.plugin(&request) {
+            Ok(value) => Ok(Some(value)),
+            Err(OutsideError::UnknownLookup) => Ok(None),
+            Err(error) => self.captured_error(Self::outside_error(error, name)).map(Some),
         }
     }
 

@@ -16,7 +16,7 @@ mod own;
 mod packages;
 mod private;
 pub(crate) mod process;
-mod services;
+pub mod services;
 mod settings;
 #[cfg(test)]
 pub(crate) mod testing;

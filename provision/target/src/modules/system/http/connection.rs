@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ureq::config::Config;
-use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
+use ureq::tls::{Certificate, ClientCert, PrivateKey, TlsConfig};
 use ureq::unversioned::resolver::{ArrayVec, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, RustlsConnector, Transport,
@@ -23,15 +23,6 @@ use super::client_key::{self, Wrapping};
 use super::message;
 use super::resolve;
 use super::url::Url;
-
-/// Where hosts keep the certificates they trust.
-const TRUSTED: &[&str] = &[
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-];
 
 /// Bytes of each buffer between TLS and the socket.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -231,7 +222,7 @@ fn io_error(error: ureq::Error, url: &Url) -> io::Error {
 fn tls(settings: &ConnectionSettings) -> io::Result<TlsConfig> {
     let mut builder = TlsConfig::builder().disable_verification(settings.trust_anybody);
     if !settings.trust_anybody {
-        builder = builder.root_certs(roots(settings.ca_path.as_deref())?);
+        builder = builder.root_certs(authorities::roots(settings.ca_path.as_deref())?);
     }
     if let Some((certificate, key)) = &settings.client {
         builder = builder.client_cert(Some(client(certificate, key)?));
@@ -239,35 +230,13 @@ fn tls(settings: &ConnectionSettings) -> io::Result<TlsConfig> {
     Ok(builder.build())
 }
 
-fn roots(chosen: Option<&Path>) -> io::Result<RootCerts> {
-    let configured = std::env::var_os("SSL_CERT_FILE").map(PathBuf::from);
-    let host = || TRUSTED.iter().map(PathBuf::from).find(|path| path.exists());
-    let Some(path) = chosen.map(Path::to_owned).or(configured).or_else(host) else {
-        return Ok(RootCerts::WebPki);
-    };
-    let certificates = certificates(&path)?;
-    if certificates.is_empty() {
-        return Err(io::Error::other(format!("{} holds no certificates", path.display())));
-    }
-    Ok(RootCerts::new_with_certs(&certificates))
-}
-
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
-fn certificates(path: &Path) -> io::Result<Vec<Certificate<'static>>> {
-    Ok(parse_pem(&read(path)?)
-        .filter_map(|item| match item {
-            Ok(PemItem::Certificate(certificate)) => Some(certificate),
-            _ => None,
-        })
-        .collect())
-}
-
 fn client(certificate: &Path, key: &Path) -> io::Result<ClientCert> {
-    let chain = certificates(certificate)?;
+    let chain = authorities::certificates(certificate)?;
     let key = PrivateKey::from_pem(&read(key)?)
         .map_err(|error| io::Error::other(format!("{}: {error}", key.display())))?;
     // ureq doesn't export the type of this value.

@@ -81,12 +81,16 @@ pub fn service(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fai
 }
 
 /// Nothing can be managed that isn't there. In check mode an earlier task may be about to install
-/// it, so nothing is known.
+/// it: whoever knows of those decides ([`MAY_COME`]).
 fn missing(name: &str, check: bool) -> Result<Outcome, Failure> {
-    if check {
-        let reason = format!("the service {name} does not exist (yet)");
-        return Ok(Outcome { skipped: Some(reason), ..Outcome::default() }.with("name", name));
+    let failure = Failure::new(format!("Could not find the requested service {name}: host"));
+    let failure = failure.with("name", name);
+    match check {
+        true => Err(failure.with(MAY_COME, format!("the service {name} does not exist (yet)"))),
+        false => Err(failure),
     }
-    Err(Failure::new(format!("Could not find the requested service {name}: host"))
-        .with("name", name))
 }
+
+/// Key of a failure in check mode that is none if an earlier task would have changed the host; its
+/// value is what is said then.
+pub const MAY_COME: &str = "_may_come";

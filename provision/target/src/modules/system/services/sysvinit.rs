@@ -23,15 +23,25 @@ pub fn sysvinit(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fa
     if !has_script(name) {
         return missing(name, context.check);
     }
-    let mut status = Object::new();
     let mut difference = AttributeChange::default();
+    let mut enabled = None;
     if let Some(wanted) = given.choice("enabled") {
-        enable(given, wanted, &mut status, &mut difference, context)?;
+        enabled = enable(given, wanted, &mut difference, context)?;
     }
+    let mut changed = enabled.is_some();
+    let mut account_of_enabled = account(enabled.as_ref());
+    if let (Some(levels), Value::Object(account), true) =
+        (given.texts("runlevels"), &mut account_of_enabled, changed)
+    {
+        account.insert("runlevels".into(), levels.into());
+    }
+    let mut status = Object::new();
+    status.insert("enabled".into(), account_of_enabled);
     if let Some(state) = given.text("state") {
-        bring_about(given, state, &mut status, &mut difference, context)?;
+        let done = bring_about(given, state, &mut difference, context)?;
+        changed |= done.is_some();
+        status.insert(state.to_owned(), account(done.as_ref()));
     }
-    let changed = !status.is_empty();
     let mut outcome = Outcome::new(changed).with("name", name).with("status", status);
     if context.diff && changed {
         outcome.diff.push(difference.diff());
@@ -39,21 +49,21 @@ pub fn sysvinit(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Fa
     Ok(outcome)
 }
 
-/// What a program did, as `status` holds it.
-fn account(finished: &Finished) -> Value {
+/// What a program did, as `status` holds it; nothing if none was run.
+fn account(finished: Option<&Finished>) -> Value {
     json!({
-        "changed": true, "rc": finished.rc,
-        "stdout": finished.stdout_text(), "stderr": finished.stderr_text(),
+        "changed": finished.is_some(), "rc": finished.map(|finished| finished.rc),
+        "stdout": finished.map(Finished::stdout_text),
+        "stderr": finished.map(Finished::stderr_text),
     })
 }
 
 fn enable(
     given: Given<'_>,
     wanted: bool,
-    status: &mut Object,
     difference: &mut AttributeChange,
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<Finished>, Failure> {
     let name = given.word("name");
     let levels = given.words("runlevels");
     let in_level = |level: &&str| has_link(name, &format!("/etc/rc{level}.d"));
@@ -62,7 +72,7 @@ fn enable(
         levels => levels.iter().all(|level| in_level(level) == wanted),
     };
     if is_now {
-        return Ok(());
+        return Ok(None);
     }
     difference.note("enabled", !wanted, wanted);
     let mut done = Finished::default();
@@ -76,8 +86,7 @@ fn enable(
             }
         }
     }
-    status.insert("enabled".into(), account(&done));
-    Ok(())
+    Ok(Some(done))
 }
 
 fn has_link(name: &str, folder: &str) -> bool {
@@ -117,10 +126,9 @@ fn links(name: &str, wanted: bool, levels: &[&str]) -> Result<Vec<Run>, Failure>
 fn bring_about(
     given: Given<'_>,
     state: &str,
-    status: &mut Object,
     difference: &mut AttributeChange,
     context: &mut Context<'_>,
-) -> Result<(), Failure> {
+) -> Result<Option<Finished>, Failure> {
     let name = given.word("name");
     let script = ServiceArguments {
         name: name.to_owned(),
@@ -141,7 +149,7 @@ fn bring_about(
         ("restarted", false) => &["start"],
         ("reloaded", true) => &["reload"],
         ("reloaded", false) => &["start"],
-        _ => return Ok(()),
+        _ => return Ok(None),
     };
     difference.note("state", if runs { "started" } else { "stopped" }, state);
     let mut done = Finished::default();
@@ -152,12 +160,17 @@ fn bring_about(
                 let seconds = u64::try_from(given.integer("sleep").unwrap_or(1)).unwrap_or(0);
                 wait::pause(Duration::from_secs(seconds), context)?;
             }
-            done = control(&script, &Tool::Script, action, context)?;
+            // `service` may hide what the script says.
+            let path = match name.starts_with('/') {
+                true => name.to_owned(),
+                false => format!("/etc/init.d/{name}"),
+            };
+            let more = given.word("arguments").split_whitespace();
+            done = Run::new(path).argument(action).arguments(more).parsable().run(context)?;
             if !done.succeeded() {
                 return Err(done.failure(format!("Failed to {action} service: {name}")));
             }
         }
     }
-    status.insert(state.to_owned(), account(&done));
-    Ok(())
+    Ok(Some(done))
 }
