@@ -17,10 +17,10 @@ use provision_playbook::Dialect;
 use provision_playbook::inventory::Source;
 use provision_playbook::own::OwnPaths;
 use provision_ssh::{ClientOptions, Destination, TerminalPrompter};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 
 use crate::ansible::config::{Configuration, Environment};
-use crate::arguments::{Apply, DialectName, Output, Reach, Transport};
+use crate::arguments::{Apply, DialectName, Output, Reach, SshTransport, Transport};
 use crate::exit::Exit;
 use crate::journal::Journal;
 use crate::ndjson::Ndjson;
@@ -407,6 +407,8 @@ pub fn connection(reach: &Reach, ask_become_pass: bool) -> Result<ConnectionDefa
         accept_new: reach.accept_new_host_keys,
         local: reach.connection == Transport::Local,
         ssh_arguments: reach.ssh_common_args.clone(),
+        openssh: (reach.transport == SshTransport::Openssh)
+            .then(|| Arc::new(Semaphore::new(reach.connections().max(1)))),
     })
 }
 

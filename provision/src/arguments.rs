@@ -114,6 +114,16 @@ pub enum Transport {
     Local,
 }
 
+/// Who speaks SSH.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum SshTransport {
+    /// Our own client: one connection a host, keys and agents, jump hosts.
+    #[default]
+    Native,
+    /// The program `ssh`, with its own configuration.
+    Openssh,
+}
+
 /// How hosts are found and reached.
 #[derive(Debug, Clone, Args)]
 pub struct Reach {
@@ -145,6 +155,9 @@ pub struct Reach {
     /// How hosts are reached: ssh, or local for this machine
     #[arg(short, long, value_enum, default_value = "ssh")]
     pub connection: Transport,
+    /// Who speaks SSH: provision itself, or the system's ssh (GSSAPI, FIDO keys, any ssh_config)
+    #[arg(long, value_enum, default_value = "native")]
+    pub transport: SshTransport,
     /// Reach hosts through these (user@host:port), in order
     #[arg(short = 'J', long, value_name = "HOSTS", value_delimiter = ',')]
     pub jump: Vec<String>,

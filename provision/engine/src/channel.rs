@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 
 use crate::helper::{self, Helper};
+use crate::openssh::OpenSsh;
 
 /// How to reach a host.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub enum Endpoint {
         options: Box<ConnectOptions>,
         /// For sudo.
         become_password: Option<Secret>,
+        /// The system's ssh, if that is to connect.
+        program: Option<OpenSsh>,
     },
     /// A process on this machine.
     Local {
@@ -158,6 +161,9 @@ impl Dial for Network {
     fn dial<'a>(&'a self, endpoint: &'a Endpoint, command: &'a str) -> Dialing<'a> {
         Box::pin(async move {
             match endpoint {
+                Endpoint::Ssh { destination, program: Some(program), .. } => {
+                    program.start(&destination.host, command)
+                }
                 Endpoint::Ssh { destination, options, .. } => {
                     let failed = |error| explain(&error);
                     let session =
@@ -208,8 +214,15 @@ pub async fn open(
         early_bytes: hello.len() as u64,
         role: Role::Serve,
     };
+    let Endpoint::Ssh { destination, program: Some(program), .. } = endpoint else {
+        let link = dial.dial(endpoint, &installation.command()).await?;
+        return greet(link, helper, hello).await;
+    };
+    let _turn = program.turn().await;
     let link = dial.dial(endpoint, &installation.command()).await?;
-    greet(link, helper, hello).await
+    greet(link, helper, hello).await.map_err(|(message, hint)| {
+        (message, hint.or_else(|| Some(program.hint(&destination.host))))
+    })
 }
 
 fn local(command: &str) -> Result<Link, Trouble> {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use provision_ssh::{ConnectOptions, Destination, HostKeyPolicy, Secret};
 use provision_template::Value;
+use tokio::sync::Semaphore;
 
 use crate::channel::Endpoint;
+use crate::openssh::OpenSsh;
 use crate::outside::Outside;
 use crate::variables::{HostVariables, View};
 use crate::words;
@@ -34,6 +36,8 @@ pub struct ConnectionDefaults {
     pub local: bool,
     /// `--ssh-common-args`.
     pub ssh_arguments: Option<String>,
+    /// `--transport openssh`: handshakes of the system's ssh that may be under way at a time.
+    pub openssh: Option<Arc<Semaphore>>,
 }
 
 /// The way to a host.
@@ -74,7 +78,21 @@ pub fn endpoint(
             .or_else(|| defaults.user.clone()),
     };
     let options = options(&variables, defaults)?;
-    Ok(Endpoint::Ssh { destination, options: Box::new(options), become_password })
+    let program = match &defaults.openssh {
+        None => None,
+        Some(turns) => {
+            let written = written_arguments(&variables, defaults)?;
+            let mut words = Vec::new();
+            for (name, text) in written {
+                let split = words::split(&text);
+                words.extend(split.map_err(|error| format!("{}: {name}: {error}", host.name))?);
+            }
+            let program = variables.first(&["ansible_ssh_executable"])?;
+            let made = OpenSsh::new(program, words, &destination, &options, turns.clone());
+            Some(made.map_err(|error| format!("{}: {error}", host.name))?)
+        }
+    };
+    Ok(Endpoint::Ssh { destination, options: Box::new(options), become_password, program })
 }
 
 /// The address that variables give a host, if they do and it isn't its name.
@@ -113,16 +131,31 @@ fn options(
     if checking.is_some_and(|text| matches!(text.to_lowercase().as_str(), "false" | "no" | "0")) {
         options.host_key_policy = Some(HostKeyPolicy::Off);
     }
+    if defaults.openssh.is_some() {
+        // Its words are its own.
+        return Ok(options);
+    }
+    for (name, written) in written_arguments(variables, defaults)? {
+        arguments(&written, &mut options).map_err(|error| {
+            format!("{}: {name}: {error}; `--transport openssh` may do it", variables.name)
+        })?;
+    }
+    Ok(options)
+}
+
+/// What is said to ssh, and by which variable.
+fn written_arguments(
+    variables: &Variables<'_>,
+    defaults: &ConnectionDefaults,
+) -> Result<Vec<(&'static str, String)>, String> {
+    let mut all = Vec::new();
     for name in ["ansible_ssh_common_args", "ansible_ssh_extra_args", "ansible_ssh_args"] {
         let written = variables.first(&[name])?.or_else(|| {
             defaults.ssh_arguments.clone().filter(|_| name == "ansible_ssh_common_args")
         });
-        if let Some(written) = written {
-            arguments(&written, &mut options)
-                .map_err(|error| format!("{}: {name}: {error}", variables.name))?;
-        }
+        all.extend(written.map(|written| (name, written)));
     }
-    Ok(options)
+    Ok(all)
 }
 
 /// Options of the `ssh` program, as far as they mean something here.

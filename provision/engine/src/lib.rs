@@ -18,6 +18,7 @@ pub mod keyring;
 pub mod load;
 pub mod magic;
 pub mod odd_conditions;
+pub mod openssh;
 pub mod outside;
 pub mod own;
 pub mod password;

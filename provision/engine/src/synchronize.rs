@@ -58,16 +58,23 @@ pub(crate) fn complete(
     if delegate == Some(host) {
         return;
     }
-    let (destination, options) = match endpoint {
-        Ok(Endpoint::Ssh { destination, options, .. }) => (destination, options),
+    let (destination, options, program) = match endpoint {
+        Ok(Endpoint::Ssh { destination, options, program, .. }) => (destination, options, program),
         Ok(Endpoint::Local { .. }) => return,
         Err(message) => {
             call.arguments.insert("_refused".into(), message.into());
             return;
         }
     };
-    if let Err(message) = connect(call, delegate.is_some(), &destination, &options) {
-        call.arguments.insert("_refused".into(), message.into());
+    match connect(call, delegate.is_some(), &destination, &options) {
+        Err(message) => _ = call.arguments.insert("_refused".into(), message.into()),
+        Ok(()) => {
+            // The ssh that connects otherwise does it here, too; a delegate has its own ways.
+            if let Some(program) = program.filter(|_| delegate.is_none()) {
+                let words: Vec<String> = program.command().map(quoted).collect();
+                call.arguments.insert("_rsh".into(), words.join(" ").into());
+            }
+        }
     }
     call.r#become = None;
 }
@@ -230,7 +237,12 @@ mod tests {
             jump: Some(vec!["ada@gate:22".parse().unwrap()]),
             ..ConnectOptions::default()
         };
-        Endpoint::Ssh { destination, options: Box::new(options), become_password: None }
+        Endpoint::Ssh {
+            destination,
+            options: Box::new(options),
+            become_password: None,
+            program: None,
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use super::page::Page;
 use super::printer::{AnsiblePrinter, Shown};
 use super::{sources, wording};
 use crate::apply;
-use crate::arguments::{Apply, Colour, DialectName, Output, Reach, Transport};
+use crate::arguments::{Apply, Colour, DialectName, Output, Reach, SshTransport, Transport};
 use crate::journal::Journal;
 use crate::passwords;
 use crate::prompt;
@@ -295,6 +295,7 @@ pub fn reach_of(common: &CommonArguments) -> Reach {
             Some("local" | "ansible.builtin.local") => Transport::Local,
             _ => Transport::Ssh,
         },
+        transport: SshTransport::Native,
         jump: Vec::new(),
         ssh_common_args: (!ssh.is_empty()).then(|| ssh.join(" ")),
         timeout: common.timeout,

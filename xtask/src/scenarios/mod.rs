@@ -128,6 +128,7 @@ const ALL: &[Scenario] = &[
     short("reboot-task", "a task reboots hosts and waits until they are back", faults::reboot_task),
     short("synchronize", "rsync to hosts, on them and from them, once", modules::synchronize),
     short("sysvinit", "a service by its init script", modules::sysvinit),
+    short("openssh", "the system's ssh in place of our own client", modules::openssh),
     // Those that take longest come before others that could fill the time beside them.
     short(
         EQUAL_HOSTS,
