@@ -1,6 +1,7 @@
 //! One line at the bottom of a terminal that shows what is going on, and for how long.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -51,6 +52,28 @@ impl Live {
     }
 }
 
+/// How many questions wait for an answer: a line that is drawn would take them away.
+static QUESTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// While it is there, no line is drawn.
+pub struct Quiet(());
+
+/// Takes all lines away for a question to the operator.
+pub fn quiet() -> Quiet {
+    QUESTIONS.fetch_add(1, Ordering::SeqCst);
+    let mut error = std::io::stderr().lock();
+    if error.is_terminal() {
+        let _ = write!(error, "\r\x1b[2K").and_then(|()| error.flush());
+    }
+    Quiet(())
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUESTIONS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Drop for Live {
     fn drop(&mut self) {
         self.clear();
@@ -68,6 +91,9 @@ impl Line {
     }
 
     fn draw(&mut self) {
+        if QUESTIONS.load(Ordering::SeqCst) > 0 {
+            return;
+        }
         let Some((text, since)) = &self.content else { return };
         let columns = crossterm::terminal::size().map_or(80, |(columns, _)| usize::from(columns));
         let text = composed(text, since.elapsed(), columns);
@@ -100,6 +126,17 @@ fn composed(text: &str, elapsed: Duration, columns: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_question_is_not_drawn_over() {
+        let mut line = Line { content: Some(("install".into(), Instant::now())), is_drawn: false };
+        let question = quiet();
+        line.draw();
+        assert!(!line.is_drawn);
+        drop(question);
+        line.draw();
+        assert!(line.is_drawn);
+    }
 
     #[test]
     fn the_line_never_wraps() {

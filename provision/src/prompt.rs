@@ -6,6 +6,7 @@ use provision_ssh::Secret;
 
 /// Asks for a secret; `None` when there is nobody to ask or nothing was typed.
 pub fn secret(question: &str) -> Option<Secret> {
+    let _quiet = crate::live::quiet();
     let answer = if std::io::stdin().is_terminal() {
         rpassword::prompt_password(format!("{question}: ")).ok()?
     } else {
@@ -22,6 +23,7 @@ pub fn line(question: &str, hidden: bool) -> Option<String> {
     if !std::io::stdin().is_terminal() {
         return None;
     }
+    let _quiet = crate::live::quiet();
     if hidden {
         return rpassword::prompt_password(format!("{question}: ")).ok();
     }

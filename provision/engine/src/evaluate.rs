@@ -3,9 +3,11 @@
 //! An evaluation is a function of the values it reads. If one of them is not known yet it ends
 //! with [`Stop::Pending`] and is repeated later; otherwise it is final, whatever is in flight.
 
+mod arguments;
 mod gathering;
 mod keywords;
 mod loops;
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,14 +16,14 @@ use provision_playbook::model::{Context, Directives, Task};
 use provision_playbook::own::OwnModule;
 use provision_protocol::modules::{self, FreeForm, ModuleSpec, Runs, normalise};
 use provision_protocol::{Become, Object};
-use provision_template::{TemplateError, Value, is_omit, value_without_omitted};
+use provision_template::{TemplateError, Value, is_omit};
 use serde_json::Value as Json;
 use yaml::{Node, NodeValue};
 
 use crate::odd_conditions::{self, Written};
 use crate::outside::Outside;
 use crate::prepare::{self, Content};
-use crate::variables::{Layer, View, dictionary};
+use crate::variables::{Layer, View};
 
 /// Why an evaluation has no result.
 #[derive(Debug)]
@@ -550,235 +552,6 @@ impl<'a> Evaluator<'a> {
             )?)
             .filter(|seconds| *seconds > 0.0),
         })
-    }
-
-    /// The arguments, evaluated: `module_defaults`, `args` and the named ones, later ones win.
-    ///
-    /// # Errors
-    /// When one can't be evaluated (yet).
-    pub fn arguments(&self) -> Result<Object, Stop> {
-        let mut raw = self.module_defaults()?;
-        self.put_given(&mut raw)?;
-        Ok(raw)
-    }
-
-    /// The arguments that the task itself gives, evaluated.
-    ///
-    /// # Errors
-    /// When one can't be evaluated (yet).
-    pub(crate) fn given_arguments(&self) -> Result<Object, Stop> {
-        let mut raw = Object::new();
-        self.put_given(&mut raw)?;
-        Ok(raw)
-    }
-
-    fn put_given(&self, raw: &mut Object) -> Result<(), Stop> {
-        if let Some(splat) = &self.task.arguments.splat {
-            match provision_template::to_json(&self.value(splat)?) {
-                Json::Object(more) => raw.extend(more),
-                Json::Null => {}
-                other => {
-                    return Err(Stop::failed(format!(
-                        "the arguments must be a mapping, got {other}"
-                    )));
-                }
-            }
-        }
-        let lazy = self.is_lazy();
-        for (key, node) in self.task.arguments.parameters.iter() {
-            let Some(name) = key.as_str() else { continue };
-            let name = match name.contains("{{") {
-                true => provision_template::text_of(&self.value(key)?),
-                false => name.to_owned(),
-            };
-            let is_text = name == "var" && provision_template::has_template(node);
-            if lazy.contains(&name.as_str()) && !is_text {
-                // Conditions and expressions are evaluated by the module itself.
-                let value = provision_template::value_of_node(node);
-                raw.insert(name, provision_template::to_json(&value));
-                continue;
-            }
-            let value = self.argument(node)?;
-            if is_omit(&value) {
-                raw.remove(&name);
-                continue;
-            }
-            raw.insert(name, provision_template::to_json(&value_without_omitted(&value)));
-        }
-        Ok(())
-    }
-
-    fn argument(&self, node: &Node) -> Result<Value, Stop> {
-        let engine = &self.view.world.engine;
-        self.view.local.forget_reads();
-        engine.render_node(node, &self.view, &self.outside).map_err(|error| match error {
-            // In Ansible's words: content looks for them.
-            TemplateError::Undefined(_) => Stop::failed(format!(
-                "The task includes an option with an undefined variable. The error was: {}",
-                self.view.world.explained(&error)
-            )),
-            other => Stop::from(other),
-        })
-    }
-
-    /// Arguments that are expressions, not templates.
-    fn is_lazy(&self) -> &'static [&'static str] {
-        match self.task.module.name {
-            "assert" => &["that"],
-            "debug" => &["var"],
-            _ => &[],
-        }
-    }
-
-    fn module_defaults(&self) -> Result<Object, Stop> {
-        if !gathering::is_gathering(self) {
-            return self.defaults_where(|name| self.are_defaults_of(name));
-        }
-        // Those of what the task calls win over those of what gathers, wherever they stand.
-        let is_caller = gathering::is_caller;
-        let mut defaults =
-            self.defaults_where(|name| !is_caller(name) && self.are_defaults_of(name))?;
-        defaults.extend(self.defaults_where(is_caller)?);
-        Ok(defaults)
-    }
-
-    /// `module_defaults` of the names that count, inner ones over outer ones.
-    fn defaults_where(&self, counts: impl Fn(&str) -> bool) -> Result<Object, Stop> {
-        let mut merged = Object::new();
-        let levels: Vec<&Node> = self
-            .task
-            .context
-            .chain()
-            .filter_map(|context| context.directives.module_defaults.as_ref())
-            .collect();
-        for node in levels.into_iter().rev() {
-            for mapping in node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect()) {
-                let Some(mapping) = mapping.as_mapping() else { continue };
-                for (key, defaults) in mapping.iter() {
-                    if !key.as_str().is_some_and(&counts) {
-                        continue;
-                    }
-                    if let Json::Object(defaults) =
-                        provision_template::to_json(&self.value(defaults)?)
-                    {
-                        merged.extend(defaults);
-                    }
-                }
-            }
-        }
-        Ok(merged)
-    }
-
-    /// The environment; `ansible_async_dir` says where the states of detached jobs are.
-    fn environment_with_jobs(
-        &self,
-        module: &'static ModuleSpec,
-    ) -> Result<BTreeMap<String, String>, Stop> {
-        let mut environment = self.environment()?;
-        let concerns_jobs = self.task.asynchronous.is_some() || module.name == "async_status";
-        if concerns_jobs && let Some(folder) = self.variable("ansible_async_dir")? {
-            let folder = provision_template::text_of(&folder);
-            environment.entry("ANSIBLE_ASYNC_DIR".to_owned()).or_insert(folder);
-        }
-        Ok(environment)
-    }
-
-    /// Whether `module_defaults` of this name are those of the task's module.
-    fn are_defaults_of(&self, name: &str) -> bool {
-        let Some(own) = &self.task.own else {
-            return modules::find(name).is_some_and(|it| it.name == self.task.module.name);
-        };
-        match (&own.collection, name.rsplit_once('.')) {
-            (None, _) => name.strip_prefix("ansible.legacy.").unwrap_or(name) == own.name,
-            (Some(of), Some((collection, short))) => of == collection && short == own.name,
-            (Some(_), None) => self.task.module_written == name,
-        }
-    }
-
-    fn environment(&self) -> Result<BTreeMap<String, String>, Stop> {
-        let levels: Vec<&Node> = self
-            .task
-            .context
-            .chain()
-            .filter_map(|context| context.directives.environment.as_ref())
-            .collect();
-        let mut merged = BTreeMap::new();
-        for node in levels.into_iter().rev() {
-            let entries: Vec<&Node> =
-                node.as_sequence().map_or_else(|| vec![node], |s| s.iter().collect());
-            for entry in entries {
-                let value = match self.value(entry) {
-                    // As in Ansible, what gathers facts can't need them.
-                    Err(Stop::Failed(_)) if self.gathers_facts() => self.what_is_known(entry),
-                    value => value?,
-                };
-                if value.is_none() || is_omit(&value) {
-                    continue;
-                }
-                let Json::Object(variables) = provision_template::to_json(&value) else {
-                    return Err(Stop::failed(format!(
-                        "environment must be a mapping, got {}",
-                        provision_template::text_of(&value)
-                    )));
-                };
-                for (name, value) in variables {
-                    let value = provision_template::from_json(&value);
-                    merged.insert(name, provision_template::text_of(&value));
-                }
-            }
-        }
-        Ok(merged)
-    }
-
-    /// The entries of a mapping that can be evaluated.
-    fn what_is_known(&self, entry: &Node) -> Value {
-        let entries = entry.as_mapping().into_iter().flat_map(|mapping| mapping.iter());
-        let known = entries.filter_map(|(key, value)| {
-            let value = self.value(value).ok()?;
-            Some((provision_template::text_of(&provision_template::value_of_node(key)), value))
-        });
-        dictionary(known.collect::<Vec<_>>())
-    }
-
-    pub(crate) fn gathers_facts(&self) -> bool {
-        matches!(self.task.module.name, "setup" | "gather_facts")
-    }
-
-    /// `delegate_to`.
-    pub(crate) fn delegate(&self) -> Result<Option<String>, Stop> {
-        self.text(self.keyword(|d| d.delegate_to.as_ref()))
-    }
-
-    /// Whom to become: keyword first, then the variables of the host, as Ansible does.
-    fn identity(&self, delegate: Option<&str>) -> Result<Option<Become>, Stop> {
-        let delegated = delegate.map(|name| {
-            let host = self.view.world.host_or_new(name);
-            Evaluator::new(self.task, View::of_host(&self.view.world, &host))
-        });
-        let variables = delegated.as_ref().unwrap_or(self);
-        let by_keyword = self.keyword(|d| d.r#become.as_ref());
-        let wanted = match variables.variable("ansible_become")? {
-            Some(value) => provision_template::to_boolean(&value).unwrap_or(false),
-            None => self.flag(by_keyword, self.view.world.settings.r#become)?,
-        };
-        if !wanted {
-            return Ok(None);
-        }
-        let pick =
-            |variable: &str, keyword: Option<&Node>, default: &str| -> Result<String, Stop> {
-                if let Some(value) = variables.variable(variable)? {
-                    return Ok(provision_template::text_of(&value));
-                }
-                Ok(self.text(keyword)?.unwrap_or_else(|| default.to_owned()))
-            };
-        let user = self.view.world.settings.become_user.as_deref().unwrap_or("root");
-        let user = pick("ansible_become_user", self.keyword(|d| d.become_user.as_ref()), user)?;
-        let method =
-            pick("ansible_become_method", self.keyword(|d| d.become_method.as_ref()), "sudo")?;
-        let flags = pick("ansible_become_flags", self.keyword(|d| d.become_flags.as_ref()), "")?;
-        let method = method.rsplit('.').next().unwrap_or(&method).to_owned();
-        let flags = flags.split_whitespace().map(str::to_owned).collect();
-        Ok(Some(Become { user, method, flags }))
     }
 
     /// A variable, evaluated.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use provision_plan::{HostIndex, Position};
-use provision_playbook::model::{RoleIdentity, Strategy, Task};
+use provision_playbook::model::{RoleIdentity, Task};
 use provision_protocol::{Diff, Object};
 use provision_template::{Origin, TextClass, Value};
 use serde_json::Value as Json;
@@ -14,7 +14,7 @@ use super::{Arrival, Owner, PlayRun};
 use crate::cursor::{AfterFailure, Cursor};
 use crate::evaluate::{Evaluator, Invocation, ItemStep, LoopItem, Plan, Stop};
 use crate::event::{HostResult, Status};
-use crate::variables::{Learned, View};
+use crate::variables::View;
 
 /// A task on its way on one host.
 #[derive(Debug, Clone)]
@@ -85,30 +85,8 @@ pub(super) fn is_written(task: &Task) -> bool {
 
 impl Ended {
     /// Where the texts of the result come from: what `set_fact` and `include_vars` say is the user's.
-    fn origin(&self) -> Origin {
+    pub(super) fn origin(&self) -> Origin {
         Origin::Every(if self.is_written { TextClass::Written } else { TextClass::Unsafe })
-    }
-
-    /// Another host has this result, too.
-    fn teach(&self, learned: &Learned) {
-        if let Some(name) = &self.register {
-            learned.register(name, registered(&self.result), self.origin());
-        }
-        for (name, value) in &self.sets {
-            learned.set(name, value.clone());
-        }
-        if let Some(layer) = &self.include {
-            learned.include(layer);
-        }
-        for (_, facts) in &self.facts {
-            match self.is_written {
-                // `set_fact` calls them facts, but they win over variables of the play.
-                true => facts.iter().for_each(|(name, value)| {
-                    learned.set(name, provision_template::from_json(value));
-                }),
-                false => learned.learn(facts),
-            }
-        }
     }
 }
 
@@ -393,46 +371,6 @@ impl PlayRun<'_> {
         self.settle_passes(index);
         if self.shared.reaches.classify(&self.shared.world, &flight.task).once {
             self.share(index, &once, &flight.task, &ended);
-        }
-    }
-
-    /// The result of a `run_once` task counts for all hosts.
-    pub(super) fn share(
-        &mut self,
-        index: HostIndex,
-        others: &[HostIndex],
-        task: &Arc<Task>,
-        ended: &Ended,
-    ) {
-        self.teach_others(index, others, ended);
-        for other in others {
-            // A handler that ran for all is not notified any more on any.
-            if let Some(ahead) = self.host(*other).and_then(|host| host.ahead.clone()) {
-                self.handler_runs(*other, &ahead.position, false);
-            }
-            let Some(host) = self.hosts.get_mut(other.0) else { continue };
-            host.ahead = None;
-            host.cursor.advance();
-            ended.teach(&host.variables.learned);
-            if ended.notify {
-                let view = self.view(*other, task);
-                self.notify(*other, task, view, false);
-            }
-            self.passed(*other);
-            self.wake(*other);
-        }
-    }
-
-    /// What a `run_once` task brings is there for all hosts of the play, also for those that don't
-    /// stand at it: only one of them may have included it.
-    fn teach_others(&self, index: HostIndex, sharers: &[HostIndex], ended: &Ended) {
-        if self.state.play.strategy != Strategy::Linear {
-            return;
-        }
-        for host in self.hosts.iter().filter(|host| host.active && host.index != index) {
-            if !sharers.contains(&host.index) {
-                ended.teach(&host.variables.learned);
-            }
         }
     }
 

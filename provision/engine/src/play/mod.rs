@@ -12,6 +12,7 @@ mod include;
 mod include_vars;
 mod local;
 mod meta;
+mod once;
 mod pause;
 mod results;
 mod send;
