@@ -106,6 +106,8 @@ pub type FindEndpoint = dyn Fn(&HostVariables) -> Result<Endpoint, String> + Sen
 enum Order {
     Call(Box<Call>, Vec<Content>),
     Cancel,
+    /// Say goodbye: the next call logs in anew.
+    HangUp,
 }
 
 struct Handle {
@@ -235,6 +237,14 @@ impl Pool {
         id
     }
 
+    /// Ends a connection on which nothing is under way; the next call logs in anew, and sees what
+    /// a login sees: groups of the user, its environment. This machine has no login.
+    pub fn hang_up(&mut self, key: &SessionKey) {
+        if let Some(handle) = self.sessions.get(key).filter(|_| !key.local) {
+            let _ = handle.orders.send(Order::HangUp);
+        }
+    }
+
     /// Asks all helpers to stop at once.
     pub fn cancel_all(&mut self) {
         for handle in self.sessions.values() {
@@ -284,6 +294,8 @@ enum Ending {
     Errand(Box<Call>),
     /// There is no connection, and a call needs one.
     Wanted,
+    /// The connection is to be made anew when a call needs one.
+    HungUp,
     /// The connection broke.
     Broken(String),
     /// There is no point in trying again.
@@ -341,6 +353,7 @@ impl Session {
             };
             match ending {
                 Ending::Done => return,
+                Ending::HungUp => Self::part(connection.take()).await,
                 Ending::Errand(call) => self.run_errand(*call, &mut connection, &mut inbox).await,
                 Ending::Wanted => match self.connect().await {
                     Ok(next) => connection = Some(next),
@@ -363,6 +376,15 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Says goodbye and waits until the helper has gone: it holds the host's lock so long.
+    async fn part(connection: Option<Connection>) {
+        let Some(mut there) = connection else { return };
+        there.talk.writer.message(&ToHost::Bye);
+        there.talk.writer.close();
+        let gone = async { while let Ok(Some(_)) = there.talk.next().await {} };
+        let _ = tokio::time::timeout(GOODBYE, gone).await;
     }
 
     fn lose(&self, (message, hint): Trouble) {
@@ -546,6 +568,8 @@ impl Session {
                         self.put(talk, &call, &contents);
                         self.outstanding.insert(call.id, (*call, contents));
                     }
+                    Some(Order::HangUp) if self.outstanding.is_empty() => return Ending::HungUp,
+                    Some(Order::HangUp) => {}
                     Some(Order::Cancel) => {
                         self.cancelled = true;
                         talk.writer.message(&ToHost::Cancel);
@@ -585,6 +609,7 @@ impl Session {
         loop {
             match inbox.next().await {
                 None => return Ending::Done,
+                Some(Order::HangUp) => {}
                 Some(Order::Cancel) => self.cancelled = true,
                 Some(Order::Call(call, _)) if self.is_dropped(&call) => {
                     self.tell(SessionEvent::Dropped(call.id));

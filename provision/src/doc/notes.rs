@@ -355,7 +355,7 @@ pub const NOTES: &[Notes] = &[
     notes(
         "meta",
         &[],
-        &["`reset_connection` does nothing: the connection is kept"],
+        &["with a local connection `reset_connection` does nothing"],
         "meta: flush_handlers",
     ),
     notes(

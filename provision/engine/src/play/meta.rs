@@ -92,9 +92,16 @@ impl PlayRun<'_> {
                 self.pass_silently(index);
                 "inventory successfully refreshed".to_owned()
             }
-            "noop" | "reset_connection" => {
+            "reset_connection" => {
+                if let Some(session) = self.host(index).map(|host| host.session.clone()) {
+                    self.shared.pool.hang_up(&session);
+                }
                 self.pass_silently(index);
-                action.replace('_', " ")
+                "reset connection".to_owned()
+            }
+            "noop" => {
+                self.pass_silently(index);
+                "noop".to_owned()
             }
             other => return Err(Stop::failed(format!("meta has no action `{other}`"))),
         };

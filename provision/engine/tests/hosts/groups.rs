@@ -222,3 +222,24 @@ fn this_machine_can_be_put_into_a_group() {
     )
     .expect(Outcome::Done);
 }
+
+#[test]
+fn a_connection_that_is_reset_logs_in_anew() {
+    let lab = Lab::new(&["a"]);
+    let ran = lab
+        .apply(
+            "
+- hosts: a
+  gather_facts: false
+  tasks:
+    - stat: {path: /}
+    - meta: reset_connection
+    - meta: reset_connection
+    - stat: {path: /}
+    - stat: {path: /}
+",
+        )
+        .expect(Outcome::Done);
+    assert_eq!(ran.warnings(), Vec::<String>::new());
+    assert_eq!(lab.host("a").seen().endpoints.len(), 2);
+}
