@@ -4,7 +4,7 @@
 //! helper asks for (contents and passwords it may have, nothing else), and when the connection
 //! breaks it reconnects once and fetches what the helper kept. While nothing is under way a
 //! connection may end: the next call opens another. Modules that are about the connection itself
-//! are carried out here ([`errand`]).
+//! are carried out here (`session/errand.rs`).
 
 mod errand;
 mod inbox;
