@@ -4,7 +4,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pack::{Label, entry, pack as packed, read_entry, unpack};
+use pack::{Label, Packer, entry, read_entry, unpack};
 
 /// The reader itself: Consul's client would be built for nothing.
 #[path = "../../scheduler/store/src/cluster/pack.rs"]
@@ -20,6 +20,8 @@ fuzz_target!(|value: &[u8]| {
     let fits = Label { bytes: bytes.len() as u64, checksum: checksum.finalize(), ..label };
     let Ok(changes) = unpack(&fits, bytes) else { return };
     assert_eq!(changes.len() as u64, fits.records);
-    let again = packed(fits.epoch, &changes);
+    let mut packer = Packer::new();
+    changes.iter().for_each(|(name, value)| packer.add(name, value.as_deref()));
+    let again = packer.finish(fits.epoch);
     assert_eq!(unpack(&again.label, &again.parts.concat()), Ok(changes));
 });
