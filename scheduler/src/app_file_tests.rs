@@ -171,9 +171,11 @@ fn volumes_have_names_paths_and_sizes_of_their_own() {
 #[test]
 fn what_is_reserved_is_all_or_disk() {
     let volumes = "volumes: [{name: data, path: /a, size_mb: 1}]\n";
-    for (text, expected) in
-        [("", Reserves::All), ("reserve: all\n", Reserves::All), ("reserve: disk\n", Reserves::Disk)]
-    {
+    for (text, expected) in [
+        ("", Reserves::All),
+        ("reserve: all\n", Reserves::All),
+        ("reserve: disk\n", Reserves::Disk),
+    ] {
         let file = app(&format!("app: db\nversion: 1\nshell: x\n{volumes}{text}"));
         assert_eq!(file.specification.reserves, expected, "{text}");
     }
