@@ -1,7 +1,7 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
 use policy::adaptive::{Answer as Became, Limiter};
-use policy::admission::{Account, Admission, Candidate, Limits};
+use policy::admission::{Account, Admission, Candidate, Learned, Limits};
 use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
@@ -141,7 +141,7 @@ impl Gateways {
         if picked.is_none() {
             self.books.with((gateway, request.user, info.cmd), None, policy::release);
             let answer = Became::refused(Refusal::NoInstance);
-            self.listen(Heard { at: now, key: request.key, gateway, answer });
+            self.listen(Heard { at: now, key: request.key, gateway, cmd: info.cmd, answer });
         }
         picked.ok_or(Refusal::NoInstance)
     }
@@ -173,7 +173,8 @@ impl Gateways {
         now: Time,
     ) -> Result<(), Refusal> {
         let rules = &self.rules;
-        let limiter = self.limiters.as_mut().and_then(|limiters| limiters.at(gateway, now));
+        let place = (gateway, info.cmd);
+        let limiter = self.limiters.as_mut().and_then(|limiters| limiters.at(place, now));
         self.books.with((gateway, user, info.cmd), limiter, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })
@@ -213,7 +214,8 @@ impl Books {
         let mut user = self.users.account(user_place);
         let mut cmd = self.cmds.account(cmd_place);
         let accepted = &mut self.accepted[gateway];
-        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd, limiter });
+        let learned = limiter.map(|limiter| Learned { limiter: Some(limiter), gate: None });
+        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd, learned });
         self.users.write(user_place, user);
         self.cmds.write(cmd_place, cmd);
         result
