@@ -20,6 +20,11 @@ struct Rfc {
 }
 
 impl Rfc {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a positive number, rounded down"
+    )]
     fn control_law(t: u64, interval: u64, count: u32) -> u64 {
         t + (interval as f64 / f64::from(count).sqrt()) as u64
     }

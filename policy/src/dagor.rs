@@ -68,7 +68,6 @@ impl Dagor {
     pub fn priority(&self, class: Class, user: u32, now: Time) -> Priority {
         let epoch = now.0 / self.redraw.0.max(1);
         let word = Words::new(epoch, Purpose::UserLevel, 0).at(user.into());
-        #[expect(clippy::cast_possible_truncation, reason = "seven bits")]
         let level = (word >> (64 - USER_BITS)) as u8;
         Priority(match (self.classes, class) {
             (Classes::Apart, Class::Free) => level + USER_LEVELS,
@@ -157,7 +156,8 @@ impl Gate {
     /// Time has passed until now, and this has begun since the window began; if the window is over, the
     /// level moves, and `begun` is counted anew. Asked twice at one instant it changes nothing more.
     pub fn pass(&mut self, rules: &Dagor, begun: &mut Begun, now: Time) {
-        let is_over = now.since(self.began) >= rules.window || self.arrived >= rules.requests.into();
+        let is_over =
+            now.since(self.began) >= rules.window || self.arrived >= rules.requests.into();
         if !is_over || now == self.began {
             return;
         }

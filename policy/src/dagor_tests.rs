@@ -26,8 +26,7 @@ fn gate(level: u8, came: &[u32]) -> Gate {
     gate
 }
 
-const LONG: Begun =
-    Begun { requests: 10, waited: Nanoseconds(1000), work: Nanoseconds(100) };
+const LONG: Begun = Begun { requests: 10, waited: Nanoseconds(1000), work: Nanoseconds(100) };
 const SHORT: Begun = Begun { requests: 10, waited: Nanoseconds(0), work: Nanoseconds(100) };
 
 /// The level after a window with these requests.

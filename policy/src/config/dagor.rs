@@ -37,13 +37,14 @@ impl DagorPart {
     pub(super) fn value(self, found: &mut Vec<Diagnostic>) -> Dagor {
         let base = Dagor::DEFAULT;
         let DagorRule::Dagor = self.rule.value;
-        let length = |given: Option<Spanned<Length>>, base, message, found: &mut Vec<Diagnostic>| {
-            let Some(Spanned { value: Length(length), span }) = given else { return base };
-            if length == Nanoseconds::ZERO {
-                found.push(wrong(message, span, "more than 0", "such as 1s, or 1h"));
-            }
-            length
-        };
+        let length =
+            |given: Option<Spanned<Length>>, base, message, found: &mut Vec<Diagnostic>| {
+                let Some(Spanned { value: Length(length), span }) = given else { return base };
+                if length == Nanoseconds::ZERO {
+                    found.push(wrong(message, span, "more than 0", "such as 1s, or 1h"));
+                }
+                length
+            };
         let part = |given: Option<Spanned<Part>>, base, message, found: &mut Vec<Diagnostic>| {
             let Some(Spanned { value, span }) = given else { return base };
             let thousandths = thousandths(value);

@@ -50,11 +50,7 @@ fn dagor() -> Value {
             ),
             ("window", reference("length"), "how long it is looked at; 1s if absent"),
             ("requests", whole(1), "or for so many requests; 2000 if absent"),
-            (
-                "cut",
-                reference("part"),
-                "how much less is let in after an overload; 5% if absent",
-            ),
+            ("cut", reference("part"), "how much less is let in after an overload; 5% if absent"),
             ("grow", reference("part"), "how much more otherwise, of what came; 1% if absent"),
             (
                 "classes",

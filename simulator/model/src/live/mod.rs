@@ -380,7 +380,8 @@ impl<'model, R: Record> Live<'model, R> {
     /// What there is just before a request is decided about.
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
         let who = (arrival.gateway, arrival.user, &info);
-        let mut look = self.books.ask(who, arrival.at, &mut self.begun, |accounts| Look::of(&accounts));
+        let mut look =
+            self.books.ask(who, arrival.at, &mut self.begun, |accounts| Look::of(&accounts));
         let number = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
         let group = self.groups.get(info.app as usize);
         let (Some(group), Some(turn)) = (group, self.turns.get(number)) else { return look };
@@ -398,9 +399,10 @@ impl<'model, R: Record> Live<'model, R> {
         let chosen = chosen.and_then(known);
         look.chosen = chosen.map(|target| {
             let rules = &self.model.queue;
-            let predicted = self.waits.as_ref().and_then(|waits| {
-                waits.predicted(target, info.class, (&self.jobs, &self.sources))
-            });
+            let predicted = self
+                .waits
+                .as_ref()
+                .and_then(|waits| waits.predicted(target, info.class, (&self.jobs, &self.sources)));
             Chosen { predicted, ..target.look(info.class, rules) }
         });
         look

@@ -1,9 +1,9 @@
 //! Who is served next, and who may wait at all, in the oracle: lists are looked through each time.
 
+use policy::admission::Deadlines;
 use policy::overload::{self, Taken};
 use policy::prediction::{self, Ahead, Asked};
 use policy::queue::Order;
-use policy::admission::Deadlines;
 use policy::{Class, Nanoseconds, Queue, Refusal};
 
 use super::{Oracle, candidate};
@@ -107,8 +107,8 @@ impl<R: Record> Oracle<'_, R> {
             && let Some((cmd, _)) = self.kind(&arrival)
             && let Some(cmd) = self.model.cmds.get(cmd)
         {
-            verdict = verdict
-                .and_then(|()| prediction::in_time(candidate(cmd, arrival.at), self.now));
+            verdict =
+                verdict.and_then(|()| prediction::in_time(candidate(cmd, arrival.at), self.now));
         }
         Some(match verdict {
             Ok(()) => Ok((arrival, waited)),

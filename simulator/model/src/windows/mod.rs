@@ -67,8 +67,8 @@
 
 use std::fmt;
 
-use policy::placement::Unplaced;
 use policy::admission::Deadlines;
+use policy::placement::Unplaced;
 use policy::queue::{Order, QueueScope};
 use policy::scaling::{Action, Observation};
 use policy::{Nanoseconds, Scope, Time};

@@ -1,8 +1,8 @@
 //! Queues that aren't first come, first served at a machine.
 
 use policy::Nanoseconds;
-use policy::balance::Balance;
 use policy::admission::Deadlines;
+use policy::balance::Balance;
 use policy::dagor::Dagor;
 use policy::overload::{Law, Overload};
 use policy::peak_ewma::PeakEwma;
