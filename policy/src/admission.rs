@@ -120,14 +120,14 @@ pub struct Learned<'a> {
 impl Learned<'_> {
     /// A request that passes the gate counts there, even if it isn't let in.
     #[cold]
-    fn ask(&mut self) -> Result<(), Refusal> {
+    fn ask(mut self) -> Result<Self, Refusal> {
         if self.limiter.as_ref().is_some_and(|limiter| limiter.is_full()) {
             return Err(Refusal::AdaptiveLimit);
         }
-        match &mut self.gate {
-            Some((gate, priority)) => gate.ask(*priority),
-            None => Ok(()),
+        if let Some((gate, priority)) = &mut self.gate {
+            gate.ask(*priority)?;
         }
+        Ok(self)
     }
 
     fn enter(self) {
@@ -154,16 +154,18 @@ pub struct Candidate {
 #[inline(always)]
 pub fn admit(
     rules: &Admission,
-    mut accounts: Accounts<'_>,
+    accounts: Accounts<'_>,
     candidate: Candidate,
     now: Time,
 ) -> Result<(), Refusal> {
     if rules.accept.is_some_and(|accept| *accounts.accepted >= accept.permits) {
         return Err(Refusal::AcceptPermits);
     }
-    if let Some(learned) = &mut accounts.learned {
-        learned.ask()?;
-    }
+    // By value: what has an address isn't kept in registers.
+    let learned = match accounts.learned {
+        Some(learned) => Some(learned.ask()?),
+        None => None,
+    };
     if rules.deadlines != Deadlines::Ignore && now + candidate.usual > candidate.deadline {
         return Err(Refusal::Deadline);
     }
@@ -176,7 +178,7 @@ pub fn admit(
     *accounts.accepted = accounts.accepted.saturating_add(1);
     count(rules.user.as_ref(), accounts.user, now);
     count(rules.cmd.as_ref(), accounts.cmd, now);
-    if let Some(learned) = accounts.learned {
+    if let Some(learned) = learned {
         learned.enter();
     }
     Ok(())

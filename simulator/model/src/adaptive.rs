@@ -10,11 +10,10 @@ use std::collections::BinaryHeap;
 
 use policy::adaptive::{Adaptive, Answer, By, Limiter};
 use policy::admission::Learned;
-use policy::dagor::Begun;
 use policy::{Scope, Time};
 
 use crate::books::SourceInfo;
-use crate::gates::Gates;
+use crate::gates::{Gates, Waits};
 use crate::model::Model;
 
 /// All that was learned.
@@ -34,17 +33,18 @@ impl Learners {
     }
 
     /// What is known just before a request arrives.
+    #[cold]
     pub(crate) fn at(
         &mut self,
         (gateway, user, info): (u16, u32, &SourceInfo),
         now: Time,
-        begun: &mut [Begun],
+        waits: Option<&mut Waits>,
     ) -> Learned<'_> {
         let limiters = self.limiters.as_mut();
         let gates = self.gates.as_mut();
         Learned {
             limiter: limiters.and_then(|limiters| limiters.at((gateway, info.cmd), now)),
-            gate: gates.and_then(|gates| gates.at(info.app, (info.class, user), now, begun)),
+            gate: gates.and_then(|gates| gates.at(info.app, (info.class, user), now, waits)),
         }
     }
 

@@ -1,10 +1,10 @@
 //! What the fast engines know of sources, and their accounts of admission.
 
 use policy::admission::{Account, Candidate};
-use policy::dagor::Begun;
 use policy::{Accounts, Class, Nanoseconds, Scope, Time};
 
 use crate::adaptive::{Heard, Learners};
+use crate::gates::Waits;
 use crate::model::{Cmd, Model, Source};
 
 /// What must be known of requests of one source.
@@ -80,10 +80,6 @@ impl Books {
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "tables are cut for all gateways, users and commands of the model"
-    )]
     pub(crate) fn with<T>(
         &mut self,
         gateway: u16,
@@ -91,32 +87,48 @@ impl Books {
         cmd: u32,
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
+        let (accounts, _) = self.open(gateway, user, cmd);
+        act(accounts)
+    }
+
+    /// The accounts of a request, and beside them what was learned.
+    #[inline(always)]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "tables are cut for all gateways, users and commands of the model"
+    )]
+    fn open(
+        &mut self,
+        gateway: u16,
+        user: u32,
+        cmd: u32,
+    ) -> (Accounts<'_>, &mut Option<Box<Learners>>) {
         let gateway = usize::from(gateway);
-        act(Accounts {
+        let accounts = Accounts {
             accepted: &mut self.accepted[gateway * self.accepted_step],
             user: &mut self.users[gateway * self.users_step + user as usize],
             cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
             learned: None,
-        })
+        };
+        (accounts, &mut self.learners)
     }
 
     /// The same for a request that arrives now: rules that learn have heard of everything then, and
-    /// of what has begun (by app, if a rule asks).
+    /// of how long what has begun has waited.
     #[inline(always)]
     pub(crate) fn ask<T>(
         &mut self,
         who: (u16, u32, &SourceInfo),
         now: Time,
-        begun: &mut [Begun],
+        waits: &mut Option<Box<Waits>>,
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
         let (gateway, user, info) = who;
-        let mut learners = self.learners.take();
-        let learned = learners.as_mut().map(|learners| learners.at(who, now, begun));
-        let result =
-            self.with(gateway, user, info.cmd, |accounts| act(Accounts { learned, ..accounts }));
-        self.learners = learners;
-        result
+        let (mut accounts, learners) = self.open(gateway, user, info.cmd);
+        if let Some(learners) = learners {
+            accounts.learned = Some(learners.at(who, now, waits.as_deref_mut()));
+        }
+        act(accounts)
     }
 
     /// Whether anybody wants to hear of answers.

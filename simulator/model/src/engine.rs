@@ -295,7 +295,7 @@ impl<'model> Engine<'model> {
         self.end(now);
         let candidate = info.candidate(now);
         let rules = &self.model.admission;
-        self.books.ask((arrival.gateway, arrival.user, &info), now, &mut [], |accounts| {
+        self.books.ask((arrival.gateway, arrival.user, &info), now, &mut None, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let served = self.dispatch(arrival, info);
@@ -319,7 +319,7 @@ impl<'model> Engine<'model> {
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
         self.end(arrival.at);
         let who = (arrival.gateway, arrival.user, &info);
-        let mut look = self.books.ask(who, arrival.at, &mut [], |accounts| Look::of(&accounts));
+        let mut look = self.books.ask(who, arrival.at, &mut None, |accounts| Look::of(&accounts));
         let turn = usize::from(arrival.gateway) * self.lines.len() + info.app as usize;
         let line = self.lines.get_mut(info.app as usize);
         let (Some(line), Some(turn)) = (line, self.turns.get(turn)) else { return look };

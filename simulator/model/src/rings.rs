@@ -93,26 +93,6 @@ impl Rings {
         self.ends[ring] = ends;
     }
 
-    /// Takes in a number that is at least all others, or nothing. Which is as good as chance, so
-    /// short rings are written in both cases.
-    #[inline(always)]
-    pub(crate) fn push_if(&mut self, does: bool, ring: usize, value: u64, limit: u64) {
-        if self.capacity > SHORT {
-            if does {
-                self.push(ring, value, limit);
-            }
-            return;
-        }
-        let head = self.ends[ring].head;
-        let place = self.place(ring, head);
-        let oldest = self.slots[place];
-        if does & (oldest > limit) {
-            return self.push(ring, value, limit);
-        }
-        self.slots[place] = std::hint::select_unpredictable(does, value, oldest);
-        self.ends[ring].head = head.wrapping_add(u32::from(does));
-    }
-
     /// The number that was taken in last, if it lives; else any that doesn't.
     pub(crate) fn newest(&self, ring: usize) -> u64 {
         let Ends { head, length } = self.ends[ring];
@@ -180,14 +160,8 @@ mod tests {
             let (mut last, mut limit) = (0, 1);
             for (ring, more, ahead) in steps {
                 last += more;
-                // Some are taken in by the way that may take in nothing.
-                match more {
-                    1 => rings.push(ring, last, limit),
-                    _ => rings.push_if(more < 4, ring, last, limit),
-                }
-                if more < 4 {
-                    queues[ring].push(last);
-                }
+                rings.push(ring, last, limit);
+                queues[ring].push(last);
                 limit = limit.max((last + ahead).saturating_sub(behind));
                 for (ring, queue) in queues.iter_mut().enumerate() {
                     queue.retain(|value| *value > limit);

@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use policy::dagor::Begun;
 use policy::placement::Resources;
 use policy::{Nanoseconds, Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
@@ -15,7 +14,7 @@ use simulator_kernel::Wheel;
 use crate::adaptive::Heard;
 use crate::books::{Books, SourceInfo};
 use crate::faults::{BackOffs, Slow};
-use crate::gates::Gates;
+use crate::gates::Waits;
 use crate::life::Control;
 use crate::look::{Chosen, Look};
 use crate::model::Model;
@@ -47,7 +46,6 @@ use pipes::Pipes;
 use sharing::Desks;
 use signals::Signals;
 use target::{Floor, Job, Jobs, Stops, Target};
-use waits::Waits;
 use wires::Wires;
 
 /// Runs a model to its end.
@@ -102,8 +100,6 @@ struct Live<'model, R> {
     shed: Vec<(u32, Job, Refusal, Time)>,
     /// Rules about waits, if there are any.
     waits: Option<Box<Waits>>,
-    /// What has begun, by app, if a gate asks.
-    begun: Vec<Begun>,
     /// Instants at which something happens, if what happens may cause what is sent then.
     stops: Option<Stops>,
     controls: BinaryHeap<Reverse<(Time, Control)>>,
@@ -162,7 +158,6 @@ impl<'model, R: Record> Live<'model, R> {
             left: Vec::new(),
             shed: Vec::new(),
             waits: Waits::new(model),
-            begun: Gates::begun(&model.admission, model.apps.len()),
             stops: model.answers_cause_requests().then(Stops::new),
             controls: BinaryHeap::new(),
             ticks_until: Time(model.duration.0),
@@ -287,8 +282,7 @@ impl<'model, R: Record> Live<'model, R> {
             warm_up: &group.definition.life.warm_up,
             crowd: group.definition.crowd.as_ref(),
             is_special: self.slow.is_anywhere() || self.is_special,
-            begun: &mut self.begun,
-            waits: self.waits.as_deref(),
+            waits: self.waits.as_deref_mut(),
             left: &mut self.left,
             shed: &mut self.shed,
             stops: self.stops.as_mut(),
@@ -325,8 +319,8 @@ impl<'model, R: Record> Live<'model, R> {
     fn arrive(&mut self, arrival: &Arrival, info: SourceInfo) -> Result<(), Refusal> {
         let now = arrival.at;
         let candidate = info.candidate(now);
-        let (rules, begun) = (&self.model.admission, &mut self.begun);
-        self.books.ask((arrival.gateway, arrival.user, &info), now, begun, |accounts| {
+        let (rules, waits) = (&self.model.admission, &mut self.waits);
+        self.books.ask((arrival.gateway, arrival.user, &info), now, waits, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let queued = self.dispatch(arrival, info);
@@ -357,7 +351,7 @@ impl<'model, R: Record> Live<'model, R> {
         let trip = self.paths.trip(arrival);
         let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
-        if let Some(waits) = floor.waits {
+        if let Some(waits) = floor.waits.as_deref() {
             let known = (&*floor.jobs, floor.sources);
             let candidate = info.candidate(arrival.at);
             waits.enqueue(target, info.class, candidate, known, arrival.at)?;
@@ -381,7 +375,7 @@ impl<'model, R: Record> Live<'model, R> {
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
         let who = (arrival.gateway, arrival.user, &info);
         let mut look =
-            self.books.ask(who, arrival.at, &mut self.begun, |accounts| Look::of(&accounts));
+            self.books.ask(who, arrival.at, &mut self.waits, |accounts| Look::of(&accounts));
         let number = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
         let group = self.groups.get(info.app as usize);
         let (Some(group), Some(turn)) = (group, self.turns.get(number)) else { return look };

@@ -4,7 +4,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use policy::dagor::Begun;
 use policy::prediction::Ahead;
 use policy::{Class, Nanoseconds, Present, Queue, Refusal, Time, Waiting};
 use simulator_kernel::Wheel;
@@ -12,12 +11,12 @@ use simulator_kernel::Wheel;
 use super::group::Instance;
 use super::lineup::{End, Lineup, Queued};
 use super::seats::{Ended, Seats};
-use super::waits::Waits;
 use super::wires::{Arrived, Wires};
 use crate::Arrival;
 use crate::books::SourceInfo;
 use crate::crowd::Crowd;
 use crate::faults::{scaled, slower};
+use crate::gates::Waits;
 use crate::life::WarmUp;
 use crate::links::Trip;
 use crate::look::Chosen;
@@ -98,10 +97,8 @@ pub(super) struct Floor<'a> {
     /// Whether any machine is slow, any version takes another time, or anybody asks how long
     /// requests have waited that begin.
     pub is_special: bool,
-    /// What has begun, by app, if anybody asks.
-    pub begun: &'a mut [Begun],
     /// Rules about waits, if there are any.
-    pub waits: Option<&'a Waits>,
+    pub waits: Option<&'a mut Waits>,
     /// Instances that have nothing more to do: when, which, and when that was decided.
     pub left: &'a mut Vec<(Time, u32, Time)>,
     /// Requests that were dropped: at which target, why, and when.
@@ -548,10 +545,10 @@ impl Target {
         let whose = self.whose(slot, floor);
         *count(&mut self.coming_classes, whose.0) -= 1;
         let queued = Queued::new(number, slot);
-        match floor.waits {
+        match floor.waits.is_some() {
             // What has been on its way may be late even if it needn't wait.
-            Some(_) => self.line_up(queued, whose, ready, floor),
-            None => self.join(queued, whose, ready, floor),
+            true => self.line_up(queued, whose, ready, floor),
+            false => self.join(queued, whose, ready, floor),
         }
     }
 
@@ -571,8 +568,8 @@ impl Target {
             *floor.waiting -= 1;
             let (class, _) = self.whose(queued.slot, floor);
             *count(&mut self.waiting_classes, class) -= 1;
-            if let Some(waits) = floor.waits
-                && let Err(cause) = self.take(&queued, waits, now, floor)
+            if floor.waits.is_some()
+                && let Err(cause) = self.take(&queued, now, floor)
             {
                 let job = floor.jobs.take(queued.slot);
                 floor.shed.push((self.place, job, cause, now));
@@ -585,13 +582,8 @@ impl Target {
 
     /// Whether a request that was taken out of the queue is still worked on.
     #[cold]
-    fn take(
-        &mut self,
-        queued: &Queued,
-        waits: &Waits,
-        now: Time,
-        floor: &Floor<'_>,
-    ) -> Result<(), Refusal> {
+    fn take(&mut self, queued: &Queued, now: Time, floor: &Floor<'_>) -> Result<(), Refusal> {
+        let Some(waits) = floor.waits.as_deref() else { return Ok(()) };
         if let Some(rules) = &waits.overload {
             self.lineup.take(queued, rules, now)?;
         }
@@ -626,7 +618,8 @@ impl Target {
                 service = slower(scaled(service, one.scale), one.slow);
             }
             let expected = floor.expected(slot);
-            if let Some(begun) = floor.begun.get_mut(self.app as usize) {
+            let begun = floor.waits.as_mut().map(|waits| &mut waits.begun);
+            if let Some(begun) = begun.and_then(|begun| begun.get_mut(self.app as usize)) {
                 begun.count(waited, expected);
             }
         }

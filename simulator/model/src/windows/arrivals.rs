@@ -16,7 +16,7 @@ use crate::workload::{StreamWords, Users, multiple};
 const CHUNK: usize = 64;
 /// Requests that are put in order at a time, about: they fit the second cache, and most streams have
 /// several of them.
-const BLOCK: u64 = 1024;
+const BLOCK: u64 = 2048;
 
 /// Arrivals at gateways.
 #[derive(Debug)]

@@ -152,14 +152,15 @@ impl Bank {
         // coming: each of them would find one, and this one, too. Whether it is so is as good as
         // chance. No more than these wait.
         let idle = row.get(all as usize).is_some_and(|free| *free <= self.now);
+        if idle && self.rules.counts == Counts::Waiting {
+            return Waiting { counted: 0, idle };
+        }
         if (self.rules.counts, self.rules.classes) == (Counts::Waiting, Classes::Together) {
             let waiting = self.starts.length(target as usize, last_stamp(self.now));
             let counted = waiting + all;
-            if idle | (counted < self.rules.bound(class)) {
+            if counted < self.rules.bound(class) {
                 return Waiting { counted, idle };
             }
-        } else if idle && self.rules.counts == Counts::Waiting {
-            return Waiting { counted: 0, idle };
         }
         self.standing_exactly(target, class, coming)
     }
@@ -274,8 +275,9 @@ impl Bank {
                 work
             }
         };
-        let (waits, limit) = (start > self.now, last_stamp(self.now));
-        self.starts.push_if(waits, target as usize, stamp(start, class), limit);
+        if start > self.now {
+            self.starts.push(target as usize, stamp(start, class), last_stamp(self.now));
+        }
         if let Some(present) = self.present.get_mut(target as usize) {
             present.push((end, class));
         }

@@ -53,6 +53,14 @@ impl Layout {
         (after << self.name_bits) | (word & ((1 << self.name_bits) - 1))
     }
 
+    /// The bits of a word that say whose it is and at which gateway, and what they are for this one.
+    #[inline(always)]
+    const fn user_at(self, user: u32, gateway: u16) -> (u64, u64) {
+        let (names, below) = ((1 << self.name_bits) - 1, self.source_bits + self.user_bits);
+        let (users, gateways) = ((1 << self.user_bits) - 1, names >> below << below);
+        (users | gateways, ((gateway as u64) << below) | user as u64)
+    }
+
     #[inline(always)]
     const fn name(self, word: u64) -> Name {
         let names = (word & ((1 << self.name_bits) - 1)) >> self.user_bits;
@@ -162,6 +170,29 @@ impl Calendar {
         }
     }
 
+    /// Whether everything up to a time, that instant included, has an answer to this user at this
+    /// gateway in it; slots that are over are handed out.
+    #[inline(always)]
+    pub(super) fn has_told(
+        &mut self,
+        now: u64,
+        (user, gateway): (u32, u16),
+        mut heard: impl FnMut(Name),
+    ) -> bool {
+        let mut is_told = false;
+        self.pass(now, |name| {
+            is_told |= (name.user, name.gateway) == (user, gateway);
+            heard(name);
+        });
+        let until = now.saturating_sub(self.slot << self.slot_bits);
+        let layout = self.layout;
+        let (same, wanted) = layout.user_at(user, gateway);
+        for word in &self.near[(self.slot % SLOTS) as usize] {
+            is_told |= (word & same == wanted) & (layout.after(*word) <= until);
+        }
+        is_told
+    }
+
     /// Hands out everything up to a time, that instant included.
     #[inline(never)]
     pub(super) fn settle(&mut self, now: u64, mut heard: impl FnMut(Name)) {
@@ -255,6 +286,18 @@ mod tests {
                 list.push(answer);
                 now += (step << step_shift) >> 20;
                 let mut heard = Vec::new();
+                // Of some user: he has been told if one of his answers is due and not handed out.
+                let mut rest = told.clone();
+                let mut news = list.iter().filter(|answer| answer.at <= now).map(name).filter(|due| {
+                    let known = rest.iter().position(|told| told == due);
+                    known.map(|known| rest.swap_remove(known)).is_none()
+                });
+                let asked = (answer.user, answer.gateway);
+                let is_due = news.any(|news| (news.user, news.gateway) == asked);
+                if step_shift % 2 == 0 {
+                    let has = calendar.has_told(now, asked, |name| heard.push(name));
+                    prop_assert_eq!(has, is_due);
+                }
                 if settles {
                     calendar.settle(now, |name| heard.push(name));
                 } else {

@@ -2,9 +2,6 @@
 //! way. They are handed out in the order of time, of those at the same instant in the order in which
 //! they arrived.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
-
 use super::Request;
 use crate::stages::Path;
 
@@ -39,7 +36,9 @@ pub(super) struct Coming {
     /// the table is no longer than it must be and stays near.
     ways: Vec<Way>,
     empty: Vec<u32>,
-    present: BinaryHeap<Reverse<Turn>>,
+    /// Those of the present window, the next one last: few, so sorting them once is less than keeping
+    /// a heap of them.
+    present: Vec<Turn>,
     /// When the next one of them is there.
     next_at: u64,
     /// The next [`NEAR`] windows.
@@ -65,7 +64,7 @@ impl Coming {
             window: 0,
             ways: Vec::new(),
             empty: Vec::new(),
-            present: BinaryHeap::new(),
+            present: Vec::new(),
             next_at: u64::MAX,
             near: vec![Vec::new(); NEAR as usize],
             far: Vec::new(),
@@ -90,19 +89,15 @@ impl Coming {
     fn sort_in(&mut self, place: u32) {
         let window = self.ways[place as usize].at / self.length;
         if window <= self.window {
-            self.join(place);
+            let turn = self.turn(place);
+            let later = self.present.partition_point(|other| *other > turn);
+            self.present.insert(later, turn);
+            self.next_at = self.present.last().map_or(u64::MAX, |next| next.at);
         } else if window - self.window < NEAR {
             self.near[(window % NEAR) as usize].push(place);
         } else {
             self.far.push(place);
         }
-    }
-
-    /// Takes one in that is there in the present window.
-    fn join(&mut self, place: u32) {
-        let turn = self.turn(place);
-        self.next_at = self.next_at.min(turn.at);
-        self.present.push(Reverse(turn));
     }
 
     fn turn(&self, place: u32) -> Turn {
@@ -118,11 +113,15 @@ impl Coming {
                 self.sort_in(place);
             }
         }
-        let mut near = std::mem::take(&mut self.near[(window % NEAR) as usize]);
-        for place in near.drain(..) {
-            self.join(place);
-        }
-        self.near[(window % NEAR) as usize] = near;
+        let near = std::mem::take(&mut self.near[(window % NEAR) as usize]);
+        let mut present = std::mem::take(&mut self.present);
+        present.extend(near.iter().map(|place| self.turn(*place)));
+        present.sort_unstable_by(|one, other| other.cmp(one));
+        self.next_at = present.last().map_or(u64::MAX, |next| next.at);
+        self.present = present;
+        let emptied = &mut self.near[(window % NEAR) as usize];
+        *emptied = near;
+        emptied.clear();
     }
 
     /// Whether one is there at an instant of the present window or before.
@@ -136,8 +135,8 @@ impl Coming {
         if !self.is_any_until(at) {
             return None;
         }
-        let Reverse(turn) = self.present.pop()?;
-        self.next_at = self.present.peek().map_or(u64::MAX, |Reverse(next)| next.at);
+        let turn = self.present.pop()?;
+        self.next_at = self.present.last().map_or(u64::MAX, |next| next.at);
         self.empty.push(turn.place);
         Some(self.ways[turn.place as usize])
     }
@@ -147,7 +146,7 @@ impl Coming {
         let near = self.near.iter_mut().flat_map(|places| places.drain(..));
         let places = near.chain(self.far.drain(..)).collect::<Vec<_>>();
         let mut turns: Vec<Turn> = places.into_iter().map(|place| self.turn(place)).collect();
-        turns.extend(self.present.drain().map(|Reverse(turn)| turn));
+        turns.append(&mut self.present);
         turns.sort_unstable();
         let all = turns.iter().map(|turn| self.ways[turn.place as usize]).collect();
         self.next_at = u64::MAX;

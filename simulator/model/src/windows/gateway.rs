@@ -130,16 +130,24 @@ impl Gateways {
         let info = plan.source(source).ok_or(Refusal::NoInstance)?;
         let now = request.time();
         let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
-        if self.admit(gateway, request.user, info, candidate, now).is_err() {
+        if let Err(cause) = self.admit(gateway, request.user, info, candidate, now) {
             // Permits that are not yet given back can only refuse too much: what is admitted
-            // in spite of them is admitted. What isn't, is asked again when all are.
+            // in spite of them is admitted. What isn't, is asked again when all are; but for
+            // a user of whom none can be given back.
             let books = &mut self.books;
-            self.calendar.settle(now.0, |name| books.release(name, plan));
+            let mut release = |name| books.release(name, plan);
+            let who = (request.user, gateway);
+            if cause == Refusal::UserConcurrency
+                && !self.calendar.has_told(now.0, who, &mut release)
+            {
+                return Err(cause);
+            }
+            self.calendar.settle(now.0, release);
             self.admit(gateway, request.user, info, candidate, now)?;
         }
         let picked = self.choose(gateway, info, request.key, plan);
         if picked.is_none() {
-            self.books.with((gateway, request.user, info.cmd), None, policy::release);
+            self.books.release(Name { user: request.user, gateway, source }, plan);
             let answer = Became::refused(Refusal::NoInstance);
             self.listen(Heard { at: now, key: request.key, gateway, cmd: info.cmd, answer });
         }
@@ -172,13 +180,36 @@ impl Gateways {
         candidate: Candidate,
         now: Time,
     ) -> Result<(), Refusal> {
-        let rules = &self.rules;
-        let place = (gateway, info.cmd);
-        let limiter = self.limiters.as_mut().and_then(|limiters| limiters.at(place, now));
-        self.books.with((gateway, user, info.cmd), limiter, |accounts| {
-            policy::admit(rules, accounts, candidate, now)
-        })
+        let place = self.books.place(gateway, user, info.cmd);
+        // No closure: that may stay apart, and is a call then for each request.
+        let mut open = self.books.open(place);
+        let admitted = match self.limiters.as_mut() {
+            None => policy::admit(&self.rules, open.accounts(None), candidate, now),
+            Some(limiters) => {
+                let limiter = limiters.at((gateway, info.cmd), now);
+                let (left, admitted) = admit_limited(&self.rules, open, limiter, candidate, now);
+                open = left;
+                admitted
+            }
+        };
+        self.books.close(place, open);
+        admitted
     }
+}
+
+/// Where a limit adapts. The accounts come and go by value: who takes their address keeps them out of
+/// registers wherever they are.
+#[cold]
+fn admit_limited(
+    rules: &Admission,
+    mut open: TakenOut,
+    limiter: Option<&mut Limiter>,
+    candidate: Candidate,
+    now: Time,
+) -> (TakenOut, Result<(), Refusal>) {
+    let learned = Some(Learned { limiter, gate: None });
+    let admitted = policy::admit(rules, open.accounts(learned), candidate, now);
+    (open, admitted)
 }
 
 /// The accounts of admission, each gateway's its own.
@@ -197,28 +228,62 @@ impl Books {
     #[inline(always)]
     fn release(&mut self, name: Name, plan: &Plan) {
         let Some(info) = plan.source(name.source) else { return };
-        self.with((name.gateway, name.user, info.cmd), None, policy::release);
+        let place = self.place(name.gateway, name.user, info.cmd);
+        let mut open = self.open(place);
+        policy::release(open.accounts(None));
+        self.close(place, open);
+    }
+
+    #[inline(always)]
+    const fn place(&self, gateway: u16, user: u32, cmd: u32) -> Place {
+        let gateway = (gateway - self.first) as usize;
+        Place {
+            gateway,
+            user: gateway * self.users_step + user as usize,
+            cmd: gateway * self.cmds_step + cmd as usize,
+        }
     }
 
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "the table is cut for all gateways")]
-    fn with<T>(
-        &mut self,
-        (gateway, user, cmd): (u16, u32, u32),
-        limiter: Option<&mut Limiter>,
-        act: impl FnOnce(Accounts<'_>) -> T,
-    ) -> T {
-        let gateway = usize::from(gateway - self.first);
-        let user_place = gateway * self.users_step + user as usize;
-        let cmd_place = gateway * self.cmds_step + cmd as usize;
-        let mut user = self.users.account(user_place);
-        let mut cmd = self.cmds.account(cmd_place);
-        let accepted = &mut self.accepted[gateway];
-        let learned = limiter.map(|limiter| Learned { limiter: Some(limiter), gate: None });
-        let result = act(Accounts { accepted, user: &mut user, cmd: &mut cmd, learned });
-        self.users.write(user_place, user);
-        self.cmds.write(cmd_place, cmd);
-        result
+    fn open(&self, place: Place) -> TakenOut {
+        TakenOut {
+            accepted: self.accepted[place.gateway],
+            user: self.users.account(place.user),
+            cmd: self.cmds.account(place.cmd),
+        }
+    }
+
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "the table is cut for all gateways")]
+    fn close(&mut self, place: Place, open: TakenOut) {
+        self.accepted[place.gateway] = open.accepted;
+        self.users.write(place.user, open.user);
+        self.cmds.write(place.cmd, open.cmd);
+    }
+}
+
+/// Where the accounts of a request are.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    gateway: usize,
+    user: usize,
+    cmd: usize,
+}
+
+/// The accounts of a request, taken out.
+#[derive(Debug)]
+struct TakenOut {
+    accepted: u32,
+    user: Account,
+    cmd: Account,
+}
+
+impl TakenOut {
+    #[inline(always)]
+    const fn accounts<'a>(&'a mut self, learned: Option<Learned<'a>>) -> Accounts<'a> {
+        let TakenOut { accepted, user, cmd } = self;
+        Accounts { accepted, user, cmd, learned }
     }
 }
 

@@ -568,10 +568,14 @@ impl<W: Witness> Lane<'_, W> {
         for request in requests {
             match gateways.arrive(request, plan) {
                 Ok(target) => {
-                    let (_, source) = Key::parts(request.key);
-                    let app = plan.source(source).map_or(0, |info| info.app as usize);
-                    let owner = owners.get(app).and_then(|owners| owners.get(target as usize));
-                    let parcel = owner.and_then(|owner| outbound.get_mut(usize::from(*owner)));
+                    let parcel = if let [only] = &mut *outbound {
+                        Some(only)
+                    } else {
+                        let (_, source) = Key::parts(request.key);
+                        let app = plan.source(source).map_or(0, |info| info.app as usize);
+                        let owner = owners.get(app).and_then(|owners| owners.get(target as usize));
+                        owner.and_then(|owner| outbound.get_mut(usize::from(*owner)))
+                    };
                     if let Some(parcel) = parcel {
                         parcel.requests.push(Request { target, ..*request });
                     }
