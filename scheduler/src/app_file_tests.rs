@@ -1,6 +1,7 @@
 //! Files that are apps, and files that aren't, with all that is said of them.
 
 use diagnostics::{Sources, Style, render_all};
+use scheduler_core::volume::Reserves;
 
 use super::*;
 
@@ -165,6 +166,24 @@ fn volumes_have_names_paths_and_sizes_of_their_own() {
     ] {
         assert!(wrong.contains(expected), "{expected}: {wrong}");
     }
+}
+
+#[test]
+fn what_is_reserved_is_all_or_disk() {
+    let volumes = "volumes: [{name: data, path: /a, size_mb: 1}]\n";
+    for (text, expected) in [
+        ("", Reserves::All),
+        ("reserve: all\n", Reserves::All),
+        ("reserve: disk\n", Reserves::Disk),
+    ] {
+        let file = app(&format!("app: db\nversion: 1\nshell: x\n{volumes}{text}"));
+        assert_eq!(file.specification.reserves, expected, "{text}");
+    }
+    let wrong = told(&format!("app: db\nversion: 1\nshell: x\n{volumes}reserve: cores\n"));
+    let expected = "`cores` is nothing that can be reserved\n --> app.yml:5:10";
+    assert!(wrong.contains(expected) && wrong.contains("`all` or `disk`"), "{wrong}");
+    let wrong = told("app: db\nversion: 1\nshell: x\nreserve: all\n");
+    assert!(wrong.contains("only for instances with `volumes` something is reserved"), "{wrong}");
 }
 
 fn told_of_volumes() -> String {

@@ -514,7 +514,9 @@ pub fn schemas() -> Value {
         ]),
         "VolumeRow": shape(&[
             ("volume", text()), ("app", text()), ("machine", text()), ("parts", list("PartRow")),
-            ("size_mib", number()), ("state", json!({"enum": ["used", "awaited", "kept", "ending"]})),
+            ("size_mib", number()), ("reserved_millicores", number()),
+            ("reserved_memory_mib", number()),
+            ("state", json!({"enum": ["used", "awaited", "kept", "ending"]})),
             ("instance", maybe(text())), ("since", moment()), ("has_machine", truth()),
         ]),
         "PartRow": shape(&[("name", text()), ("size_mib", number())]),

@@ -66,6 +66,8 @@ fn volumes_fit() {
         machine: text(),
         parts: vec![part],
         size_mib: 1,
+        reserved_millicores: 1,
+        reserved_memory_mib: 1,
         state: text(),
         instance: None,
         since: text(),

@@ -99,6 +99,12 @@ pub fn app() -> Value {
                 volumes(),
                 "What each instance keeps beyond its end; the next one takes it on the same machine.",
             ),
+            (
+                "reserve",
+                json!({"enum": ["all", "disk"]}),
+                "What is kept for an instance with volumes while it is away: all that it needs apart from \
+                 ports, if absent, or disk alone.",
+            ),
         ],
     );
     if let Some(map) = schema.as_object_mut() {

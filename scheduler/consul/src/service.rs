@@ -178,6 +178,7 @@ mod tests {
             discovery: Discovery { port: 1, tags: vec!["t".to_owned()], check: discovery },
             metrics: None,
             volumes: Vec::new(),
+            reserves: scheduler_core::volume::Reserves::All,
         }
     }
 

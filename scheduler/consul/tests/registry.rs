@@ -236,6 +236,7 @@ fn specification(check: DiscoveryCheck) -> Specification {
         discovery: Discovery { port: 0, tags: Vec::new(), check },
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     }
 }
 

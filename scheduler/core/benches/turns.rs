@@ -58,6 +58,7 @@ fn deployments() -> Vec<Event> {
             discovery: scheduler_core::app::Discovery::default(),
             metrics: None,
             volumes: Vec::new(),
+            reserves: scheduler_core::volume::Reserves::All,
         });
         let bounds = Bounds { min: INSTANCES, max: INSTANCES };
         let call = Call::Deploy { app, specification, bounds, step: None };

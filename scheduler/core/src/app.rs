@@ -13,7 +13,7 @@ use crate::ids::{MachineName, Version};
 use crate::instance::{Gone, Instance};
 use crate::rebalance::Rebalance;
 use crate::timers::LOAD_STALE_AFTER;
-use crate::volume::Mount;
+use crate::volume::{Mount, Reserves};
 
 /// Specifications of old versions that are kept for a rollback.
 pub const VERSIONS_KEPT: usize = 10;
@@ -67,6 +67,9 @@ pub struct Specification {
     /// What its instances keep beyond their end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub volumes: Vec<Mount>,
+    /// What is kept for an instance with volumes while it is away.
+    #[serde(default, skip_serializing_if = "Reserves::is_default")]
+    pub reserves: Reserves,
 }
 
 /// How an instance is found in Consul: always as a service with the name of its app.

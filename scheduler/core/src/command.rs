@@ -14,7 +14,7 @@ use crate::instance::Instance;
 use crate::machine::Machine;
 use crate::ports::Ports;
 use crate::state::Cluster;
-use crate::volume::{OwnVolume, Part, Volume, VolumeId};
+use crate::volume::{OwnVolume, Part, Reserved, Volume, VolumeId};
 
 /// Something to be done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +55,18 @@ pub enum Command {
         instance: InstanceId,
         /// Where.
         machine: MachineName,
+        /// Void if this is over.
+        epoch: Epoch,
+    },
+    /// Keep this of a machine for a set of volumes, beside its disk, and give back what is more. Launches
+    /// say it, too.
+    Reserve {
+        /// Which one.
+        volume: VolumeId,
+        /// Where.
+        machine: MachineName,
+        /// How much.
+        reserved: Reserved,
         /// Void if this is over.
         epoch: Epoch,
     },

@@ -179,7 +179,8 @@ fn excluded(
     let (version, named) = (instance.version, instance.named.as_ref());
     let own = state.volumes.of(id);
     let volumes = own.as_ref().map(|(_, volume)| &volume.machine);
-    let wanted = Wanted { app, version, specification, named, volumes };
+    let reserved = own.as_ref().map(|(_, volume)| volume.held()).unwrap_or_default();
+    let wanted = Wanted { app, version, specification, named, volumes, reserved };
     for (name, machine) in &state.machines {
         let count = state.count_on(app, name);
         if let Some(exclusion) = state.exclusion(&wanted, name, machine, count, now) {

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::app::Need;
 use crate::ids::InstanceId;
+use crate::volume::Reserved;
 
 /// What a machine says of itself. With offers, it is what is free for us and what we have there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -65,6 +66,9 @@ pub struct Machine {
     /// What is taken; derived.
     #[serde(skip)]
     pub taken: Need,
+    /// What is kept for instances with volumes that are away; derived.
+    #[serde(skip)]
+    pub held: Reserved,
     /// Ports that are taken; derived.
     #[serde(skip)]
     pub taken_ports: BTreeSet<u16>,
@@ -84,19 +88,29 @@ impl Machine {
             slot: 0,
             instances: BTreeSet::new(),
             taken: Need::default(),
+            held: Reserved::default(),
             taken_ports: BTreeSet::new(),
             last_port: None,
         }
     }
 
-    /// What is free.
+    /// What is free for everybody.
     #[must_use]
     pub fn free(&self) -> Need {
+        self.free_for(Reserved::default())
+    }
+
+    /// What is free for an instance of whose set so much is held.
+    #[must_use]
+    pub fn free_for(&self, own: Reserved) -> Need {
+        let held = self.held.without(own);
+        let cores = self.taken.millicores.saturating_add(held.millicores);
+        let memory = self.taken.memory_mib.saturating_add(held.memory_mib);
         // Ranges are apart, so these are at most all ports.
         let ports: u32 = self.ranges().map(|(first, last)| u32::from(last - first) + 1).sum();
         Need {
-            millicores: self.description.millicores.saturating_sub(self.taken.millicores),
-            memory_mib: self.description.memory_mib.saturating_sub(self.taken.memory_mib),
+            millicores: self.description.millicores.saturating_sub(cores),
+            memory_mib: self.description.memory_mib.saturating_sub(memory),
             ports: ports.saturating_sub(self.taken.ports),
         }
     }

@@ -16,6 +16,7 @@ use crate::machine::{Machine, room};
 use crate::ports::Ports;
 use crate::state::State;
 use crate::turn::Turn;
+use crate::volume::Reserved;
 
 /// Why a machine can't take an instance: the first reason that there is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -41,6 +42,9 @@ pub enum Exclusion {
         free_millicores: u32,
         /// Thousandths that are needed.
         needed_millicores: u32,
+        /// Thousandths that are kept there for its volume, not among those that are free.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        reserved_millicores: u32,
     },
     /// Too little memory is free.
     Memory {
@@ -48,6 +52,9 @@ pub enum Exclusion {
         free_mib: u32,
         /// MiB that are needed.
         needed_mib: u32,
+        /// MiB that are kept there for its volume, not among those that are free.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        reserved_mib: u32,
     },
     /// Too few ports are free.
     Ports {
@@ -65,6 +72,11 @@ pub enum Exclusion {
     },
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands references")]
+const fn is_nothing(amount: &u32) -> bool {
+    *amount == 0
+}
+
 /// A machine for an instance.
 struct Chosen {
     machine: MachineName,
@@ -80,6 +92,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) named: Option<&'a MachineName>,
     /// Where its volumes are, if it has some.
     pub(crate) volumes: Option<&'a MachineName>,
+    /// What is held for it where its volumes are.
+    pub(crate) reserved: Reserved,
 }
 
 impl State {
@@ -123,7 +137,7 @@ impl State {
                 return Some(Exclusion::BackOff(left));
             }
         }
-        lacks(wanted.specification, machine).or_else(|| self.lacks_disk(wanted, name, machine))
+        lacks(wanted, machine).or_else(|| self.lacks_disk(wanted, name, machine))
     }
 
     /// Whether a new set of volumes finds no room there.
@@ -204,15 +218,24 @@ pub(crate) fn allows(
     }
 }
 
-fn lacks(specification: &Specification, machine: &Machine) -> Option<Exclusion> {
-    let (free, need) = (machine.free(), specification.need);
+fn lacks(wanted: &Wanted<'_>, machine: &Machine) -> Option<Exclusion> {
+    let (free, need) = (machine.free_for(wanted.reserved), wanted.specification.need);
+    let reserved = wanted.reserved;
     if free.millicores < need.millicores {
-        let (free_millicores, needed_millicores) = (free.millicores, need.millicores);
-        return Some(Exclusion::Cores { free_millicores, needed_millicores });
+        let reserved_millicores = reserved.millicores.min(free.millicores);
+        return Some(Exclusion::Cores {
+            free_millicores: free.millicores - reserved_millicores,
+            needed_millicores: need.millicores,
+            reserved_millicores,
+        });
     }
     if free.memory_mib < need.memory_mib {
-        let (free_mib, needed_mib) = (free.memory_mib, need.memory_mib);
-        return Some(Exclusion::Memory { free_mib, needed_mib });
+        let reserved_mib = reserved.memory_mib.min(free.memory_mib);
+        return Some(Exclusion::Memory {
+            free_mib: free.memory_mib - reserved_mib,
+            needed_mib: need.memory_mib,
+            reserved_mib,
+        });
     }
     (free.ports < need.ports).then_some(Exclusion::Ports { free: free.ports, needed: need.ports })
 }
@@ -334,7 +357,8 @@ impl Turn<'_> {
         let version = instance.version;
         let own = self.state.volumes.of(id);
         let volumes = own.as_ref().map(|(_, volume)| &volume.machine);
-        let wanted = Wanted { app, version, specification, named, volumes };
+        let reserved = own.as_ref().map(|(_, volume)| volume.held()).unwrap_or_default();
+        let wanted = Wanted { app, version, specification, named, volumes, reserved };
         let (machine, placed) =
             self.state.choose(spread, &wanted, self.now).ok_or(Wait::NoMachine)?;
         Ok(Chosen { machine, placed, specification: specification.clone() })
@@ -356,14 +380,25 @@ impl fmt::Display for Exclusion {
             Exclusion::BackOff(left) => {
                 write!(f, "instances failed there: left alone for {left}")
             }
-            Exclusion::Cores { free_millicores, needed_millicores } => {
+            Exclusion::Cores { free_millicores, needed_millicores, reserved_millicores } => {
                 let cores = |millis: &u32| f64::from(*millis) / 1000.0;
                 let (free, needed) = (cores(free_millicores), cores(needed_millicores));
-                write!(f, "{free} cores are free, {needed} are needed")
+                match cores(reserved_millicores) {
+                    0.0 => write!(f, "{free} cores are free, {needed} are needed"),
+                    reserved => write!(
+                        f,
+                        "{reserved} of {needed} cores are reserved for its volume, {free} more are free"
+                    ),
+                }
             }
-            Exclusion::Memory { free_mib, needed_mib } => {
+            Exclusion::Memory { free_mib, needed_mib, reserved_mib: 0 } => {
                 write!(f, "{free_mib} MiB are free, {needed_mib} are needed")
             }
+            Exclusion::Memory { free_mib, needed_mib, reserved_mib } => write!(
+                f,
+                "{reserved_mib} of {needed_mib} MiB of memory are reserved for its volume, \
+                 {free_mib} more are free"
+            ),
             Exclusion::Ports { free, needed } => {
                 write!(f, "{free} ports are free, {needed} are needed")
             }

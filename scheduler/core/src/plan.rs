@@ -149,6 +149,7 @@ impl Turn<'_> {
         }
         self.carry_out(name, sorted, &step);
         self.place_waiting(name);
+        self.give_back_reserved(name);
         self.judge(name, &seen, &step);
         self.end(name);
         // What was just decided is no reason to look again in this turn.

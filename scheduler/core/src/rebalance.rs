@@ -21,6 +21,7 @@ use crate::place::Wanted;
 use crate::planning::Noted;
 use crate::state::State;
 use crate::turn::Turn;
+use crate::volume::Reserved;
 
 /// The attribute of machines that says in which rack they are.
 pub const RACK: &str = "rack";
@@ -406,7 +407,8 @@ impl State {
         let racks = self.in_racks(app, from, to);
         worth(there, here, racks).ok_or(Skip::NoUse)?;
         let specification = app.specification().ok_or(Skip::Leaves)?;
-        let wanted = Wanted { app, version: app.target, specification, named: None, volumes: None };
+        let (version, reserved) = (app.target, Reserved::default());
+        let wanted = Wanted { app, version, specification, named: None, volumes: None, reserved };
         match self.exclusion(&wanted, &one.to, to, here, now) {
             None => Ok(()),
             Some(_) => Err(Skip::NoRoom),

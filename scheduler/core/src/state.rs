@@ -16,7 +16,7 @@ use crate::ids::{AppName, Epoch, InstanceId, MachineName, WriteNumber};
 use crate::instance::{Instance, Life};
 use crate::machine::Machine;
 use crate::planning::Planning;
-use crate::volume::Volumes;
+use crate::volume::{Volume, VolumeId, Volumes};
 
 /// Version of the format of records.
 pub const RECORD_VERSION: u32 = 1;
@@ -317,12 +317,24 @@ impl State {
         // More machines than that have never been in one room.
         machine.slot = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
         machine.description = machine.description.tidied();
+        machine.held = self.volumes.held(&name);
         self.slots.push(name.clone());
         if machine.silent_since.is_some() {
             self.silent.insert(name.clone());
         }
         self.machines.insert(name.clone(), machine);
         self.index_machine(&name);
+    }
+
+    /// What is held on a machine for instances that are away has changed.
+    pub(crate) fn hold(&mut self, name: &MachineName) {
+        let held = self.volumes.held(name);
+        if let Some(machine) = self.machines.get_mut(name)
+            && machine.held != held
+        {
+            machine.held = held;
+            self.index_machine(name);
+        }
     }
 
     /// What a machine has free has changed, or whether it takes instances.
@@ -356,6 +368,7 @@ impl State {
     }
 
     fn derive(&mut self) {
+        self.derive_held();
         let mut taken = Vec::new();
         for (name, app) in &self.apps {
             for (number, instance) in &app.instances {
@@ -377,6 +390,27 @@ impl State {
                 machine.instances.insert(id);
             }
             self.index_machine(&name);
+        }
+    }
+
+    /// Whose instances are away follows from these, and what is held for them.
+    fn derive_held(&mut self) {
+        let away: Vec<VolumeId> = self
+            .volumes
+            .iter()
+            .filter(|(id, volume)| {
+                let user = volume.user.map(|number| InstanceId { app: id.0.app.clone(), number });
+                let user = user.and_then(|user| self.instance(&user));
+                user.is_none_or(|user| !user.life.holds_resources())
+            })
+            .map(|(id, _)| id)
+            .collect();
+        for id in away {
+            if let Some(volume) = self.volumes.get(&id).cloned() {
+                let machine = volume.machine.clone();
+                self.volumes.insert(&id, Volume { is_away: true, ..volume });
+                self.hold(&machine);
+            }
         }
     }
 

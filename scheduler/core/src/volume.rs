@@ -8,6 +8,10 @@
 //! - A new set is made only for an instance for which there is no free one of the same parts.
 //!
 //! A set has the number of the instance for which it was made: it is never used again either.
+//!
+//! With its disk a set has cores and memory of its machine, as many as its instance needs: while that
+//! is away they are nobody else's, so that the next one can start where its data is. A set that no
+//! instance is to have keeps its disk alone.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -16,7 +20,7 @@ use std::str::FromStr;
 use policy::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::app::{App, ScaledBy, Specification};
+use crate::app::{App, Need, ScaledBy, Specification};
 use crate::command::{Command, Key};
 use crate::event::{Accepted, Refusal, VolumeFact};
 use crate::ids::{AppName, InstanceId, MachineName, NameError};
@@ -30,6 +34,57 @@ pub const VOLUMES_MOST: usize = 10;
 
 /// The longest path of a volume.
 const PATH_MOST_BYTES: usize = 1_000;
+
+/// What is kept of a machine for an instance with volumes while it is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reserves {
+    /// All that it needs, apart from ports.
+    #[default]
+    All,
+    /// The disk of its volumes.
+    Disk,
+}
+
+impl Reserves {
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Reserves::default()
+    }
+}
+
+/// What a set has of its machine beside disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reserved {
+    /// Thousandths of cores.
+    pub millicores: u32,
+    /// Memory in MiB.
+    pub memory_mib: u32,
+}
+
+impl Reserved {
+    /// Whether it is nothing.
+    #[must_use]
+    pub const fn is_nothing(&self) -> bool {
+        self.millicores == 0 && self.memory_mib == 0
+    }
+
+    const fn with(self, other: Reserved) -> Reserved {
+        Reserved {
+            millicores: self.millicores.saturating_add(other.millicores),
+            memory_mib: self.memory_mib.saturating_add(other.memory_mib),
+        }
+    }
+
+    /// Without the other, as far as it is there.
+    #[must_use]
+    pub const fn without(self, other: Reserved) -> Reserved {
+        Reserved {
+            millicores: self.millicores.saturating_sub(other.millicores),
+            memory_mib: self.memory_mib.saturating_sub(other.memory_mib),
+        }
+    }
+}
 
 /// Where a volume is found, and how large it is: as the specification says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +138,12 @@ pub struct Volume {
     pub user: Option<u64>,
     /// What may be in it.
     pub content: Content,
+    /// What it has of its machine beside disk.
+    #[serde(default, skip_serializing_if = "Reserved::is_nothing")]
+    pub reserved: Reserved,
+    /// Whether no instance with it holds resources; derived.
+    #[serde(skip)]
+    pub(crate) is_away: bool,
     /// Whether it is being destroyed.
     pub is_ending: bool,
     /// Since when it is so.
@@ -114,6 +175,9 @@ pub struct OwnVolume {
     /// Whether it may have to be made. If not, it must be there: an empty one in its place would be
     /// a loss that nobody sees.
     pub is_new: bool,
+    /// What it has of its machine beside disk, from this start on.
+    #[serde(default, skip_serializing_if = "Reserved::is_nothing")]
+    pub reserved: Reserved,
 }
 
 impl Volume {
@@ -125,6 +189,12 @@ impl Volume {
 
     const fn is_free(&self) -> bool {
         self.user.is_none() && !self.is_ending
+    }
+
+    /// What nobody else may have of its machine, because its instance is away.
+    #[must_use]
+    pub fn held(&self) -> Reserved {
+        if self.is_away && !self.is_ending { self.reserved } else { Reserved::default() }
     }
 }
 
@@ -142,6 +212,16 @@ impl Specification {
         parts
     }
 
+    /// What a set of its volumes has of its machine beside disk.
+    #[must_use]
+    pub fn reserved(&self) -> Reserved {
+        if self.volumes.is_empty() || self.reserves == Reserves::Disk {
+            return Reserved::default();
+        }
+        let Need { millicores, memory_mib, ports: _ } = self.need;
+        Reserved { millicores, memory_mib }
+    }
+
     /// The sum of the sizes of its volumes in MiB.
     #[must_use]
     pub fn volumes_mib(&self) -> u64 {
@@ -155,6 +235,8 @@ pub struct Volumes {
     apps: BTreeMap<AppName, OfApp>,
     /// What is taken on each machine, in MiB; derived.
     taken_mib: BTreeMap<MachineName, u64>,
+    /// What is held on each machine for instances that are away; derived.
+    held: BTreeMap<MachineName, Reserved>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -192,6 +274,12 @@ impl Volumes {
         self.taken_mib.get(machine).copied().unwrap_or(0)
     }
 
+    /// What is held on a machine for instances that are away.
+    #[must_use]
+    pub fn held(&self, machine: &MachineName) -> Reserved {
+        self.held.get(machine).copied().unwrap_or_default()
+    }
+
     /// Sets of an app that aren't being destroyed.
     fn living<'a>(&'a self, app: &AppName) -> impl Iterator<Item = (u64, &'a Volume)> + use<'a> {
         let all = self.apps.get(app).into_iter().flat_map(|app| &app.all);
@@ -201,6 +289,11 @@ impl Volumes {
     pub(crate) fn insert(&mut self, id: &VolumeId, volume: Volume) {
         self.remove(id);
         *self.taken_mib.entry(volume.machine.clone()).or_default() += volume.size_mib();
+        let held = volume.held();
+        if !held.is_nothing() {
+            let all = self.held.entry(volume.machine.clone()).or_default();
+            *all = all.with(held);
+        }
         let app = self.apps.entry(id.0.app.clone()).or_default();
         if let Some(user) = volume.user {
             app.users.insert(user, id.0.number);
@@ -221,6 +314,10 @@ impl Volumes {
             *taken = taken.saturating_sub(volume.size_mib());
         }
         self.taken_mib.retain(|_, taken| *taken > 0);
+        if let Some(held) = self.held.get_mut(&volume.machine) {
+            *held = held.without(volume.held());
+        }
+        self.held.retain(|_, held| !held.is_nothing());
     }
 }
 
@@ -310,7 +407,8 @@ impl State {
         let best = free.min_by_key(|(number, volume)| {
             let is_named = app.named.contains_key(&volume.machine);
             let there = self.machines.get(&volume.machine);
-            (is_named, !there.is_some_and(crate::machine::Machine::is_open), *number)
+            let is_open = there.is_some_and(crate::machine::Machine::is_open);
+            (is_named, !is_open, volume.reserved.is_nothing(), *number)
         });
         best.map(|(number, _)| id_of(&id.app, number))
     }
@@ -332,9 +430,14 @@ fn is_last(app: &App, instance: &Instance, end: &End) -> bool {
 
 impl Turn<'_> {
     fn set_volume(&mut self, id: &VolumeId, volume: Option<Volume>) {
+        let machine = volume.as_ref().or_else(|| self.state.volumes.get(id));
+        let machine = machine.map(|volume| volume.machine.clone());
         match volume {
             Some(volume) => self.state.volumes.insert(id, volume),
             None => self.state.volumes.remove(id),
+        }
+        if let Some(machine) = machine {
+            self.state.hold(&machine);
         }
         self.dirty(Key::Volume(id.clone()));
     }
@@ -361,12 +464,12 @@ impl Turn<'_> {
         if specification.volumes.is_empty() {
             return None;
         }
+        let reserved = specification.reserved();
         if let Some((id, volume)) = self.state.volumes.of(instance) {
-            return Some(OwnVolume {
-                id,
-                parts: volume.parts.clone(),
-                is_new: volume.content != Content::Used,
-            });
+            let volume = Volume { reserved, is_away: false, ..volume.clone() };
+            let (parts, is_new) = (volume.parts.clone(), volume.content != Content::Used);
+            self.set_volume(&id, Some(volume));
+            return Some(OwnVolume { id, parts, is_new, reserved });
         }
         let (id, parts) = (VolumeId(instance.clone()), specification.parts());
         let volume = Volume {
@@ -374,12 +477,14 @@ impl Turn<'_> {
             parts: parts.clone(),
             user: Some(instance.number),
             content: Content::Nothing,
+            reserved,
+            is_away: false,
             is_ending: false,
             since: self.now,
             sent: None,
         };
         self.set_volume(&id, Some(volume));
-        Some(OwnVolume { id, parts, is_new: true })
+        Some(OwnVolume { id, parts, is_new: true, reserved })
     }
 
     /// The process of an instance runs: something may be in its volumes from now on.
@@ -415,10 +520,47 @@ impl Turn<'_> {
             known => known,
         };
         let is_ending = is_last(app, user, end) || content == Content::Nothing;
-        let volume = Volume { user: None, content, is_ending, since: self.now, ..volume.clone() };
+        let since = self.now;
+        let volume =
+            Volume { user: None, content, is_away: true, is_ending, since, ..volume.clone() };
         self.set_volume(&id, Some(volume));
         if is_ending {
             self.destroy_volume(&id);
+        }
+    }
+
+    /// Cores and memory are kept for instances that are to come back: sets of an app that nobody is to
+    /// have any more keep their disk alone. Those that would be taken last give theirs back first.
+    pub(crate) fn give_back_reserved(&mut self, name: &AppName) {
+        let Some(sets) = self.state.volumes.apps.get(name) else { return };
+        let app = self.state.apps.get(name).filter(|app| !app.is_deleted);
+        let wants_some =
+            app.and_then(App::specification).is_some_and(|one| !one.volumes.is_empty());
+        let wanted = app.filter(|_| wants_some).map_or(0, |app| app.wanted);
+        let stays = |number: &&u64| {
+            let instance = app.and_then(|app| app.instances.get(*number));
+            instance.is_some_and(|one| one.end.is_none() && !one.life.is_stopping())
+        };
+        let staying = u32::try_from(sets.users.keys().filter(stays).count()).unwrap_or(u32::MAX);
+        let missing = usize::try_from(wanted.saturating_sub(staying)).unwrap_or(usize::MAX);
+        let held = |volume: &Volume| volume.is_free() && !volume.reserved.is_nothing();
+        let mut free: Vec<(bool, u64)> = sets
+            .all
+            .iter()
+            .filter(|(_, volume)| held(volume))
+            .map(|(number, volume)| {
+                let there = self.state.machines.get(&volume.machine);
+                (!there.is_some_and(crate::machine::Machine::is_open), *number)
+            })
+            .collect();
+        free.sort_unstable();
+        for (_, number) in free.into_iter().skip(missing) {
+            let id = id_of(name, number);
+            let Some(volume) = self.state.volumes.get(&id).cloned() else { continue };
+            let (machine, epoch) = (volume.machine.clone(), self.epoch());
+            let reserved = Reserved::default();
+            self.set_volume(&id, Some(Volume { reserved, ..volume }));
+            self.commands.push(Command::Reserve { volume: id, machine, reserved, epoch });
         }
     }
 
@@ -475,6 +617,8 @@ impl Turn<'_> {
                         parts,
                         user: None,
                         content: Content::Used,
+                        reserved: Reserved::default(),
+                        is_away: true,
                         is_ending: false,
                         since: self.now,
                         sent: None,

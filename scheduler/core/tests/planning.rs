@@ -67,6 +67,7 @@ impl Bench {
             discovery: Discovery::default(),
             metrics: None,
             volumes: Vec::new(),
+            reserves: scheduler_core::volume::Reserves::All,
         });
         let deploys = (0..APPS).map(|number| {
             let (app, specification) = (app(number), Arc::clone(&specification));

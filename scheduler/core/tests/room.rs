@@ -34,6 +34,7 @@ fn deploy() -> Event {
         discovery: Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     };
     let call = Call::Deploy {
         app: "web".parse().unwrap(),

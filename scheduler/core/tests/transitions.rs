@@ -62,6 +62,7 @@ fn specification(label: &str) -> Specification {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     }
 }
 
@@ -164,7 +165,10 @@ impl Bench {
                         let fact = InstanceFact::Ended(Exit::Code(0));
                         self.fact_on(instance.number, machine, fact);
                     }
-                    Command::Ask(_) | Command::Acknowledge { .. } | Command::Destroy { .. } => {}
+                    Command::Ask(_)
+                    | Command::Acknowledge { .. }
+                    | Command::Destroy { .. }
+                    | Command::Reserve { .. } => {}
                     other => panic!("{other:?}"),
                 }
             }

@@ -87,6 +87,7 @@ fn bench() -> Bench {
         discovery: Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     });
     let (app, bounds) = ("web".parse().unwrap(), Bounds { min: 3, max: 3 });
     let call = Call::Deploy { app, specification, bounds, step: None };

@@ -20,7 +20,7 @@ use scheduler_core::event::{
 use scheduler_core::explain;
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::instance::{Exit, Life};
-use scheduler_core::volume::{Part, VolumeId};
+use scheduler_core::volume::{Part, Reserves, VolumeId};
 use world::{World, app, deploy, machine, seconds, stateful};
 
 const STORE: &str = "store";
@@ -286,4 +286,110 @@ fn a_set_that_may_be_there_stays() {
     assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
     assert_eq!(sets(&world)[0].0, name);
     assert_eq!(sets(&world)[0].1, place);
+}
+
+/// One machine of eight cores with an instance of the app with volumes, which has one, and a crowd that
+/// would take all.
+fn crowded() -> World {
+    let mut world = world(1, 1);
+    world.call(deploy("crowd", "good-1", 20, 20));
+    for second in 0..20 {
+        world.second(second);
+    }
+    assert_eq!(world.processes.len(), 8);
+    world
+}
+
+fn running(world: &World, name: &str) -> usize {
+    world.processes.keys().filter(|id| id.app == app(name)).count()
+}
+
+/// Thousandths of cores that are held for instances that are away.
+fn held(world: &World) -> u32 {
+    world.core.as_ref().unwrap().machines()[&machine(0)].held.millicores
+}
+
+#[test]
+fn nobody_takes_the_cores_of_an_instance_that_is_away() {
+    let mut world = crowded();
+    for round in 0..3 {
+        let own = world.processes.keys().find(|id| id.app == app(STORE)).cloned().unwrap();
+        world.dies(&own, Exit::Signal(9));
+        let mut was_held = false;
+        for second in 0..60 {
+            world.second(second);
+            was_held |= held(&world) == 1_000;
+            assert_eq!(running(&world, "crowd"), 7, "round {round}");
+        }
+        assert!(was_held, "while it was away");
+        assert_eq!((running(&world, STORE), held(&world)), (1, 0), "it came back");
+    }
+    // A core that reads the records holds as much.
+    let own = world.processes.keys().find(|id| id.app == app(STORE)).cloned().unwrap();
+    world.dies(&own, Exit::Signal(9));
+    world.run(seconds(1));
+    world.restart();
+    for second in 0..60 {
+        world.second(second);
+        assert_eq!(running(&world, "crowd"), 7);
+    }
+    assert_eq!(running(&world, STORE), 1);
+}
+
+#[test]
+fn what_is_reserved_changes_with_the_app_and_is_given_back() {
+    let mut world = crowded();
+    let mut grown = stateful("good-3").as_ref().clone();
+    grown.need.millicores = 2_000;
+    let bounds = Bounds { min: 1, max: 1 };
+    let specification = Arc::new(grown);
+    world.call(Call::Deploy { app: app(STORE), specification, bounds, step: None });
+    for second in 0..30 {
+        world.second(second);
+    }
+    let text = told(&world, &waiting(&world));
+    let expected = "1 of 2 cores are reserved for its volume, 0 more are free: m0";
+    assert!(text.contains(expected), "{text}");
+    assert_eq!(held(&world), 1_000);
+    world.call(Call::Scale { app: app("crowd"), instances: 6, keeps_volumes: false });
+    for second in 0..60 {
+        world.second(second);
+    }
+    assert_eq!((running(&world, STORE), running(&world, "crowd"), held(&world)), (1, 6, 0));
+    let reserved = |world: &World| {
+        let sets = world.core.as_ref().unwrap().volumes();
+        sets.iter().map(|(_, one)| one.reserved.millicores).collect::<Vec<_>>()
+    };
+    assert_eq!(reserved(&world), [2_000]);
+    world.call(Call::Scale { app: app("crowd"), instances: 20, keeps_volumes: false });
+    world.call(Call::Delete { app: app(STORE), keeps_volumes: true });
+    for second in 0..60 {
+        world.second(second);
+    }
+    assert_eq!((running(&world, "crowd"), held(&world)), (8, 0), "kept volumes hold no cores");
+    assert_eq!(reserved(&world), [0]);
+}
+
+#[test]
+fn an_app_may_reserve_its_disk_alone() {
+    let mut world = world(1, 1);
+    let mut specification = stateful("good-2").as_ref().clone();
+    specification.reserves = Reserves::Disk;
+    let (specification, bounds) = (Arc::new(specification), Bounds { min: 1, max: 1 });
+    world.call(Call::Deploy { app: app(STORE), specification, bounds, step: None });
+    assert!(world.settle(200), "{:?}", world::checks::unsettled(&world));
+    world.call(deploy("crowd", "good-1", 20, 20));
+    let own = world.processes.keys().next().cloned().unwrap();
+    for second in 0..20 {
+        world.second(second);
+    }
+    assert_eq!(running(&world, "crowd"), 7);
+    world.dies(&own, Exit::Signal(9));
+    for second in 0..30 {
+        world.second(second);
+        assert_eq!(held(&world), 0);
+    }
+    assert_eq!(running(&world, "crowd"), 8, "who comes first has the cores");
+    let text = told(&world, &waiting(&world));
+    assert!(text.contains("0 cores are free, 0.9 are needed: m0"), "{text}");
 }

@@ -144,6 +144,7 @@ impl<'a> Reader<'a> {
             discovery: self.old().map(|old| old.discovery.clone()).unwrap_or_default(),
             metrics: self.old().and_then(|old| old.metrics.clone()),
             volumes: self.old().map(|old| old.volumes.clone()).unwrap_or_default(),
+            reserves: self.old().map(|old| old.reserves).unwrap_or_default(),
             run: run?,
         };
         Some(Given { specification, bounds, step })

@@ -25,7 +25,8 @@ impl Translator {
         match command {
             Command::Launch(launch) => {
                 if self.is_current(launch.epoch) {
-                    self.volumes.extend(launch.volume.as_ref().map(|own| own.id.clone()));
+                    let own = launch.volume.as_ref();
+                    self.volumes.extend(own.map(|own| (own.id.clone(), own.reserved)));
                     self.launch(launch, now);
                 }
             }
@@ -45,12 +46,17 @@ impl Translator {
                 }
             }
             Command::Acknowledge { receipt } => self.acknowledge(receipt),
-            // Others carry these out.
             Command::Destroy { volume, machine, epoch, .. } => {
                 if self.is_current(epoch) {
                     self.end_volume(volume, machine, now);
                 }
             }
+            Command::Reserve { volume, machine, reserved, epoch } => {
+                if self.is_current(epoch) {
+                    self.reserve(volume, machine, reserved, now);
+                }
+            }
+            // Others carry these out.
             Command::Persist(_)
             | Command::Register { .. }
             | Command::Deregister { .. }

@@ -1,26 +1,22 @@
 //! Volumes of instances as Mesos has them: for each a piece of disk that is reserved for the role of
 //! the framework, with labels that say whose it is, and a persistent volume in it. An acceptance
 //! reserves, creates and launches in one; later offers show the volume by its id, and the next
-//! instance is launched with it. Only disk is reserved: cores, memory and ports of an instance that
-//! has ended are anybody's.
+//! instance is launched with it. Cores and memory that are reserved for it are in [`crate::resources`].
 
 use std::collections::BTreeMap;
 
 use mesos::quantity::Milli;
 use mesos::{
-    DiskInfo, FrameworkId, Label, Labels, Offer, Operation, OperationId, OperationType,
-    Persistence, ReservationInfo, ReservationType, Reserve, Resource, Unreserve, Volume,
-    VolumeMode, Volumes,
+    DiskInfo, FrameworkId, Offer, Operation, OperationId, OperationType, Persistence, Reserve,
+    Resource, Unreserve, Volume, VolumeMode, Volumes,
 };
 use scheduler_core::app::{Run, Specification};
 use scheduler_core::volume::{Mount, OwnVolume, Part, VolumeId};
 
+use crate::reserved::{Owner, owner, reservation};
 use crate::settings::Framework;
 
 const DISK: &str = "disk";
-const FRAMEWORK_LABEL: &str = "corral.framework";
-const APP_LABEL: &str = "corral.app";
-const VOLUME_LABEL: &str = "corral.volume";
 
 /// How the operation is named that gives the disk of a volume back.
 const ENDING: &str = "end.";
@@ -80,7 +76,7 @@ impl Disks {
             if is_free {
                 let template = Resource { scalar: None, ..resource.clone() };
                 disks.free.push((template, amount));
-            } else if let Some(volume) = volume_of(resource, framework) {
+            } else if let Owner::Volume(volume) = owner(resource, framework) {
                 let persistence = resource.disk.as_ref().and_then(|disk| disk.persistence.as_ref());
                 let persistence = persistence.map(|one| one.id.clone());
                 disks.own.push(Own { volume, persistence, resource: resource.clone() });
@@ -108,6 +104,11 @@ impl Disks {
             }
         }
         found
+    }
+
+    /// Whether something of a volume is there.
+    pub(crate) fn has(&self, volume: &VolumeId) -> bool {
+        self.own.iter().any(|one| one.volume == *volume)
     }
 
     /// Takes what an instance needs for its volumes, if all of it is there.
@@ -283,33 +284,6 @@ fn persistence_id(volume: &VolumeId, part: &Part) -> String {
 
 fn part_name<'a>(volume: &VolumeId, id: &'a str) -> Option<&'a str> {
     id.strip_prefix(&volume.to_string())?.strip_prefix('.')
-}
-
-fn reservation(volume: &VolumeId, framework: (&Framework, &FrameworkId)) -> ReservationInfo {
-    let label = |key: &str, value: String| Label { key: key.to_owned(), value: Some(value) };
-    ReservationInfo {
-        r#type: Some(ReservationType::Dynamic.into()),
-        role: Some(framework.0.role.clone()),
-        principal: framework.0.principal.clone(),
-        labels: Some(Labels {
-            labels: vec![
-                label(FRAMEWORK_LABEL, framework.1.value.clone()),
-                label(APP_LABEL, volume.0.app.to_string()),
-                label(VOLUME_LABEL, volume.to_string()),
-            ],
-        }),
-    }
-}
-
-/// Of which volume of this framework a piece of disk is.
-fn volume_of(resource: &Resource, framework: Option<&FrameworkId>) -> Option<VolumeId> {
-    let labels = resource.reservations.last()?.labels.as_ref()?;
-    let value = |key: &str| {
-        let mut found = labels.labels.iter().filter(|label| label.key == key);
-        found.next().and_then(|label| label.value.as_deref())
-    };
-    let is_ours = value(FRAMEWORK_LABEL) == Some(framework?.value.as_str());
-    value(VOLUME_LABEL).filter(|_| is_ours)?.parse().ok()
 }
 
 #[cfg(test)]

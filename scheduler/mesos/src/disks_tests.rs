@@ -41,6 +41,7 @@ fn specification(run: Run) -> Specification {
         discovery: Discovery::default(),
         metrics: None,
         volumes: vec![mount("data", "/var/lib/db", 100), mount("log", "/log", 50)],
+        reserves: scheduler_core::volume::Reserves::All,
     }
 }
 
@@ -70,8 +71,12 @@ fn a_volume_is_made_once_and_found_again() {
     let (own_framework, id) = (framework(), FrameworkId::new("F"));
     let framework = (&own_framework, &id);
     let specification = specification(Run::Command(vec!["x".to_owned()]));
-    let own =
-        |is_new| OwnVolume { id: "db.7".parse().unwrap(), parts: specification.parts(), is_new };
+    let own = |is_new| OwnVolume {
+        id: "db.7".parse().unwrap(),
+        parts: specification.parts(),
+        is_new,
+        reserved: scheduler_core::volume::Reserved::default(),
+    };
     let mut small = Disks::of([&offer(vec![disk(120)])], Some(&id));
     assert!(small.take(&own(true), &specification, framework).is_none(), "not enough for both");
     let mut plain = Disks::of([&offer(vec![disk(1000)])], Some(&id));

@@ -19,6 +19,7 @@ mod offers;
 mod output;
 mod place;
 mod reconciliation;
+mod reserved;
 mod resources;
 mod settings;
 mod status;

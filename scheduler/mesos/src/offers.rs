@@ -6,18 +6,23 @@
 //! is launched they are declined for long, and when nothing is wanted either, offers are suppressed.
 //! A larger offer comes in spite of a refusal; REVIVE ends all refusals.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesos::scheduler::{Accept, AnswerInverseOffers, Call, Decline, Roles};
-use mesos::{Filters, FrameworkId, InverseOffer, Launch, Offer, OfferId, Operation, OperationType};
+use mesos::{Filters, FrameworkId, InverseOffer, Offer, OfferId, Operation, OperationType};
 use policy::{Nanoseconds, Time};
+use scheduler_core::command::Launch;
 use scheduler_core::event::InstanceFact;
 use scheduler_core::ids::{InstanceId, MachineName};
+use scheduler_core::volume::{Reserved, VolumeId};
 
 use crate::disks::{Disks, Taken};
 use crate::output::Note;
 use crate::place::{Absent, HeldOffer, Place, Waiting, attributes, machine_name};
-use crate::resources::{Amounts, Pool};
+use crate::reserved::reservation;
+use crate::resources::{Amounts, Pool, unreserve};
+use crate::settings::Settings;
 use crate::task;
 use crate::translator::{Task, Translator};
 
@@ -72,7 +77,9 @@ impl Translator {
             self.are_agents_new = true;
             place.absent = Absent::None;
             self.agents.insert(offer.agent_id.clone(), name.clone());
+            self.doubt(&name);
         }
+        let place = self.places.entry(name.clone()).or_default();
         if place.absent == Absent::Declined {
             place.absent = Absent::None;
         }
@@ -129,7 +136,9 @@ impl Translator {
         for _ in 0..MACHINES_AT_A_TIME {
             let Some(name) = self.ready.pop_first() else { return };
             let Some(place) = self.places.get_mut(&name) else { continue };
-            let accepted = accept(place, &self.settings, self.framework.as_ref(), now);
+            let (settings, framework) = (&self.settings, self.framework.as_ref());
+            let books = Books { settings, framework, volumes: &self.volumes, tasks: &self.tasks };
+            let accepted = accept(place, &books, now);
             if place.is_lacking() {
                 self.lacking.insert(name.clone());
             }
@@ -145,7 +154,8 @@ impl Translator {
                 let failures = specification.check.as_ref().map_or(1, |check| check.failures);
                 let need = specification.need;
                 let task = Task::new(name.clone(), agent.clone(), need, launch.ports, failures);
-                let task = Task { disk_mib: specification.volumes_mib(), ..task };
+                let volume = launch.volume.map(|own| Box::new(own.id));
+                let task = Task { disk_mib: specification.volumes_mib(), volume, ..task };
                 self.insert_task(launch.instance, task);
             }
             if launches {
@@ -243,53 +253,52 @@ impl Translator {
     }
 }
 
+/// What an acceptance is made by.
+struct Books<'a> {
+    settings: &'a Settings,
+    framework: Option<&'a FrameworkId>,
+    volumes: &'a BTreeMap<VolumeId, Reserved>,
+    tasks: &'a BTreeMap<InstanceId, Box<Task>>,
+}
+
 /// Uses all offers of a machine for those that wait there and fit, if there are any.
-fn accept(
-    place: &mut Place,
-    settings: &crate::settings::Settings,
-    framework: Option<&FrameworkId>,
-    now: Time,
-) -> Option<(Accept, Vec<Waiting>)> {
+fn accept(place: &mut Place, books: &Books<'_>, now: Time) -> Option<(Accept, Vec<Waiting>)> {
     let agent = place.agent.clone()?;
-    if !place.is_lacking() || place.offers.is_empty() {
+    if !(place.is_lacking() || place.may_have_surplus) || place.offers.is_empty() {
         return None;
     }
     let offers = place.offers();
-    let mut pool = Pool::of(&offers);
-    let mut disks = Disks::of(&offers, framework);
+    let mut pool = Pool::of(&offers, books.framework);
+    let mut disks = Disks::of(&offers, books.framework);
+    let mut operations = place.end_volumes(&mut disks, now);
+    let surplus = place.give_back_surplus(&mut pool, books.volumes, books.tasks);
+    operations.extend(unreserve(surplus));
     let (mut task_infos, mut sent, mut left) = (Vec::new(), Vec::new(), Vec::new());
     let (mut reserve, mut create) = (Vec::new(), Vec::new());
     for waiting in std::mem::take(&mut place.waiting) {
         let launch = &waiting.launch;
-        let specification = launch.specification.as_ref();
-        let mut rest = disks.clone();
-        let taken = match (&launch.volume, framework) {
-            (Some(own), Some(id)) => rest.take(own, specification, (&settings.framework, id)),
-            (Some(_), None) => None,
-            (None, _) => Some(Taken::default()),
+        let own = launch.volume.as_ref().map(|own| &own.id);
+        let is_early = |own| place.returning.contains_key(own) && !disks.has(own);
+        let taken = match own.is_some_and(is_early) {
+            true => None,
+            false => take(launch, &mut pool, &mut disks, books),
         };
-        let taken = taken.and_then(|taken| {
-            Some((taken, pool.take(&Amounts::of(specification.need, &launch.ports))?))
-        });
         match taken {
-            Some((taken, mut resources)) => {
-                disks = rest;
+            Some(taken) => {
                 reserve.extend(taken.reserve);
                 create.extend(taken.create);
-                resources.extend(taken.resources);
-                task_infos.push(task::task(launch, &agent, resources, settings));
+                task_infos.push(task::task(launch, &agent, taken.resources, books.settings));
                 sent.push(waiting);
             }
             None => left.push(waiting),
         }
     }
     place.waiting = left;
-    let mut operations = place.end_volumes(&mut disks, now);
     operations.extend(Taken::operations(reserve, create));
     if !sent.is_empty() {
         operations.push(Operation {
             r#type: Some(OperationType::Launch.into()),
-            launch: Some(Launch { task_infos }),
+            launch: Some(mesos::Launch { task_infos }),
             ..Operation::default()
         });
     }
@@ -303,6 +312,25 @@ fn accept(
         filters: Some(Filters { refuse_seconds: Some(0.0) }),
     };
     Some((accept, sent))
+}
+
+/// Takes what a launch needs, all of it or nothing.
+fn take(launch: &Launch, pool: &mut Pool, disks: &mut Disks, books: &Books<'_>) -> Option<Taken> {
+    let specification = launch.specification.as_ref();
+    let wanted = Amounts::of(specification.need, &launch.ports);
+    let Some(own) = &launch.volume else {
+        let resources = pool.take(&wanted)?;
+        return Some(Taken { resources, ..Taken::default() });
+    };
+    let framework = (&books.settings.framework, books.framework?);
+    let mut rest = disks.clone();
+    let mut taken = rest.take(own, specification, framework)?;
+    let reservation = (!own.reserved.is_nothing()).then(|| reservation(&own.id, framework));
+    let owned = pool.take_for(&own.id, &wanted, reservation)?;
+    *disks = rest;
+    taken.reserve.extend(owned.reserve);
+    taken.resources.splice(0..0, owned.resources);
+    Some(taken)
 }
 
 /// Takes out the launches that have waited too long.

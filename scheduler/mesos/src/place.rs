@@ -86,6 +86,13 @@ pub(crate) struct Place {
     pub(crate) waiting: Vec<Waiting>,
     /// Volumes that are to be destroyed.
     pub(crate) ending: BTreeMap<VolumeId, Ending>,
+    /// Volumes whose task has ended, and until when they are awaited on offer: offers that are held don't
+    /// show what it had, and it must not be made a second time.
+    pub(crate) returning: BTreeMap<VolumeId, Time>,
+    /// Offers may show more for a volume than it is to have.
+    pub(crate) may_have_surplus: bool,
+    /// Since when a volume is to have less than it had, which no offer has shown yet.
+    pub(crate) releasing: Option<Time>,
     /// Tasks that were sent there and haven't ended.
     pub(crate) tasks: BTreeSet<InstanceId>,
     /// What those tasks have.
@@ -111,7 +118,7 @@ impl Place {
     /// What it has for us: what is on offer, what we have, and what is about to be offered again.
     pub(crate) fn total(&self, framework: Option<&FrameworkId>) -> Amounts {
         let offers = self.offers();
-        let mut exact = Pool::of(&offers).amounts();
+        let mut exact = Pool::of(&offers, framework).amounts();
         exact.disk = Disks::of(&offers, framework).amount();
         exact.add(&self.used);
         match (&self.told, self.absent) {

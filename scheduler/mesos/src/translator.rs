@@ -12,7 +12,7 @@ use scheduler_core::event::{InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::machine::Description;
 use scheduler_core::ports::Ports;
-use scheduler_core::volume::VolumeId;
+use scheduler_core::volume::{Reserved, VolumeId};
 
 use crate::output::{Fatal, Input, Note, Output};
 use crate::place::{AGENT_ATTRIBUTE, Absent, Place};
@@ -27,8 +27,8 @@ pub struct Held {
     pub machines: Vec<(MachineName, Description, bool, bool)>,
     /// Instances that may have a task.
     pub instances: Vec<(InstanceId, HeldInstance)>,
-    /// Volumes.
-    pub volumes: Vec<VolumeId>,
+    /// Volumes, and what they have of their machine beside disk.
+    pub volumes: Vec<(VolumeId, Reserved)>,
 }
 
 /// An instance that may have a task.
@@ -44,6 +44,8 @@ pub struct HeldInstance {
     pub failures: u32,
     /// What its volumes take, in MiB.
     pub disk_mib: u64,
+    /// Its volume, if it has one.
+    pub volume: Option<VolumeId>,
 }
 
 /// What the core knows from its records.
@@ -62,17 +64,19 @@ pub fn held(state: &State) -> Held {
             else {
                 continue;
             };
+            let id = InstanceId { app: app_name.clone(), number: *number };
             let held = HeldInstance {
                 machine: machine.clone(),
                 need: specification.need,
                 ports: instance.ports.clone(),
                 failures: specification.check.as_ref().map_or(1, |check| check.failures),
                 disk_mib: specification.volumes_mib(),
+                volume: state.volumes().of(&id).map(|(volume, _)| volume),
             };
-            instances.push((InstanceId { app: app_name.clone(), number: *number }, held));
+            instances.push((id, held));
         }
     }
-    let volumes = state.volumes().iter().map(|(id, _)| id).collect();
+    let volumes = state.volumes().iter().map(|(id, volume)| (id, volume.reserved)).collect();
     Held { machines: machines.collect(), instances, volumes }
 }
 
@@ -86,6 +90,10 @@ pub(crate) struct Task {
     pub(crate) ports: Ports,
     /// What its volumes take, in MiB.
     pub(crate) disk_mib: u64,
+    /// Its volume, if it has one.
+    pub(crate) volume: Option<Box<VolumeId>>,
+    /// It was heard of since the subscription, and of its agent nothing else: it has what it was given.
+    pub(crate) is_certain: bool,
     /// So many failed checks in a row make it unhealthy.
     pub(crate) failures_most: u32,
     /// Failed checks in a row.
@@ -117,8 +125,9 @@ pub struct Translator {
     pub(crate) agents: BTreeMap<AgentId, MachineName>,
     pub(crate) offers: BTreeMap<OfferId, MachineName>,
     pub(crate) tasks: BTreeMap<InstanceId, Box<Task>>,
-    /// Volumes that the core knows; others are nobody's.
-    pub(crate) volumes: BTreeSet<VolumeId>,
+    /// Volumes that the core knows, and what they are to have of their machine beside disk; others are
+    /// nobody's, and have nothing.
+    pub(crate) volumes: BTreeMap<VolumeId, Reserved>,
     receipts: BTreeMap<Receipt, Acknowledge>,
     last_receipt: Receipt,
     pub(crate) reconciliation: Reconciliation,
@@ -158,7 +167,7 @@ impl Translator {
             agents: BTreeMap::new(),
             offers: BTreeMap::new(),
             tasks: BTreeMap::new(),
-            volumes: BTreeSet::new(),
+            volumes: BTreeMap::new(),
             receipts: BTreeMap::new(),
             last_receipt: Receipt(0),
             reconciliation: Reconciliation::default(),
@@ -271,9 +280,10 @@ impl Translator {
             place.absent = Absent::Declined;
         }
         for (id, held) in held.instances {
-            let HeldInstance { machine, need, ports, failures, disk_mib } = held;
+            let HeldInstance { machine, need, ports, failures, disk_mib, volume } = held;
             let task = Task::new(machine, None, need, ports, failures);
-            self.insert_task(id, Task { disk_mib, ..task });
+            let volume = volume.map(Box::new);
+            self.insert_task(id, Task { disk_mib, volume, ..task });
         }
         self.volumes.extend(held.volumes);
     }
@@ -350,6 +360,7 @@ impl Translator {
             }
         }
         for task in self.tasks.values_mut() {
+            task.is_certain = false;
             if let Some(kill) = &mut task.kill {
                 kill.sent = None;
             }
@@ -541,6 +552,9 @@ impl Translator {
             if place.absent != Absent::Declined {
                 place.absent = Absent::Returning(until);
             }
+            if let Some(volume) = &task.volume {
+                place.returning.insert((**volume).clone(), until);
+            }
         }
         Some(task)
     }
@@ -560,6 +574,8 @@ impl Task {
             need,
             ports,
             disk_mib: 0,
+            volume: None,
+            is_certain: false,
             failures_most,
             failures: 0,
             kill: None,

@@ -117,8 +117,10 @@ impl Translator {
         if status::is_draining(status) {
             self.draining(machine, status.agent_id.as_ref());
         }
+        let is_there = self.is_agent_of(machine, status.agent_id.as_ref());
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.unknown_since = None;
+        task.is_certain = is_there;
         let is_to_end = task
             .kill
             .as_ref()
@@ -190,8 +192,19 @@ impl Translator {
         }
     }
 
+    /// What tasks of a machine have isn't certain until they are heard of again.
+    pub(crate) fn doubt(&mut self, machine: &MachineName) {
+        let Some(place) = self.places.get(machine) else { return };
+        for id in &place.tasks {
+            if let Some(task) = self.tasks.get_mut(id) {
+                task.is_certain = false;
+            }
+        }
+    }
+
     /// Nothing is heard of a machine; its offers are void.
     fn silent(&mut self, machine: &MachineName) {
+        self.doubt(machine);
         let Some(place) = self.places.get_mut(machine) else { return };
         for id in std::mem::take(&mut place.offers).into_keys() {
             self.offers.remove(&id);

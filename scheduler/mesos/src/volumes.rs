@@ -1,21 +1,51 @@
-//! Volumes of instances: which there are, and their ends.
+//! Volumes of instances: which there are, what they have, and their ends.
+
+use std::collections::BTreeMap;
 
 use mesos::scheduler::{AcknowledgeOperationStatus, Call};
-use mesos::{Offer, Operation, OperationState, OperationStatus};
+use mesos::{Offer, Operation, OperationState, OperationStatus, Resource};
 use policy::Time;
 use scheduler_core::event::VolumeFact;
-use scheduler_core::ids::MachineName;
-use scheduler_core::volume::VolumeId;
+use scheduler_core::ids::{InstanceId, MachineName};
+use scheduler_core::volume::{Reserved, VolumeId};
 
 use crate::disks::{Disks, ended_volume};
 use crate::offers::OFFER_PATIENCE;
 use crate::place::{Absent, Ending, Place};
-use crate::translator::Translator;
+use crate::resources::{Amounts, Pool};
+use crate::translator::{Task, Translator};
 
 impl Place {
-    /// Whether something waits for an offer: a launch, or the end of a volume.
+    /// Whether something waits for an offer: a launch, the end of a volume, or what it has too much.
     pub(crate) fn is_lacking(&self) -> bool {
-        !self.waiting.is_empty() || self.ending.values().any(|ending| ending.sent.is_none())
+        !self.waiting.is_empty()
+            || self.releasing.is_some()
+            || self.ending.values().any(|ending| ending.sent.is_none())
+    }
+
+    /// Gives back what volumes have on offer and in tasks beyond what they are to have. A task that may
+    /// not be there any more counts as nothing: what looks like too much may be all that there is.
+    pub(crate) fn give_back_surplus(
+        &mut self,
+        pool: &mut Pool,
+        volumes: &BTreeMap<VolumeId, Reserved>,
+        tasks: &BTreeMap<InstanceId, Box<Task>>,
+    ) -> Vec<Resource> {
+        self.may_have_surplus = false;
+        let mut given = Vec::new();
+        for (volume, mut has) in pool.owned() {
+            for task in self.tasks.iter().filter_map(|id| tasks.get(id)) {
+                if task.is_certain && task.volume.as_deref() == Some(&volume) {
+                    has.add(&Amounts::of(task.need, &[]));
+                }
+            }
+            let wanted = Amounts::reserved(volumes.get(&volume).copied().unwrap_or_default());
+            given.extend(pool.give_back(&volume, &has.beyond(&wanted)));
+        }
+        if !given.is_empty() {
+            self.releasing = None;
+        }
+        given
     }
 
     /// The operations that end volumes of which something is on offer.
@@ -34,8 +64,9 @@ impl Place {
 impl Translator {
     /// The core wants the end of a volume; it asks again until it hears of it.
     pub(crate) fn end_volume(&mut self, volume: VolumeId, machine: MachineName, now: Time) {
-        self.volumes.insert(volume.clone());
+        self.volumes.insert(volume.clone(), Reserved::default());
         let place = self.places.entry(machine.clone()).or_default();
+        place.may_have_surplus = true;
         let new = Ending { since: now, sent: None, seen: now };
         let ending = place.ending.entry(volume).or_insert(new);
         // What was sent is lost by now, or has come to nothing.
@@ -46,9 +77,32 @@ impl Translator {
         self.ready.insert(machine);
     }
 
+    /// The core says what a volume is to have of its machine beside disk.
+    pub(crate) fn reserve(
+        &mut self,
+        volume: VolumeId,
+        machine: MachineName,
+        reserved: Reserved,
+        now: Time,
+    ) {
+        self.volumes.insert(volume, reserved);
+        let place = self.places.entry(machine.clone()).or_default();
+        place.may_have_surplus = true;
+        place.releasing = Some(now);
+        self.lacking.insert(machine.clone());
+        self.ready.insert(machine);
+    }
+
     /// What an offer shows of volumes: those that nobody knows are told, and disk that is only
-    /// reserved for one of these is given back.
+    /// reserved for one of these is given back. So are cores and memory; they alone say nothing of a
+    /// volume, whose disk may come with another offer.
     pub(crate) fn look_for_volumes(&mut self, name: &MachineName, offer: &Offer, now: Time) {
+        if offer.resources.iter().all(|resource| resource.reservations.is_empty()) {
+            return;
+        }
+        if let Some(place) = self.places.get_mut(name) {
+            place.may_have_surplus = true;
+        }
         let found = Disks::of([offer], self.framework.as_ref()).volumes();
         for (volume, parts) in found {
             if let Some(ending) =
@@ -57,9 +111,10 @@ impl Translator {
                 (ending.seen, ending.sent) = (now, None);
                 continue;
             }
-            if !self.volumes.insert(volume.clone()) {
+            if self.volumes.contains_key(&volume) {
                 continue;
             }
+            self.volumes.insert(volume.clone(), Reserved::default());
             if parts.is_empty() {
                 self.end_volume(volume, name.clone(), now);
             } else {
@@ -101,6 +156,8 @@ impl Translator {
     pub(crate) fn tick_volumes(&mut self, now: Time) {
         let mut gone = Vec::new();
         for (name, place) in &mut self.places {
+            place.returning.retain(|_, until| now < *until);
+            place.releasing.take_if(|since| now.since(*since) >= OFFER_PATIENCE);
             let newest = place.offers.values().map(|held| held.since).max();
             let is_all_on_offer = place.absent == Absent::None;
             place.ending.retain(|volume, ending| {

@@ -51,6 +51,7 @@ fn state(apps: &[(&str, Vec<Constraint>)]) -> State {
             discovery: Discovery::default(),
             metrics: None,
             volumes: Vec::new(),
+            reserves: scheduler_core::volume::Reserves::All,
         };
         let (app, bounds) = (app.parse().unwrap(), Bounds { min: 1, max: 1 });
         let specification = Arc::new(specification);

@@ -309,6 +309,7 @@ fn calls() -> Vec<Call> {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     };
     let launch = Launch {
         instance: "sleep.1".parse().unwrap(),

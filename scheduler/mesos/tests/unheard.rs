@@ -39,6 +39,7 @@ fn translator(machines: &[&str], tasks: &[(&str, &str)]) -> Translator {
             ports: Ports::default(),
             failures: 1,
             disk_mib: 0,
+            volume: None,
         };
         (id.parse().unwrap(), held)
     };

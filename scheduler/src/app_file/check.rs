@@ -111,6 +111,7 @@ impl Checker {
             discovery,
             metrics,
             volumes: self.volumes(file),
+            reserves: self.reserves(file),
         };
         let step = file.step.map(|step| step.value);
         Some(AppFile { app: app.ok()?, specification, bounds, step })

@@ -38,6 +38,7 @@ pub struct File {
     pub metrics: Option<Spanned<MetricsPart>>,
     #[serde(default)]
     pub volumes: Vec<Spanned<VolumePart>>,
+    pub reserve: Option<Spanned<String>>,
 }
 
 /// What an instance keeps beyond its end.

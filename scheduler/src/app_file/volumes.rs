@@ -1,7 +1,7 @@
 //! What an app keeps beyond the end of its instances.
 
 use scheduler_core::ids::AppName;
-use scheduler_core::volume::{Mount, VOLUMES_MOST, is_path};
+use scheduler_core::volume::{Mount, Reserves, VOLUMES_MOST, is_path};
 
 use super::check::Checker;
 use super::file::File;
@@ -39,5 +39,24 @@ impl Checker {
             self.wrong("app-volume", message, last.span, "too many");
         }
         mounts
+    }
+
+    pub(super) fn reserves(&mut self, file: &File) -> Reserves {
+        let Some(reserve) = &file.reserve else { return Reserves::default() };
+        if file.volumes.is_empty() {
+            let message = "only for instances with `volumes` something is reserved";
+            self.wrong("app-reserve", message, reserve.span, "of no use here");
+            self.hint("instances without volumes are started wherever there is room");
+        }
+        match reserve.value.as_str() {
+            "all" => Reserves::All,
+            "disk" => Reserves::Disk,
+            other => {
+                let message = format!("`{other}` is nothing that can be reserved");
+                self.wrong("app-reserve", message, reserve.span, "`all` or `disk`");
+                self.hint("`all` keeps cores and memory, too, while an instance is away");
+                Reserves::default()
+            }
+        }
     }
 }

@@ -50,9 +50,19 @@ pub fn volume(command: VolumeCommand) -> Done {
     }
 }
 
+/// What is reserved beside disk.
+fn reserved(row: &VolumeRow) -> String {
+    if row.reserved_millicores == 0 && row.reserved_memory_mib == 0 {
+        return String::new();
+    }
+    let cores = f64::from(row.reserved_millicores) / 1000.0;
+    format!("{cores} cores, {} MiB", row.reserved_memory_mib)
+}
+
 fn table(rows: &[VolumeRow]) -> String {
-    let mut table =
-        Table::new(&["VOLUME", "MACHINE", "STATE", "INSTANCE", ">MIB", "PARTS", ">SINCE"]);
+    let mut table = Table::new(&[
+        "VOLUME", "MACHINE", "STATE", "INSTANCE", ">MIB", "PARTS", "RESERVED", ">SINCE",
+    ]);
     for row in rows {
         let machine =
             if row.has_machine { row.machine.clone() } else { format!("{} (gone)", row.machine) };
@@ -64,6 +74,7 @@ fn table(rows: &[VolumeRow]) -> String {
             row.instance.clone().unwrap_or_default(),
             row.size_mib.to_string(),
             parts.join(" "),
+            reserved(row),
             ago(&row.since),
         ]);
     }

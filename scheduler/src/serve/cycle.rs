@@ -465,6 +465,7 @@ impl Cycle {
             Command::Launch(_)
             | Command::Kill { .. }
             | Command::Destroy { .. }
+            | Command::Reserve { .. }
             | Command::Register { .. }
             | Command::Deregister { .. }
             | Command::Acknowledge { .. }

@@ -140,6 +140,8 @@ pub async fn carry_out(
             Command::Deregister { instance, machine, .. } => {
                 say(instance, machine, InstanceFact::Deregistered);
             }
+            // Machines are ours alone: what the core counts as reserved is.
+            Command::Reserve { .. } => {}
             Command::Destroy { volume, machine, .. } => {
                 volumes::destroy(store.clone(), volume, machine, inputs.clone());
             }
@@ -316,6 +318,7 @@ mod tests {
             discovery: app::Discovery::default(),
             metrics: None,
             volumes: Vec::new(),
+            reserves: scheduler_core::volume::Reserves::All,
         };
         let launch = Launch {
             instance: "web.7".parse().unwrap(),

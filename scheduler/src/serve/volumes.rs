@@ -16,7 +16,7 @@ use super::local;
 /// The task of a launch; its volumes are there, and made if they have to be.
 pub fn task(store: &Volumes, launch: &Launch) -> Result<Task, String> {
     let mut task = local::task(launch)?;
-    let Some(OwnVolume { id, parts, is_new }) = &launch.volume else { return Ok(task) };
+    let Some(OwnVolume { id, parts, is_new, .. }) = &launch.volume else { return Ok(task) };
     let (owner, set) = (launch.machine.as_str(), set_id(id)?);
     let parts: Vec<Part> = parts.iter().map(part).collect();
     store.prepare(owner, &set, &parts, *is_new).map_err(|error| error.to_string())?;

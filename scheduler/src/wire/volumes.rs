@@ -20,6 +20,10 @@ pub struct VolumeRow {
     pub parts: Vec<PartRow>,
     /// The sum of the sizes in MiB.
     pub size_mib: u64,
+    /// Cores of its machine that are reserved for its instance, in thousandths.
+    pub reserved_millicores: u32,
+    /// Memory of its machine that is reserved for its instance, in MiB.
+    pub reserved_memory_mib: u32,
     /// `used` by an instance, `awaited` by one that waits for its machine, `kept`, or `ending`.
     pub state: String,
     /// The instance that has it.
@@ -70,6 +74,8 @@ fn volume_row(state: &State, id: &VolumeId, volume: &Volume) -> VolumeRow {
         machine: volume.machine.to_string(),
         parts: volume.parts.iter().map(part).collect(),
         size_mib: volume.size_mib(),
+        reserved_millicores: volume.reserved.millicores,
+        reserved_memory_mib: volume.reserved.memory_mib,
         state: said.to_owned(),
         instance: user.map(|user| user.to_string()),
         since: moment(volume.since),

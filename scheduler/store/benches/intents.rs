@@ -52,6 +52,7 @@ fn intents(count: u32) -> Vec<(Key, Option<Record>)> {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     };
     let bounds = Bounds { min: count, max: count };
     let call = Call::Deploy { app, specification: specification.into(), bounds, step: None };

@@ -184,7 +184,21 @@ fn resources(state: &State) {
         }
         assert_eq!(cores, machine.taken.millicores, "{name}");
         assert_eq!(ports, machine.taken_ports, "{name}");
-        assert!(cores <= machine.description.millicores, "{name} is overbooked");
+        let (mut held, mut held_mib) = (0, 0);
+        for (id, volume) in state.volumes().iter().filter(|(_, one)| one.machine == *name) {
+            let user = volume.user.map(|number| InstanceId { app: id.0.app.clone(), number });
+            let user = user.and_then(|user| state.instance(&user));
+            let is_away = user.is_none_or(|user| user.life == Life::Waiting);
+            if is_away && !volume.is_ending {
+                held += volume.reserved.millicores;
+                held_mib += volume.reserved.memory_mib;
+            }
+        }
+        assert_eq!((held, held_mib), (machine.held.millicores, machine.held.memory_mib), "{name}");
+        assert!(
+            cores + held <= machine.description.millicores,
+            "{name} is overbooked: {cores} thousandths of cores in use, {held} held"
+        );
     }
 }
 
@@ -302,6 +316,9 @@ pub fn unsettled(world: &World) -> Vec<String> {
         // One that nothing is known to have run with may never have been made.
         if volume.is_ending || (volume.content == Content::Used && !is_there) {
             found.push(format!("{id} is {volume:?}; on its machine: {is_there}"));
+        }
+        if volume.user.is_none() && !volume.reserved.is_nothing() {
+            found.push(format!("{id} has {:?} for nobody", volume.reserved));
         }
     }
     for (machine, id) in world.disks.all.keys() {

@@ -176,13 +176,19 @@ pub fn specification(label: &str) -> Arc<Specification> {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     })
 }
 
-/// The same with a volume.
+/// The same with a volume; every other version needs a little less, so that what is reserved grows and
+/// shrinks. Another instance doesn't fit into the difference.
 pub fn stateful(label: &str) -> Arc<Specification> {
     let mount = Mount { name: app("data"), path: "/data".to_owned(), size_mib: 100 };
-    Arc::new(Specification { volumes: vec![mount], ..specification(label).as_ref().clone() })
+    let mut specification = specification(label).as_ref().clone();
+    if label.ends_with(|last: char| last.to_digit(10).is_some_and(|digit| digit % 2 == 0)) {
+        specification.need.millicores -= 100;
+    }
+    Arc::new(Specification { volumes: vec![mount], ..specification })
 }
 
 impl World {
@@ -422,6 +428,7 @@ impl World {
                     self.tell_from(&machine, &instance, InstanceFact::Deregistered);
                 }
             }
+            Command::Reserve { reserved, .. } => assert!(reserved.is_nothing()),
             Command::Destroy { volume, machine, epoch, .. } => {
                 if epoch == self.epoch && self.is_reachable(&machine) {
                     let mut users = self.processes.iter();

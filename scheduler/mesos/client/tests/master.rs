@@ -21,7 +21,7 @@ use mesos::{Attribute, Encoding, Milli, Resource, Text, ValueType};
 use policy::Nanoseconds;
 use scheduler_core::app::{Bounds, Constraint, Need, Run, Specification};
 use scheduler_core::event::Call;
-use scheduler_core::volume::Mount;
+use scheduler_core::volume::{Mount, Reserves};
 use simulator_mesos::{
     AgentKey, AgentSpec, Body, Configuration, MILLISECOND, Profile, Restart, Span,
 };
@@ -47,12 +47,18 @@ struct Cluster {
 }
 
 fn cluster() -> Cluster {
+    cluster_with(None)
+}
+
+/// A cluster whose master takes back offers that nobody has used for so long.
+fn cluster_with(offer_timeout: Option<u64>) -> Cluster {
     let runtime = Runtime::new().unwrap();
     let configuration = Configuration {
         agent_ping_timeout: 100 * MILLISECOND,
         max_agent_ping_timeouts: 2,
         allocation_interval: 100 * MILLISECOND,
         heartbeat_interval: 500 * MILLISECOND,
+        offer_timeout,
         ..Configuration::default()
     };
     let listen = ([127, 0, 0, 1], 0).into();
@@ -104,6 +110,7 @@ fn deploy(instances: u32) -> Call {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: Reserves::All,
     };
     let app = "web".parse().unwrap();
     let bounds = Bounds { min: instances, max: instances };
@@ -236,15 +243,36 @@ fn only_machines_that_apps_can_use_are_offered() {
     daemon.wait("one in another rack", MOST, |one| known(one, 3));
 }
 
-/// Disk that the master says is reserved for the role, in all machines together, in MiB.
-fn reserved(address: &str) -> f64 {
+/// What the master says is reserved for the role, in all machines together: cores, or MiB.
+fn reserved_of(address: &str, name: &str) -> f64 {
     let page = page_of(address, "slaves");
     let body: serde_json::Value =
         serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap();
-    let disk = |agent: &serde_json::Value| {
-        agent.pointer("/reserved_resources/corral/disk").and_then(serde_json::Value::as_f64)
-    };
-    body["slaves"].as_array().unwrap().iter().filter_map(disk).sum()
+    let pointer = format!("/reserved_resources/corral/{name}");
+    let amount =
+        |agent: &serde_json::Value| agent.pointer(&pointer).and_then(serde_json::Value::as_f64);
+    body["slaves"].as_array().unwrap().iter().filter_map(amount).sum()
+}
+
+fn reserved(address: &str) -> f64 {
+    reserved_of(address, "disk")
+}
+
+/// An app with a volume, other than [`deploy`]'s in these.
+fn stateful(label: &str, instances: u32, millicores: u32, reserves: Reserves) -> Call {
+    let Call::Deploy { app, specification, .. } = deploy(instances) else { panic!() };
+    let mut own = specification.as_ref().clone();
+    label.clone_into(&mut own.label);
+    (own.need.millicores, own.reserves) = (millicores, reserves);
+    let (name, path) = ("data".parse().unwrap(), "/var/lib/app".to_owned());
+    own.volumes = vec![Mount { name, path, size_mib: 100 }];
+    let bounds = Bounds { min: instances, max: instances };
+    Call::Deploy { app, specification: Arc::new(own), bounds, step: None }
+}
+
+fn is_deployed(daemon: &Daemon, version: u32) -> bool {
+    let state = daemon.state();
+    state.apps().values().all(|app| app.target.0 == version && app.deployment.is_none())
 }
 
 fn sets(daemon: &Daemon) -> Vec<(String, String)> {
@@ -265,25 +293,13 @@ fn volumes_outlive_instances_and_schedulers() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
     daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
-    let stateful = |label: &str, instances: u32| {
-        let Call::Deploy { app, specification, .. } = deploy(instances) else { panic!() };
-        let mut own = specification.as_ref().clone();
-        label.clone_into(&mut own.label);
-        let (name, path) = ("data".parse().unwrap(), "/var/lib/app".to_owned());
-        own.volumes = vec![Mount { name, path, size_mib: 100 }];
-        let bounds = Bounds { min: instances, max: instances };
-        Call::Deploy { app, specification: Arc::new(own), bounds, step: None }
-    };
-    daemon.call(stateful("1", 3));
+    daemon.call(stateful("1", 3, 500, Reserves::All));
     daemon.wait("three", MOST, |one| one.serving() == 3);
     let before = sets(&daemon);
     assert_eq!((before.len(), reserved(&cluster.address)), (3, 300.0));
 
-    daemon.call(stateful("2", 3));
-    daemon.wait("the second version", MOST, |one| {
-        let state = one.state();
-        state.apps().values().all(|app| app.target.0 == 2 && app.deployment.is_none())
-    });
+    daemon.call(stateful("2", 3, 500, Reserves::All));
+    daemon.wait("the second version", MOST, |one| is_deployed(one, 2));
     assert_eq!((sets(&daemon), reserved(&cluster.address)), (before.clone(), 300.0));
 
     let app: scheduler_core::ids::AppName = "web".parse().unwrap();
@@ -306,4 +322,95 @@ fn volumes_outlive_instances_and_schedulers() {
     let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
     daemon.wait("no volumes", MOST, |one| sets(one).is_empty());
     daemon.wait("no reservations", MOST, |_| reserved(&cluster.address) == 0.0);
+}
+
+/// A second framework wants all that is free, all the time, and has less than its share, so that it is
+/// offered first what comes free: what is reserved for instances with volumes isn't offered to it while
+/// they are away, and what they don't need any more is.
+#[test]
+fn cores_and_memory_of_volumes_are_nobody_elses() {
+    // Else each framework would keep offers of what alone is of no use to the other one.
+    let cluster = cluster_with(Some(1000 * MILLISECOND));
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let start_greedy =
+        || Daemon::start_as("greedy", other.path(), &cluster.address, Encoding::Protobuf);
+    let greedy = start_greedy();
+    greedy.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    greedy.call(deploy(6));
+    greedy.wait("six", MOST, |one| one.serving() == 6);
+    drop(greedy);
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    daemon.call(stateful("1", 3, 3000, Reserves::All));
+    daemon.wait("three", MOST, |one| one.serving() == 3);
+    let cores = || reserved_of(&cluster.address, "cpus");
+    assert_eq!((cores(), reserved_of(&cluster.address, "mem")), (9.0, 192.0));
+    let greedy = start_greedy();
+    greedy.call(deploy(100));
+
+    // Each one goes away, and comes back to what is its own.
+    daemon.call(stateful("2", 3, 3000, Reserves::All));
+    daemon.wait("the second version", MOST, |one| is_deployed(one, 2) && one.serving() == 3);
+    assert_eq!((cores(), greedy.serving()), (9.0, 6));
+
+    // One that needs more waits for it: its own part is kept meanwhile.
+    daemon.call(stateful("3", 3, 3500, Reserves::All));
+    daemon.wait("one waits", MOST, |one| one.serving() == 2);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!((cores(), greedy.serving(), daemon.serving()), (9.0, 6, 2));
+    greedy.call(deploy(3));
+    greedy.wait("three", MOST, |one| numbers(one).len() == 3 && one.serving() == 3);
+    drop(greedy);
+    daemon.wait("the third version", MOST, |one| is_deployed(one, 3) && one.serving() == 3);
+    assert_eq!(cores(), 10.5);
+
+    // One that needs less gives the rest back. While nobody schedules, the other framework is offered all
+    // that is free, and nothing else.
+    let greedy = start_greedy();
+    greedy.call(deploy(100));
+    daemon.call(stateful("4", 3, 2500, Reserves::All));
+    daemon.wait("the fourth version", MOST, |one| is_deployed(one, 4) && one.serving() == 3);
+    assert_eq!(cores(), 7.5);
+    let before = sets(&daemon);
+    drop(daemon);
+    greedy.wait("the rest", MOST, |one| one.serving() == 9);
+
+    // A new scheduler keeps what the one before had reserved.
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.call(stateful("5", 3, 2500, Reserves::All));
+    daemon.wait("the fifth version", MOST, |one| is_deployed(one, 5) && one.serving() == 3);
+    assert_eq!((sets(&daemon), cores(), greedy.serving()), (before, 7.5, 9));
+
+    // Volumes that are kept for nobody keep their disk alone.
+    let app: scheduler_core::ids::AppName = "web".parse().unwrap();
+    daemon.call(Call::Scale { app: app.clone(), instances: 1, keeps_volumes: true });
+    daemon.wait("two are kept", MOST, |one| kept(one) == 2);
+    daemon.wait("their cores", MOST, |_| cores() == 2.5);
+    assert_eq!(reserved(&cluster.address), 300.0);
+    drop(daemon);
+    greedy.wait("their cores", MOST, |one| one.serving() == 19);
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.call(Call::Delete { app, keeps_volumes: false });
+    daemon.wait("no cores", MOST, |one| cores() == 0.0 && one.state().apps().is_empty());
+    drop(daemon);
+    greedy.wait("all there is", MOST, |one| one.serving() == 24);
+}
+
+/// With its disk alone reserved, an app has no cores of its own, also when it had some before.
+#[test]
+fn disk_alone_is_reserved_if_an_app_says_so() {
+    let cluster = cluster();
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &cluster.address, Encoding::Protobuf);
+    daemon.wait("machines", MOST, |one| one.state().machines().len() == 3);
+    daemon.call(stateful("1", 2, 500, Reserves::All));
+    daemon.wait("two", MOST, |one| one.serving() == 2);
+    let cores = || reserved_of(&cluster.address, "cpus");
+    assert_eq!(cores(), 1.0);
+    daemon.call(stateful("2", 2, 500, Reserves::Disk));
+    daemon.wait("the second version", MOST, |one| is_deployed(one, 2) && one.serving() == 2);
+    assert_eq!((cores(), reserved(&cluster.address)), (0.0, 200.0));
+    daemon.call(stateful("3", 2, 500, Reserves::All));
+    daemon.wait("the third version", MOST, |one| is_deployed(one, 3) && one.serving() == 2);
+    assert_eq!(cores(), 1.0);
 }

@@ -48,6 +48,7 @@ fn launch(run: Run, probe: Probe) -> Launch {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     };
     Launch {
         instance: "web.3".parse().unwrap(),

@@ -1,24 +1,40 @@
-//! Disk of an agent as the master keeps it: what is free, and what is reserved, with a volume in it or
+//! What an agent has, as the master keeps it: what is free, and what is reserved, with a volume in it or
 //! without one.
+
+use std::collections::BTreeMap;
 
 use mesos::quantity::Milli;
 use mesos::{Operation, OperationType, Resource};
 
+/// Thousandths of cores of each agent.
+pub const CPUS_MILLI: u32 = 4000;
+
+/// MiB of memory of each agent.
+const MEMORY_MIB: i64 = 1_000;
+
 /// MiB of disk of each agent: room for few sets, so that it is full now and then.
 const DISK_MIB: i64 = 500;
 
-/// Disk of an agent.
+/// What an agent has that is in no task.
 #[derive(Debug, Clone)]
-pub struct Disk {
-    /// In thousandths of MiB.
-    free: i64,
-    /// Reserved, and in no task.
+pub struct Stock {
+    /// Unreserved, in thousandths.
+    free: BTreeMap<String, i64>,
+    /// Unreserved, and with another framework.
+    taken: BTreeMap<String, i64>,
+    /// Reserved.
     pub own: Vec<Resource>,
 }
 
-impl Default for Disk {
+impl Default for Stock {
     fn default() -> Self {
-        Disk { free: DISK_MIB * 1000, own: Vec::new() }
+        let all = [
+            ("cpus", i64::from(CPUS_MILLI)),
+            ("disk", DISK_MIB * 1000),
+            ("mem", MEMORY_MIB * 1000),
+        ];
+        let free = all.into_iter().map(|(name, amount)| (name.to_owned(), amount)).collect();
+        Stock { free, taken: BTreeMap::new(), own: Vec::new() }
     }
 }
 
@@ -31,23 +47,81 @@ pub fn persistence(resource: &Resource) -> Option<String> {
     Some(resource.disk.as_ref()?.persistence.as_ref()?.id.clone())
 }
 
-/// The same piece of disk, as far as the master distinguishes: how it is mounted says the task.
-fn same(one: &Resource, other: &Resource) -> bool {
-    one.reservations == other.reservations
-        && amount(one) == amount(other)
+/// The volume that something is reserved for, by its label.
+pub fn owner(resource: &Resource) -> Option<String> {
+    let labels = resource.reservations.last()?.labels.as_ref()?;
+    labels.labels.iter().find(|label| label.key == "corral.volume")?.value.clone()
+}
+
+/// The same, as far as the master distinguishes: how a volume is mounted says the task.
+fn is_alike(one: &Resource, other: &Resource) -> bool {
+    one.name == other.name
+        && one.reservations == other.reservations
         && persistence(one) == persistence(other)
 }
 
-impl Disk {
+impl Stock {
     /// What an offer has of it.
     pub fn offered(&self) -> Vec<Resource> {
-        let free = (self.free > 0).then(|| Resource::scalar("disk", Milli(self.free)));
-        free.into_iter().chain(self.own.iter().cloned()).collect()
+        let free = self.free.iter().filter(|(_, amount)| **amount > 0);
+        let free = free.map(|(name, amount)| Resource::scalar(name, Milli(*amount)));
+        free.chain(self.own.iter().cloned()).collect()
+    }
+
+    /// Another framework takes all that is nobody's, except disk, or gives it back.
+    pub fn steal(&mut self) {
+        for name in ["cpus", "mem"] {
+            let taken = self.taken.remove(name).unwrap_or(0);
+            let free = self.free.get_mut(name).unwrap();
+            if taken == 0 {
+                self.taken.insert(name.to_owned(), std::mem::take(free));
+            } else {
+                *free += taken;
+            }
+        }
+    }
+
+    /// All that another framework has comes back.
+    pub fn restore(&mut self) {
+        for (name, taken) in std::mem::take(&mut self.taken) {
+            *self.free.get_mut(&name).unwrap() += taken;
+        }
     }
 
     fn take(&mut self, wanted: &Resource) -> Resource {
-        let place = self.own.iter().position(|one| same(one, wanted));
-        self.own.swap_remove(place.unwrap_or_else(|| panic!("{wanted:?} isn't there")))
+        if wanted.reservations.is_empty() {
+            let free = self.free.get_mut(&wanted.name).unwrap();
+            *free -= amount(wanted);
+            assert!(*free >= 0, "more {} than there is", wanted.name);
+            return wanted.clone();
+        }
+        // Pieces of disk aren't divided.
+        let is_it = |one: &Resource| {
+            let fits = amount(one) == amount(wanted)
+                || (one.name != "disk" && amount(one) > amount(wanted));
+            is_alike(one, wanted) && fits
+        };
+        let place = self.own.iter().position(is_it);
+        let place = place.unwrap_or_else(|| panic!("{wanted:?} isn't there"));
+        let left = amount(&self.own[place]) - amount(wanted);
+        if left == 0 {
+            return self.own.swap_remove(place);
+        }
+        self.own[place].scalar = Some(Milli(left).into());
+        wanted.clone()
+    }
+
+    /// Something is there again.
+    pub fn put(&mut self, resource: Resource) {
+        if resource.reservations.is_empty() {
+            *self.free.get_mut(&resource.name).unwrap() += amount(&resource);
+            return;
+        }
+        let is_one = |one: &&mut Resource| one.name != "disk" && is_alike(one, &resource);
+        match self.own.iter_mut().find(is_one) {
+            Some(one) => one.scalar = Some(Milli(amount(one) + amount(&resource)).into()),
+            None => self.own.push(resource),
+        }
     }
 
     /// Carries out an operation on it. What isn't there can't be used: the client was offered it.
@@ -55,9 +129,8 @@ impl Disk {
         match operation.r#type() {
             OperationType::Reserve => {
                 for resource in &operation.reserve.as_ref().unwrap().resources {
-                    self.free -= amount(resource);
-                    assert!(self.free >= 0, "more disk than there is");
-                    self.own.push(resource.clone());
+                    self.take(&Resource { reservations: Vec::new(), ..resource.clone() });
+                    self.put(resource.clone());
                 }
             }
             OperationType::Create => {
@@ -77,7 +150,8 @@ impl Disk {
             }
             OperationType::Unreserve => {
                 for resource in &operation.unreserve.as_ref().unwrap().resources {
-                    self.free += amount(&self.take(resource));
+                    let rest = self.take(resource);
+                    self.put(Resource { reservations: Vec::new(), ..rest });
                 }
             }
             other => panic!("{other:?}"),
@@ -86,7 +160,6 @@ impl Disk {
 
     /// A task gets these.
     pub fn give(&mut self, resources: &[Resource]) -> Vec<Resource> {
-        let disk = resources.iter().filter(|one| one.name == "disk");
-        disk.map(|one| self.take(one)).collect()
+        resources.iter().map(|one| self.take(one)).collect()
     }
 }

@@ -12,24 +12,20 @@ use mesos::{
 };
 
 use super::Random;
-use super::disks::{Disk, persistence};
-
-pub const CPUS_MILLI: u32 = 4000;
+use super::disks::{Stock, owner, persistence};
 
 #[derive(Debug)]
 struct Agent {
     is_up: bool,
     offer: Option<String>,
-    disk: Disk,
+    stock: Stock,
 }
 
 #[derive(Debug)]
 struct Task {
     agent: String,
     state: TaskState,
-    cpus: i64,
-    /// Its volumes.
-    disk: Vec<Resource>,
+    resources: Vec<Resource>,
     /// Statuses that the agent hasn't had acknowledged, the oldest first.
     updates: VecDeque<(TaskState, Vec<u8>)>,
     is_killed: bool,
@@ -56,7 +52,7 @@ pub fn cpus(resources: &[Resource]) -> i64 {
 impl Master {
     pub fn new(agents: u64) -> Self {
         let agent = |number| {
-            (format!("S{number}"), Agent { is_up: true, offer: None, disk: Disk::default() })
+            (format!("S{number}"), Agent { is_up: true, offer: None, stock: Stock::default() })
         };
         Master {
             agents: (0..agents).map(agent).collect(),
@@ -76,11 +72,6 @@ impl Master {
         self.agents.values_mut().for_each(|agent| agent.offer = None);
     }
 
-    fn free(&self, id: &str) -> i64 {
-        let used = self.tasks.values().filter(|task| task.agent == id).map(|task| task.cpus);
-        i64::from(CPUS_MILLI) - used.sum::<i64>()
-    }
-
     /// Offers what is free and not on offer.
     pub fn allocate(&mut self, out: &mut VecDeque<Event>) {
         if !self.is_connected {
@@ -88,19 +79,14 @@ impl Master {
         }
         let names: Vec<String> = self.agents.keys().cloned().collect();
         for name in names {
-            let free = self.free(&name);
             let agent = self.agents.get_mut(&name).unwrap();
-            if !agent.is_up || agent.offer.is_some() || free <= 0 {
+            let resources = agent.stock.offered();
+            if !agent.is_up || agent.offer.is_some() || cpus(&resources) <= 0 {
                 continue;
             }
             self.offers_made += 1;
             let id = format!("O{}", self.offers_made);
             agent.offer = Some(id.clone());
-            let mut resources = vec![
-                Resource::scalar("cpus", Milli(free)),
-                Resource::scalar("mem", Milli(1_000_000)),
-            ];
-            resources.extend(agent.disk.offered());
             let offer = Offer {
                 id: OfferId::new(id),
                 framework_id: framework(),
@@ -111,6 +97,26 @@ impl Master {
             };
             out.push_back(Event::offers(Offers { offers: vec![offer] }));
         }
+    }
+
+    /// Another framework takes all that nobody has reserved of an agent, or gives it back.
+    pub fn steal(&mut self, random: &mut Random) {
+        let idle = self.agents.iter().filter(|(_, agent)| agent.offer.is_none());
+        let idle: Vec<String> = idle.map(|(name, _)| name.clone()).collect();
+        if let Some(name) = random.pick(idle) {
+            self.agents.get_mut(&name).unwrap().stock.steal();
+        }
+    }
+
+    /// Other frameworks give back what they have.
+    pub fn restore(&mut self, out: &mut VecDeque<Event>) {
+        let offers: Vec<String> =
+            self.agents.values().filter_map(|agent| agent.offer.clone()).collect();
+        for id in offers {
+            self.take_back(&id, out);
+        }
+        self.hush(out);
+        self.agents.values_mut().for_each(|agent| agent.stock.restore());
     }
 
     pub fn rescind(&mut self, random: &mut Random, out: &mut VecDeque<Event>) {
@@ -183,9 +189,8 @@ impl Master {
         let task = self.tasks.get_mut(id).unwrap();
         task.state = state;
         if state.is_terminal() {
-            task.cpus = 0;
-            let disk = std::mem::take(&mut task.disk);
-            self.agents.get_mut(&task.agent).unwrap().disk.own.extend(disk);
+            let stock = &mut self.agents.get_mut(&task.agent).unwrap().stock;
+            std::mem::take(&mut task.resources).into_iter().for_each(|one| stock.put(one));
         }
         task.updates.push_back((state, uuid));
     }
@@ -286,7 +291,7 @@ impl Master {
         for operation in accept.operations {
             if operation.launch.is_none() {
                 if let Some(agent) = &agent {
-                    self.agents.get_mut(agent).unwrap().disk.operate(&operation);
+                    self.agents.get_mut(agent).unwrap().stock.operate(&operation);
                 }
                 if let Some(id) = operation.id {
                     out.push_back(self.operated(id, agent.is_some()));
@@ -301,12 +306,10 @@ impl Master {
                     out.push_back(status);
                     continue;
                 }
-                let cpus = cpus(&task.resources);
-                assert!(cpus <= self.free(&agent), "{agent} is overbooked");
                 let updates = VecDeque::new();
                 let state = TaskState::Staging;
-                let disk = self.agents.get_mut(&agent).unwrap().disk.give(&task.resources);
-                let task = Task { agent, state, cpus, disk, updates, is_killed: false };
+                let resources = self.agents.get_mut(&agent).unwrap().stock.give(&task.resources);
+                let task = Task { agent, state, resources, updates, is_killed: false };
                 assert!(self.tasks.insert(id, task).is_none());
             }
         }
@@ -326,15 +329,30 @@ impl Master {
 
     /// Volumes that are anywhere, by their ids.
     pub fn volumes(&self) -> BTreeSet<String> {
-        let idle = self.agents.values().flat_map(|agent| &agent.disk.own);
-        let used = self.tasks.values().flat_map(|task| &task.disk);
-        idle.chain(used).filter_map(persistence).collect()
+        self.all().filter_map(persistence).collect()
+    }
+
+    /// All that there is, in tasks or not.
+    fn all(&self) -> impl Iterator<Item = &Resource> {
+        let idle = self.agents.values().flat_map(|agent| &agent.stock.own);
+        idle.chain(self.tasks.values().flat_map(|task| &task.resources))
     }
 
     /// Pieces of disk that are reserved, and have no volume in them.
     pub fn left_over(&self) -> usize {
-        let own = self.agents.values().flat_map(|agent| &agent.disk.own);
-        own.filter(|one| persistence(one).is_none()).count()
+        let own = self.agents.values().flat_map(|agent| &agent.stock.own);
+        own.filter(|one| one.name == "disk" && persistence(one).is_none()).count()
+    }
+
+    /// Thousandths of cores that are reserved, by volume.
+    pub fn reserved(&self) -> BTreeMap<String, i64> {
+        let mut reserved = BTreeMap::new();
+        for one in self.all().filter(|one| one.name == "cpus") {
+            if let (Some(volume), Some(amount)) = (owner(one), one.amount()) {
+                *reserved.entry(volume).or_default() += amount.0;
+            }
+        }
+        reserved
     }
 
     /// The answer to a question for a task.

@@ -17,6 +17,7 @@ use scheduler_core::command::Launch;
 use scheduler_core::event::{Event as Fact, InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::ports::Ports;
+use scheduler_core::volume::Reserves;
 use scheduler_mesos::{Framework, Input, Output, Settings, Translator};
 use sets::Sets;
 
@@ -61,7 +62,7 @@ pub struct World {
     told: BTreeMap<Receipt, Vec<u8>>,
     durable: BTreeSet<Vec<u8>>,
     sets: Sets,
-    counts: [u64; 6],
+    counts: [u64; 7],
 }
 
 fn settings() -> Settings {
@@ -102,17 +103,18 @@ impl World {
             told: BTreeMap::new(),
             durable: BTreeSet::new(),
             sets: Sets::default(),
-            counts: [0; 6],
+            counts: [0; 7],
         }
     }
 
-    /// Launches, acknowledgements, broken streams, kills, volumes that were made, and ends of some.
-    pub fn counts(&self) -> [u64; 6] {
+    /// Launches, acknowledgements, broken streams, kills, volumes that were made, reservations that were
+    /// given back, and ends of some volumes.
+    pub fn counts(&self) -> [u64; 7] {
         self.counts
     }
 
     pub fn step(&mut self) {
-        match self.random.below(40) {
+        match self.random.below(42) {
             0..=7 => self.deliver_event(),
             8..=14 => self.deliver_call(),
             15..=17 => self.master.allocate(&mut self.to_client),
@@ -126,6 +128,8 @@ impl World {
             35 if self.random.below(2) == 0 => self.disconnect(),
             35 => self.destroy(),
             36 | 37 => self.connect(),
+            38 => self.master.steal(&mut self.random),
+            39 => self.give_back(),
             _ => self.pass(1 + self.random.0 % 15),
         }
     }
@@ -174,7 +178,8 @@ impl World {
                 for operation in &accept.operations {
                     match operation.r#type() {
                         OperationType::Create => self.counts[4] += 1,
-                        OperationType::Destroy => self.counts[5] += 1,
+                        OperationType::Unreserve => self.counts[5] += 1,
+                        OperationType::Destroy => self.counts[6] += 1,
                         _ => {}
                     }
                     self.sets.check(operation);
@@ -182,6 +187,7 @@ impl World {
                         let id = task.task_id.value.clone();
                         assert!(self.launched.insert(id.clone()), "{id} is launched twice");
                         assert!(agents.contains(&task.agent_id.value));
+                        self.sets.check_task(task);
                         offered -= master::cpus(&task.resources);
                         self.counts[0] += 1;
                     }
@@ -275,8 +281,10 @@ impl World {
                 let instance = InstanceId { app: "a".parse().unwrap(), number: self.made };
                 self.live.insert(instance.clone(), machine.clone());
                 let is_stateful = self.random.below(3) == 0;
-                let volume = is_stateful.then(|| self.sets.own(&instance, &machine));
-                let specification = Arc::new(specification(is_stateful));
+                let millicores = if self.random.below(2) == 0 { 700 } else { 900 };
+                let reserved = if self.random.below(5) == 0 { 0 } else { millicores };
+                let volume = is_stateful.then(|| self.sets.own(&instance, &machine, reserved));
+                let specification = Arc::new(specification(is_stateful, millicores));
                 let (machine, epoch) = (machine.clone(), Epoch(1));
                 let launch = Launch {
                     instance,
@@ -296,6 +304,14 @@ impl World {
         if let Some((instance, machine)) = self.random.pick(self.live.clone()) {
             self.counts[3] += 1;
             self.give(Input::Command(kill(&instance, &machine)));
+        }
+    }
+
+    /// No instance is to come back to a set.
+    fn give_back(&mut self) {
+        if let Some(volume) = self.random.pick(self.sets.kept()) {
+            let command = self.sets.give_back(&volume);
+            self.give(Input::Command(command));
         }
     }
 
@@ -357,6 +373,7 @@ impl World {
     pub fn heal(&mut self) {
         self.connect();
         self.master.find(&mut self.to_client);
+        self.master.restore(&mut self.to_client);
         for round in 0..120 {
             self.pass(5);
             // What there is when all has come back, and half of it is wanted.
@@ -385,10 +402,10 @@ impl World {
         let live: BTreeSet<String> = self.live.keys().map(ToString::to_string).collect();
         assert_eq!(running, live, "the core and the master differ");
         assert_eq!(self.translator.tasks(), live.len());
-        self.sets.settled(&self.master.volumes());
+        self.sets.settled(&self.master.volumes(), &self.master.reserved());
         assert_eq!(self.master.left_over(), 0, "disk is reserved for nothing");
         for (machine, millicores) in &self.machines {
-            assert_eq!(*millicores, master::CPUS_MILLI, "{machine}");
+            assert_eq!(*millicores, disks::CPUS_MILLI, "{machine}");
         }
     }
 }
@@ -405,12 +422,12 @@ fn kill(instance: &InstanceId, machine: &MachineName) -> Command {
     Command::Kill { instance, machine, grace: Nanoseconds::from_seconds(5), epoch: Epoch(1) }
 }
 
-fn specification(is_stateful: bool) -> Specification {
+fn specification(is_stateful: bool, millicores: u32) -> Specification {
     let volumes = if is_stateful { sets::mounts() } else { Vec::new() };
     Specification {
         label: "1".to_owned(),
         run: Run::Command(vec!["/bin/true".to_owned()]),
-        need: Need { millicores: 700, memory_mib: 10, ports: 0 },
+        need: Need { millicores, memory_mib: sets::MEMORY_MIB, ports: 0 },
         environment: BTreeMap::new(),
         health_grace: None,
         kill_grace: Nanoseconds::from_seconds(5),
@@ -422,5 +439,6 @@ fn specification(is_stateful: bool) -> Specification {
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes,
+        reserves: Reserves::All,
     }
 }

@@ -2,16 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use mesos::{Operation, OperationType};
+use mesos::{Operation, OperationType, TaskInfo};
 use scheduler_core::Command;
 use scheduler_core::event::VolumeFact;
 use scheduler_core::ids::{Epoch, InstanceId, MachineName};
-use scheduler_core::volume::{Mount, OwnVolume, Part, VolumeId};
+use scheduler_core::volume::{Mount, OwnVolume, Part, Reserved, VolumeId};
 
-use super::disks::persistence;
+use super::disks::{owner, persistence};
+
+/// MiB of memory that each instance needs.
+pub const MEMORY_MIB: u32 = 10;
 
 #[derive(Debug)]
 struct Set {
+    /// What it is to have beside disk.
+    reserved: Reserved,
     machine: MachineName,
     user: Option<InstanceId>,
     /// Whether something ran with it.
@@ -42,21 +47,29 @@ fn set_of(id: &str) -> VolumeId {
 }
 
 impl Sets {
-    /// A free set of the machine, or a new one.
-    pub fn own(&mut self, instance: &InstanceId, machine: &MachineName) -> OwnVolume {
+    /// A free set of the machine, or a new one; so many thousandths of cores are reserved with it.
+    pub fn own(
+        &mut self,
+        instance: &InstanceId,
+        machine: &MachineName,
+        millicores: u32,
+    ) -> OwnVolume {
+        let memory_mib = if millicores == 0 { 0 } else { MEMORY_MIB };
+        let reserved = Reserved { millicores, memory_mib };
         let mut free = self
             .0
             .iter_mut()
             .filter(|(_, set)| set.user.is_none() && !set.is_ending && set.machine == *machine);
         if let Some((id, set)) = free.next() {
-            set.user = Some(instance.clone());
-            return OwnVolume { id: id.clone(), parts: parts(), is_new: !set.is_used };
+            (set.user, set.reserved) = (Some(instance.clone()), reserved);
+            return OwnVolume { id: id.clone(), parts: parts(), is_new: !set.is_used, reserved };
         }
         let id = VolumeId(instance.clone());
         let (machine, user) = (machine.clone(), Some(instance.clone()));
-        let set = Set { machine, user, is_used: false, is_unknown: false, is_ending: false };
+        let set =
+            Set { reserved, machine, user, is_used: false, is_unknown: false, is_ending: false };
         self.0.insert(id.clone(), set);
-        OwnVolume { id, parts: parts(), is_new: true }
+        OwnVolume { id, parts: parts(), is_new: true, reserved }
     }
 
     fn of(&mut self, instance: &InstanceId) -> Option<(&VolumeId, &mut Set)> {
@@ -85,6 +98,31 @@ impl Sets {
         kept.map(|(id, _)| id.clone()).collect()
     }
 
+    /// Nobody is to come back to a set: it keeps its disk alone.
+    pub fn give_back(&mut self, id: &VolumeId) -> Command {
+        let set = self.0.get_mut(id).unwrap();
+        set.reserved = Reserved::default();
+        let (volume, machine, reserved) = (id.clone(), set.machine.clone(), set.reserved);
+        Command::Reserve { volume, machine, reserved, epoch: Epoch(1) }
+    }
+
+    /// What is reserved for a volume is used by its instance alone.
+    pub fn check_task(&mut self, task: &TaskInfo) {
+        let user: InstanceId = task.task_id.value.parse().unwrap();
+        let own = self.of(&user).map(|(id, set)| (id.to_string(), set.reserved));
+        let mut reserved = 0;
+        for resource in &task.resources {
+            let Some(owner) = owner(resource) else { continue };
+            let id = own.as_ref().map(|(id, _)| id);
+            assert_eq!(Some(&owner), id, "{user} takes what is reserved for another");
+            if resource.name == "cpus" {
+                reserved += resource.amount().unwrap().0;
+            }
+        }
+        let wanted = own.map_or(0, |(_, reserved)| i64::from(reserved.millicores));
+        assert_eq!(reserved, wanted, "{user} doesn't have what is to be reserved for it");
+    }
+
     pub fn destroy(&mut self, id: &VolumeId) -> Command {
         let set = self.0.get_mut(id).unwrap();
         set.is_ending = true;
@@ -107,7 +145,8 @@ impl Sets {
             // An end that was lost: as the core does with what it has forgotten.
             VolumeFact::Found { .. } => {
                 let (user, is_used, is_unknown, is_ending) = (None, true, true, false);
-                let set = Set { machine, user, is_used, is_unknown, is_ending };
+                let reserved = Reserved::default();
+                let set = Set { reserved, machine, user, is_used, is_unknown, is_ending };
                 self.0.entry(volume).or_insert(set);
             }
         }
@@ -134,8 +173,21 @@ impl Sets {
         }
     }
 
-    /// All is calm: what was used is there, what is there is known, and what was to end has ended.
-    pub fn settled(&self, volumes: &BTreeSet<String>) {
+    /// All is calm: what was used is there, what is there is known, what was to end has ended, and no
+    /// more is reserved than is to be; for who runs, not less.
+    pub fn settled(&self, volumes: &BTreeSet<String>, reserved: &BTreeMap<String, i64>) {
+        for (id, has) in reserved {
+            let set = self.0.get(&id.parse().unwrap());
+            let wanted = set.map_or(0, |set| i64::from(set.reserved.millicores));
+            assert!(
+                *has <= wanted,
+                "{id} has {has} thousandths of cores, and should have {wanted}"
+            );
+        }
+        for (id, set) in self.0.iter().filter(|(_, set)| set.user.is_some()) {
+            let has = reserved.get(&id.to_string()).copied().unwrap_or(0);
+            assert_eq!(has, i64::from(set.reserved.millicores), "{id} runs");
+        }
         let ending: Vec<&VolumeId> =
             self.0.iter().filter(|(_, set)| set.is_ending).map(|(id, _)| id).collect();
         assert!(ending.is_empty(), "{ending:?} never end");

@@ -34,12 +34,12 @@ pub struct Daemon {
     client: Arc<Client>,
 }
 
-pub fn settings() -> Settings {
+pub fn settings(name: &str) -> Settings {
     Settings {
         framework: Framework {
-            name: "corral".to_owned(),
+            name: name.to_owned(),
             user: "root".to_owned(),
-            role: "corral".to_owned(),
+            role: name.to_owned(),
             principal: None,
             hostname: None,
             webui_url: None,
@@ -58,6 +58,11 @@ fn now() -> Time {
 impl Daemon {
     /// Starts with what is in the folder.
     pub fn start(folder: &Path, master: &str, encoding: Encoding) -> Self {
+        Daemon::start_as("corral", folder, master, encoding)
+    }
+
+    /// The same as a framework with this name and role.
+    pub fn start_as(name: &str, folder: &Path, master: &str, encoding: Encoding) -> Self {
         let mut store = Store::File(FileStore::open(&folder.join("store.redb")).unwrap());
         let epoch = store.claim().unwrap();
         let records = store.load().unwrap().records;
@@ -74,7 +79,7 @@ impl Daemon {
         let told = inputs.clone();
         let options = Options {
             address: master.parse().unwrap(),
-            settings: settings(),
+            settings: settings(name),
             credential: None,
             encoding,
         };

@@ -56,6 +56,7 @@ fn specification(model: &Model, rules: &Scheduler, app: &App, label: &str) -> Sp
         discovery: scheduler_core::app::Discovery::default(),
         metrics: None,
         volumes: Vec::new(),
+        reserves: scheduler_core::volume::Reserves::All,
     }
 }
 
@@ -106,6 +107,7 @@ fn answers(commands: Vec<Command>, at: Time) -> Vec<Event> {
             | Command::Answer { .. }
             | Command::Acknowledge { .. }
             | Command::Destroy { .. }
+            | Command::Reserve { .. }
             | Command::Record(_) => {}
         }
     }

@@ -157,7 +157,10 @@ impl<'model> Cluster<'model> {
                 let event = Event::Durable { write: write.number };
                 self.schedule(now + self.rules.store, Happening::Fact(event));
             }
-            Command::Answer { .. } | Command::Acknowledge { .. } | Command::Destroy { .. } => {}
+            Command::Answer { .. }
+            | Command::Acknowledge { .. }
+            | Command::Destroy { .. }
+            | Command::Reserve { .. } => {}
             Command::Record(decision) => self.decided(&decision, now, record),
             command @ (Command::Launch(_)
             | Command::Kill { .. }

@@ -115,6 +115,7 @@ impl<'model, R: Record> Live<'model, R> {
             | Command::Answer { .. }
             | Command::Acknowledge { .. }
             | Command::Destroy { .. }
+            | Command::Reserve { .. }
             | Command::Record(_) => {}
         }
     }
