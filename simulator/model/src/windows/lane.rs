@@ -23,7 +23,7 @@ use crate::stages::{Path, Paths};
 pub struct Parcel {
     /// Requests for targets of the receiver, in the order of their time.
     requests: Vec<Request>,
-    /// What gateways of the receiver will hear, if it isn't the sender itself.
+    /// What gateways of the receiver will hear; where there is one lane it knows without that.
     answers: Vec<Answer>,
     /// Likewise, what becomes of requests, if a limit adapts.
     heard: Vec<Heard>,
@@ -80,8 +80,8 @@ pub struct Lane<'model, W> {
     owners: Vec<Vec<u16>>,
     gateway_owners: Vec<u16>,
     loads: Vec<u32>,
-    /// Requests of all lanes for targets of this one: those of a window.
-    merged: Vec<Request>,
+    /// Requests that gateways have sent in this window, if there are other lanes.
+    sent: Vec<Request>,
     /// For each app, requests that gateways found no target for since the last tick.
     unsent: Vec<u64>,
     control: Control<'model>,
@@ -125,7 +125,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             owners: plan.apps.iter().map(|app| plan.owners(app.count)).collect(),
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
-            merged: Vec::new(),
+            sent: Vec::new(),
             unsent: vec![0; model.apps.len()],
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
@@ -178,35 +178,35 @@ impl<'model, W: Witness> Lane<'model, W> {
     }
 }
 
-/// Puts the requests of all lanes in the order of time. Of requests at the same instant those of the
-/// first gateways come first, and lanes have theirs in this order.
-#[inline(always)]
-fn merge(inbound: &[Parcel], merged: &mut Vec<Request>) {
-    merged.clear();
-    if let [left, right] = inbound {
-        let (mut left, mut right) = (left.requests.as_slice(), right.requests.as_slice());
-        while let ([first, lefts @ ..], [second, rights @ ..]) = (left, right) {
-            // Who is next is as good as chance: nothing is gained by a guess.
-            let is_second = second.at < first.at;
-            merged.push(*std::hint::select_unpredictable(is_second, second, first));
-            left = std::hint::select_unpredictable(is_second, left, lefts);
-            right = std::hint::select_unpredictable(is_second, rights, right);
+/// Requests of two lanes in the order of time. Of requests at the same instant those of the first
+/// gateways come first, and lanes have theirs in this order. They are handed out one by one, so that
+/// the next one is looked for while the one before is still worked on.
+struct Merged<'a> {
+    left: &'a [Request],
+    right: &'a [Request],
+}
+
+impl<'a> Merged<'a> {
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'a Request> {
+        match (self.left, self.right) {
+            ([first, lefts @ ..], [second, rights @ ..]) => {
+                // Who is next is as good as chance: nothing is gained by a guess.
+                let is_second = second.at < first.at;
+                self.left = std::hint::select_unpredictable(is_second, self.left, lefts);
+                self.right = std::hint::select_unpredictable(is_second, rights, self.right);
+                Some(std::hint::select_unpredictable(is_second, second, first))
+            }
+            ([first, lefts @ ..], []) => {
+                self.left = lefts;
+                Some(first)
+            }
+            ([], [second, rights @ ..]) => {
+                self.right = rights;
+                Some(second)
+            }
+            ([], []) => None,
         }
-        merged.extend_from_slice(left);
-        merged.extend_from_slice(right);
-        return;
-    }
-    let mut heads: Vec<&[Request]> =
-        inbound.iter().map(|parcel| parcel.requests.as_slice()).collect();
-    loop {
-        let earliest = heads
-            .iter_mut()
-            .filter(|head| !head.is_empty())
-            .min_by_key(|head| head.first().map_or(u64::MAX, |request| request.at));
-        let Some(head) = earliest else { break };
-        let Some((request, rest)) = head.split_first() else { break };
-        *head = rest;
-        merged.push(*request);
     }
 }
 
@@ -425,17 +425,20 @@ impl<W: Witness> Lane<'_, W> {
     #[inline(always)]
     fn serve(&mut self, end: u64, inbound: &[Parcel], outbound: &mut [Parcel]) {
         // Loops, not closures: those may stay apart, where they miss the wide vectors.
-        if let [only] = inbound {
-            for request in &only.requests {
-                self.reach(request, outbound);
+        let all;
+        let mut merged = match inbound {
+            [only] => Merged { left: &only.requests, right: &[] },
+            [left, right] => Merged { left: &left.requests, right: &right.requests },
+            _ => {
+                let mut requests: Vec<_> =
+                    inbound.iter().flat_map(|parcel| parcel.requests.iter().copied()).collect();
+                requests.sort_by_key(|request| request.at);
+                all = requests;
+                Merged { left: &all, right: &[] }
             }
-        } else {
-            let mut merged = std::mem::take(&mut self.merged);
-            merge(inbound, &mut merged);
-            for request in &merged {
-                self.reach(request, outbound);
-            }
-            self.merged = merged;
+        };
+        while let Some(request) = merged.next() {
+            self.reach(request, outbound);
         }
         if !self.paths.is_empty() {
             self.come_until(end - 1, outbound);
@@ -521,12 +524,16 @@ impl<W: Witness> Lane<'_, W> {
         let respond = path.map_or(0, |path| path.respond.0);
         let over = work.map_or(now, |(_, end)| end + respond);
         self.witness.outcome(request, path, outcome);
-        let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
         let answer = Answer { at: over + delay, user: request.user, gateway, source };
-        if owner == self.number {
+        if outbound.len() <= 1 {
             self.gateways.expect(answer);
-        } else if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
-            parcel.answers.push(answer);
+        } else {
+            // Whether the gateway is of this lane is as good as chance, so what is goes the way of
+            // what isn't: none is heard of in this window.
+            let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
+            if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
+                parcel.answers.push(answer);
+            }
         }
         if self.gateways.adapt() {
             self.heard(request, work.err(), over + delay, outbound);
@@ -549,7 +556,7 @@ impl<W: Witness> Lane<'_, W> {
             Some(cause) => policy::adaptive::Answer::refused(cause),
             None => policy::adaptive::Answer::served(at.since(request.time()), info.deadline),
         };
-        let heard = Heard { at, key: request.key, gateway, answer };
+        let heard = Heard { at, key: request.key, gateway, cmd: info.cmd, answer };
         let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
         if owner == self.number {
             self.gateways.listen(heard);
@@ -561,25 +568,17 @@ impl<W: Witness> Lane<'_, W> {
     /// New requests come to gateways.
     #[inline(always)]
     fn admit(&mut self, begin: u64, end: u64, outbound: &mut [Parcel]) {
-        let Lane { plan, flow, gateways, owners, witness, arrived, unsent, .. } = self;
+        let Lane { plan, flow, gateways, witness, arrived, unsent, sent, .. } = self;
         gateways.begin(begin, plan);
         let requests = flow.before(end);
         *arrived += requests.len() as u64;
+        let sent = match &mut *outbound {
+            [only] => &mut only.requests,
+            _ => sent,
+        };
         for request in requests {
             match gateways.arrive(request, plan) {
-                Ok(target) => {
-                    let parcel = if let [only] = &mut *outbound {
-                        Some(only)
-                    } else {
-                        let (_, source) = Key::parts(request.key);
-                        let app = plan.source(source).map_or(0, |info| info.app as usize);
-                        let owner = owners.get(app).and_then(|owners| owners.get(target as usize));
-                        owner.and_then(|owner| outbound.get_mut(usize::from(*owner)))
-                    };
-                    if let Some(parcel) = parcel {
-                        parcel.requests.push(Request { target, ..*request });
-                    }
-                }
+                Ok(target) => sent.push(Request { target, ..*request }),
                 Err(cause) => {
                     if cause == Refusal::NoInstance {
                         let (_, source) = Key::parts(request.key);
@@ -588,6 +587,24 @@ impl<W: Witness> Lane<'_, W> {
                     }
                     witness.outcome(request, None, Err(cause));
                 }
+            }
+        }
+        if outbound.len() > 1 {
+            self.deal(outbound);
+        }
+    }
+
+    /// Requests that were sent go into the parcels of the lanes of their targets: apart from the
+    /// decisions before, because which lane it is is as good as chance.
+    #[inline(always)]
+    fn deal(&mut self, outbound: &mut [Parcel]) {
+        for request in self.sent.drain(..) {
+            let (_, source) = Key::parts(request.key);
+            let app = self.plan.source(source).map_or(0, |info| info.app as usize);
+            let owners = self.owners.get(app);
+            let owner = owners.and_then(|owners| owners.get(request.target as usize));
+            if let Some(parcel) = owner.and_then(|owner| outbound.get_mut(usize::from(*owner))) {
+                parcel.requests.push(request);
             }
         }
     }
