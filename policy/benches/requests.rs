@@ -57,10 +57,10 @@ fn requests(criterion: &mut Criterion) {
                     accepted: &mut *accepted,
                     user: &mut *user,
                     cmd: &mut *cmd,
-                    limiter: None,
+                    learned: None,
                 };
                 match policy::admit(&rules, accounts, candidate, now) {
-                    Ok(()) => policy::release(Accounts { accepted, user, cmd, limiter: None }),
+                    Ok(()) => policy::release(Accounts { accepted, user, cmd, learned: None }),
                     Err(_) => refused += 1,
                 }
             }

@@ -37,6 +37,29 @@ pub struct Adaptive {
     pub window: Nanoseconds,
     /// Counted over what.
     pub scope: Scope,
+    /// Of which requests there is one limit.
+    #[serde(default, skip_serializing_if = "By::is_all")]
+    pub by: By,
+}
+
+/// Of which requests there is one limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    /// Of all.
+    #[default]
+    All,
+    /// Of those for the same command: where some take milliseconds and others minutes, a mean round
+    /// trip of both says nothing about either.
+    Cmd,
+}
+
+impl By {
+    /// Whether it is that of all, which files from before there were others don't say.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+    fn is_all(&self) -> bool {
+        *self == By::All
+    }
 }
 
 /// What makes a limit grow and fall.
@@ -108,6 +131,7 @@ impl Adaptive {
             initial: 20,
             window: Nanoseconds::from_milliseconds(100),
             scope: Scope::Gateway,
+            by: By::All,
         }
     }
 }
@@ -130,10 +154,13 @@ impl Answer {
     #[must_use]
     pub const fn refused(cause: Refusal) -> Self {
         match cause {
-            Refusal::QueueFull | Refusal::LongWait | Refusal::Shed => Answer::Refused,
+            // What had been let in has missed its deadline because of those before it.
+            Refusal::QueueFull | Refusal::LongWait | Refusal::Shed | Refusal::Deadline => {
+                Answer::Refused
+            }
             Refusal::AcceptPermits
             | Refusal::AdaptiveLimit
-            | Refusal::Deadline
+            | Refusal::Overload
             | Refusal::UserRate
             | Refusal::UserConcurrency
             | Refusal::CmdRate

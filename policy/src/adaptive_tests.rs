@@ -231,6 +231,7 @@ fn rules() -> impl Strategy<Value = Adaptive> {
             initial: min + more * part / 1000,
             window: Nanoseconds(window * MS),
             scope: Scope::Gateway,
+            by: By::All,
         }
     })
 }

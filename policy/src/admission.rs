@@ -1,14 +1,15 @@
-//! Admission at the gateway: before any work is spent, accept permits, a limit that adapts,
-//! deadlines, and per user and per command a rate and a number of requests in flight.
+//! Admission at the gateway: before any work is spent, accept permits, a limit that adapts, priorities
+//! under overload, deadlines, and per user and per command a rate and a number of requests in flight.
 //!
 //! All rules are asked before anything is counted: a refused request leaves no trace in the
-//! accounts. What a later stage refuses (a full queue) has used its part of the rates, because it
+//! accounts (a gate counts what comes, because that is what it is about). What a later stage refuses (a full queue) has used its part of the rates, because it
 //! did arrive, and gives back its permits by [`release`]; a limit that adapts is also told what
 //! became of it, by [`Limiter::on_answer`].
 
 use serde::{Deserialize, Serialize};
 
 use crate::adaptive::{Adaptive, Limiter};
+use crate::dagor::{Dagor, Gate, Priority};
 use crate::{Nanoseconds, Refusal, Scope, Time};
 
 /// The rules.
@@ -25,6 +26,9 @@ pub struct Admission {
     /// A limit of all requests in flight that adapts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adaptive: Option<Adaptive>,
+    /// Who is let in while an app is overloaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overload: Option<Dagor>,
 }
 
 /// A number of permits.
@@ -45,6 +49,11 @@ pub enum Deadlines {
     Ignore,
     /// Refused when the time left is shorter than the median of their command.
     Refuse,
+    /// Likewise; refused also if it is shorter than that and the wait that is predicted at the target
+    /// ([`crate::prediction`]), and dropped if it has become shorter than the median when a request
+    /// is taken out of its queue. (Deadline propagation: Beyer et al., "Site Reliability
+    /// Engineering", 2016, chapter 22.)
+    Predict,
 }
 
 /// Limits of one user or one command.
@@ -95,8 +104,37 @@ pub struct Accounts<'a> {
     pub user: &'a mut Account,
     /// The command's account.
     pub cmd: &'a mut Account,
+    /// What was learned from requests before, if any rule learns.
+    pub learned: Option<Learned<'a>>,
+}
+
+/// What was learned from requests before.
+#[derive(Debug)]
+pub struct Learned<'a> {
     /// The limit that adapts, if there is one.
     pub limiter: Option<&'a mut Limiter>,
+    /// The gate of the app, up to now, and the priority of the request, if there are priorities.
+    pub gate: Option<(&'a mut Gate, Priority)>,
+}
+
+impl Learned<'_> {
+    /// A request that passes the gate counts there, even if it isn't let in.
+    #[cold]
+    fn ask(mut self) -> Result<Self, Refusal> {
+        if self.limiter.as_ref().is_some_and(|limiter| limiter.is_full()) {
+            return Err(Refusal::AdaptiveLimit);
+        }
+        if let Some((gate, priority)) = &mut self.gate {
+            gate.ask(*priority)?;
+        }
+        Ok(self)
+    }
+
+    fn enter(self) {
+        if let Some(limiter) = self.limiter {
+            limiter.enter();
+        }
+    }
 }
 
 /// What admission must know of a request.
@@ -111,7 +149,8 @@ pub struct Candidate {
 /// Whether a request may enter; if so, it is counted.
 ///
 /// # Errors
-/// The first rule that refuses it, in the order of [`Refusal`]; nothing is counted then.
+/// The first rule that refuses it, in the order of [`Refusal`]; nothing is counted then, but that it
+/// has come to the gate of its app ([`Gate::ask`]).
 #[inline(always)]
 pub fn admit(
     rules: &Admission,
@@ -122,10 +161,12 @@ pub fn admit(
     if rules.accept.is_some_and(|accept| *accounts.accepted >= accept.permits) {
         return Err(Refusal::AcceptPermits);
     }
-    if accounts.limiter.as_ref().is_some_and(|limiter| limiter.is_full()) {
-        return Err(Refusal::AdaptiveLimit);
-    }
-    if rules.deadlines == Deadlines::Refuse && now + candidate.usual > candidate.deadline {
+    // By value: what has an address isn't kept in registers.
+    let learned = match accounts.learned {
+        Some(learned) => Some(learned.ask()?),
+        None => None,
+    };
+    if rules.deadlines != Deadlines::Ignore && now + candidate.usual > candidate.deadline {
         return Err(Refusal::Deadline);
     }
     if let Some(limits) = &rules.user {
@@ -137,8 +178,8 @@ pub fn admit(
     *accounts.accepted = accounts.accepted.saturating_add(1);
     count(rules.user.as_ref(), accounts.user, now);
     count(rules.cmd.as_ref(), accounts.cmd, now);
-    if let Some(limiter) = accounts.limiter {
-        limiter.enter();
+    if let Some(learned) = learned {
+        learned.enter();
     }
     Ok(())
 }

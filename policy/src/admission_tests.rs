@@ -110,6 +110,7 @@ proptest! {
             cmd: Some(limits(cmd)),
             deadlines: Deadlines::Ignore,
             adaptive: None,
+            overload: None,
         };
         let mut naive = Naive {
             permits: permits.map(|permits| permits as usize),
@@ -131,7 +132,7 @@ proptest! {
                         accepted: &mut accepted,
                         user: &mut users[user],
                         cmd: &mut cmds[cmd],
-                        limiter: None,
+                        learned: None,
                     };
                     let verdict = admit(&rules, accounts, candidate, Time(now));
                     prop_assert_eq!(verdict, naive.admit([user, cmd], now));
@@ -148,7 +149,7 @@ proptest! {
                         accepted: &mut accepted,
                         user: &mut users[user],
                         cmd: &mut cmds[cmd],
-                        limiter: None,
+                        learned: None,
                     });
                 }
             }
@@ -163,7 +164,7 @@ fn refuses_what_cannot_be_answered_in_time() {
         let rules = Admission { deadlines, ..Admission::default() };
         let (mut accepted, mut user, mut cmd) = (0, Account::default(), Account::default());
         let accounts =
-            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter: None };
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, learned: None };
         let candidate = Candidate { deadline: Time(deadline), usual: Nanoseconds(usual) };
         admit(&rules, accounts, candidate, Time(100))
     };
@@ -181,7 +182,7 @@ fn a_burst_passes_at_once_and_then_the_rate_holds() {
     let (mut accepted, mut user, mut cmd) = (0, Account::default(), Account::default());
     let mut passes = |now| {
         let accounts =
-            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter: None };
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, learned: None };
         let candidate = Candidate { deadline: Time(u64::MAX), usual: Nanoseconds::ZERO };
         admit(&rules, accounts, candidate, Time(now)).is_ok()
     };

@@ -3,9 +3,10 @@
 use diagnostics::{Sources, Style, render_all};
 
 use super::*;
-use crate::adaptive::{self, Adaptive, Aimd, Gradient2, Vegas};
+use crate::adaptive::{self, Adaptive, Aimd, By, Gradient2, Vegas};
 use crate::admission::Rate;
-use crate::overload::Overload;
+use crate::dagor::Dagor;
+use crate::overload::{Law, Overload};
 use crate::peak_ewma::PeakEwma;
 use crate::prediction::LongestWait;
 use crate::prequal::Prequal;
@@ -105,6 +106,7 @@ fn limits_that_adapt() {
         adaptive("{rule: aimd, back_off: 70%, timeout: 300ms, initial: 40, window: 0s}"),
         Some(Adaptive { initial: 40, window, ..Adaptive::of(aimd) })
     );
+    assert_eq!(adaptive("{rule: vegas, by: cmd}"), Some(Adaptive { by: By::Cmd, ..vegas }));
     let gradient = Gradient2 { tolerance_thousandths: 2000, queue: 8 };
     assert_eq!(
         adaptive("{rule: gradient2, tolerance: 2, queue: 8}"),
@@ -132,6 +134,56 @@ admission:
 }
 
 #[test]
+fn priorities_under_overload() {
+    let overload = |text: &str| {
+        policy(&format!("preset: original\nadmission: {{overload: {text}}}\n")).admission.overload
+    };
+    assert_eq!(overload("{rule: dagor}"), Some(Dagor::DEFAULT));
+    let changed = Dagor {
+        target: Nanoseconds::from_milliseconds(50),
+        service_thousandths: 2000,
+        window: Nanoseconds::from_seconds(5),
+        requests: 500,
+        cut_thousandths: 100,
+        grow_thousandths: 25,
+        classes: Classes::Together,
+        redraw: Nanoseconds::from_seconds(600),
+    };
+    let text = "{rule: dagor, target: 50ms, service: 2, window: 5s, requests: 500, cut: 10%, \
+                grow: 2.5%, classes: together, redraw: 10min}";
+    assert_eq!(overload(text), Some(changed));
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  overload: {rule: dagor, window: 0s, requests: 0, cut: 100%, grow: 0%, redraw: 0s, users: 64}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  overload: {rule: dagor, window: 0s, requests: 0, cut: 100%, grow: 0%, redraw: 0s}
+"
+    ));
+    insta::assert_snapshot!(errors(
+        "preset: original\nadmission: {overload: {rule: codel}, deadlines: predicted}\n"
+    ));
+    let deadlines = policy("preset: original\nadmission: {deadlines: predict}\n");
+    assert_eq!(deadlines.admission.deadlines, Deadlines::Predict);
+}
+
+#[test]
+fn laws_of_overload() {
+    let law = |text: &str| {
+        let text = format!("preset: original\nqueue: {{overload: {{{text}}}}}\n");
+        policy(&text).queue.overload.map(|overload| overload.law)
+    };
+    let lengths = "target: 5ms, interval: 100ms";
+    assert_eq!(law(lengths), Some(Law::Facebook));
+    assert_eq!(law(&format!("{lengths}, law: facebook")), Some(Law::Facebook));
+    assert_eq!(law(&format!("{lengths}, law: codel")), Some(Law::Codel));
+}
+
+#[test]
 fn disciplines_of_queues() {
     let policy = policy(
         "preset: original
@@ -152,6 +204,7 @@ queue:
             target: Nanoseconds::from_milliseconds(50),
             interval: Nanoseconds::from_milliseconds(500),
             sheds: true,
+            law: Law::Facebook,
         }),
         ..Policy::original().queue
     };

@@ -13,7 +13,9 @@
 pub mod adaptive;
 pub mod admission;
 pub mod balance;
+pub mod codel;
 pub mod config;
+pub mod dagor;
 pub mod fairness;
 pub mod overload;
 pub mod peak_ewma;

@@ -9,8 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::queue::Order;
-use crate::{Class, Nanoseconds, Refusal};
+use crate::admission::{Admission, Candidate, Deadlines};
+use crate::queue::{Order, Queue};
+use crate::{Class, Nanoseconds, Refusal, Time};
 
 /// The longest predicted wait for which a request queues, by class; no bound if absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -19,6 +20,33 @@ pub struct LongestWait {
     pub free: Option<Nanoseconds>,
     /// Of a paid one.
     pub paid: Option<Nanoseconds>,
+}
+
+/// What rules ask of a predicted wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Asked {
+    /// The longest one.
+    pub longest: LongestWait,
+    /// Whether the request must be answered in time behind it.
+    pub in_time: bool,
+    order: Order,
+}
+
+impl Asked {
+    /// Nothing, if no rule asks.
+    #[must_use]
+    pub fn new(admission: &Admission, queue: &Queue) -> Option<Self> {
+        let in_time = admission.deadlines == Deadlines::Predict;
+        let is_asked = in_time || queue.longest_wait.is_some();
+        let longest = queue.longest_wait.unwrap_or_default();
+        is_asked.then_some(Asked { longest, in_time, order: queue.order })
+    }
+
+    /// How long a request would wait.
+    #[must_use]
+    pub fn wait(&self, class: Class, at: &Ahead) -> Nanoseconds {
+        wait(self.order, class, at)
+    }
 }
 
 /// What there is at a target, in work: sums of how long requests are expected to take.
@@ -66,11 +94,30 @@ pub fn wait(order: Order, class: Class, at: &Ahead) -> Nanoseconds {
 /// Whether a request may queue.
 ///
 /// # Errors
-/// [`Refusal::LongWait`].
-pub fn enqueue(rules: &LongestWait, order: Order, class: Class, at: &Ahead) -> Result<(), Refusal> {
-    match rules.of(class) {
-        Some(longest) if wait(order, class, at) > longest => Err(Refusal::LongWait),
-        Some(_) | None => Ok(()),
+/// [`Refusal::LongWait`]; [`Refusal::Deadline`] if it would begin so late that its answer would
+/// probably be late.
+pub fn enqueue(
+    asked: &Asked,
+    class: Class,
+    candidate: Candidate,
+    at: &Ahead,
+    now: Time,
+) -> Result<(), Refusal> {
+    let wait = asked.wait(class, at);
+    if asked.longest.of(class).is_some_and(|longest| wait > longest) {
+        return Err(Refusal::LongWait);
+    }
+    if asked.in_time { in_time(candidate, now + wait) } else { Ok(()) }
+}
+
+/// Whether work that begins then is probably done in time.
+///
+/// # Errors
+/// [`Refusal::Deadline`].
+pub fn in_time(candidate: Candidate, start: Time) -> Result<(), Refusal> {
+    match start + candidate.usual > candidate.deadline {
+        true => Err(Refusal::Deadline),
+        false => Ok(()),
     }
 }
 
@@ -120,13 +167,58 @@ mod tests {
         }
     }
 
+    fn asked(longest: LongestWait, order: Order, deadlines: Deadlines) -> Asked {
+        let queue = Queue { longest_wait: Some(longest), order, ..Queue::OPEN };
+        Asked::new(&Admission { deadlines, ..Admission::default() }, &queue).unwrap()
+    }
+
+    const NEVER: Candidate = Candidate { deadline: Time(u64::MAX), usual: Nanoseconds(7) };
+
     #[test]
     fn bounds_are_by_class() {
-        let rules = LongestWait { free: Some(Nanoseconds(104)), paid: None };
-        assert_eq!(enqueue(&rules, Order::Fifo, Class::Free, &AT), Err(Refusal::LongWait));
-        assert_eq!(enqueue(&rules, Order::Fifo, Class::Paid, &AT), Ok(()));
-        let rules = LongestWait { free: Some(Nanoseconds(105)), paid: Some(Nanoseconds(0)) };
-        assert_eq!(enqueue(&rules, Order::Fifo, Class::Free, &AT), Ok(()));
-        assert_eq!(enqueue(&rules, Order::Fifo, Class::Paid, &AT), Err(Refusal::LongWait));
+        let verdict = |longest, class| {
+            let asked = asked(longest, Order::Fifo, Deadlines::Refuse);
+            enqueue(&asked, class, NEVER, &AT, Time::ZERO)
+        };
+        let longest = LongestWait { free: Some(Nanoseconds(104)), paid: None };
+        assert_eq!(verdict(longest, Class::Free), Err(Refusal::LongWait));
+        assert_eq!(verdict(longest, Class::Paid), Ok(()));
+        let longest = LongestWait { free: Some(Nanoseconds(105)), paid: Some(Nanoseconds(0)) };
+        assert_eq!(verdict(longest, Class::Free), Ok(()));
+        assert_eq!(verdict(longest, Class::Paid), Err(Refusal::LongWait));
+    }
+
+    /// A wait of 105 (30 for paid ones that go first) and work of 50, from 1000 on.
+    #[test]
+    fn deadlines_hold_behind_the_wait() {
+        let table = [
+            (Order::Fifo, Class::Paid, 1155, Ok(())),
+            (Order::Fifo, Class::Paid, 1154, Err(Refusal::Deadline)),
+            (Order::Priority, Class::Paid, 1080, Ok(())),
+            (Order::Priority, Class::Paid, 1079, Err(Refusal::Deadline)),
+            (Order::Priority, Class::Free, 1154, Err(Refusal::Deadline)),
+            (Order::Fifo, Class::Free, u64::MAX, Ok(())),
+        ];
+        for (order, class, deadline, verdict) in table {
+            let candidate = Candidate { deadline: Time(deadline), usual: Nanoseconds(50) };
+            let predict = asked(LongestWait::default(), order, Deadlines::Predict);
+            assert_eq!(enqueue(&predict, class, candidate, &AT, Time(1000)), verdict);
+            // Who looks at medians only doesn't ask here.
+            let refuse = asked(LongestWait::default(), order, Deadlines::Refuse);
+            assert_eq!(enqueue(&refuse, class, candidate, &AT, Time(1000)), Ok(()));
+        }
+        for (start, verdict) in [(1105, Ok(())), (1106, Err(Refusal::Deadline))] {
+            let candidate = Candidate { deadline: Time(1155), usual: Nanoseconds(50) };
+            assert_eq!(in_time(candidate, Time(start)), verdict);
+        }
+    }
+
+    #[test]
+    fn nothing_is_predicted_that_nobody_asks_for() {
+        let with = |deadlines| Admission { deadlines, ..Admission::default() };
+        for deadlines in [Deadlines::Ignore, Deadlines::Refuse] {
+            assert_eq!(Asked::new(&with(deadlines), &Queue::OPEN), None);
+        }
+        assert!(Asked::new(&with(Deadlines::Predict), &Queue::OPEN).unwrap().in_time);
     }
 }

@@ -27,6 +27,8 @@ pub enum Purpose {
     Transit = 7,
     /// How long a client waits before it tries again, and which gateway it reaches then.
     Retry = 8,
+    /// How important a user is for a while.
+    UserLevel = 9,
     /// How long an instance takes to start.
     StartUp = 20,
     /// When machines fail by chance, and for how long.

@@ -12,7 +12,9 @@ pub enum Refusal {
     AcceptPermits,
     /// The gateway has as many requests in flight as the limit that adapts allows at the moment.
     AdaptiveLimit,
-    /// The time left is shorter than the work usually takes.
+    /// The app is overloaded, and others are more important.
+    Overload,
+    /// The time left is shorter than the work usually takes, with the predicted wait if that is asked.
     Deadline,
     /// The user sends faster than allowed.
     UserRate,
@@ -36,9 +38,10 @@ pub enum Refusal {
 
 impl Refusal {
     /// All causes.
-    pub const ALL: [Refusal; 12] = [
+    pub const ALL: [Refusal; 13] = [
         Refusal::AcceptPermits,
         Refusal::AdaptiveLimit,
+        Refusal::Overload,
         Refusal::Deadline,
         Refusal::UserRate,
         Refusal::UserConcurrency,
@@ -58,16 +61,17 @@ impl Refusal {
         match self {
             Refusal::AcceptPermits => 0,
             Refusal::AdaptiveLimit => 1,
-            Refusal::Deadline => 2,
-            Refusal::UserRate => 3,
-            Refusal::UserConcurrency => 4,
-            Refusal::CmdRate => 5,
-            Refusal::CmdConcurrency => 6,
-            Refusal::NoInstance => 7,
-            Refusal::QueueFull => 8,
-            Refusal::LongWait => 9,
-            Refusal::Shed => 10,
-            Refusal::Failed => 11,
+            Refusal::Overload => 2,
+            Refusal::Deadline => 3,
+            Refusal::UserRate => 4,
+            Refusal::UserConcurrency => 5,
+            Refusal::CmdRate => 6,
+            Refusal::CmdConcurrency => 7,
+            Refusal::NoInstance => 8,
+            Refusal::QueueFull => 9,
+            Refusal::LongWait => 10,
+            Refusal::Shed => 11,
+            Refusal::Failed => 12,
         }
     }
 
@@ -77,6 +81,7 @@ impl Refusal {
         match self {
             Refusal::AcceptPermits => "accept_permits",
             Refusal::AdaptiveLimit => "adaptive_limit",
+            Refusal::Overload => "overload",
             Refusal::Deadline => "deadline",
             Refusal::UserRate => "user_rate",
             Refusal::UserConcurrency => "user_concurrency",
@@ -98,6 +103,7 @@ impl fmt::Display for Refusal {
             Refusal::AdaptiveLimit => {
                 "more requests are in flight than can be answered without delay"
             }
+            Refusal::Overload => "its app is overloaded, and others are more important",
             Refusal::Deadline => "the time left is shorter than the work usually takes",
             Refusal::UserRate => "the user sends faster than allowed",
             Refusal::UserConcurrency => "the user has too many requests in flight",

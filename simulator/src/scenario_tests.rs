@@ -291,6 +291,10 @@ fn answers_are_sources() {
 fn what_queues_and_balancers_can_not_be_with() {
     let central = "policy.queue={scope: central}";
     assert!(scenario(SMALL, &[central]).model.is_dynamic());
+    let predicting = "policy.admission.deadlines=predict";
+    assert!(scenario(SMALL, &[predicting]).model.is_dynamic());
+    let overload = "policy.admission.overload={rule: dagor}";
+    assert!(scenario(SMALL, &[overload]).model.is_dynamic());
     let shared = "stages={network: {machine: 1Gbit/s}}";
     let sizes = ["cmds.resize.source_size=400KB", "cmds.resize.answer_size=60KB"];
     let behind = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
@@ -300,6 +304,8 @@ fn what_queues_and_balancers_can_not_be_with() {
         vec![central, "apps.image.concurrency=4", "stages={dispatch: 1ms}"],
         vec![central, behind],
         vec!["policy.queue={longest_wait: {paid: 1s}}", behind],
+        vec!["policy.admission.deadlines=predict", behind],
+        vec!["policy.admission.overload={rule: dagor}", behind],
         vec!["policy.queue={order: deficit_round_robin}", behind],
         vec!["policy.balance={rule: prequal}", behind],
     ] {

@@ -78,6 +78,9 @@ fn disciplines_have_causes_of_their_own() {
     assert!(in_turns * 4.0 < in_order, "{in_turns} {in_order}");
     let (_, shed, _) = with("policy.queue.overload={target: 100ms, interval: 500ms}");
     assert!(shed > 100, "{shed}");
+    let law = "policy.queue.overload={law: codel, target: 5ms, interval: 100ms}";
+    let (wait, shed, _) = with(law);
+    assert!(shed > 100 && wait < 1e9, "{shed} {wait}");
     let (wait, _, refused) = with("policy.queue.longest_wait={free: 500ms, paid: 500ms}");
     assert!(refused > 100 && wait < 1.5e9, "{refused} {wait}");
 }

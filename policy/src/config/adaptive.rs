@@ -6,13 +6,14 @@ use yaml::Spanned;
 
 use super::owners::foreign;
 use super::units::{Length, Part, Ratio};
-use crate::adaptive::{Adaptive, Aimd, Gradient2, Rule, Vegas};
+use crate::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Vegas};
 use crate::{Nanoseconds, Scope};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct AdaptivePart {
     rule: Spanned<AdaptiveRule>,
     scope: Option<Scope>,
+    by: Option<By>,
     min: Option<Spanned<u32>>,
     max: Option<Spanned<u32>>,
     initial: Option<Spanned<u32>>,
@@ -70,6 +71,7 @@ impl AdaptivePart {
             initial: given(self.initial, base.initial.clamp(min.min(max), max)),
             window: self.window.map_or(base.window, |Length(window)| window),
             scope: self.scope.unwrap_or(base.scope),
+            by: self.by.unwrap_or(base.by),
         };
         self.check_bounds(adaptive, found);
         adaptive

@@ -20,6 +20,7 @@ use crate::{Nanoseconds, Scope};
 mod adaptive;
 mod balances;
 mod control;
+mod dagor;
 mod owners;
 mod queues;
 mod read;
@@ -130,6 +131,7 @@ impl Policy {
                 cmd: limits(5_000),
                 deadlines: Deadlines::Ignore,
                 adaptive: None,
+                overload: None,
             },
             queue: Queue {
                 free: 10,

@@ -6,7 +6,7 @@ use yaml::Spanned;
 
 use super::units::{Bound, Length};
 use crate::Nanoseconds;
-use crate::overload::Overload;
+use crate::overload::{Law, Overload};
 use crate::prediction::LongestWait;
 use crate::queue::{Classes, Counts, Order, Queue, QueueScope};
 
@@ -34,6 +34,7 @@ struct OverloadPart {
     target: Spanned<Length>,
     interval: Spanned<Length>,
     sheds: Option<bool>,
+    law: Option<Law>,
 }
 
 fn wrong(message: &str, span: Span, label: &str, hint: &str) -> Diagnostic {
@@ -110,6 +111,11 @@ impl OverloadPart {
             let hint = "some times as long as a request takes";
             found.push(wrong(message, self.interval.span, "more than 0", hint));
         }
-        Overload { target, interval, sheds: self.sheds.unwrap_or(true) }
+        Overload {
+            target,
+            interval,
+            sheds: self.sheds.unwrap_or(true),
+            law: self.law.unwrap_or_default(),
+        }
     }
 }

@@ -7,6 +7,7 @@ use yaml::{Node, Schema, Spanned};
 use super::adaptive::AdaptivePart;
 use super::balances::BalancePart;
 use super::control::{RepairPart, RolloutPart, SharingPart};
+use super::dagor::DagorPart;
 use super::queues::QueuePart;
 use super::scaling::ScalingPart;
 use super::units::{Bound, Frequency};
@@ -95,6 +96,7 @@ struct AdmissionPart {
     cmd: Option<LimitsPart>,
     deadlines: Option<Deadlines>,
     adaptive: Option<AdaptivePart>,
+    overload: Option<DagorPart>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -153,6 +155,7 @@ impl AdmissionPart {
             cmd: self.cmd.map_or(base.cmd, |part| part.over(base.cmd, found)),
             deadlines: self.deadlines.unwrap_or(base.deadlines),
             adaptive: self.adaptive.map_or(base.adaptive, |part| Some(part.value(found))),
+            overload: self.overload.map_or(base.overload, |part| Some(part.value(found))),
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What the fast engines know of sources, and their accounts of admission.
 
-use policy::admission::Account;
+use policy::admission::{Account, Candidate};
 use policy::{Accounts, Class, Nanoseconds, Scope, Time};
 
-use crate::adaptive::{Heard, Limiters};
+use crate::adaptive::{Heard, Learners};
+use crate::gates::Waits;
 use crate::model::{Cmd, Model, Source};
 
 /// What must be known of requests of one source.
@@ -31,6 +32,12 @@ impl SourceInfo {
             expected: cmd.map_or(Nanoseconds::ZERO, Cmd::expected),
         }
     }
+
+    /// What admission must know of a request that comes then.
+    #[inline(always)]
+    pub(crate) fn candidate(&self, at: Time) -> Candidate {
+        Candidate { deadline: at + self.deadline, usual: self.usual }
+    }
 }
 
 /// The accounts of admission.
@@ -43,8 +50,8 @@ pub(crate) struct Books {
     accepted_step: usize,
     users_step: usize,
     cmds_step: usize,
-    /// If a limit adapts.
-    limiters: Option<Box<Limiters>>,
+    /// If any rule learns.
+    learners: Option<Box<Learners>>,
 }
 
 impl Books {
@@ -68,15 +75,11 @@ impl Books {
             accepted_step,
             users_step,
             cmds_step,
-            limiters: Limiters::new(model, 0..model.gateways.max(1)),
+            learners: Learners::new(model),
         }
     }
 
     #[inline(always)]
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "tables are cut for all gateways, users and commands of the model"
-    )]
     pub(crate) fn with<T>(
         &mut self,
         gateway: u16,
@@ -84,41 +87,60 @@ impl Books {
         cmd: u32,
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
+        let (accounts, _) = self.open(gateway, user, cmd);
+        act(accounts)
+    }
+
+    /// The accounts of a request, and beside them what was learned.
+    #[inline(always)]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "tables are cut for all gateways, users and commands of the model"
+    )]
+    fn open(
+        &mut self,
+        gateway: u16,
+        user: u32,
+        cmd: u32,
+    ) -> (Accounts<'_>, &mut Option<Box<Learners>>) {
         let gateway = usize::from(gateway);
-        act(Accounts {
+        let accounts = Accounts {
             accepted: &mut self.accepted[gateway * self.accepted_step],
             user: &mut self.users[gateway * self.users_step + user as usize],
             cmd: &mut self.cmds[gateway * self.cmds_step + cmd as usize],
-            limiter: None,
-        })
+            learned: None,
+        };
+        (accounts, &mut self.learners)
     }
 
-    /// The same for a request that arrives now: a limit that adapts has heard of everything then.
+    /// The same for a request that arrives now: rules that learn have heard of everything then, and
+    /// of how long what has begun has waited.
     #[inline(always)]
     pub(crate) fn ask<T>(
         &mut self,
-        (gateway, user, cmd): (u16, u32, u32),
+        who: (u16, u32, &SourceInfo),
         now: Time,
+        waits: &mut Option<Box<Waits>>,
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
-        let mut limiters = self.limiters.take();
-        let limiter = limiters.as_mut().and_then(|limiters| limiters.at(gateway, now));
-        let result =
-            self.with(gateway, user, cmd, |accounts| act(Accounts { limiter, ..accounts }));
-        self.limiters = limiters;
-        result
+        let (gateway, user, info) = who;
+        let (mut accounts, learners) = self.open(gateway, user, info.cmd);
+        if let Some(learners) = learners {
+            accounts.learned = Some(learners.at(who, now, waits.as_deref_mut()));
+        }
+        act(accounts)
     }
 
     /// Whether anybody wants to hear of answers.
     #[inline(always)]
-    pub(crate) const fn adapts(&self) -> bool {
-        self.limiters.is_some()
+    pub(crate) fn adapts(&self) -> bool {
+        self.learners.as_ref().is_some_and(|learners| learners.limiters().is_some())
     }
 
     /// A gateway will hear of an answer.
     pub(crate) fn expect(&mut self, heard: Heard) {
-        if let Some(limiters) = &mut self.limiters {
-            limiters.expect(heard);
+        if let Some(learners) = &mut self.learners {
+            learners.expect(heard);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! is dispatched (`line.rs`): there is no heap of events. Where a rule counts what is in flight, a
 //! wheel of ends tells it. Models in which instances come and go are run by `live`.
 
-use policy::admission::{Admission, Candidate};
+use policy::admission::Admission;
 use policy::{Class, Purpose, Queue, Refusal, Targets, Time, Words};
 use simulator_kernel::Wheel;
 use simulator_kernel::row::Requests;
@@ -293,16 +293,16 @@ impl<'model> Engine<'model> {
         }
         let now = arrival.at;
         self.end(now);
-        let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
+        let candidate = info.candidate(now);
         let rules = &self.model.admission;
-        self.books.ask((arrival.gateway, arrival.user, info.cmd), now, |accounts| {
+        self.books.ask((arrival.gateway, arrival.user, &info), now, &mut None, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let served = self.dispatch(arrival, info);
         if self.books.adapts() {
             self.books.expect(match &served {
-                Ok(served) => Heard::served(arrival, served.end, info.deadline),
-                Err(cause) => Heard::refused(arrival, *cause, now),
+                Ok(served) => Heard::served(arrival, served.end, &info),
+                Err(cause) => Heard::refused(arrival, *cause, now, &info),
             });
         }
         match served {
@@ -318,8 +318,8 @@ impl<'model> Engine<'model> {
     /// What there is just before a request is decided about.
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
         self.end(arrival.at);
-        let who = (arrival.gateway, arrival.user, info.cmd);
-        let mut look = self.books.ask(who, arrival.at, |accounts| Look::of(&accounts));
+        let who = (arrival.gateway, arrival.user, &info);
+        let mut look = self.books.ask(who, arrival.at, &mut None, |accounts| Look::of(&accounts));
         let turn = usize::from(arrival.gateway) * self.lines.len() + info.app as usize;
         let line = self.lines.get_mut(info.app as usize);
         let (Some(line), Some(turn)) = (line, self.turns.get(turn)) else { return look };

@@ -25,6 +25,7 @@ mod demand;
 pub mod engine;
 pub mod faults;
 mod fed;
+mod gates;
 mod index;
 pub mod lending;
 pub mod life;

@@ -2,6 +2,7 @@
 
 use policy::adaptive::Limiter;
 use policy::admission::Account;
+use policy::dagor::{Gate, Priority};
 use policy::prequal::Pool;
 use policy::{Accounts, Balance, Draw, Nanoseconds, Targets, Time, Waiting};
 
@@ -16,6 +17,8 @@ pub struct Look {
     pub cmd: Account,
     /// The limit that adapts, where it is counted for this request.
     pub limiter: Option<Limiter>,
+    /// The gate of its app, and its priority, if there are priorities.
+    pub gate: Option<(Gate, Priority)>,
     /// How many targets the balancer had to choose from.
     pub targets: u32,
     /// Targets whose load it looked at, in its order, with their loads.
@@ -98,8 +101,11 @@ impl Look {
     /// What accounts say.
     pub(crate) fn of(accounts: &Accounts<'_>) -> Self {
         let (accepted, user, cmd) = (*accounts.accepted, *accounts.user, *accounts.cmd);
-        let limiter = accounts.limiter.as_deref().copied();
-        Look { accepted, user, cmd, limiter, ..Look::default() }
+        let learned = accounts.learned.as_ref();
+        let limiter = learned.and_then(|learned| learned.limiter.as_deref().copied());
+        let gate = learned.and_then(|learned| learned.gate.as_ref());
+        let gate = gate.map(|(gate, priority)| (Gate::clone(gate), *priority));
+        Look { accepted, user, cmd, limiter, gate, ..Look::default() }
     }
 
     /// What the balancer would take, remembering whom it looks at.

@@ -1,5 +1,6 @@
 //! A scenario as plain data: what there is, who asks for what, and the rules.
 
+use policy::admission::Deadlines;
 use policy::{Admission, Balance, Class, Nanoseconds, Queue};
 use simulator_kernel::Law;
 use simulator_kernel::logarithm::whole;
@@ -241,7 +242,13 @@ impl Model {
     /// request was dropped, and tries again.
     #[must_use]
     pub fn answers_cause_requests(&self) -> bool {
-        !self.pipelines().is_empty() || (self.has_retries() && self.queue.sheds().is_some())
+        !self.pipelines().is_empty() || (self.has_retries() && self.drops())
+    }
+
+    /// Whether requests may be dropped when they are taken out of a queue.
+    #[must_use]
+    pub fn drops(&self) -> bool {
+        self.queue.sheds().is_some() || self.admission.deadlines == Deadlines::Predict
     }
 
     /// Which requests answers to others cause, if that can be simulated.
@@ -273,6 +280,8 @@ impl Model {
             || self.balance.learns()
             || self.queue.longest_wait.is_some()
             || self.queue.overload.is_some()
+            || self.admission.overload.is_some()
+            || self.admission.deadlines == Deadlines::Predict
             || !self.dynamics.faults.are_none()
             || self.dynamics.scheduler.is_some()
             || self.sharing().is_some()

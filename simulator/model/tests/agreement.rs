@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use policy::admission::Admission;
+use policy::admission::{Admission, Deadlines};
 use policy::balance::{Balance, Choices};
+use policy::overload;
 use policy::placement::Unplaced;
 use policy::queue::{Order, Queue};
 use policy::scaling::{Action, Observation, Rule, Scaling, Schedule};
@@ -24,7 +25,9 @@ use simulator_model::{
 mod strategies;
 
 use strategies::lively::{crowded_model, dynamic_model, retried_model, shared_model};
-use strategies::queues::{central_model, disciplined_model, learning_model, piped_model};
+use strategies::queues::{
+    central_model, disciplined_model, gated_model, learning_model, piped_model,
+};
 use strategies::ways::{linked_model, staged_model};
 use strategies::{GRID, model};
 
@@ -213,6 +216,11 @@ proptest! {
 
     #[test]
     fn engines_agree_about_central_queues(model in central_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_priorities(model in gated_model()) {
         agree(&model)?;
     }
 
@@ -415,11 +423,47 @@ proptest! {
     }
 }
 
+/// The random scenarios above reach what they are about: levels refuse, in and out of order of
+/// classes, and deadlines behind waits refuse other requests than those without.
+#[test]
+fn priorities_and_deadlines_refuse() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let (mut causes, mut classes) = ([0u32; Refusal::ALL.len()], [0u32; 2]);
+    let (mut others, mut predicting) = (0u32, 0u32);
+    for _ in 0..400 {
+        let mut model = gated_model().new_tree(&mut runner).unwrap().current();
+        let run = |model: &Model| {
+            let mut run = Everything::new(model);
+            engine::run(model, &mut run);
+            (run.outcomes, run.sources)
+        };
+        let (outcomes, sources) = run(&model);
+        for (key, (_, _, outcome)) in &outcomes {
+            let Err(cause) = outcome else { continue };
+            causes[cause.index()] += 1;
+            if *cause == Refusal::Overload {
+                let source = &model.sources[usize::from(sources[key])];
+                classes[model.tenants[source.tenants].class.index()] += 1;
+            }
+        }
+        if model.admission.deadlines == Deadlines::Predict {
+            model.admission.deadlines = Deadlines::Refuse;
+            predicting += 1;
+            others += u32::from(run(&model).0 != outcomes);
+        }
+    }
+    assert!(causes[Refusal::Overload.index()] > 1_000, "{causes:?}");
+    assert!(causes[Refusal::Deadline.index()] > 2_000, "{causes:?}");
+    assert!(classes.iter().all(|count| *count > 200), "{classes:?}");
+    assert!(others * 8 > predicting, "{others} of {predicting}");
+}
+
 /// The random scenarios above reach what they are about: each cause of its own, and each order.
 #[test]
 fn disciplines_refuse_and_drop() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut causes = [0u32; Refusal::ALL.len()];
+    let mut controlled = 0u32;
     let mut orders = BTreeMap::new();
     for _ in 0..300 {
         let mut model = disciplined_model().new_tree(&mut runner).unwrap().current();
@@ -432,6 +476,9 @@ fn disciplines_refuse_and_drop() {
         for (_, _, outcome) in outcomes.values() {
             if let Err(cause) = outcome {
                 causes[cause.index()] += 1;
+                let law = model.queue.overload.map(|overload| overload.law);
+                let is_controlled = *cause == Refusal::Shed && law == Some(overload::Law::Codel);
+                controlled += u32::from(is_controlled);
             }
         }
         let order = model.queue.order;
@@ -441,7 +488,8 @@ fn disciplines_refuse_and_drop() {
         *all += 1;
     }
     assert!(causes[Refusal::LongWait.index()] > 500, "{causes:?}");
-    assert!(causes[Refusal::Shed.index()] > 500, "{causes:?}");
+    assert!(causes[Refusal::Shed.index()] > 400 + controlled, "{causes:?}");
+    assert!(controlled > 30, "{controlled}");
     assert_eq!(orders["Fifo"].0, 0);
     for order in ["DeficitRoundRobin", "AdaptiveLifo"] {
         assert!(orders[order].0 * 20 > orders[order].1, "{orders:?}");

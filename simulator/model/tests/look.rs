@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use policy::adaptive::{Adaptive, Rule, Vegas};
-use policy::admission::{Accounts, Admission, Candidate, Limits, Permits, Rate};
+use policy::admission::{Accounts, Admission, Candidate, Learned, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::queue::{Classes, Counts, Queue, QueueScope};
 use policy::{Class, Nanoseconds, Refusal, Scope};
@@ -111,9 +111,10 @@ fn check(model: &Model) -> [u64; 3] {
         // The rules, with the numbers that were shown, say what became of it.
         let (mut accepted, mut user, mut cmd) = (look.accepted, look.user, look.cmd);
         let mut limiter = look.limiter;
-        let limiter = limiter.as_mut();
+        let learned =
+            limiter.as_mut().map(|limiter| Learned { limiter: Some(limiter), gate: None });
         let accounts =
-            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter };
+            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, learned };
         let candidate =
             Candidate { deadline: policy::Time(u64::MAX), usual: model.cmds[0].service.median() };
         let chosen = look.chosen.unwrap();

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use policy::adaptive::Rule;
-use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Limits};
+use policy::adaptive::{By, Rule};
+use policy::admission::{Account, Accounts, Admission, Candidate, Deadlines, Learned, Limits};
+use policy::prediction;
 use policy::queue::{Classes, Counts, QueueScope};
 use policy::sharing::Unfinished;
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
@@ -223,7 +224,7 @@ impl Story<'_> {
         }
         let admitted = self.admission(&mut lines, candidate, cmd.deadline);
         if admitted {
-            self.queue(&mut lines, group.class);
+            self.queue(&mut lines, group.class, candidate);
         }
         self.end(&mut lines, cmd.deadline, &path.unwrap_or_default());
         Some(lines.0)
@@ -238,15 +239,19 @@ impl Story<'_> {
     ) -> bool {
         let rules = &self.model.admission;
         let (mut accepted, mut user, mut cmd) = (self.look.accepted, self.look.user, self.look.cmd);
-        let mut limiter = self.look.limiter;
-        let limiter = limiter.as_mut();
-        let accounts =
-            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, limiter };
+        let (mut limiter, mut gate) = (self.look.limiter, self.look.gate.clone());
+        let learned = Learned {
+            limiter: limiter.as_mut(),
+            gate: gate.as_mut().map(|(gate, priority)| (gate, *priority)),
+        };
+        let (accepted, user, cmd) = (&mut accepted, &mut user, &mut cmd);
+        let accounts = Accounts { accepted, user, cmd, learned: Some(learned) };
         // The rules themselves say which of them refuses.
         let verdict = policy::admit(rules, accounts, candidate, self.arrival.at);
         let refused = verdict.err();
         let mut checks = vec![(Refusal::AcceptPermits, self.accept(rules))];
         checks.push((Refusal::AdaptiveLimit, self.adaptive(rules)));
+        checks.push((Refusal::Overload, self.overload()));
         checks.push((Refusal::Deadline, self.deadline(rules, candidate, deadline)));
         let limits = [
             (rules.user, self.look.user, Refusal::UserRate, Refusal::UserConcurrency),
@@ -281,13 +286,26 @@ impl Story<'_> {
             Rule::Gradient2(_) => "gradient2",
             Rule::Vegas(_) => "vegas",
         };
+        let whose = match rules.by {
+            By::All => "",
+            By::Cmd => " of its command",
+        };
         Some(format!(
-            "{} in flight {}, {rule} allows {} now ({} to {})",
+            "{}{whose} in flight {}, {rule} allows {} now ({} to {})",
             grouped(limiter.in_flight().into()),
             scope(rules.scope),
             grouped(limiter.limit().into()),
             grouped(rules.min.into()),
             grouped(rules.max.into()),
+        ))
+    }
+
+    fn overload(&self) -> Option<String> {
+        let (gate, priority) = self.look.gate.as_ref()?;
+        Some(format!(
+            "its priority is {} (0 is the highest), its app takes those up to {} now",
+            priority.0,
+            gate.level().0
         ))
     }
 
@@ -297,11 +315,11 @@ impl Story<'_> {
         candidate: Candidate,
         deadline: Option<Nanoseconds>,
     ) -> Option<String> {
-        let left = deadline.filter(|_| rules.deadlines == Deadlines::Refuse)?;
+        let left = deadline.filter(|_| rules.deadlines != Deadlines::Ignore)?;
         Some(format!("{left} left, the command usually takes {} (median)", candidate.usual))
     }
 
-    fn queue(&self, lines: &mut Lines, class: Class) {
+    fn queue(&self, lines: &mut Lines, class: Class, candidate: Candidate) {
         let Look { targets, seen, chosen, .. } = &self.look;
         let rule = crate::table::balance(self.model.balance);
         let Some(chosen) = chosen else {
@@ -338,19 +356,38 @@ impl Story<'_> {
             }
         };
         let idle = if chosen.standing.idle { ", an instance is idle" } else { "" };
-        let verdict = if verdict.is_err() { "refused" } else { "passed" };
-        lines.check("queue_full", verdict, &format!("{bound}{idle}"));
+        lines.check("queue_full", passed(verdict), &format!("{bound}{idle}"));
+        if verdict.is_ok() {
+            self.waits(lines, chosen, class, candidate);
+        }
+        lines.add("there", &self.there(chosen));
+    }
+
+    /// What rules ask about the wait that was predicted.
+    fn waits(&self, lines: &mut Lines, chosen: &Chosen, class: Class, candidate: Candidate) {
+        let rules = &self.model.queue;
         if let (Some(predicted), Some(longest)) = (chosen.predicted, &rules.longest_wait) {
             let longest = longest.of(class);
-            let verdict = match longest.is_some_and(|longest| predicted > longest) {
-                true => "refused",
-                false => "passed",
-            };
+            let is_refused = longest.is_some_and(|longest| predicted > longest);
+            let verdict = if is_refused { "refused" } else { "passed" };
             let bound = longest.map_or("no bound".to_owned(), |longest| longest.to_string());
             let text = format!("would wait for {predicted}, {} at most: {bound}", class.name());
             lines.check("long_wait", verdict, &text);
+            if is_refused {
+                return;
+            }
         }
-        lines.add("there", &self.there(chosen));
+        let is_asked = self.model.admission.deadlines == Deadlines::Predict
+            && candidate.deadline < Time(u64::MAX);
+        if let Some(predicted) = chosen.predicted.filter(|_| is_asked) {
+            let verdict = prediction::in_time(candidate, self.arrival.at + predicted);
+            let left = candidate.deadline.since(self.arrival.at);
+            let text = format!(
+                "would wait for {predicted}, and usually takes {} then; {left} left",
+                candidate.usual
+            );
+            lines.check("deadline", passed(verdict), &text);
+        }
     }
 
     /// What stood at the chosen target.
@@ -546,6 +583,13 @@ fn concurrency_text(limits: Option<Limits>, account: Account) -> Option<String> 
         grouped(account.in_flight.into()),
         scope(limits.scope)
     ))
+}
+
+const fn passed(verdict: Result<(), Refusal>) -> &'static str {
+    match verdict {
+        Ok(()) => "passed",
+        Err(_) => "refused",
+    }
 }
 
 /// Lines with a name and what it was.

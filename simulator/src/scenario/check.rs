@@ -111,6 +111,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Balance
             | Unfit::Central
             | Unfit::Waits
+            | Unfit::Overload
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

@@ -25,9 +25,39 @@ pub(super) fn section() -> Value {
         vec![
             ("accept", object(&[], accept), "requests that a gateway holds at the same time"),
             ("adaptive", adaptive(), "a limit of requests in flight that adapts"),
+            ("overload", dagor(), "who is let in while an app is overloaded"),
             ("user", limits(), "limits of each user"),
             ("cmd", limits(), "limits of each command"),
-            ("deadlines", words(&["ignore", "refuse"]), "what can't be done in time"),
+            ("deadlines", words(&["ignore", "refuse", "predict"]), "what can't be done in time"),
+        ],
+    )
+}
+
+fn dagor() -> Value {
+    object(
+        &["rule"],
+        vec![
+            ("rule", words(&["dagor"]), "levels of priorities, moved after each window"),
+            (
+                "target",
+                reference("length"),
+                "an app is overloaded if requests wait for longer on average; 20ms if absent",
+            ),
+            (
+                "service",
+                reference("ratio"),
+                "and for longer than so many times their work; 0.5 if absent",
+            ),
+            ("window", reference("length"), "how long it is looked at; 1s if absent"),
+            ("requests", whole(1), "or for so many requests; 2000 if absent"),
+            ("cut", reference("part"), "how much less is let in after an overload; 5% if absent"),
+            ("grow", reference("part"), "how much more otherwise, of what came; 1% if absent"),
+            (
+                "classes",
+                words(&["together", "apart"]),
+                "apart: paid ones before free ones; apart if absent",
+            ),
+            ("redraw", reference("length"), "how long users keep their levels; 1h if absent"),
         ],
     )
 }
@@ -38,6 +68,7 @@ fn adaptive() -> Value {
         vec![
             ("rule", words(&["aimd", "gradient2", "vegas"]), "what makes the limit grow and fall"),
             ("scope", reference("scope"), "counted over what; gateway if absent"),
+            ("by", words(&["all", "cmd"]), "one for all commands, or one for each; all if absent"),
             ("min", whole(1), "the least limit; 20 if absent"),
             ("max", whole(1), "the greatest limit; 200 if absent"),
             ("initial", whole(1), "in the beginning; 20 or the nearest bound if absent"),

@@ -54,6 +54,11 @@ fn overload() -> Value {
                 json!({"type": "boolean"}),
                 "whether what has waited for longer is dropped; true if absent",
             ),
+            (
+                "law",
+                words(&["facebook", "codel"]),
+                "everything that has waited for longer, or more and more of it; facebook if absent",
+            ),
         ],
     )
 }

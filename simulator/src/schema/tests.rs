@@ -185,7 +185,15 @@ fn keys_are_those_of_the_reader() {
             "/$defs/policy/properties/admission/properties/adaptive",
             policy("admission: {adaptive: {0xyzzy0: 1}}"),
         ),
+        (
+            "/$defs/policy/properties/admission/properties/overload",
+            policy("admission: {overload: {0xyzzy0: 1}}"),
+        ),
         ("/$defs/policy/properties/queue", policy("queue: {0xyzzy0: 1}")),
+        (
+            "/$defs/policy/properties/queue/properties/overload",
+            policy("queue: {overload: {0xyzzy0: 1}}"),
+        ),
         ("/$defs/policy/properties/balance", policy("balance: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/scaling", policy("scaling: {0xyzzy0: 1}")),
         ("/$defs/policy/properties/scaling/properties/hpa", rule("hpa")),

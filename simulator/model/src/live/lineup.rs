@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use policy::codel::Codel;
 use policy::fairness::Turns;
-use policy::overload::{self, Overload, Standing};
+use policy::overload::{self, Overload, Standing, Taken};
 use policy::queue::Order;
-use policy::{Class, Nanoseconds, Queue, Time};
+use policy::{Class, Nanoseconds, Queue, Refusal, Time};
 
 /// A request that waits.
 #[derive(Debug, Clone, Copy)]
@@ -16,7 +17,7 @@ pub(super) struct Queued {
     /// Whether the queue was overloaded when it came.
     was_overloaded: bool,
     /// When it came.
-    came: Time,
+    pub came: Time,
 }
 
 impl Queued {
@@ -34,6 +35,8 @@ pub(super) struct Lineup {
     /// If users take turns.
     fair: Option<Box<Fair>>,
     standing: Standing,
+    /// If a rule of overload asks.
+    codel: Option<Box<Codel>>,
 }
 
 #[derive(Debug, Default)]
@@ -61,6 +64,7 @@ impl Lineup {
         now: Time,
         rules: &Queue,
     ) {
+        queued.came = now;
         if let Some(overload) = &rules.overload {
             self.note(&mut queued, overload, now);
         }
@@ -81,15 +85,22 @@ impl Lineup {
     fn note(&mut self, queued: &mut Queued, rules: &Overload, now: Time) {
         if self.all().next().is_none() {
             self.standing = Standing::begun(now);
+            self.codel.get_or_insert_default().rest();
         }
         queued.was_overloaded = self.standing.is_overloaded(rules, now);
-        queued.came = now;
     }
 
-    /// Whether a request that is taken out has waited for too long.
+    /// Whether a request that was taken out has waited for too long.
     #[cold]
-    pub(super) fn is_shed(queued: &Queued, rules: &Overload, now: Time) -> bool {
-        overload::take(rules, queued.was_overloaded, now.since(queued.came)).is_err()
+    pub(super) fn take(
+        &mut self,
+        queued: &Queued,
+        rules: &Overload,
+        now: Time,
+    ) -> Result<(), Refusal> {
+        let (waited, others) = (now.since(queued.came), self.all().next().is_some());
+        let taken = Taken { was_overloaded: queued.was_overloaded, waited, others };
+        overload::take(rules, self.codel.get_or_insert_default(), taken, now)
     }
 
     /// Takes out the next request; `cost` is how long one usually takes, by its slot.

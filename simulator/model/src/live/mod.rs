@@ -7,7 +7,6 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-use policy::admission::Candidate;
 use policy::placement::Resources;
 use policy::{Nanoseconds, Purpose, Refusal, Time, Words};
 use simulator_kernel::Wheel;
@@ -15,6 +14,7 @@ use simulator_kernel::Wheel;
 use crate::adaptive::Heard;
 use crate::books::{Books, SourceInfo};
 use crate::faults::{BackOffs, Slow};
+use crate::gates::Waits;
 use crate::life::Control;
 use crate::look::{Chosen, Look};
 use crate::model::Model;
@@ -35,6 +35,7 @@ mod shedding;
 mod signals;
 mod target;
 mod transfers;
+mod waits;
 mod wires;
 
 use clients::Clients;
@@ -96,7 +97,9 @@ struct Live<'model, R> {
     /// Likewise: instances that have just left, when, and when that was decided.
     left: Vec<(Time, u32, Time)>,
     /// Likewise: requests that have waited for too long.
-    shed: Vec<(u32, Job, Time)>,
+    shed: Vec<(u32, Job, Refusal, Time)>,
+    /// Rules about waits, if there are any.
+    waits: Option<Box<Waits>>,
     /// Instants at which something happens, if what happens may cause what is sent then.
     stops: Option<Stops>,
     controls: BinaryHeap<Reverse<(Time, Control)>>,
@@ -112,8 +115,9 @@ struct Live<'model, R> {
     desks: Desks,
     /// The scheduler and what is between it and the instances, if there is one.
     cluster: Option<Box<Cluster<'model>>>,
-    /// Whether any version takes more or less time than the one in the beginning.
-    is_scaled: bool,
+    /// Whether any version takes more or less time than the one in the beginning, or a gate asks
+    /// what begins.
+    is_special: bool,
     /// Turns of round robins: for each gateway, of each app.
     turns: Vec<u64>,
     /// If the balancer learns.
@@ -153,6 +157,7 @@ impl<'model, R: Record> Live<'model, R> {
             due: Vec::new(),
             left: Vec::new(),
             shed: Vec::new(),
+            waits: Waits::new(model),
             stops: model.answers_cause_requests().then(Stops::new),
             controls: BinaryHeap::new(),
             ticks_until: Time(model.duration.0),
@@ -162,7 +167,7 @@ impl<'model, R: Record> Live<'model, R> {
             back_offs: BackOffs::default(),
             desks: Desks::default(),
             cluster: None,
-            is_scaled: false,
+            is_special: model.admission.overload.is_some(),
             turns: vec![0; usize::from(model.gateways.max(1)) * model.apps.len()],
             signals: Signals::new(model),
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
@@ -276,7 +281,8 @@ impl<'model, R: Record> Live<'model, R> {
             wheel: &mut self.wheel,
             warm_up: &group.definition.life.warm_up,
             crowd: group.definition.crowd.as_ref(),
-            is_slow: self.slow.is_anywhere() || self.is_scaled,
+            is_special: self.slow.is_anywhere() || self.is_special,
+            waits: self.waits.as_deref_mut(),
             left: &mut self.left,
             shed: &mut self.shed,
             stops: self.stops.as_mut(),
@@ -312,9 +318,9 @@ impl<'model, R: Record> Live<'model, R> {
     #[inline]
     fn arrive(&mut self, arrival: &Arrival, info: SourceInfo) -> Result<(), Refusal> {
         let now = arrival.at;
-        let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
-        let rules = &self.model.admission;
-        self.books.ask((arrival.gateway, arrival.user, info.cmd), now, |accounts| {
+        let candidate = info.candidate(now);
+        let (rules, waits) = (&self.model.admission, &mut self.waits);
+        self.books.ask((arrival.gateway, arrival.user, &info), now, waits, |accounts| {
             policy::admit(rules, accounts, candidate, now)
         })?;
         let queued = self.dispatch(arrival, info);
@@ -323,7 +329,7 @@ impl<'model, R: Record> Live<'model, R> {
         }
         if let Err(cause) = queued {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
-            self.books.expect(Heard::refused(arrival, cause, now));
+            self.books.expect(Heard::refused(arrival, cause, now, &info));
         }
         queued
     }
@@ -345,9 +351,10 @@ impl<'model, R: Record> Live<'model, R> {
         let trip = self.paths.trip(arrival);
         let (target, mut floor, rest) = self.at(place, arrival.at).ok_or(Refusal::NoInstance)?;
         policy::enqueue(queue, info.class, target.standing(info.class, queue))?;
-        if let Some(longest) = &queue.longest_wait {
-            let ahead = target.ahead(floor.jobs, floor.sources);
-            policy::prediction::enqueue(longest, queue.order, info.class, &ahead)?;
+        if let Some(waits) = floor.waits.as_deref() {
+            let known = (&*floor.jobs, floor.sources);
+            let candidate = info.candidate(arrival.at);
+            waits.enqueue(target, info.class, candidate, known, arrival.at)?;
         }
         *rest.tasks += 1;
         let Path { download, respond, .. } = path;
@@ -366,8 +373,9 @@ impl<'model, R: Record> Live<'model, R> {
 
     /// What there is just before a request is decided about.
     fn look(&mut self, arrival: &Arrival, info: SourceInfo) -> Look {
-        let who = (arrival.gateway, arrival.user, info.cmd);
-        let mut look = self.books.ask(who, arrival.at, |accounts| Look::of(&accounts));
+        let who = (arrival.gateway, arrival.user, &info);
+        let mut look =
+            self.books.ask(who, arrival.at, &mut self.waits, |accounts| Look::of(&accounts));
         let number = usize::from(arrival.gateway) * self.groups.len() + info.app as usize;
         let group = self.groups.get(info.app as usize);
         let (Some(group), Some(turn)) = (group, self.turns.get(number)) else { return look };
@@ -385,10 +393,10 @@ impl<'model, R: Record> Live<'model, R> {
         let chosen = chosen.and_then(known);
         look.chosen = chosen.map(|target| {
             let rules = &self.model.queue;
-            let predicted = rules.longest_wait.map(|_| {
-                let ahead = target.ahead(&self.jobs, &self.sources);
-                policy::prediction::wait(rules.order, info.class, &ahead)
-            });
+            let predicted = self
+                .waits
+                .as_ref()
+                .and_then(|waits| waits.predicted(target, info.class, (&self.jobs, &self.sources)));
             Chosen { predicted, ..target.look(info.class, rules) }
         });
         look
@@ -440,7 +448,7 @@ impl<R: Record> Rest<'_, '_, R> {
             self.record.finish(&over.0, over.1, over.2);
         }
         if let Some(info) = info.filter(|_| self.books.adapts()) {
-            self.books.expect(Heard::served(&job.arrival, answered, info.deadline));
+            self.books.expect(Heard::served(&job.arrival, answered, info));
         }
         match info.map(|info| info.cmd) {
             Some(cmd) if job.respond > Nanoseconds::ZERO => {
@@ -461,7 +469,7 @@ impl<R: Record> Rest<'_, '_, R> {
     fn drop(&mut self, arrival: &Arrival, cause: Refusal, now: Time) {
         if let Some(info) = self.sources.get(usize::from(arrival.source)) {
             self.books.with(arrival.gateway, arrival.user, info.cmd, policy::release);
-            self.books.expect(Heard::refused(arrival, cause, now));
+            self.books.expect(Heard::refused(arrival, cause, now, info));
         }
         self.record.record(arrival, Err(cause));
         let pipes = self.pipes.as_mut();

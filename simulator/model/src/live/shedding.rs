@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 
-use policy::{Refusal, Time};
+use policy::Time;
 
 use super::Live;
 use super::wires::Wires;
@@ -14,14 +14,14 @@ impl<R: Record> Live<'_, R> {
     #[cold]
     pub(super) fn see_shed(&mut self) {
         let mut shed = std::mem::take(&mut self.shed);
-        for (place, job, at) in shed.drain(..) {
+        for (place, job, cause, at) in shed.drain(..) {
             let app = self.targets.get(place as usize).map_or(0, |target| target.app as usize);
             if let Some(group) = self.groups.get_mut(app) {
                 group.leave(place, 1);
             }
             if let Some(mut rest) = self.rest(app) {
                 *rest.tasks -= 1;
-                rest.drop(&job.arrival, Refusal::Shed, at);
+                rest.drop(&job.arrival, cause, at);
             }
         }
         self.shed = shed;

@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::prediction::Ahead;
-use policy::{Class, Nanoseconds, Present, Queue, Time, Waiting};
+use policy::{Class, Nanoseconds, Present, Queue, Refusal, Time, Waiting};
 use simulator_kernel::Wheel;
 
 use super::group::Instance;
@@ -16,6 +16,7 @@ use crate::Arrival;
 use crate::books::SourceInfo;
 use crate::crowd::Crowd;
 use crate::faults::{scaled, slower};
+use crate::gates::Waits;
 use crate::life::WarmUp;
 use crate::links::Trip;
 use crate::look::Chosen;
@@ -93,12 +94,15 @@ pub(super) struct Floor<'a> {
     pub warm_up: &'a WarmUp,
     /// How instances work on several requests at a time, if they do.
     pub crowd: Option<&'a Crowd>,
-    /// Whether any machine is slow, or any version takes another time.
-    pub is_slow: bool,
+    /// Whether any machine is slow, any version takes another time, or anybody asks how long
+    /// requests have waited that begin.
+    pub is_special: bool,
+    /// Rules about waits, if there are any.
+    pub waits: Option<&'a mut Waits>,
     /// Instances that have nothing more to do: when, which, and when that was decided.
     pub left: &'a mut Vec<(Time, u32, Time)>,
-    /// Requests that have waited for too long: at which target, and when they were dropped.
-    pub shed: &'a mut Vec<(u32, Job, Time)>,
+    /// Requests that were dropped: at which target, why, and when.
+    pub shed: &'a mut Vec<(u32, Job, Refusal, Time)>,
     /// Links that transfers share, if there are any.
     pub wires: Option<&'a mut Wires>,
     /// Instants at which something happens, if all of them matter one by one.
@@ -354,8 +358,20 @@ impl Target {
             && let Some(instance) = self.seats.take()
         {
             // Nothing waits beside an idle instance.
-            return self.begin(queued.slot, instance, now, floor);
+            return self.begin(queued.slot, instance, Nanoseconds::ZERO, now, floor);
         }
+        self.line_up(queued, (class, user), now, floor);
+    }
+
+    /// A request waits behind others.
+    #[inline]
+    fn line_up(
+        &mut self,
+        queued: Queued,
+        (class, user): (Class, u32),
+        now: Time,
+        floor: &mut Floor<'_>,
+    ) {
         self.lineup.push(queued, (class, user), End::Back, now, floor.queue);
         *count(&mut self.waiting_classes, class) += 1;
         *floor.waiting += 1;
@@ -528,7 +544,12 @@ impl Target {
         let Some(Reverse((ready, number, slot))) = self.coming.pop() else { return };
         let whose = self.whose(slot, floor);
         *count(&mut self.coming_classes, whose.0) -= 1;
-        self.join(Queued::new(number, slot), whose, ready, floor);
+        let queued = Queued::new(number, slot);
+        match floor.waits.is_some() {
+            // What has been on its way may be late even if it needn't wait.
+            true => self.line_up(queued, whose, ready, floor),
+            false => self.join(queued, whose, ready, floor),
+        }
     }
 
     /// Instances take what waits, or leave, until nothing is left to do.
@@ -547,16 +568,26 @@ impl Target {
             *floor.waiting -= 1;
             let (class, _) = self.whose(queued.slot, floor);
             *count(&mut self.waiting_classes, class) -= 1;
-            if let Some(overload) = &floor.queue.overload
-                && Lineup::is_shed(&queued, overload, now)
+            if floor.waits.is_some()
+                && let Err(cause) = self.take(&queued, now, floor)
             {
                 let job = floor.jobs.take(queued.slot);
-                floor.shed.push((self.place, job, now));
+                floor.shed.push((self.place, job, cause, now));
                 continue;
             }
             let Some(instance) = self.seats.take() else { return };
-            self.begin(queued.slot, instance, now, floor);
+            self.begin(queued.slot, instance, now.since(queued.came), now, floor);
         }
+    }
+
+    /// Whether a request that was taken out of the queue is still worked on.
+    #[cold]
+    fn take(&mut self, queued: &Queued, now: Time, floor: &Floor<'_>) -> Result<(), Refusal> {
+        let Some(waits) = floor.waits.as_deref() else { return Ok(()) };
+        if let Some(rules) = &waits.overload {
+            self.lineup.take(queued, rules, now)?;
+        }
+        waits.in_time(floor.jobs.slots.get(queued.slot as usize), floor.sources, now)
     }
 
     /// Class and user of a request.
@@ -566,7 +597,14 @@ impl Target {
     }
 
     #[inline]
-    fn begin(&mut self, slot: u32, instance: u32, now: Time, floor: &mut Floor<'_>) {
+    fn begin(
+        &mut self,
+        slot: u32,
+        instance: u32,
+        waited: Nanoseconds,
+        now: Time,
+        floor: &mut Floor<'_>,
+    ) {
         let job = floor.jobs.start(slot, now);
         *count(&mut self.running_classes, job.class) += 1;
         let mut service = job.arrival.service;
@@ -575,10 +613,15 @@ impl Target {
         {
             service = floor.warm_up.slowed(service, now.since(ready));
         }
-        if floor.is_slow
-            && let Some(one) = floor.instances.get(instance as usize)
-        {
-            service = slower(scaled(service, one.scale), one.slow);
+        if floor.is_special {
+            if let Some(one) = floor.instances.get(instance as usize) {
+                service = slower(scaled(service, one.scale), one.slow);
+            }
+            let expected = floor.expected(slot);
+            let begun = floor.waits.as_mut().map(|waits| &mut waits.begun);
+            if let Some(begun) = begun.and_then(|begun| begun.get_mut(self.app as usize)) {
+                begun.count(waited, expected);
+            }
         }
         let held = Nanoseconds(service.0.saturating_add(job.held.0));
         let end = self.seats.begin(instance, slot, held, now, floor.crowd);

@@ -107,7 +107,8 @@ impl<R: Record> Oracle<'_, R> {
         let able = able.map(|(number, one)| (one.work.len(), one.idle_since, number)).min();
         let Some((_, _, instance)) = able else { return false };
         let Some(arrival) = self.take_next(app, target) else { return false };
-        let Ok(arrival) = arrival else { return true };
+        let Ok((arrival, waited)) = arrival else { return true };
+        self.count_wait(app, &arrival, waited);
         let Some(crew) = self.apps.get_mut(app) else { return false };
         let Some(one) = crew.instances.get_mut(instance) else { return false };
         let age = one.ready.map_or(Nanoseconds(u64::MAX), |ready| now.since(ready));

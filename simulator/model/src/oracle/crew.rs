@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use policy::codel::Codel;
 use policy::fairness::Turns;
 use policy::overload::Standing;
 use policy::queue::QueueScope;
@@ -81,6 +82,8 @@ pub(super) struct Line {
     pub marks: BTreeMap<u64, (Time, bool)>,
     /// Since when somebody waits.
     pub standing: Standing,
+    /// What was dropped of late.
+    pub codel: Codel,
     /// Users who have requests here, if they take turns.
     pub turns: Turns,
     /// Instances that work for it.
@@ -94,6 +97,7 @@ impl Line {
     pub(super) fn put(&mut self, arrival: Arrival, is_first: bool, now: Time, rules: &Queue) {
         if self.waiting.is_empty() {
             self.standing = Standing::begun(now);
+            self.codel.rest();
         }
         let overload = rules.overload.as_ref();
         let is_overloaded = overload.is_some_and(|rules| self.standing.is_overloaded(rules, now));

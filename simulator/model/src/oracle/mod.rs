@@ -6,14 +6,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use policy::adaptive::{Answer, Limiter};
-use policy::admission::{Account, Candidate};
+use policy::admission::{Account, Candidate, Learned};
+use policy::dagor::{Begun, Gate};
 use policy::queue::QueueScope;
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Scope, Time, Words};
 
 use crate::faults::{BackOffs, Slow};
 use crate::life::Control;
 use crate::links::Channel;
-use crate::model::Model;
+use crate::model::{Cmd, Model};
 use crate::outcome::{Record, Served};
 use crate::stages::Paths;
 use crate::workload::{Arrival, Workload};
@@ -91,9 +92,12 @@ struct Oracle<'model, R> {
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
-    limiters: BTreeMap<u16, Limiter>,
-    /// What gateways hear, or have heard and not yet thought about: by time and key.
-    heard: BTreeMap<(Time, u64), (u16, Answer)>,
+    /// By gateway, and by command if each has its own.
+    limiters: BTreeMap<(u16, usize), Limiter>,
+    /// What gateways hear, or have heard and not yet thought about: by time and key, of which limiter.
+    heard: BTreeMap<(Time, u64), ((u16, usize), Answer)>,
+    /// Gates, and what has begun since their windows did, by app.
+    gates: BTreeMap<usize, (Gate, Begun)>,
     turns: BTreeMap<(u16, usize), u64>,
     signals: Signals,
     balance_words: Words,
@@ -144,6 +148,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
         cmds: BTreeMap::new(),
         limiters: BTreeMap::new(),
         heard: BTreeMap::new(),
+        gates: BTreeMap::new(),
         turns: BTreeMap::new(),
         signals: Signals::new(model.balance),
         balance_words: Words::new(model.seed, Purpose::Balance, 0),
@@ -246,12 +251,10 @@ impl<R: Record> Oracle<'_, R> {
         let now = self.now;
         let Some((cmd, class)) = self.kind(arrival) else { return Err(Refusal::NoInstance) };
         let Some(definition) = self.model.cmds.get(cmd) else { return Err(Refusal::NoInstance) };
-        let candidate = Candidate {
-            deadline: definition.deadline.map_or(Time(u64::MAX), |deadline| now + deadline),
-            usual: definition.service.median(),
-        };
+        let candidate = candidate(definition, now);
         let admission = self.model.admission;
         self.think();
+        self.pass_gate(definition.app);
         self.with_accounts(arrival, cmd, |accounts| {
             policy::admit(&admission, accounts, candidate, now)
         })?;
@@ -283,7 +286,7 @@ impl<R: Record> Oracle<'_, R> {
             *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
-        self.predict(app, target, class)?;
+        self.predict(app, target, class, arrival)?;
         self.come(arrival, app, target);
         if let Some(crew) = self.apps.get_mut(app) {
             crew.peak = crew.peak.max(crew.all_waiting());
@@ -403,14 +406,30 @@ impl<R: Record> Oracle<'_, R> {
         let accepted = counter(rules.accept.map(|accept| accept.scope));
         let user = counter(rules.user.map(|limits| limits.scope));
         let of_cmd = counter(rules.cmd.map(|limits| limits.scope));
+        let class = self.kind(arrival).map_or(Class::Free, |(_, class)| class);
+        let app = self.model.cmds.get(cmd).map(|cmd| cmd.app);
+        let gate = app.and_then(|app| self.gates.get_mut(&app));
         act(Accounts {
             accepted: self.accepted.entry(accepted).or_default(),
             user: self.users.entry((user, arrival.user)).or_default(),
             cmd: self.cmds.entry((of_cmd, cmd)).or_default(),
-            limiter: rules.adaptive.map(|adaptive| {
-                let place = counter(Some(adaptive.scope));
-                self.limiters.entry(place).or_insert_with(|| Limiter::new(&adaptive))
+            learned: Some(Learned {
+                limiter: rules.adaptive.map(|adaptive| {
+                    let place = limits::place(&adaptive, arrival.gateway, cmd);
+                    self.limiters.entry(place).or_insert_with(|| Limiter::new(&adaptive))
+                }),
+                gate: rules.overload.zip(gate).map(|(rules, (gate, _))| {
+                    (gate, rules.priority(class, arrival.user, self.now))
+                }),
             }),
         })
+    }
+}
+
+/// What admission must know of a request for a command that comes then.
+fn candidate(cmd: &Cmd, at: Time) -> Candidate {
+    Candidate {
+        deadline: cmd.deadline.map_or(Time(u64::MAX), |deadline| at + deadline),
+        usual: cmd.service.median(),
     }
 }

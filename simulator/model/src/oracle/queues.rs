@@ -1,10 +1,12 @@
 //! Who is served next, and who may wait at all, in the oracle: lists are looked through each time.
 
-use policy::prediction::{self, Ahead};
+use policy::admission::Deadlines;
+use policy::overload::{self, Taken};
+use policy::prediction::{self, Ahead, Asked};
 use policy::queue::Order;
-use policy::{Class, Nanoseconds, Queue, Refusal, overload};
+use policy::{Class, Nanoseconds, Queue, Refusal};
 
-use super::Oracle;
+use super::{Oracle, candidate};
 use crate::Arrival;
 use crate::model::Cmd;
 use crate::outcome::Record;
@@ -14,15 +16,22 @@ pub(super) struct Dropped;
 
 impl<R: Record> Oracle<'_, R> {
     /// How long a request usually takes.
-    fn expected(&self, arrival: &Arrival) -> Nanoseconds {
+    pub(super) fn expected(&self, arrival: &Arrival) -> Nanoseconds {
         let cmd = self.kind(arrival).and_then(|(cmd, _)| self.model.cmds.get(cmd));
         cmd.map_or(Nanoseconds::ZERO, Cmd::expected)
     }
 
     /// Whether a request of a class may queue at a target by how long it would wait.
-    pub(super) fn predict(&self, app: usize, target: usize, class: Class) -> Result<(), Refusal> {
-        let rules = &self.model.queue;
-        let (Some(longest), Some(crew)) = (&rules.longest_wait, self.apps.get(app)) else {
+    pub(super) fn predict(
+        &self,
+        app: usize,
+        target: usize,
+        class: Class,
+        arrival: &Arrival,
+    ) -> Result<(), Refusal> {
+        let asked = Asked::new(&self.model.admission, &self.model.queue);
+        let cmd = self.kind(arrival).and_then(|(cmd, _)| self.model.cmds.get(cmd));
+        let (Some(asked), Some(crew), Some(cmd)) = (asked, self.apps.get(app), cmd) else {
             return Ok(());
         };
         let work = |requests: &mut dyn Iterator<Item = &Arrival>| {
@@ -41,7 +50,7 @@ impl<R: Record> Oracle<'_, R> {
             places: u32::try_from(room + running).unwrap_or(u32::MAX),
             idle: room > crew.coming_to(target).count(),
         };
-        prediction::enqueue(longest, rules.order, class, &ahead)
+        prediction::enqueue(&asked, class, candidate(cmd, self.now), &ahead, self.now)
     }
 
     /// The place in its queue of the request that is served next.
@@ -84,15 +93,25 @@ impl<R: Record> Oracle<'_, R> {
         &mut self,
         app: usize,
         target: usize,
-    ) -> Option<Result<Arrival, Dropped>> {
+    ) -> Option<Result<(Arrival, Nanoseconds), Dropped>> {
         let place = self.next_place(app, target)?;
         let queue = self.apps.get_mut(app)?.queues.get_mut(&target)?;
         let (arrival, came, was_overloaded) = queue.take(place)?;
-        let rules = self.model.queue.overload.as_ref();
         let waited = self.now.since(came);
-        let verdict = rules.map_or(Ok(()), |rules| overload::take(rules, was_overloaded, waited));
+        let taken = Taken { was_overloaded, waited, others: !queue.waiting.is_empty() };
+        let mut verdict = Ok(());
+        if let Some(rules) = &self.model.queue.overload {
+            verdict = overload::take(rules, &mut queue.codel, taken, self.now);
+        }
+        if self.model.admission.deadlines == Deadlines::Predict
+            && let Some((cmd, _)) = self.kind(&arrival)
+            && let Some(cmd) = self.model.cmds.get(cmd)
+        {
+            verdict =
+                verdict.and_then(|()| prediction::in_time(candidate(cmd, arrival.at), self.now));
+        }
         Some(match verdict {
-            Ok(()) => Ok(arrival),
+            Ok(()) => Ok((arrival, waited)),
             Err(cause) => {
                 self.drop(&arrival, cause);
                 Err(Dropped)

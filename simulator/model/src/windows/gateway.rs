@@ -1,7 +1,7 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
 use policy::adaptive::{Answer as Became, Limiter};
-use policy::admission::{Account, Admission, Candidate, Limits};
+use policy::admission::{Account, Admission, Candidate, Learned, Limits};
 use policy::balance::FULL_WEIGHT;
 use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
@@ -149,7 +149,7 @@ impl Gateways {
         if picked.is_none() {
             self.books.release(Name { user: request.user, gateway, source }, plan);
             let answer = Became::refused(Refusal::NoInstance);
-            self.listen(Heard { at: now, key: request.key, gateway, answer });
+            self.listen(Heard { at: now, key: request.key, gateway, cmd: info.cmd, answer });
         }
         picked.ok_or(Refusal::NoInstance)
     }
@@ -180,14 +180,36 @@ impl Gateways {
         candidate: Candidate,
         now: Time,
     ) -> Result<(), Refusal> {
-        let limiter = self.limiters.as_mut().and_then(|limiters| limiters.at(gateway, now));
         let place = self.books.place(gateway, user, info.cmd);
         // No closure: that may stay apart, and is a call then for each request.
         let mut open = self.books.open(place);
-        let admitted = policy::admit(&self.rules, open.accounts(limiter), candidate, now);
+        let admitted = match self.limiters.as_mut() {
+            None => policy::admit(&self.rules, open.accounts(None), candidate, now),
+            Some(limiters) => {
+                let limiter = limiters.at((gateway, info.cmd), now);
+                let (left, admitted) = admit_limited(&self.rules, open, limiter, candidate, now);
+                open = left;
+                admitted
+            }
+        };
         self.books.close(place, open);
         admitted
     }
+}
+
+/// Where a limit adapts. The accounts come and go by value: who takes their address keeps them out of
+/// registers wherever they are.
+#[cold]
+fn admit_limited(
+    rules: &Admission,
+    mut open: TakenOut,
+    limiter: Option<&mut Limiter>,
+    candidate: Candidate,
+    now: Time,
+) -> (TakenOut, Result<(), Refusal>) {
+    let learned = Some(Learned { limiter, gate: None });
+    let admitted = policy::admit(rules, open.accounts(learned), candidate, now);
+    (open, admitted)
 }
 
 /// The accounts of admission, each gateway's its own.
@@ -259,9 +281,9 @@ struct TakenOut {
 
 impl TakenOut {
     #[inline(always)]
-    const fn accounts<'a>(&'a mut self, limiter: Option<&'a mut Limiter>) -> Accounts<'a> {
+    const fn accounts<'a>(&'a mut self, learned: Option<Learned<'a>>) -> Accounts<'a> {
         let TakenOut { accepted, user, cmd } = self;
-        Accounts { accepted, user, cmd, limiter }
+        Accounts { accepted, user, cmd, learned }
     }
 }
 

@@ -67,6 +67,7 @@
 
 use std::fmt;
 
+use policy::admission::Deadlines;
 use policy::placement::Unplaced;
 use policy::queue::{Order, QueueScope};
 use policy::scaling::{Action, Observation};
@@ -118,8 +119,10 @@ pub enum Unfit {
     Pipelines,
     /// The balancer must hear of each answer.
     Balance,
-    /// Rules of queues depend on how long requests wait.
+    /// Rules depend on how long requests wait.
     Waits,
+    /// Gateways must know at once how long requests have waited.
+    Overload,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -161,7 +164,14 @@ impl fmt::Display for Unfit {
             Unfit::Balance => {
                 f.write_str("balance.rule can be peak_ewma or prequal with live gateways only")
             }
-            Unfit::Waits => f.write_str("queue.longest_wait and queue.overload need live gateways"),
+            Unfit::Waits => f.write_str(
+                "queue.longest_wait, queue.overload and admission.deadlines: predict need live \
+                 gateways",
+            ),
+            Unfit::Overload => f.write_str(
+                "admission.overload needs live gateways: behind a network no gateway knows how long \
+                 requests wait",
+            ),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
@@ -199,8 +209,12 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if model.balance.learns() {
         return Err(Unfit::Balance);
     }
-    if model.queue.longest_wait.is_some() || model.queue.overload.is_some() {
+    let predicts = model.admission.deadlines == Deadlines::Predict;
+    if model.queue.longest_wait.is_some() || model.queue.overload.is_some() || predicts {
         return Err(Unfit::Waits);
+    }
+    if model.admission.overload.is_some() {
+        return Err(Unfit::Overload);
     }
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);

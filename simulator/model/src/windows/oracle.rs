@@ -4,8 +4,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
-use policy::adaptive::{Answer, Limiter};
-use policy::admission::{Account, Candidate};
+use policy::adaptive::{Answer, By, Limiter};
+use policy::admission::{Account, Candidate, Learned};
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
 use super::{Key, Request, Witness, arrivals};
@@ -102,7 +102,8 @@ struct Oracle<'model, W> {
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
     cmds: BTreeMap<(u16, usize), Account>,
-    limiters: BTreeMap<u16, Limiter>,
+    /// By gateway, and by command if each has its own.
+    limiters: BTreeMap<(u16, usize), Limiter>,
     /// Why requests were refused that were let in, until their gateways hear of it.
     refused: BTreeMap<usize, Refusal>,
     /// What gateways have heard and not yet thought about: by time and key.
@@ -374,8 +375,11 @@ impl<W: Witness> Oracle<'_, W> {
     fn think(&mut self) {
         let heard = std::mem::take(&mut self.heard);
         let Some(rules) = self.model.admission.adaptive else { return };
-        for ((at, _), (gateway, answer)) in heard {
-            if let Some(limiter) = self.limiters.get_mut(&gateway) {
+        for ((at, key), (gateway, answer)) in heard {
+            let source = usize::from(Key::parts(key).1);
+            let cmd = self.model.sources.get(source).map_or(0, |source| source.cmd);
+            let place = (gateway, if rules.by == By::Cmd { cmd } else { 0 });
+            if let Some(limiter) = self.limiters.get_mut(&place) {
                 limiter.on_answer(&rules, answer, at);
             }
         }
@@ -424,11 +428,14 @@ impl<W: Witness> Oracle<'_, W> {
             accepted: self.accepted.entry(gateway).or_default(),
             user: self.users.entry((gateway, request.user)).or_default(),
             cmd: self.cmds.entry((gateway, cmd)).or_default(),
-            limiter: self
-                .model
-                .admission
-                .adaptive
-                .map(|rules| self.limiters.entry(gateway).or_insert_with(|| Limiter::new(&rules))),
+            learned: self.model.admission.adaptive.map(|rules| Learned {
+                limiter: Some(
+                    self.limiters
+                        .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
+                        .or_insert_with(|| Limiter::new(&rules)),
+                ),
+                gate: None,
+            }),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use policy::adaptive::{Adaptive, Aimd, Gradient2, Rule, Vegas};
+use policy::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Vegas};
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::queue::{Classes, Counts, Queue, QueueScope};
@@ -100,14 +100,16 @@ pub fn adaptive() -> BoxedStrategy<Adaptive> {
     let vegas = (0u32..3, 0u32..3, 1u32..4)
         .prop_map(|(alpha, more, probe)| Rule::Vegas(Vegas { alpha, beta: alpha + more, probe }));
     let window = prop_oneof![2 => Just(0u64), 1 => 1u64..30];
-    (prop_oneof![aimd, gradient, vegas], 1u32..4, 0u32..12, window, scope())
-        .prop_map(|(rule, min, more, window, scope)| Adaptive {
+    let by = prop_oneof![Just(By::All), Just(By::Cmd)];
+    (prop_oneof![aimd, gradient, vegas], 1u32..4, 0u32..12, window, scope(), by)
+        .prop_map(|(rule, min, more, window, scope, by)| Adaptive {
             rule,
             min,
             max: min + more,
             initial: min + more / 2,
             window: Nanoseconds(window * GRID),
             scope,
+            by,
         })
         .boxed()
 }
@@ -123,6 +125,7 @@ pub fn admission() -> BoxedStrategy<Admission> {
             cmd,
             deadlines,
             adaptive,
+            overload: None,
         })
         .boxed()
 }

@@ -1,12 +1,14 @@
 //! Queues that aren't first come, first served at a machine.
 
 use policy::Nanoseconds;
+use policy::admission::Deadlines;
 use policy::balance::Balance;
-use policy::overload::Overload;
+use policy::dagor::Dagor;
+use policy::overload::{Law, Overload};
 use policy::peak_ewma::PeakEwma;
 use policy::prediction::LongestWait;
 use policy::prequal::Prequal;
-use policy::queue::{Order, Queue, QueueScope};
+use policy::queue::{Classes, Order, Queue, QueueScope};
 use proptest::prelude::*;
 use simulator_model::{Arrivals, Followed, Model, Source, central, pipelines};
 
@@ -36,11 +38,13 @@ pub fn central_model() -> impl Strategy<Value = Model> {
 }
 
 pub fn overload() -> impl Strategy<Value = Overload> {
-    (0u64..8, 0u64..20, prop_oneof![3 => Just(true), 1 => Just(false)]).prop_map(
-        |(target, more, sheds)| Overload {
+    let law = prop_oneof![2 => Just(Law::Facebook), 1 => Just(Law::Codel)];
+    (0u64..8, 0u64..20, prop_oneof![3 => Just(true), 1 => Just(false)], law).prop_map(
+        |(target, more, sheds, law)| Overload {
             target: Nanoseconds(target * GRID),
             interval: Nanoseconds((target + more) * GRID),
             sheds,
+            law,
         },
     )
 }
@@ -96,6 +100,59 @@ pub fn disciplined_model() -> impl Strategy<Value = Model> {
             model
         },
     )
+}
+
+/// Levels that move with nearly each request.
+pub fn dagor() -> impl Strategy<Value = Dagor> {
+    let classes = prop_oneof![Just(Classes::Apart), Just(Classes::Together)];
+    let parts = (1u32..400, 1u32..400, 0u32..1500);
+    let lengths = (0u64..6, 1u64..60, 1u64..400, 1u32..30);
+    (parts, lengths, classes).prop_map(
+        |((cut, grow, service), (target, window, redraw, requests), classes)| Dagor {
+            target: Nanoseconds(target * GRID),
+            service_thousandths: service,
+            window: Nanoseconds(window * GRID),
+            requests,
+            cut_thousandths: cut,
+            grow_thousandths: grow,
+            classes,
+            redraw: Nanoseconds(redraw * GRID),
+        },
+    )
+}
+
+/// Priorities under overload, and deadlines behind predicted waits, on everything else that there is.
+/// Bounds by numbers are high, so that something waits.
+pub fn gated_model() -> impl Strategy<Value = Model> {
+    let models = prop_oneof![
+        3 => model().boxed(),
+        2 => dynamic_model().boxed(),
+        2 => staged_model().boxed(),
+        2 => retried_model().boxed(),
+        1 => crowded_model().boxed(),
+        1 => shared_model().boxed(),
+        1 => linked_model().boxed(),
+        1 => central_model().boxed(),
+        2 => disciplined_model().boxed(),
+        1 => learning_model().boxed(),
+        1 => piped_model().boxed(),
+    ];
+    let overload = proptest::option::weighted(0.7, dagor());
+    (models, overload, any::<[bool; 2]>()).prop_map(|(mut model, overload, [predicts, is_busy])| {
+        for app in model.apps.iter_mut().filter(|_| is_busy) {
+            (app.machines, app.instances) = (app.machines.clamp(1, 2), 1);
+        }
+        for bound in [&mut model.queue.free, &mut model.queue.paid] {
+            *bound = (*bound).max(8);
+        }
+        // One limit would refuse what another one is to be seen with.
+        (model.admission.user, model.admission.cmd) = (None, None);
+        model.admission.overload = overload;
+        if predicts {
+            model.admission.deadlines = Deadlines::Predict;
+        }
+        model
+    })
 }
 
 /// Balancers that learn from answers, on everything else that there is.

@@ -138,7 +138,7 @@ impl<'model, R: Record> Live<'model, R> {
         let Some(group) = self.groups.get_mut(app) else { return };
         if let Some(one) = group.instances.get_mut(number as usize) {
             one.scale = scale.unwrap_or(1000);
-            self.is_scaled |= one.scale != 1000;
+            self.is_special |= one.scale != 1000;
         }
         let at = group.definition.life.ready_at(group.words, number, is_first, now);
         cluster.ids.insert((app, number), id.clone());
