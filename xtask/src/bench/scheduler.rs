@@ -88,7 +88,9 @@ The daemon is a process of its own, with records in redb on this machine's disk 
 the bench; the simulated master and its agents are the bench. *user* is processor time of the daemon\n\
 alone. *load* is how many processes wanted a processor when the figure was told, the bench's own\n\
 included: above two, wall times are too long. Memory is that three seconds after all serve; *at most* is the\n\
-most that there was before, in the burst. Rows can be measured apart, so they aren't all of one day.\n";
+most that there was before, in the burst. Of offers, what is in the daemon is from when one came to when its\n\
+ACCEPT was written, by its metric `scheduler_accept_seconds`; the rest is the simulated master's, on the same\n\
+processors. Rows can be measured apart, so they aren't all of one day.\n";
 
 /// What was measured before and isn't measured again stays, in its place.
 fn with_earlier(mut all: Vec<Figure>, new: Vec<Figure>) -> Vec<Figure> {
@@ -190,12 +192,14 @@ fn rows(figure: &Figure) -> Vec<(String, &'static str, String)> {
             ),
             "p99 < 10 ms",
             format!(
-                "p50 {:.1}, p99 {:.1}, p99.9 {:.1}, most {:.1} ms of {}; user {:.1} s",
+                "p50 {:.1}, p99 {:.1}, p99.9 {:.1}, most {:.1} ms of {}; of that in the daemon p99 \
+                 {:.1} ms; user {:.1} s",
                 of("p50_ms"),
                 of("p99_ms"),
                 of("p999_ms"),
                 of("most_ms"),
                 of("offers"),
+                of("within_daemon_p99_ms"),
                 of("daemon_user_seconds"),
             ),
         )],
