@@ -155,11 +155,15 @@ fn consul() -> Value {
             ("tags", words(), "What else is said of it."),
             (
                 "check",
-                json!({"enum": ["health", "none", "ttl", "script"]}),
+                json!({"enum": ["health", "none", "ttl", "script", "docker"]}),
                 "What Consul looks at; what the scheduler looks at, if absent.",
             ),
             ("ttl", length(), "With check: ttl; 1min if absent."),
-            ("command", words(), "With check: script; the agent of its node runs it."),
+            (
+                "command",
+                words(),
+                "With check: script or docker; the agent of its node runs it, there or in the container.",
+            ),
         ],
     )
 }

@@ -49,7 +49,8 @@ pub struct Weights {
     pub warning: u32,
 }
 
-/// A check of a service. Exactly one of `http`, `tcp`, `args` and `ttl` is there.
+/// A check of a service. Exactly one of `http`, `tcp`, `args` and `ttl` is there; with `args` there may be
+/// `container`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ServiceCheck {
     /// Its id on the node.
@@ -64,6 +65,9 @@ pub struct ServiceCheck {
     /// Run this; code 0 passes, 1 warns.
     #[serde(rename = "Args", skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
+    /// Run it in this container, by its id or name.
+    #[serde(rename = "DockerContainerID", skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
     /// Somebody says so within this time, such as `60s`.
     #[serde(rename = "TTL", skip_serializing_if = "Option::is_none")]
     pub ttl: Option<String>,

@@ -16,7 +16,7 @@ use scheduler_core::instance::{Instance, Life};
 use scheduler_core::ports::Ports;
 
 use crate::plan::{Call, Should, is_ours, is_so, plan};
-use crate::service::{is_watched, registration, ttl, weights};
+use crate::service::{is_watched, needs_container, registration, ttl, weights};
 
 /// An agent is looked at after this long although nothing has changed: it may have been restarted and
 /// have lost what it had, or a service may be left from earlier.
@@ -159,6 +159,8 @@ struct Wanted {
     version: Version,
     specification: Arc<Specification>,
     ports: Ports,
+    /// The name of its container, if that is known.
+    container: Option<Arc<str>>,
     weight_thousandths: u32,
     is_healthy: bool,
     /// Whether the core waits for an answer.
@@ -181,8 +183,9 @@ impl Wanted {
         let is_hidden = is_watched(&self.specification) && !self.is_healthy;
         let (host, weights) =
             (agents_are.instances(&self.machine), weights(self.weight_thousandths));
-        let specification = &self.specification;
-        let own = || registration(owner, id, self.version, specification, &self.ports, &host);
+        let (specification, container) = (&self.specification, self.container.as_deref());
+        let own =
+            || registration(owner, id, self.version, specification, &self.ports, &host, container);
         (!is_hidden).then(|| Registration { weights, ..own() })
     }
 }
@@ -296,6 +299,7 @@ impl Registry {
                 version: instance.version,
                 specification: Arc::clone(specification),
                 ports: instance.ports.clone(),
+                container: instance.container.clone(),
                 weight_thousandths,
                 is_healthy: !instance.is_unhealthy(),
                 is_awaited: true,
@@ -367,6 +371,13 @@ impl Registry {
             if wanted.is_healthy != is_healthy {
                 wanted.is_healthy = is_healthy;
                 wanted.reported = None;
+                let agent = self.agents_are.address(&wanted.machine);
+                self.touch(&agent, id, now);
+            }
+            let wanted = self.wanted.get_mut(id);
+            let wanted = wanted.filter(|wanted| wanted.container != instance.container);
+            if let Some(wanted) = wanted {
+                wanted.container.clone_from(&instance.container);
                 let agent = self.agents_are.address(&wanted.machine);
                 self.touch(&agent, id, now);
             }
@@ -445,6 +456,14 @@ impl Registry {
         let there = found.get(&name);
         if let Some(wanted) = self.wanted.get_mut(id) {
             let is_foreign = there.is_some_and(|one| !is_ours(&self.owner, one));
+            if needs_container(&wanted.specification) && wanted.container.is_none() {
+                // Without it Consul would have nothing to look at, and take it for healthy.
+                wanted.problem =
+                    Some(problem(wanted, "the name of its container isn't known yet".into(), now));
+                wanted.there = None;
+                should.known.insert(name);
+                return;
+            }
             let (owner, agents_are) = (&self.owner, &self.agents_are);
             let Some(registration) = wanted.registration(owner, agents_are, id) else {
                 // The core asked for it, and it would be so if the instance were healthy.

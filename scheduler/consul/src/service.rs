@@ -39,8 +39,17 @@ const WARNING_WEIGHT: u32 = 1;
 pub fn ttl(specification: &Specification) -> Option<Nanoseconds> {
     match specification.discovery.check {
         DiscoveryCheck::Ttl(length) => Some(length),
-        DiscoveryCheck::AsHealth | DiscoveryCheck::Nothing | DiscoveryCheck::Script(_) => None,
+        DiscoveryCheck::AsHealth
+        | DiscoveryCheck::Nothing
+        | DiscoveryCheck::Script(_)
+        | DiscoveryCheck::Docker(_) => None,
     }
+}
+
+/// Whether it is registered only when the name of its container is known.
+#[must_use]
+pub const fn needs_container(specification: &Specification) -> bool {
+    matches!(specification.discovery.check, DiscoveryCheck::Docker(_))
 }
 
 /// Whether Consul doesn't see that an instance is healthy: while it isn't, it isn't registered.
@@ -51,7 +60,8 @@ pub fn is_watched(specification: &Specification) -> bool {
     specification.discovery.check == DiscoveryCheck::AsHealth && is_command
 }
 
-/// An instance as a service, with any weight. `host` is where its agent reaches it.
+/// An instance as a service, with any weight. `host` is where its agent reaches it, `container` how the
+/// engine of containers there names it.
 #[must_use]
 pub fn registration(
     owner: &str,
@@ -60,12 +70,13 @@ pub fn registration(
     specification: &Specification,
     ports: &[u16],
     host: &str,
+    container: Option<&str>,
 ) -> Registration {
     let port = |number: u32| {
         usize::try_from(number).ok().and_then(|number| ports.get(number)).copied().unwrap_or(0)
     };
     let discovery = &specification.discovery;
-    let check = check(id, specification, host, &port);
+    let check = check(id, specification, host, container, &port);
     let mut registration = Registration {
         id: id.to_string(),
         name: id.app.to_string(),
@@ -95,6 +106,7 @@ fn check(
     id: &InstanceId,
     specification: &Specification,
     host: &str,
+    container: Option<&str>,
     port: &dyn Fn(u32) -> u16,
 ) -> Option<ServiceCheck> {
     let health = specification.check.as_ref();
@@ -117,6 +129,10 @@ fn check(
             Some(ServiceCheck { ttl: Some(go_length(*length)), ..plain })
         }
         DiscoveryCheck::Script(words) => Some(ServiceCheck { args: Some(words.clone()), ..timed }),
+        DiscoveryCheck::Docker(words) => {
+            let (args, container) = (Some(words.clone()), Some(container?.to_owned()));
+            Some(ServiceCheck { args, container, ..timed })
+        }
         DiscoveryCheck::AsHealth => match health.map(|check| &check.probe)? {
             Probe::Http { path, port: number } => {
                 let url = format!("http://{host}:{}{path}", port(*number));
@@ -186,7 +202,9 @@ mod tests {
         let specification = specification(check, discovery);
         let id = "web.7".parse().unwrap();
         let ports = [31_000, 31_001];
-        let made = registration("us", &id, Version(3), &specification, &ports, "10.0.0.1");
+        let container = Some("mesos-7f");
+        let made =
+            registration("us", &id, Version(3), &specification, &ports, "10.0.0.1", container);
         (made, specification)
     }
 
@@ -220,11 +238,23 @@ mod tests {
         let command = Some(Probe::Command(vec!["c".to_owned()]));
         let (command, made_of) = made(command, DiscoveryCheck::AsHealth);
         assert!(is_watched(&made_of) && command.check.is_none());
-        let digests = [&service, &tcp, &timed, &script, &command]
+        let (docker, _) = made(http(), DiscoveryCheck::Docker(vec!["/alive".to_owned()]));
+        let digests = [&service, &tcp, &timed, &script, &docker, &command]
             .map(|service| service.meta[DIGEST_KEY].clone());
         for (number, digest) in digests.iter().enumerate() {
             assert_eq!(digests.iter().position(|one| one == digest), Some(number), "{digests:?}");
         }
+    }
+
+    /// As Consul's reference has it (api/agent/check/register, `DockerContainerID`).
+    #[test]
+    fn a_docker_check_names_its_container() {
+        let http = Some(Probe::Http { path: "/h".to_owned(), port: 0 });
+        let words = vec!["/alive".to_owned(), "--quick".to_owned()];
+        let (service, made_of) = made(http, DiscoveryCheck::Docker(words));
+        let text = serde_json::to_string_pretty(&service).unwrap() + "\n";
+        assert_eq!(text, include_str!("../tests/docker-check.json"));
+        assert!(needs_container(&made_of) && !is_watched(&made_of) && ttl(&made_of).is_none());
     }
 
     #[test]

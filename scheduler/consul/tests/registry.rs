@@ -333,6 +333,35 @@ fn what_only_the_scheduler_sees_is_not_found_while_it_is_not_healthy() {
     assert_eq!(world.found(), [("web.1".to_owned(), 1000)]);
 }
 
+/// Without the container Consul would look at nothing, and take the instance for healthy.
+#[test]
+fn a_docker_check_waits_for_the_name_of_the_container() {
+    let words = vec!["/alive".to_owned()];
+    let mut world = World::new(specification(DiscoveryCheck::Docker(words)), 2);
+    world.health("web.1", InstanceFact::Container("mesos-7f".to_owned()));
+    world.seconds(15);
+    assert_eq!(world.found(), [("web.1".to_owned(), 1000)]);
+    let missing = world.registry.missing().next().unwrap();
+    assert_eq!(missing.instance, id("web.2"));
+    assert_eq!(missing.why, "the name of its container isn't known yet");
+    assert_eq!(world.serving().len(), 1, "it isn't found, so it doesn't count");
+    world.health("web.2", InstanceFact::Container("mesos-80".to_owned()));
+    world.seconds(15);
+    assert_eq!(world.found().len(), 2);
+    assert_eq!(world.registry.missing().count(), 0);
+    let digest = |world: &World| {
+        world.agents[ONE]["web.2"].meta[scheduler_consul::service::DIGEST_KEY].clone()
+    };
+    // A new scheduler reads it from the records, and has nothing to change.
+    let before = digest(&world);
+    let state = State::restore(Policy::recommended(), world.core.records()).unwrap();
+    assert_eq!(state.instance(&id("web.2")).unwrap().container.as_deref(), Some("mesos-80"));
+    world.registry = Registry::new("us", Agents::One(ONE.to_owned()));
+    let registered = world.registry.counters().registered;
+    world.seconds(15);
+    assert_eq!((digest(&world), world.registry.counters().registered), (before, registered));
+}
+
 #[test]
 fn a_service_of_somebody_else_stays_and_is_told() {
     let mut world = World::new(specification(DiscoveryCheck::AsHealth), 1);

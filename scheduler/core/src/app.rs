@@ -105,6 +105,8 @@ pub enum DiscoveryCheck {
     Ttl(Nanoseconds),
     /// A program that the agent of the node runs.
     Script(Vec<String>),
+    /// A program that the agent of the node runs in the container.
+    Docker(Vec<String>),
 }
 
 /// Where an instance says what it has to do, in the text format of Prometheus. Values of all series

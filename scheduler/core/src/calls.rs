@@ -291,7 +291,7 @@ fn check(specification: &Specification, step: Option<u32>) -> Result<(), Refusal
         Some(Probe::Http { .. } | Probe::Tcp { .. }) | None => 0,
     };
     let script = match &specification.discovery.check {
-        DiscoveryCheck::Script(words) => words.len(),
+        DiscoveryCheck::Script(words) | DiscoveryCheck::Docker(words) => words.len(),
         DiscoveryCheck::AsHealth | DiscoveryCheck::Nothing | DiscoveryCheck::Ttl(_) => 0,
     };
     let lists = [

@@ -220,6 +220,8 @@ pub enum MachineFact {
 pub enum InstanceFact {
     /// Its machine prepares its start.
     Launched,
+    /// The engine of containers has it by this name.
+    Container(String),
     /// Its process runs.
     Running,
     /// Its process runs, and its check passes.

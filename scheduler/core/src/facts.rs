@@ -139,6 +139,7 @@ impl Turn<'_> {
                 self.registered(id, weight_thousandths.min(FULL_THOUSANDTHS));
             }
             InstanceFact::Deregistered => self.deregistered(id),
+            InstanceFact::Container(name) => self.contained(id, &name),
             InstanceFact::Ended(exit) => self.ended(id, End::Exited(exit)),
             InstanceFact::NeverStarted(why) => {
                 self.unmake_volume(id);
@@ -181,10 +182,19 @@ impl Turn<'_> {
             }
             InstanceFact::Registered { .. } => Command::Deregister { instance, machine, epoch },
             InstanceFact::Deregistered
+            | InstanceFact::Container(_)
             | InstanceFact::Ended(_)
             | InstanceFact::NeverStarted(_)
             | InstanceFact::Unknown => return,
         });
+    }
+
+    fn contained(&mut self, id: &InstanceId, name: &str) {
+        let Some(instance) = self.state.instance_mut(id) else { return };
+        if instance.container.as_deref() != Some(name) {
+            instance.container = Some(name.into());
+            self.changed(id);
+        }
     }
 
     fn running(&mut self, id: &InstanceId) {

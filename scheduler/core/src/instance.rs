@@ -1,6 +1,7 @@
 //! An instance: its life, and what is known of it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use policy::Time;
 use policy::rollout::FULL_THOUSANDTHS;
@@ -53,6 +54,9 @@ pub struct Instance {
     pub machine: Option<MachineName>,
     /// Its ports on the machine.
     pub ports: Ports,
+    /// The name of its container, if somebody asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Arc<str>>,
     /// The machine that it has to be on, because a user named it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub named: Option<MachineName>,
@@ -263,6 +267,7 @@ impl Instance {
             made: now,
             machine: None,
             ports: Ports::default(),
+            container: None,
             named,
             placed: None,
             unhealthy_since: None,

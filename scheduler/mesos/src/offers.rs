@@ -24,7 +24,7 @@ use crate::reserved::reservation;
 use crate::resources::{Amounts, Pool, unreserve};
 use crate::settings::Settings;
 use crate::task;
-use crate::translator::{Task, Translator};
+use crate::translator::{Task, Translator, is_named};
 
 /// An offer is held for so long, and a part of the jitter longer.
 pub const HOLD_MOST: Nanoseconds = Nanoseconds::from_seconds(300);
@@ -155,7 +155,9 @@ impl Translator {
                 let need = specification.need;
                 let task = Task::new(name.clone(), agent.clone(), need, launch.ports, failures);
                 let volume = launch.volume.map(|own| Box::new(own.id));
-                let task = Task { disk_mib: specification.volumes_mib(), volume, ..task };
+                let (disk_mib, is_nameless) =
+                    (specification.volumes_mib(), is_named(specification));
+                let task = Task { disk_mib, volume, is_nameless, ..task };
                 self.insert_task(launch.instance, task);
             }
             if launches {

@@ -7,7 +7,7 @@ use mesos::scheduler::{Acknowledge, Call, Event, EventType, OfferConstraints, Re
 use mesos::{AgentId, FrameworkId, OfferId, TaskId};
 use policy::{Nanoseconds, Time};
 use scheduler_core::State;
-use scheduler_core::app::Need;
+use scheduler_core::app::{DiscoveryCheck, Need, Specification};
 use scheduler_core::event::{InstanceFact, MachineFact};
 use scheduler_core::ids::{Epoch, InstanceId, MachineName, Receipt};
 use scheduler_core::machine::Description;
@@ -46,6 +46,8 @@ pub struct HeldInstance {
     pub disk_mib: u64,
     /// Its volume, if it has one.
     pub volume: Option<VolumeId>,
+    /// Whether the name of its container is to be told.
+    pub is_nameless: bool,
 }
 
 /// What the core knows from its records.
@@ -72,12 +74,18 @@ pub fn held(state: &State) -> Held {
                 failures: specification.check.as_ref().map_or(1, |check| check.failures),
                 disk_mib: specification.volumes_mib(),
                 volume: state.volumes().of(&id).map(|(volume, _)| volume),
+                is_nameless: is_named(specification) && instance.container.is_none(),
             };
             instances.push((id, held));
         }
     }
     let volumes = state.volumes().iter().map(|(id, volume)| (id, volume.reserved)).collect();
     Held { machines: machines.collect(), instances, volumes }
+}
+
+/// Whether somebody asks for the name of its container.
+pub(crate) const fn is_named(specification: &Specification) -> bool {
+    matches!(specification.discovery.check, DiscoveryCheck::Docker(_))
 }
 
 /// A task that was sent, or is said to be there.
@@ -94,6 +102,8 @@ pub(crate) struct Task {
     pub(crate) volume: Option<Box<VolumeId>>,
     /// It was heard of since the subscription, and of its agent nothing else: it has what it was given.
     pub(crate) is_certain: bool,
+    /// Whether the name of its container is to be told.
+    pub(crate) is_nameless: bool,
     /// So many failed checks in a row make it unhealthy.
     pub(crate) failures_most: u32,
     /// Failed checks in a row.
@@ -280,10 +290,11 @@ impl Translator {
             place.absent = Absent::Declined;
         }
         for (id, held) in held.instances {
-            let HeldInstance { machine, need, ports, failures, disk_mib, volume } = held;
+            let HeldInstance { machine, need, ports, failures, disk_mib, volume, is_nameless } =
+                held;
             let task = Task::new(machine, None, need, ports, failures);
             let volume = volume.map(Box::new);
-            self.insert_task(id, Task { disk_mib, volume, ..task });
+            self.insert_task(id, Task { disk_mib, volume, is_nameless, ..task });
         }
         self.volumes.extend(held.volumes);
     }
@@ -576,6 +587,7 @@ impl Task {
             disk_mib: 0,
             volume: None,
             is_certain: false,
+            is_nameless: false,
             failures_most,
             failures: 0,
             kill: None,

@@ -121,10 +121,15 @@ impl Translator {
         let Some(task) = self.tasks.get_mut(id) else { return };
         task.unknown_since = None;
         task.is_certain = is_there;
+        let container = container(status).filter(|_| std::mem::take(&mut task.is_nameless));
         let is_to_end = task
             .kill
             .as_ref()
             .is_some_and(|kill| kill.sent.is_none_or(|sent| now.since(sent) >= kill.pause));
+        if let Some(name) = container {
+            self.tell(id, machine, now, InstanceFact::Container(name));
+        }
+        let Some(task) = self.tasks.get_mut(id) else { return };
         match meaning {
             Meaning::Running(Some(true)) => {
                 task.failures = 0;
@@ -283,4 +288,11 @@ impl Translator {
             self.tick_volumes(now);
         }
     }
+}
+
+/// The name that the Docker containerizer gives the container of a task
+/// (slave/containerizer/docker.cpp, `DOCKER_NAME_PREFIX`).
+fn container(status: &TaskStatus) -> Option<String> {
+    let id = status.container_status.as_ref()?.container_id.as_ref()?;
+    Some(format!("mesos-{}", id.value))
 }

@@ -40,6 +40,7 @@ fn translator(machines: &[&str], tasks: &[(&str, &str)]) -> Translator {
             failures: 1,
             disk_mib: 0,
             volume: None,
+            is_nameless: false,
         };
         (id.parse().unwrap(), held)
     };

@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::task::{Program, Task};
 
-/// The name of a task's container.
+/// The name of a task's container; empty if it runs in none.
 pub fn container(task: &Task) -> String {
-    format!("corral-{}", task.id)
+    task.container_name().unwrap_or_default()
 }
 
 /// Whether there is an engine.
@@ -120,6 +120,7 @@ mod tests {
                 folder: "/srv/volumes/data".into(),
                 path: "/data".to_owned(),
             }],
+            container: None,
         };
         assert_eq!(
             words(&task, "docker").join(" "),

@@ -88,6 +88,19 @@ pub struct Task {
     /// Folders that it finds, and that outlive it.
     #[serde(default)]
     pub mounts: Vec<Mount>,
+    /// How its container is named; `corral-` and its own name, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+}
+
+impl Task {
+    /// The name of its container, if it runs in one.
+    #[must_use]
+    pub fn container_name(&self) -> Option<String> {
+        let is_container = matches!(self.program, Program::Image { .. });
+        let own = || self.container.clone().unwrap_or_else(|| format!("corral-{}", self.id));
+        is_container.then(own)
+    }
 }
 
 /// A program.

@@ -83,6 +83,7 @@ fn task(id: &str, shell: &str) -> Task {
         check: None,
         kill_grace: Duration::from_secs(10),
         mounts: Vec::new(),
+        container: None,
     }
 }
 

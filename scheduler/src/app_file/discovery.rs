@@ -46,7 +46,7 @@ pub struct MetricsPart {
 impl Checker {
     pub(super) fn discovery(&mut self, file: &File) -> Discovery {
         let Some(part) = &file.consul else { return Discovery::default() };
-        let Consul { port, tags, check, ttl, command } = &part.value;
+        let Consul { port, tags, .. } = &part.value;
         if let Some(port) = port {
             self.port(port, "app-consul");
         }
@@ -56,15 +56,23 @@ impl Checker {
             }
         }
         self.length(tags.len(), part.span);
+        let check = self.discovery_check(file, part);
+        let tags = tags.iter().map(|tag| tag.value.0.clone()).collect();
+        Discovery { port: port.map_or(0, |port| port.value), tags, check }
+    }
+
+    /// What Consul looks at.
+    fn discovery_check(&mut self, file: &File, part: &Spanned<Consul>) -> DiscoveryCheck {
+        let Consul { check, ttl, command, .. } = &part.value;
         let word = check.as_ref().map_or("health", |check| check.value.as_str());
         if let (Some(ttl), true) = (ttl, word != "ttl") {
             self.wrong("app-consul", "`ttl` is that of `check: ttl`", ttl.span, "of no use here");
         }
-        if let (Some(command), true) = (command, word != "script") {
-            let message = "`command` is that of `check: script`";
+        if let (Some(command), true) = (command, word != "script" && word != "docker") {
+            let message = "`command` is that of `check: script` and `check: docker`";
             self.wrong("app-consul", message, command.span, "of no use here");
         }
-        let check = match word {
+        match word {
             "health" => DiscoveryCheck::AsHealth,
             "none" => DiscoveryCheck::Nothing,
             "ttl" => {
@@ -74,33 +82,31 @@ impl Checker {
                 }
                 DiscoveryCheck::Ttl(length)
             }
-            "script" => {
+            "script" | "docker" => {
                 let words = command.as_ref().map(|list| self.words(list)).unwrap_or_default();
                 if words.is_empty() {
-                    let message = "a script check needs `command: [PROGRAM, ARGUMENT]`";
+                    let message = format!("a {word} check needs `command: [PROGRAM, ARGUMENT]`");
                     self.wrong("app-consul", message, part.span, "says none");
                 }
-                DiscoveryCheck::Script(words)
+                if word == "script" {
+                    return DiscoveryCheck::Script(words);
+                }
+                if file.image.is_none() {
+                    let span = check.as_ref().map_or(part.span, |check| check.span);
+                    let message = "a Docker check looks into a container";
+                    self.wrong("app-consul", message, span, "the app has no `image`");
+                    self.hint("`check: script` runs a program on the machine");
+                }
+                DiscoveryCheck::Docker(words)
             }
             _ => {
                 let span = check.as_ref().map_or(part.span, |check| check.span);
-                if word == "docker" {
-                    let message = "Docker checks of Consul aren't used: they need the id of the \
-                                   container, which only its engine knows";
-                    self.wrong("app-consul", message, span, "this one");
-                    let hint = "`health: {command: [...]}` runs in the container; with it, the \
-                                scheduler takes an instance that isn't healthy out of Consul";
-                    self.hint(hint);
-                } else {
-                    let message = format!("`{word}` is no check of Consul");
-                    self.wrong("app-consul", message, span, "not known");
-                    self.hint("say one of health, none, ttl and script");
-                }
+                let message = format!("`{word}` is no check of Consul");
+                self.wrong("app-consul", message, span, "not known");
+                self.hint("say one of health, none, ttl, script and docker");
                 DiscoveryCheck::Nothing
             }
-        };
-        let tags = tags.iter().map(|tag| tag.value.0.clone()).collect();
-        Discovery { port: port.map_or(0, |port| port.value), tags, check }
+        }
     }
 
     pub(super) fn metrics(&mut self, file: &File) -> Option<Metrics> {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use policy::Nanoseconds;
 use policy::Time;
 use policy::rollout::FULL_THOUSANDTHS;
+use scheduler_consul::service::needs_container;
 use scheduler_core::app::{self, Run, Specification};
 use scheduler_core::command::Launch;
 use scheduler_core::event::{InstanceFact, MachineFact};
@@ -119,7 +120,14 @@ pub async fn carry_out(
                             let _ = inputs.send(Input::Event(event));
                         });
                     }
-                    (None, Ok(task)) => runner.launch(task),
+                    (None, Ok(task)) => {
+                        let name = task.container_name();
+                        let name = name.filter(|_| needs_container(&launch.specification));
+                        if let Some(name) = name {
+                            say(launch.instance, launch.machine, InstanceFact::Container(name));
+                        }
+                        runner.launch(task);
+                    }
                     (None, Err(why)) => {
                         let fact = InstanceFact::Ended(Exit::NotStarted(why));
                         say(launch.instance, launch.machine, fact);
@@ -234,6 +242,7 @@ pub fn task(launch: &Launch) -> Result<Task, String> {
         check,
         kill_grace: length(specification.kill_grace),
         mounts: Vec::new(),
+        container: None,
     })
 }
 

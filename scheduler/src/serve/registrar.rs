@@ -344,7 +344,10 @@ impl Registrar {
     /// Why an app can't be registered as it wants to, if it can't: an agent without ACLs would run
     /// programs for everybody who reaches it. It asks Consul, so it takes a moment.
     pub fn refuses(&self, specification: &Specification) -> Option<(String, &'static str)> {
-        let DiscoveryCheck::Script(_) = specification.discovery.check else { return None };
+        let (DiscoveryCheck::Script(_) | DiscoveryCheck::Docker(_)) = specification.discovery.check
+        else {
+            return None;
+        };
         let hint =
             "`consul: {check: ttl}` or `health: {command: [...]}` need no programs of Consul";
         let asked = self.client.ask::<AgentSelf>(Subject::AgentSelf);
@@ -359,7 +362,7 @@ impl Registrar {
             }
             Ok(_) => return None,
         };
-        Some((format!("script checks are refused: {why}"), hint))
+        Some((format!("script and Docker checks are refused: {why}"), hint))
     }
 }
 

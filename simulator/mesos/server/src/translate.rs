@@ -117,6 +117,8 @@ pub fn translate(task: &TaskInfo, container_id: &str, owner: &str) -> Result<Tas
         check: task.health_check.as_ref().and_then(check_of),
         kill_grace: grace.map_or(Duration::from_secs(KILL_GRACE_SECONDS), Duration::from_nanos),
         mounts: Vec::new(),
+        // As the Docker containerizer names it (slave/containerizer/docker.cpp, DOCKER_NAME_PREFIX).
+        container: Some(format!("mesos-{container_id}")),
     })
 }
 

@@ -64,7 +64,7 @@ impl Gateways {
                 targets: plan.targets(),
                 turns: vec![0; count * plan.apps.len()],
                 apps: plan.apps.len(),
-                crews: plan.apps.iter().map(|_| Weights::default()).collect(),
+                crews: plan.apps.iter().map(|_| Weights::new()).collect(),
             },
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
             limiters: Limiters::new(model, gateways.start..gateways.end),
@@ -160,7 +160,7 @@ impl Gateways {
     fn choose(&mut self, gateway: u16, info: &SourceInfo, key: u64, plan: &Plan) -> Option<u32> {
         let draw = self.balance_words.of(key);
         let (loads, turn, weights) = self.known.view(gateway, info, plan)?;
-        let target = if weights.standings.is_empty() {
+        let target = if weights.are_full {
             policy::pick(self.balance, &mut View { loads }, turn, draw)?
         } else {
             let mut view = WeightedView { loads, weights };
@@ -360,11 +360,14 @@ impl Known {
 
 /// Targets that take requests, and their weights. Empty until the first one tells of a change: till
 /// then all are as they were in the beginning.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Weights {
     standings: Vec<Standing>,
     open: Vec<Open>,
     has_changed: bool,
+    /// Whether all targets take their full share, so that nobody need look at weights: most of the
+    /// time, where a step of the scaling rule is an instance for each target.
+    are_full: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -374,6 +377,10 @@ struct Open {
 }
 
 impl Weights {
+    const fn new() -> Self {
+        Weights { standings: Vec::new(), open: Vec::new(), has_changed: false, are_full: true }
+    }
+
     fn meet(&mut self, crew: &Crew, info: &AppInfo) {
         if self.standings.is_empty() {
             let full = u64::from(info.instances) * u64::from(FULL_WEIGHT);
@@ -395,6 +402,9 @@ impl Weights {
             target,
             weight: target_weight(known.weights, known.leaving, most),
         }));
+        let has_full_weight = |open: &Open| open.weight == FULL_WEIGHT;
+        self.are_full =
+            self.open.len() == self.standings.len() && self.open.iter().all(has_full_weight);
         self.has_changed = false;
     }
 }
