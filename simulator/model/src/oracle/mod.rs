@@ -95,7 +95,7 @@ struct Oracle<'model, R> {
     /// By gateway, and by command if each has its own.
     limiters: BTreeMap<(u16, usize), Limiter>,
     /// What gateways hear, or have heard and not yet thought about: by time and key, of which limiter.
-    heard: BTreeMap<(Time, u64), ((u16, usize), Class, Answer)>,
+    heard: BTreeMap<(Time, u64), Heard>,
     /// Gates, and what has begun since their windows did, by app.
     gates: BTreeMap<usize, (Gate, Begun)>,
     turns: BTreeMap<(u16, usize), u64>,
@@ -126,6 +126,9 @@ struct Oracle<'model, R> {
     now: Time,
     record: &'model mut R,
 }
+
+/// Of which limiter, about a request of which class, and what.
+type Heard = ((u16, usize), Class, Answer);
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
