@@ -105,7 +105,7 @@ pub struct Accounts<'a> {
     /// The command's account.
     pub cmd: &'a mut Account,
     /// What was learned from requests before, if any rule learns.
-    pub learned: Option<Learned<'a>>,
+    pub learned: Option<&'a mut Learned<'a>>,
 }
 
 /// What was learned from requests before.
@@ -120,7 +120,7 @@ pub struct Learned<'a> {
 impl Learned<'_> {
     /// A request that passes the gate counts there, even if it isn't let in.
     #[cold]
-    fn ask(mut self, rules: &Admission) -> Result<Self, Refusal> {
+    fn ask(&mut self, rules: &Admission) -> Result<(), Refusal> {
         if let (Some((limiter, class)), Some(rules)) = (&self.limiter, &rules.adaptive)
             && limiter.is_full(rules, *class)
         {
@@ -129,12 +129,13 @@ impl Learned<'_> {
         if let Some((gate, priority)) = &mut self.gate {
             gate.ask(*priority)?;
         }
-        Ok(self)
+        Ok(())
     }
 
-    fn enter(self) {
-        if let Some((limiter, class)) = self.limiter {
-            limiter.enter(class);
+    #[cold]
+    fn enter(&mut self) {
+        if let Some((limiter, class)) = &mut self.limiter {
+            limiter.enter(*class);
         }
     }
 }
@@ -163,11 +164,10 @@ pub fn admit(
     if rules.accept.is_some_and(|accept| *accounts.accepted >= accept.permits) {
         return Err(Refusal::AcceptPermits);
     }
-    // By value: what has an address isn't kept in registers.
-    let learned = match accounts.learned {
-        Some(learned) => Some(learned.ask(rules)?),
-        None => None,
-    };
+    let mut learned = accounts.learned;
+    if let Some(learned) = &mut learned {
+        learned.ask(rules)?;
+    }
     if rules.deadlines != Deadlines::Ignore && now + candidate.usual > candidate.deadline {
         return Err(Refusal::Deadline);
     }

@@ -241,12 +241,12 @@ impl Story<'_> {
         let rules = &self.model.admission;
         let (mut accepted, mut user, mut cmd) = (self.look.accepted, self.look.user, self.look.cmd);
         let (mut limiter, mut gate) = (self.look.limiter, self.look.gate.clone());
-        let learned = Learned {
+        let mut learned = Learned {
             limiter: limiter.as_mut().map(|limiter| (limiter, class)),
             gate: gate.as_mut().map(|(gate, priority)| (gate, *priority)),
         };
         let (accepted, user, cmd) = (&mut accepted, &mut user, &mut cmd);
-        let accounts = Accounts { accepted, user, cmd, learned: Some(learned) };
+        let accounts = Accounts { accepted, user, cmd, learned: Some(&mut learned) };
         // The rules themselves say which of them refuses.
         let verdict = policy::admit(rules, accounts, candidate, self.arrival.at);
         let refused = verdict.err();

@@ -416,7 +416,7 @@ impl<R: Record> Oracle<'_, R> {
             accepted: self.accepted.entry(accepted).or_default(),
             user: self.users.entry((user, arrival.user)).or_default(),
             cmd: self.cmds.entry((of_cmd, cmd)).or_default(),
-            learned: Some(Learned {
+            learned: Some(&mut Learned {
                 limiter: rules.adaptive.map(|adaptive| {
                     let place = limits::place(&adaptive, arrival.gateway, cmd);
                     let limiters = self.limiters.entry(place);

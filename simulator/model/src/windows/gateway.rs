@@ -209,8 +209,8 @@ fn admit_limited(
     candidate: Candidate,
     now: Time,
 ) -> (TakenOut, Result<(), Refusal>) {
-    let learned = Some(Learned { limiter, gate: None });
-    let admitted = policy::admit(rules, open.accounts(learned), candidate, now);
+    let mut learned = Learned { limiter, gate: None };
+    let admitted = policy::admit(rules, open.accounts(Some(&mut learned)), candidate, now);
     (open, admitted)
 }
 
@@ -283,7 +283,7 @@ struct TakenOut {
 
 impl TakenOut {
     #[inline(always)]
-    const fn accounts<'a>(&'a mut self, learned: Option<Learned<'a>>) -> Accounts<'a> {
+    const fn accounts<'a>(&'a mut self, learned: Option<&'a mut Learned<'a>>) -> Accounts<'a> {
         let TakenOut { accepted, user, cmd } = self;
         Accounts { accepted, user, cmd, learned }
     }

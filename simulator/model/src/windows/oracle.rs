@@ -428,19 +428,20 @@ impl<W: Witness> Oracle<'_, W> {
     ) -> T {
         let (gateway, _) = Key::parts(request.key);
         let class = self.kind(request).map_or(Class::Free, |(_, class)| class);
+        let mut learned = self.model.admission.adaptive.map(|rules| Learned {
+            limiter: Some(
+                self.limiters
+                    .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
+                    .or_insert_with(|| Limiter::new(&rules)),
+            )
+            .map(|limiter| (limiter, class)),
+            gate: None,
+        });
         act(Accounts {
             accepted: self.accepted.entry(gateway).or_default(),
             user: self.users.entry((gateway, request.user)).or_default(),
             cmd: self.cmds.entry((gateway, cmd)).or_default(),
-            learned: self.model.admission.adaptive.map(|rules| Learned {
-                limiter: Some(
-                    self.limiters
-                        .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
-                        .or_insert_with(|| Limiter::new(&rules)),
-                )
-                .map(|limiter| (limiter, class)),
-                gate: None,
-            }),
+            learned: learned.as_mut(),
         })
     }
 }
