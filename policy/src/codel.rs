@@ -48,7 +48,7 @@ const RECENT: u64 = 16;
 impl Codel {
     /// Nothing waits.
     pub const fn rest(&mut self) {
-        (self.above, self.after) = (None, After::Delivery);
+        (self.above, self.after, self.drops) = (None, After::Delivery, false);
     }
 
     /// Whether a request that has waited for so long, and behind which others wait or not, is

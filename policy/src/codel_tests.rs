@@ -154,3 +154,21 @@ fn a_queue_that_is_emptied_now_and_then_loses_nothing() {
         assert_eq!(codel.take(Nanoseconds(5), Nanoseconds(100), seen, Time(now)), Ok(()));
     }
 }
+
+/// Who comes to an empty queue finds no rest of what was before, even with an interval of nothing.
+#[test]
+fn an_empty_queue_begins_anew() {
+    let take = |codel: &mut Codel, others, now| {
+        let seen = (Nanoseconds(50), others);
+        codel.take(Nanoseconds(0), Nanoseconds(0), seen, Time(now))
+    };
+    let mut codel = Codel::default();
+    assert_eq!(take(&mut codel, true, 96), Err(Refusal::Shed));
+    assert_eq!(take(&mut codel, false, 96), Ok(()));
+    codel.rest();
+    let fresh = &mut Codel { count: 1, first_count: 1, next: codel.next, ..Codel::default() };
+    assert_eq!(&mut codel, fresh);
+    // The first one is dropped and the second is not, whatever it has waited.
+    assert_eq!(take(&mut codel, true, 194), Err(Refusal::Shed));
+    assert_eq!(take(&mut codel, true, 194), Ok(()));
+}
