@@ -1,17 +1,23 @@
 //! `[io]` A scenario of Docker: the sample worker becomes an image by `docker import`, and a scheduler
-//! runs it in containers, upgrades and repairs it.
+//! runs it in containers, upgrades and repairs it. Consul looks at it from inside the containers.
+
+use std::path::PathBuf;
 
 use super::docker::{self, DOCKER, FORGET, NEW, ZOOKEEPER};
 use super::releases::{Site, path_text};
 use super::stage::{Stage, ensure};
 use crate::error::Error;
-use crate::lab::artifacts::own;
+use crate::lab::artifacts::{self, own};
+use crate::lab::directories::Cache;
 use crate::lab::names::Host;
 use crate::workspace;
 
-/// There is nothing in the image but the program, which is static.
+/// There is nothing in the image but the program and one for Consul's check, which are static.
 const IMPORT: &str = "\
-    set -e; tar --directory /srv/worker --create scheduler-sample-worker | \
+    set -e; \
+    command -v busybox >/dev/null || apt-get install --yes busybox-static >/dev/null 2>&1; \
+    cp \"$(command -v busybox)\" /srv/worker/busybox; \
+    tar --directory /srv/worker --create scheduler-sample-worker busybox | \
     $DOCKER import --change 'ENTRYPOINT [\"/scheduler-sample-worker\"]' - sample-worker:1 >/dev/null; \
     $DOCKER tag sample-worker:1 sample-worker:2";
 
@@ -26,16 +32,40 @@ instances: 2
 needs: {cores: 0.1, memory: 32MiB, ports: 1}
 health: {http: /health, interval: 500ms}
 metrics: {path: /metrics, port: 0, queue: worker_waiting, busy: worker_busy}
+consul: {check: docker, command: [/busybox, wget, -q, -O, '-', 'http://127.0.0.1:8080/health']}
 warm_up: 1s
 cool_down: 1s
 ";
 
+/// Of its own, with what Docker checks need: ACLs, and leave to run programs.
+const CONSUL: &str = "\
+    cat >/srv/worker/consul.hcl <<'END'
+acl { enabled = true  default_policy = \"allow\" }
+enable_script_checks = true
+ports { http = 7500 dns = -1 grpc = -1 serf_lan = 7501 serf_wan = 7502 server = 7503 }
+END
+    systemd-run --quiet --collect --unit worker-consul \
+        /srv/worker/consul-*/bin/consul agent -dev -bind 127.0.0.1 \
+        -config-file /srv/worker/consul.hcl; \
+    for i in $(seq 100); do \
+        curl -s http://127.0.0.1:7500/v1/status/leader | grep -q 7503 && echo leads && break; \
+        sleep 0.2; done";
+
+/// So many instances say inside their containers that they are healthy, in checks that Consul runs
+/// there; and so many services there are.
+const LOOKED: &str = "for i in $(seq 100); do sleep 0.2; \
+    said=$(curl -s http://127.0.0.1:7500/v1/agent/checks | tr -d ' \\n\\t' | \
+        grep -o '\"Status\":\"passing\",\"Notes\":\"\",\"Output\":\"healthy[^}]*\"Type\":\"docker\"' | wc -l); \
+    [ $said = COUNT ] && break; done; \
+    echo $said of $(curl -s http://127.0.0.1:7500/v1/agent/services | grep -o '\"Service\": *\"worker\"' | wc -l)";
+
 const START: &str = "systemd-run --quiet --collect --unit worker-scheduler \
     /srv/worker/scheduler serve --local --listen 127.0.0.1:7490 --data /srv/worker/data \
-    --docker $DOCKER; \
+    --docker $DOCKER --consul http://127.0.0.1:7500; \
     for i in $(seq 100); do [ -e /srv/worker/data/daemon.json ] && break; sleep 0.1; done";
 
-const STOP: &str = "systemctl stop worker-scheduler 2>/dev/null; rm -rf /srv/worker; true";
+const STOP: &str =
+    "systemctl stop worker-scheduler worker-consul 2>/dev/null; rm -rf /srv/worker; true";
 
 /// Image and state of each container of the app.
 const CONTAINERS: &str =
@@ -64,17 +94,30 @@ pub(super) fn run(stage: &Stage) -> Result<(), Error> {
     let playbook = path_text(&workspace::root().join("xtask/scenarios/docker-worker.yml"));
     let mut command = site.command(&["apply", &playbook]);
     command.args(["-e", &format!("programs={}", own::programs()?.display())]);
+    command.args(["-e", &format!("consul={}", consul()?.display())]);
     stage.run(command)?.expect_exit(&[0])?;
     let outcome = Drill { stage, host: &host }.run();
     let logs = match &outcome {
         Ok(()) => String::new(),
-        Err(_) => stage.ask(&host, "journalctl --unit worker-scheduler | tail -n 20")?,
+        Err(_) => {
+            let units = "--unit worker-scheduler --unit worker-consul";
+            stage.ask(&host, &format!("journalctl {units} | tail -n 40"))?
+        }
     };
     for host in stage.lab.hosts() {
         stage.ask(host, STOP)?;
         stage.ask(host, FORGET)?;
     }
     outcome.inspect_err(|_| println!("{logs}"))
+}
+
+/// The archive of Consul.
+fn consul() -> Result<PathBuf, Error> {
+    let cache = Cache::of_environment();
+    let all = artifacts::ensure(&cache)?;
+    let found = all.iter().find(|one| one.component == "consul");
+    let found = found.ok_or_else(|| Error::refused("find Consul", "the cache has none"))?;
+    Ok(cache.artifacts().join(&found.file))
 }
 
 struct Drill<'a> {
@@ -85,9 +128,11 @@ struct Drill<'a> {
 impl Drill<'_> {
     fn run(&self) -> Result<(), Error> {
         self.ask(IMPORT)?;
+        self.expect(CONSUL, "leads")?;
         self.ask(START)?;
         self.deploy("1")?;
         self.expect(CONTAINERS, "sample-worker:1 sample-worker:1")?;
+        self.expect(&LOOKED.replace("COUNT", "2"), "2 of 2")?;
         let ports = self.ask(PORTS)?;
         let ports: Vec<&str> = ports.split_whitespace().collect();
         ensure(ports.len() == 2, || format!("two ports are expected, not {ports:?}"))?;
@@ -109,6 +154,7 @@ impl Drill<'_> {
         })?;
         self.deploy("2")?;
         self.expect(CONTAINERS, "sample-worker:2 sample-worker:2")?;
+        self.expect(&LOOKED.replace("COUNT", "2"), "2 of 2")?;
         // Whoever dies is replaced.
         self.ask(
             "$DOCKER ps --quiet --filter name=corral-worker | head -n 1 | xargs $DOCKER kill",
@@ -118,7 +164,9 @@ impl Drill<'_> {
             [ $($DOCKER ps --quiet --filter name=corral-worker | wc -l) = 2 ] && \
             echo again && break; done";
         self.expect(again, "again")?;
+        self.expect(&LOOKED.replace("COUNT", "2"), "2 of 2")?;
         self.scheduler("app delete worker")?;
+        self.expect(&LOOKED.replace("COUNT", "0"), "0 of 0")?;
         let gone = "for i in $(seq 150); do sleep 0.2; \
             [ $($DOCKER ps --all --quiet --filter name=corral-worker | wc -l) = 0 ] && \
             echo none && break; done";
