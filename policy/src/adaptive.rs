@@ -20,7 +20,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Nanoseconds, Refusal, Scope, Time};
+use crate::{Class, Nanoseconds, Refusal, Scope, Time};
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +40,34 @@ pub struct Adaptive {
     /// Of which requests there is one limit.
     #[serde(default, skip_serializing_if = "By::is_all")]
     pub by: By,
+    /// What each class has for itself, if anything is kept for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shares: Option<Shares>,
+}
+
+/// Parts of a limit that are kept for classes (Netflix' `AbstractPartitionedLimiter`). As long as a
+/// limit isn't reached, whoever comes is let in; then only those of a class that has less than its
+/// part in flight. So what others have borrowed is exceeded for a while rather than kept from those
+/// for whom it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shares {
+    /// Of free requests, in thousandths of the limit.
+    pub free_thousandths: u32,
+    /// Of paid ones.
+    pub paid_thousandths: u32,
+}
+
+impl Shares {
+    /// What a class has of a limit: at least one request, if anything.
+    #[must_use]
+    pub fn of(&self, class: Class, limit: u32) -> u32 {
+        let thousandths = match class {
+            Class::Free => self.free_thousandths,
+            Class::Paid => self.paid_thousandths,
+        };
+        let share = (u64::from(limit) * u64::from(thousandths)).div_ceil(1000);
+        u32::try_from(share).unwrap_or(u32::MAX)
+    }
 }
 
 /// Of which requests there is one limit.
@@ -132,6 +160,7 @@ impl Adaptive {
             window: Nanoseconds::from_milliseconds(100),
             scope: Scope::Gateway,
             by: By::All,
+            shares: None,
         }
     }
 }
@@ -195,7 +224,8 @@ const RECOVERY: f64 = 0.95;
 /// that they are the same on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Limiter {
-    in_flight: u32,
+    /// By class, in the order of [`Class::ALL`].
+    in_flight: [u32; 2],
     limit: f64,
     window: Window,
     /// The usual round trip, in nanoseconds, and how many observations it was made of.
@@ -235,7 +265,7 @@ impl Limiter {
     #[must_use]
     pub fn new(rules: &Adaptive) -> Self {
         Limiter {
-            in_flight: 0,
+            in_flight: [0; 2],
             limit: bounded(rules, f64::from(rules.initial)),
             window: Window::default(),
             usual: 0.0,
@@ -248,7 +278,18 @@ impl Limiter {
     /// Requests that were let in and have no answer yet.
     #[must_use]
     pub const fn in_flight(&self) -> u32 {
-        self.in_flight
+        let [free, paid] = self.in_flight;
+        free.saturating_add(paid)
+    }
+
+    /// Those of a class.
+    #[must_use]
+    pub const fn in_flight_of(&self, class: Class) -> u32 {
+        let [free, paid] = self.in_flight;
+        match class {
+            Class::Free => free,
+            Class::Paid => paid,
+        }
     }
 
     /// How many may be in flight.
@@ -262,22 +303,34 @@ impl Limiter {
         self.limit as u32
     }
 
-    /// Whether no more can be let in.
+    /// Whether no more of a class can be let in.
     #[must_use]
-    pub const fn is_full(&self) -> bool {
-        self.in_flight >= self.limit()
+    pub fn is_full(&self, rules: &Adaptive, class: Class) -> bool {
+        let limit = self.limit();
+        let has_share = |shares: Shares| self.in_flight_of(class) >= shares.of(class, limit);
+        self.in_flight() >= limit && rules.shares.is_none_or(has_share)
     }
 
     /// A request is let in.
-    pub const fn enter(&mut self) {
-        self.in_flight = self.in_flight.saturating_add(1);
+    pub const fn enter(&mut self, class: Class) {
+        let count = self.count(class);
+        *count = count.saturating_add(1);
+    }
+
+    const fn count(&mut self, class: Class) -> &mut u32 {
+        let [free, paid] = &mut self.in_flight;
+        match class {
+            Class::Free => free,
+            Class::Paid => paid,
+        }
     }
 
     /// A request that was let in is over: the limit from now on. Answers at one instant must be told
     /// in an order that depends on nothing else.
-    pub fn on_answer(&mut self, rules: &Adaptive, answer: Answer, now: Time) -> u32 {
-        let in_flight = self.in_flight;
-        self.in_flight = in_flight.saturating_sub(1);
+    pub fn on_answer(&mut self, rules: &Adaptive, class: Class, answer: Answer, now: Time) -> u32 {
+        let in_flight = self.in_flight();
+        let count = self.count(class);
+        *count = count.saturating_sub(1);
         if answer != Answer::Lost
             && let Some(seen) = self.window.observe(rules.window, in_flight, answer, now)
         {

@@ -21,9 +21,9 @@ fn limits(rules: &Adaptive, in_flight: u32, answers: &[Answer]) -> Vec<u32> {
     let mut limiter = Limiter::new(rules);
     let tell = |answer: &Answer| {
         while limiter.in_flight() < in_flight {
-            limiter.enter();
+            limiter.enter(Class::Paid);
         }
-        limiter.on_answer(rules, *answer, Time::ZERO)
+        limiter.on_answer(rules, Class::Paid, *answer, Time::ZERO)
     };
     answers.iter().map(tell).collect()
 }
@@ -55,8 +55,8 @@ fn less_while_answers_take_longer_than_usual() {
     let mut limiter = Limiter::new(&rules);
     let mut exact = Vec::new();
     for time in [10, 10, 40] {
-        (0..100).for_each(|_| limiter.enter());
-        limiter.on_answer(&rules, served(time), Time::ZERO);
+        (0..100).for_each(|_| limiter.enter(Class::Paid));
+        limiter.on_answer(&rules, Class::Paid, served(time), Time::ZERO);
         exact.push(limiter.limit);
     }
     // 100 + 0.2·4, 100.8 + 0.8, and 101.6 less a fifth of a quarter of it: 1.5·20/40 = 0.75.
@@ -90,8 +90,8 @@ fn less_while_too_much_waits() {
     assert_eq!(limits(&rules, 4, &answers), [4, 4, 4, 4]);
     let mut limiter = Limiter::new(&rules);
     for _ in 0..8 {
-        (0..4).for_each(|_| limiter.enter());
-        limiter.on_answer(&rules, served(30), Time::ZERO);
+        (0..4).for_each(|_| limiter.enter(Class::Paid));
+        limiter.on_answer(&rules, Class::Paid, served(30), Time::ZERO);
     }
     assert_eq!(limiter.least, Nanoseconds(30 * MS));
 }
@@ -105,8 +105,8 @@ fn a_window_speaks_once() {
     };
     let mut limiter = Limiter::new(&rules);
     let mut tell = |now: u64, took: u64| {
-        (0..20).for_each(|_| limiter.enter());
-        limiter.on_answer(&rules, Answer::Served(Nanoseconds(took)), Time(now))
+        (0..20).for_each(|_| limiter.enter(Class::Paid));
+        limiter.on_answer(&rules, Class::Paid, Answer::Served(Nanoseconds(took)), Time(now))
     };
     // Nine are too few, though the time is over; a mean of 50 is in time.
     let early: Vec<u32> = (0..9).map(|_| tell(100, 45)).collect();
@@ -232,6 +232,7 @@ fn rules() -> impl Strategy<Value = Adaptive> {
             window: Nanoseconds(window * MS),
             scope: Scope::Gateway,
             by: By::All,
+            shares: None,
         }
     })
 }
@@ -260,8 +261,8 @@ fn told(rules: &Adaptive, history: &[(u64, u32, Answer)]) -> (Vec<f64>, Vec<u32>
     let mut limiter = Limiter::new(rules);
     let (mut steps, mut limits) = (Vec::new(), Vec::new());
     for (now, in_flight, answer) in history {
-        limiter.in_flight = *in_flight;
-        limits.push(limiter.on_answer(rules, *answer, Time(*now)));
+        limiter.in_flight = [0, *in_flight];
+        limits.push(limiter.on_answer(rules, Class::Paid, *answer, Time(*now)));
         if *answer != Answer::Lost && limiter.window.answers == 0 {
             steps.push(limiter.limit);
         }
@@ -295,12 +296,12 @@ proptest! {
         let mut limiter = Limiter::new(&rules);
         let mut in_flight = 0;
         for (now, (enters, took)) in (0u64..).zip(steps) {
-            if enters && !limiter.is_full() {
-                limiter.enter();
+            if enters && !limiter.is_full(&rules, Class::Paid) {
+                limiter.enter(Class::Paid);
                 in_flight += 1;
                 prop_assert!(in_flight <= limiter.limit());
             } else if in_flight > 0 {
-                limiter.on_answer(&rules, Answer::Served(Nanoseconds(took)), Time(now * MS));
+                limiter.on_answer(&rules, Class::Paid, Answer::Served(Nanoseconds(took)), Time(now * MS));
                 in_flight -= 1;
             }
             prop_assert_eq!(limiter.in_flight(), in_flight);
@@ -315,11 +316,16 @@ fn full_server(rule: Rule, answers: u32) -> Vec<u32> {
     let rules = each(rule, 1, 1000, 20);
     let mut limiter = Limiter::new(&rules);
     let mut answer = || {
-        while !limiter.is_full() {
-            limiter.enter();
+        while !limiter.is_full(&rules, Class::Paid) {
+            limiter.enter(Class::Paid);
         }
         let waits = u64::from(limiter.in_flight().saturating_sub(50)) * 10 * MS / 50;
-        limiter.on_answer(&rules, Answer::Served(Nanoseconds(10 * MS + waits)), Time::ZERO)
+        limiter.on_answer(
+            &rules,
+            Class::Paid,
+            Answer::Served(Nanoseconds(10 * MS + waits)),
+            Time::ZERO,
+        )
     };
     (0..answers).map(|_| answer()).collect()
 }
@@ -351,4 +357,33 @@ fn what_lasts_becomes_usual() {
     assert!(before > 400 && least < 20, "{before}, {least}");
     assert_eq!(limits.last(), Some(&1000));
     assert_eq!(full_server(rules.rule, 3000).last(), Some(&1000));
+}
+
+/// All combinations of small numbers in flight against the sentence that a user would say.
+#[test]
+fn classes_have_what_is_kept_for_them() {
+    let shares = Some(Shares { free_thousandths: 250, paid_thousandths: 600 });
+    let rules = Adaptive { shares, ..each(Rule::Aimd(Aimd::DEFAULT), 8, 8, 8) };
+    for free in 0..12 {
+        for paid in 0..12 {
+            let mut limiter = Limiter::new(&rules);
+            (0..free).for_each(|_| limiter.enter(Class::Free));
+            (0..paid).for_each(|_| limiter.enter(Class::Paid));
+            assert_eq!(limiter.in_flight(), free + paid);
+            // A quarter of 8 are 2, six tenths are 5.
+            let is_reached = free + paid >= 8;
+            assert_eq!(limiter.is_full(&rules, Class::Free), is_reached && free >= 2);
+            assert_eq!(limiter.is_full(&rules, Class::Paid), is_reached && paid >= 5);
+            let without = Adaptive { shares: None, ..rules };
+            for class in Class::ALL {
+                assert_eq!(limiter.is_full(&without, class), is_reached);
+            }
+            // Who leaves is of a class.
+            if free > 0 {
+                limiter.on_answer(&rules, Class::Free, Answer::Lost, Time::ZERO);
+                assert_eq!(limiter.in_flight_of(Class::Free), free - 1);
+                assert_eq!(limiter.in_flight_of(Class::Paid), paid);
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::adaptive::{Adaptive, Limiter};
 use crate::dagor::{Dagor, Gate, Priority};
-use crate::{Nanoseconds, Refusal, Scope, Time};
+use crate::{Class, Nanoseconds, Refusal, Scope, Time};
 
 /// The rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -105,14 +105,14 @@ pub struct Accounts<'a> {
     /// The command's account.
     pub cmd: &'a mut Account,
     /// What was learned from requests before, if any rule learns.
-    pub learned: Option<Learned<'a>>,
+    pub learned: Option<&'a mut Learned<'a>>,
 }
 
 /// What was learned from requests before.
 #[derive(Debug)]
 pub struct Learned<'a> {
-    /// The limit that adapts, if there is one.
-    pub limiter: Option<&'a mut Limiter>,
+    /// The limit that adapts, if there is one, and the class of the request.
+    pub limiter: Option<(&'a mut Limiter, Class)>,
     /// The gate of the app, up to now, and the priority of the request, if there are priorities.
     pub gate: Option<(&'a mut Gate, Priority)>,
 }
@@ -120,19 +120,22 @@ pub struct Learned<'a> {
 impl Learned<'_> {
     /// A request that passes the gate counts there, even if it isn't let in.
     #[cold]
-    fn ask(mut self) -> Result<Self, Refusal> {
-        if self.limiter.as_ref().is_some_and(|limiter| limiter.is_full()) {
+    fn ask(&mut self, rules: &Admission) -> Result<(), Refusal> {
+        if let (Some((limiter, class)), Some(rules)) = (&self.limiter, &rules.adaptive)
+            && limiter.is_full(rules, *class)
+        {
             return Err(Refusal::AdaptiveLimit);
         }
         if let Some((gate, priority)) = &mut self.gate {
             gate.ask(*priority)?;
         }
-        Ok(self)
+        Ok(())
     }
 
-    fn enter(self) {
-        if let Some(limiter) = self.limiter {
-            limiter.enter();
+    #[cold]
+    fn enter(&mut self) {
+        if let Some((limiter, class)) = &mut self.limiter {
+            limiter.enter(*class);
         }
     }
 }
@@ -161,11 +164,10 @@ pub fn admit(
     if rules.accept.is_some_and(|accept| *accounts.accepted >= accept.permits) {
         return Err(Refusal::AcceptPermits);
     }
-    // By value: what has an address isn't kept in registers.
-    let learned = match accounts.learned {
-        Some(learned) => Some(learned.ask()?),
-        None => None,
-    };
+    let mut learned = accounts.learned;
+    if let Some(learned) = &mut learned {
+        learned.ask(rules)?;
+    }
     if rules.deadlines != Deadlines::Ignore && now + candidate.usual > candidate.deadline {
         return Err(Refusal::Deadline);
     }

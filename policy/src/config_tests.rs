@@ -3,7 +3,7 @@
 use diagnostics::{Sources, Style, render_all};
 
 use super::*;
-use crate::adaptive::{self, Adaptive, Aimd, By, Gradient2, Vegas};
+use crate::adaptive::{self, Adaptive, Aimd, By, Gradient2, Shares, Vegas};
 use crate::admission::Rate;
 use crate::dagor::Dagor;
 use crate::overload::{Law, Overload};
@@ -107,6 +107,8 @@ fn limits_that_adapt() {
         Some(Adaptive { initial: 40, window, ..Adaptive::of(aimd) })
     );
     assert_eq!(adaptive("{rule: vegas, by: cmd}"), Some(Adaptive { by: By::Cmd, ..vegas }));
+    let shares = Some(Shares { free_thousandths: 0, paid_thousandths: 600 });
+    assert_eq!(adaptive("{rule: vegas, shares: {paid: 60%}}"), Some(Adaptive { shares, ..vegas }));
     let gradient = Gradient2 { tolerance_thousandths: 2000, queue: 8 };
     assert_eq!(
         adaptive("{rule: gradient2, tolerance: 2, queue: 8}"),
@@ -181,6 +183,16 @@ fn laws_of_overload() {
     assert_eq!(law(lengths), Some(Law::Facebook));
     assert_eq!(law(&format!("{lengths}, law: facebook")), Some(Law::Facebook));
     assert_eq!(law(&format!("{lengths}, law: codel")), Some(Law::Codel));
+}
+
+#[test]
+fn no_more_is_kept_than_there_is() {
+    insta::assert_snapshot!(errors(
+        "preset: original
+admission:
+  adaptive: {rule: vegas, shares: {free: 50%, paid: 60%}}
+"
+    ));
 }
 
 #[test]

@@ -163,3 +163,25 @@ fn commands_learn_limits_of_their_own() {
     let told = String::from_utf8(told.stdout).unwrap();
     assert!(told.contains("of its command in flight at its gateway, gradient2 allows"), "{told}");
 }
+
+#[test]
+fn classes_have_what_is_kept_of_a_limit() {
+    let place = tempfile::tempdir().unwrap();
+    let burst = "workload.2.arrivals.burst={at: 15s, requests: 24000, over: 30s}";
+    let with = |shares: &str| {
+        let rule = format!("{{rule: gradient2, max: 1000{shares}}}");
+        let rule = format!("policy.admission.adaptive={rule}");
+        let changes = ["duration=60s", "warm_up=10s", burst, &rule];
+        let results = run_of(place.path(), "scenarios/fair-queue.yml", &changes);
+        assert_eq!(results["cells"][0]["class"], "paid");
+        let refused = |cell: usize| results["cells"][cell]["refused"]["adaptive_limit"].as_u64();
+        [refused(0).unwrap(), refused(1).unwrap()]
+    };
+    let ([paid, free], [paid_kept, free_kept]) = (with(""), with(", shares: {paid: 80%}"));
+    assert!(paid > 1_000 && paid_kept * 2 < paid, "{paid} {paid_kept}");
+    assert!(free_kept > free, "{free} {free_kept}");
+    let out = place.path().join("out");
+    let told = simulator(&["explain", out.to_str().unwrap(), "--request", "30000"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("that are kept for it"), "{told}");
+}

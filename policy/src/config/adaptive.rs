@@ -6,7 +6,7 @@ use yaml::Spanned;
 
 use super::owners::foreign;
 use super::units::{Length, Part, Ratio};
-use crate::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Vegas};
+use crate::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Shares, Vegas};
 use crate::{Nanoseconds, Scope};
 
 #[derive(Debug, Deserialize)]
@@ -14,6 +14,7 @@ pub(super) struct AdaptivePart {
     rule: Spanned<AdaptiveRule>,
     scope: Option<Scope>,
     by: Option<By>,
+    shares: Option<Spanned<SharesPart>>,
     min: Option<Spanned<u32>>,
     max: Option<Spanned<u32>>,
     initial: Option<Spanned<u32>>,
@@ -25,6 +26,12 @@ pub(super) struct AdaptivePart {
     alpha: Option<Spanned<u32>>,
     beta: Option<Spanned<u32>>,
     probe: Option<Spanned<u32>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct SharesPart {
+    free: Option<Part>,
+    paid: Option<Part>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -72,6 +79,7 @@ impl AdaptivePart {
             window: self.window.map_or(base.window, |Length(window)| window),
             scope: self.scope.unwrap_or(base.scope),
             by: self.by.unwrap_or(base.by),
+            shares: self.shares.map(|given| shares(given, found)),
         };
         self.check_bounds(adaptive, found);
         adaptive
@@ -175,6 +183,18 @@ impl AdaptivePart {
         }
         Vegas { alpha, beta, probe }
     }
+}
+
+/// What is kept for classes: together at most all of the limit.
+fn shares(given: Spanned<SharesPart>, found: &mut Vec<Diagnostic>) -> Shares {
+    let part = |part: Option<Part>| part.map_or(0, thousandths);
+    let (free, paid) = (part(given.value.free), part(given.value.paid));
+    if free + paid > 1000 {
+        let message = "more is kept for classes than there is";
+        let hint = "parts of the limit, such as {free: 20%, paid: 60%}";
+        found.push(wrong(message, given.span, "together at most 100%", hint));
+    }
+    Shares { free_thousandths: free, paid_thousandths: paid }
 }
 
 #[expect(

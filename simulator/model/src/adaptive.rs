@@ -10,7 +10,7 @@ use std::collections::BinaryHeap;
 
 use policy::adaptive::{Adaptive, Answer, By, Limiter};
 use policy::admission::Learned;
-use policy::{Scope, Time};
+use policy::{Class, Scope, Time};
 
 use crate::books::SourceInfo;
 use crate::gates::{Gates, Waits};
@@ -43,7 +43,9 @@ impl Learners {
         let limiters = self.limiters.as_mut();
         let gates = self.gates.as_mut();
         Learned {
-            limiter: limiters.and_then(|limiters| limiters.at((gateway, info.cmd), now)),
+            limiter: limiters
+                .and_then(|limiters| limiters.at((gateway, info.cmd), now))
+                .map(|limiter| (limiter, info.class)),
             gate: gates.and_then(|gates| gates.at(info.app, (info.class, user), now, waits)),
         }
     }
@@ -86,6 +88,7 @@ pub(crate) struct Heard {
     pub key: u64,
     pub gateway: u16,
     pub cmd: u32,
+    pub class: Class,
     pub answer: Answer,
 }
 
@@ -122,10 +125,10 @@ impl Limiters {
     pub(crate) fn at(&mut self, (gateway, cmd): (u16, u32), now: Time) -> Option<&mut Limiter> {
         while let Some(next) = self.due.peek().filter(|Reverse(next)| next.at <= now).copied() {
             self.due.pop();
-            let Reverse(Heard { at, gateway, cmd, answer, .. }) = next;
+            let Reverse(Heard { at, gateway, cmd, class, answer, .. }) = next;
             let place = self.place(gateway, cmd);
             if let Some(limiter) = self.limiters.get_mut(place) {
-                limiter.on_answer(&self.rules, answer, at);
+                limiter.on_answer(&self.rules, class, answer, at);
             }
         }
         let place = self.place(gateway, cmd);
@@ -170,6 +173,6 @@ impl Heard {
 
     const fn of(arrival: &crate::Arrival, info: &SourceInfo, answer: Answer) -> Self {
         let (at, key, gateway) = (arrival.at, arrival.key, arrival.gateway);
-        Heard { at, key, gateway, cmd: info.cmd, answer }
+        Heard { at, key, gateway, cmd: info.cmd, class: info.class, answer }
     }
 }

@@ -124,11 +124,16 @@ impl Books {
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
         let (gateway, user, info) = who;
-        let (mut accounts, learners) = self.open(gateway, user, info.cmd);
-        if let Some(learners) = learners {
-            accounts.learned = Some(learners.at(who, now, waits.as_deref_mut()));
-        }
-        act(accounts)
+        let (accounts, learners) = self.open(gateway, user, info.cmd);
+        let mut known;
+        let learned = match learners {
+            Some(learners) => {
+                known = learners.at(who, now, waits.as_deref_mut());
+                Some(&mut known)
+            }
+            None => None,
+        };
+        act(Accounts { learned, ..accounts })
     }
 
     /// Whether anybody wants to hear of answers.

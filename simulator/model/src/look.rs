@@ -102,7 +102,8 @@ impl Look {
     pub(crate) fn of(accounts: &Accounts<'_>) -> Self {
         let (accepted, user, cmd) = (*accounts.accepted, *accounts.user, *accounts.cmd);
         let learned = accounts.learned.as_ref();
-        let limiter = learned.and_then(|learned| learned.limiter.as_deref().copied());
+        let limiter = learned.and_then(|learned| learned.limiter.as_ref());
+        let limiter = limiter.map(|(limiter, _)| **limiter);
         let gate = learned.and_then(|learned| learned.gate.as_ref());
         let gate = gate.map(|(gate, priority)| (Gate::clone(gate), *priority));
         Look { accepted, user, cmd, limiter, gate, ..Look::default() }

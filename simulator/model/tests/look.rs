@@ -111,10 +111,15 @@ fn check(model: &Model) -> [u64; 3] {
         // The rules, with the numbers that were shown, say what became of it.
         let (mut accepted, mut user, mut cmd) = (look.accepted, look.user, look.cmd);
         let mut limiter = look.limiter;
-        let learned =
-            limiter.as_mut().map(|limiter| Learned { limiter: Some(limiter), gate: None });
-        let accounts =
-            Accounts { accepted: &mut accepted, user: &mut user, cmd: &mut cmd, learned };
+        let mut learned = limiter
+            .as_mut()
+            .map(|limiter| Learned { limiter: Some((limiter, class_of(arrival))), gate: None });
+        let accounts = Accounts {
+            accepted: &mut accepted,
+            user: &mut user,
+            cmd: &mut cmd,
+            learned: learned.as_mut(),
+        };
         let candidate =
             Candidate { deadline: policy::Time(u64::MAX), usual: model.cmds[0].service.median() };
         let chosen = look.chosen.unwrap();

@@ -222,7 +222,7 @@ impl Story<'_> {
         if let Some(path) = &path {
             lines.add("transfers", &transfers(path));
         }
-        let admitted = self.admission(&mut lines, candidate, cmd.deadline);
+        let admitted = self.admission(&mut lines, candidate, cmd.deadline, group.class);
         if admitted {
             self.queue(&mut lines, group.class, candidate);
         }
@@ -236,21 +236,22 @@ impl Story<'_> {
         lines: &mut Lines,
         candidate: Candidate,
         deadline: Option<Nanoseconds>,
+        class: Class,
     ) -> bool {
         let rules = &self.model.admission;
         let (mut accepted, mut user, mut cmd) = (self.look.accepted, self.look.user, self.look.cmd);
         let (mut limiter, mut gate) = (self.look.limiter, self.look.gate.clone());
-        let learned = Learned {
-            limiter: limiter.as_mut(),
+        let mut learned = Learned {
+            limiter: limiter.as_mut().map(|limiter| (limiter, class)),
             gate: gate.as_mut().map(|(gate, priority)| (gate, *priority)),
         };
         let (accepted, user, cmd) = (&mut accepted, &mut user, &mut cmd);
-        let accounts = Accounts { accepted, user, cmd, learned: Some(learned) };
+        let accounts = Accounts { accepted, user, cmd, learned: Some(&mut learned) };
         // The rules themselves say which of them refuses.
         let verdict = policy::admit(rules, accounts, candidate, self.arrival.at);
         let refused = verdict.err();
         let mut checks = vec![(Refusal::AcceptPermits, self.accept(rules))];
-        checks.push((Refusal::AdaptiveLimit, self.adaptive(rules)));
+        checks.push((Refusal::AdaptiveLimit, self.adaptive(rules, class)));
         checks.push((Refusal::Overload, self.overload()));
         checks.push((Refusal::Deadline, self.deadline(rules, candidate, deadline)));
         let limits = [
@@ -279,7 +280,7 @@ impl Story<'_> {
         Some(format!("{used} of {all} permits {} in use", scope(permits.scope)))
     }
 
-    fn adaptive(&self, rules: &Admission) -> Option<String> {
+    fn adaptive(&self, rules: &Admission, class: Class) -> Option<String> {
         let (rules, limiter) = (rules.adaptive?, self.look.limiter?);
         let rule = match rules.rule {
             Rule::Aimd(_) => "aimd",
@@ -290,8 +291,16 @@ impl Story<'_> {
             By::All => "",
             By::Cmd => " of its command",
         };
+        let kept = rules.shares.map_or(String::new(), |shares| {
+            format!(
+                "; {} {} of {} that are kept for it",
+                class.name(),
+                limiter.in_flight_of(class),
+                shares.of(class, limiter.limit())
+            )
+        });
         Some(format!(
-            "{}{whose} in flight {}, {rule} allows {} now ({} to {})",
+            "{}{whose} in flight {}, {rule} allows {} now ({} to {}){kept}",
             grouped(limiter.in_flight().into()),
             scope(rules.scope),
             grouped(limiter.limit().into()),

@@ -69,6 +69,11 @@ fn adaptive() -> Value {
             ("rule", words(&["aimd", "gradient2", "vegas"]), "what makes the limit grow and fall"),
             ("scope", reference("scope"), "counted over what; gateway if absent"),
             ("by", words(&["all", "cmd"]), "one for all commands, or one for each; all if absent"),
+            (
+                "shares",
+                object(&[], vec![("free", reference("part"), ""), ("paid", reference("part"), "")]),
+                "what is kept of it for each class; nothing if absent",
+            ),
             ("min", whole(1), "the least limit; 20 if absent"),
             ("max", whole(1), "the greatest limit; 200 if absent"),
             ("initial", whole(1), "in the beginning; 20 or the nearest bound if absent"),

@@ -186,6 +186,10 @@ fn keys_are_those_of_the_reader() {
             policy("admission: {adaptive: {0xyzzy0: 1}}"),
         ),
         (
+            "/$defs/policy/properties/admission/properties/adaptive/properties/shares",
+            policy("admission: {adaptive: {rule: vegas, shares: {0xyzzy0: 1}}}"),
+        ),
+        (
             "/$defs/policy/properties/admission/properties/overload",
             policy("admission: {overload: {0xyzzy0: 1}}"),
         ),

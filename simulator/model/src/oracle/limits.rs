@@ -36,12 +36,12 @@ impl<R: Record> Oracle<'_, R> {
     }
 
     fn hear(&mut self, arrival: &Arrival, at: Time, answer: Answer) {
-        let (Some(rules), Some((cmd, _))) = (self.model.admission.adaptive, self.kind(arrival))
+        let (Some(rules), Some((cmd, class))) = (self.model.admission.adaptive, self.kind(arrival))
         else {
             return;
         };
         let place = place(&rules, arrival.gateway, cmd);
-        self.heard.insert((at, arrival.key), (place, answer));
+        self.heard.insert((at, arrival.key), (place, class, answer));
     }
 
     /// Limits follow from all that was heard until now.
@@ -49,9 +49,9 @@ impl<R: Record> Oracle<'_, R> {
         let later = self.heard.split_off(&(self.now + Nanoseconds(1), 0));
         let heard = std::mem::replace(&mut self.heard, later);
         let Some(rules) = self.model.admission.adaptive else { return };
-        for ((at, _), (place, answer)) in heard {
+        for ((at, _), (place, class, answer)) in heard {
             if let Some(limiter) = self.limiters.get_mut(&place) {
-                limiter.on_answer(&rules, answer, at);
+                limiter.on_answer(&rules, class, answer, at);
             }
         }
     }

@@ -95,7 +95,7 @@ struct Oracle<'model, R> {
     /// By gateway, and by command if each has its own.
     limiters: BTreeMap<(u16, usize), Limiter>,
     /// What gateways hear, or have heard and not yet thought about: by time and key, of which limiter.
-    heard: BTreeMap<(Time, u64), ((u16, usize), Answer)>,
+    heard: BTreeMap<(Time, u64), Heard>,
     /// Gates, and what has begun since their windows did, by app.
     gates: BTreeMap<usize, (Gate, Begun)>,
     turns: BTreeMap<(u16, usize), u64>,
@@ -126,6 +126,9 @@ struct Oracle<'model, R> {
     now: Time,
     record: &'model mut R,
 }
+
+/// Of which limiter, about a request of which class, and what.
+type Heard = ((u16, usize), Class, Answer);
 
 /// Runs a model to its end.
 pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
@@ -413,10 +416,11 @@ impl<R: Record> Oracle<'_, R> {
             accepted: self.accepted.entry(accepted).or_default(),
             user: self.users.entry((user, arrival.user)).or_default(),
             cmd: self.cmds.entry((of_cmd, cmd)).or_default(),
-            learned: Some(Learned {
+            learned: Some(&mut Learned {
                 limiter: rules.adaptive.map(|adaptive| {
                     let place = limits::place(&adaptive, arrival.gateway, cmd);
-                    self.limiters.entry(place).or_insert_with(|| Limiter::new(&adaptive))
+                    let limiters = self.limiters.entry(place);
+                    (limiters.or_insert_with(|| Limiter::new(&adaptive)), class)
                 }),
                 gate: rules.overload.zip(gate).map(|(rules, (gate, _))| {
                     (gate, rules.priority(class, arrival.user, self.now))

@@ -3,7 +3,7 @@
 use policy::adaptive::{Answer as Became, Limiter};
 use policy::admission::{Account, Admission, Candidate, Learned, Limits};
 use policy::balance::FULL_WEIGHT;
-use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
+use policy::{Accounts, Class, Purpose, Refusal, Targets, Time, Words};
 
 use super::calendar::{Calendar, Most, Name};
 use super::crews::Standing;
@@ -149,7 +149,8 @@ impl Gateways {
         if picked.is_none() {
             self.books.release(Name { user: request.user, gateway, source }, plan);
             let answer = Became::refused(Refusal::NoInstance);
-            self.listen(Heard { at: now, key: request.key, gateway, cmd: info.cmd, answer });
+            let SourceInfo { cmd, class, .. } = *info;
+            self.listen(Heard { at: now, key: request.key, gateway, cmd, class, answer });
         }
         picked.ok_or(Refusal::NoInstance)
     }
@@ -187,6 +188,7 @@ impl Gateways {
             None => policy::admit(&self.rules, open.accounts(None), candidate, now),
             Some(limiters) => {
                 let limiter = limiters.at((gateway, info.cmd), now);
+                let limiter = limiter.map(|limiter| (limiter, info.class));
                 let (left, admitted) = admit_limited(&self.rules, open, limiter, candidate, now);
                 open = left;
                 admitted
@@ -203,12 +205,12 @@ impl Gateways {
 fn admit_limited(
     rules: &Admission,
     mut open: TakenOut,
-    limiter: Option<&mut Limiter>,
+    limiter: Option<(&mut Limiter, Class)>,
     candidate: Candidate,
     now: Time,
 ) -> (TakenOut, Result<(), Refusal>) {
-    let learned = Some(Learned { limiter, gate: None });
-    let admitted = policy::admit(rules, open.accounts(learned), candidate, now);
+    let mut learned = Learned { limiter, gate: None };
+    let admitted = policy::admit(rules, open.accounts(Some(&mut learned)), candidate, now);
     (open, admitted)
 }
 
@@ -281,7 +283,7 @@ struct TakenOut {
 
 impl TakenOut {
     #[inline(always)]
-    const fn accounts<'a>(&'a mut self, learned: Option<Learned<'a>>) -> Accounts<'a> {
+    const fn accounts<'a>(&'a mut self, learned: Option<&'a mut Learned<'a>>) -> Accounts<'a> {
         let TakenOut { accepted, user, cmd } = self;
         Accounts { accepted, user, cmd, learned }
     }

@@ -556,7 +556,8 @@ impl<W: Witness> Lane<'_, W> {
             Some(cause) => policy::adaptive::Answer::refused(cause),
             None => policy::adaptive::Answer::served(at.since(request.time()), info.deadline),
         };
-        let heard = Heard { at, key: request.key, gateway, cmd: info.cmd, answer };
+        let (key, cmd, class) = (request.key, info.cmd, info.class);
+        let heard = Heard { at, key, gateway, cmd, class, answer };
         let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
         if owner == self.number {
             self.gateways.listen(heard);

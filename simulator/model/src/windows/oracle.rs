@@ -377,10 +377,13 @@ impl<W: Witness> Oracle<'_, W> {
         let Some(rules) = self.model.admission.adaptive else { return };
         for ((at, key), (gateway, answer)) in heard {
             let source = usize::from(Key::parts(key).1);
-            let cmd = self.model.sources.get(source).map_or(0, |source| source.cmd);
+            let Some(source) = self.model.sources.get(source) else { continue };
+            let cmd = source.cmd;
+            let group = self.model.tenants.get(source.tenants);
+            let class = group.map_or(Class::Free, |group| group.class);
             let place = (gateway, if rules.by == By::Cmd { cmd } else { 0 });
             if let Some(limiter) = self.limiters.get_mut(&place) {
-                limiter.on_answer(&rules, answer, at);
+                limiter.on_answer(&rules, class, answer, at);
             }
         }
     }
@@ -424,18 +427,21 @@ impl<W: Witness> Oracle<'_, W> {
         act: impl FnOnce(Accounts<'_>) -> T,
     ) -> T {
         let (gateway, _) = Key::parts(request.key);
+        let class = self.kind(request).map_or(Class::Free, |(_, class)| class);
+        let mut learned = self.model.admission.adaptive.map(|rules| Learned {
+            limiter: Some(
+                self.limiters
+                    .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
+                    .or_insert_with(|| Limiter::new(&rules)),
+            )
+            .map(|limiter| (limiter, class)),
+            gate: None,
+        });
         act(Accounts {
             accepted: self.accepted.entry(gateway).or_default(),
             user: self.users.entry((gateway, request.user)).or_default(),
             cmd: self.cmds.entry((gateway, cmd)).or_default(),
-            learned: self.model.admission.adaptive.map(|rules| Learned {
-                limiter: Some(
-                    self.limiters
-                        .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
-                        .or_insert_with(|| Limiter::new(&rules)),
-                ),
-                gate: None,
-            }),
+            learned: learned.as_mut(),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
 
-use policy::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Vegas};
+use policy::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Shares, Vegas};
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
 use policy::balance::{Balance, Choices};
 use policy::queue::{Classes, Counts, Queue, QueueScope};
@@ -101,8 +101,13 @@ pub fn adaptive() -> BoxedStrategy<Adaptive> {
         .prop_map(|(alpha, more, probe)| Rule::Vegas(Vegas { alpha, beta: alpha + more, probe }));
     let window = prop_oneof![2 => Just(0u64), 1 => 1u64..30];
     let by = prop_oneof![Just(By::All), Just(By::Cmd)];
-    (prop_oneof![aimd, gradient, vegas], 1u32..4, 0u32..12, window, scope(), by)
-        .prop_map(|(rule, min, more, window, scope, by)| Adaptive {
+    let shares = (0u32..=500, 0u32..=500).prop_map(|(free_thousandths, paid_thousandths)| Shares {
+        free_thousandths,
+        paid_thousandths,
+    });
+    let shares = proptest::option::of(shares);
+    (prop_oneof![aimd, gradient, vegas], 1u32..4, 0u32..12, window, scope(), by, shares)
+        .prop_map(|(rule, min, more, window, scope, by, shares)| Adaptive {
             rule,
             min,
             max: min + more,
@@ -110,6 +115,7 @@ pub fn adaptive() -> BoxedStrategy<Adaptive> {
             window: Nanoseconds(window * GRID),
             scope,
             by,
+            shares,
         })
         .boxed()
 }
