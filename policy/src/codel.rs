@@ -7,7 +7,7 @@
 //! senders that slow down when something is lost, as TCP does; [`crate::overload`] has another rule,
 //! for clients that don't. The pseudocode takes out of a queue until it has something to deliver;
 //! here it is told of one request after the other, so what it would keep in its place in the code is
-//! kept in the state ([`After`]). A request behind which nobody waits is never dropped (its "less
+//! kept in the state (`After`). A request behind which nobody waits is never dropped (its "less
 //! than one full packet").
 
 use serde::{Deserialize, Serialize};
