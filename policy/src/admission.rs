@@ -2,9 +2,10 @@
 //! under overload, deadlines, and per user and per command a rate and a number of requests in flight.
 //!
 //! All rules are asked before anything is counted: a refused request leaves no trace in the
-//! accounts (a gate counts what comes, because that is what it is about). What a later stage refuses (a full queue) has used its part of the rates, because it
-//! did arrive, and gives back its permits by [`release`]; a limit that adapts is also told what
-//! became of it, by [`Limiter::on_answer`].
+//! accounts (a gate counts what comes, because that is what it is about). What a later stage
+//! refuses (a full queue) has used its part of the rates, because it did arrive, and gives back its
+//! permits by [`release`]; a limit that adapts is also told what became of it, by
+//! [`Limiter::on_answer`].
 
 use serde::{Deserialize, Serialize};
 

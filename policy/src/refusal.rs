@@ -104,7 +104,7 @@ impl fmt::Display for Refusal {
                 "more requests are in flight than can be answered without delay"
             }
             Refusal::Overload => "its app is overloaded, and others are more important",
-            Refusal::Deadline => "the time left is shorter than the work usually takes",
+            Refusal::Deadline => "its answer would probably come after its deadline",
             Refusal::UserRate => "the user sends faster than allowed",
             Refusal::UserConcurrency => "the user has too many requests in flight",
             Refusal::CmdRate => "the command is called faster than allowed",
