@@ -57,8 +57,9 @@ impl Loader {
             Needs::Template if !self.is_folder(&path) && !has_own_brackets(task) => {
                 self.check_template_file(&path, needed.node.span, soft);
             }
-            Needs::Variables if !self.is_folder(&path) => {
-                self.variables_file(&path, Some(needed.node.span));
+            Needs::Variables => {
+                let asked = Some(needed.node.span);
+                self.leniently(soft, |loader| loader.variables_file(&path, asked));
             }
             Needs::File if !self.is_folder(&path) && decrypts(task) => {
                 self.check_encrypted_file(&path, needed.node.span, soft);

@@ -142,12 +142,14 @@ impl Loader {
         }
         let parent = task.included_context();
         if as_handler {
-            let handlers = self.apart(guarded, |loader| loader.handlers_inside(&path, &parent));
+            let handlers =
+                self.apart(guarded, |loader| loader.handlers_inside(&path, &parent, file.span));
             for handler in &handlers {
                 self.walk_handler(handler, walk);
             }
         } else {
-            let items = self.apart(guarded, |loader| loader.tasks_inside(&path, &parent));
+            let items =
+                self.apart(guarded, |loader| loader.tasks_inside(&path, &parent, file.span));
             self.walk(&items, guarded, walk);
         }
         self.walk_imported(walk);

@@ -101,9 +101,10 @@ impl Loader {
             defined.names.insert(name.to_owned());
             return;
         }
+        // What is wrong with the file itself, `check_files` has told.
         let file = arguments.get("file").and_then(constant);
         let found = file.and_then(|name| self.search(task, "vars", name).ok());
-        match found {
+        match found.filter(|path| !self.is_folder(path)) {
             Some(path) => {
                 let mapping = self.variables_file(&path, None);
                 defined.add_mapping(&mapping);

@@ -289,7 +289,7 @@ impl Loader {
         path: &Path,
         parent: &Arc<Context>,
     ) -> Result<Vec<Item>, Vec<Diagnostic>> {
-        let items = self.included_items(path, parent, Listing::Tasks);
+        let items = self.included_items(path, parent, Listing::Tasks, None);
         self.unless_errors(items)
     }
 
@@ -302,7 +302,7 @@ impl Loader {
         path: &Path,
         parent: &Arc<Context>,
     ) -> Result<Vec<Arc<Handler>>, Vec<Diagnostic>> {
-        let items = self.included_items(path, parent, Listing::Handlers);
+        let items = self.included_items(path, parent, Listing::Handlers, None);
         let handlers = self.handlers_of(items);
         self.unless_errors(handlers)
     }
@@ -452,8 +452,13 @@ impl Loader {
     }
 
     /// The tasks of an included file; what is wrong is reported.
-    pub(crate) fn tasks_inside(&mut self, path: &Path, parent: &Arc<Context>) -> Vec<Item> {
-        self.included_items(path, parent, Listing::Tasks)
+    pub(crate) fn tasks_inside(
+        &mut self,
+        path: &Path,
+        parent: &Arc<Context>,
+        asked: Span,
+    ) -> Vec<Item> {
+        self.included_items(path, parent, Listing::Tasks, Some(asked))
     }
 
     /// The handlers of an included file; what is wrong is reported.
@@ -461,8 +466,9 @@ impl Loader {
         &mut self,
         path: &Path,
         parent: &Arc<Context>,
+        asked: Span,
     ) -> Vec<Arc<Handler>> {
-        let items = self.included_items(path, parent, Listing::Handlers);
+        let items = self.included_items(path, parent, Listing::Handlers, Some(asked));
         self.handlers_of(items)
     }
 
@@ -472,6 +478,7 @@ impl Loader {
         path: &Path,
         parent: &Arc<Context>,
         listing: Listing,
+        asked: Option<Span>,
     ) -> Vec<Item> {
         let folder = paths::folder(path);
         let mut context = Context::inside(parent, Level::Include, Default::default());
@@ -484,7 +491,7 @@ impl Loader {
             depth: 0,
             rescued: false,
         };
-        match self.list_file(path, None) {
+        match self.list_file(path, asked) {
             Some(list) => self.items(&list, &around),
             None => Vec::new(),
         }

@@ -77,7 +77,7 @@ impl Loader {
     }
 
     fn unreadable(&mut self, path: &Path, reason: &str, asked: Option<Span>) {
-        let name = path.display();
+        let name = shown(path);
         let diagnostic = match self.files.kind(path) {
             None => Diagnostic::error("missing-file", format!("there is no file `{name}`")),
             Some(FileKind::Folder) => {
@@ -99,7 +99,8 @@ impl Loader {
     /// A file of a similar name in the same folder.
     pub(crate) fn similar_file(&self, path: &Path) -> Option<String> {
         let wanted = path.file_stem()?.to_str()?;
-        let entries = self.files.list(path.parent()?);
+        let mut entries = self.files.list(path.parent()?);
+        entries.retain(|entry| entry.file_name() != path.file_name());
         // Endings are so alike that they would make strangers similar.
         let stems = entries.iter().filter_map(|entry| entry.file_stem()?.to_str());
         let closest = diagnostics::closest(wanted, stems)?;
@@ -109,7 +110,6 @@ impl Loader {
         Some(format!("did you mean `{name}`, which is in the same folder?"))
     }
 
-    /// A file with a list (tasks, handlers, plays); `None` if it is empty or unusable.
     /// The document of a file of requirements; `None` if it is empty or can't be used.
     pub(crate) fn requirements_file(&mut self, path: &Path) -> Option<Arc<Node>> {
         match self.document(path, None) {
@@ -118,6 +118,7 @@ impl Loader {
         }
     }
 
+    /// A file with a list (tasks, handlers, plays); `None` if it is empty or unusable.
     pub(super) fn list_file(&mut self, path: &Path, asked: Option<Span>) -> Option<Arc<Node>> {
         match self.document(path, asked) {
             Loaded::Failed => None,
@@ -192,5 +193,13 @@ impl Loader {
         };
         self.template_files.insert(key, text.clone());
         text
+    }
+}
+
+/// A path as messages name it: the folder of the run is `.`.
+fn shown(path: &Path) -> String {
+    match path.as_os_str().is_empty() {
+        true => ".".to_owned(),
+        false => path.display().to_string(),
     }
 }

@@ -160,7 +160,7 @@ impl Loader {
         let folder = self.find_role(&request, &around.context)?;
         let step = folder.join("tasks").join(request.from.tasks.as_deref().unwrap_or("main"));
         let trail = self.follow_role(around, paths::normal(&step), &request)?;
-        let meta = self.meta(&folder);
+        let meta = self.meta(&folder, request.span);
         let role = self.role(&request, &folder, &meta);
         let alone = self.role_use(&request, &role);
         let inside = |role_use: &Arc<RoleUse>, folder: PathBuf| {
@@ -449,19 +449,19 @@ impl Loader {
             folder: folder.to_owned(),
             defaults: Arc::new(defaults),
             vars: Arc::new(vars),
-            argument_specs: self.argument_specs(folder, meta),
+            argument_specs: self.argument_specs(folder, meta, request.span),
             allow_duplicates: constant_boolean(meta.get("allow_duplicates")).unwrap_or(false),
         });
         self.roles.insert(key, Arc::clone(&role));
         role
     }
 
-    fn argument_specs(&mut self, folder: &Path, meta: &Mapping) -> Option<Node> {
+    fn argument_specs(&mut self, folder: &Path, meta: &Mapping, asked: Span) -> Option<Node> {
         let files =
             ENDINGS.iter().map(|ending| folder.join(format!("meta/argument_specs{ending}")));
         let file = files.into_iter().find(|file| self.files.kind(file).is_some());
         let Some(file) = file else { return present(meta, "argument_specs").cloned() };
-        match self.document(&file, None) {
+        match self.document(&file, Some(asked)) {
             Loaded::Document(node) => {
                 node.as_mapping().and_then(|mapping| present(mapping, "argument_specs")).cloned()
             }
@@ -470,7 +470,7 @@ impl Loader {
     }
 
     /// `meta/main.yml`, empty if there is none.
-    fn meta(&mut self, folder: &Path) -> Mapping {
+    fn meta(&mut self, folder: &Path, asked: Span) -> Mapping {
         const KNOWN: &[&str] = &[
             "allow_duplicates",
             "argument_specs",
@@ -482,7 +482,9 @@ impl Loader {
         let Some(file) = self.existing(folder, "meta", &main_names()) else {
             return Mapping::default();
         };
-        let Loaded::Document(node) = self.document(&file, None) else { return Mapping::default() };
+        let Loaded::Document(node) = self.document(&file, Some(asked)) else {
+            return Mapping::default();
+        };
         let Some(mapping) = node.as_mapping() else {
             self.report(
                 Diagnostic::error(
