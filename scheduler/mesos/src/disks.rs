@@ -133,12 +133,7 @@ impl Disks {
                 return None;
             }
             let size = Milli(i64::from(part.size_mib) * 1000);
-            let is_reserved = |one: &Own| {
-                one.volume == own.id
-                    && one.persistence.is_none()
-                    && one.resource.amount() == Some(size)
-            };
-            let reserved = match self.remove(is_reserved) {
+            let reserved = match self.take_reserved(&own.id, size) {
                 Some(reserved) => reserved,
                 None => {
                     let template = self.take_free(size)?;
@@ -180,6 +175,23 @@ impl Disks {
     fn remove(&mut self, is_it: impl Fn(&Own) -> bool) -> Option<Resource> {
         let place = self.own.iter().position(is_it)?;
         Some(self.own.swap_remove(place).resource)
+    }
+
+    /// Takes so much of what is reserved for a volume and has none in it. A master makes one piece of
+    /// what is reserved alike: that of one part may be in that of all.
+    fn take_reserved(&mut self, volume: &VolumeId, size: Milli) -> Option<Resource> {
+        let has_room = |one: &Own| {
+            let is_empty = one.volume == *volume && one.resource.disk.is_none();
+            is_empty && one.resource.amount() >= Some(size)
+        };
+        let place = self.own.iter().position(has_room)?;
+        let piece = &mut self.own[place].resource;
+        let left = piece.amount().unwrap_or_default() - size;
+        if left == Milli(0) {
+            return Some(self.own.swap_remove(place).resource);
+        }
+        piece.scalar = Some(left.into());
+        Some(Resource { scalar: Some(size.into()), ..piece.clone() })
     }
 
     fn take_free(&mut self, size: Milli) -> Option<Resource> {

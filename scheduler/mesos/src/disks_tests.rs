@@ -122,6 +122,37 @@ fn a_volume_is_made_once_and_found_again() {
 }
 
 #[test]
+fn what_is_reserved_in_one_piece_is_divided() {
+    let (own_framework, id) = (framework(), FrameworkId::new("F"));
+    let framework = (&own_framework, &id);
+    let specification = specification(Run::Command(vec!["x".to_owned()]));
+    let own = OwnVolume {
+        id: "db.7".parse().unwrap(),
+        parts: specification.parts(),
+        is_new: true,
+        reserved: scheduler_core::volume::Reserved::default(),
+    };
+    let reserved = |mib: i64| {
+        let reservations = vec![reservation(&own.id, framework)];
+        Resource { reservations, ..disk(mib) }
+    };
+    // RESERVE of 100 and 50 MiB came, CREATE didn't; the master has made one resource of both.
+    let mut disks = Disks::of([&offer(vec![disk(850), reserved(150)])], Some(&id));
+    let taken = disks.take(&own, &specification, framework).unwrap();
+    assert_eq!(ids(&taken.reserve), Vec::<String>::new(), "nothing is reserved twice");
+    assert_eq!(ids(&taken.create), ["db.7.data var/lib/db 100 1", "db.7.log log 50 1"]);
+    assert_eq!(disks.amount(), Milli(850_000), "nothing is left over");
+    assert!(!disks.has(&own.id));
+
+    // What is too small for a part is left, and given back with the volume.
+    let mut disks = Disks::of([&offer(vec![disk(850), reserved(120)])], Some(&id));
+    let taken = disks.take(&own, &specification, framework).unwrap();
+    assert_eq!(ids(&taken.reserve), ["  50 1"]);
+    let ended = disks.end(&own.id).unwrap();
+    assert_eq!(ids(&ended.unreserve), ["  20 1"]);
+}
+
+#[test]
 fn containers_find_volumes_by_others_that_lead_there() {
     let command = specification(Run::Command(vec!["x".to_owned()]));
     let image = Run::Image { image: "db:1".to_owned(), arguments: Vec::new() };

@@ -95,10 +95,10 @@ impl Stock {
             assert!(*free >= 0, "more {} than there is", wanted.name);
             return wanted.clone();
         }
-        // Pieces of disk aren't divided.
+        // Volumes aren't divided.
         let is_it = |one: &Resource| {
             let fits = amount(one) == amount(wanted)
-                || (one.name != "disk" && amount(one) > amount(wanted));
+                || (persistence(one).is_none() && amount(one) > amount(wanted));
             is_alike(one, wanted) && fits
         };
         let place = self.own.iter().position(is_it);
@@ -111,13 +111,13 @@ impl Stock {
         wanted.clone()
     }
 
-    /// Something is there again.
+    /// Something is there again. As a master does, all that is reserved alike becomes one piece.
     pub fn put(&mut self, resource: Resource) {
         if resource.reservations.is_empty() {
             *self.free.get_mut(&resource.name).unwrap() += amount(&resource);
             return;
         }
-        let is_one = |one: &&mut Resource| one.name != "disk" && is_alike(one, &resource);
+        let is_one = |one: &&mut Resource| persistence(one).is_none() && is_alike(one, &resource);
         match self.own.iter_mut().find(is_one) {
             Some(one) => one.scalar = Some(Milli(amount(one) + amount(&resource)).into()),
             None => self.own.push(resource),
@@ -145,7 +145,7 @@ impl Stock {
             OperationType::Destroy => {
                 for volume in &operation.destroy.as_ref().unwrap().volumes {
                     let rest = self.take(volume);
-                    self.own.push(Resource { disk: None, ..rest });
+                    self.put(Resource { disk: None, ..rest });
                 }
             }
             OperationType::Unreserve => {
