@@ -185,13 +185,14 @@ impl Disks {
             is_empty && one.resource.amount() >= Some(size)
         };
         let place = self.own.iter().position(has_room)?;
-        let piece = &mut self.own[place].resource;
-        let left = piece.amount().unwrap_or_default() - size;
-        if left == Milli(0) {
-            return Some(self.own.swap_remove(place).resource);
+        let mut piece = self.own.swap_remove(place);
+        let left = piece.resource.amount().unwrap_or_default() - size;
+        let taken = Resource { scalar: Some(size.into()), ..piece.resource.clone() };
+        if left > Milli(0) {
+            piece.resource.scalar = Some(left.into());
+            self.own.push(piece);
         }
-        piece.scalar = Some(left.into());
-        Some(Resource { scalar: Some(size.into()), ..piece.clone() })
+        Some(taken)
     }
 
     fn take_free(&mut self, size: Milli) -> Option<Resource> {
