@@ -164,6 +164,9 @@ impl Kind for Double {
         if value.is_infinite() {
             return serializer.serialize_str(if *value > 0.0 { "Infinity" } else { "-Infinity" });
         }
+        if value.is_nan() {
+            return serializer.serialize_str("NaN");
+        }
         serializer.serialize_f64(*value)
     }
 
@@ -177,6 +180,7 @@ impl Kind for Double {
             Loose::Text(text) => match text.as_str() {
                 "Infinity" => f64::INFINITY,
                 "-Infinity" => f64::NEG_INFINITY,
+                "NaN" => f64::NAN,
                 other => other
                     .parse()
                     .map_err(|_| D::Error::custom(format!("{other:?} is no number")))?,

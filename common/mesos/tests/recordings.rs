@@ -297,6 +297,14 @@ fn leniency() {
     assert_eq!((range.begin, range.end), (1, 2));
     let scalar: mesos::Scalar = Encoding::Json.decode(br#"{"value":"-Infinity"}"#).unwrap();
     assert_eq!(Encoding::Json.encode(&scalar), br#"{"value":"-Infinity"}"#);
+    // Not `null`: that is a default, or missing.
+    let bytes = b"\x09\x00\x00\x00\x00\x01\x06\xf0\x7f";
+    let scalar: mesos::Scalar = Encoding::Protobuf.decode(bytes).unwrap();
+    assert!(scalar.value.is_nan());
+    let json = Encoding::Json.encode(&scalar);
+    assert_eq!(json, br#"{"value":"NaN"}"#);
+    let again: mesos::Scalar = Encoding::Json.decode(&json).unwrap();
+    assert!(again.value.is_nan());
 }
 
 /// Values that absence means are said in JSON and not in protobuf.
