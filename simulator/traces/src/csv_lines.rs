@@ -7,6 +7,7 @@ use std::io::{self, Cursor, Read};
 use csv::ByteRecord;
 
 use crate::csv_rows::{Column, Layout};
+use crate::detect::BYTE_ORDER_MARK;
 use crate::error::{Fault, TraceError};
 use crate::fields::{Fields, Plain, Quoted};
 use crate::row::{Request, Trace};
@@ -68,6 +69,7 @@ impl<R: Read> CsvLines<R> {
         let mut commas = Vec::new();
         loop {
             let lines = buffered.lines()?;
+            buffered.skip_mark();
             if lines == 0 {
                 let rest = buffered.bytes.get(buffered.begin..buffered.end).unwrap_or_default();
                 if rest.is_empty() && buffered.has_all {
@@ -147,8 +149,11 @@ impl<R: Read> CsvLines<R> {
                 if !next_row(reader, row)? {
                     return Ok(false);
                 }
-                let row = Quoted { record: row, before: *before };
-                reads.row(&row, last_ns, batch, trace);
+                let fields = Quoted { record: row, before: *before };
+                if !reads.row(&fields, last_ns, batch, trace) {
+                    let is_last = !next_row(reader, row)?;
+                    batch.failed = batch.failed.take().map(|error| error.last_if(is_last));
+                }
                 Ok(true)
             }
             Way::Quick(buffered) => {
@@ -235,6 +240,8 @@ impl Reading<'_> {
             if !line.is_empty() {
                 let row = Plain { text: line, commas: &commas, line: buffered.line };
                 if !self.row(&row, last_ns, batch, trace) {
+                    let is_last = buffered.has_all && begin >= text.len();
+                    batch.failed = batch.failed.take().map(|error| error.last_if(is_last));
                     break;
                 }
             }
@@ -267,6 +274,14 @@ impl<R: Read> Buffered<R> {
                 return Ok(0);
             }
             self.read()?;
+        }
+    }
+
+    /// Leaves out the mark that some programs begin UTF-8 with.
+    fn skip_mark(&mut self) {
+        let rest = self.bytes.get(self.begin..self.end).unwrap_or_default();
+        if self.line == 0 && rest.starts_with(BYTE_ORDER_MARK) {
+            self.begin += BYTE_ORDER_MARK.len();
         }
     }
 

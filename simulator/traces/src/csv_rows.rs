@@ -119,8 +119,8 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// By our own names, or by the given columns; what they don't name is an error unless it is
-    /// ignored on purpose.
+    /// By our own names, or by the given columns, which must be there unless they mean nothing; what
+    /// they don't name is an error unless it is ignored on purpose.
     pub fn new<F: Fields>(header: &F, given: &[Column]) -> Result<Self, TraceError> {
         let mut layout = Layout {
             count: header.count(),
@@ -134,6 +134,7 @@ impl Layout {
             source: None,
             succeeded: None,
         };
+        all_there(header, given)?;
         for index in 0..header.count() {
             let name = String::from_utf8_lossy(field(header, index)).into_owned();
             let Some((role, unit)) = meaning(&name, given) else {
@@ -227,7 +228,7 @@ impl Layout {
         if let Some(index) = self.size
             && !field(row, index).is_empty()
         {
-            let expected = "a whole number of bytes";
+            let expected = "expected a whole number of bytes, not negative";
             let fault = Fault::BadField { what: "size", expected };
             size_bytes =
                 Some(number::whole(field(row, index)).ok_or_else(|| row.at(index, fault))?);
@@ -240,6 +241,20 @@ impl Layout {
 /// Whether a time is one of the calendar and not one since the beginning of the trace.
 pub(crate) fn is_absolute(ns: u64) -> bool {
     ns > ABSOLUTE_NS
+}
+
+/// Whether the given columns that mean something are in the header.
+fn all_there<F: Fields>(header: &F, given: &[Column]) -> Result<(), TraceError> {
+    let names: Vec<String> = (0..header.count())
+        .map(|index| String::from_utf8_lossy(field(header, index)).into_owned())
+        .collect();
+    let is_missing =
+        |column: &&Column| column.role != Role::Ignore && !names.contains(&column.name);
+    let Some(missing) = given.iter().find(is_missing) else { return Ok(()) };
+    let name = missing.name.clone();
+    let closest = diagnostics::closest(&name, names.iter().map(String::as_str));
+    let closest = closest.map(str::to_owned);
+    Err(header.whole(Fault::NoSuchColumn { name, closest }))
 }
 
 fn meaning(name: &str, given: &[Column]) -> Option<(Role, Unit)> {
@@ -270,17 +285,30 @@ fn time<F: Fields>(
 ) -> Result<u64, TraceError> {
     let text = field(row, index);
     let (value, expected) = match unit {
-        Unit::Timestamp => (number::timestamp(text), "a time such as 2026-11-28 07:05:10.25"),
-        _ => (number::scaled(text, unit.ns()), "a number that is not negative"),
+        Unit::Timestamp => {
+            (number::timestamp(text), "expected a time such as 2026-11-28 07:05:10.25")
+        }
+        _ => (number::scaled(text, unit.ns()), "expected a number that is not negative"),
     };
-    value.ok_or_else(|| row.at(index, Fault::BadField { what, expected }))
+    value.ok_or_else(|| row.at(index, Fault::BadField { what, expected: too_long(text, expected) }))
+}
+
+/// What is expected in the place of a text: a number that is one but for its size has more
+/// nanoseconds than a number of 64 bits holds.
+#[cold]
+fn too_long(text: &[u8], expected: &'static str) -> &'static str {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse::<f64>().ok());
+    match number {
+        Some(number) if number.is_finite() && number > 0.0 => "expected at most 584 years",
+        _ => expected,
+    }
 }
 
 #[inline(always)]
 fn name<F: Fields>(row: &F, index: usize, names: &mut Names) -> Result<Name, TraceError> {
     names.number_of(field(row, index)).map_err(|reason| {
         let fault = match reason {
-            NoNumber::NotText => Fault::BadField { what: "name", expected: "UTF-8" },
+            NoNumber::NotText => Fault::BadField { what: "name", expected: "expected UTF-8" },
             NoNumber::TooMany => Fault::TooManyNames,
         };
         row.at(index, fault)
@@ -292,7 +320,9 @@ fn class<F: Fields>(row: &F, index: usize) -> Result<Option<Class>, TraceError> 
         b"" => Ok(None),
         b"free" => Ok(Some(Class::Free)),
         b"paid" => Ok(Some(Class::Paid)),
-        _ => Err(row.at(index, Fault::BadField { what: "class", expected: "`free` or `paid`" })),
+        _ => Err(
+            row.at(index, Fault::BadField { what: "class", expected: "expected `free` or `paid`" })
+        ),
     }
 }
 
@@ -302,7 +332,7 @@ fn source<F: Fields>(row: &F, index: usize) -> Result<Option<u16>, TraceError> {
         return Ok(None);
     }
     let place = number::whole(text).and_then(|place| u16::try_from(place).ok());
-    let expected = "the place of an entry of the workload, from 0";
+    let expected = "expected the place of an entry of the workload, from 0";
     let fault = Fault::BadField { what: "source", expected };
     place.map(Some).ok_or_else(|| row.at(index, fault))
 }

@@ -65,12 +65,16 @@ impl fmt::Display for Format {
     }
 }
 
+/// What some programs begin UTF-8 with.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// The format of a trace with this beginning (a few hundred bytes will do); `None`: none is known.
 #[must_use]
 pub fn detect(beginning: &[u8]) -> Option<Format> {
     if beginning.starts_with(MAGIC) {
         return Some(Format::Packed);
     }
+    let beginning = beginning.strip_prefix(BYTE_ORDER_MARK).unwrap_or(beginning);
     let line = beginning.split(|byte| *byte == b'\n').next()?.trim_ascii();
     let headers: &[(&[u8], Format)] = &[
         (b"HashOwner,HashApp,HashFunction,Trigger,1,", Format::AzureFunctions2019),
@@ -91,7 +95,10 @@ pub fn detect(beginning: &[u8]) -> Option<Format> {
     if crate::lines::is_access(line) {
         return Some(Format::AccessLog);
     }
-    let is_ours = line.split(|byte| *byte == b',').any(|name| name.starts_with(b"arrival"));
+    let is_ours = line.split(|byte| *byte == b',').any(|name| {
+        let name = name.strip_prefix(b"\"").unwrap_or(name);
+        name.starts_with(b"arrival")
+    });
     is_ours.then_some(Format::Csv)
 }
 

@@ -29,6 +29,13 @@ pub enum Fault {
         /// The second one.
         name: String,
     },
+    /// A column that was given a meaning isn't there.
+    NoSuchColumn {
+        /// Its name.
+        name: String,
+        /// One of the header that is close to it.
+        closest: Option<String>,
+    },
     /// A row has fewer or more fields than the header.
     FieldCount {
         /// Fields of the header.
@@ -64,6 +71,11 @@ pub enum Fault {
     },
     /// No row is a request.
     Empty,
+    /// Two rows with the number of one job.
+    TwiceJob {
+        /// Its number.
+        number: u64,
+    },
     /// A line isn't one of its format.
     BadLine {
         /// How one is written.
@@ -86,6 +98,8 @@ pub struct TraceError {
     pub part: std::ops::Range<usize>,
     /// What is wrong.
     pub fault: Fault,
+    /// Whether nothing comes behind the line: it may have been cut off.
+    pub is_last: bool,
 }
 
 /// Longer lines are shown up to here.
@@ -96,7 +110,12 @@ impl TraceError {
         let mut text = String::from_utf8_lossy(text).into_owned();
         let whole = part.end.max(SHOWN_BYTES).min(text.len());
         text.truncate(text.floor_char_boundary(whole));
-        TraceError { line, text, part, fault }
+        TraceError { line, text, part, fault, is_last: false }
+    }
+
+    /// The same in the last line of a trace, if it is.
+    pub(crate) fn last_if(self, is_last: bool) -> Self {
+        TraceError { is_last, ..self }
     }
 
     pub(crate) fn whole(fault: Fault, line: u64, text: &[u8]) -> Self {
@@ -120,7 +139,17 @@ impl TraceError {
                 Diagnostic::error("trace", message).at(sources.whole(span), self.fault.label())
             }
         };
-        diagnostic.hint_if(self.fault.hint())
+        diagnostic.hint_if(self.fault.hint().or_else(|| self.cut_off()))
+    }
+
+    /// What a last line that is none often means.
+    fn cut_off(&self) -> Option<String> {
+        let is_a_row = matches!(
+            self.fault,
+            Fault::FieldCount { .. } | Fault::BadField { .. } | Fault::BadLine { .. }
+        );
+        let hint = "it is the last line: was the trace copied whole?";
+        (self.is_last && is_a_row).then(|| hint.to_owned())
     }
 }
 
@@ -132,8 +161,11 @@ impl Fault {
             Fault::TwiceColumn { .. } => "the second one",
             Fault::BadField { expected, .. } | Fault::BadLine { expected } => expected,
             Fault::Unsorted { .. } => "earlier than the row above",
+            Fault::NoSuchColumn { .. } => "the columns that there are",
+            Fault::TwiceJob { .. } => "the second one",
+            Fault::FieldCount { expected, found } if found < expected => "too few fields",
+            Fault::FieldCount { .. } => "too many fields",
             Fault::Unreadable(_)
-            | Fault::FieldCount { .. }
             | Fault::Truncated
             | Fault::Corrupt { .. }
             | Fault::UnknownVersion { .. }
@@ -151,6 +183,15 @@ impl Fault {
             Fault::UnknownColumn { closest: None, name } => Some(format!(
                 "name what it means: --map {name}=service_ms, or leave it out: --map {name}=ignore"
             )),
+            Fault::NoSuchColumn { closest: Some(closest), .. } => {
+                Some(format!("did you mean `{closest}`?"))
+            }
+            Fault::Empty => {
+                Some("headers, comments and what had failed are no requests".to_owned())
+            }
+            Fault::FieldCount { expected, found } if found > expected => {
+                Some("is a comma within a field? Such a field needs quotes around it".to_owned())
+            }
             Fault::Unsorted { .. } => {
                 Some("if that is meant: --sort puts rows into order".to_owned())
             }
@@ -174,8 +215,11 @@ impl fmt::Display for Fault {
             Fault::MissingColumn { name, .. } => write!(f, "there is no column `{name}`"),
             Fault::TwiceColumn { name } => write!(f, "`{name}` is there twice"),
             Fault::FieldCount { expected, found } => {
-                write!(f, "the row has {found} fields, the header {expected}")
+                let fields = if *found == 1 { "field" } else { "fields" };
+                write!(f, "the row has {found} {fields}, the header {expected}")
             }
+            Fault::NoSuchColumn { name, .. } => write!(f, "there is no column `{name}`"),
+            Fault::TwiceJob { number } => write!(f, "the job {number} is there twice"),
             Fault::BadField { what, .. } => write!(f, "this is no {what}"),
             Fault::Unsorted { before_ns, now_ns } => write!(
                 f,

@@ -76,7 +76,8 @@ pub(crate) fn access(
     trace: &mut Trace,
 ) -> Result<Option<Request>, TraceError> {
     let Some(access) = parse_access(line) else {
-        let expected = "CLIENT - - [17/May/2015:10:05:03 +0000] \"GET /x HTTP/1.1\" 200 512";
+        let expected =
+            "expected CLIENT - - [17/May/2015:10:05:03 +0000] \"GET /x HTTP/1.1\" 200 512";
         return Err(TraceError::whole(Fault::BadLine { expected }, number, line));
     };
     if access.status >= 400 {
@@ -113,14 +114,25 @@ pub(crate) fn swf(
     let words: Vec<&[u8]> =
         line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
     let bad = || {
-        let expected = "18 numbers";
+        let expected = "expected 18 numbers";
         TraceError::whole(Fault::BadLine { expected }, number, line)
     };
     if words.len() != 18 {
         return Err(bad());
     }
     let text = |field: usize| words.get(field).copied().unwrap_or_default();
-    let [submit, run, status, user, program] = [1, 3, 10, 11, 13].map(text);
+    let [job, submit, run, status, user, program] = [0, 1, 3, 10, 11, 13].map(text);
+    // Runs between two times at which a job was swapped out: the job has a row of its own, which is
+    // the one to use for workloads.
+    if matches!(status, b"2" | b"3" | b"4") {
+        trace.left_out.failed += 1;
+        return Ok(None);
+    }
+    if let Some(job) = number::whole(job)
+        && !trace.jobs.note(job)
+    {
+        return Err(TraceError::whole(Fault::TwiceJob { number: job }, number, line));
+    }
     let submit_ns = number::scaled(submit, SECOND_NS).ok_or_else(bad)?;
     // Failed and cancelled jobs, and those of which nobody knows how long they ran.
     if run.starts_with(b"-") || status == b"0" || status == b"5" {
@@ -160,7 +172,7 @@ pub(crate) fn swim(
     let fields: Vec<&[u8]> = line.split(|byte| *byte == b'\t').collect();
     let value = |index: usize| fields.get(index).and_then(|field| number::whole(field));
     let (6, Some(submit_s), Some(size_bytes)) = (fields.len(), value(1), value(3)) else {
-        let expected = "a name and five whole numbers, with tabs between them";
+        let expected = "expected a name and five whole numbers, with tabs between them";
         return Err(TraceError::whole(Fault::BadLine { expected }, number, line));
     };
     let Some(command) = trace.commands.number("job") else {

@@ -121,13 +121,12 @@ impl Function {
 
 fn counts(row: &ByteRecord, calls: &mut u64, most_calls: u64) -> Result<Vec<u64>, TraceError> {
     let count = |(index, field)| {
-        let expected = "a whole number of calls";
+        let expected = "expected a whole number of calls";
         let fault = Fault::BadField { what: "count", expected };
         let count = number::whole(field).ok_or_else(|| at(row, index, fault))?;
         *calls = calls.saturating_add(count);
         if *calls > most_calls {
-            let expected =
-                "no more calls in all than the limit; a day is better told as a profile of rates";
+            let expected = "expected no more calls in all than the limit; a day is better told as a profile of rates";
             return Err(at(row, index, Fault::BadField { what: "count for a trace", expected }));
         }
         Ok(count)

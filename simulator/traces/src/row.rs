@@ -1,5 +1,7 @@
 //! What a trace is made of.
 
+use std::collections::BTreeMap;
+
 use crate::csv_rows::Column;
 use crate::names::{Name, Names};
 
@@ -34,7 +36,7 @@ pub struct Request {
 /// Rows that are no requests to be served.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LeftOut {
-    /// Marked as failed or cancelled, or without a run time.
+    /// Marked as failed, cancelled or a part of a job that has its own row, or without a run time.
     pub failed: u64,
     /// Comments and empty lines.
     pub comments: u64,
@@ -87,6 +89,33 @@ pub struct Trace {
     pub tenants: Names,
     /// What was left out.
     pub left_out: LeftOut,
+    /// Numbers of jobs so far, in formats that have them.
+    pub(crate) jobs: Jobs,
+}
+
+/// Numbers of jobs, as ranges: logs count them up, with gaps where rows were cleaned away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Jobs {
+    /// From the first number of a range to the last; ranges don't touch.
+    ranges: BTreeMap<u64, u64>,
+}
+
+impl Jobs {
+    /// Notes a number; false if it was there.
+    pub fn note(&mut self, number: u64) -> bool {
+        let below = self.ranges.range(..=number).next_back();
+        let below = below.map(|(first, last)| (*first, *last));
+        if below.is_some_and(|(_, last)| last >= number) {
+            return false;
+        }
+        let first = match below {
+            Some((first, last)) if last + 1 == number => first,
+            _ => number,
+        };
+        let above = number.checked_add(1).and_then(|above| self.ranges.remove(&above));
+        self.ranges.insert(first, above.unwrap_or(number));
+        true
+    }
 }
 
 impl Trace {
@@ -105,5 +134,28 @@ impl Trace {
         for request in &mut self.requests {
             request.arrival_ns -= first;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::Jobs;
+
+    #[test]
+    fn numbers_are_known_in_whatever_order_they_come() {
+        let (mut jobs, mut known) = (Jobs::default(), BTreeSet::new());
+        let mut number = 7_u64;
+        for _ in 0..2_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            let number = number >> 54;
+            assert_eq!(jobs.note(number), known.insert(number), "{number}");
+        }
+        assert!(jobs.ranges.len() < known.len());
+        assert!(jobs.note(u64::MAX) && !jobs.note(u64::MAX));
+        let mut counted = Jobs::default();
+        assert!((1..=1_000).all(|number| counted.note(number)));
+        assert_eq!(counted.ranges.len(), 1);
     }
 }

@@ -262,15 +262,24 @@ impl<R: Read> Lines<R> {
                 return Ok(None);
             }
             if self.line.len() >= LINE_BYTES {
-                let expected = "a line of less than a mebibyte";
+                let expected = "expected less than a mebibyte";
                 let fault = Fault::BadLine { expected };
                 return Err(TraceError::whole(fault, self.number, &self.line));
             }
             let text = self.line.trim_ascii();
             if text.is_empty() {
                 trace.left_out.comments += 1;
-            } else if let Some(request) = (self.read_line)(text, self.number, trace)? {
-                return Ok(Some(request));
+            } else {
+                let read = (self.read_line)(text, self.number, trace);
+                let request = match read {
+                    Ok(request) => request,
+                    Err(error) => {
+                        return Err(error.last_if(self.input.fill_buf()?.is_empty()));
+                    }
+                };
+                if request.is_some() {
+                    return Ok(request);
+                }
             }
         }
     }

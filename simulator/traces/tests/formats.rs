@@ -164,20 +164,33 @@ fn errors_show_the_place() {
     assert_eq!(
         refused(Format::Csv, "arrival_s,cmd,service_ms\n1,a,2\n2,b,-3\n"),
         "error[trace]: this is no length of time\n \
-         --> trace.csv:3:5\n  |\n3 | 2,b,-3\n  |     ^^ a number that is not negative"
+         --> trace.csv:3:5\n  |\n3 | 2,b,-3\n  |     ^^ expected a number that is not \
+         negative\n  |\n  = hint: it is the last line: was the trace copied whole?"
     );
     let table: &[(Format, &str, &str)] = &[
         (Format::Csv, "", "the trace has no request"),
         (Format::Csv, "arrival_s\n", "the trace has no request"),
         (Format::Csv, "cmd,tenant\na,b\n", "there is no column `arrival_s`"),
         (Format::Csv, "arrival_s,arrival_ms\n1,2\n", "`arrival_ms` is there twice"),
-        (Format::Csv, "arrival_s,cmd\n1\n", "the row has 1 fields, the header 2"),
+        (Format::Csv, "arrival_s,cmd\n1\n", "the row has 1 field, the header 2"),
+        (
+            Format::Csv,
+            "arrival_s,cmd\n1,a\n2\n",
+            "it is the last line: was the trace copied whole?",
+        ),
+        (Format::Csv, "arrival_s,cmd,class\n1,a,\n2,\"b", "was the trace copied whole?"),
+        (Format::Csv, "arrival_s,cmd\n1,\"a\"\n2\n", "was the trace copied whole?"),
+        (Format::Csv, "arrival_s,cmd\n1,a,b\n2,a\n", "too many fields"),
+        (Format::Csv, "arrival_s,cmd\n1,a,b\n2,a\n", "a comma within a field"),
+        (Format::Csv, "arrival_s\n1e30\n2\n", "expected at most 584 years"),
+        (Format::Csv, "arrival_s,size_bytes\n1,-5\n", "bytes, not negative"),
         (Format::Csv, "arrival_s\n2\n1.5\n", "1.5 s comes after 2 s"),
         (Format::Csv, "arrival_s\nNaN\n", "this is no time"),
         (Format::Csv, "arrival_s\ninf\n", "this is no time"),
         (Format::Csv, "arrival_s,class\n1,gold\n", "`free` or `paid`"),
         (Format::Csv, "arrival_s,size_bytes\n1,1.5\n", "a whole number of bytes"),
         (Format::Swf, "; x\n1 2 3\n", "trace.csv:2:1"),
+        (Format::Swf, "; x\n1 2 3\n", "was the trace copied whole?"),
         (Format::Swim, "job0\t1\t2\n", "five whole numbers"),
         (Format::AccessLog, "10.0.0.1 hello\n", "none of its format"),
         (Format::AzureFunctions2019, "a,b,c,d,1\no,a,f,t,many\n", "a whole number of calls"),
@@ -196,6 +209,65 @@ fn formats_of_measurements_are_not_taken_for_traces() {
     for text in ["timestamp_anon,value,container_ip\n1,2,3\n", "", "a\n", "sn,cpu_milli\nx,1\n"] {
         assert_eq!(detect(text.as_bytes()), None, "{text}");
     }
+}
+
+/// What is told only of a last line isn't told of others.
+#[test]
+fn lines_in_the_middle_were_not_cut_off() {
+    for (format, text) in [
+        (Format::Csv, "arrival_s,cmd\n1\n2,a\n"),
+        (Format::Csv, "arrival_s,cmd\n1,\"a\"\n2\n3,a\n"),
+        (Format::Swf, "1 2 3\n4 5 6\n"),
+    ] {
+        let said = refused(format, text);
+        assert!(!said.contains("copied whole"), "{format}: {text:?} gave {said}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_a_name() {
+    for text in ["\u{feff}arrival_s,cmd\n1,a\n", "\u{feff}\"arrival_s\",cmd\n1,a\n"] {
+        assert_eq!(detect(text.as_bytes()), detect(text.trim_start_matches('\u{feff}').as_bytes()));
+        assert_eq!(shown(&whole(Format::Csv, text)), ["1000 ms a - - ms - B"], "{text:?}");
+    }
+}
+
+#[test]
+fn columns_with_a_meaning_must_be_there() {
+    let columns = vec![
+        Column::new("tim", Role::Arrival, Unit::Seconds),
+        Column::new("other", Role::Ignore, Unit::Text),
+    ];
+    let options = Options { columns, ..Options::default() };
+    let error = read(Format::Csv, Cursor::new("time,cmd\n1,a\n"), &options).unwrap_err();
+    let mut sources = Sources::default();
+    let diagnostic = error.diagnostic("trace.csv", &mut sources);
+    assert_eq!(
+        render(&diagnostic, &sources, Style::Plain),
+        "error[trace]: there is no column `tim`\n \
+         --> trace.csv:1:1\n  |\n1 | time,cmd\n  | ^^^^^^^^ the columns that there are\n  |\n  \
+         = hint: did you mean `time`?"
+    );
+    // What means nothing may be missing.
+    let text = "tim,cmd\n1,a\n";
+    assert!(read(Format::Csv, Cursor::new(text), &options).is_ok());
+}
+
+#[test]
+fn a_job_has_one_row() {
+    let row = |job: u32, status: i32| {
+        format!("{job} 10 -1 5 1 -1 -1 1 -1 -1 {status} 1 1 -1 -1 -1 -1 -1\n")
+    };
+    let parts = [row(1, 1), row(1, 2).replace(" 10 ", " -1 "), row(1, 3), row(2, 1)].concat();
+    let trace = whole(Format::Swf, &parts);
+    assert_eq!((trace.requests.len(), trace.left_out.failed), (2, 2));
+    let twice = [row(3, 1), row(4, 1), row(3, 1), row(5, 1)].concat();
+    let said = refused(Format::Swf, &twice);
+    assert!(
+        said.starts_with("error[trace]: the job 3 is there twice\n --> trace.csv:3:1"),
+        "{said}"
+    );
+    assert!(said.contains("^ the second one"), "{said}");
 }
 
 /// A trace with names and all kinds of unknowns.
