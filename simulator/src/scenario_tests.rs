@@ -401,6 +401,27 @@ fn crowds_are_checked() {
 }
 
 #[test]
+fn slips_in_units_are_told() {
+    let mut told = String::new();
+    for slip in [
+        "duration=600",
+        "cmds.resize.service={exponential: 40 ms}",
+        "cmds.resize.service={exponential: 40msec}",
+        "cmds.resize.service={exponential: -40ms}",
+        "cmds.resize.service={exponential: .nan}",
+        "workload.0.arrivals.poisson=50",
+        "stages={network: {bandwidth: 100MB}}",
+        "cmds.resize.answer_size=60K",
+    ] {
+        let (scenario, text) = found(SMALL, &[slip]);
+        assert!(scenario.is_none(), "{slip}");
+        told.push_str(&format!("{text}\n\n"));
+    }
+    told.push_str(&found("", &[]).1);
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn errors_have_places_and_suggestions() {
     insta::assert_snapshot!(
         found(

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, Expected, Unexpected, Visitor};
 
 use crate::Nanoseconds;
 
@@ -51,6 +51,11 @@ trait Written: Sized {
     fn from_number(_number: f64) -> Option<Self> {
         None
     }
+
+    /// What may have been meant by a text, or a number as it is written, that is none.
+    fn hint(_text: &str) -> Option<String> {
+        None
+    }
 }
 
 /// Lengths of time up to this fit all sums that are made of them: 146 years.
@@ -80,7 +85,34 @@ impl Written for Length {
     fn from_number(number: f64) -> Option<Self> {
         (number == 0.0).then_some(Length(Nanoseconds::ZERO))
     }
+
+    fn hint(text: &str) -> Option<String> {
+        unit_hint(text, TIMES, &["ms", "s", "min"], TIME_SLIPS)
+    }
 }
+
+/// What people write for units of time.
+const TIME_SLIPS: &[(&str, &str)] = &[
+    ("m", "min"),
+    ("mins", "min"),
+    ("minute", "min"),
+    ("minutes", "min"),
+    ("msec", "ms"),
+    ("msecs", "ms"),
+    ("millis", "ms"),
+    ("milliseconds", "ms"),
+    ("usec", "us"),
+    ("sec", "s"),
+    ("secs", "s"),
+    ("second", "s"),
+    ("seconds", "s"),
+    ("hr", "h"),
+    ("hrs", "h"),
+    ("hour", "h"),
+    ("hours", "h"),
+    ("day", "d"),
+    ("days", "d"),
+];
 
 const SIZES: &[(&str, f64)] = &[
     ("B", 1.0),
@@ -107,6 +139,11 @@ impl Written for Size {
     fn from_number(number: f64) -> Option<Self> {
         (number == 0.0).then_some(Size(0))
     }
+
+    fn hint(text: &str) -> Option<String> {
+        let slips = [("k", "KB"), ("K", "KB"), ("M", "MB"), ("G", "GB"), ("b", "B")];
+        unit_hint(text, SIZES, &["B", "KB", "MB"], &slips)
+    }
 }
 
 impl Written for Bandwidth {
@@ -118,6 +155,18 @@ impl Written for Bandwidth {
         let bytes = scaled(size.trim(), SIZES).or_else(|| scaled(size.trim(), &bits))?;
         let is_known = second.trim() == "s" && (1.0..=LARGEST).contains(&bytes);
         is_known.then(|| Bandwidth(rounded(bytes)))
+    }
+
+    fn hint(text: &str) -> Option<String> {
+        let (number, unit) = number_and_unit(text)?;
+        let size = unit.strip_suffix("ps").unwrap_or(unit);
+        match unit {
+            "" => Some(format!("write {number}MB/s or {number}Mbit/s")),
+            _ if scaled(&format!("1{size}"), SIZES).is_some() => {
+                Some(format!("write {number}{size}/s"))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -131,6 +180,16 @@ impl Written for Frequency {
         let gap = unit / count;
         // Faster than the clock ticks, and slower than once in a lifetime, are slips.
         (1.0..LONGEST).contains(&gap).then_some(Frequency { gap })
+    }
+
+    fn hint(text: &str) -> Option<String> {
+        let (number, unit) = number_and_unit(text)?;
+        match unit {
+            "" => Some(format!("write {number}/s, {number}/min or {number}/h")),
+            "rps" | "Hz" => Some(format!("write {number}/s")),
+            "/m" => Some(format!("a minute is `min`: {number}/min")),
+            _ => None,
+        }
     }
 }
 
@@ -182,6 +241,41 @@ impl Written for Bound {
     }
 }
 
+/// A number and what stands behind it.
+fn number_and_unit(text: &str) -> Option<(&str, &str)> {
+    let is_number = |c: char| c.is_ascii_digit() || c == '.';
+    let end = text.find(|c| !is_number(c)).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    number.parse::<f64>().is_ok().then_some((number, unit.trim()))
+}
+
+/// What is wrong with the unit of a value: there is none, it stands apart, or it has another name here.
+fn unit_hint(
+    text: &str,
+    known: &[(&str, f64)],
+    usual: &[&str],
+    slips: &[(&str, &str)],
+) -> Option<String> {
+    if text.starts_with('-') {
+        return Some("it can't be negative".to_owned());
+    }
+    let (number, unit) = number_and_unit(text)?;
+    if unit.is_empty() {
+        let written: Vec<String> = usual.iter().map(|unit| format!("{number}{unit}")).collect();
+        return Some(format!("a number needs its unit: {}", written.join(", ")));
+    }
+    if known.iter().any(|(name, _)| *name == unit) {
+        let is_apart = !text.ends_with(&format!("{number}{unit}"));
+        return is_apart.then(|| format!("without a blank: {number}{unit}"));
+    }
+    if let Some((_, meant)) = slips.iter().find(|(slip, _)| *slip == unit) {
+        return Some(format!("did you mean {number}{meant}?"));
+    }
+    let names: Vec<&str> =
+        known.iter().map(|(name, _)| *name).filter(|name| name.is_ascii()).collect();
+    unit.chars().all(char::is_alphabetic).then(|| format!("units are {}", names.join(", ")))
+}
+
 /// A decimal number with one of some units directly behind it.
 fn scaled(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let is_number = |c: char| c.is_ascii_digit() || c == '.';
@@ -203,6 +297,26 @@ fn rounded(value: f64) -> u64 {
 
 struct WrittenVisitor<T>(PhantomData<T>);
 
+/// What is expected, and behind it, in a line of its own, what may have been meant: readers that have
+/// a place for hints take it off (`yaml::from_node`).
+struct Slip<'a, T> {
+    text: &'a str,
+    kind: PhantomData<T>,
+}
+
+impl<'a, T> Slip<'a, T> {
+    fn new(text: &'a str) -> Self {
+        Slip { text, kind: PhantomData }
+    }
+}
+
+impl<T: Written> Expected for Slip<'_, T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(T::EXPECTED)?;
+        T::hint(self.text).map_or(Ok(()), |hint| write!(formatter, "\nhint: {hint}"))
+    }
+}
+
 impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
     type Value = T;
 
@@ -211,17 +325,23 @@ impl<T: Written> Visitor<'_> for WrittenVisitor<T> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
-        T::from_text(text).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self))
+        let slip = || E::invalid_value(Unexpected::Str(text), &Slip::<T>::new(text));
+        T::from_text(text).ok_or_else(slip)
     }
 
     #[expect(clippy::cast_precision_loss, reason = "numbers of users are small")]
     fn visit_i64<E: Error>(self, number: i64) -> Result<T, E> {
-        T::from_number(number as f64)
-            .ok_or_else(|| E::invalid_value(Unexpected::Signed(number), &self))
+        T::from_number(number as f64).ok_or_else(|| {
+            let text = number.to_string();
+            E::invalid_value(Unexpected::Signed(number), &Slip::<T>::new(&text))
+        })
     }
 
     fn visit_f64<E: Error>(self, number: f64) -> Result<T, E> {
-        T::from_number(number).ok_or_else(|| E::invalid_value(Unexpected::Float(number), &self))
+        T::from_number(number).ok_or_else(|| {
+            let text = number.to_string();
+            E::invalid_value(Unexpected::Float(number), &Slip::<T>::new(&text))
+        })
     }
 }
 
@@ -257,6 +377,32 @@ mod tests {
         }
         assert_eq!(Length::from_number(0.0), Some(Length(Nanoseconds(0))));
         assert_eq!(Length::from_number(200.0), None);
+    }
+
+    #[test]
+    fn slips_are_told() {
+        let hint = |text| Length::hint(text).unwrap_or_default();
+        assert_eq!(hint("40"), "a number needs its unit: 40ms, 40s, 40min");
+        assert_eq!(hint("40 ms"), "without a blank: 40ms");
+        assert_eq!(hint("1.5sec"), "did you mean 1.5s?");
+        assert_eq!(hint("5m"), "did you mean 5min?");
+        assert_eq!(hint("-40ms"), "it can't be negative");
+        assert_eq!(hint("2fortnights"), "units are ns, us, ms, s, min, h, d");
+        // Nothing is known of these.
+        for text in ["NaN", "soon", "1e3s", "1000000d", "1h 30m", ""] {
+            assert_eq!(hint(text), "", "{text}");
+        }
+        assert_eq!(
+            Size::hint("400").as_deref(),
+            Some("a number needs its unit: 400B, 400KB, 400MB")
+        );
+        assert_eq!(Size::hint("4M").as_deref(), Some("did you mean 4MB?"));
+        assert_eq!(Bandwidth::hint("100MB").as_deref(), Some("write 100MB/s"));
+        assert_eq!(Bandwidth::hint("100MBps").as_deref(), Some("write 100MB/s"));
+        assert_eq!(Bandwidth::hint("7").as_deref(), Some("write 7MB/s or 7Mbit/s"));
+        assert_eq!(Frequency::hint("50").as_deref(), Some("write 50/s, 50/min or 50/h"));
+        assert_eq!(Frequency::hint("10/m").as_deref(), Some("a minute is `min`: 10/min"));
+        assert_eq!(Part::hint("7"), None);
     }
 
     #[test]

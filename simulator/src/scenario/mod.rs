@@ -241,8 +241,12 @@ fn document(source: SourceId, sources: &Sources) -> Result<Node, Vec<Diagnostic>
         (Some(document), true) => Ok(document),
         (last, _) => {
             let count = read.documents.len() + usize::from(last.is_some());
-            let message = format!("{} holds {count} YAML documents, expected one", text.name);
-            Err(vec![Diagnostic::error("scenario", message)])
+            let (message, label) = match count {
+                0 => ("there is nothing in it".to_owned(), "expected `key: value` lines"),
+                _ => (format!("there are {count} YAML documents"), "expected one"),
+            };
+            let place = last.map_or(Span::new(source, 0, 0), |last| last.span);
+            Err(vec![Diagnostic::error("scenario", message).at(place, label)])
         }
     }
 }

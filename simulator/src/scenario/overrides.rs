@@ -10,6 +10,8 @@ pub struct Override {
     pub text: String,
     /// Where the value begins.
     value: usize,
+    /// The option that it was given with, for messages.
+    option: &'static str,
 }
 
 impl Override {
@@ -20,13 +22,19 @@ impl Override {
         if path.split('.').any(str::is_empty) {
             return Err("a key is empty".to_owned());
         }
-        Ok(Override { text: text.to_owned(), value: equals + 1 })
+        Ok(Override { text: text.to_owned(), value: equals + 1, option: "--set" })
+    }
+
+    /// The same, given with another option.
+    #[must_use]
+    pub fn of_option(self, option: &'static str) -> Self {
+        Override { option, ..self }
     }
 
     /// Writes the value into a tree. Mappings that are missing on the way are made; what the keys
     /// mean is checked later, like those of the file.
     pub fn apply(&self, root: &mut Node, sources: &mut Sources) -> Result<(), Box<Diagnostic>> {
-        let source = sources.add("--set", self.text.as_str());
+        let source = sources.add(self.option, self.text.as_str());
         let (path, value) = self.text.split_at(self.value);
         // As many blanks as the path is long: places in the value are places in the argument.
         let padded = format!("{}{value}", " ".repeat(path.len()));

@@ -147,9 +147,19 @@ impl de::Error for Failure {
         Failure::new("yaml-type", format!("expected {expected}, found {}", found(&unexpected)))
     }
 
+    /// An expectation may end with a line `hint: …`.
     fn invalid_value(unexpected: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expectation(expected);
-        Failure::new("yaml-value", format!("expected {expected}, found {}", found(&unexpected)))
+        let (expected, hint) = match expected.split_once("\nhint: ") {
+            Some((expected, hint)) => (expected, Some(hint)),
+            None => (expected.as_str(), None),
+        };
+        let message = format!("expected {expected}, found {}", found(&unexpected));
+        let failure = Failure::new("yaml-value", message);
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
     }
 
     fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
