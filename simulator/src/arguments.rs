@@ -104,7 +104,7 @@ pub struct Run {
     /// absent. Results don't depend on it.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Folder for results.json and cells.csv; made if it isn't there.
+    /// Folder for report.html, results.json and tables; made if it isn't there.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: Option<PathBuf>,
 }

@@ -11,6 +11,7 @@ use simulator_model::Model;
 use crate::exit::Exit;
 use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::progress::Stop;
 use crate::replay::{Case, Played};
 use crate::table::Table;
 
@@ -94,13 +95,18 @@ fn done(arguments: &Capacity) -> Result<Exit, Exit> {
         conditions,
         looks: Looks::doubling(FIRST_LOOK, arguments.replications, LEVEL),
         pool: input::pool(arguments.threads)?,
+        stop: Stop::listen()?,
         steps: Vec::new(),
         has_end: false,
     };
-    match arguments.find {
+    let found = match arguments.find {
         Find::Machines => search.machines(&base.scenario.model),
         Find::Rate => search.rate(&base),
+    };
+    if matches!(found, Err(Exit::Stopped)) {
+        search.show_stopped();
     }
+    found
 }
 
 /// A number that was tried, and what came out.
@@ -117,6 +123,7 @@ struct Search<'a> {
     metrics: Vec<Metric>,
     looks: Looks,
     pool: ThreadPool,
+    stop: Stop,
     steps: Vec<Step>,
     /// Whether there is a number above which the scenario can't be.
     has_end: bool,
@@ -171,7 +178,10 @@ impl Search<'_> {
             self.again();
             return Ok(Exit::Unmet);
         };
-        say!("{enough} {} are enough for {load}", self.arguments.key);
+        match (self.arguments.key.as_str(), enough) {
+            ("machines", 1) => say!("1 machine is enough for {load}"),
+            (key, _) => say!("{enough} {key} are enough for {load}"),
+        }
         Ok(self.end(low > 0 && self.is_open(|step| same(step.value, float(low))), &low.to_string()))
     }
 
@@ -259,12 +269,12 @@ impl Search<'_> {
         let case = case.clone().scaled(growth);
         let mut failure = None;
         let met = meets(&self.conditions, &self.looks, |range| {
-            let runs = input::measure(&self.pool, &[&case], &self.metrics, range);
-            let runs = runs.unwrap_or_else(|exit| {
+            let runs = input::measure_until(&self.stop, &self.pool, &[&case], &self.metrics, range);
+            let runs = runs.and_then(|mut runs| runs.pop().flatten().ok_or(Exit::Stopped));
+            runs.unwrap_or_else(|exit| {
                 failure = Some(exit);
                 Vec::new()
-            });
-            runs.into_iter().flatten().collect()
+            })
         });
         failure.map_or(Ok(met), Err)
     }
@@ -289,7 +299,8 @@ impl Search<'_> {
     }
 
     fn given(&self, count: u64) -> Result<Override, Exit> {
-        Override::parse(&format!("{}={count}", self.arguments.key)).map_err(|reason| {
+        let given = Override::parse(&format!("{}={count}", self.arguments.key));
+        given.map(|given| given.of_option("--key")).map_err(|reason| {
             paint::error(&format!("--key {}: {reason}", self.arguments.key));
             Exit::Usage
         })
@@ -312,6 +323,21 @@ impl Search<'_> {
         let missed =
             |step: &&Step| step.met.as_ref().is_some_and(|met| met.finding == Finding::Moved);
         self.steps.iter().filter(missed).map(|step| step.value).min_by(f64::total_cmp)
+    }
+
+    /// The steps that were done before Ctrl-C came.
+    fn show_stopped(&mut self) {
+        if self.steps.is_empty() {
+            paint::error("stopped before anything was known");
+            return;
+        }
+        let what = match self.arguments.find {
+            Find::Machines => self.arguments.key.clone(),
+            Find::Rate => "load".to_owned(),
+        };
+        self.show(&what);
+        say!("partial: stopped after {} steps", self.steps.len());
+        self.again();
     }
 
     fn show(&mut self, what: &str) {

@@ -28,7 +28,7 @@ pub enum Exit {
 const ALL: &[(Exit, u8, &str)] = &[
     (Exit::Done, 0, "done"),
     (Exit::Usage, 2, "wrong arguments"),
-    (Exit::InvalidInput, 3, "scenario or policy are invalid; nothing was run"),
+    (Exit::InvalidInput, 3, "scenario, policy, trace or parameter are invalid; nothing was run"),
     (Exit::Environment, 5, "a file can't be read or written, or this machine lacks something"),
     (Exit::Regression, 6, "compare: an objective got worse by more than its margin"),
     (Exit::Inconclusive, 7, "compare, capacity: not enough runs to tell; more replications may"),

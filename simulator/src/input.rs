@@ -13,6 +13,7 @@ use simulator_model::Model;
 
 use crate::exit::Exit;
 use crate::paint;
+use crate::progress::Stop;
 use crate::replay::Case;
 use crate::results::{NamedText, Origin};
 
@@ -224,19 +225,56 @@ pub fn measure(
     metrics: &[Metric],
     replications: Range<u32>,
 ) -> Result<Vec<Vec<Values>>, Exit> {
+    let found = measured(pool, cases, metrics, replications, None)?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// The same until Ctrl-C comes: then none for cases of which a run is missing.
+pub fn measure_until(
+    stop: &Stop,
+    pool: &rayon::ThreadPool,
+    cases: &[&Case],
+    metrics: &[Metric],
+    replications: Range<u32>,
+) -> Result<Vec<Option<Vec<Values>>>, Exit> {
+    measured(pool, cases, metrics, replications, Some(stop))
+}
+
+fn measured(
+    pool: &rayon::ThreadPool,
+    cases: &[&Case],
+    metrics: &[Metric],
+    replications: Range<u32>,
+    stop: Option<&Stop>,
+) -> Result<Vec<Option<Vec<Values>>>, Exit> {
     let runs: Vec<(&Case, u32)> = cases
         .iter()
         .flat_map(|case| replications.clone().map(move |number| (*case, number)))
         .collect();
-    let run = |(case, number): &(&Case, u32)| -> Result<Values, Exit> {
+    let run = |(case, number): &(&Case, u32)| -> Result<Option<Values>, Exit> {
         let model = &case.scenario.model;
         let seed = model.seed.wrapping_add(u64::from(*number));
-        let report = case.report(&Model { seed, ..model.clone() })?;
-        Ok(metrics.iter().map(|metric| metric.value(model, &report)).collect())
+        let model = Model { seed, ..model.clone() };
+        let report = match stop {
+            Some(stop) => case.report_until(&model, stop)?,
+            None => Some(case.report(&model)?),
+        };
+        Ok(report.map(|report| metrics.iter().map(|it| it.value(&model, &report)).collect()))
     };
-    let values: Result<Vec<Values>, Exit> = pool.install(|| runs.par_iter().map(run).collect());
+    let values: Result<Vec<Option<Values>>, Exit> =
+        pool.install(|| runs.par_iter().map(run).collect());
     let mut values = values?.into_iter();
+    // `collect` is none if any of them is.
     Ok(cases.iter().map(|_| values.by_ref().take(replications.len()).collect()).collect())
+}
+
+/// Makes a folder for results before anything is run: what can't be written there is told at once.
+pub fn folder(folder: Option<&Path>) -> Result<(), Exit> {
+    let Some(folder) = folder else { return Ok(()) };
+    std::fs::create_dir_all(folder).map_err(|error| {
+        paint::error(&format!("failed to make the folder {}: {error}", folder.display()));
+        Exit::Environment
+    })
 }
 
 /// A word for a shell.

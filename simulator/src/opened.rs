@@ -122,6 +122,10 @@ impl TraceArguments {
         let read = self.file()?.take(BEGINNING_BYTES).read_to_end(&mut beginning);
         read.map_err(|error| self.unreadable(&error))?;
         detect(&beginning).ok_or_else(|| {
+            if beginning.iter().all(u8::is_ascii_whitespace) {
+                paint::error(&format!("{} is empty: a trace has a request", self.trace.display()));
+                return Exit::InvalidInput;
+            }
             let known: Vec<&str> = Format::ALL.iter().map(|format| format.name()).collect();
             paint::error(&format!("{} has none of the known formats", self.trace.display()));
             let known = known.join("|");

@@ -68,7 +68,8 @@ impl Parameter {
     #[must_use]
     pub fn set(&self, place: usize) -> Option<Override> {
         let value = self.values.get(place)?;
-        Override::parse(&format!("{}={value}", self.key)).ok()
+        let given = Override::parse(&format!("{}={value}", self.key)).ok()?;
+        Some(given.of_option("--param"))
     }
 }
 

@@ -23,9 +23,39 @@ const PATIENCE: Duration = Duration::from_millis(700);
 /// Often enough to see it move.
 const REDRAWN: Duration = Duration::from_millis(200);
 
+/// Whether Ctrl-C has come.
+#[derive(Clone)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// From now on the first Ctrl-C only sets it, and a second one ends the program. What is wrong
+    /// has been told when this fails.
+    pub fn listen() -> Result<Self, Exit> {
+        Stop::listening().map_err(|error| {
+            paint::error(&format!("failed to listen to signals: {error}"));
+            Exit::Environment
+        })
+    }
+
+    fn listening() -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        for signal in [SIGINT, SIGTERM] {
+            // In this order: the first signal finds the flag unset and sets it.
+            flag::register_conditional_shutdown(signal, ENDED_AT_ONCE, Arc::clone(&stop))?;
+            flag::register(signal, Arc::clone(&stop))?;
+        }
+        Ok(Stop(stop))
+    }
+
+    /// Whether everything is to end.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// All replications of a run.
 pub struct Progress {
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     /// Simulated nanoseconds and requests, over all replications.
     simulated: AtomicU64,
     requests: AtomicU64,
@@ -45,21 +75,8 @@ impl Progress {
     /// A run of so many replications; from now on the first Ctrl-C stops it. What is wrong has been
     /// told when this fails.
     pub fn new(duration: Nanoseconds, replications: u32) -> Result<Self, Exit> {
-        Progress::listening(duration, replications).map_err(|error| {
-            paint::error(&format!("failed to listen to signals: {error}"));
-            Exit::Environment
-        })
-    }
-
-    fn listening(duration: Nanoseconds, replications: u32) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // In this order: the first signal finds the flag unset and sets it.
-            flag::register_conditional_shutdown(signal, ENDED_AT_ONCE, Arc::clone(&stop))?;
-            flag::register(signal, Arc::clone(&stop))?;
-        }
         Ok(Progress {
-            stop,
+            stop: Stop::listen()?,
             simulated: AtomicU64::new(0),
             requests: AtomicU64::new(0),
             is_over: AtomicBool::new(false),
@@ -70,7 +87,7 @@ impl Progress {
 
     /// Whether the run is to end.
     fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.is_set()
     }
 
     /// Runs one replication, with its course if it is wanted; nothing if all is to end already.

@@ -23,6 +23,9 @@ pub fn run(arguments: &Run) -> Exit {
     let model = &mut loaded.scenario.model;
     model.seed = arguments.seed.unwrap_or(model.seed);
     let model = &loaded.scenario.model;
+    if let Err(exit) = input::folder(arguments.output.as_deref()) {
+        return exit;
+    }
     let replicated = replicate(arguments.replications, arguments.precision, |numbers| {
         some(model, arguments, numbers)
     });

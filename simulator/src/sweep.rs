@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::html::map::{self, Cell, HeatMap};
 use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::progress::Stop;
 use crate::replay::{Case, Played};
 use crate::table::Table;
 
@@ -67,10 +68,10 @@ enum Mark {
 
 /// Runs it.
 pub fn sweep(arguments: &Sweep) -> Exit {
-    done(arguments).err().unwrap_or(Exit::Done)
+    done(arguments).unwrap_or_else(|exit| exit)
 }
 
-fn done(arguments: &Sweep) -> Result<(), Exit> {
+fn done(arguments: &Sweep) -> Result<Exit, Exit> {
     let parameters = parameters("--param", &arguments.parameters)?;
     let Case { scenario: base, .. } = arguments.subject.load()?;
     let mut metrics = input::metrics("--metric", &arguments.metrics, &base.model)?;
@@ -83,25 +84,32 @@ fn done(arguments: &Sweep) -> Result<(), Exit> {
         let given = overrides(&parameters, place);
         cases.push(arguments.subject.load_with(&given, Warnings::Silent)?);
     }
-    let pool = input::pool(arguments.threads)?;
+    input::folder(arguments.output.as_deref())?;
+    let (stop, pool) = (Stop::listen()?, input::pool(arguments.threads)?);
     let references: Vec<&Case> = cases.iter().collect();
-    let runs = input::measure(&pool, &references, &metrics, 0..arguments.replications)?;
-    let mut points: Vec<Point> = places
-        .iter()
-        .zip(runs)
-        .map(|(place, runs)| Point {
-            settings: settings(&parameters, place),
-            runs,
-            mark: Mark::Worse,
-        })
-        .collect();
-    mark(&mut points, metrics.first());
-    let sheet = Sheet { arguments, parameters: &parameters, metrics: &metrics, points: &points };
-    say!("{}", sheet.text().trim_end());
-    match &arguments.output {
-        Some(folder) => sheet.write(folder),
-        None => Ok(()),
+    let runs =
+        input::measure_until(&stop, &pool, &references, &metrics, 0..arguments.replications)?;
+    let point = |(place, runs): (&Vec<usize>, Option<Vec<Values>>)| {
+        Some(Point { settings: settings(&parameters, place), runs: runs?, mark: Mark::Worse })
+    };
+    let mut points: Vec<Point> = places.iter().zip(runs).filter_map(point).collect();
+    if points.is_empty() {
+        paint::error("stopped before any point was done");
+        return Err(Exit::Stopped);
     }
+    mark(&mut points, metrics.first());
+    let sheet = Sheet {
+        arguments,
+        parameters: &parameters,
+        metrics: &metrics,
+        points: &points,
+        planned: places.len(),
+    };
+    say!("{}", sheet.text().trim_end());
+    if let Some(folder) = &arguments.output {
+        sheet.write(folder)?;
+    }
+    Ok(if sheet.is_partial() { Exit::Stopped } else { Exit::Done })
 }
 
 /// Parameters that were given with an option.
@@ -198,10 +206,18 @@ struct Sheet<'a> {
     arguments: &'a Sweep,
     parameters: &'a [Parameter],
     metrics: &'a [Metric],
+    /// Those that were done.
     points: &'a [Point],
+    /// How many there are in all.
+    planned: usize,
 }
 
 impl Sheet<'_> {
+    /// Whether Ctrl-C came before all points were done.
+    fn is_partial(&self) -> bool {
+        self.points.len() < self.planned
+    }
+
     fn text(&self) -> String {
         format!("{}\n{}\n\nagain: {}\n", self.table().text(), self.note(), self.again())
     }
@@ -238,11 +254,21 @@ impl Sheet<'_> {
             format!("; best by {}, ~: not proven to be worse", metric.name)
         });
         let count = self.arguments.replications;
-        format!("{count} runs at each point, the same seeds; 95 % intervals{legend}")
+        let partial = match self.is_partial() {
+            true => {
+                format!("partial: stopped after {} of {} points\n", self.points.len(), self.planned)
+            }
+            false => String::new(),
+        };
+        format!("{partial}{count} runs at each point, the same seeds; 95 % intervals{legend}")
     }
 
-    /// A map for each metric: the first parameter downwards, all others together across.
+    /// A map for each metric: the first parameter downwards, all others together across; none if
+    /// points are missing.
     fn maps(&self) -> Vec<HeatMap> {
+        if self.is_partial() {
+            return Vec::new();
+        }
         let Some((first, others)) = self.parameters.split_first() else { return Vec::new() };
         let across: usize = others.iter().map(|parameter| parameter.values.len()).product();
         let rows: Vec<&[Point]> = self.points.chunks(across.max(1)).collect();
@@ -313,6 +339,7 @@ impl Sheet<'_> {
             "version": SWEEP_VERSION,
             "command": self.again(),
             "replications": self.arguments.replications,
+            "partial": self.is_partial().then(|| json!({"points": self.points.len(), "of": self.planned})),
             "points": points,
         });
         format!("{value:#}\n")

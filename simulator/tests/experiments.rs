@@ -96,6 +96,12 @@ fn what_cannot_be_met_or_meant_has_its_exit_code() {
     let (code, _, err) = ended(&["sweep", STEADY, "--param", "policy.queue.paid=9..3"]);
     assert_eq!(code, 3);
     insta::assert_snapshot!("wrong_range", err);
+    let (code, _, err) = ended(&["sweep", STEADY, "--param", "policy.queue.pad=3..9"]);
+    assert_eq!(code, 3);
+    assert!(err.contains(" --> --param:1:14\n"), "{err}");
+    let (code, out, err) = ended(&["sweep", STEADY, "--param", "seed=1..2", "-o", "/proc/none"]);
+    assert_eq!((code, out.as_str()), (5, ""), "{err}");
+    assert!(err.contains("failed to make the folder /proc/none"), "{err}");
     let (code, _, err) = ended(&["sweep", STEADY, "--param", "a=1..200", "--param", "b=1..200"]);
     assert_eq!(code, 3, "{err}");
     assert!(err.contains("more than 10000 points"), "{err}");
@@ -200,6 +206,10 @@ fn a_search_that_finds_nothing_writes_nothing() {
     let (code, out, _) = ended(&[&["capacity"], words.as_slice()].concat());
     assert_eq!(code, 0, "{out}");
     assert!(out.contains("machines are enough for the load"), "{out}");
+    let (code, out, _) =
+        ended(&["capacity", STEADY, "--slo", "p50_ms<=1h", "--set", "duration=20s"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("\n1 machine is enough for the load\n"), "{out}");
     let wrong = |more: &[&str]| {
         let mut arguments = vec!["tune", BURST, "--subject-to", "late<=1%"];
         arguments.extend(more);

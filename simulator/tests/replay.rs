@@ -304,7 +304,9 @@ fn wrong_traces_have_places_and_exit_codes() {
             "t.csv",
             "no request of this scenario's workload",
         ),
-        ("", "t.csv", "has none of the known formats"),
+        ("", "t.csv", "t.csv is empty"),
+        (" \n", "t.csv", "t.csv is empty"),
+        ("colour\nred\n", "t.csv", "has none of the known formats"),
     ];
     for (text, where_it_is, what) in table {
         place.write("t.csv", text);
@@ -322,6 +324,16 @@ fn wrong_traces_have_places_and_exit_codes() {
         ("replay none.csv --scenario scenario.yml", 5, "failed to read none.csv"),
         ("replay whole.packed --scenario none.yml", 5, "failed to read none.yml"),
         ("replay whole.packed --scenario scenario.yml --window 2h..3h", 3, "arrives in the window"),
+        (
+            "replay whole.packed --scenario scenario.yml --window 2h..3h",
+            3,
+            "hint: its requests arrive from",
+        ),
+        (
+            "replay whole.packed --scenario scenario.yml --output whole.packed/out",
+            5,
+            "failed to make the folder",
+        ),
         ("replay whole.packed --scenario scenario.yml --window 0s..3s", 3, "are the warm-up"),
         ("replay whole.packed --scenario scenario.yml --rate 0x", 2, "a factor such as 2x"),
         ("replay whole.packed --scenario scenario.yml --cmd a=b", 3, "has no cmd `b`"),
@@ -344,4 +356,18 @@ fn the_scenario_for_traces_is_good() {
     place.write("t.csv", "arrival_s,cmd,tenant\n1,imageView2,a\n2,unknown,b\n3,imageView2,\n");
     let line = format!("replay t.csv --scenario {} --set warm_up=0s", scenario.display());
     assert_eq!(arrivals(&place.printed(&line)), 3);
+}
+
+/// A word that no request has is told: whoever gave it a meaning has mistyped it.
+#[test]
+fn meanings_of_commands_that_do_not_come_are_told() {
+    let place = Place::new();
+    place.write("t.csv", "arrival_s,cmd\n1,png\n7,png\n9,gif\n");
+    let line =
+        "replay t.csv --scenario scenario.yml --cmd pngs=resize --cmd gif=resize --cmd *=resize";
+    let output = place.simulator(line);
+    assert_eq!(output.status.code(), Some(0), "{}", told(&output));
+    let told = told(&output);
+    let expected = "warning: --cmd pngs: no request has the command `pngs`; did you mean `png`?";
+    assert!(told.contains(expected) && !told.contains("--cmd gif"), "{told}");
 }

@@ -113,6 +113,11 @@ impl Baseline {
 
     fn read(path: &Path) -> Result<Self, Exit> {
         let value = read_json(path)?;
+        if value.get("command").is_some() && value.get("cells").is_some() {
+            paint::error(&format!("{} is no baseline: a run has written it", path.display()));
+            tell!("hint: two of them are compared so: simulator compare BEFORE AFTER");
+            return Err(Exit::InvalidInput);
+        }
         let version = value.get("version").and_then(serde_json::Value::as_u64);
         if version != Some(u64::from(BASELINE_VERSION)) {
             let version = version.map_or("none".to_owned(), |version| version.to_string());

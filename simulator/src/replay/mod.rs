@@ -81,6 +81,7 @@ fn try_replay(arguments: &ReplayArguments) -> Result<Exit, Exit> {
         requests: cast.replay.scan.requests,
         last_ns: cast.replay.scan.last_ns,
     });
+    input::folder(arguments.output.as_deref())?;
     let model = &loaded.scenario.model;
     let runs = run::replicate(arguments.replications, arguments.precision, |numbers| {
         some(model, &cast, arguments, numbers)

@@ -10,7 +10,7 @@ use policy::{Nanoseconds, Purpose, Words};
 use simulator::execute;
 use simulator::scenario::{Override, Scenario, ServiceTimes};
 use simulator_model::windows::Unfit;
-use simulator_model::{Feed, Model, Report, Workload, engine};
+use simulator_model::{Feed, Model, Report, Workload, engine, watch};
 use simulator_traces::{Format, Trace, TraceError};
 
 use super::feed::{Copies, TraceFeed};
@@ -21,6 +21,7 @@ use crate::exit::Exit;
 use crate::input::{Subject, Warnings, quoted};
 use crate::opened::{Reading, TraceArguments, refuse};
 use crate::paint;
+use crate::progress::Stop;
 
 /// How the requests of a trace are played.
 #[derive(Debug, Clone, clap::Args)]
@@ -103,6 +104,9 @@ impl Replay {
             Exit::InvalidInput
         };
         given::add_meanings(scenario, &self.playing.cmds)?;
+        if warnings == Warnings::Told {
+            self.unused_meanings().iter().for_each(|warning| paint::warning(warning));
+        }
         scenario.replay.service = self.playing.service.unwrap_or(scenario.replay.service);
         if !scenario.model.dynamics.pipelines.is_empty() {
             let hint = "remove `then` of its commands: a trace has each request of its own";
@@ -128,6 +132,21 @@ impl Replay {
             self.overloads(scenario, &mapping).iter().for_each(|warning| paint::warning(warning));
         }
         Ok(mapping)
+    }
+
+    /// Warnings of `--cmd` for commands that no request has.
+    fn unused_meanings(&self) -> Vec<String> {
+        let names: Vec<&str> = self.names.commands.iter().collect();
+        let is_unused = |name: &&str| *name != "*" && !names.contains(name);
+        let given = self.playing.cmds.iter().map(|meaning| meaning.name.as_str());
+        given
+            .filter(is_unused)
+            .map(|name| {
+                let near = diagnostics::closest(name, names.iter().copied());
+                let near = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                format!("--cmd {name}: no request has the command `{name}`{near}")
+            })
+            .collect()
     }
 
     /// Warnings of apps that the trace asks for too much.
@@ -305,5 +324,20 @@ impl Case {
         let Some(cast) = &self.cast else { return Ok(execute::report(model, 1)) };
         let played = cast.played(model, |workload| engine::report_from(model, workload));
         played.map_err(|error| cast.refuse(&error))
+    }
+
+    /// The same, or nothing if Ctrl-C comes before its end.
+    pub fn report_until(&self, model: &Model, stop: &Stop) -> Result<Option<Report>, Exit> {
+        if stop.is_set() {
+            return Ok(None);
+        }
+        let mut watch = |_: watch::Progress| !stop.is_set();
+        let report = match &self.cast {
+            None => execute::watched_report(model, 1, &mut watch),
+            Some(cast) => cast
+                .played(model, |workload| engine::watched_report(model, workload, &mut watch))
+                .map_err(|error| cast.refuse(&error))?,
+        };
+        Ok(Some(report).filter(|report| report.stopped().is_none()))
     }
 }

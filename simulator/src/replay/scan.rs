@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use policy::Nanoseconds;
 use simulator_traces::{Fault, Format, Trace, TraceError};
 
 use super::given::Window;
@@ -40,9 +41,10 @@ pub fn scan(trace: &TraceArguments, format: Format, window: Window) -> Result<(S
     let path: &Path = &trace.trace;
     let mut stream = trace.stream(format)?;
     let mut scan = Scan::default();
-    let mut is_empty = true;
+    let mut seen: Option<(u64, u64)> = None;
     while let Some(request) = stream.next_request().map_err(|error| refuse(path, &error))? {
-        is_empty = false;
+        let first_ns = seen.map_or(request.arrival_ns, |(first_ns, _)| first_ns);
+        seen = Some((first_ns, request.arrival_ns));
         if !window.contains(request.arrival_ns) {
             if request.arrival_ns >= window.from.0 {
                 break;
@@ -65,11 +67,19 @@ pub fn scan(trace: &TraceArguments, format: Format, window: Window) -> Result<(S
         }
     }
     if scan.requests == 0 {
-        if is_empty {
+        let Some((first_ns, last_ns)) = seen else {
             let empty = TraceError::from(Fault::Empty);
             return Err(refuse(path, &empty));
-        }
+        };
         paint::error(&format!("no request of {} arrives in the window", path.display()));
+        let (first, last) = (Nanoseconds(first_ns), Nanoseconds(last_ns));
+        if last_ns < window.from.0 {
+            tell!("hint: its requests arrive from {first} to {last}");
+        } else {
+            tell!(
+                "hint: its first request arrives at {first}, the next one after the window at {last}"
+            );
+        }
         return Err(Exit::InvalidInput);
     }
     Ok((scan, stream.trace))

@@ -16,6 +16,7 @@ use simulator_kernel::{Finding, Looks};
 use crate::exit::Exit;
 use crate::input::{self, Warnings, quoted};
 use crate::paint;
+use crate::progress::Stop;
 use crate::replay::{Case, Played};
 use crate::sweep::{overrides, parameters};
 
@@ -77,8 +78,13 @@ pub fn tune(arguments: &Tune) -> Exit {
 fn done(arguments: &Tune) -> Result<Exit, Exit> {
     let base = arguments.subject.load()?;
     let task = Task::new(arguments, base)?;
+    input::folder(arguments.output.as_deref())?;
     let tried = task.search()?;
-    let checked = task.check(&tried)?;
+    let checked = task.check(&tried).inspect_err(|exit| {
+        if *exit == Exit::Stopped {
+            say!("{}\n\nagain: {}", show::stopped(&task, &tried), task.again());
+        }
+    })?;
     let text = show::text(&task, &tried, &checked);
     say!("{}", text.trim_end());
     if let Some(folder) = &arguments.output {
@@ -107,6 +113,7 @@ struct Task<'a> {
     /// The objective, the conditions' metrics, cost, and the time of the front.
     metrics: Vec<Metric>,
     pool: ThreadPool,
+    stop: Stop,
 }
 
 /// What the check found.
@@ -156,7 +163,8 @@ impl<'a> Task<'a> {
         let given = parameters("--param", &arguments.parameters)?;
         let parameters = if given.is_empty() { defaults(&base.scenario)? } else { given };
         let pool = input::pool(arguments.threads)?;
-        Ok(Task { arguments, base, parameters, conditions, worse, metrics, pool })
+        let stop = Stop::listen()?;
+        Ok(Task { arguments, base, parameters, conditions, worse, metrics, pool, stop })
     }
 
     fn overrides(&self, point: &Point) -> Vec<Override> {
@@ -204,6 +212,10 @@ impl<'a> Task<'a> {
         }
         .run();
         match failure {
+            Some(Exit::Stopped) => {
+                say!("{}\n\nagain: {}", show::stopped(self, &tried), self.again());
+                Err(Exit::Stopped)
+            }
             Some(exit) => Err(exit),
             None => Ok(tried),
         }
@@ -215,7 +227,10 @@ impl<'a> Task<'a> {
             cases.push(self.arguments.subject.try_load_with(&self.overrides(point))?);
         }
         let present: Vec<&Case> = cases.iter().flatten().collect();
-        let mut runs = input::measure(&self.pool, &present, &self.metrics, range)?.into_iter();
+        let runs = input::measure_until(&self.stop, &self.pool, &present, &self.metrics, range)?;
+        // Some have fewer runs than others then, and can't be compared.
+        let runs: Option<Vec<Vec<Values>>> = runs.into_iter().collect();
+        let mut runs = runs.ok_or(Exit::Stopped)?.into_iter();
         Ok(cases.iter().map(|case| case.as_ref().and_then(|_| runs.next())).collect())
     }
 
@@ -253,8 +268,10 @@ impl<'a> Task<'a> {
     }
 
     fn measure(&self, case: &Case) -> Result<Vec<Values>, Exit> {
-        let runs = input::measure(&self.pool, &[case], &self.metrics, 0..self.arguments.check)?;
-        Ok(runs.into_iter().flatten().collect())
+        let numbers = 0..self.arguments.check;
+        let mut runs =
+            input::measure_until(&self.stop, &self.pool, &[case], &self.metrics, numbers)?;
+        runs.pop().flatten().ok_or(Exit::Stopped)
     }
 
     fn again(&self) -> String {

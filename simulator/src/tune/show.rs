@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use policy::Nanoseconds;
 use serde_json::Value;
 use simulator::metric::{Condition, Metric, show_change};
+use simulator::parameter::Parameter;
 use simulator::search::Tried;
 use simulator_kernel::{Comparison, Finding, Pair};
 
@@ -53,6 +54,29 @@ pub fn text(task: &Task<'_>, tried: &[Tried], checked: &Checked) -> String {
     text
 }
 
+/// What is known when Ctrl-C comes before the check is over.
+pub fn stopped(task: &Task<'_>, tried: &[Tried]) -> String {
+    let Some(best) = tried.first() else {
+        return "partial: stopped before any setting was known".to_owned();
+    };
+    let value = |(place, metric): (usize, &Metric)| {
+        let interval = column(&best.runs, place).interval(0.95);
+        let shown = interval.map_or("-".to_owned(), |interval| {
+            metric.figure.unit().show_interval(interval.mean, interval.half_width)
+        });
+        format!("{} {shown}", metric.name)
+    };
+    let values: Vec<String> = shown(task).map(value).collect();
+    format!(
+        "partial: stopped after {} settings; the best so far, which no other seeds have confirmed, so \
+         that nothing is written:\n  {}\n  {} ({} runs)",
+        tried.len(),
+        advice::setting(task, &best.point),
+        values.join(", "),
+        best.runs.len(),
+    )
+}
+
 /// How many settings there are, which may be more than a number holds.
 fn size(task: &Task<'_>) -> String {
     let sizes = task.parameters.iter().map(|parameter| parameter.values.len() as u64);
@@ -88,7 +112,7 @@ fn parameters(task: &Task<'_>, shown: &Finalist, heading: &str) -> String {
     let mut table = Table::new(&["PARAMETER", "BEFORE", heading]);
     let effective = serde_json::to_value(task.base.scenario.policy).unwrap_or_default();
     for (parameter, after) in task.parameters.iter().zip(settings(&task.parameters, &shown.point)) {
-        let before = before(&effective, &parameter.key);
+        let before = before(task, parameter).unwrap_or_else(|| written(&effective, &parameter.key));
         table.row([parameter.key.clone(), before, after]);
     }
     format!("\n{}", table.text())
@@ -173,8 +197,23 @@ fn metric_row(
     ]
 }
 
+/// The value before if it is a mapping, as the parameter has it: the one that changes nothing.
+fn before(task: &Task<'_>, parameter: &Parameter) -> Option<String> {
+    let same = |place: &usize| {
+        let given: Vec<_> = parameter.set(*place).into_iter().collect();
+        let case = task.arguments.subject.try_load_with(&given);
+        let policy = case.ok().flatten().map(|case| case.scenario.policy);
+        policy.is_some_and(|policy| policy.digest() == task.base.scenario.policy.digest())
+    };
+    let places = 0..parameter.values.len();
+    let is_mapping =
+        |place: &usize| parameter.values.get(*place).is_some_and(|value| value.starts_with('{'));
+    let place = places.filter(is_mapping).find(same)?;
+    parameter.values.get(place).cloned()
+}
+
 /// The value of a key of the policy before, as it is in effect.
-fn before(effective: &Value, key: &str) -> String {
+fn written(effective: &Value, key: &str) -> String {
     let Some(path) = key.strip_prefix("policy.") else { return "-".to_owned() };
     let pointer = format!("/{}", path.replace('.', "/"));
     let is_time = ["interval", "cool_down", "scale_in_after"].iter().any(|end| path.ends_with(end));
