@@ -358,6 +358,7 @@ fn names_of(shared: &Shared, hosts: &[String]) -> Vec<String> {
 
 async fn finish(mut shared: Shared, run: String, hosts: &[String], begun: Instant) -> Summary {
     shared.report.settle(None);
+    shared.tell_warnings();
     for (host, left) in &shared.left_notified {
         for handler in left {
             let message = format!(
