@@ -116,6 +116,13 @@ impl Begun {
         self.work.0 = self.work.0.saturating_add(work.0);
     }
 
+    /// More have begun.
+    pub const fn add(&mut self, more: Begun) {
+        self.requests = self.requests.saturating_add(more.requests);
+        self.waited.0 = self.waited.0.saturating_add(more.waited.0);
+        self.work.0 = self.work.0.saturating_add(more.work.0);
+    }
+
     /// Whether they have waited for too long.
     #[must_use]
     pub fn is_overload(&self, rules: &Dagor) -> bool {

@@ -287,6 +287,8 @@ fn answers_are_sources() {
     insta::assert_snapshot!(told);
 }
 
+const BEHIND: &str = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
+
 #[test]
 fn what_queues_and_balancers_can_not_be_with() {
     let central = "policy.queue={scope: central}";
@@ -295,19 +297,19 @@ fn what_queues_and_balancers_can_not_be_with() {
     assert!(scenario(SMALL, &[predicting]).model.is_dynamic());
     let overload = "policy.admission.overload={rule: dagor}";
     assert!(scenario(SMALL, &[overload]).model.is_dynamic());
+    // Priorities go by reports there.
+    assert!(scenario(SMALL, &[overload, BEHIND]).model.network.is_some());
     let shared = "stages={network: {machine: 1Gbit/s}}";
     let sizes = ["cmds.resize.source_size=400KB", "cmds.resize.answer_size=60KB"];
-    let behind = "gateways={count: 3, network_delay: 2ms, reports_every: 10ms}";
     let mut told = String::new();
     for changes in [
         vec![central, shared, sizes[0], sizes[1]],
         vec![central, "apps.image.concurrency=4", "stages={dispatch: 1ms}"],
-        vec![central, behind],
-        vec!["policy.queue={longest_wait: {paid: 1s}}", behind],
-        vec!["policy.admission.deadlines=predict", behind],
-        vec!["policy.admission.overload={rule: dagor}", behind],
-        vec!["policy.queue={order: deficit_round_robin}", behind],
-        vec!["policy.balance={rule: prequal}", behind],
+        vec![central, BEHIND],
+        vec!["policy.queue={longest_wait: {paid: 1s}}", BEHIND],
+        vec!["policy.admission.deadlines=predict", BEHIND],
+        vec!["policy.queue={order: deficit_round_robin}", BEHIND],
+        vec!["policy.balance={rule: prequal}", BEHIND],
     ] {
         let (scenario, found) = found(SMALL, &changes);
         assert!(scenario.is_none(), "{changes:?}");

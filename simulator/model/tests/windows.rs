@@ -8,7 +8,7 @@ use policy::balance::Balance;
 use policy::placement::{Resources, Unplaced};
 use policy::queue::{Queue, QueueScope};
 use policy::scaling::{Action, Observation, Rule, Scaling, Schedule};
-use policy::{Class, Nanoseconds, Scope, Time};
+use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
@@ -60,6 +60,29 @@ fn scaling_model() -> impl Strategy<Value = Model> {
             let scaling = Some(scaling);
             model.dynamics = Dynamics { capacity, scaling, ..Dynamics::default() };
             model
+        },
+    )
+}
+
+/// Priorities under overload, where something waits.
+fn gated() -> impl Strategy<Value = (Model, Network)> {
+    let stages = proptest::option::weighted(0.3, some_stages());
+    let models = prop_oneof![2 => model().boxed(), 1 => scaling_model().boxed()];
+    let rules = (strategies::queues::dagor(), any::<bool>(), 1u64..8);
+    (models, stages, network(), rules).prop_map(
+        |(model, stages, network, (dagor, is_busy, interval))| {
+            let mut model = with_stages(model, stages.unwrap_or_default());
+            for app in model.apps.iter_mut().filter(|_| is_busy) {
+                (app.machines, app.instances) = (app.machines.clamp(1, 2), 1);
+            }
+            for bound in [&mut model.queue.free, &mut model.queue.paid] {
+                *bound = (*bound).max(8);
+            }
+            if let Some(scaling) = &mut model.dynamics.scaling {
+                scaling.interval = Nanoseconds(network.delay.0 * interval);
+            }
+            model.admission.overload = Some(dagor);
+            (model, network)
         },
     )
 }
@@ -184,6 +207,10 @@ fn agree(model: &Model, network: Network) -> Result<Told, TestCaseError> {
         removed: of(|action| matches!(action, Action::Remove(..))),
         served: slow.outcomes.len() - refused,
         unplaced: slow.unplaced.len(),
+        overloads: {
+            let outcomes = slow.outcomes.iter();
+            outcomes.filter(|(_, outcome)| *outcome == Err(Refusal::Overload)).count()
+        },
     })
 }
 
@@ -193,6 +220,7 @@ struct Told {
     removed: usize,
     served: usize,
     unplaced: usize,
+    overloads: usize,
 }
 
 proptest! {
@@ -215,6 +243,24 @@ proptest! {
     ) {
         agree(&with_stages(model, stages), network)?;
     }
+}
+
+/// Gates move in some of these scenarios and refuse; all of them together must have refused often.
+#[test]
+fn lanes_agree_with_the_oracle_about_priorities() {
+    let mut runner = proptest::test_runner::TestRunner::new(ProptestConfig {
+        cases: 800,
+        ..ProptestConfig::default()
+    });
+    let overloads = std::cell::Cell::new(0);
+    let result = runner.run(&gated(), |(model, network)| {
+        overloads.set(overloads.get() + agree(&model, network)?.overloads);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    assert!(overloads.get() > 1_000, "only {} were refused by gates", overloads.get());
 }
 
 /// The same with apps that scale. In all scenarios together everything must have happened often,
@@ -244,7 +290,7 @@ fn lanes_agree_with_the_oracle_while_apps_scale() {
     if let Err(error) = result {
         panic!("{error}");
     }
-    let Told { added, removed, served, unplaced } = told.into_inner();
+    let Told { added, removed, served, unplaced, .. } = told.into_inner();
     let all = [(added, 2_000), (removed, 500), (served, 10_000), (unplaced, 500)];
     assert!(all.iter().all(|(seen, wanted)| seen > wanted), "{all:?}");
 }

@@ -111,7 +111,6 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Balance
             | Unfit::Central
             | Unfit::Waits
-            | Unfit::Overload
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

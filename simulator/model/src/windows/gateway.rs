@@ -1,12 +1,14 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
-use policy::adaptive::{Answer as Became, Limiter};
+use policy::adaptive::Answer as Became;
 use policy::admission::{Account, Admission, Candidate, Learned, Limits};
 use policy::balance::FULL_WEIGHT;
-use policy::{Accounts, Class, Purpose, Refusal, Targets, Time, Words};
+use policy::dagor::Begun;
+use policy::{Accounts, Purpose, Refusal, Targets, Time, Words};
 
 use super::calendar::{Calendar, Most, Name};
 use super::crews::Standing;
+use super::gates::Gates;
 use super::plan::{AppInfo, Plan, SourceInfo};
 use super::{Answer, Key, Request};
 use crate::adaptive::{Heard, Limiters};
@@ -31,8 +33,35 @@ pub(super) struct Gateways {
     calendar: Calendar,
     known: Known,
     balance_words: Words,
-    /// If a limit adapts.
+    /// If a rule learns.
+    learners: Option<Box<Learners>>,
+}
+
+/// What gateways have learned.
+#[derive(Debug)]
+struct Learners {
     limiters: Option<Box<Limiters>>,
+    gates: Option<Gates>,
+}
+
+impl Learners {
+    fn new(model: &Model, gateways: std::ops::Range<u16>) -> Option<Box<Self>> {
+        let limiters = Limiters::new(model, gateways.clone());
+        let gates = Gates::new(&model.admission, gateways, model.apps.len());
+        let is_any = limiters.is_some() || gates.is_some();
+        is_any.then(|| Box::new(Learners { limiters, gates }))
+    }
+
+    /// What is known just before a request arrives.
+    fn at(&mut self, gateway: u16, user: u32, info: &SourceInfo, now: Time) -> Learned<'_> {
+        let limiter =
+            self.limiters.as_mut().and_then(|limiters| limiters.at((gateway, info.cmd), now));
+        let who = (info.class, user, now);
+        Learned {
+            limiter: limiter.map(|limiter| (limiter, info.class)),
+            gate: self.gates.as_mut().and_then(|gates| gates.at(gateway, info.app, who)),
+        }
+    }
 }
 
 impl Gateways {
@@ -67,7 +96,7 @@ impl Gateways {
                 crews: plan.apps.iter().map(|_| Weights::new()).collect(),
             },
             balance_words: Words::new(model.seed, Purpose::Balance, 0),
-            limiters: Limiters::new(model, gateways.start..gateways.end),
+            learners: Learners::new(model, gateways.start..gateways.end),
         }
     }
 
@@ -79,14 +108,23 @@ impl Gateways {
 
     /// Whether gateways want to know what became of requests.
     #[inline(always)]
-    pub(super) const fn adapt(&self) -> bool {
-        self.limiters.is_some()
+    pub(super) fn adapt(&self) -> bool {
+        self.learners.as_ref().is_some_and(|learners| learners.limiters.is_some())
     }
 
     /// Takes in what becomes of a request, as its gateway is going to hear.
     pub(super) fn listen(&mut self, heard: Heard) {
-        if let Some(limiters) = &mut self.limiters {
+        let limiters = self.learners.as_mut().and_then(|learners| learners.limiters.as_mut());
+        if let Some(limiters) = limiters {
             limiters.expect(heard);
+        }
+    }
+
+    /// All gateways hear what has begun at the targets, app by app.
+    pub(super) fn hear_of_begun(&mut self, begun: &[Begun]) {
+        let gates = self.learners.as_mut().and_then(|learners| learners.gates.as_mut());
+        if let Some(gates) = gates {
+            gates.hear(begun);
         }
     }
 
@@ -130,7 +168,11 @@ impl Gateways {
         let info = plan.source(source).ok_or(Refusal::NoInstance)?;
         let now = request.time();
         let candidate = Candidate { deadline: now + info.deadline, usual: info.usual };
-        if let Err(cause) = self.admit(gateway, request.user, info, candidate, now) {
+        if self.learners.as_ref().is_some_and(|learners| learners.gates.is_some()) {
+            // A gate counts whoever asks, so nobody may ask twice.
+            self.settle(now, plan);
+            self.admit(gateway, request.user, info, candidate, now)?;
+        } else if let Err(cause) = self.admit(gateway, request.user, info, candidate, now) {
             // Permits that are not yet given back can only refuse too much: what is admitted
             // in spite of them is admitted. What isn't, is asked again when all are; but for
             // a user of whom none can be given back.
@@ -153,6 +195,13 @@ impl Gateways {
             self.listen(Heard { at: now, key: request.key, gateway, cmd, class, answer });
         }
         picked.ok_or(Refusal::NoInstance)
+    }
+
+    /// All permits are given back that are due.
+    #[cold]
+    fn settle(&mut self, now: Time, plan: &Plan) {
+        let books = &mut self.books;
+        self.calendar.settle(now.0, |name| books.release(name, plan));
     }
 
     /// The target for an admitted request.
@@ -184,12 +233,11 @@ impl Gateways {
         let place = self.books.place(gateway, user, info.cmd);
         // No closure: that may stay apart, and is a call then for each request.
         let mut open = self.books.open(place);
-        let admitted = match self.limiters.as_mut() {
+        let admitted = match self.learners.as_mut() {
             None => policy::admit(&self.rules, open.accounts(None), candidate, now),
-            Some(limiters) => {
-                let limiter = limiters.at((gateway, info.cmd), now);
-                let limiter = limiter.map(|limiter| (limiter, info.class));
-                let (left, admitted) = admit_limited(&self.rules, open, limiter, candidate, now);
+            Some(learners) => {
+                let learned = learners.at(gateway, user, info, now);
+                let (left, admitted) = admit_learned(&self.rules, open, learned, candidate, now);
                 open = left;
                 admitted
             }
@@ -199,17 +247,18 @@ impl Gateways {
     }
 }
 
-/// Where a limit adapts. The accounts come and go by value: who takes their address keeps them out of
+/// Where a rule learns. The accounts come and go by value: who takes their address keeps them out of
 /// registers wherever they are.
 #[cold]
-fn admit_limited(
+fn admit_learned(
     rules: &Admission,
     mut open: TakenOut,
-    limiter: Option<(&mut Limiter, Class)>,
+    Learned { limiter, gate }: Learned<'_>,
     candidate: Candidate,
     now: Time,
 ) -> (TakenOut, Result<(), Refusal>) {
-    let mut learned = Learned { limiter, gate: None };
+    // Made anew, for as long as the accounts are out.
+    let mut learned = Learned { limiter, gate };
     let admitted = policy::admit(rules, open.accounts(Some(&mut learned)), candidate, now);
     (open, admitted)
 }

@@ -2,12 +2,14 @@
 //! thread. Lanes meet between windows only, by parcels.
 
 use policy::Refusal;
+use policy::dagor::Begun;
 use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
 use super::bank::Bank;
 use super::coming::{Coming, Way};
 use super::control::{Change, Control, Counted, Left, Order};
+use super::gates::Begins;
 use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -33,6 +35,8 @@ pub struct Parcel {
     loads: Vec<u32>,
     /// What some of them tell of their instances.
     crews: Vec<Crew>,
+    /// What has begun there since the last report, app by app, if gateways ask for it.
+    begun: Vec<Begun>,
     /// What the sender's targets have of each app, if this is the time of a tick.
     tasks: Vec<Counted>,
     /// Instances of the sender's targets that leave.
@@ -50,13 +54,14 @@ impl Parcel {
             to.clear();
             to.extend_from_slice(from);
         }
-        let Parcel { requests, answers, heard, reports, loads, crews, tasks, left } = self;
+        let Parcel { requests, answers, heard, reports, loads, crews, begun, tasks, left } = self;
         copy(requests, &other.requests);
         copy(answers, &other.answers);
         copy(heard, &other.heard);
         *reports = other.reports;
         copy(loads, &other.loads);
         copy(crews, &other.crews);
+        copy(begun, &other.begun);
         copy(tasks, &other.tasks);
         copy(left, &other.left);
     }
@@ -84,6 +89,8 @@ pub struct Lane<'model, W> {
     sent: Vec<Request>,
     /// For each app, requests that gateways found no target for since the last tick.
     unsent: Vec<u64>,
+    /// What begins at targets, if gateways ask for it.
+    begins: Option<Begins>,
     control: Control<'model>,
     /// Orders that reach machines in this window.
     orders: Vec<Order>,
@@ -127,6 +134,10 @@ impl<'model, W: Witness> Lane<'model, W> {
             loads: vec![0; plan.targets()],
             sent: Vec::new(),
             unsent: vec![0; model.apps.len()],
+            begins: model
+                .admission
+                .overload
+                .map(|_| Begins::new(model.apps.len(), network.reports.0)),
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
@@ -230,6 +241,7 @@ impl<W: Witness> Task for Step<'_, '_, W> {
             parcel.heard.clear();
             parcel.loads.clear();
             parcel.crews.clear();
+            parcel.begun.clear();
             parcel.tasks.clear();
             parcel.left.clear();
             parcel.reports = false;
@@ -321,11 +333,15 @@ impl<W: Witness> Lane<'_, W> {
                 first.crews.push(Crew { app: number, target: own.start + target, standing });
             });
         }
+        if let Some(begins) = &mut self.begins {
+            first.begun.extend(begins.report(now));
+        }
         first.reports = true;
         for other in others {
             other.reports = true;
             other.loads.extend_from_slice(&first.loads);
             other.crews.extend_from_slice(&first.crews);
+            other.begun.extend_from_slice(&first.begun);
         }
     }
 
@@ -419,6 +435,9 @@ impl<W: Witness> Lane<'_, W> {
             parcel.crews.iter().for_each(|crew| self.gateways.meet(crew, &self.plan));
         }
         self.gateways.weigh();
+        for parcel in inbound.iter().filter(|parcel| !parcel.begun.is_empty()) {
+            self.gateways.hear_of_begun(&parcel.begun);
+        }
     }
 
     /// Requests of the window before come to targets, and what was on its way comes into queues.
@@ -518,6 +537,13 @@ impl<W: Witness> Lane<'_, W> {
     ) {
         let delay = self.plan.network.delay.0;
         let (gateway, source) = Key::parts(request.key);
+        if let (Some(begins), Ok((start, _))) = (&mut self.begins, work)
+            && let Some(info) = self.plan.source(source)
+        {
+            let waited = policy::Time(start).since(policy::Time(now));
+            let begun = Begun { requests: 1, waited, work: info.expected };
+            begins.count(info.app, start, begun);
+        }
         let outcome = work.map(|(start, end)| {
             Served::new(request.target, policy::Time(start), policy::Time(end))
         });

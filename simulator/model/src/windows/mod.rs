@@ -23,7 +23,9 @@
 //!   the end or of the refusal; what `pick` finds no target for gives them back at once. A limit that
 //!   adapts learns from what its gateway hears, when it hears it.
 //! - At R, 2R, … each target reports its load: requests that wait or are worked on. Reports reach
-//!   all gateways D later.
+//!   all gateways D later. Where admission is by priorities they also tell what has begun since the last
+//!   one and how long that has waited; each gateway has its own gate for each app, which counts what
+//!   comes to this gateway.
 //!
 //! At one instant, in this order: work ends; instances are ready; orders reach machines; what waits
 //! begins, and instances leave; what was on its way comes into queues; targets report; answers, refusals and reports reach gateways;
@@ -85,6 +87,7 @@ mod coming;
 mod control;
 mod course;
 mod crews;
+mod gates;
 mod gateway;
 mod lane;
 mod ledger;
@@ -121,8 +124,6 @@ pub enum Unfit {
     Balance,
     /// Rules depend on how long requests wait.
     Waits,
-    /// Gateways must know at once how long requests have waited.
-    Overload,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -168,10 +169,6 @@ impl fmt::Display for Unfit {
                 "queue.longest_wait, queue.overload and admission.deadlines: predict need live \
                  gateways",
             ),
-            Unfit::Overload => f.write_str(
-                "admission.overload needs live gateways: behind a network no gateway knows how long \
-                 requests wait",
-            ),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
@@ -212,9 +209,6 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     let predicts = model.admission.deadlines == Deadlines::Predict;
     if model.queue.longest_wait.is_some() || model.queue.overload.is_some() || predicts {
         return Err(Unfit::Waits);
-    }
-    if model.admission.overload.is_some() {
-        return Err(Unfit::Overload);
     }
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);

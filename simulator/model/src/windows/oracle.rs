@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 
 use policy::adaptive::{Answer, By, Limiter};
 use policy::admission::{Account, Candidate, Learned};
+use policy::dagor::{Begun, Gate};
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
 use super::{Key, Request, Witness, arrivals};
@@ -89,6 +90,14 @@ impl Targets for View {
     }
 }
 
+/// What all targets of all apps report.
+#[derive(Debug)]
+struct Told {
+    known: Vec<Vec<Known>>,
+    /// By app.
+    begun: BTreeMap<usize, Begun>,
+}
+
 #[derive(Debug)]
 struct Oracle<'model, W> {
     model: &'model Model,
@@ -97,7 +106,13 @@ struct Oracle<'model, W> {
     events: BinaryHeap<Reverse<(Time, Event)>>,
     apps: Vec<Vec<Target>>,
     views: BTreeMap<(u16, usize), View>,
-    on_the_way: VecDeque<Vec<Vec<Known>>>,
+    on_the_way: VecDeque<Told>,
+    /// What has begun since the last report, by app.
+    begun: BTreeMap<usize, Begun>,
+    /// When requests came into their queues.
+    queued: BTreeMap<usize, Time>,
+    /// By gateway and app, with what the gateway has heard of since the window began.
+    gates: BTreeMap<(u16, usize), (Gate, Begun)>,
     plane: Plane,
     accepted: BTreeMap<u16, u32>,
     users: BTreeMap<(u16, u32), Account>,
@@ -134,6 +149,12 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
             views.insert((gateway, app), view);
         }
     }
+    let mut gates = BTreeMap::new();
+    if let Some(rules) = model.admission.overload {
+        let places = (0..model.gateways.max(1))
+            .flat_map(|gateway| (0..model.apps.len()).map(move |app| (gateway, app)));
+        gates.extend(places.map(|place| (place, (Gate::new(&rules), Begun::default()))));
+    }
     let mut oracle = Oracle {
         model,
         network,
@@ -142,6 +163,9 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         apps,
         views,
         on_the_way: VecDeque::new(),
+        begun: BTreeMap::new(),
+        queued: BTreeMap::new(),
+        gates,
         plane: Plane::new(model),
         accepted: BTreeMap::new(),
         users: BTreeMap::new(),
@@ -242,6 +266,11 @@ impl<W: Witness> Oracle<'_, W> {
         };
         let admission = self.model.admission;
         self.think();
+        if let Some(rules) = admission.overload
+            && let Some((gate, begun)) = self.gates.get_mut(&(gateway, definition.app))
+        {
+            gate.pass(&rules, begun, now);
+        }
         self.with_accounts(&request, cmd, |accounts| {
             policy::admit(&admission, accounts, candidate, now)
         })?;
@@ -316,6 +345,7 @@ impl<W: Witness> Oracle<'_, W> {
             return Err(Refusal::NoInstance);
         }
         target.join(place);
+        self.queued.insert(place, self.now);
         self.settle(app, chosen);
         Ok(())
     }
@@ -334,10 +364,20 @@ impl<W: Witness> Oracle<'_, W> {
                 continue;
             }
             let Some((request, age)) = target.begin_one(now) else { return };
+            self.begin(app, request);
             let work = self.requests.get(request).map_or(Nanoseconds::ZERO, Request::work);
             let work = definition.life.warm_up.slowed(work, age);
             self.after(work, Event::End { app, target: chosen, request });
         }
+    }
+
+    /// The next report tells of it.
+    fn begin(&mut self, app: usize, place: usize) {
+        let queued = self.queued.remove(&place).unwrap_or(self.now);
+        let cmd = self.requests.get(place).and_then(|request| self.kind(request));
+        let cmd = cmd.and_then(|(cmd, _)| self.model.cmds.get(cmd));
+        let expected = cmd.map_or(Nanoseconds::ZERO, crate::Cmd::expected);
+        self.begun.entry(app).or_default().count(self.now.since(queued), expected);
     }
 
     fn end(&mut self, app: usize, chosen: usize, place: usize) {
@@ -394,13 +434,16 @@ impl<W: Witness> Oracle<'_, W> {
             let warm_up = &definition.life.warm_up;
             targets.iter().map(|target| target.known(warm_up, now)).collect()
         };
-        let reports = self.apps.iter().zip(&self.model.apps).map(of_app).collect();
-        self.on_the_way.push_back(reports);
+        let known = self.apps.iter().zip(&self.model.apps).map(of_app).collect();
+        self.on_the_way.push_back(Told { known, begun: std::mem::take(&mut self.begun) });
         self.after(self.network.delay, Event::Learn);
     }
 
     fn learn(&mut self) {
-        let Some(reports) = self.on_the_way.pop_front() else { return };
+        let Some(Told { known: reports, begun }) = self.on_the_way.pop_front() else { return };
+        for ((_, app), (_, known)) in &mut self.gates {
+            known.add(begun.get(app).copied().unwrap_or_default());
+        }
         for ((_, app), view) in &mut self.views {
             if let Some(report) = reports.get(*app) {
                 view.learn(report);
@@ -428,15 +471,19 @@ impl<W: Witness> Oracle<'_, W> {
     ) -> T {
         let (gateway, _) = Key::parts(request.key);
         let class = self.kind(request).map_or(Class::Free, |(_, class)| class);
-        let mut learned = self.model.admission.adaptive.map(|rules| Learned {
-            limiter: Some(
-                self.limiters
-                    .entry((gateway, if rules.by == By::Cmd { cmd } else { 0 }))
-                    .or_insert_with(|| Limiter::new(&rules)),
-            )
-            .map(|limiter| (limiter, class)),
-            gate: None,
+        let limiter = self.model.admission.adaptive.map(|rules| {
+            let place = (gateway, if rules.by == By::Cmd { cmd } else { 0 });
+            (self.limiters.entry(place).or_insert_with(|| Limiter::new(&rules)), class)
         });
+        let app = self.model.cmds.get(cmd).map_or(0, |cmd| cmd.app);
+        let priority = self
+            .model
+            .admission
+            .overload
+            .map(|rules| rules.priority(class, request.user, self.now));
+        let gate = self.gates.get_mut(&(gateway, app)).map(|(gate, _)| gate).zip(priority);
+        let mut learned =
+            (limiter.is_some() || gate.is_some()).then_some(Learned { limiter, gate });
         act(Accounts {
             accepted: self.accepted.entry(gateway).or_default(),
             user: self.users.entry((gateway, request.user)).or_default(),

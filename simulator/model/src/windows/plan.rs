@@ -22,6 +22,8 @@ pub(super) struct SourceInfo {
     pub(super) class: Class,
     pub(super) deadline: Nanoseconds,
     pub(super) usual: Nanoseconds,
+    /// The mean.
+    pub(super) expected: Nanoseconds,
     /// Whether its requests have stages besides queue and work.
     pub(super) has_stages: bool,
 }
@@ -36,6 +38,7 @@ impl SourceInfo {
             class,
             deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
             usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
+            expected: cmd.map_or(Nanoseconds::ZERO, crate::Cmd::expected),
             has_stages: cmd.is_some_and(|cmd| cmd.stages.is_some()),
         }
     }
