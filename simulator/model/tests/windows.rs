@@ -1,7 +1,7 @@
 //! Lanes against the oracle of windows, request by request, on random small scenarios, for several
 //! numbers of lanes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 
