@@ -83,7 +83,7 @@ pub enum Order {
 }
 
 /// What stands at a target, as far as the rules count it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Waiting {
     /// Requests that count: see [`Queue::counted`].
     pub counted: u32,

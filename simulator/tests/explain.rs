@@ -124,6 +124,52 @@ fn requests_and_moments() {
     insta::assert_snapshot!("requests", all.join("\n"));
 }
 
+/// Behind a network the same run is explained, not that of live gateways: all requests together come to
+/// what the results count.
+#[test]
+fn gateways_behind_a_network() {
+    let place = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(place.path().join(name), text).unwrap();
+    let behind = "gateways: {count: 2, network_delay: 2ms, reports_every: 10ms}";
+    let scenario = SCENARIO.replace("gateways: 2", behind).replace("20s", "2s");
+    write("scenario.yml", &scenario.replace("poisson: 60/s", "poisson: 90/s"));
+    let overload =
+        "  overload: {rule: dagor, target: 1ms, window: 100ms}\nqueue: {free: 1, paid: 3}\n";
+    write("policy.yml", &(POLICY.replace("cluster", "gateway") + overload));
+    let arguments = ["run", "scenario.yml", "--threads", "2", "-o", "out"];
+    let output = simulator(place.path(), &arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json = std::fs::read_to_string(place.path().join("out/results.json")).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let cells = json["cells"].as_array().unwrap();
+    let sum = |name: &str| cells.iter().map(|cell| cell[name].as_u64().unwrap()).sum::<u64>();
+    let (arrivals, served) = (sum("arrivals"), sum("served"));
+    let (mut found, mut shown) = (std::collections::BTreeMap::new(), Vec::new());
+    for number in 0..arrivals {
+        let text = explained(&place, &["--request", &number.to_string()]);
+        let (_, outcome) = text.rsplit_once("  outcome           ").unwrap();
+        let kind = outcome.trim_start_matches("refused by ");
+        let kind = kind.split([' ', ':']).next().unwrap().to_owned();
+        let count = found.entry(kind).or_insert(0u64);
+        if *count == 0 {
+            shown.push(text);
+        }
+        *count += 1;
+    }
+    assert_eq!(found.remove("served"), Some(served));
+    for (cause, count) in &found {
+        let refused = |cell: &serde_json::Value| cell["refused"][cause].as_u64().unwrap();
+        assert_eq!(cells.iter().map(refused).sum::<u64>(), *count, "{cause}");
+    }
+    assert_eq!(served + found.values().sum::<u64>(), arrivals);
+    assert!(found.len() >= 3, "{found:?}");
+    let (code, text) = refused(&place, &["--request", &arrivals.to_string()]);
+    assert_eq!(code, 3, "{text}");
+    shown.push(text);
+    shown.push(explained(&place, &["--at", "1s", "--app", "image"]));
+    insta::assert_snapshot!("network", shown.join("\n"));
+}
+
 /// What the scheduler did in an upgrade is told with its reasons, and its decision log can be decided
 /// again.
 #[test]

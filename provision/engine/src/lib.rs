@@ -34,6 +34,7 @@ mod sealed;
 pub mod session;
 mod synchronize;
 pub mod variables;
+pub mod warnings;
 mod web;
 pub mod words;
 pub mod world;

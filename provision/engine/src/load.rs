@@ -346,6 +346,7 @@ fn world(
         packages: Packages::default(),
         plugins: Plugins::default(),
         odd_conditions: crate::odd_conditions::OddConditions::default(),
+        warnings: crate::warnings::Warnings::default(),
         loader: OnceLock::new(),
     }
 }

@@ -191,6 +191,21 @@ impl Outside {
             .collect())
     }
 
+    /// Warns the operator. Of a task with `no_log` it stays hidden what went wrong: arguments of lookups
+    /// are in it.
+    fn tell(&self, message: &str) {
+        let no_log = self.view.context.as_ref().and_then(|it| it.innermost(|d| d.no_log.as_ref()));
+        let is_hidden = match no_log {
+            Some(node) => node.as_bool() != Some(false),
+            None => self.view.world.settings.customs.no_log,
+        };
+        let warnings = &self.view.world.warnings;
+        match message.split_once(':').filter(|_| is_hidden) {
+            Some((what, _)) => warnings.note(&format!("{what} (`no_log` hides why)")),
+            None => warnings.note(message),
+        }
+    }
+
     /// Settings by name. Options of plugins have no names here.
     fn configured(&self, request: &LookupRequest<'_>) -> Result<Vec<Value>, OutsideError> {
         let failed = |message: String| Err(OutsideError::Failed(message));
@@ -237,7 +252,9 @@ impl Outside {
                         hint.unwrap_or_default()
                     ));
                 }
-                // A warning has nowhere to go from here.
+                None if missing == "warn" => {
+                    self.tell(&format!("Skipping, did not find setting {name}"));
+                }
                 None => {}
             }
         }
@@ -587,6 +604,10 @@ impl provision_template::Outside for Outside {
             microseconds: since.subsec_micros(),
             offset_seconds: 0,
         })
+    }
+
+    fn warn(&self, message: &str) {
+        self.tell(message);
     }
 
     fn random(&self) -> Result<u64, OutsideError> {

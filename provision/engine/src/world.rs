@@ -45,6 +45,8 @@ pub struct World {
     pub plugins: Plugins,
     /// Conditions that are no booleans.
     pub odd_conditions: crate::odd_conditions::OddConditions,
+    /// What evaluations warn of.
+    pub warnings: crate::warnings::Warnings,
     /// The user's files, for the places of errors; empty before a run.
     pub loader: OnceLock<Arc<Mutex<Loader>>>,
 }

@@ -43,6 +43,7 @@ fn task(tasks: &str) -> (Arc<Task>, Arc<World>) {
         groups: Default::default(),
         additions: Default::default(),
         odd_conditions: OddConditions::default(),
+        warnings: Default::default(),
         loader: Default::default(),
         settings: Settings::default(),
         packages: Default::default(),

@@ -118,6 +118,7 @@ fn rendered(name: &str, template: &str, variables: &str) -> String {
         groups: RwLock::new(groups.into_iter().collect()),
         additions: Mutex::default(),
         odd_conditions: Default::default(),
+        warnings: Default::default(),
         loader: Default::default(),
         settings: Settings::default(),
         packages: Default::default(),

@@ -28,7 +28,7 @@ pub struct Look {
 }
 
 /// The target that was chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Chosen {
     /// The target, counted within its app.
     pub target: u32,

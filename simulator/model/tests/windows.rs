@@ -1,9 +1,11 @@
 //! Lanes against the oracle of windows, request by request, on random small scenarios, for several
 //! numbers of lanes.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use policy::admission::{Admission, Limits};
+use std::collections::BTreeMap;
+
+use policy::admission::{Accounts, Admission, Candidate, Learned, Limits};
 use policy::balance::Balance;
 use policy::placement::{Resources, Unplaced};
 use policy::queue::{Queue, QueueScope};
@@ -11,10 +13,11 @@ use policy::scaling::{Action, Observation, Rule, Scaling, Schedule};
 use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
+use simulator_model::look::Look;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
 use simulator_model::{
-    App, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network, Outcome, Path,
-    Source, Stages, Tenants, WarmUp,
+    App, Arrival, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network,
+    Outcome, Path, Record, Source, Stages, Tenants, WarmUp,
 };
 
 mod strategies;
@@ -243,6 +246,121 @@ proptest! {
     ) {
         agree(&with_stages(model, stages), network)?;
     }
+}
+
+/// Looks at all requests.
+#[derive(Default)]
+struct All {
+    looks: BTreeMap<u64, Look>,
+    outcomes: Vec<(Arrival, Outcome)>,
+    decisions: usize,
+}
+
+impl Record for All {
+    const LOOKS: bool = true;
+
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        self.outcomes.push((*arrival, outcome));
+    }
+
+    fn decide(&mut self, _at: Time, _app: usize, _seen: Observation, _action: Action) {
+        self.decisions += 1;
+    }
+
+    fn wants(&self, _number: u64) -> bool {
+        true
+    }
+
+    fn look(&mut self, arrival: &Arrival, look: Look) {
+        assert!(self.looks.insert(arrival.number, look).is_none());
+    }
+}
+
+/// What a gateway does with what a look shows.
+fn admitted(model: &Model, arrival: &Arrival, look: &Look) -> Result<(), Refusal> {
+    let source = &model.sources[usize::from(arrival.source)];
+    let class = model.tenants[source.tenants].class;
+    let cmd = &model.cmds[source.cmd];
+    let (mut accepted, mut user, mut account) = (look.accepted, look.user, look.cmd);
+    let (mut limiter, mut gate) = (look.limiter, look.gate.clone());
+    let mut learned = Learned {
+        limiter: limiter.as_mut().map(|limiter| (limiter, class)),
+        gate: gate.as_mut().map(|(gate, priority)| (gate, *priority)),
+    };
+    let accounts = Accounts {
+        accepted: &mut accepted,
+        user: &mut user,
+        cmd: &mut account,
+        learned: Some(&mut learned),
+    };
+    let deadline = cmd.deadline.map_or(Time(u64::MAX), |deadline| arrival.at + deadline);
+    let candidate = Candidate { deadline, usual: cmd.service.median() };
+    policy::admit(&model.admission, accounts, candidate, arrival.at)
+}
+
+/// Who watches a run sees the outcomes of the oracle, and looks say what became of each request.
+fn looks_agree(model: &Model, network: Network) -> Result<[usize; 4], TestCaseError> {
+    let mut seen = All::default();
+    windows::watch(model, network, &mut seen);
+    let oracle = windows::oracle::run(model, network, Both::new(model, network, 0));
+    prop_assert_eq!(seen.decisions, oracle.decisions.len());
+    let mut wanted = oracle.outcomes;
+    wanted.sort_unstable_by_key(|(key, _)| *key);
+    let mut outcomes: Vec<_> =
+        seen.outcomes.iter().map(|(arrival, outcome)| (arrival.key, *outcome)).collect();
+    outcomes.sort_unstable_by_key(|(key, _)| *key);
+    prop_assert_eq!(outcomes, wanted);
+    seen.outcomes.sort_unstable_by_key(|(arrival, _)| arrival.number);
+    let mut kinds = [0; 4];
+    let mut before = Time::ZERO;
+    for ((arrival, outcome), number) in seen.outcomes.iter().zip(0u64..) {
+        prop_assert_eq!(arrival.number, number);
+        prop_assert!(arrival.at >= before);
+        before = arrival.at;
+        let look = &seen.looks[&number];
+        let source = &model.sources[usize::from(arrival.source)];
+        let class = model.tenants[source.tenants].class;
+        let judged = admitted(model, arrival, look);
+        let queued = look
+            .chosen
+            .map(|chosen| (chosen, policy::enqueue(&model.queue, class, chosen.standing)));
+        let kind = match (outcome, judged, queued) {
+            (Ok(served), Ok(()), Some((chosen, Ok(())))) => {
+                prop_assert_eq!(served.target, chosen.target);
+                0
+            }
+            (Err(Refusal::QueueFull), Ok(()), Some((_, Err(Refusal::QueueFull)))) => 1,
+            // What had instances may have none when a request with stages comes into its queue.
+            (Err(Refusal::NoInstance), Ok(()), None | Some(_)) => 2,
+            (Err(cause), Err(judged), _) if *cause == judged => 3,
+            other => return Err(TestCaseError::fail(format!("{arrival:?}: {other:?}"))),
+        };
+        kinds[kind] += 1;
+    }
+    Ok(kinds)
+}
+
+#[test]
+fn looks_say_what_the_oracle_does() {
+    let config = ProptestConfig { cases: 600, ..ProptestConfig::default() };
+    let mut runner = proptest::test_runner::TestRunner::new(config);
+    let stages = proptest::option::weighted(0.3, some_stages());
+    let plain = (model(), stages, network()).prop_map(|(model, stages, network)| {
+        (with_stages(model, stages.unwrap_or_default()), network)
+    });
+    let kinds = std::cell::Cell::new([0; 4]);
+    let result = runner.run(&prop_oneof![1 => plain, 2 => gated()], |(model, network)| {
+        let more = looks_agree(&model, network)?;
+        let mut sums = kinds.get();
+        sums.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        kinds.set(sums);
+        Ok(())
+    });
+    if let Err(error) = result {
+        panic!("{error}");
+    }
+    // Served, refused by a full queue, without an instance, refused by admission.
+    assert!(kinds.get().iter().all(|kind| *kind > 100), "{:?}", kinds.get());
 }
 
 /// Gates move in some of these scenarios and refuse; all of them together must have refused often.

@@ -12,7 +12,7 @@ use policy::config::units::Length;
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
 use simulator::scenario::{self, Override, Scenario};
-use simulator_model::{MODEL_VERSION, Record, engine};
+use simulator_model::{MODEL_VERSION, Record, engine, windows};
 
 use crate::exit::Exit;
 use crate::export::RESULTS_VERSION;
@@ -94,7 +94,10 @@ impl Asked {
     fn run<R: Record>(&self, record: &mut R) -> Result<(), String> {
         let model = &self.scenario.model;
         let Some(cast) = &self.cast else {
-            engine::run(model, record);
+            match model.network {
+                None => engine::run(model, record),
+                Some(network) => windows::watch(model, network, record),
+            }
             return Ok(());
         };
         let played = cast.played(model, |workload| engine::run_from(model, workload, record));

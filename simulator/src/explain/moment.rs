@@ -26,6 +26,8 @@ struct Moment<'a> {
     /// App and class of each source.
     sources: &'a [(usize, Class)],
     paths: Paths,
+    /// How long a request is on its way to its target.
+    way: Nanoseconds,
     coming: [u64; Class::ALL.len()],
     waiting: [u64; Class::ALL.len()],
     busy: [u64; Class::ALL.len()],
@@ -204,7 +206,8 @@ impl Moment<'_> {
     /// When a request was in its queue.
     fn joined(&self, arrival: &Arrival, served: Served) -> Time {
         let path = self.paths.of(arrival).map(|path| path.took(served.transfers));
-        path.map_or(arrival.at, |path| arrival.at + path.before())
+        let there = arrival.at + self.way;
+        path.map_or(there, |path| there + path.before())
     }
 }
 
@@ -238,6 +241,7 @@ pub fn explain(asked: &Asked, at: Nanoseconds, app: &str) -> Result<String, Stri
         app: place,
         sources: &sources,
         paths: Paths::new(model),
+        way: model.network.map_or(Nanoseconds::ZERO, |network| network.delay),
         coming: [0; Class::ALL.len()],
         waiting: [0; Class::ALL.len()],
         busy: [0; Class::ALL.len()],
@@ -282,7 +286,7 @@ fn text(asked: &Asked, app: &str, moment: &Moment<'_>) -> String {
     let [ready, starting, leaving] = [ready, starting, leaving].map(number);
     add("instances", format!("{ready} ready, {starting} starting, {leaving} leaving"));
     add("worked on", both(&moment.busy));
-    if asked.scenario.model.has_stages() {
+    if asked.scenario.model.has_stages() || asked.scenario.model.network.is_some() {
         add("coming", both(&moment.coming));
     }
     add("waiting", both(&moment.waiting));

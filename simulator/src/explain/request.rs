@@ -344,9 +344,17 @@ impl Story<'_> {
         let others: Vec<String> =
             seen.iter().map(|(target, load)| format!("{target} with {load}")).collect();
         if !others.is_empty() {
-            let _ = write!(text, "; requests there, waiting or worked on: {}", others.join(", "));
+            let known = match self.model.network {
+                None => "requests there, waiting or worked on",
+                Some(_) => "requests there by the last report, and sent since by this gateway",
+            };
+            let _ = write!(text, "; {known}: {}", others.join(", "));
         }
         lines.add("balance", &text);
+        if let Some(network) = self.model.network {
+            let there = self.arrival.at + network.delay;
+            lines.add("reached it", &format!("at {}, {} later", instant(there.0), network.delay));
+        }
         let rules = &self.model.queue;
         let verdict = policy::enqueue(rules, class, chosen.standing);
         let bound = match rules.bound(class) {
@@ -467,9 +475,10 @@ impl Story<'_> {
                 if served.transfers.is_some() {
                     lines.add("shared links", &slower(&alone, path));
                 }
-                let joined = arrived + path.before();
+                let way = self.model.network.map_or(Nanoseconds::ZERO, |network| network.delay);
+                let joined = arrived + way + path.before();
                 let wait = served.start.since(joined);
-                let answered = served.end + path.respond;
+                let answered = served.end + path.respond + way;
                 let response = answered.since(arrived);
                 if path.before() > Nanoseconds::ZERO {
                     lines.add("came", &came(path, self.model.queue.scope));

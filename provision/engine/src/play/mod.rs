@@ -103,8 +103,12 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Tells of conditions that are no booleans, each once.
-    pub(crate) fn tell_odd_conditions(&mut self) {
+    /// Tells what evaluations warn of, each once: of failed lookups that do no more than that, and of
+    /// conditions that are no booleans.
+    pub(crate) fn tell_warnings(&mut self) {
+        for message in self.world.warnings.take() {
+            self.report.warn(None, message);
+        }
         let odd = self.world.odd_conditions.take();
         if odd.is_empty() {
             return;
@@ -350,7 +354,7 @@ impl<'a> PlayRun<'a> {
             }
             wake.append(&mut self.woken.drain(..).collect());
         }
-        self.shared.tell_odd_conditions();
+        self.shared.tell_warnings();
         self.shared.report.settle(None);
     }
 
@@ -528,7 +532,7 @@ impl<'a> PlayRun<'a> {
 
     /// Tells the report up to where everything is over.
     fn settle_report(&mut self) {
-        self.shared.tell_odd_conditions();
+        self.shared.tell_warnings();
         let frontier = self
             .hosts
             .iter()

@@ -97,3 +97,31 @@ fn attempts_and_includes_are_told() {
         .collect();
     assert_eq!(items, [(Status::Skipped, Some("1"), false), (Status::Ok, Some("2"), true)]);
 }
+
+#[test]
+fn lookups_that_only_warn_are_told_once() {
+    let lab = Lab::new(&["a", "b"]);
+    let ran = lab.apply(
+        "- hosts: all\n  gather_facts: false\n  vars:\n    \
+         content: \"{{ lookup('file', '/nonexistent/a', errors='warn') }}\"\n  tasks:\n    \
+         - debug: {msg: '{{ content }}'}\n    - debug: {msg: 'again {{ content }}'}\n    \
+         - debug: {msg: \"{{ lookup('pipe', 'echo hunter2; exit 3', errors='warn') }}\"}\n      \
+           no_log: true\n    \
+         - debug: {msg: \"{{ lookup('file', '/nonexistent/b', errors='ignore') }}\"}\n    \
+         - debug: {msg: \"{{ lookup('config', 'NO_SUCH', on_missing='warn') }}\"}\n    \
+         - debug: {msg: \"{{ lookup('config', 'NOR_THIS', on_missing='skip') }}\"}\n",
+    );
+    let ran = ran.expect(Outcome::Done);
+    let warnings = ran.warnings();
+    let [file, hidden, config] = &warnings[..] else { panic!("{warnings:?}") };
+    let expected = "-: Lookup failed but the error is being ignored: Could not find or access \
+                    '/nonexistent/a'.";
+    assert!(file.starts_with(expected), "{file}");
+    assert_eq!(hidden, "-: Lookup failed but the error is being ignored (`no_log` hides why)");
+    assert_eq!(config, "-: Skipping, did not find setting NO_SUCH");
+    // Before the results of their tasks, not at the end of the run.
+    let is_warning = |event: &Event| matches!(event, Event::Warning { .. });
+    let last = ran.events.iter().rposition(is_warning).unwrap();
+    let is_result = |event: &Event| matches!(event, Event::Result(_));
+    assert!(ran.events[last..].iter().any(is_result), "{}", ran.story());
+}

@@ -13,6 +13,7 @@ use simulator_kernel::row::{self, Aligned};
 use super::crews::{Crews, Parting, Standing};
 use crate::App;
 use crate::demand::Demand;
+use crate::look::Chosen;
 use crate::rings::Rings;
 
 /// Targets.
@@ -163,6 +164,22 @@ impl Bank {
             }
         }
         self.standing_exactly(target, class, coming)
+    }
+
+    /// What is at a target, for somebody who asks why.
+    #[cold]
+    pub(super) fn look(&mut self, target: u32, class: Class) -> Chosen {
+        let instances = self.row(target).iter().filter(|free| **free != ABSENT).count();
+        let coming = self.coming.get(target as usize).copied().unwrap_or_default();
+        Chosen {
+            target,
+            waiting: self.starts.by_class(target as usize, last_stamp(self.now)),
+            coming,
+            running: self.running(target),
+            instances: u32::try_from(instances).unwrap_or(u32::MAX),
+            standing: self.standing(target, class),
+            predicted: None,
+        }
     }
 
     /// Likewise, without a short cut.

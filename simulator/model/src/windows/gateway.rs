@@ -13,6 +13,7 @@ use super::plan::{AppInfo, Plan, SourceInfo};
 use super::{Answer, Key, Request};
 use crate::adaptive::{Heard, Limiters};
 use crate::life::target_weight;
+use crate::look::{Chosen, Look};
 use crate::model::Model;
 
 /// What a target has told of its instances.
@@ -195,6 +196,38 @@ impl Gateways {
             self.listen(Heard { at: now, key: request.key, gateway, cmd, class, answer });
         }
         picked.ok_or(Refusal::NoInstance)
+    }
+
+    /// What a gateway knows just before a request arrives. It changes nothing that anybody could see.
+    #[cold]
+    pub(super) fn look(&mut self, request: &Request, plan: &Plan) -> Look {
+        let (gateway, source) = Key::parts(request.key);
+        let Some(info) = plan.source(source).copied() else { return Look::default() };
+        let now = request.time();
+        self.settle(now, plan);
+        let place = self.books.place(gateway, request.user, info.cmd);
+        let mut open = self.books.open(place);
+        let learners = self.learners.as_mut();
+        let mut learned = learners.map(|known| known.at(gateway, request.user, &info, now));
+        let mut look = Look::of(&open.accounts(learned.as_mut()));
+        let draw = self.balance_words.of(request.key);
+        let Some((loads, turn, weights)) = self.known.view(gateway, &info, plan) else {
+            return look;
+        };
+        let chosen = if weights.are_full {
+            look.pick(self.balance, &mut View { loads }, *turn, draw)
+        } else {
+            let mut view = WeightedView { loads, weights };
+            let chosen = look.pick(self.balance, &mut view, *turn, draw);
+            let known = |place: u32| weights.open.get(place as usize).map(|open| open.target);
+            for (target, _) in &mut look.seen {
+                *target = known(*target).unwrap_or(*target);
+            }
+            chosen.and_then(known)
+        };
+        // What is there, it doesn't know.
+        look.chosen = chosen.map(|target| Chosen { target, ..Chosen::default() });
+        look
     }
 
     /// All permits are given back that are due.

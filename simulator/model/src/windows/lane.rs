@@ -15,6 +15,7 @@ use super::ledger::Ledger;
 use super::plan::Plan;
 use super::{Answer, Key, Request, Witness};
 use crate::adaptive::Heard;
+use crate::look::{Chosen, Look};
 use crate::model::{Model, Network};
 use crate::outcome::Served;
 use crate::stages::{Path, Paths};
@@ -96,6 +97,8 @@ pub struct Lane<'model, W> {
     orders: Vec<Order>,
     /// In the first lane.
     ledger: Option<Ledger>,
+    /// Requests on their way to targets that the witness looks at, by key.
+    looks: Vec<(u64, Look)>,
     witness: W,
 }
 
@@ -140,6 +143,7 @@ impl<'model, W: Witness> Lane<'model, W> {
                 .map(|_| Begins::new(model.apps.len(), network.reports.0)),
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
+            looks: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
             plan,
             witness,
@@ -175,6 +179,11 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// False if there is nothing that could be done now.
     pub fn prepare(&mut self) -> bool {
         self.flow.prepare()
+    }
+
+    /// Who is told.
+    pub const fn witness_mut(&mut self) -> &mut W {
+        &mut self.witness
     }
 
     /// What was written down.
@@ -474,6 +483,9 @@ impl<W: Witness> Lane<'_, W> {
         if self.coming.is_any_until(at) {
             self.come_until(at, outbound);
         }
+        if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
+            self.look(request, at);
+        }
         if info.has_stages {
             return wide::run(LetIn { lane: self, request, at, outbound });
         }
@@ -482,6 +494,24 @@ impl<W: Witness> Lane<'_, W> {
         bank.pass(at);
         let work = bank.join(request.target - app.first_own, info.class, request.service);
         self.told(request, None, work, at, outbound);
+    }
+
+    /// A request that the witness looks at has come to its target.
+    #[cold]
+    fn look(&mut self, request: &Request, now: u64) {
+        let Some(place) = self.looks.iter().position(|(key, _)| *key == request.key) else {
+            return;
+        };
+        let (_, mut look) = self.looks.swap_remove(place);
+        let (_, source) = Key::parts(request.key);
+        let Some(info) = self.plan.source(source) else { return };
+        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
+        if let Some(bank) = self.banks.get_mut(info.app as usize) {
+            bank.pass(now);
+            let chosen = bank.look(request.target - app.first_own, info.class);
+            look.chosen = Some(Chosen { target: request.target, ..chosen });
+        }
+        self.witness.look(request, look);
     }
 
     /// A request comes to its target that has stages besides.
@@ -595,18 +625,27 @@ impl<W: Witness> Lane<'_, W> {
     /// New requests come to gateways.
     #[inline(always)]
     fn admit(&mut self, begin: u64, end: u64, outbound: &mut [Parcel]) {
-        let Lane { plan, flow, gateways, witness, arrived, unsent, sent, .. } = self;
+        let Lane { plan, flow, gateways, witness, arrived, unsent, sent, looks, .. } = self;
         gateways.begin(begin, plan);
         let requests = flow.before(end);
+        let first = *arrived;
         *arrived += requests.len() as u64;
         let sent = match &mut *outbound {
             [only] => &mut only.requests,
             _ => sent,
         };
-        for request in requests {
+        for (place, request) in requests.iter().enumerate() {
+            if W::LOOKS && witness.arrive(request, first + place as u64) {
+                looks.push((request.key, gateways.look(request, plan)));
+            }
             match gateways.arrive(request, plan) {
                 Ok(target) => sent.push(Request { target, ..*request }),
                 Err(cause) => {
+                    if W::LOOKS
+                        && let Some((_, look)) = looks.pop_if(|(key, _)| *key == request.key)
+                    {
+                        witness.look(request, look);
+                    }
                     if cause == Refusal::NoInstance {
                         let (_, source) = Key::parts(request.key);
                         let app = plan.source(source).map_or(0, |info| info.app as usize);

@@ -75,6 +75,7 @@ use policy::queue::{Order, QueueScope};
 use policy::scaling::{Action, Observation};
 use policy::{Nanoseconds, Scope, Time};
 
+use crate::look::Look;
 use crate::model::{Arrivals, Model, Network};
 use crate::outcome::{Instances, Outcome};
 use crate::report::Report;
@@ -94,10 +95,12 @@ mod ledger;
 pub mod oracle;
 mod plan;
 mod tally;
+mod watched;
 
 pub use course::Course;
 pub use lane::{Lane, Parcel};
 pub use tally::Tally;
+pub use watched::watch;
 
 /// Why a model can't be run in windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -310,6 +313,17 @@ impl Key {
 /// Who is told of a run: of outcomes in no particular order, each request once; of changes of
 /// instances in the order of time, and likewise of decisions, by the first lane only.
 pub trait Witness {
+    /// Whether it is told of arrivals and looks; of runs in one lane only.
+    const LOOKS: bool = false;
+
+    /// A request reaches its gateway, as the one with this number; whether a look at it is wanted.
+    fn arrive(&mut self, _request: &Request, _number: u64) -> bool {
+        false
+    }
+
+    /// What was known of a request that is wanted; told before its outcome.
+    fn look(&mut self, _request: &Request, _look: Look) {}
+
     /// What became of a request; and how its stages went, if its command has any and it came into
     /// its queue.
     fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome);

@@ -5,7 +5,7 @@ use std::fs;
 
 use provision_protocol::Object;
 
-use super::{change, report};
+use super::{Work, report};
 use crate::module::{Context, Failure, Given, Outcome};
 
 /// `lvg`: makes, changes or removes a group of physical volumes.
@@ -18,7 +18,7 @@ pub fn lvg(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure
     let groups = report("vgs", "vg_name,pv_count,lv_count", &[], context)?.unwrap_or_default();
     let there = groups.iter().find(|fields| fields.first().is_some_and(|field| field == name));
     let volumes = there.and_then(|fields| fields.get(2)?.parse::<u64>().ok()).unwrap_or(0);
-    let mut work = Work { given, name, changed: false };
+    let mut task = Task { given, name, work: Work::on(name) };
     match (given.word("state"), there.is_some()) {
         ("absent", true) => {
             if volumes > 0 && !given.flag("force") {
@@ -26,39 +26,25 @@ pub fn lvg(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failure
                     "Refuse to remove non-empty volume group {name} without force=true"
                 )));
             }
-            work.perform("vgremove", &["--force", name], "Failed to remove volume group", context)?;
+            let failure = "Failed to remove volume group";
+            task.work.perform("vgremove", &["--force", name], failure, context)?;
         }
         ("absent", false) => {}
-        (state @ ("active" | "inactive"), true) => work.activate(state == "active", context)?,
-        ("present" | "active" | "inactive", false) => work.create(context)?,
-        (_, true) => work.change(context)?,
+        (state @ ("active" | "inactive"), true) => task.activate(state == "active", context)?,
+        ("present" | "active" | "inactive", false) => task.create(context)?,
+        (_, true) => task.change(context)?,
         (_, false) => {}
     }
-    Ok(Outcome::new(work.changed))
+    Ok(Outcome::new(task.work.changed))
 }
 
-struct Work<'a> {
+struct Task<'a> {
     given: Given<'a>,
     name: &'a str,
-    changed: bool,
+    work: Work,
 }
 
-impl Work<'_> {
-    /// Runs a program unless it is a check.
-    fn perform(
-        &mut self,
-        program: &str,
-        words: &[&str],
-        failure: &str,
-        context: &mut Context<'_>,
-    ) -> Result<(), Failure> {
-        self.changed = true;
-        if !context.check {
-            change(program, words, &format!("{failure} {}", self.name), context)?;
-        }
-        Ok(())
-    }
-
+impl Task<'_> {
     /// The devices that are wanted, as LVM names them.
     fn devices(&self) -> Result<Vec<String>, Failure> {
         let resolve = |name: &&str| match fs::canonicalize(name) {
@@ -91,7 +77,12 @@ impl Work<'_> {
         for device in devices.iter().filter(|device| find(device).is_none()) {
             let mut words = options.clone();
             words.extend(["-f", device]);
-            self.perform("pvcreate", &words, "Creating physical volume failed for", context)?;
+            self.work.perform(
+                "pvcreate",
+                &words,
+                "Creating physical volume failed for",
+                context,
+            )?;
         }
         Ok(())
     }
@@ -105,9 +96,14 @@ impl Work<'_> {
         let mut words: Vec<&str> = self.given.word("vg_options").split_whitespace().collect();
         words.extend(["-s", self.given.word("pesize"), self.name]);
         words.extend(devices.iter().map(String::as_str));
-        self.perform("vgcreate", &words, "Creating volume group failed:", context)?;
+        self.work.perform("vgcreate", &words, "Creating volume group failed:", context)?;
         if self.given.is("state", "inactive") {
-            self.perform("vgchange", &["--activate", "n", self.name], "Failed to set", context)?;
+            self.work.perform(
+                "vgchange",
+                &["--activate", "n", self.name],
+                "Failed to set",
+                context,
+            )?;
         }
         Ok(())
     }
@@ -134,18 +130,23 @@ impl Work<'_> {
             self.prepare(&more, context)?;
             let mut words = vec![self.name];
             words.extend(more.iter().map(String::as_str));
-            self.perform("vgextend", &words, "Unable to extend", context)?;
+            self.work.perform("vgextend", &words, "Unable to extend", context)?;
         }
         if self.given.flag("pvresize") {
             for fields in own.iter().filter(|fields| has_room(fields)) {
                 let Some(device) = fields.first() else { continue };
-                self.perform("pvresize", &[device], "Failed executing pvresize in", context)?;
+                self.work.perform(
+                    "pvresize",
+                    &[device],
+                    "Failed executing pvresize in",
+                    context,
+                )?;
             }
         }
         if !fewer.is_empty() {
             let mut words = vec!["--force", self.name];
             words.extend(fewer);
-            self.perform("vgreduce", &words, "Unable to reduce", context)?;
+            self.work.perform("vgreduce", &words, "Unable to reduce", context)?;
         }
         Ok(())
     }
@@ -158,7 +159,7 @@ impl Work<'_> {
             return Ok(());
         }
         let letter = if wanted { "y" } else { "n" };
-        self.perform("vgchange", &["--activate", letter, self.name], "Failed to set", context)
+        self.work.perform("vgchange", &["--activate", letter, self.name], "Failed to set", context)
     }
 }
 

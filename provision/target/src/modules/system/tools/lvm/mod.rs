@@ -6,7 +6,7 @@ mod volume;
 pub use group::lvg;
 pub use volume::lvol;
 
-use super::super::process::{Finished, Run};
+use super::super::process::Run;
 use crate::module::{Context, Failure};
 
 /// Bytes of LVM's units in lower case. In upper case they are powers of 1000.
@@ -55,21 +55,38 @@ fn run(program: &str, words: &[&str]) -> Result<Run, Failure> {
     Ok(Run::tool(program)?.parsable().arguments(words))
 }
 
-/// Runs a program that changes something.
-fn change(
-    program: &str,
-    words: &[&str],
-    what: &str,
-    context: &mut Context<'_>,
-) -> Result<Finished, Failure> {
-    context.about_to_change()?;
-    let finished = run(program, words)?.run(context)?;
-    match finished.succeeded() {
-        true => Ok(finished),
-        false => {
-            let said = finished.stderr_text();
-            Err(finished.failure(format!("{what}: {}", said.trim())).with("err", said))
+/// What a call does to a group or volume.
+struct Work {
+    /// What it is done to, for errors.
+    what: String,
+    changed: bool,
+}
+
+impl Work {
+    fn on(what: impl Into<String>) -> Work {
+        Work { what: what.into(), changed: false }
+    }
+
+    /// Runs a program that changes something, unless it is a check.
+    fn perform(
+        &mut self,
+        program: &str,
+        words: &[&str],
+        failure: &str,
+        context: &mut Context<'_>,
+    ) -> Result<(), Failure> {
+        self.changed = true;
+        if context.check {
+            return Ok(());
         }
+        context.about_to_change()?;
+        let finished = run(program, words)?.run(context)?;
+        if finished.succeeded() {
+            return Ok(());
+        }
+        let said = finished.stderr_text();
+        let message = format!("{failure} {}: {}", self.what, said.trim());
+        Err(finished.failure(message).with("err", said))
     }
 }
 

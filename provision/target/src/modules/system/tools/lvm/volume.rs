@@ -2,7 +2,7 @@
 
 use provision_protocol::Object;
 
-use super::{change, report, unit_bytes};
+use super::{Work, report, unit_bytes};
 use crate::module::{Context, Failure, Given, Outcome};
 
 /// A volume group, in bytes.
@@ -55,7 +55,8 @@ pub fn lvol(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
         (Some(name), ..) | (None, Some(name), _) | (None, None, Some(name)) => name,
         (None, None, None) => return Err(Failure::new("one of lv, thinpool is required")),
     };
-    let mut task = Task { given, vg, name, changed: false, said: Vec::new() };
+    let work = Work::on(format!("logical volume {name}"));
+    let mut task = Task { given, vg, name, work, said: Vec::new() };
     let there = task.find(name, context)?;
     if given.text("snapshot").is_some() && task.find(given.word("lv"), context)?.is_none() && wants
     {
@@ -74,7 +75,7 @@ pub fn lvol(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
                 )));
             }
             let path = format!("{vg}/{name}");
-            task.perform("lvremove", &["--force", &path], "Failed to remove", context)?;
+            task.work.perform("lvremove", &["--force", &path], "Failed to remove", context)?;
         }
         (Some(volume), true) => {
             if given.text("size").is_some() && given.text("snapshot").is_none() {
@@ -83,7 +84,7 @@ pub fn lvol(given: &Object, context: &mut Context<'_>) -> Result<Outcome, Failur
             task.activate(&volume, context)?;
         }
     }
-    let outcome = Outcome::new(task.changed);
+    let outcome = Outcome::new(task.work.changed);
     Ok(match task.said.is_empty() {
         true => outcome,
         false => outcome.with("msg", task.said.join("\n")),
@@ -141,7 +142,7 @@ struct Task<'a> {
     given: Given<'a>,
     vg: &'a str,
     name: &'a str,
-    changed: bool,
+    work: Work,
     said: Vec<String>,
 }
 
@@ -160,21 +161,6 @@ impl Task<'_> {
                 is_active: fields.get(2).is_some_and(|text| text == "active"),
             })
         }))
-    }
-
-    fn perform(
-        &mut self,
-        program: &str,
-        words: &[&str],
-        failure: &str,
-        context: &mut Context<'_>,
-    ) -> Result<(), Failure> {
-        self.changed = true;
-        if !context.check {
-            let what = format!("{failure} logical volume {}", self.name);
-            change(program, words, &what, context)?;
-        }
-        Ok(())
     }
 
     fn create(&mut self, context: &mut Context<'_>) -> Result<(), Failure> {
@@ -221,7 +207,7 @@ impl Task<'_> {
         }
         words.extend(given.words("pvs").iter().map(|device| (*device).to_owned()));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.perform("lvcreate", &words, "Creating", context)
+        self.work.perform("lvcreate", &words, "Creating", context)
     }
 
     /// How large the volume is to be, in bytes, as whole extents.
@@ -273,7 +259,7 @@ impl Task<'_> {
             }
             words.push(&path);
             words.extend(self.given.words("pvs"));
-            self.perform("lvextend", &words, "Failed to resize", context)?;
+            self.work.perform("lvextend", &words, "Failed to resize", context)?;
         } else if is_smaller && self.given.flag("shrink") {
             if wanted <= 0.0 {
                 let message = format!("Sorry, no shrinking of {} to 0 permitted.", self.name);
@@ -284,9 +270,9 @@ impl Task<'_> {
                 return Err(Failure::new(message));
             }
             words.extend(["--force", &path]);
-            self.perform("lvreduce", &words, "Failed to resize", context)?;
+            self.work.perform("lvreduce", &words, "Failed to resize", context)?;
         }
-        if self.changed {
+        if self.work.changed {
             self.said.push(format!("Volume {} resized to {wanted:.0} bytes", self.name));
         }
         Ok(())
@@ -300,7 +286,7 @@ impl Task<'_> {
         }
         let path = format!("{}/{}", self.vg, self.name);
         let letter = if wanted { "-ay" } else { "-an" };
-        self.perform("lvchange", &[letter, &path], "Failed to switch", context)
+        self.work.perform("lvchange", &[letter, &path], "Failed to switch", context)
     }
 }
 
