@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use policy::Class;
 use simulator_model::{Arrival, Model, Workload};
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::export::quoted;
 use crate::input::Subject;
 use crate::paint;
+use crate::progress::Stop;
 use crate::table::grouped;
 
 /// Arguments of `simulator generate`.
@@ -35,7 +36,11 @@ pub fn generate(arguments: &GenerateArguments) -> Exit {
         Err(exit) => return exit,
     };
     let output = &arguments.output;
-    match write(&scenario.model, arguments) {
+    let stop = match Stop::listen() {
+        Ok(stop) => stop,
+        Err(exit) => return exit,
+    };
+    match write(&scenario.model, output, &stop) {
         Ok(0) => {
             paint::error("the workload has no request; nothing is in the trace");
             Exit::InvalidInput
@@ -43,6 +48,10 @@ pub fn generate(arguments: &GenerateArguments) -> Exit {
         Ok(count) => {
             say!("{} requests written to {}", grouped(count), output.display());
             Exit::Done
+        }
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+            paint::error(&format!("stopped: {} isn't written", output.display()));
+            Exit::Stopped
         }
         Err(error) => {
             paint::error(&format!("failed to write {}: {error}", output.display()));
@@ -52,28 +61,46 @@ pub fn generate(arguments: &GenerateArguments) -> Exit {
 }
 
 /// Whether a file is to be a CSV.
-pub fn is_csv(path: &std::path::Path) -> bool {
+pub fn is_csv(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("csv"))
 }
 
-fn write(model: &Model, arguments: &GenerateArguments) -> io::Result<u64> {
-    let file = BufWriter::new(File::create(&arguments.output)?);
+/// Writes the trace: whole, or not at all. Until it is whole it stands beside its place.
+fn write(model: &Model, output: &Path, stop: &Stop) -> io::Result<u64> {
+    // What is no file, such as a pipe, has no place beside it.
+    if std::fs::metadata(output).is_ok_and(|known| !known.is_file()) {
+        return write_to(model, File::create(output)?, is_csv(output), stop);
+    }
+    let mut partial = output.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let written = write_to(model, File::create(&partial)?, is_csv(output), stop);
+    let written = written.and_then(|count| std::fs::rename(&partial, output).map(|()| count));
+    if written.is_err() {
+        // The first error is the one to tell of.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+fn write_to(model: &Model, file: File, is_csv: bool, stop: &Stop) -> io::Result<u64> {
+    let file = BufWriter::new(file);
     let mut names = UserNames::new(model);
     let mut commands = Names::default();
     for cmd in &model.cmds {
         commands.number(&cmd.name);
     }
     let mut workload = Workload::new(model);
-    if is_csv(&arguments.output) {
+    if is_csv {
         let mut writer = CsvWriter::new(file)?;
-        let count = each(model, &mut workload, &mut names, |request, tenants| {
+        let count = each(model, &mut workload, &mut names, stop, |request, tenants| {
             writer.push(request, &commands, tenants)
         })?;
         writer.out.flush()?;
         return Ok(count);
     }
     let mut packer = Packer::new(file)?;
-    let count = each(model, &mut workload, &mut names, |request, tenants| {
+    let count = each(model, &mut workload, &mut names, stop, |request, tenants| {
         packer.push(request, &commands, tenants)
     })?;
     packer.finish(&commands, &names.known)?;
@@ -84,10 +111,14 @@ fn each(
     model: &Model,
     workload: &mut Workload<'_>,
     names: &mut UserNames,
+    stop: &Stop,
     mut act: impl FnMut(&Request, &Names) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut count = 0;
     while let Some(run) = workload.next_run() {
+        if stop.is_set() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         for arrival in run.arrivals() {
             count += 1;
             act(&request(model, &arrival, names)?, &names.known)?;

@@ -184,6 +184,26 @@ fn a_tuned_policy_is_found_checked_written_and_loaded() {
     }
 }
 
+/// The best of a search may be what there was before.
+#[test]
+fn a_search_that_gains_nothing_says_so() {
+    let gained = |policy: &str, condition: &str, values: &[&str]| {
+        let mut arguments = vec!["tune", BURST, "--objective", "paid.rejected", "--check", "5"];
+        arguments.extend(["--subject-to", condition, "--candidates", "4", "--set", policy]);
+        values.iter().for_each(|value| arguments.extend(["--param", value]));
+        let (code, table, err) = ended(&arguments);
+        assert_eq!((code, err.as_str()), (0, ""), "{table}");
+        !table.contains("\nno gain: the policy before meets the conditions, too, and isn't proven")
+    };
+    let plain = "policy={preset: recommended}";
+    let together = "policy={preset: recommended, queue: {free: 2, classes: together}}";
+    let both = ["policy.queue.free=2", "policy.queue.classes=together"];
+    assert!(gained(plain, "free.rejected<=15%", &both));
+    assert!(!gained(together, "free.rejected<=15%", &both));
+    // Fewer are refused that pay, but what was before doesn't meet the condition.
+    assert!(gained(together, "free.rejected<=5%", &["policy.queue.free=10"]));
+}
+
 #[test]
 fn a_search_that_finds_nothing_writes_nothing() {
     let place = tempfile::tempdir().unwrap();

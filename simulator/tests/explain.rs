@@ -201,6 +201,20 @@ fn upgrades_and_their_decisions() {
 }
 
 #[test]
+fn an_app_must_be_named_if_there_are_several() {
+    let place = ran();
+    let named = explained(&place, &["--at", "5s", "--app", "image"]);
+    assert_eq!(explained(&place, &["--at", "5s"]), named);
+    let two = SCENARIO.replace("apps:", "apps:\n  video: {instances: 1}");
+    std::fs::write(place.path().join("scenario.yml"), two).unwrap();
+    std::fs::write(place.path().join("policy.yml"), POLICY).unwrap();
+    assert!(simulator(place.path(), &["run", "scenario.yml", "-o", "out"]).status.success());
+    let (code, told) = refused(&place, &["--at", "5s"]);
+    assert_eq!(code, 3, "{told}");
+    assert!(told.contains("say which app: --app NAME; there are video, image"), "{told}");
+}
+
+#[test]
 fn what_can_not_be_explained() {
     let place = ran();
     let (code, told) = refused(&place, &["--request", "99999999"]);
@@ -209,8 +223,8 @@ fn what_can_not_be_explained() {
     assert!(code == 3 && told.contains("after the end"), "{code} {told}");
     let (code, told) = refused(&place, &["--at", "5s", "--app", "imag"]);
     assert!(code == 3 && told.contains("did you mean `image`?"), "{code} {told}");
-    assert_eq!(refused(&place, &["--at", "5s"]).0, 2);
     assert_eq!(refused(&place, &[]).0, 2);
+    assert_eq!(refused(&place, &["--app", "image"]).0, 2);
     let path = place.path().join("out/results.json");
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replace("\"model_version\": ", "\"model_version\": 9")).unwrap();

@@ -69,6 +69,22 @@ fn stopped_experiments_keep_what_they_have() {
     assert!(!policy.exists());
 }
 
+/// A trace is written whole or not at all; one that was there before stays.
+#[test]
+fn a_stopped_trace_is_not_written() {
+    let place = tempfile::tempdir().unwrap();
+    let trace = place.path().join("trace.packed");
+    std::fs::write(&trace, "as it was").unwrap();
+    let mut generate = vec!["generate", "scenarios/transcode-mix.yml", "--set", "duration=20d"];
+    generate.extend(["--output", trace.to_str().unwrap()]);
+    let output = interrupted(&generate);
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(130), "{told}");
+    assert!(told.contains("trace.packed isn't written"), "{told}");
+    assert_eq!(std::fs::read_to_string(&trace).unwrap(), "as it was");
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 1);
+}
+
 #[test]
 fn a_stopped_run_keeps_what_it_has() {
     let place = tempfile::tempdir().unwrap();

@@ -36,9 +36,9 @@ pub struct Explain {
     #[arg(long, value_name = "N")]
     pub request: Option<u64>,
     /// An app at this time, such as 12m30s.
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "app")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     pub at: Option<Nanoseconds>,
-    /// The app.
+    /// The app; may be left out if there is only one.
     #[arg(long, value_name = "NAME", requires = "at")]
     pub app: Option<String>,
 }
@@ -113,6 +113,18 @@ impl Asked {
     }
 }
 
+/// The app that is meant.
+fn named<'a>(scenario: &'a Scenario, given: Option<&'a str>) -> Result<&'a str, String> {
+    match (given, scenario.model.apps.as_slice()) {
+        (Some(given), _) => Ok(given),
+        (None, [only]) => Ok(&only.name),
+        (None, apps) => {
+            let names: Vec<&str> = apps.iter().map(|app| app.name.as_str()).collect();
+            Err(format!("say which app: --app NAME; there are {}", names.join(", ")))
+        }
+    }
+}
+
 /// Explains it.
 pub fn explain(arguments: &Explain) -> Exit {
     let asked = match load(&arguments.folder) {
@@ -124,9 +136,12 @@ pub fn explain(arguments: &Explain) -> Exit {
     };
     let answer = match (arguments.request, arguments.at, &arguments.app) {
         (Some(number), ..) => request::explain(&asked, number),
-        (None, Some(at), Some(app)) => moment::explain(&asked, at, app),
+        (None, Some(at), app) => match named(&asked.scenario, app.as_deref()) {
+            Ok(app) => moment::explain(&asked, at, app),
+            Err(message) => Err(message),
+        },
         // The arguments are declared so that this can't be.
-        (None, ..) => Err("expected --request, or --at with --app".to_owned()),
+        (None, None, _) => Err("expected --request, or --at with --app".to_owned()),
     };
     match answer {
         Ok(text) => {

@@ -236,9 +236,6 @@ impl<'a> Task<'a> {
 
     /// Runs finalists with seeds that the search didn't see, the best first, until one holds.
     fn check(&self, tried: &[Tried]) -> Result<Checked, Exit> {
-        let count = self.arguments.check;
-        let level = LEVEL / f64::from(FINALISTS);
-        let looks = Looks::doubling(count, count, level);
         let (mut found, mut failed) = (None, Vec::new());
         for (number, finalist) in (1u64..).zip(tried.iter().take(FINALISTS as usize)) {
             let given = self.overrides(&finalist.point);
@@ -246,9 +243,7 @@ impl<'a> Task<'a> {
             let first_seed = self.base.scenario.model.seed.wrapping_add(CHECK_SEEDS * number);
             case.scenario.model.seed = first_seed;
             let runs = self.measure(&case)?;
-            let met = meets(&self.conditions, &looks, |_| {
-                runs.iter().map(|values| values.get(1..).unwrap_or_default().to_vec()).collect()
-            });
+            let met = self.met(&runs);
             let holds = met.finding == Finding::Holds;
             let point = finalist.point.clone();
             let checked = Finalist { point, scenario: case.scenario, runs, met, first_seed };
@@ -265,6 +260,14 @@ impl<'a> Task<'a> {
             checked.before = self.measure(&before)?;
         }
         Ok(checked)
+    }
+
+    /// Whether runs of the check are proven to meet the conditions.
+    fn met(&self, runs: &[Values]) -> Met {
+        let (count, level) = (self.arguments.check, LEVEL / f64::from(FINALISTS));
+        meets(&self.conditions, &Looks::doubling(count, count, level), |_| {
+            runs.iter().map(|values| values.get(1..).unwrap_or_default().to_vec()).collect()
+        })
     }
 
     fn measure(&self, case: &Case) -> Result<Vec<Values>, Exit> {

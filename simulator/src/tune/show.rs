@@ -7,6 +7,7 @@ use serde_json::Value;
 use simulator::metric::{Condition, Metric, show_change};
 use simulator::parameter::Parameter;
 use simulator::search::Tried;
+use simulator_kernel::gate::Worse;
 use simulator_kernel::{Comparison, Finding, Pair};
 
 use super::{Checked, Finalist, Task, advice};
@@ -31,6 +32,7 @@ pub fn text(task: &Task<'_>, tried: &[Tried], checked: &Checked) -> String {
             }
             text.push_str(&parameters(task, found, "AFTER"));
             text.push_str(&metrics(task, checked, found, "AFTER"));
+            text.push_str(&no_gain(task, checked, found));
         }
         (None, Some((nearest, others))) => {
             let count = checked.failed.len();
@@ -148,6 +150,45 @@ fn metrics(task: &Task<'_>, checked: &Checked, finalist: &Finalist, heading: &st
     )
 }
 
+/// That nothing is proven to be better than before, if it is so.
+fn no_gain(task: &Task<'_>, checked: &Checked, found: &Finalist) -> String {
+    let met_before = task.met(&checked.before).finding == Finding::Holds;
+    let Some(objective) = task.metrics.first().filter(|_| met_before) else {
+        return String::new();
+    };
+    let interval = comparison(checked, found, 0, objective).and_then(|seen| seen.interval(0.95));
+    let is_better = interval.is_some_and(|(low, high)| match task.worse {
+        Worse::More => high < 0.0,
+        Worse::Less => low > 0.0,
+    });
+    if is_better {
+        return String::new();
+    }
+    let conditions =
+        if task.conditions.is_empty() { "" } else { "meets the conditions, too, and " };
+    format!(
+        "no gain: the policy before {conditions}isn't proven to be worse in {}\n",
+        objective.name
+    )
+}
+
+/// The runs of the check in pairs, before and after.
+fn comparison(
+    checked: &Checked,
+    found: &Finalist,
+    place: usize,
+    metric: &Metric,
+) -> Option<Comparison> {
+    let value = |values: &simulator::judge::Values| values.get(place).copied().flatten();
+    let pairs: Option<Vec<Pair>> = checked
+        .before
+        .iter()
+        .zip(&found.runs)
+        .map(|(before, after)| Some(Pair { before: value(before)?, after: value(after)? }))
+        .collect();
+    Comparison::new(metric.figure.unit().change(), pairs?)
+}
+
 /// Metrics, each once, with their places.
 pub fn shown<'a>(task: &'a Task<'_>) -> impl Iterator<Item = (usize, &'a Metric)> {
     let metrics = task.metrics.iter().enumerate();
@@ -169,15 +210,7 @@ fn metric_row(
             unit.show_interval(interval.mean, interval.half_width)
         })
     };
-    let value = |values: &simulator::judge::Values| values.get(place).copied().flatten();
-    let pairs: Option<Vec<Pair>> = checked
-        .before
-        .iter()
-        .zip(&found.runs)
-        .map(|(before, after)| Some(Pair { before: value(before)?, after: value(after)? }))
-        .collect();
-    let comparison = pairs.and_then(|pairs| Comparison::new(unit.change(), pairs));
-    let change = comparison.map_or("-".to_owned(), |seen| {
+    let change = comparison(checked, found, place, metric).map_or("-".to_owned(), |seen| {
         let sign = if seen.estimate() < 0.0 { "-" } else { "+" };
         if seen.interval(0.95) == Some((0.0, 0.0)) {
             return "none".to_owned();

@@ -58,11 +58,16 @@ pub enum Fault {
         now_ns: u64,
     },
     /// The file ends in the middle of a row or block.
-    Truncated,
+    Truncated {
+        /// Of a packed trace, which has no lines: how many requests could be read before.
+        behind: Option<u64>,
+    },
     /// A block's checksum is another one, or it can't be.
     Corrupt {
         /// What is wrong with it.
         what: &'static str,
+        /// How many requests could be read before.
+        behind: Option<u64>,
     },
     /// A version of our packed format that isn't known here.
     UnknownVersion {
@@ -126,12 +131,29 @@ impl TraceError {
         Self::new(fault, 0, b"", 0..0)
     }
 
+    /// The same behind so many requests of a packed trace.
+    pub(crate) fn behind(mut self, requests: u64) -> Self {
+        if let Fault::Truncated { behind } | Fault::Corrupt { behind, .. } = &mut self.fault {
+            *behind = Some(requests);
+        }
+        self
+    }
+
     /// The error with its line and a caret, for people.
     #[must_use]
     pub fn diagnostic(&self, file: &str, sources: &mut Sources) -> Diagnostic {
         let message = self.fault.to_string();
         let diagnostic = match self.line {
-            0 => Diagnostic::error("trace", format!("{file}: {message}")),
+            0 => {
+                let diagnostic = Diagnostic::error("trace", format!("{file}: {message}"));
+                match self.fault {
+                    Fault::Truncated { behind: Some(count) }
+                    | Fault::Corrupt { behind: Some(count), .. } => {
+                        diagnostic.note(format!("requests that could be read before: {count}"))
+                    }
+                    _ => diagnostic,
+                }
+            }
             line => {
                 let first = u32::try_from(line).unwrap_or(u32::MAX);
                 let source = sources.add_part(file, self.text.as_str(), first);
@@ -166,7 +188,7 @@ impl Fault {
             Fault::FieldCount { expected, found } if found < expected => "too few fields",
             Fault::FieldCount { .. } => "too many fields",
             Fault::Unreadable(_)
-            | Fault::Truncated
+            | Fault::Truncated { .. }
             | Fault::Corrupt { .. }
             | Fault::UnknownVersion { .. }
             | Fault::Empty
@@ -195,7 +217,7 @@ impl Fault {
             Fault::Unsorted { .. } => {
                 Some("if that is meant: --sort puts rows into order".to_owned())
             }
-            Fault::Truncated => Some("was it copied whole?".to_owned()),
+            Fault::Truncated { .. } => Some("was it copied whole?".to_owned()),
             Fault::UnknownVersion { .. } => {
                 Some("pack it again with this version: simulator trace pack".to_owned())
             }
@@ -227,8 +249,8 @@ impl fmt::Display for Fault {
                 seconds(*now_ns),
                 seconds(*before_ns)
             ),
-            Fault::Truncated => f.write_str("the trace ends in the middle of a row"),
-            Fault::Corrupt { what } => write!(f, "the packed trace is damaged: {what}"),
+            Fault::Truncated { .. } => f.write_str("the trace ends in the middle of a row"),
+            Fault::Corrupt { what, .. } => write!(f, "the packed trace is damaged: {what}"),
             Fault::UnknownVersion { found } => {
                 write!(f, "this is version {found} of the packed format")
             }

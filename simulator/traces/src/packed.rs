@@ -136,12 +136,12 @@ pub(crate) struct Unpacker<R> {
 }
 
 fn corrupt(what: &'static str) -> TraceError {
-    TraceError::nowhere(Fault::Corrupt { what })
+    TraceError::nowhere(Fault::Corrupt { what, behind: None })
 }
 
 fn exact<R: Read>(input: &mut R, bytes: &mut [u8]) -> Result<(), TraceError> {
     input.read_exact(bytes).map_err(|error| match error.kind() {
-        io::ErrorKind::UnexpectedEof => TraceError::nowhere(Fault::Truncated),
+        io::ErrorKind::UnexpectedEof => TraceError::nowhere(Fault::Truncated { behind: None }),
         _ => error.into(),
     })
 }
@@ -164,6 +164,11 @@ impl<R: Read> Unpacker<R> {
 
     /// The next request; `None`: there is no other.
     pub fn next(&mut self, trace: &mut Trace) -> Result<Option<Request>, TraceError> {
+        let read = self.total - u64::from(self.left);
+        self.row(trace).map_err(|error| error.behind(read))
+    }
+
+    fn row(&mut self, trace: &mut Trace) -> Result<Option<Request>, TraceError> {
         while self.left == 0 {
             if self.ended || !self.block(trace)? {
                 return Ok(None);

@@ -224,6 +224,30 @@ fn lines_in_the_middle_were_not_cut_off() {
     }
 }
 
+/// A packed trace has no lines; how far it could be read is told.
+#[test]
+fn damage_is_told_with_the_requests_before_it() {
+    let mut trace = Trace::default();
+    let command = trace.commands.number("a").unwrap();
+    for number in 0..10_000u64 {
+        trace.requests.push(Request {
+            arrival_ns: number,
+            command,
+            tenant: None,
+            class: None,
+            service_ns: None,
+            size_bytes: None,
+            source: None,
+        });
+    }
+    let good = packed(&trace);
+    let cut = good.len() - 40;
+    let error = read(Format::Packed, Cursor::new(&good[..cut]), &Options::default()).unwrap_err();
+    let told = error.diagnostic("day.packed", &mut Sources::default());
+    assert_eq!(told.message, "day.packed: the trace ends in the middle of a row");
+    assert_eq!(told.notes, ["requests that could be read before: 8192"]);
+}
+
 #[test]
 fn a_byte_order_mark_is_no_part_of_a_name() {
     for text in ["\u{feff}arrival_s,cmd\n1,a\n", "\u{feff}\"arrival_s\",cmd\n1,a\n"] {
