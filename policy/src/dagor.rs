@@ -17,7 +17,8 @@
 //! - A gate is that of an app, and counts over all of its queues: gateways ask it before a target is
 //!   chosen, so refused requests cost nothing but the question. In the source each server has its own
 //!   and tells its clients of its level with each answer; a level that is known at once, of machines
-//!   that are alike and balanced, is the limit of that.
+//!   that are alike and balanced, is the limit of that. Gateways behind a network have a gate each, and
+//!   hear by reports what has begun.
 //! - Waits count where work begins, so a window in which nothing has begun though something was let
 //!   in says nothing, and goes on. (Work of minutes makes longer windows of itself.)
 //! - The wait that is too long may also be said in parts of the work ([`Dagor::service_thousandths`]):
