@@ -516,6 +516,7 @@ pub fn schemas() -> Value {
             ("volume", text()), ("app", text()), ("machine", text()), ("parts", list("PartRow")),
             ("size_mib", number()), ("reserved_millicores", number()),
             ("reserved_memory_mib", number()),
+            ("reserved_ports", json!({"type": "array", "items": number()})),
             ("state", json!({"enum": ["used", "awaited", "kept", "ending"]})),
             ("instance", maybe(text())), ("since", moment()), ("has_machine", truth()),
         ]),

@@ -68,6 +68,7 @@ fn volumes_fit() {
         size_mib: 1,
         reserved_millicores: 1,
         reserved_memory_mib: 1,
+        reserved_ports: vec![1],
         state: text(),
         instance: None,
         since: text(),

@@ -102,8 +102,8 @@ pub fn app() -> Value {
             (
                 "reserve",
                 json!({"enum": ["all", "disk"]}),
-                "What is kept for an instance with volumes while it is away: all that it needs apart from \
-                 ports, if absent, or disk alone.",
+                "What is kept for an instance with volumes while it is away: all that it needs, \
+                 if absent, or disk alone.",
             ),
         ],
     );

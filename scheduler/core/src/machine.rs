@@ -97,12 +97,12 @@ impl Machine {
     /// What is free for everybody.
     #[must_use]
     pub fn free(&self) -> Need {
-        self.free_for(Reserved::default())
+        self.free_for(&Reserved::default())
     }
 
     /// What is free for an instance of whose set so much is held.
     #[must_use]
-    pub fn free_for(&self, own: Reserved) -> Need {
+    pub fn free_for(&self, own: &Reserved) -> Need {
         let held = self.held.without(own);
         let cores = self.taken.millicores.saturating_add(held.millicores);
         let memory = self.taken.memory_mib.saturating_add(held.memory_mib);
@@ -111,7 +111,7 @@ impl Machine {
         Need {
             millicores: self.description.millicores.saturating_sub(cores),
             memory_mib: self.description.memory_mib.saturating_sub(memory),
-            ports: ports.saturating_sub(self.taken.ports),
+            ports: ports.saturating_sub(self.taken.ports).saturating_sub(held.ports.count()),
         }
     }
 
@@ -132,13 +132,16 @@ impl Machine {
         self.is_open().then(|| room(self.free()))
     }
 
-    /// Free ports, as many as asked for, if there are.
-    pub(crate) fn choose_ports(&self, count: u32) -> Option<Vec<u16>> {
+    /// Free ports, as many as asked for, if there are: at first those that are held for whoever asks.
+    pub(crate) fn choose_ports(&self, count: u32, own: &[u16]) -> Option<Vec<u16>> {
         let all = || self.ranges().flat_map(|(first, last)| first..=last);
         let after = all().filter(|port| self.last_port.is_none_or(|last| *port > last));
         let before = all().filter(|port| self.last_port.is_some_and(|last| *port <= last));
         let count = usize::try_from(count).ok()?;
-        let free = after.chain(before).filter(|port| !self.taken_ports.contains(port));
+        let is_here = |port: &u16| self.ranges().any(|(first, last)| (first..=last).contains(port));
+        let own = own.iter().copied().filter(is_here);
+        let others = after.chain(before).filter(|port| !self.held.ports.contains(port));
+        let free = own.chain(others).filter(|port| !self.taken_ports.contains(port));
         let ports: Vec<u16> = free.take(count).collect();
         (ports.len() == count).then_some(ports)
     }
@@ -148,8 +151,9 @@ impl Machine {
         self.taken.millicores = self.taken.millicores.saturating_add(need.millicores);
         self.taken.memory_mib = self.taken.memory_mib.saturating_add(need.memory_mib);
         self.taken_ports.extend(ports);
-        self.taken.ports = self.count_ports();
-        if let Some(last) = ports.last() {
+        self.taken.ports = u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX);
+        // Those that were held are no steps of the round.
+        if let Some(last) = ports.iter().rfind(|port| !self.held.ports.contains(port)) {
             self.last_port = Some(*last);
         }
     }
@@ -160,11 +164,7 @@ impl Machine {
         for port in ports {
             self.taken_ports.remove(port);
         }
-        self.taken.ports = self.count_ports();
-    }
-
-    fn count_ports(&self) -> u32 {
-        u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX)
+        self.taken.ports = u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX);
     }
 
     fn ranges(&self) -> impl Iterator<Item = (u16, u16)> {
@@ -189,7 +189,7 @@ mod tests {
         let id = |number| InstanceId { app: "a".parse().unwrap(), number };
         let need = Need { ports: 2, ..Need::default() };
         let take = |machine: &mut Machine, number| {
-            let ports = machine.choose_ports(2)?;
+            let ports = machine.choose_ports(2, &[])?;
             machine.take(id(number), need, &ports);
             Some(ports)
         };

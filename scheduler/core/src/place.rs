@@ -62,6 +62,9 @@ pub enum Exclusion {
         free: u32,
         /// How many are needed.
         needed: u32,
+        /// How many are kept there for its volume, not among those that are free.
+        #[serde(default, skip_serializing_if = "is_nothing")]
+        reserved: u32,
     },
     /// Too little disk is free for its volumes.
     Disk {
@@ -219,8 +222,8 @@ pub(crate) fn allows(
 }
 
 fn lacks(wanted: &Wanted<'_>, machine: &Machine) -> Option<Exclusion> {
-    let (free, need) = (machine.free_for(wanted.reserved), wanted.specification.need);
-    let reserved = wanted.reserved;
+    let reserved = &wanted.reserved;
+    let (free, need) = (machine.free_for(reserved), wanted.specification.need);
     if free.millicores < need.millicores {
         let reserved_millicores = reserved.millicores.min(free.millicores);
         return Some(Exclusion::Cores {
@@ -237,7 +240,12 @@ fn lacks(wanted: &Wanted<'_>, machine: &Machine) -> Option<Exclusion> {
             reserved_mib,
         });
     }
-    (free.ports < need.ports).then_some(Exclusion::Ports { free: free.ports, needed: need.ports })
+    let reserved = reserved.ports.count().min(free.ports);
+    (free.ports < need.ports).then_some(Exclusion::Ports {
+        free: free.ports - reserved,
+        needed: need.ports,
+        reserved,
+    })
 }
 
 impl Turn<'_> {
@@ -311,11 +319,13 @@ impl Turn<'_> {
             }
         };
         let need = specification.need;
+        let held = self.state.volumes.of(id).map(|(_, volume)| volume.held().ports);
         let Some(there) = self.state.machines.get_mut(&machine) else { return };
-        let Some(ports) = there.choose_ports(need.ports).map(Ports::from) else { return };
+        let ports = there.choose_ports(need.ports, &held.unwrap_or_default());
+        let Some(ports) = ports.map(Ports::from) else { return };
         there.take(id.clone(), need, &ports);
         self.state.index_machine(&machine);
-        let volume = self.own_volume(id, &machine, &specification);
+        let volume = self.own_volume(id, &machine, &specification, &ports);
         let Some(instance) = self.state.instance_mut(id) else { return };
         instance.enter(Life::Intended, now);
         instance.machine = Some(machine.clone());
@@ -399,9 +409,13 @@ impl fmt::Display for Exclusion {
                 "{reserved_mib} of {needed_mib} MiB of memory are reserved for its volume, \
                  {free_mib} more are free"
             ),
-            Exclusion::Ports { free, needed } => {
+            Exclusion::Ports { free, needed, reserved: 0 } => {
                 write!(f, "{free} ports are free, {needed} are needed")
             }
+            Exclusion::Ports { free, needed, reserved } => write!(
+                f,
+                "{reserved} of {needed} ports are reserved for its volume, {free} more are free"
+            ),
         }
     }
 }

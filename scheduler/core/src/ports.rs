@@ -24,6 +24,14 @@ impl Default for Kept {
     }
 }
 
+impl Ports {
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        u32::try_from(self.len()).unwrap_or(u32::MAX)
+    }
+}
+
 impl Deref for Ports {
     type Target = [u16];
 

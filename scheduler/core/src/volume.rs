@@ -9,8 +9,8 @@
 //!
 //! A set has the number of the instance for which it was made: it is never used again either.
 //!
-//! With its disk a set has cores and memory of its machine, as many as its instance needs: while that
-//! is away they are nobody else's, so that the next one can start where its data is. A set that no
+//! With its disk a set has cores, memory and ports of its machine, as its instance needs them: while
+//! that is away they are nobody else's, so that the next one can start where its data is. A set that no
 //! instance is to have keeps its disk alone.
 
 use std::collections::BTreeMap;
@@ -25,6 +25,7 @@ use crate::command::{Command, Key};
 use crate::event::{Accepted, Refusal, VolumeFact};
 use crate::ids::{AppName, InstanceId, MachineName, NameError};
 use crate::instance::{End, Exit, Instance, Leaving, Life};
+use crate::ports::Ports;
 use crate::state::State;
 use crate::timers::AGAIN_AFTER;
 use crate::turn::Turn;
@@ -39,7 +40,7 @@ const PATH_MOST_BYTES: usize = 1_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reserves {
-    /// All that it needs, apart from ports.
+    /// All that it needs.
     #[default]
     All,
     /// The disk of its volumes.
@@ -53,35 +54,45 @@ impl Reserves {
 }
 
 /// What a set has of its machine beside disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reserved {
     /// Thousandths of cores.
     pub millicores: u32,
     /// Memory in MiB.
     pub memory_mib: u32,
+    /// Ports: those of the instance that was started last.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub ports: Ports,
+}
+
+fn is_none(ports: &Ports) -> bool {
+    ports.is_empty()
 }
 
 impl Reserved {
     /// Whether it is nothing.
     #[must_use]
-    pub const fn is_nothing(&self) -> bool {
-        self.millicores == 0 && self.memory_mib == 0
+    pub fn is_nothing(&self) -> bool {
+        self.millicores == 0 && self.memory_mib == 0 && self.ports.is_empty()
     }
 
-    const fn with(self, other: Reserved) -> Reserved {
+    fn with(&self, other: &Reserved) -> Reserved {
         Reserved {
             millicores: self.millicores.saturating_add(other.millicores),
             memory_mib: self.memory_mib.saturating_add(other.memory_mib),
+            ports: self.ports.iter().chain(other.ports.iter()).copied().collect(),
         }
     }
 
     /// Without the other, as far as it is there.
     #[must_use]
-    pub const fn without(self, other: Reserved) -> Reserved {
+    pub fn without(&self, other: &Reserved) -> Reserved {
+        let ports = self.ports.iter().filter(|port| !other.ports.contains(port));
         Reserved {
             millicores: self.millicores.saturating_sub(other.millicores),
             memory_mib: self.memory_mib.saturating_sub(other.memory_mib),
+            ports: ports.copied().collect(),
         }
     }
 }
@@ -194,7 +205,7 @@ impl Volume {
     /// What nobody else may have of its machine, because its instance is away.
     #[must_use]
     pub fn held(&self) -> Reserved {
-        if self.is_away && !self.is_ending { self.reserved } else { Reserved::default() }
+        if self.is_away && !self.is_ending { self.reserved.clone() } else { Reserved::default() }
     }
 }
 
@@ -212,14 +223,14 @@ impl Specification {
         parts
     }
 
-    /// What a set of its volumes has of its machine beside disk.
+    /// What a set of its volumes has of its machine beside disk, for an instance with these ports.
     #[must_use]
-    pub fn reserved(&self) -> Reserved {
+    pub fn reserved(&self, ports: &Ports) -> Reserved {
         if self.volumes.is_empty() || self.reserves == Reserves::Disk {
             return Reserved::default();
         }
         let Need { millicores, memory_mib, ports: _ } = self.need;
-        Reserved { millicores, memory_mib }
+        Reserved { millicores, memory_mib, ports: ports.clone() }
     }
 
     /// The sum of the sizes of its volumes in MiB.
@@ -277,7 +288,7 @@ impl Volumes {
     /// What is held on a machine for instances that are away.
     #[must_use]
     pub fn held(&self, machine: &MachineName) -> Reserved {
-        self.held.get(machine).copied().unwrap_or_default()
+        self.held.get(machine).cloned().unwrap_or_default()
     }
 
     /// Sets of an app that aren't being destroyed.
@@ -292,7 +303,7 @@ impl Volumes {
         let held = volume.held();
         if !held.is_nothing() {
             let all = self.held.entry(volume.machine.clone()).or_default();
-            *all = all.with(held);
+            *all = all.with(&held);
         }
         let app = self.apps.entry(id.0.app.clone()).or_default();
         if let Some(user) = volume.user {
@@ -315,7 +326,7 @@ impl Volumes {
         }
         self.taken_mib.retain(|_, taken| *taken > 0);
         if let Some(held) = self.held.get_mut(&volume.machine) {
-            *held = held.without(volume.held());
+            *held = held.without(&volume.held());
         }
         self.held.retain(|_, held| !held.is_nothing());
     }
@@ -460,13 +471,14 @@ impl Turn<'_> {
         instance: &InstanceId,
         machine: &MachineName,
         specification: &Specification,
+        ports: &Ports,
     ) -> Option<OwnVolume> {
         if specification.volumes.is_empty() {
             return None;
         }
-        let reserved = specification.reserved();
+        let reserved = specification.reserved(ports);
         if let Some((id, volume)) = self.state.volumes.of(instance) {
-            let volume = Volume { reserved, is_away: false, ..volume.clone() };
+            let volume = Volume { reserved: reserved.clone(), is_away: false, ..volume.clone() };
             let (parts, is_new) = (volume.parts.clone(), volume.content != Content::Used);
             self.set_volume(&id, Some(volume));
             return Some(OwnVolume { id, parts, is_new, reserved });
@@ -477,7 +489,7 @@ impl Turn<'_> {
             parts: parts.clone(),
             user: Some(instance.number),
             content: Content::Nothing,
-            reserved,
+            reserved: reserved.clone(),
             is_away: false,
             is_ending: false,
             since: self.now,
@@ -529,7 +541,7 @@ impl Turn<'_> {
         }
     }
 
-    /// Cores and memory are kept for instances that are to come back: sets of an app that nobody is to
+    /// Cores, memory and ports are kept for instances that are to come back: sets of an app that nobody is to
     /// have any more keep their disk alone. Those that would be taken last give theirs back first.
     pub(crate) fn give_back_reserved(&mut self, name: &AppName) {
         let Some(sets) = self.state.volumes.apps.get(name) else { return };
@@ -559,7 +571,7 @@ impl Turn<'_> {
             let Some(volume) = self.state.volumes.get(&id).cloned() else { continue };
             let (machine, epoch) = (volume.machine.clone(), self.epoch());
             let reserved = Reserved::default();
-            self.set_volume(&id, Some(Volume { reserved, ..volume }));
+            self.set_volume(&id, Some(Volume { reserved: reserved.clone(), ..volume }));
             self.commands.push(Command::Reserve { volume: id, machine, reserved, epoch });
         }
     }

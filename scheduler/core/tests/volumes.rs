@@ -336,6 +336,59 @@ fn nobody_takes_the_cores_of_an_instance_that_is_away() {
     assert_eq!(running(&world, STORE), 1);
 }
 
+/// On a machine whose ports are all taken but those of an instance that is away.
+#[test]
+fn an_instance_comes_back_to_its_ports() {
+    let mut world = world(1, 1);
+    let ports_of = |world: &World| {
+        let own = world.processes.keys().find(|id| id.app == app(STORE)).cloned().unwrap();
+        (own.clone(), world.core.as_ref().unwrap().instance(&own).unwrap().ports.to_vec())
+    };
+    let (first, ports) = ports_of(&world);
+    let mut crowd = stateful("good-1").as_ref().clone();
+    (crowd.volumes, crowd.need.millicores, crowd.need.ports) = (Vec::new(), 10, 7);
+    let deploy = |specification: &Specification, name: &str, count| {
+        let specification = Arc::new(specification.clone());
+        let bounds = Bounds { min: count, max: count };
+        Call::Deploy { app: app(name), specification, bounds, step: None }
+    };
+    world.call(deploy(&crowd, "crowd", 3));
+    for second in 0..30 {
+        world.second(second);
+    }
+    assert_eq!(running(&world, "crowd"), 2, "19 of 20 ports are free for others");
+    crowd.need.ports = 5;
+    world.call(deploy(&crowd, "others", 1));
+    for second in 0..30 {
+        world.second(second);
+    }
+    world.dies(&first, Exit::Signal(9));
+    let mut was_held = false;
+    for second in 0..60 {
+        world.second(second);
+        was_held |= world.core.as_ref().unwrap().machines()[&machine(0)].held.ports == *ports;
+    }
+    assert!(was_held, "while it was away");
+    assert_eq!(ports_of(&world).1, ports);
+    assert_ne!(ports_of(&world).0, first);
+    // One more than is its own: nobody has it free.
+    let mut grown = stateful("good-3").as_ref().clone();
+    grown.need.ports = 2;
+    world.call(deploy(&grown, STORE, 1));
+    for second in 0..30 {
+        world.second(second);
+    }
+    let text = told(&world, &waiting(&world));
+    let expected = "1 of 2 ports are reserved for its volume, 0 more are free: m0";
+    assert!(text.contains(expected), "{text}");
+    world.call(Call::Delete { app: app("others"), keeps_volumes: false });
+    for second in 0..60 {
+        world.second(second);
+    }
+    let (_, more) = ports_of(&world);
+    assert!(more.len() == 2 && more[0] == ports[0], "{more:?}");
+}
+
 #[test]
 fn what_is_reserved_changes_with_the_app_and_is_given_back() {
     let mut world = crowded();

@@ -26,7 +26,7 @@ impl Translator {
             Command::Launch(launch) => {
                 if self.is_current(launch.epoch) {
                     let own = launch.volume.as_ref();
-                    self.volumes.extend(own.map(|own| (own.id.clone(), own.reserved)));
+                    self.volumes.extend(own.map(|own| (own.id.clone(), own.reserved.clone())));
                     self.launch(launch, now);
                 }
             }

@@ -1,7 +1,7 @@
 //! Volumes of instances as Mesos has them: for each a piece of disk that is reserved for the role of
 //! the framework, with labels that say whose it is, and a persistent volume in it. An acceptance
 //! reserves, creates and launches in one; later offers show the volume by its id, and the next
-//! instance is launched with it. Cores and memory that are reserved for it are in [`crate::resources`].
+//! instance is launched with it. Cores, memory and ports that are reserved for it are in [`crate::resources`].
 
 use std::collections::BTreeMap;
 

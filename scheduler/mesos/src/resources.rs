@@ -3,7 +3,7 @@
 //! A task has to name the resources as they were offered: with the role that they are allocated to
 //! and with their reservations. So pieces keep all of that, and a task takes from piece after piece,
 //! reserved ones first. What is reserved for a volume is taken by its instance alone; what its instance
-//! lacks is reserved with the start, and what is more than it is to have is given back.
+//! lacks is reserved with the start, ports included, and what is more than it is to have is given back.
 
 use std::collections::BTreeMap;
 
@@ -63,16 +63,17 @@ impl Amounts {
     }
 
     /// What a volume has beside disk.
-    pub(crate) fn reserved(reserved: Reserved) -> Self {
-        let Reserved { millicores, memory_mib } = reserved;
-        Amounts::of(Need { millicores, memory_mib, ports: 0 }, &[])
+    pub(crate) fn reserved(reserved: &Reserved) -> Self {
+        let Reserved { millicores, memory_mib, ports } = reserved;
+        let (millicores, memory_mib) = (*millicores, *memory_mib);
+        Amounts::of(Need { millicores, memory_mib, ports: ports.count() }, ports)
     }
 
-    /// What is here of cores and memory beyond the other.
+    /// What is here of cores, memory and ports beyond the other.
     pub(crate) fn beyond(&self, other: &Amounts) -> Amounts {
         let beyond = |own: Milli, other: Milli| (own - other).max(Milli(0));
         let (cpus, memory) = (beyond(self.cpus, other.cpus), beyond(self.memory, other.memory));
-        Amounts { cpus, memory, ..Amounts::default() }
+        Amounts { cpus, memory, ports: self.ports.without(&other.ports), ..Amounts::default() }
     }
 
     /// The greater of both, of each.
@@ -211,10 +212,7 @@ impl Pool {
         let resources = self.take_of(|piece| piece.is_of(volume), &mut rest);
         let mut owned = Owned { reserve: Vec::new(), resources };
         if let Some(reservation) = reservation {
-            let is_new = |piece: &Piece| {
-                let is_amount = !matches!(piece.left, Left::Ports(_));
-                is_amount && piece.is_free() && !is_reserved(&piece.template)
-            };
+            let is_new = |piece: &Piece| piece.is_free() && !is_reserved(&piece.template);
             let free = self.take_of(is_new, &mut rest).into_iter();
             let reserve = |resource: Resource| {
                 let reservations = vec![reservation.clone()];
@@ -456,6 +454,34 @@ mod tests {
                     .is_none()
             );
         }
+    }
+
+    /// Of three ports one is reserved before: the others become so, and are given back as they came.
+    #[test]
+    fn ports_are_reserved_by_their_numbers() {
+        let (framework, id) = (own_framework(), FrameworkId::new("F"));
+        let volume: VolumeId = "db.1".parse().unwrap();
+        let reservation = crate::reserved::reservation(&volume, (&framework, &id));
+        let ports = |ranges: &[(u64, u64)]| {
+            Resource::ranges("ports", &Intervals::new(ranges.iter().copied()))
+        };
+        let owned = |one: Resource| Resource { reservations: vec![reservation.clone()], ..one };
+        let resources = vec![ports(&[(10, 19)]), owned(ports(&[(5, 5)]))];
+        let offer = Offer { resources, ..Offer::default() };
+        let mut pool = Pool::of([&offer], Some(&id));
+        let wanted = |ports: &[u16]| Amounts::of(Need::default(), ports);
+        assert!(pool.take(&wanted(&[5])).is_none(), "it is another's");
+        assert!(pool.take_for(&volume, &wanted(&[5, 20]), None).is_none());
+        let mut whole = pool.clone();
+        let taken = whole.take_for(&volume, &wanted(&[5, 11, 12]), Some(reservation.clone()));
+        let taken = taken.unwrap();
+        assert_eq!(taken.reserve, [owned(ports(&[(11, 12)]))]);
+        assert_eq!(taken.resources, [owned(ports(&[(5, 5)])), owned(ports(&[(11, 12)]))]);
+        let disk_alone = pool.clone().take_for(&volume, &wanted(&[11]), None).unwrap();
+        assert_eq!((disk_alone.reserve, disk_alone.resources), (vec![], vec![ports(&[(11, 11)])]));
+        let surplus = pool.owned()[&volume].beyond(&wanted(&[6]));
+        assert_eq!(pool.give_back(&volume, &surplus), [owned(ports(&[(5, 5)]))]);
+        assert_eq!(pool.take(&wanted(&[5])).unwrap(), [ports(&[(5, 5)])]);
     }
 
     #[test]

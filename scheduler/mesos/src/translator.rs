@@ -79,7 +79,8 @@ pub fn held(state: &State) -> Held {
             instances.push((id, held));
         }
     }
-    let volumes = state.volumes().iter().map(|(id, volume)| (id, volume.reserved)).collect();
+    let volumes =
+        state.volumes().iter().map(|(id, volume)| (id, volume.reserved.clone())).collect();
     Held { machines: machines.collect(), instances, volumes }
 }
 

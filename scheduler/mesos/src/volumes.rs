@@ -36,10 +36,10 @@ impl Place {
         for (volume, mut has) in pool.owned() {
             for task in self.tasks.iter().filter_map(|id| tasks.get(id)) {
                 if task.is_certain && task.volume.as_deref() == Some(&volume) {
-                    has.add(&Amounts::of(task.need, &[]));
+                    has.add(&Amounts::of(task.need, &task.ports));
                 }
             }
-            let wanted = Amounts::reserved(volumes.get(&volume).copied().unwrap_or_default());
+            let wanted = volumes.get(&volume).map(Amounts::reserved).unwrap_or_default();
             given.extend(pool.give_back(&volume, &has.beyond(&wanted)));
         }
         if !given.is_empty() {
@@ -94,7 +94,7 @@ impl Translator {
     }
 
     /// What an offer shows of volumes: those that nobody knows are told, and disk that is only
-    /// reserved for one of these is given back. So are cores and memory; they alone say nothing of a
+    /// reserved for one of these is given back. So are cores, memory and ports; they alone say nothing of a
     /// volume, whose disk may come with another offer.
     pub(crate) fn look_for_volumes(&mut self, name: &MachineName, offer: &Offer, now: Time) {
         if offer.resources.iter().all(|resource| resource.reservations.is_empty()) {

@@ -54,7 +54,7 @@ impl Checker {
             other => {
                 let message = format!("`{other}` is nothing that can be reserved");
                 self.wrong("app-reserve", message, reserve.span, "`all` or `disk`");
-                self.hint("`all` keeps cores and memory, too, while an instance is away");
+                self.hint("`all` keeps cores, memory and ports, too, while an instance is away");
                 Reserves::default()
             }
         }

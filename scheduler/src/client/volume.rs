@@ -52,11 +52,17 @@ pub fn volume(command: VolumeCommand) -> Done {
 
 /// What is reserved beside disk.
 fn reserved(row: &VolumeRow) -> String {
-    if row.reserved_millicores == 0 && row.reserved_memory_mib == 0 {
-        return String::new();
+    let mut parts = Vec::new();
+    if row.reserved_millicores > 0 || row.reserved_memory_mib > 0 {
+        let cores = f64::from(row.reserved_millicores) / 1000.0;
+        parts.push(format!("{cores} cores, {} MiB", row.reserved_memory_mib));
     }
-    let cores = f64::from(row.reserved_millicores) / 1000.0;
-    format!("{cores} cores, {} MiB", row.reserved_memory_mib)
+    if !row.reserved_ports.is_empty() {
+        let ports: Vec<String> = row.reserved_ports.iter().map(u16::to_string).collect();
+        let noun = if ports.len() == 1 { "port" } else { "ports" };
+        parts.push(format!("{noun} {}", ports.join(" ")));
+    }
+    parts.join(", ")
 }
 
 fn table(rows: &[VolumeRow]) -> String {

@@ -24,6 +24,9 @@ pub struct VolumeRow {
     pub reserved_millicores: u32,
     /// Memory of its machine that is reserved for its instance, in MiB.
     pub reserved_memory_mib: u32,
+    /// Ports of its machine that are reserved for its instance.
+    #[serde(default)]
+    pub reserved_ports: Vec<u16>,
     /// `used` by an instance, `awaited` by one that waits for its machine, `kept`, or `ending`.
     pub state: String,
     /// The instance that has it.
@@ -76,6 +79,7 @@ fn volume_row(state: &State, id: &VolumeId, volume: &Volume) -> VolumeRow {
         size_mib: volume.size_mib(),
         reserved_millicores: volume.reserved.millicores,
         reserved_memory_mib: volume.reserved.memory_mib,
+        reserved_ports: volume.reserved.ports.to_vec(),
         state: said.to_owned(),
         instance: user.map(|user| user.to_string()),
         since: moment(volume.since),

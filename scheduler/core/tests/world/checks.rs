@@ -184,7 +184,7 @@ fn resources(state: &State) {
         }
         assert_eq!(cores, machine.taken.millicores, "{name}");
         assert_eq!(ports, machine.taken_ports, "{name}");
-        let (mut held, mut held_mib) = (0, 0);
+        let (mut held, mut held_mib, mut held_ports) = (0, 0, BTreeSet::new());
         for (id, volume) in state.volumes().iter().filter(|(_, one)| one.machine == *name) {
             let user = volume.user.map(|number| InstanceId { app: id.0.app.clone(), number });
             let user = user.and_then(|user| state.instance(&user));
@@ -192,9 +192,15 @@ fn resources(state: &State) {
             if is_away && !volume.is_ending {
                 held += volume.reserved.millicores;
                 held_mib += volume.reserved.memory_mib;
+                for port in volume.reserved.ports.iter() {
+                    assert!(!ports.contains(port), "port {port} of {id} is another's on {name}");
+                    assert!(held_ports.insert(*port), "port {port} of {name} is held twice");
+                }
             }
         }
-        assert_eq!((held, held_mib), (machine.held.millicores, machine.held.memory_mib), "{name}");
+        let counted = &machine.held;
+        assert_eq!((held, held_mib), (counted.millicores, counted.memory_mib), "{name}");
+        assert_eq!(held_ports, counted.ports.iter().copied().collect(), "{name}");
         assert!(
             cores + held <= machine.description.millicores,
             "{name} is overbooked: {cores} thousandths of cores in use, {held} held"

@@ -244,14 +244,34 @@ fn only_machines_that_apps_can_use_are_offered() {
 }
 
 /// What the master says is reserved for the role, in all machines together: cores, or MiB.
-fn reserved_of(address: &str, name: &str) -> f64 {
+fn all_reserved(address: &str, name: &str) -> Vec<serde_json::Value> {
     let page = page_of(address, "slaves");
     let body: serde_json::Value =
         serde_json::from_str(page.split_once("\r\n\r\n").unwrap().1).unwrap();
     let pointer = format!("/reserved_resources/corral/{name}");
-    let amount =
-        |agent: &serde_json::Value| agent.pointer(&pointer).and_then(serde_json::Value::as_f64);
-    body["slaves"].as_array().unwrap().iter().filter_map(amount).sum()
+    let agents = body["slaves"].as_array().unwrap().iter();
+    agents.filter_map(|agent| agent.pointer(&pointer)).cloned().collect()
+}
+
+fn reserved_of(address: &str, name: &str) -> f64 {
+    all_reserved(address, name).iter().filter_map(serde_json::Value::as_f64).sum()
+}
+
+/// How many ports are reserved: pages have ranges such as `[31000-31001, 31005-31005]`.
+fn reserved_ports(address: &str) -> u64 {
+    let count = |range: &str| {
+        let (first, last) = range.split_once('-').unwrap();
+        1 + last.parse::<u64>().unwrap() - first.parse::<u64>().unwrap()
+    };
+    let all = all_reserved(address, "ports");
+    let all = all.iter().map(|ranges| ranges.as_str().unwrap().trim_matches(['[', ']']));
+    all.flat_map(|ranges| ranges.split(", ").map(count)).sum()
+}
+
+/// Whether an offer of its machine didn't come for some instance in all its patience.
+fn has_waited_in_vain(daemon: &Daemon) -> bool {
+    let notices = daemon.notices.lock().unwrap();
+    notices.iter().any(|notice| notice.contains("found no offer"))
 }
 
 fn reserved(address: &str) -> f64 {
@@ -352,6 +372,9 @@ fn cores_and_memory_of_volumes_are_nobody_elses() {
     daemon.call(stateful("2", 3, 3000, Reserves::All));
     daemon.wait("the second version", MOST, |one| is_deployed(one, 2) && one.serving() == 3);
     assert_eq!((cores(), greedy.serving()), (9.0, 6));
+    // Its ports are its own, too: the other one is offered all that nobody has reserved.
+    assert_eq!(reserved_ports(&cluster.address), 3);
+    assert!(!has_waited_in_vain(&daemon));
 
     // One that needs more waits for it: its own part is kept meanwhile.
     daemon.call(stateful("3", 3, 3500, Reserves::All));
@@ -371,6 +394,7 @@ fn cores_and_memory_of_volumes_are_nobody_elses() {
     daemon.call(stateful("4", 3, 2500, Reserves::All));
     daemon.wait("the fourth version", MOST, |one| is_deployed(one, 4) && one.serving() == 3);
     assert_eq!(cores(), 7.5);
+    assert!(!has_waited_in_vain(&daemon));
     let before = sets(&daemon);
     drop(daemon);
     greedy.wait("the rest", MOST, |one| one.serving() == 9);

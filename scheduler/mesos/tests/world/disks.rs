@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use mesos::quantity::Milli;
+use mesos::quantity::{Intervals, Milli};
 use mesos::{Operation, OperationType, Resource};
 
 /// Thousandths of cores of each agent.
@@ -15,6 +15,9 @@ const MEMORY_MIB: i64 = 1_000;
 /// MiB of disk of each agent: room for few sets, so that it is full now and then.
 const DISK_MIB: i64 = 500;
 
+/// The first and the last port of each agent: few, so that each is used again and again.
+pub const PORTS: (u16, u16) = (31_000, 31_019);
+
 /// What an agent has that is in no task.
 #[derive(Debug, Clone)]
 pub struct Stock {
@@ -22,6 +25,10 @@ pub struct Stock {
     free: BTreeMap<String, i64>,
     /// Unreserved, and with another framework.
     taken: BTreeMap<String, i64>,
+    /// Ports that are unreserved.
+    ports: Intervals,
+    /// The same, and with another framework.
+    taken_ports: Intervals,
     /// Reserved.
     pub own: Vec<Resource>,
 }
@@ -34,7 +41,9 @@ impl Default for Stock {
             ("mem", MEMORY_MIB * 1000),
         ];
         let free = all.into_iter().map(|(name, amount)| (name.to_owned(), amount)).collect();
-        Stock { free, taken: BTreeMap::new(), own: Vec::new() }
+        let ports = Intervals::new([(PORTS.0.into(), PORTS.1.into())]);
+        let taken_ports = Intervals::default();
+        Stock { free, taken: BTreeMap::new(), ports, taken_ports, own: Vec::new() }
     }
 }
 
@@ -65,7 +74,8 @@ impl Stock {
     pub fn offered(&self) -> Vec<Resource> {
         let free = self.free.iter().filter(|(_, amount)| **amount > 0);
         let free = free.map(|(name, amount)| Resource::scalar(name, Milli(*amount)));
-        free.chain(self.own.iter().cloned()).collect()
+        let ports = (!self.ports.is_empty()).then(|| Resource::ranges("ports", &self.ports));
+        free.chain(ports).chain(self.own.iter().cloned()).collect()
     }
 
     /// Another framework takes all that is nobody's, except disk, or gives it back.
@@ -79,6 +89,12 @@ impl Stock {
                 *free += taken;
             }
         }
+        let taken = std::mem::take(&mut self.taken_ports);
+        if taken.is_empty() {
+            self.taken_ports = std::mem::take(&mut self.ports);
+        } else {
+            self.ports = self.ports.union(&taken);
+        }
     }
 
     /// All that another framework has comes back.
@@ -86,9 +102,14 @@ impl Stock {
         for (name, taken) in std::mem::take(&mut self.taken) {
             *self.free.get_mut(&name).unwrap() += taken;
         }
+        self.ports = self.ports.union(&std::mem::take(&mut self.taken_ports));
     }
 
     fn take(&mut self, wanted: &Resource) -> Resource {
+        if let Some(numbers) = wanted.numbers() {
+            self.take_ports(wanted, &numbers);
+            return wanted.clone();
+        }
         if wanted.reservations.is_empty() {
             let free = self.free.get_mut(&wanted.name).unwrap();
             *free -= amount(wanted);
@@ -97,9 +118,11 @@ impl Stock {
         }
         // Volumes aren't divided.
         let is_it = |one: &Resource| {
-            let fits = amount(one) == amount(wanted)
-                || (persistence(one).is_none() && amount(one) > amount(wanted));
-            is_alike(one, wanted) && fits
+            let fits = || {
+                amount(one) == amount(wanted)
+                    || (persistence(one).is_none() && amount(one) > amount(wanted))
+            };
+            is_alike(one, wanted) && fits()
         };
         let place = self.own.iter().position(is_it);
         let place = place.unwrap_or_else(|| panic!("{wanted:?} isn't there"));
@@ -111,8 +134,42 @@ impl Stock {
         wanted.clone()
     }
 
+    fn take_ports(&mut self, wanted: &Resource, numbers: &Intervals) {
+        if wanted.reservations.is_empty() {
+            assert!(self.ports.contains(numbers), "ports that aren't there: {wanted:?}");
+            self.ports = self.ports.without(numbers);
+            return;
+        }
+        let place = self.own.iter().position(|one| is_alike(one, wanted));
+        let place = place.unwrap_or_else(|| panic!("{wanted:?} isn't there"));
+        let there = self.own[place].numbers().unwrap();
+        assert!(there.contains(numbers), "{wanted:?} isn't there");
+        let left = there.without(numbers);
+        if left.is_empty() {
+            self.own.swap_remove(place);
+        } else {
+            self.own[place].ranges = Some((&left).into());
+        }
+    }
+
+    fn put_ports(&mut self, resource: Resource, numbers: &Intervals) {
+        if resource.reservations.is_empty() {
+            self.ports = self.ports.union(numbers);
+            return;
+        }
+        match self.own.iter_mut().find(|one| is_alike(one, &resource)) {
+            Some(one) => {
+                one.ranges = Some((&one.numbers().unwrap().union(numbers)).into());
+            }
+            None => self.own.push(resource),
+        }
+    }
+
     /// Something is there again. As a master does, all that is reserved alike becomes one piece.
     pub fn put(&mut self, resource: Resource) {
+        if let Some(numbers) = resource.numbers() {
+            return self.put_ports(resource, &numbers);
+        }
         if resource.reservations.is_empty() {
             *self.free.get_mut(&resource.name).unwrap() += amount(&resource);
             return;

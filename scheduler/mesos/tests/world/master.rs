@@ -355,6 +355,18 @@ impl Master {
         reserved
     }
 
+    /// Ports that are reserved, by volume.
+    pub fn reserved_ports(&self) -> BTreeMap<String, BTreeSet<u16>> {
+        let mut reserved: BTreeMap<String, BTreeSet<u16>> = BTreeMap::new();
+        for one in self.all() {
+            if let (Some(volume), Some(numbers)) = (owner(one), one.numbers()) {
+                let ports = numbers.numbers().map(|port| u16::try_from(port).unwrap());
+                reserved.entry(volume).or_default().extend(ports);
+            }
+        }
+        reserved
+    }
+
     /// The answer to a question for a task.
     fn answer(&self, id: &str, agent: Option<String>, out: &mut VecDeque<Event>) {
         let (agent, state) = match self.tasks.get(id) {

@@ -56,6 +56,8 @@ pub struct World {
     silent: BTreeSet<MachineName>,
     /// What the core believes to be there.
     live: BTreeMap<InstanceId, MachineName>,
+    /// Ports of those.
+    ports: BTreeMap<InstanceId, Ports>,
     launched: BTreeSet<String>,
     made: u64,
     /// Statuses that were told and aren't durable yet.
@@ -98,6 +100,7 @@ impl World {
             machines: BTreeMap::new(),
             silent: BTreeSet::new(),
             live: BTreeMap::new(),
+            ports: BTreeMap::new(),
             launched: BTreeSet::new(),
             made: 0,
             told: BTreeMap::new(),
@@ -229,6 +232,7 @@ impl World {
                 );
                 if is_over && self.live.get(&instance) == Some(&machine) {
                     self.live.remove(&instance);
+                    self.ports.remove(&instance);
                     let is_never = matches!(fact, InstanceFact::NeverStarted(_));
                     if let Some(ending) = self.sets.free(&instance, is_never) {
                         self.give(Input::Command(ending));
@@ -279,25 +283,39 @@ impl World {
             .map(|_| {
                 self.made += 1;
                 let instance = InstanceId { app: "a".parse().unwrap(), number: self.made };
-                self.live.insert(instance.clone(), machine.clone());
                 let is_stateful = self.random.below(3) == 0;
+                let ports = self.choose_ports(&machine, is_stateful);
+                self.live.insert(instance.clone(), machine.clone());
+                self.ports.insert(instance.clone(), ports.clone());
                 let millicores = if self.random.below(2) == 0 { 700 } else { 900 };
                 let reserved = if self.random.below(5) == 0 { 0 } else { millicores };
-                let volume = is_stateful.then(|| self.sets.own(&instance, &machine, reserved));
-                let specification = Arc::new(specification(is_stateful, millicores));
-                let (machine, epoch) = (machine.clone(), Epoch(1));
-                let launch = Launch {
-                    instance,
-                    machine,
-                    ports: Ports::default(),
-                    specification,
-                    volume,
-                    epoch,
-                };
+                let volume =
+                    is_stateful.then(|| self.sets.own(&instance, &machine, reserved, &ports));
+                let mut specification = specification(is_stateful, millicores);
+                specification.need.ports = ports.count();
+                let (specification, epoch) = (Arc::new(specification), Epoch(1));
+                let machine = machine.clone();
+                let launch = Launch { instance, machine, ports, specification, volume, epoch };
                 Input::Command(Command::Launch(launch))
             })
             .collect();
         self.give_all(inputs);
+    }
+
+    /// Ports that nobody has there, two at most: as a rule those that are kept for the set that is free.
+    fn choose_ports(&mut self, machine: &MachineName, is_stateful: bool) -> Ports {
+        let (mut taken, own) = self.sets.ports(machine);
+        if is_stateful && !own.is_empty() && self.random.below(4) > 0 {
+            return own;
+        }
+        let there = self.ports.iter().filter(|(id, _)| self.live.get(*id) == Some(machine));
+        taken.extend(there.flat_map(|(_, ports)| ports.iter().copied()));
+        let count = usize::try_from(self.random.below(3)).unwrap();
+        let free: Vec<u16> =
+            (disks::PORTS.0..=disks::PORTS.1).filter(|port| !taken.contains(port)).collect();
+        let first = usize::try_from(self.random.below(20)).unwrap();
+        let ports: BTreeSet<u16> = free.into_iter().cycle().skip(first).take(count).collect();
+        ports.into_iter().collect()
     }
 
     fn kill(&mut self) {
@@ -402,7 +420,11 @@ impl World {
         let live: BTreeSet<String> = self.live.keys().map(ToString::to_string).collect();
         assert_eq!(running, live, "the core and the master differ");
         assert_eq!(self.translator.tasks(), live.len());
-        self.sets.settled(&self.master.volumes(), &self.master.reserved());
+        self.sets.settled(
+            &self.master.volumes(),
+            &self.master.reserved(),
+            &self.master.reserved_ports(),
+        );
         assert_eq!(self.master.left_over(), 0, "disk is reserved for nothing");
         for (machine, millicores) in &self.machines {
             assert_eq!(*millicores, disks::CPUS_MILLI, "{machine}");

@@ -6,6 +6,7 @@ use mesos::{Operation, OperationType, TaskInfo};
 use scheduler_core::Command;
 use scheduler_core::event::VolumeFact;
 use scheduler_core::ids::{Epoch, InstanceId, MachineName};
+use scheduler_core::ports::Ports;
 use scheduler_core::volume::{Mount, OwnVolume, Part, Reserved, VolumeId};
 
 use super::disks::{owner, persistence};
@@ -47,27 +48,44 @@ fn set_of(id: &str) -> VolumeId {
 }
 
 impl Sets {
+    /// Ports of a machine that are kept for sets, and those of the set that is free there.
+    pub fn ports(&self, machine: &MachineName) -> (BTreeSet<u16>, Ports) {
+        let there = self.0.values().filter(|set| set.machine == *machine);
+        let all = there.clone().flat_map(|set| set.reserved.ports.iter().copied()).collect();
+        let free = there.clone().find(|set| set.user.is_none() && !set.is_ending);
+        (all, free.map(|set| set.reserved.ports.clone()).unwrap_or_default())
+    }
+
     /// A free set of the machine, or a new one; so many thousandths of cores are reserved with it.
     pub fn own(
         &mut self,
         instance: &InstanceId,
         machine: &MachineName,
         millicores: u32,
+        ports: &Ports,
     ) -> OwnVolume {
-        let memory_mib = if millicores == 0 { 0 } else { MEMORY_MIB };
-        let reserved = Reserved { millicores, memory_mib };
+        let reserved = match millicores {
+            0 => Reserved::default(),
+            _ => Reserved { millicores, memory_mib: MEMORY_MIB, ports: ports.clone() },
+        };
         let mut free = self
             .0
             .iter_mut()
             .filter(|(_, set)| set.user.is_none() && !set.is_ending && set.machine == *machine);
         if let Some((id, set)) = free.next() {
-            (set.user, set.reserved) = (Some(instance.clone()), reserved);
+            (set.user, set.reserved) = (Some(instance.clone()), reserved.clone());
             return OwnVolume { id: id.clone(), parts: parts(), is_new: !set.is_used, reserved };
         }
         let id = VolumeId(instance.clone());
         let (machine, user) = (machine.clone(), Some(instance.clone()));
-        let set =
-            Set { reserved, machine, user, is_used: false, is_unknown: false, is_ending: false };
+        let set = Set {
+            reserved: reserved.clone(),
+            machine,
+            user,
+            is_used: false,
+            is_unknown: false,
+            is_ending: false,
+        };
         self.0.insert(id.clone(), set);
         OwnVolume { id, parts: parts(), is_new: true, reserved }
     }
@@ -102,15 +120,15 @@ impl Sets {
     pub fn give_back(&mut self, id: &VolumeId) -> Command {
         let set = self.0.get_mut(id).unwrap();
         set.reserved = Reserved::default();
-        let (volume, machine, reserved) = (id.clone(), set.machine.clone(), set.reserved);
+        let (volume, machine, reserved) = (id.clone(), set.machine.clone(), set.reserved.clone());
         Command::Reserve { volume, machine, reserved, epoch: Epoch(1) }
     }
 
     /// What is reserved for a volume is used by its instance alone.
     pub fn check_task(&mut self, task: &TaskInfo) {
         let user: InstanceId = task.task_id.value.parse().unwrap();
-        let own = self.of(&user).map(|(id, set)| (id.to_string(), set.reserved));
-        let mut reserved = 0;
+        let own = self.of(&user).map(|(id, set)| (id.to_string(), set.reserved.clone()));
+        let (mut reserved, mut ports) = (0, Vec::new());
         for resource in &task.resources {
             let Some(owner) = owner(resource) else { continue };
             let id = own.as_ref().map(|(id, _)| id);
@@ -118,9 +136,17 @@ impl Sets {
             if resource.name == "cpus" {
                 reserved += resource.amount().unwrap().0;
             }
+            let numbers = resource.numbers().unwrap_or_default();
+            ports.extend(numbers.numbers().map(|port| u16::try_from(port).unwrap()));
         }
-        let wanted = own.map_or(0, |(_, reserved)| i64::from(reserved.millicores));
-        assert_eq!(reserved, wanted, "{user} doesn't have what is to be reserved for it");
+        let wanted = own.map(|(_, reserved)| reserved).unwrap_or_default();
+        let (cores, wanted) = (i64::from(wanted.millicores), sorted(&wanted.ports));
+        ports.sort_unstable();
+        assert_eq!(
+            (reserved, ports),
+            (cores, wanted),
+            "{user} doesn't have what is to be reserved for it"
+        );
     }
 
     pub fn destroy(&mut self, id: &VolumeId) -> Command {
@@ -175,7 +201,20 @@ impl Sets {
 
     /// All is calm: what was used is there, what is there is known, what was to end has ended, and no
     /// more is reserved than is to be; for who runs, not less.
-    pub fn settled(&self, volumes: &BTreeSet<String>, reserved: &BTreeMap<String, i64>) {
+    pub fn settled(
+        &self,
+        volumes: &BTreeSet<String>,
+        reserved: &BTreeMap<String, i64>,
+        ports: &BTreeMap<String, BTreeSet<u16>>,
+    ) {
+        for (id, has) in ports {
+            let set = self.0.get(&id.parse().unwrap());
+            let wanted: BTreeSet<u16> =
+                set.into_iter().flat_map(|set| set.reserved.ports.iter().copied()).collect();
+            let is_running = set.is_some_and(|set| set.user.is_some());
+            let is_right = if is_running { *has == wanted } else { has.is_subset(&wanted) };
+            assert!(is_right, "{id} has the ports {has:?}, and should have {wanted:?}");
+        }
         for (id, has) in reserved {
             let set = self.0.get(&id.parse().unwrap());
             let wanted = set.map_or(0, |set| i64::from(set.reserved.millicores));
@@ -187,6 +226,8 @@ impl Sets {
         for (id, set) in self.0.iter().filter(|(_, set)| set.user.is_some()) {
             let has = reserved.get(&id.to_string()).copied().unwrap_or(0);
             assert_eq!(has, i64::from(set.reserved.millicores), "{id} runs");
+            let has = ports.get(&id.to_string()).map_or(0, BTreeSet::len);
+            assert_eq!(has, set.reserved.ports.len(), "{id} runs");
         }
         let ending: Vec<&VolumeId> =
             self.0.iter().filter(|(_, set)| set.is_ending).map(|(id, _)| id).collect();
@@ -200,6 +241,12 @@ impl Sets {
             }
         }
     }
+}
+
+fn sorted(ports: &[u16]) -> Vec<u16> {
+    let mut ports = ports.to_vec();
+    ports.sort_unstable();
+    ports
 }
 
 fn ending(id: &VolumeId, set: &Set) -> Command {
