@@ -399,8 +399,8 @@ fn volumes_on_a_real_agent_outlive_instances_and_the_agent() {
 
     let app = |version: &str| {
         let text = format!(
-            "app: web\nversion: \"{version}\"\ninstances: 1\nneeds: {{cores: 0.1}}\n\
-             kill_grace: 1s\nwarm_up: 0s\ncool_down: 0s\n\
+            "app: web\nversion: \"{version}\"\ninstances: 1\n\
+             needs: {{cores: 0.1, ports: 1}}\nkill_grace: 1s\nwarm_up: 0s\ncool_down: 0s\n\
              shell: 'echo $CORRAL_VERSION >> var/lib/app/log; cat $CORRAL_VOLUME_DATA/log; \
              exec sleep 3600'\nvolumes: [{{name: data, path: /var/lib/app, size_mb: 100}}]\n"
         );
@@ -415,11 +415,20 @@ fn volumes_on_a_real_agent_outlive_instances_and_the_agent() {
     app("1");
     until("the first one has written", || log() == "1\n");
     let first = volumes()[0]["volume"].as_str().unwrap().to_owned();
+    let ports = volumes()[0]["reserved_ports"].clone();
+    assert_eq!(ports.as_array().map(Vec::len), Some(1), "{ports}");
     real.agent = None;
     real.run_agent();
     app("2");
     until("the second one has what the first wrote", || log() == "1\n2\n");
     assert_eq!((volumes().len(), volumes()[0]["volume"].as_str()), (1, Some(first.as_str())));
+    assert_eq!(volumes()[0]["reserved_ports"], ports);
+    let (_, agents) = get(&real.master(), "/slaves");
+    let agents: Value = serde_json::from_str(&agents).unwrap();
+    let told = &agents["slaves"][0]["reserved_resources_full"];
+    let port = ports[0].as_u64().unwrap();
+    let has_port = |roles: &Value| roles.to_string().contains(&format!("\"begin\":{port}"));
+    assert!(has_port(told), "{told}");
 
     daemon.done(&["app", "delete", "web", "--keep-volumes"]);
     until("it is kept", || volumes()[0]["state"] == "kept");

@@ -17,7 +17,7 @@ fn write_app(daemon: &Daemon, version: &str, instances: u32) -> String {
         "app: store\nversion: \"{version}\"\ninstances: {instances}\n\
          shell: 'echo $CORRAL_VERSION >> var/lib/app/log; \
          test -f $CORRAL_VOLUME_DATA/log && exec sleep 1000'\n\
-         needs: {{cores: 0.01}}\nkill_grace: 1s\nwarm_up: 0s\ncool_down: 0s\n\
+         needs: {{cores: 0.01, ports: 1}}\nkill_grace: 1s\nwarm_up: 0s\ncool_down: 0s\n\
          volumes: [{{name: data, path: /var/lib/app, size_mb: 10}}]\n"
     );
     fs::write(daemon.path("app.yml"), text).unwrap();
@@ -44,15 +44,33 @@ fn what_instances_keep_is_there_for_the_next_ones() {
     until("both have written", || logs_are(&daemon, "1\n"));
     let volumes = column(&daemon, "volume");
     assert_eq!(volumes.len(), 2);
+    let ports = |daemon: &Daemon| -> Vec<Value> {
+        rows(daemon).iter().map(|row| row["reserved_ports"].clone()).collect()
+    };
+    let own = ports(&daemon);
+    assert!(own.iter().all(|ports| ports.as_array().unwrap().len() == 1), "{own:?}");
     daemon.done(&["app", "deploy", &write_app(&daemon, "2", 2)]);
     until("both have written again", || logs_are(&daemon, "1\n2\n"));
-    assert_eq!(column(&daemon, "volume"), volumes);
+    assert_eq!((column(&daemon, "volume"), ports(&daemon)), (volumes.clone(), own.clone()));
 
     let told = daemon.done(&["events"]);
     for volume in &volumes {
         let used = told.lines().filter(|line| line.contains("  volume ") && line.contains(volume));
         assert!(used.count() >= 2, "used by one, kept or used by the next: {told}");
     }
+    let instance = column(&daemon, "instance").remove(0);
+    let told = daemon.done(&["instance", "kill", &instance]);
+    let machine = column(&daemon, "machine").remove(0);
+    let expected = format!(
+        "{instance} ends; the next one starts on {machine} with its volume {}\n",
+        volumes[0]
+    );
+    assert_eq!(told, expected);
+    until("another one has it", || {
+        let user = column(&daemon, "instance").remove(0);
+        user != instance && column(&daemon, "state") == ["used", "used"]
+    });
+    assert_eq!(ports(&daemon), own);
     let instance = column(&daemon, "instance").remove(0);
     let refused = daemon.client(&["volume", "delete", &volumes[0]]);
     let told = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 
+use scheduler::wire::volumes::VolumeRow;
 use scheduler::wire::{Answer, InstanceRow, OnMachine};
 use serde_json::json;
 
@@ -23,9 +24,17 @@ pub fn instance(command: InstanceCommand) -> Done {
         }
         InstanceCommand::Kill { instance, reach } => {
             let path = format!("/v1/instances/{}/kill", part(&instance));
-            let answer: Answer = Client::open(&reach.place)?.post(&path, &json!({}), None)?;
-            Ok(show(reach.output, &answer, |answer| match answer.result.as_str() {
-                "unchanged" => format!("{instance} ends already"),
+            let client = Client::open(&reach.place)?;
+            let volumes: Vec<VolumeRow> = client.get("/v1/volumes")?;
+            let volume = volumes.into_iter().find(|row| row.instance.as_ref() == Some(&instance));
+            let answer: Answer = client.post(&path, &json!({}), None)?;
+            Ok(show(reach.output, &answer, |answer| match (answer.result.as_str(), volume) {
+                ("unchanged", _) => format!("{instance} ends already"),
+                (_, Some(VolumeRow { volume, machine, .. })) => {
+                    format!(
+                        "{instance} ends; the next one starts on {machine} with its volume {volume}"
+                    )
+                }
                 _ => format!("{instance} ends as soon as another one serves in its place"),
             }))
         }
