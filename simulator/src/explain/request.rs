@@ -454,6 +454,10 @@ impl Story<'_> {
                             "its instance on machine {} was ended: its grace was over",
                             lost.machine
                         ),
+                        Cause::Left => format!(
+                            "no instance was left to take it: the last one was gone from machine {}",
+                            lost.machine
+                        ),
                         Cause::Crash { .. } => {
                             format!("its instance on machine {} ended", lost.machine)
                         }
