@@ -43,7 +43,8 @@ pub enum QueueScope {
     /// Each instance has its own.
     Instance,
     /// All instances of an app have one, at the gateways: one that has nothing to do takes the next
-    /// request (late binding; Ousterhout et al., "Sparrow", SOSP 2013). No balancer chooses.
+    /// request (late binding; Ousterhout et al., "Sparrow", SOSP 2013). No balancer chooses. What waits
+    /// fails when nobody is left to take it.
     Central,
 }
 

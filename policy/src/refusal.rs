@@ -32,7 +32,8 @@ pub enum Refusal {
     LongWait,
     /// It has waited for too long in a queue that is overloaded.
     Shed,
-    /// The machine or the instance failed where it waited or was worked on.
+    /// The machine or the instance failed where it waited or was worked on, or none was left that would
+    /// have taken it.
     Failed,
 }
 
@@ -113,7 +114,9 @@ impl fmt::Display for Refusal {
             Refusal::QueueFull => "the queue is full for this class",
             Refusal::LongWait => "it would wait for longer than its class may",
             Refusal::Shed => "it has waited for too long in a queue that is overloaded",
-            Refusal::Failed => "the machine or the instance that had it has failed",
+            Refusal::Failed => {
+                "the machine or the instance that had it has failed, or none was left to take it"
+            }
         })
     }
 }

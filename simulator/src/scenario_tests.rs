@@ -297,8 +297,12 @@ fn what_queues_and_balancers_can_not_be_with() {
     assert!(scenario(SMALL, &[predicting]).model.is_dynamic());
     let overload = "policy.admission.overload={rule: dagor}";
     assert!(scenario(SMALL, &[overload]).model.is_dynamic());
-    // Priorities go by reports there.
-    assert!(scenario(SMALL, &[overload, BEHIND]).model.network.is_some());
+    // Priorities go by reports there, rules about waits by what targets know.
+    let codel = "policy.queue={overload: {law: codel, target: 5ms, interval: 100ms}}";
+    for rule in [overload, predicting, "policy.queue={longest_wait: {paid: 1s}}", codel] {
+        assert!(scenario(SMALL, &[rule, BEHIND]).model.network.is_some());
+    }
+    let scales = "apps.image={instances: 4, scales: {min: 4, max: 16}}";
     let shared = "stages={network: {machine: 1Gbit/s}}";
     let sizes = ["cmds.resize.source_size=400KB", "cmds.resize.answer_size=60KB"];
     let mut told = String::new();
@@ -306,8 +310,7 @@ fn what_queues_and_balancers_can_not_be_with() {
         vec![central, shared, sizes[0], sizes[1]],
         vec![central, "apps.image.concurrency=4", "stages={dispatch: 1ms}"],
         vec![central, BEHIND],
-        vec!["policy.queue={longest_wait: {paid: 1s}}", BEHIND],
-        vec!["policy.admission.deadlines=predict", BEHIND],
+        vec![codel, "cores=32", scales, BEHIND],
         vec!["policy.queue={order: deficit_round_robin}", BEHIND],
         vec!["policy.balance={rule: prequal}", BEHIND],
     ] {

@@ -85,6 +85,55 @@ fn disciplines_have_causes_of_their_own() {
     assert!(refused > 100 && wait < 1.5e9, "{refused} {wait}");
 }
 
+/// Targets drop and refuse as with live gateways, whose gateways hear of it a delay later.
+#[test]
+fn rules_about_waits_hold_behind_a_network() {
+    let place = tempfile::tempdir().unwrap();
+    let short = [
+        "duration=40s",
+        "warm_up=0s",
+        "workload.2.arrivals.burst={at: 5s, requests: 8000, over: 20s}",
+        "gateways={count: 4, network_delay: 2ms, reports_every: 20ms}",
+    ];
+    let with = |cause: &str, changes: &[&str]| {
+        let changes = [&short[..], changes].concat();
+        let (table, results) = run(place.path(), "scenarios/fair-queue.yml", &changes);
+        let cells = results["cells"].as_array().unwrap().iter();
+        let count = cells.map(|cell| cell["refused"][cause].as_u64().unwrap()).sum::<u64>();
+        assert_eq!(count > 0, table.contains(cause), "{table}");
+        let (wait, late) = (p99(&results["cells"][0], "wait"), results["cells"][0]["late"].clone());
+        (wait, late.as_u64().unwrap(), count)
+    };
+    // Of the requests from this one on the first that was refused so.
+    let explained = |cause: &str| {
+        let out = place.path().join("out");
+        let texts = (20_000..20_100).map(|number: u32| {
+            printed(&["explain", out.to_str().unwrap(), "--request", &number.to_string()])
+        });
+        let refused = format!("refused by {cause}");
+        texts.into_iter().find(|text| text.contains(&refused)).unwrap()
+    };
+    let (long, late, none) = with("shed", &[]);
+    assert_eq!(none, 0);
+    let facebook = "policy.queue.overload={target: 100ms, interval: 500ms}";
+    let (wait, _, shed) = with("shed", &[facebook]);
+    assert!(shed > 500 && wait < 0.6e9 && wait < long, "{shed} {wait} {long}");
+    let told = explained("shed");
+    assert!(told.contains("queue_full        passed"), "{told}");
+    let (wait, _, shed) =
+        with("shed", &["policy.queue.overload={law: codel, target: 5ms, interval: 100ms}"]);
+    assert!(shed > 100 && wait < long, "{shed} {wait} {long}");
+    let (wait, _, refused) =
+        with("long_wait", &["policy.queue.longest_wait={free: 500ms, paid: 500ms}"]);
+    assert!(refused > 500 && wait < 1e9, "{refused} {wait}");
+    let told = explained("long_wait");
+    assert!(told.contains("long_wait         refused: would wait for "), "{told}");
+    let (_, fewer, refused) = with("deadline", &["policy.admission.deadlines=predict"]);
+    assert!(refused > 500 && fewer * 2 < late, "{refused} {fewer} {late}");
+    let told = explained("deadline");
+    assert!(told.contains("deadline          ") && told.contains("usually takes"), "{told}");
+}
+
 #[test]
 fn who_learns_avoids_slow_machines() {
     let place = tempfile::tempdir().unwrap();

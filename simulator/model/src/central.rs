@@ -3,9 +3,25 @@
 //! downloaded there, and it is worked on. The instance is held all the time. That is what late
 //! binding costs; what it brings is that nobody waits behind one instance while another one is idle.
 //!
-//! The queue belongs to no machine: when a machine fails, what waits goes on waiting, unless no
-//! instance of the app is left at all. Warm-up weights mean nothing, for nobody chooses an instance:
-//! the one that has been idle for longest takes the request.
+//! The queue belongs to no machine: when a machine fails, what waits goes on waiting as long as there
+//! is somebody to wait for. For how long is the same for every queue, whatever its scope, which has
+//! all instances of the app, those of a machine, or one:
+//!
+//! - With the last instance that takes requests and crashes, or fails with its machine, what waits
+//!   fails, too, though others may be starting. Gateways know none of these yet: what arrives then is
+//!   refused (`no_instance`).
+//! - The last one that leaves has begun what waited when that was decided. If something came since
+//!   (for one that then crashed), it waits for those that start, as long as any instance is left: one
+//!   that starts, however long that is held back after a crash, or one that has left and still holds
+//!   its machine. As soon as none is left (the start is called off, or lost with its machine; the last
+//!   one has given its machine back), it fails. A machine that is down isn't waited for.
+//!
+//! So each request that was let in is served, dropped by a rule about waits, or fails. Apps that borrow
+//! machines send it to another queue instead, and under a scheduler the second case is like the first:
+//! with the end of the last instance that took requests what waits fails.
+//!
+//! Warm-up weights mean nothing, for nobody chooses an instance: the one that has been idle for
+//! longest takes the request.
 
 use std::fmt;
 

@@ -141,6 +141,9 @@ pub enum Cause {
     },
     /// A scheduler asked an instance to end, and its grace was over.
     Killed,
+    /// The last instance of a queue was gone, by no fault: it had left, or its start was called off.
+    /// What still waited had nobody to wait for.
+    Left,
 }
 
 impl Default for Faults {

@@ -15,7 +15,8 @@ pub struct Losses {
     pub machines: Toll,
     /// By instances that ended by themselves.
     pub crashes: Toll,
-    /// By instances that were made to end while they worked.
+    /// By instances that were made to end while they worked, or while requests waited that nobody
+    /// else would take.
     pub killed: Toll,
     /// Instances that were ready, and those it had before each loss that isn't made up for yet.
     present: u32,
@@ -80,7 +81,7 @@ impl Losses {
         let toll = match lost.cause {
             Cause::Machine => &mut self.machines,
             Cause::Crash { .. } => &mut self.crashes,
-            Cause::Killed => &mut self.killed,
+            Cause::Killed | Cause::Left => &mut self.killed,
         };
         toll.incidents += 1;
         toll.instances += u64::from(lost.instances);

@@ -288,7 +288,8 @@ fn any_model() -> impl Strategy<Value = Model> {
         effect,
     });
     let faults = (proptest::option::of(chance), proptest::option::of(law()));
-    let scope = prop_oneof![Just(QueueScope::Node), Just(QueueScope::Instance)];
+    let scope =
+        prop_oneof![Just(QueueScope::Node), Just(QueueScope::Instance), Just(QueueScope::Central)];
     let delays = (0u64..2_000, 0u64..2_000, 0u64..5_000, 0u64..20);
     (any::<u64>(), upgrades, faults, scope, any::<bool>(), delays).prop_map(
         |(seed, upgrades, (chance, crashes), scope, scales, (commands, facts, found, silent))| {

@@ -20,6 +20,7 @@ use simulator_model::{
     Outcome, Path, Record, Source, Stages, Tenants, WarmUp,
 };
 
+mod behind;
 mod strategies;
 
 use strategies::GRID;
@@ -210,10 +211,7 @@ fn agree(model: &Model, network: Network) -> Result<Told, TestCaseError> {
         removed: of(|action| matches!(action, Action::Remove(..))),
         served: slow.outcomes.len() - refused,
         unplaced: slow.unplaced.len(),
-        overloads: {
-            let outcomes = slow.outcomes.iter();
-            outcomes.filter(|(_, outcome)| *outcome == Err(Refusal::Overload)).count()
-        },
+        outcomes: slow.outcomes,
     })
 }
 
@@ -223,7 +221,15 @@ struct Told {
     removed: usize,
     served: usize,
     unplaced: usize,
-    overloads: usize,
+    /// In the order of keys.
+    outcomes: Vec<(u64, Outcome)>,
+}
+
+impl Told {
+    /// How many were refused so.
+    fn refused(&self, cause: Refusal) -> usize {
+        self.outcomes.iter().filter(|(_, outcome)| *outcome == Err(cause)).count()
+    }
 }
 
 proptest! {
@@ -372,7 +378,7 @@ fn lanes_agree_with_the_oracle_about_priorities() {
     });
     let overloads = std::cell::Cell::new(0);
     let result = runner.run(&gated(), |(model, network)| {
-        overloads.set(overloads.get() + agree(&model, network)?.overloads);
+        overloads.set(overloads.get() + agree(&model, network)?.refused(Refusal::Overload));
         Ok(())
     });
     if let Err(error) = result {

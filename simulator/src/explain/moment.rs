@@ -95,6 +95,9 @@ impl Troubles {
                 Cause::Killed => {
                     format!("an instance on machine {machine} was ended: its grace was over")
                 }
+                Cause::Left => {
+                    format!("the last instance of a queue was gone from machine {machine}")
+                }
                 Cause::Crash { wait: Nanoseconds::ZERO } => {
                     format!("an instance on machine {machine} ended")
                 }

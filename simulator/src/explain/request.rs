@@ -397,8 +397,11 @@ impl Story<'_> {
         let is_asked = self.model.admission.deadlines == Deadlines::Predict
             && candidate.deadline < Time(u64::MAX);
         if let Some(predicted) = chosen.predicted.filter(|_| is_asked) {
-            let verdict = prediction::in_time(candidate, self.arrival.at + predicted);
-            let left = candidate.deadline.since(self.arrival.at);
+            // Behind a network its target judges, when it is there.
+            let delay = self.model.network.map_or(Nanoseconds::ZERO, |network| network.delay);
+            let now = self.arrival.at + delay;
+            let verdict = prediction::in_time(candidate, now + predicted);
+            let left = candidate.deadline.since(now);
             let text = format!(
                 "would wait for {predicted}, and usually takes {} then; {left} left",
                 candidate.usual
@@ -452,6 +455,10 @@ impl Story<'_> {
                         Cause::Machine => format!("machine {} failed", lost.machine),
                         Cause::Killed => format!(
                             "its instance on machine {} was ended: its grace was over",
+                            lost.machine
+                        ),
+                        Cause::Left => format!(
+                            "no instance was left to take it: the last one was gone from machine {}",
                             lost.machine
                         ),
                         Cause::Crash { .. } => {

@@ -110,7 +110,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Pipelines
             | Unfit::Balance
             | Unfit::Central
-            | Unfit::Waits
+            | Unfit::Codel
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

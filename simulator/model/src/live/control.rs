@@ -234,6 +234,7 @@ impl<R: Record> Live<'_, R> {
             group.starting.remove(&newest);
             group.counted.starting -= 1;
             self.release(app, newest.1);
+            self.desert_after(app, newest.1, now);
             return Some(Taken { machine, is_gone: true });
         }
         group.counted.ready -= 1;
@@ -303,6 +304,7 @@ impl<R: Record> Live<'_, R> {
         if let Some(group) = self.groups.get_mut(app) {
             group.counted.leaving -= 1;
         }
+        self.desert_after(app, number, now);
         self.gone_under_scheduler(app, number, now);
         self.tell(app, now);
         if !self.borrower_gone(app, number, Returned::Idle, now) {

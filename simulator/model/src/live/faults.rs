@@ -10,6 +10,9 @@ use crate::life::Control;
 use crate::outcome::Record;
 use crate::sharing::Returned;
 
+/// The number of the one target of an app with a queue of the gateways.
+const CENTRAL: u32 = 0;
+
 impl<R: Record> Live<'_, R> {
     pub(super) fn plan_faults(&mut self) {
         for (at, control) in self.model.dynamics.faults.planned(self.model) {
@@ -86,22 +89,21 @@ impl<R: Record> Live<'_, R> {
         }
         let places: Vec<u32> = match scope {
             QueueScope::Central => return self.lose_of_central(app, machine, now),
-            QueueScope::Node => group.manned.get(&machine).copied().into_iter().collect(),
+            // Also those that all have left: something may wait there.
+            QueueScope::Node => self.made.get(&(app, machine)).copied().into_iter().collect(),
             QueueScope::Instance => {
-                let is_here = |number: &u32| {
-                    let instance = group.instances.get(*number as usize);
-                    instance.is_some_and(|instance| instance.machine == machine)
-                };
-                let here = group.manned.iter().filter(|(number, _)| is_here(number));
-                here.map(|(_, place)| *place).collect()
+                let numbered = (0u32..).zip(&group.instances);
+                let here =
+                    numbered.filter(|(_, one)| one.machine == machine && one.phase != Phase::Gone);
+                here.filter_map(|(number, _)| self.made.get(&(app, number)).copied()).collect()
             }
         };
         let requests = places.into_iter().map(|place| self.lose_at(place, now)).sum();
         (self.release_all(app, machine), requests)
     }
 
-    /// The same where a queue of the gateways stays: what waits there goes on waiting, unless nobody
-    /// is left to take it.
+    /// The same where a queue of the gateways stays: what waits there goes on waiting, unless the last
+    /// one that takes requests falls, or nobody is left at all ([`crate::central`]).
     fn lose_of_central(&mut self, app: usize, machine: u32, now: Time) -> (u32, u32) {
         let Some(group) = self.groups.get(app) else { return (0, 0) };
         let is_ready =
@@ -116,7 +118,47 @@ impl<R: Record> Live<'_, R> {
                 requests += lost;
             }
         }
-        (instances + self.release_all(app, machine), requests)
+        instances += self.release_all(app, machine);
+        if instances > 0 {
+            requests += self.desert(app, CENTRAL, now);
+        }
+        (instances, requests)
+    }
+
+    /// An instance is gone, by no fault: what waits where it was has nobody to wait for if it was the
+    /// last one.
+    pub(super) fn desert_after(&mut self, app: usize, number: u32, now: Time) {
+        let Some(group) = self.groups.get(app) else { return };
+        let Some(machine) = group.instances.get(number as usize).map(|one| one.machine) else {
+            return;
+        };
+        let target = group.target_of(number, self.model.queue.scope);
+        let requests = self.desert(app, target, now);
+        if requests > 0 {
+            let cause = Cause::Left;
+            let lost = Lost { app, machine, cause, instances: 0, ready: 0, requests };
+            self.record.incident(now, Incident::Lost(lost));
+        }
+    }
+
+    /// Requests that wait at a target fail if no instance of it is left; how many. One that starts, or
+    /// has left and still holds its machine, is there, too; but a scheduler that ends the last one
+    /// that takes requests lets nothing wait for others.
+    pub(super) fn desert(&mut self, app: usize, target: u32, now: Time) -> u32 {
+        let Some(place) = self.made.get(&(app, target)).copied() else { return 0 };
+        let known = self.targets.get(place as usize);
+        if known.is_none_or(|known| known.present() > 0 || known.load() == 0) {
+            return 0;
+        }
+        let (Some(group), scope) = (self.groups.get(app), self.model.queue.scope) else { return 0 };
+        let is_there = |(number, one): (u32, &super::group::Instance)| {
+            one.phase != Phase::Gone && group.target_of(number, scope) == target
+        };
+        let is_awaited = (0u32..).zip(&group.instances).any(is_there);
+        if is_awaited && self.model.dynamics.scheduler.is_none() {
+            return 0;
+        }
+        self.lose_at(place, now)
     }
 
     /// What is left of an app on a machine is gone: how many instances.
@@ -255,6 +297,9 @@ impl<R: Record> Live<'_, R> {
             }
         }
         self.release(app, number);
+        if self.wires.is_some() {
+            self.watch_leaving(place);
+        }
         Some((machine, requests, was_to_leave))
     }
 }

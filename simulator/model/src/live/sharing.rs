@@ -123,6 +123,15 @@ impl<R: Record> Live<'_, R> {
         events.chain(self.next_source()).min()
     }
 
+    /// If all are to leave that are at a target: with the last one what is on its way there may fail,
+    /// and others have its part of the link from then on.
+    pub(super) fn watch_leaving(&mut self, place: u32) {
+        let known = self.targets.get(place as usize);
+        if known.is_some_and(|known| known.present() > 0 && known.present() == known.leaving()) {
+            self.watch(place);
+        }
+    }
+
     fn watch(&mut self, place: u32) {
         if !self.desks.watched.contains(&place) {
             self.desks.watched.push(place);

@@ -25,6 +25,7 @@ impl<R: Record> Oracle<'_, R> {
                 let Some(one) = leaving.filter(|one| one.phase == Phase::Leaving) else { return };
                 one.phase = Phase::Gone;
                 let machine = one.machine;
+                self.desert_after(app, instance as usize);
                 self.tell(app);
                 if !self.borrower_gone(app, instance, Returned::Idle) {
                     self.lender_gone(app, machine);
@@ -277,9 +278,11 @@ impl<R: Record> Oracle<'_, R> {
             crew.instances.get(**number).is_some_and(|one| one.phase == wanted)
         };
         if let Some(number) = here.iter().find(|number| phase(number, Phase::Starting)) {
-            if let Some(one) = crew.instances.get_mut(*number) {
+            let number = *number;
+            if let Some(one) = crew.instances.get_mut(number) {
                 one.phase = Phase::Gone;
             }
+            self.desert_after(app, number);
             return Some(Taken { machine, is_gone: true });
         }
         let target = match self.model.queue.scope {

@@ -6,7 +6,7 @@ use policy::queue::QueueScope;
 use policy::{Nanoseconds, Refusal};
 
 use super::Oracle;
-use super::crew::Phase;
+use super::crew::{Instance, Phase};
 use crate::Arrival;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
@@ -95,6 +95,32 @@ impl<R: Record> Oracle<'_, R> {
         self.tell_client(arrival, self.now);
     }
 
+    /// An instance is gone, by no fault: what waits where it was has nobody to wait for if no other
+    /// one is left, starting or holding its machine.
+    pub(super) fn desert_after(&mut self, app: usize, number: usize) {
+        let Some(crew) = self.apps.get_mut(app) else { return };
+        let target = crew.target_of(number);
+        let is_there = |other: usize| {
+            crew.target_of(other) == target
+                && crew.instances.get(other).is_some_and(|one| one.phase != Phase::Gone)
+        };
+        if (0..crew.instances.len()).any(is_there) {
+            return;
+        }
+        let machine = crew.instances.get(number).map_or(0, |one| one.machine);
+        let Some(queue) = crew.queues.get_mut(&target) else { return };
+        let mut failed = queue.empty();
+        failed.append(&mut queue.coming);
+        if failed.is_empty() {
+            return;
+        }
+        let requests = u32::try_from(failed.len()).unwrap_or(u32::MAX);
+        let machine = u32::try_from(machine).unwrap_or(u32::MAX);
+        let lost = Lost { app, machine, cause: Cause::Left, instances: 0, ready: 0, requests };
+        self.record.incident(self.now, Incident::Lost(lost));
+        failed.iter().for_each(|arrival| self.fail(arrival));
+    }
+
     /// Takes all instances of an app from a machine: how many, and the requests that were there.
     fn lose(&mut self, app: usize, machine: usize) -> (u32, Vec<Arrival>) {
         let (mut instances, mut failed) = (0, Vec::new());
@@ -123,9 +149,12 @@ impl<R: Record> Oracle<'_, R> {
         for target in targets {
             if let Some(queue) = crew.queues.get_mut(&target) {
                 if is_central {
+                    let before = queue.ready.len();
                     queue.ready.retain(stays);
                     queue.leaves.retain(|leave| leave.instances.iter().any(stays));
-                    if !queue.ready.is_empty() {
+                    let is_left = |one: &Instance| one.phase != Phase::Gone;
+                    let is_awaited = before == 0 && instances_of.iter().any(is_left);
+                    if !queue.ready.is_empty() || is_awaited {
                         continue;
                     }
                 }

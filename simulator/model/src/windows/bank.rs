@@ -11,6 +11,7 @@ use policy::{Class, Present, Queue, Refusal, Waiting};
 use simulator_kernel::row::{self, Aligned};
 
 use super::crews::{Crews, Parting, Standing};
+use super::waits::Room;
 use crate::App;
 use crate::demand::Demand;
 use crate::look::Chosen;
@@ -249,13 +250,81 @@ impl Bank {
         class: Class,
         service: u64,
     ) -> Result<(u64, u64), Refusal> {
+        self.arrive(target, class)?;
+        Ok(self.take(target, class, service))
+    }
+
+    /// A request isn't on its way into the queue any more.
+    #[inline(always)]
+    pub(super) fn arrive(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         if let Some(coming) = self.coming.get_mut(target as usize) {
             coming[class.index()] -= 1;
         }
         if self.crews.is_some() && self.row(target)[0] == ABSENT {
             return Err(Refusal::NoInstance);
         }
-        Ok(self.take(target, class, service))
+        Ok(())
+    }
+
+    /// What rules about waits must know of a target besides its line.
+    pub(super) fn room(&self, target: u32) -> Room {
+        let coming = self.coming.get(target as usize).map_or(0, |[free, paid]| free + paid);
+        let idle = row::count_until(self.row(target), self.now);
+        Room { idle, running: self.running(target), coming }
+    }
+
+    /// Likewise as [`Bank::let_in`], if another rule has nothing against it either.
+    pub(super) fn let_in_if(
+        &mut self,
+        target: u32,
+        class: Class,
+        judge: impl FnOnce() -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let admitted = self.judge(target, class).and_then(|()| judge());
+        self.demand.count(admitted.is_err());
+        admitted?;
+        if let Some(coming) = self.coming.get_mut(target as usize) {
+            coming[class.index()] += 1;
+        }
+        Ok(())
+    }
+
+    /// A request stands in the queue of a target: when its turn comes. It must begin then
+    /// ([`Bank::begin`]) before the next one stands there, or it never does.
+    pub(super) fn stand(&mut self, target: u32, class: Class) -> u64 {
+        let turn = self.row(target)[0].max(self.now);
+        if turn > self.now {
+            self.starts.push(target as usize, stamp(turn, class), last_stamp(self.now));
+        }
+        if let Some(present) = self.present.get_mut(target as usize) {
+            present.push((turn, class));
+        }
+        turn
+    }
+
+    /// The work on a request begins whose turn comes then: when it ends.
+    pub(super) fn begin(&mut self, target: u32, class: Class, turn: u64, service: u64) -> u64 {
+        let begin = target as usize * self.width;
+        let row = &mut self.free[begin..begin + self.used];
+        let (_, end) = match &mut self.crews {
+            Some(crews) if !crews.are_alike(target) => {
+                let work = crews.work(target, turn, service, LAST);
+                crews.write(target, row);
+                work
+            }
+            _ => {
+                let work = row::work(row[0], turn, service, LAST);
+                row::replace_first(row, work.1);
+                work
+            }
+        };
+        // Who is there until the same instant, and of the same class, is the same to all rules.
+        let stands = |known: &&mut (u64, Class)| **known == (turn, class);
+        let present = self.present.get_mut(target as usize);
+        if let Some(known) = present.and_then(|present| present.iter_mut().find(stands)) {
+            known.0 = end;
+        }
+        end
     }
 
     /// Whether a request may queue at a target.

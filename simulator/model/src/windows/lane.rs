@@ -13,12 +13,15 @@ use super::gates::Begins;
 use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
 use super::plan::Plan;
+use super::waits::{Waits, looks_back};
 use super::{Answer, Key, Request, Witness};
 use crate::adaptive::Heard;
 use crate::look::{Chosen, Look};
 use crate::model::{Model, Network};
 use crate::outcome::Served;
 use crate::stages::{Path, Paths};
+
+mod waiting;
 
 /// What one lane hands to another after a window. Parcels are used again, so that nothing is
 /// allocated for each.
@@ -92,6 +95,10 @@ pub struct Lane<'model, W> {
     unsent: Vec<u64>,
     /// What begins at targets, if gateways ask for it.
     begins: Option<Begins>,
+    /// If a rule asks how long requests wait at targets.
+    waits: Option<Box<Waits>>,
+    /// Whether what becomes of them depends on those that come after them.
+    looks_back: bool,
     control: Control<'model>,
     /// Orders that reach machines in this window.
     orders: Vec<Order>,
@@ -141,6 +148,8 @@ impl<'model, W: Witness> Lane<'model, W> {
                 .admission
                 .overload
                 .map(|_| Begins::new(model.apps.len(), network.reports.0)),
+            waits: Waits::new(model, &plan, number),
+            looks_back: looks_back(model),
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
             looks: Vec::new(),
@@ -189,8 +198,12 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// What was written down.
     pub fn finish(mut self) -> W {
         for way in self.coming.take() {
-            self.come(way, &mut []);
+            match self.waits {
+                None => self.come(way, &mut []),
+                Some(_) => self.come_waiting(way, &mut []),
+            }
         }
+        self.settle_all(u64::MAX, &mut []);
         if let Some(ledger) = &mut self.ledger {
             ledger.tell(u64::MAX, &mut self.witness);
         }
@@ -273,6 +286,9 @@ impl<W: Witness> Task for Step<'_, '_, W> {
             lane.report(begin, outbound);
         }
         lane.serve(begin + delay, inbound, outbound);
+        if lane.looks_back {
+            lane.settle_all(begin + delay, outbound);
+        }
         for parcel in inbound.iter() {
             for answer in &parcel.answers {
                 lane.gateways.expect(*answer);
@@ -484,10 +500,13 @@ impl<W: Witness> Lane<'_, W> {
             self.come_until(at, outbound);
         }
         if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
-            self.look(request, at);
+            self.look(request, at, outbound);
         }
-        if info.has_stages {
-            return wide::run(LetIn { lane: self, request, at, outbound });
+        if info.is_special {
+            return match self.waits {
+                None => wide::run(LetIn { lane: self, request, at, outbound }),
+                Some(_) => self.let_in_waiting(request, at, outbound),
+            };
         }
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
@@ -498,18 +517,19 @@ impl<W: Witness> Lane<'_, W> {
 
     /// A request that the witness looks at has come to its target.
     #[cold]
-    fn look(&mut self, request: &Request, now: u64) {
+    fn look(&mut self, request: &Request, now: u64, outbound: &mut [Parcel]) {
         let Some(place) = self.looks.iter().position(|(key, _)| *key == request.key) else {
             return;
         };
         let (_, mut look) = self.looks.swap_remove(place);
-        let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source) else { return };
-        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        if let Some(bank) = self.banks.get_mut(info.app as usize) {
+        let Some((place, info)) = self.place(request) else { return };
+        self.settle(place, now, outbound);
+        if let Some(bank) = self.banks.get_mut(place.app as usize) {
             bank.pass(now);
-            let chosen = bank.look(request.target - app.first_own, info.class);
-            look.chosen = Some(Chosen { target: request.target, ..chosen });
+            let (room, waits) = (bank.room(place.target), self.waits.as_mut());
+            let predicted = waits.and_then(|waits| waits.predicted(place, info.class, room, now));
+            let chosen = bank.look(place.target, info.class);
+            look.chosen = Some(Chosen { target: request.target, predicted, ..chosen });
         }
         self.witness.look(request, look);
     }
@@ -538,7 +558,10 @@ impl<W: Witness> Lane<'_, W> {
     #[inline(never)]
     fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
         while let Some(way) = self.coming.next_until(at) {
-            wide::run(Come { lane: self, way, outbound });
+            match self.waits {
+                None => wide::run(Come { lane: self, way, outbound }),
+                Some(_) => self.come_waiting(way, outbound),
+            }
         }
     }
 

@@ -60,6 +60,16 @@
 //! there have left or are to leave by then, it is refused: no instance. After the work its answer is
 //! sent for as long as was drawn, and travels for D then.
 //!
+//! Rules about waits are the targets' (`queue.longest_wait`, `queue.overload`, `admission.deadlines:
+//! predict`): a target knows what stands in its queue now, gateways only what it has reported.
+//!
+//! - When a request comes to its target, `policy::prediction` decides after `policy::enqueue`, by the
+//!   work that waits, comes and is done there. Its deadline travels with it: work should end by then. How
+//!   long the answer travels isn't asked for. Gateways judge deadlines by medians alone.
+//! - When the turn of a request comes, it may have waited for too long (`policy::overload`), or be too
+//!   late: then it is dropped, and the next one is taken out. Until then it stands in the queue. Its
+//!   gateway hears of it D later, like of a refusal.
+//!
 //! A response is the time from the arrival at the gateway until the answer is back there; a wait is
 //! the time in the queue of the target. Requests arrive until the end of the run; what is in the
 //! system then is worked on to its end.
@@ -69,7 +79,6 @@
 
 use std::fmt;
 
-use policy::admission::Deadlines;
 use policy::placement::Unplaced;
 use policy::queue::{Order, QueueScope};
 use policy::scaling::{Action, Observation};
@@ -95,6 +104,7 @@ mod ledger;
 pub mod oracle;
 mod plan;
 mod tally;
+mod waits;
 mod watched;
 
 pub use course::Course;
@@ -125,8 +135,8 @@ pub enum Unfit {
     Pipelines,
     /// The balancer must hear of each answer.
     Balance,
-    /// Rules depend on how long requests wait.
-    Waits,
+    /// What queues drop depends on requests that come later, and instances leave.
+    Codel,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -168,9 +178,8 @@ impl fmt::Display for Unfit {
             Unfit::Balance => {
                 f.write_str("balance.rule can be peak_ewma or prequal with live gateways only")
             }
-            Unfit::Waits => f.write_str(
-                "queue.longest_wait, queue.overload and admission.deadlines: predict need live \
-                 gateways",
+            Unfit::Codel => f.write_str(
+                "behind a network apps can't scale where queue.overload has `law: codel`",
             ),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
@@ -209,16 +218,15 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if model.balance.learns() {
         return Err(Unfit::Balance);
     }
-    let predicts = model.admission.deadlines == Deadlines::Predict;
-    if model.queue.longest_wait.is_some() || model.queue.overload.is_some() || predicts {
-        return Err(Unfit::Waits);
-    }
     if model.queue.order != Order::Fifo {
         return Err(Unfit::Order);
     }
     if let Some(rules) = model.apps.iter().find_map(|app| app.scaling(&model.dynamics)) {
         if model.queue.scope != QueueScope::Node {
             return Err(Unfit::Queues);
+        }
+        if waits::looks_back(model) {
+            return Err(Unfit::Codel);
         }
         if rules.interval == Nanoseconds::ZERO || !rules.interval.0.is_multiple_of(network.delay.0)
         {

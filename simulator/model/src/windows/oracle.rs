@@ -2,10 +2,10 @@
 //! measure of the lanes, so it shares with them only the requests and the crate `policy`.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use policy::adaptive::{Answer, By, Limiter};
-use policy::admission::{Account, Candidate, Learned};
+use policy::admission::{Account, Learned};
 use policy::dagor::{Begun, Gate};
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
@@ -17,9 +17,11 @@ use crate::stages::{Path, Paths};
 
 mod plane;
 mod target;
+mod waits;
 
 use plane::Plane;
 use target::{Known, Target};
+use waits::Memory;
 
 /// Events; at one instant they happen in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +113,10 @@ struct Oracle<'model, W> {
     begun: BTreeMap<usize, Begun>,
     /// When requests came into their queues.
     queued: BTreeMap<usize, Time>,
+    /// Those that came into queues that were overloaded.
+    came_late: BTreeSet<usize>,
+    /// What queues remember, by app and target.
+    memories: BTreeMap<(usize, usize), Memory>,
     /// By gateway and app, with what the gateway has heard of since the window began.
     gates: BTreeMap<(u16, usize), (Gate, Begun)>,
     plane: Plane,
@@ -165,6 +171,8 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
         on_the_way: VecDeque::new(),
         begun: BTreeMap::new(),
         queued: BTreeMap::new(),
+        came_late: BTreeSet::new(),
+        memories: BTreeMap::new(),
         gates,
         plane: Plane::new(model),
         accepted: BTreeMap::new(),
@@ -205,9 +213,7 @@ impl<W: Witness> Oracle<'_, W> {
             Event::Settle { app, target } => self.settle(app, target),
             Event::Come { request } => {
                 if let Err(cause) = self.come(request) {
-                    self.refuse(request, cause);
-                    self.refused.insert(request, cause);
-                    self.after(self.network.delay, Event::Hear { request });
+                    self.turn_away(request, cause);
                 }
             }
             Event::Tick => self.tick(),
@@ -219,9 +225,7 @@ impl<W: Witness> Oracle<'_, W> {
                 let reached = self.reach(request);
                 self.came(request, reached.is_err());
                 if let Err(cause) = reached {
-                    self.refuse(request, cause);
-                    self.refused.insert(request, cause);
-                    self.after(self.network.delay, Event::Hear { request });
+                    self.turn_away(request, cause);
                 }
             }
             Event::Arrive { request } => {
@@ -260,10 +264,7 @@ impl<W: Witness> Oracle<'_, W> {
         let (gateway, _) = Key::parts(request.key);
         let (cmd, _) = self.kind(&request).ok_or(Refusal::NoInstance)?;
         let definition = self.model.cmds.get(cmd).ok_or(Refusal::NoInstance)?;
-        let candidate = Candidate {
-            deadline: definition.deadline.map_or(Time(u64::MAX), |deadline| now + deadline),
-            usual: definition.service.median(),
-        };
+        let candidate = self.candidate(&request).ok_or(Refusal::NoInstance)?;
         let admission = self.model.admission;
         self.think();
         if let Some(rules) = admission.overload
@@ -319,6 +320,7 @@ impl<W: Witness> Oracle<'_, W> {
             *present.running.get_mut(known.index()).ok_or(Refusal::NoInstance)? += 1;
         }
         policy::enqueue(&self.model.queue, class, self.model.queue.standing(class, present))?;
+        self.predict(place)?;
         if let Some(target) = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen)) {
             target.let_in(place);
         }
@@ -344,8 +346,10 @@ impl<W: Witness> Oracle<'_, W> {
         if !target.has_staff() {
             return Err(Refusal::NoInstance);
         }
-        target.join(place);
+        self.note(app, chosen, place);
         self.queued.insert(place, self.now);
+        let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
+        target.ok_or(Refusal::NoInstance)?.join(place);
         self.settle(app, chosen);
         Ok(())
     }
@@ -363,7 +367,18 @@ impl<W: Witness> Oracle<'_, W> {
                 self.plane.left(app, instance, leave.decided, gone);
                 continue;
             }
-            let Some((request, age)) = target.begin_one(now) else { return };
+            let Some((request, others)) = target.turn() else { return };
+            if let Err(cause) = self.take((app, chosen), request, others) {
+                self.queued.remove(&request);
+                let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
+                target.into_iter().for_each(Target::drop_one);
+                self.turn_away(request, cause);
+                continue;
+            }
+            let target = self.apps.get_mut(app).and_then(|targets| targets.get_mut(chosen));
+            let Some((request, age)) = target.and_then(|target| target.begin_one(now)) else {
+                return;
+            };
             self.begin(app, request);
             let work = self.requests.get(request).map_or(Nanoseconds::ZERO, Request::work);
             let work = definition.life.warm_up.slowed(work, age);
@@ -374,9 +389,7 @@ impl<W: Witness> Oracle<'_, W> {
     /// The next report tells of it.
     fn begin(&mut self, app: usize, place: usize) {
         let queued = self.queued.remove(&place).unwrap_or(self.now);
-        let cmd = self.requests.get(place).and_then(|request| self.kind(request));
-        let cmd = cmd.and_then(|(cmd, _)| self.model.cmds.get(cmd));
-        let expected = cmd.map_or(Nanoseconds::ZERO, crate::Cmd::expected);
+        let expected = self.expected(place);
         self.begun.entry(app).or_default().count(self.now.since(queued), expected);
     }
 
@@ -399,7 +412,10 @@ impl<W: Witness> Oracle<'_, W> {
             let round_trip = self.now.since(request.time());
             let deadline = self.model.cmds.get(cmd).and_then(|cmd| cmd.deadline);
             let answer = match self.refused.remove(&place) {
-                Some(Refusal::QueueFull) => Answer::Refused,
+                // Those before it are why.
+                Some(
+                    Refusal::QueueFull | Refusal::LongWait | Refusal::Shed | Refusal::Deadline,
+                ) => Answer::Refused,
                 Some(_) => Answer::Lost,
                 None if deadline.is_some_and(|deadline| round_trip > deadline) => {
                     Answer::Late(round_trip)

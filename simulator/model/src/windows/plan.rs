@@ -2,6 +2,7 @@
 
 use policy::{Class, Nanoseconds};
 
+use super::waits;
 use crate::model::{Model, Network};
 
 /// The model, prepared.
@@ -26,12 +27,16 @@ pub(super) struct SourceInfo {
     pub(super) expected: Nanoseconds,
     /// Whether its requests have stages besides queue and work.
     pub(super) has_stages: bool,
+    /// Whether they need more than a place in a queue: they have stages, or a rule asks how long they
+    /// wait.
+    pub(super) is_special: bool,
 }
 
 impl SourceInfo {
     fn of(model: &Model, source: &crate::Source) -> Self {
         let cmd = model.cmds.get(source.cmd);
         let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
+        let has_stages = cmd.is_some_and(|cmd| cmd.stages.is_some());
         SourceInfo {
             cmd: u32::try_from(source.cmd).unwrap_or(u32::MAX),
             app: cmd.map_or(u32::MAX, |cmd| u32::try_from(cmd.app).unwrap_or(u32::MAX)),
@@ -39,7 +44,8 @@ impl SourceInfo {
             deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
             usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
             expected: cmd.map_or(Nanoseconds::ZERO, crate::Cmd::expected),
-            has_stages: cmd.is_some_and(|cmd| cmd.stages.is_some()),
+            has_stages,
+            is_special: has_stages || waits::asks(model),
         }
     }
 }

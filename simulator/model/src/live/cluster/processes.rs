@@ -4,7 +4,7 @@ use super::{
     Call, Cluster, Command, Event, Exit, Happening, InstanceFact, InstanceId, Launch, Live, Load,
     MachineFact, Nanoseconds, Process, Record, RequestId, Time, boot,
 };
-use crate::faults::{Cause, Incident, Lost};
+use crate::faults::{Cause, Lost};
 use crate::life::Control;
 use crate::live::group::Phase;
 
@@ -278,27 +278,6 @@ impl<'model, R: Record> Live<'model, R> {
         }
     }
 
-    /// An instance that was asked to end has gone: what waits behind the last one has nobody.
-    fn strand_behind(&mut self, app: usize, number: u32, now: Time) {
-        let group = self.groups.get(app).and_then(|group| group.instances.get(number as usize));
-        let Some(machine) = group.map(|one| one.machine) else { return };
-        let requests = self.strand(app, number, now);
-        if requests > 0 {
-            let cause = Cause::Killed;
-            let lost = Lost { app, machine, cause, instances: 0, ready: 0, requests };
-            self.record.incident(now, Incident::Lost(lost));
-        }
-    }
-
-    /// Requests that wait where no instance is left fail; how many.
-    fn strand(&mut self, app: usize, number: u32, now: Time) -> u32 {
-        let Some(group) = self.groups.get(app) else { return 0 };
-        let target = group.target_of(number, self.model.queue.scope);
-        let Some(place) = self.made.get(&(app, target)).copied() else { return 0 };
-        let is_left = self.targets.get(place as usize).is_some_and(|known| known.present() == 0);
-        if is_left { self.lose_at(place, now) } else { 0 }
-    }
-
     /// An instance that is to leave does so as soon as it has nothing to do.
     fn hasten(&mut self, app: usize, number: u32, now: Time) {
         let Some(group) = self.groups.get(app) else { return };
@@ -368,6 +347,8 @@ impl<'model, R: Record> Live<'model, R> {
                 self.release(app, number);
                 if let Some(group) = self.groups.get_mut(app) {
                     group.counted.leaving -= 1;
+                    let target = group.target_of(number, self.model.queue.scope);
+                    lost.requests = self.desert(app, target, now);
                 }
             }
             Some(Phase::Gone) | None => return,
@@ -396,7 +377,6 @@ impl<'model, R: Record> Live<'model, R> {
     /// An instance that was asked to end has ended.
     pub(in crate::live) fn gone_under_scheduler(&mut self, app: usize, number: u32, now: Time) {
         let Some(mut cluster) = self.cluster.take() else { return };
-        self.strand_behind(app, number, now);
         if let Some(id) = cluster.ids.get(&(app, number)).cloned() {
             self.process_over(&mut cluster, &id, Exit::Code(0), now);
         }

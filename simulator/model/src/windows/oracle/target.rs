@@ -153,6 +153,18 @@ impl Target {
         Some((instance.known_as, self.leaves.remove(leave)))
     }
 
+    /// What has waited longest, if an instance could take it, and how many wait behind it.
+    pub(super) fn turn(&self) -> Option<(usize, usize)> {
+        self.next(|_| true)?;
+        let (request, _) = self.waiting.front()?;
+        Some((*request, self.waiting.len() - 1))
+    }
+
+    /// What has waited longest doesn't wait any more.
+    pub(super) fn drop_one(&mut self) {
+        self.waiting.pop_front();
+    }
+
     /// An instance takes what has waited longest: that, and how old the instance is.
     pub(super) fn begin_one(&mut self, now: Time) -> Option<(usize, Nanoseconds)> {
         let instance = self.next(|_| true).filter(|_| !self.waiting.is_empty())?;
