@@ -302,7 +302,6 @@ fn what_queues_and_balancers_can_not_be_with() {
     for rule in [overload, predicting, "policy.queue={longest_wait: {paid: 1s}}", codel] {
         assert!(scenario(SMALL, &[rule, BEHIND]).model.network.is_some());
     }
-    let scales = "apps.image={instances: 4, scales: {min: 4, max: 16}}";
     let shared = "stages={network: {machine: 1Gbit/s}}";
     let sizes = ["cmds.resize.source_size=400KB", "cmds.resize.answer_size=60KB"];
     let mut told = String::new();
@@ -310,7 +309,6 @@ fn what_queues_and_balancers_can_not_be_with() {
         vec![central, shared, sizes[0], sizes[1]],
         vec![central, "apps.image.concurrency=4", "stages={dispatch: 1ms}"],
         vec![central, BEHIND],
-        vec![codel, "cores=32", scales, BEHIND],
         vec!["policy.queue={order: deficit_round_robin}", BEHIND],
         vec!["policy.balance={rule: prequal}", BEHIND],
     ] {

@@ -110,7 +110,6 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Pipelines
             | Unfit::Balance
             | Unfit::Central
-            | Unfit::Codel
             | Unfit::Order
             | Unfit::Retries
             | Unfit::Crowds

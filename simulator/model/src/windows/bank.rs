@@ -10,7 +10,7 @@ use policy::queue::{Classes, Counts};
 use policy::{Class, Present, Queue, Refusal, Waiting};
 use simulator_kernel::row::{self, Aligned};
 
-use super::crews::{Crews, Parting, Standing};
+use super::crews::{self, Crews, Parting, Standing};
 use super::waits::Room;
 use crate::App;
 use crate::demand::Demand;
@@ -39,6 +39,13 @@ pub(super) struct Bank {
     crews: Option<Crews>,
     /// What has come since the last tick.
     demand: Demand,
+}
+
+/// A target whose app scales, as it was.
+#[derive(Debug)]
+pub(super) struct Saved {
+    row: Vec<u64>,
+    crew: crews::Saved,
 }
 
 /// Nothing ends after this, 146 years after the beginning: a stamp has 63 bits for its time.
@@ -318,12 +325,7 @@ impl Bank {
                 work
             }
         };
-        // Who is there until the same instant, and of the same class, is the same to all rules.
-        let stands = |known: &&mut (u64, Class)| **known == (turn, class);
-        let present = self.present.get_mut(target as usize);
-        if let Some(known) = present.and_then(|present| present.iter_mut().find(stands)) {
-            known.0 = end;
-        }
+        self.set_end(target, class, turn, end);
         end
     }
 
@@ -370,8 +372,48 @@ impl Bank {
         (start, end)
     }
 
+    /// A target, for somebody who may want it back so; none if nobody comes or goes there.
+    pub(super) fn save(&self, target: u32) -> Option<Saved> {
+        let crew = self.crews.as_ref()?.save(target);
+        Some(Saved { row: self.row(target).to_vec(), crew })
+    }
+
+    /// It is so again: the request that had taken an instance until `end` never begins, and stands there
+    /// until `turn`.
+    pub(super) fn restore(
+        &mut self,
+        target: u32,
+        saved: Saved,
+        (class, turn, end): (Class, u64, u64),
+    ) {
+        let begin = target as usize * self.width;
+        let row = &mut self.free[begin..begin + self.width];
+        row.fill(ABSENT);
+        row[..saved.row.len()].copy_from_slice(&saved.row);
+        if let Some(crews) = &mut self.crews {
+            crews.restore(target, saved.crew);
+        }
+        self.set_end(target, class, end, turn);
+    }
+
+    /// Of a request at a target it is known now how long it is there.
+    fn set_end(&mut self, target: u32, class: Class, before: u64, now: u64) {
+        // Who is there until the same instant, and of the same class, is the same to all rules.
+        let is_it = |known: &&mut (u64, Class)| **known == (before, class);
+        let present = self.present.get_mut(target as usize);
+        if let Some(known) = present.and_then(|present| present.iter_mut().find(is_it)) {
+            known.0 = now;
+        }
+    }
+
     /// An instance begins to start at a target; it is ready at a time.
     pub(super) fn start(&mut self, target: u32, ready: u64) {
+        let last_start = self.starts.newest(target as usize) >> 1;
+        self.start_behind(target, ready, last_start);
+    }
+
+    /// Likewise, if the last one that waits there begins then.
+    pub(super) fn start_behind(&mut self, target: u32, ready: u64, last_start: u64) {
         let Some(crews) = &self.crews else { return };
         let staff = crews.staff(target) as usize;
         if staff == self.width {
@@ -382,7 +424,6 @@ impl Bank {
         }
         let begin = target as usize * self.width;
         let row = &mut self.free[begin..begin + self.width];
-        let last_start = self.starts.newest(target as usize) >> 1;
         if let Some(crews) = &mut self.crews {
             crews.start(target, row, ready, last_start);
             crews.write(target, row);
@@ -391,13 +432,18 @@ impl Bank {
 
     /// The instance of a target leaves that has nothing to do first.
     pub(super) fn leave(&mut self, target: u32) -> Option<Parting> {
+        self.leave_at(target, self.now)
+    }
+
+    /// Likewise, if it was told so then.
+    pub(super) fn leave_at(&mut self, target: u32, now: u64) -> Option<Parting> {
         let crews = self.crews.as_mut()?;
         let begin = target as usize * self.width;
         let row = &mut self.free[begin..begin + self.width];
         if row[0] == ABSENT {
             return None;
         }
-        let parting = crews.leave(target, row[0], self.now);
+        let parting = crews.leave(target, row[0], now);
         row.copy_within(1.., 0);
         row[self.width - 1] = ABSENT;
         if self.used > STEP && crews.most_staff() as usize <= self.used - STEP {

@@ -64,6 +64,15 @@ pub(super) struct Crews {
     is_touched: Vec<bool>,
 }
 
+/// The instances of a target as they were.
+#[derive(Debug)]
+pub(super) struct Saved {
+    staff: u32,
+    young: Vec<Member>,
+    leavers: Vec<Leaver>,
+    warm_at: u64,
+}
+
 /// What an instance takes with it that leaves.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parting {
@@ -190,6 +199,27 @@ impl Crews {
         self.mark(place);
         self.touch(target);
         Parting { ready, gone: end.max(now.saturating_add(self.cool_down.0)) }
+    }
+
+    /// The instances of a target, for somebody who may want them back so.
+    pub(super) fn save(&self, target: u32) -> Saved {
+        let place = target as usize;
+        Saved {
+            staff: self.staff[place],
+            young: self.young[place].clone(),
+            leavers: self.leavers[place].clone(),
+            warm_at: self.warm_at[place],
+        }
+    }
+
+    /// They are so again.
+    pub(super) fn restore(&mut self, target: u32, saved: Saved) {
+        let place = target as usize;
+        let Saved { staff, young, leavers, warm_at } = saved;
+        (self.staff[place], self.warm_at[place]) = (staff, warm_at);
+        (self.young[place], self.leavers[place]) = (young, leavers);
+        self.mark(place);
+        self.touch(target);
     }
 
     fn touch(&mut self, target: u32) {

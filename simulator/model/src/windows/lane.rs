@@ -8,7 +8,7 @@ use simulator_kernel::wide::{self, Task};
 use super::arrivals::Flow;
 use super::bank::Bank;
 use super::coming::{Coming, Way};
-use super::control::{Change, Control, Counted, Left, Order};
+use super::control::{Control, Counted, Left, Order};
 use super::gates::Begins;
 use super::gateway::{Crew, Gateways};
 use super::ledger::Ledger;
@@ -21,6 +21,7 @@ use crate::model::{Model, Network};
 use crate::outcome::Served;
 use crate::stages::{Path, Paths};
 
+mod orders;
 mod waiting;
 
 /// What one lane hands to another after a window. Parcels are used again, so that nothing is
@@ -45,6 +46,8 @@ pub struct Parcel {
     tasks: Vec<Counted>,
     /// Instances of the sender's targets that leave.
     left: Vec<Left>,
+    /// Since when the sender doesn't know which instance leaves, if that is so anywhere.
+    unknown_since: Option<u64>,
 }
 
 impl Parcel {
@@ -58,7 +61,9 @@ impl Parcel {
             to.clear();
             to.extend_from_slice(from);
         }
-        let Parcel { requests, answers, heard, reports, loads, crews, begun, tasks, left } = self;
+        let Parcel { requests, answers, heard, reports, loads, crews, begun, tasks, left, .. } =
+            self;
+        self.unknown_since = other.unknown_since;
         copy(requests, &other.requests);
         copy(answers, &other.answers);
         copy(heard, &other.heard);
@@ -99,6 +104,8 @@ pub struct Lane<'model, W> {
     waits: Option<Box<Waits>>,
     /// Whether what becomes of them depends on those that come after them.
     looks_back: bool,
+    /// When instances were told to leave, as long as it isn't known which.
+    unknown: Vec<u64>,
     control: Control<'model>,
     /// Orders that reach machines in this window.
     orders: Vec<Order>,
@@ -150,6 +157,7 @@ impl<'model, W: Witness> Lane<'model, W> {
                 .map(|_| Begins::new(model.apps.len(), network.reports.0)),
             waits: Waits::new(model, &plan, number),
             looks_back: looks_back(model),
+            unknown: Vec::new(),
             control: Control::new(model, network.delay.0),
             orders: Vec::new(),
             looks: Vec::new(),
@@ -267,6 +275,7 @@ impl<W: Witness> Task for Step<'_, '_, W> {
             parcel.tasks.clear();
             parcel.left.clear();
             parcel.reports = false;
+            parcel.unknown_since = None;
         }
         lane.hear(begin, inbound);
         if !lane.orders.is_empty() {
@@ -287,7 +296,7 @@ impl<W: Witness> Task for Step<'_, '_, W> {
         }
         lane.serve(begin + delay, inbound, outbound);
         if lane.looks_back {
-            lane.settle_all(begin + delay, outbound);
+            lane.look_back(begin + delay, outbound);
         }
         for parcel in inbound.iter() {
             for answer in &parcel.answers {
@@ -379,35 +388,8 @@ impl<W: Witness> Lane<'_, W> {
             }
         }
         if let Some(ledger) = &mut self.ledger {
-            ledger.tell(now, &mut self.witness);
-        }
-    }
-
-    /// Machines of this lane do what they were told.
-    #[cold]
-    fn obey(&mut self, now: u64, outbound: &mut [Parcel]) {
-        for order in self.orders.drain(..) {
-            if let Some(ledger) = &mut self.ledger {
-                ledger.order(&order, now);
-            }
-            let Some(info) = self.plan.apps.get(order.app as usize) else { continue };
-            let own = self.plan.share(info.count, self.number);
-            let Some(bank) = self.banks.get_mut(order.app as usize) else { continue };
-            if !own.contains(&order.machine) {
-                continue;
-            }
-            let target = order.machine - own.start;
-            bank.pass(now);
-            match order.change {
-                Change::Start { ready } => bank.start(target, ready),
-                Change::Leave => {
-                    let Some(parting) = bank.leave(target) else { continue };
-                    let Order { app, machine, .. } = order;
-                    let (ready, gone) = (parting.ready, parting.gone);
-                    let left = Left { app, machine, at: now, ready, gone };
-                    outbound.iter_mut().for_each(|parcel| parcel.left.push(left));
-                }
-            }
+            let unknown = inbound.iter().filter_map(|parcel| parcel.unknown_since).min();
+            ledger.tell(unknown.map_or(now, |since| since.min(now)), &mut self.witness);
         }
     }
 

@@ -135,8 +135,6 @@ pub enum Unfit {
     Pipelines,
     /// The balancer must hear of each answer.
     Balance,
-    /// What queues drop depends on requests that come later, and instances leave.
-    Codel,
     /// Queues aren't first come, first served.
     Order,
     /// Clients try again.
@@ -178,9 +176,6 @@ impl fmt::Display for Unfit {
             Unfit::Balance => {
                 f.write_str("balance.rule can be peak_ewma or prequal with live gateways only")
             }
-            Unfit::Codel => f.write_str(
-                "behind a network apps can't scale where queue.overload has `law: codel`",
-            ),
             Unfit::Order => f.write_str("queue.order can only be fifo behind a network"),
             Unfit::Retries => f.write_str("clients can try again with live gateways only"),
             Unfit::Crowds => f.write_str("apps have a concurrency with live gateways only"),
@@ -224,9 +219,6 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if let Some(rules) = model.apps.iter().find_map(|app| app.scaling(&model.dynamics)) {
         if model.queue.scope != QueueScope::Node {
             return Err(Unfit::Queues);
-        }
-        if waits::looks_back(model) {
-            return Err(Unfit::Codel);
         }
         if rules.interval == Nanoseconds::ZERO || !rules.interval.0.is_multiple_of(network.delay.0)
         {

@@ -8,7 +8,9 @@
 //!
 //! Only the law of RFC 8289 asks for more: whether others wait behind the request, which isn't known
 //! before. With it the fate of the last one of a queue is left open until another one comes or its
-//! turn does: [`Waits::hold`].
+//! turn does: [`Waits::hold`]. Where the app scales, that one is taken as one that isn't dropped, because
+//! orders to instances must go by something; if it is, target and orders are done again without it
+//! ([`Undo`]). Who leaves is told when it is known, which is before anybody is gone.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -20,6 +22,8 @@ use policy::prediction::{self, Ahead, Asked};
 use policy::{Class, Nanoseconds, Refusal, Time};
 
 use super::Request;
+use super::bank::Saved;
+use super::control::{Change, Left};
 use super::plan::{Plan, SourceInfo};
 use crate::model::Model;
 use crate::stages::Path;
@@ -43,8 +47,22 @@ pub(super) struct Room {
     pub(super) coming: u32,
 }
 
+/// What is to be done if a request is dropped that was taken as one that isn't, at a target where
+/// instances come and go meanwhile.
+#[derive(Debug)]
+pub(super) struct Undo {
+    /// The target as it was.
+    pub(super) saved: Saved,
+    /// When the work on the request would end.
+    pub(super) end: u64,
+    /// What has come since, and when.
+    pub(super) orders: Vec<(u64, Change)>,
+    /// Which instances leave then, if it isn't dropped; nobody has been told yet.
+    pub(super) left: Vec<Left>,
+}
+
 /// A request that stands in a queue, or whose turn it is at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Held {
     pub(super) request: Request,
     /// How its stages go, if it has any.
@@ -55,11 +73,13 @@ pub(super) struct Held {
     pub(super) turn: u64,
     /// Whether the queue was overloaded when it came.
     was_overloaded: bool,
+    /// If its fate is open, and its app scales.
+    pub(super) undo: Option<Box<Undo>>,
 }
 
 impl Held {
     pub(super) const fn new(request: Request, path: Option<Path>, came: u64, turn: u64) -> Self {
-        Held { request, path, came, turn, was_overloaded: false }
+        Held { request, path, came, turn, was_overloaded: false, undo: None }
     }
 }
 
@@ -248,8 +268,8 @@ impl Waits {
         let (overload, in_time, now) = (self.overload, self.in_time, Time(held.turn));
         let line = self.line(place).ok_or(Refusal::NoInstance)?;
         if let Some(rules) = &overload {
-            let Held { was_overloaded, came, .. } = *held;
-            let taken = Taken { was_overloaded, waited: now.since(Time(came)), others };
+            let waited = now.since(Time(held.came));
+            let taken = Taken { was_overloaded: held.was_overloaded, waited, others };
             overload::take(rules, &mut line.codel, taken, now)?;
         }
         match in_time {
@@ -271,6 +291,11 @@ impl Waits {
         if let Some(line) = self.line(place) {
             line.last = Some(held);
         }
+    }
+
+    /// What is to be undone if the last one of a line is dropped.
+    pub(super) fn undo(&mut self, place: Place) -> Option<&mut Undo> {
+        self.line(place)?.last.as_mut()?.undo.as_deref_mut()
     }
 
     /// The last one of a line, if its fate is open and its turn comes by then.

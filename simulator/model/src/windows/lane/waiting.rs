@@ -2,7 +2,7 @@
 
 use super::super::coming::Way;
 use super::super::plan::SourceInfo;
-use super::super::waits::{Held, Place};
+use super::super::waits::{Held, Place, Undo};
 use super::{Key, Lane, Parcel, Request, Witness};
 
 impl<W: Witness> Lane<'_, W> {
@@ -59,8 +59,13 @@ impl<W: Witness> Lane<'_, W> {
         let Some(bank) = self.banks.get_mut(place.app as usize) else { return };
         let Some(waits) = self.waits.as_mut() else { return };
         let turn = bank.stand(place.target, info.class);
-        let held = waits.stand(place, &info, Held::new(request, path, at, turn));
+        let mut held = waits.stand(place, &info, Held::new(request, path, at, turn));
         if self.looks_back && turn > at {
+            if let Some(saved) = bank.save(place.target) {
+                let end = bank.begin(place.target, info.class, turn, request.service);
+                let (orders, left) = (Vec::new(), Vec::new());
+                held.undo = Some(Box::new(Undo { saved, end, orders, left }));
+            }
             waits.hold(place, held);
         } else {
             self.conclude(place, held, false, outbound);
@@ -84,20 +89,43 @@ impl<W: Witness> Lane<'_, W> {
         }
     }
 
+    /// A window is over: whose turn has come by now, nobody has come behind. At the end of the run
+    /// nobody else comes than those who are on their way: who leaves must be told before it.
+    #[cold]
+    pub(super) fn look_back(&mut self, end: u64, outbound: &mut [Parcel]) {
+        self.settle_all(end, outbound);
+        if !self.unknown.is_empty() && self.window + 2 == self.windows {
+            for way in self.coming.take() {
+                self.come_waiting(way, outbound);
+            }
+            self.settle_all(u64::MAX, outbound);
+        }
+        let since = self.unknown.iter().min().copied();
+        outbound.iter_mut().for_each(|parcel| parcel.unknown_since = since);
+    }
+
     /// What becomes of the last one of a line is known, and told.
     fn conclude(&mut self, place: Place, held: Held, others: bool, outbound: &mut [Parcel]) {
         let Some((_, info)) = self.place(&held.request) else { return };
         let Some(bank) = self.banks.get_mut(place.app as usize) else { return };
         let Some(waits) = self.waits.as_mut() else { return };
-        let Held { request, path, came, turn, .. } = held;
-        match waits.take(place, (&held, &info), others) {
-            Ok(()) => {
-                let end = bank.begin(place.target, info.class, turn, request.service);
-                waits.begin(place, end);
-                self.told(&request, path.as_ref(), Ok((turn, end)), came, outbound);
+        let fate = waits.take(place, (&held, &info), others);
+        let Held { request, path, came, turn, undo, .. } = held;
+        if let Err(cause) = fate {
+            if let Some(undo) = undo {
+                self.do_again(place, (turn, info.class), *undo, outbound);
             }
             // It stands there until its turn comes.
-            Err(cause) => self.told(&request, path.as_ref(), Err(cause), turn, outbound),
+            return self.told(&request, path.as_ref(), Err(cause), turn, outbound);
         }
+        let end = match &undo {
+            None => bank.begin(place.target, info.class, turn, request.service),
+            Some(undo) => undo.end,
+        };
+        waits.begin(place, end);
+        if let Some(undo) = undo {
+            self.tell_left(&undo.left, outbound);
+        }
+        self.told(&request, path.as_ref(), Ok((turn, end)), came, outbound);
     }
 }
