@@ -239,10 +239,21 @@ impl Model {
     }
 
     /// Whether what happens at targets may cause requests at the same instant: a client hears that its
-    /// request was dropped, and tries again.
+    /// request was dropped, or that nobody is left where it waits, and tries again.
     #[must_use]
     pub fn answers_cause_requests(&self) -> bool {
-        !self.pipelines().is_empty() || (self.has_retries() && self.drops())
+        let has_clients = self.has_retries() && (self.drops() || self.may_be_left());
+        !self.pipelines().is_empty() || has_clients
+    }
+
+    /// Whether the last instance may leave a queue in which something waits ([`crate::central`]): one
+    /// on which others counted ended by itself, or with its machine.
+    fn may_be_left(&self) -> bool {
+        let dynamics = &self.dynamics;
+        let may_leave = dynamics.scaling.is_some()
+            || dynamics.sharing.is_some()
+            || dynamics.scheduler.is_some();
+        may_leave && !dynamics.faults.are_none()
     }
 
     /// Whether requests may be dropped when they are taken out of a queue.

@@ -17,14 +17,16 @@ use proptest::strategy::ValueTree;
 use simulator_kernel::Law;
 use simulator_kernel::logarithm::whole;
 use simulator_model::{
-    App, Arrival, Arrivals, Cause, Cmd, Dynamics, Flow, Incident, Instances, Life, Model, Outcome,
-    Pair, Paths, Phase, Record, Report, Returned, Served, Sharing, Slot, Source, Stopped, Tenants,
-    Turn, Workload, engine, oracle,
+    App, Arrival, Arrivals, Cause, Cmd, Dynamics, Flow, Incident, Instances, Life, Lost, Model,
+    Outcome, Pair, Paths, Phase, Record, Report, Returned, Served, Sharing, Slot, Source, Stopped,
+    Tenants, Turn, Workload, engine, oracle,
 };
 
 mod strategies;
 
-use strategies::lively::{crowded_model, dynamic_model, retried_model, shared_model};
+use strategies::lively::{
+    crowded_model, deserted_model, dynamic_model, retried_model, shared_model,
+};
 use strategies::queues::{
     central_model, disciplined_model, gated_model, learning_model, piped_model,
 };
@@ -216,6 +218,11 @@ proptest! {
 
     #[test]
     fn engines_agree_about_central_queues(model in central_model()) {
+        agree(&model)?;
+    }
+
+    #[test]
+    fn engines_agree_about_queues_that_are_left(model in deserted_model()) {
         agree(&model)?;
     }
 
@@ -456,6 +463,26 @@ fn priorities_and_deadlines_refuse() {
     assert!(causes[Refusal::Deadline.index()] > 2_000, "{causes:?}");
     assert!(classes.iter().all(|count| *count > 200), "{classes:?}");
     assert!(others * 8 > predicting, "{others} of {predicting}");
+}
+
+/// The random scenarios above reach what they are about: queues that the last instance has left.
+#[test]
+fn queues_are_left() {
+    let mut runner = proptest::test_runner::TestRunner::deterministic();
+    let mut left = BTreeMap::new();
+    for _ in 0..1_000 {
+        let model = deserted_model().new_tree(&mut runner).unwrap().current();
+        let mut run = Everything::new(&model);
+        engine::run(&model, &mut run);
+        for told in &run.told {
+            if let Told::Incident(_, Incident::Lost(Lost { cause: Cause::Left, requests, .. })) =
+                told
+            {
+                *left.entry(format!("{:?}", model.queue.scope)).or_insert(0u32) += requests;
+            }
+        }
+    }
+    assert!(left.get("Central").is_some_and(|requests| *requests > 20), "{left:?}");
 }
 
 /// The random scenarios above reach what they are about: each cause of its own, and each order.

@@ -4,7 +4,7 @@ use policy::admission::{Admission, Deadlines};
 use policy::balance::FULL_WEIGHT;
 use policy::placement::Resources;
 use policy::queue::Counts;
-use policy::queue::{Order, Queue};
+use policy::queue::{Order, Queue, QueueScope};
 use policy::scaling::{
     Arrivals as ByArrivals, Behaviour, Entry, Hpa, Keda, Kpa, Metric, Rule, Scaling, Schedule,
 };
@@ -212,6 +212,41 @@ pub fn retries() -> impl Strategy<Value = Retries> {
     (1u32..=4, back_off, jitter, proptest::option::of(0u32..2000)).prop_map(
         |(attempts, back_off, jitter, budget)| Retries { attempts, back_off, jitter, budget },
     )
+}
+
+/// Few instances that are told to leave while the others crash, so that requests wait where nobody is
+/// left: on everything else that there is, but limits.
+pub fn deserted_model() -> impl Strategy<Value = Model> {
+    let wanted = proptest::collection::btree_map(1u64..60, 0u32..4, 3..8);
+    let crash = (0usize..2, 0u32..3, 1u64..60);
+    let times = (20u64..60, 5u64..60, 0u64..40);
+    let scope = prop_oneof![2 => Just(QueueScope::Central), 1 => Just(QueueScope::Node)];
+    let small = (1u32..4, 1u32..3);
+    (crowded_model(), wanted, proptest::collection::vec(crash, 4..12), times, scope, small)
+        .prop_map(|(mut model, wanted, crashes, (service, start_up, cool_down), scope, small)| {
+            let grid = |steps: u64| Nanoseconds(steps * GRID);
+            let entries: Vec<Entry> =
+                wanted.into_iter().map(|(at, min)| Entry { at: grid(at), min }).collect();
+            let schedule = Schedule::new(&entries).unwrap_or(Schedule::NONE);
+            if let Some(scaling) = &mut model.dynamics.scaling {
+                (scaling.rule, scaling.schedule) = (Rule::Scheduled, schedule);
+            }
+            let crash = |(app, machine, at)| Crash { app, machine, at: Time(at * GRID) };
+            model.dynamics.faults.instances = crashes.into_iter().map(crash).collect();
+            for app in &mut model.apps {
+                (app.machines, app.instances) = small;
+                app.life.bounds = Some((0, 6));
+                app.life.start_up = Law::Constant(grid(start_up));
+                app.life.cool_down = grid(cool_down);
+            }
+            for cmd in &mut model.cmds {
+                cmd.service = Law::Constant(grid(service));
+            }
+            model.admission = Admission::default();
+            model.queue =
+                Queue { scope, free: Queue::UNLIMITED, paid: Queue::UNLIMITED, ..model.queue };
+            model
+        })
 }
 
 /// Clients that try again, on everything else that there is.
