@@ -168,7 +168,8 @@ A seed of `core` is one schedule, and each third one more with an app that has v
 kept beside the tests, in `regressions/seeds.txt`. Runs are those of the code of their day.\n\n\
 | what | seeds | how many | failed | processor time | time |\n|---|---|---:|---|---:|---:|\n";
 
-/// Adds a run to the document; one from the same seed takes the place of an earlier one.
+/// Adds a run to the document; it takes the place of those from the same seed, and of those whose seeds
+/// are all among its own.
 fn write_down(run: Run) -> Result<(), Error> {
     let docs = workspace::root().join("docs");
     let file = docs.join("soak.json");
@@ -178,10 +179,14 @@ fn write_down(run: Run) -> Result<(), Error> {
 }
 
 fn with_run(mut runs: Vec<Run>, run: Run) -> Vec<Run> {
-    match runs.iter_mut().find(|known| (known.what, known.first) == (run.what, run.first)) {
-        Some(known) => *known = run,
-        None => runs.push(run),
-    }
+    let end = |one: &Run| one.first.saturating_add(one.schedules);
+    let is_replaced = |known: &Run| {
+        let is_covered = known.first >= run.first && end(known) <= end(&run);
+        known.what == run.what && (known.first == run.first || is_covered)
+    };
+    let place = runs.iter().position(is_replaced).unwrap_or(runs.len());
+    runs.retain(|known| !is_replaced(known));
+    runs.insert(place, run);
     runs
 }
 
@@ -267,11 +272,12 @@ mod tests {
             processor_s: 7,
             seconds: 8,
         };
-        let runs = with_run(vec![run(0, 500, &[]), run(500, 500, &[])], run(0, 1_000, &["3+"]));
-        assert_eq!(runs, [run(0, 1_000, &["3+"]), run(500, 500, &[])]);
+        let before = vec![run(0, 500, &[]), run(500, 500, &[]), run(900, 200, &[])];
+        let runs = with_run(before, run(0, 1_000, &["3+"]));
+        assert_eq!(runs, [run(0, 1_000, &["3+"]), run(900, 200, &[])], "500 to 999 are covered");
         let text = document(&runs);
         assert!(text.contains("| core | 0 to 999 | 1000 | 3+ | 7 s | 8 s |"), "{text}");
-        assert!(text.contains("| core | 500 to 999 | 500 | none |"), "{text}");
+        assert!(text.contains("| core | 900 to 1099 | 200 | none |"), "{text}");
     }
 
     #[test]

@@ -253,13 +253,17 @@ impl Master {
                 if !self.agents[&task.agent].is_up {
                     return;
                 }
-                if task.updates.front().is_some_and(|(_, uuid)| *uuid == acknowledge.uuid) {
-                    task.updates.pop_front();
+                if task.updates.front().is_none_or(|(_, uuid)| *uuid != acknowledge.uuid) {
+                    return;
                 }
-                if task.updates.is_empty() && task.state.is_terminal() {
+                task.updates.pop_front();
+                // As an agent does: the next one of this task, and nothing of others.
+                if let Some((state, uuid)) = task.updates.front() {
+                    out.push_back(update(&id, Some(&task.agent), *state, Some(uuid.clone())));
+                } else if task.state.is_terminal() {
                     self.tasks.remove(&id);
                 }
-                self.resend(out);
+                self.hush(out);
             }
             CallType::Reconcile => {
                 let tasks = call.reconcile.unwrap().tasks;
