@@ -228,22 +228,26 @@ struct Merged<'a> {
 }
 
 impl<'a> Merged<'a> {
-    /// The next one, as long as there are some of both.
     #[inline(always)]
     fn next(&mut self) -> Option<&'a Request> {
-        let ([first, lefts @ ..], [second, rights @ ..]) = (self.left, self.right) else {
-            return None;
-        };
-        // Who is next is as good as chance: nothing is gained by a guess.
-        let is_second = second.at < first.at;
-        self.left = std::hint::select_unpredictable(is_second, self.left, lefts);
-        self.right = std::hint::select_unpredictable(is_second, rights, self.right);
-        Some(std::hint::select_unpredictable(is_second, second, first))
-    }
-
-    /// Those of one of them that are left then, which are all of a lane that is alone.
-    fn rest(self) -> &'a [Request] {
-        if self.left.is_empty() { self.right } else { self.left }
+        match (self.left, self.right) {
+            ([first, lefts @ ..], [second, rights @ ..]) => {
+                // Who is next is as good as chance: nothing is gained by a guess.
+                let is_second = second.at < first.at;
+                self.left = std::hint::select_unpredictable(is_second, self.left, lefts);
+                self.right = std::hint::select_unpredictable(is_second, rights, self.right);
+                Some(std::hint::select_unpredictable(is_second, second, first))
+            }
+            ([first, lefts @ ..], []) => {
+                self.left = lefts;
+                Some(first)
+            }
+            ([], [second, rights @ ..]) => {
+                self.right = rights;
+                Some(second)
+            }
+            ([], []) => None,
+        }
     }
 }
 
@@ -462,9 +466,6 @@ impl<W: Witness> Lane<'_, W> {
         while let Some(request) = merged.next() {
             self.reach(request, outbound);
         }
-        for request in merged.rest() {
-            self.reach(request, outbound);
-        }
         if !self.paths.is_empty() {
             self.come_until(end - 1, outbound);
         }
@@ -571,8 +572,7 @@ impl<W: Witness> Lane<'_, W> {
     ) {
         let delay = self.plan.network.delay.0;
         let (gateway, source) = Key::parts(request.key);
-        if let Some(begins) = &mut self.begins
-            && let Ok((start, _)) = work
+        if let (Some(begins), Ok((start, _))) = (&mut self.begins, work)
             && let Some(info) = self.plan.source(source)
         {
             let waited = policy::Time(start).since(policy::Time(now));
