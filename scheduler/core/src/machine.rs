@@ -151,7 +151,7 @@ impl Machine {
         self.taken.millicores = self.taken.millicores.saturating_add(need.millicores);
         self.taken.memory_mib = self.taken.memory_mib.saturating_add(need.memory_mib);
         self.taken_ports.extend(ports);
-        self.taken.ports = u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX);
+        self.taken.ports = self.count_ports();
         // Those that were held are no steps of the round.
         if let Some(last) = ports.iter().rfind(|port| !self.held.ports.contains(port)) {
             self.last_port = Some(*last);
@@ -164,7 +164,11 @@ impl Machine {
         for port in ports {
             self.taken_ports.remove(port);
         }
-        self.taken.ports = u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX);
+        self.taken.ports = self.count_ports();
+    }
+
+    fn count_ports(&self) -> u32 {
+        u32::try_from(self.taken_ports.len()).unwrap_or(u32::MAX)
     }
 
     fn ranges(&self) -> impl Iterator<Item = (u16, u16)> {

@@ -62,12 +62,8 @@ pub struct Reserved {
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Ports: those of the instance that was started last.
-    #[serde(default, skip_serializing_if = "is_none")]
+    #[serde(default, skip_serializing_if = "<[u16]>::is_empty")]
     pub ports: Ports,
-}
-
-fn is_none(ports: &Ports) -> bool {
-    ports.is_empty()
 }
 
 impl Reserved {

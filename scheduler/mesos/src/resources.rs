@@ -64,8 +64,7 @@ impl Amounts {
 
     /// What a volume has beside disk.
     pub(crate) fn reserved(reserved: &Reserved) -> Self {
-        let Reserved { millicores, memory_mib, ports } = reserved;
-        let (millicores, memory_mib) = (*millicores, *memory_mib);
+        let &Reserved { millicores, memory_mib, ref ports } = reserved;
         Amounts::of(Need { millicores, memory_mib, ports: ports.count() }, ports)
     }
 

@@ -348,7 +348,7 @@ fn volumes_outlive_instances_and_schedulers() {
 /// offered first what comes free: what is reserved for instances with volumes isn't offered to it while
 /// they are away, and what they don't need any more is.
 #[test]
-fn cores_and_memory_of_volumes_are_nobody_elses() {
+fn cores_memory_and_ports_of_volumes_are_nobody_elses() {
     // Else each framework would keep offers of what alone is of no use to the other one.
     let cluster = cluster_with(Some(1000 * MILLISECOND));
     let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
