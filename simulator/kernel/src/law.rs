@@ -40,6 +40,28 @@ pub enum Law {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Quantiles {
     points: Vec<(f64, f64)>,
+    /// From each point to the next.
+    lines: Vec<Line>,
+}
+
+/// A straight line between two points.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Line {
+    from: f64,
+    value: f64,
+    slope: f64,
+}
+
+impl Line {
+    fn between(left: (f64, f64), right: (f64, f64)) -> Self {
+        let slope = (right.1 - left.1) / (right.0 - left.0);
+        Line { from: left.0, value: left.1, slope }
+    }
+
+    #[inline(always)]
+    const fn at(self, probability: f64) -> f64 {
+        self.value + self.slope * (probability - self.from)
+    }
 }
 
 /// So many points are counted faster than they are searched.
@@ -53,7 +75,13 @@ impl Quantiles {
         let ascends = points.is_sorted_by(|left, right| left.0 < right.0 && left.1 <= right.1);
         let (first, last) = (points.first()?, points.last()?);
         let whole_range = first.0 == 0.0 && last.0 == 1.0 && first.1 >= 0.0 && points.len() > 1;
-        (ascends && whole_range && last.1.is_finite()).then_some(Quantiles { points })
+        (ascends && whole_range && last.1.is_finite()).then(|| Self::through(points))
+    }
+
+    fn through(points: Vec<(f64, f64)>) -> Self {
+        let pairs = points.iter().zip(points.iter().skip(1));
+        let lines = pairs.map(|(left, right)| Line::between(*left, *right)).collect();
+        Quantiles { points, lines }
     }
 
     /// The value below which the law lies with this probability.
@@ -69,13 +97,8 @@ impl Quantiles {
         } else {
             self.points.partition_point(|(known, _)| *known < probability)
         };
-        let right = self.points.get(next).or(self.points.last());
-        let left = next.checked_sub(1).and_then(|previous| self.points.get(previous));
-        match (left, right) {
-            (Some(left), Some(right)) => between(*left, *right, probability),
-            (None, Some(only)) | (Some(only), None) => only.1,
-            (None, None) => 0.0,
-        }
+        let line = self.lines.get(next.saturating_sub(1)).or(self.lines.last());
+        line.map_or(0.0, |line| line.at(probability))
     }
 
     /// The times for many words. The place of a word among the points is counted, not searched for:
@@ -92,8 +115,8 @@ impl Quantiles {
         }
         for (time, word) in times.iter_mut().zip(words) {
             let place = usize::try_from(*time).unwrap_or(usize::MAX);
-            if let Some([left, right, ..]) = self.points.get(place..) {
-                *time = whole(between(*left, *right, open_unit(*word)));
+            if let Some(line) = self.lines.get(place) {
+                *time = whole(line.at(open_unit(*word)));
             }
         }
     }
@@ -114,12 +137,6 @@ impl Quantiles {
         let pairs = self.points.iter().zip(self.points.iter().skip(1));
         pairs.map(|(left, right)| (right.0 - left.0, left.1, right.1))
     }
-}
-
-/// The value on the straight line between two points.
-#[inline(always)]
-fn between(left: (f64, f64), right: (f64, f64), probability: f64) -> f64 {
-    left.1 + (right.1 - left.1) * ((probability - left.0) / (right.0 - left.0))
 }
 
 impl Law {
@@ -188,9 +205,9 @@ impl Law {
                 first: first * scale,
                 second: second * scale,
             },
-            Law::Empirical(Quantiles { points }) => Law::Empirical(Quantiles {
-                points: points.iter().map(|(part, time)| (*part, time * scale)).collect(),
-            }),
+            Law::Empirical(Quantiles { points, .. }) => Law::Empirical(Quantiles::through(
+                points.iter().map(|(part, time)| (*part, time * scale)).collect(),
+            )),
         }
     }
 
