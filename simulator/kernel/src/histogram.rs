@@ -51,6 +51,17 @@ impl<const CELL_BITS: u32> HistogramOf<CELL_BITS> {
         }
     }
 
+    /// Counts so many times of 0.
+    #[inline(always)]
+    pub fn record_zeros(&mut self, count: u64) {
+        if count > 0 && self.counts.is_empty() {
+            self.reach(0);
+        }
+        if let Some(zeros) = self.counts.first_mut() {
+            *zeros += count;
+        }
+    }
+
     #[cold]
     fn grow(&mut self, cell: usize) {
         self.reach(cell);

@@ -127,6 +127,28 @@ impl Aligned {
         let begin = if begin < LINE / size_of::<u64>() { begin } else { 0 };
         Aligned { numbers, begin, end: begin + count }
     }
+
+    /// So many of the numbers, from a place on. One look at the bounds, where a part of the whole takes
+    /// two: rows are cut for each request.
+    ///
+    /// # Panics
+    /// If there aren't as many.
+    #[inline(always)]
+    #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "as it says")]
+    pub fn cut(&self, place: usize, count: usize) -> &[u64] {
+        &self.numbers[self.begin + place..][..count]
+    }
+
+    /// Likewise, to be changed.
+    ///
+    /// # Panics
+    /// If there aren't as many.
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "as it says")]
+    pub fn cut_mut(&mut self, place: usize, count: usize) -> &mut [u64] {
+        &mut self.numbers[self.begin + place..][..count]
+    }
 }
 
 impl std::ops::Deref for Aligned {

@@ -39,6 +39,12 @@ impl Summary {
         }
     }
 
+    /// Takes in so many times of 0.
+    #[inline(always)]
+    pub fn record_zeros(&mut self, count: u64) {
+        self.histogram.record_zeros(count);
+    }
+
     /// Adds another summary.
     pub fn merge(&mut self, other: &Summary) {
         self.total += other.total;
@@ -103,6 +109,17 @@ mod tests {
             let cells = |summary: &Summary| summary.histogram().cells().collect::<Vec<_>>();
             assert_eq!(cells(&many), cells(&single));
         }
+    }
+
+    #[test]
+    fn zeros_are_times_too() {
+        let (mut single, mut many) = (Summary::default(), Summary::default());
+        many.record_zeros(0);
+        assert_eq!(many.mean(), None);
+        (0..5).for_each(|_| single.record(Nanoseconds(0)));
+        many.record_zeros(2);
+        many.record_zeros(3);
+        assert_eq!(many, single);
     }
 
     #[test]

@@ -45,12 +45,11 @@ impl Rings {
     #[inline(always)]
     pub(crate) fn length(&mut self, ring: usize, limit: u64) -> u32 {
         match self.capacity {
-            FIRST_CAPACITY => above::<FIRST_CAPACITY>(&self.slots[ring * FIRST_CAPACITY..], limit),
-            SHORT => above::<SHORT>(&self.slots[ring * SHORT..], limit),
-            _ => {
-                self.drop_until(ring, limit);
-                self.ends[ring].length
+            FIRST_CAPACITY => {
+                row::count_ahead(self.slots.cut(ring * FIRST_CAPACITY, FIRST_CAPACITY), limit)
             }
+            SHORT => row::count_ahead(self.slots.cut(ring * SHORT, SHORT), limit),
+            _ => self.long_length(ring, limit),
         }
     }
 
@@ -59,15 +58,16 @@ impl Rings {
         ring * self.capacity + (number as usize & (self.capacity - 1))
     }
 
-    /// Of a long ring: drops what is dead.
-    #[inline(always)]
-    fn drop_until(&mut self, ring: usize, limit: u64) {
+    /// Of a long ring; drops what is dead. No part of loops that don't need it.
+    #[inline(never)]
+    fn long_length(&mut self, ring: usize, limit: u64) -> u32 {
         let Ends { mut head, mut length } = self.ends[ring];
         while length > 0 && self.slots[self.place(ring, head)] <= limit {
             head = head.wrapping_add(1);
             length -= 1;
         }
         self.ends[ring] = Ends { head, length };
+        length
     }
 
     /// Takes in a number that is at least all others.
@@ -134,13 +134,6 @@ impl Rings {
         }
         *self = Rings { capacity, slots, ends };
     }
-}
-
-/// How many of the first few numbers are above a limit.
-#[inline(always)]
-fn above<const COUNT: usize>(numbers: &[u64], limit: u64) -> u32 {
-    let Some(numbers) = numbers.first_chunk::<COUNT>() else { return 0 };
-    row::count_ahead(numbers, limit)
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 
+use simulator_kernel::Summary;
+
 use super::{Key, Request, Witness};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
-use crate::report::Report;
-use crate::stages::Path;
+use crate::report::{Cell, Report};
+use crate::stages::{Path, Stage};
 
 /// The report of a lane's requests; that of the first lane also tells of instances.
 ///
@@ -17,17 +19,116 @@ use crate::stages::Path;
 #[derive(Debug)]
 pub struct Tally {
     report: Report,
-    sources: Vec<SourceInfo>,
+    sources: Vec<Column>,
     delay: u64,
     from: u64,
     until: u64,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct SourceInfo {
+/// What must be known of a source, and what was seen of its requests and isn't in the report yet.
+#[derive(Debug)]
+struct Column {
     cell: usize,
     app: usize,
     deadline: u64,
+    /// Time that instances worked within the reported window.
+    busy: u128,
+    /// How many were served.
+    served: usize,
+    responses: Lump,
+    waits: Lump,
+    /// If its command has stages besides queue and work.
+    stages: Option<Box<Stages>>,
+}
+
+/// What was seen of stages.
+#[derive(Debug, Default)]
+struct Stages {
+    /// In the order of [`Stage::ALL`].
+    times: [Lump; Stage::ALL.len()],
+    downloaded: u64,
+    cached: u64,
+}
+
+/// Times of a few requests. Sums and histograms of many at once are vector code, and what they ask
+/// for of memory is asked for side by side.
+#[derive(Debug, Default)]
+struct Lump {
+    /// Without those that are 0: they are many, and a counter that is counted up again and again is
+    /// slow.
+    times: [u64; AT_ONCE],
+    count: usize,
+}
+
+/// Few, so that the lumps of all sources stay near.
+const AT_ONCE: usize = 32;
+
+impl Lump {
+    /// Takes in a time; at most [`AT_ONCE`] until they are written.
+    #[inline(always)]
+    fn take(&mut self, time: u64) {
+        // The next one comes to the same place if this one is 0.
+        if let Some(place) = self.times.get_mut(self.count) {
+            *place = time;
+        }
+        self.count += usize::from(time > 0);
+    }
+
+    #[inline(always)]
+    fn times(&self) -> &[u64] {
+        self.times.get(..self.count).unwrap_or_default()
+    }
+
+    /// All go into a summary; so many were taken in.
+    #[inline(always)]
+    fn write(&mut self, summary: &mut Summary, all: usize) {
+        summary.record_all(self.times());
+        summary.record_zeros((all - self.count) as u64);
+        self.count = 0;
+    }
+}
+
+impl Column {
+    /// What was seen goes into the report.
+    #[inline(always)]
+    fn write(&mut self, report: &mut Report) {
+        if let Some(busy) = report.busy.get_mut(self.app) {
+            *busy += std::mem::take(&mut self.busy);
+        }
+        let Some(cell) = report.cells.get_mut(self.cell) else { return };
+        let is_late = |response: &u64| u64::from(*response > self.deadline);
+        cell.late += self.responses.times().iter().map(is_late).sum::<u64>();
+        self.responses.write(&mut cell.response, self.served);
+        self.waits.write(&mut cell.wait, self.served);
+        if let Some(stages) = &mut self.stages {
+            stages.write(cell, self.served);
+        }
+        self.served = 0;
+    }
+}
+
+impl Stages {
+    /// How the stages of a request went, with what it waited and worked.
+    #[inline(always)]
+    fn take(&mut self, path: &Path, wait: u64, work: u64) {
+        let Path { accept, dispatch, download, respond, .. } = path;
+        let times = [accept.0, dispatch.0, download.0, wait, work, respond.0];
+        for (lump, time) in self.times.iter_mut().zip(times) {
+            lump.take(time);
+        }
+        let has_source = path.source_bytes.is_some();
+        self.cached += u64::from(has_source && path.is_cached);
+        self.downloaded += u64::from(has_source && !path.is_cached);
+    }
+
+    #[inline(never)]
+    fn write(&mut self, cell: &mut Cell, all: usize) {
+        for (lump, summary) in self.times.iter_mut().zip(&mut cell.stages) {
+            lump.write(summary, all);
+        }
+        cell.cached += std::mem::take(&mut self.cached);
+        cell.downloaded += std::mem::take(&mut self.downloaded);
+    }
 }
 
 impl Tally {
@@ -38,12 +139,17 @@ impl Tally {
         let info = |source: &crate::Source| {
             let group = model.tenants.get(source.tenants);
             let class = group.map_or(Class::Free, |group| group.class);
-            let same = |cell: &crate::Cell| (cell.cmd, cell.class) == (source.cmd, class);
+            let same = |cell: &Cell| (cell.cmd, cell.class) == (source.cmd, class);
             let cmd = model.cmds.get(source.cmd);
-            SourceInfo {
+            Column {
                 cell: report.cells.iter().position(same).unwrap_or(usize::MAX),
                 app: cmd.map_or(usize::MAX, |cmd| cmd.app),
                 deadline: cmd.and_then(|cmd| cmd.deadline).map_or(u64::MAX, |deadline| deadline.0),
+                busy: 0,
+                served: 0,
+                responses: Lump::default(),
+                waits: Lump::default(),
+                stages: cmd.and_then(|cmd| cmd.stages.as_ref()).map(|_| Box::default()),
             }
         };
         let sources = model.sources.iter().map(info).collect();
@@ -58,7 +164,10 @@ impl Tally {
 
     /// The report; those of other lanes are to be added to that of the first one.
     #[must_use]
-    pub fn into_report(self) -> Report {
+    pub fn into_report(mut self) -> Report {
+        for column in &mut self.sources {
+            column.write(&mut self.report);
+        }
         self.report
     }
 }
@@ -67,30 +176,37 @@ impl Witness for Tally {
     #[inline(always)]
     fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
         let (_, source) = Key::parts(request.key);
-        let Some(info) = self.sources.get(usize::from(source)) else { return };
-        if let (Ok(served), Some(busy)) = (&outcome, self.report.busy.get_mut(info.app)) {
-            let (start, end) =
-                (served.start.max(Time(self.from)), served.end.min(Time(self.until)));
-            *busy += u128::from(end.since(start).0);
+        let Tally { report, sources, delay, from, until } = self;
+        let Some(column) = sources.get_mut(usize::from(source)) else { return };
+        if let Ok(served) = &outcome {
+            let (start, end) = (served.start.max(Time(*from)), served.end.min(Time(*until)));
+            column.busy += u128::from(end.since(start).0);
         }
-        if request.at < self.from {
+        if request.at < *from {
             return;
         }
-        let Some(cell) = self.report.cells.get_mut(info.cell) else { return };
         match (outcome, path) {
-            (Ok(served), Some(path)) => {
-                let path = path.behind(Nanoseconds(self.delay));
-                cell.serve(&path, Time(request.at), served, Nanoseconds(info.deadline));
-            }
-            (Ok(served), None) => {
-                let joined = request.at + self.delay;
-                let response = served.end.0 + self.delay - request.at;
-                cell.wait.record(Nanoseconds(served.start.0 - joined));
-                cell.response.record(Nanoseconds(response));
-                cell.late += u64::from(response > info.deadline);
+            (Ok(served), path) => {
+                let (mut before, mut respond) = (*delay, *delay);
+                if let Some(path) = path {
+                    before += path.before().0;
+                    respond += path.respond.0;
+                }
+                let wait = served.start.0 - (request.at + before);
+                column.responses.take(served.end.0 + respond - request.at);
+                column.waits.take(wait);
+                if let (Some(path), Some(stages)) = (path, &mut column.stages) {
+                    let work = served.end.since(served.start).0;
+                    stages.take(&path.behind(Nanoseconds(*delay)), wait, work);
+                }
+                column.served += 1;
+                if column.served == AT_ONCE {
+                    column.write(report);
+                }
             }
             (Err(cause), _) => {
-                if let Some(count) = cell.refused.get_mut(cause.index()) {
+                let cell = report.cells.get_mut(column.cell);
+                if let Some(count) = cell.and_then(|cell| cell.refused.get_mut(cause.index())) {
                     *count += 1;
                 }
             }
