@@ -79,12 +79,16 @@ impl<'model> Flow<'model> {
         flow
     }
 
-    /// The requests that arrive before a time, which must not be beyond the end of a block.
-    #[inline(always)]
-    pub(super) fn before(&mut self, until: u64) -> &[Request] {
+    /// Makes the requests that arrive before a time, which must not be beyond the end of a block.
+    pub(super) fn fill_before(&mut self, until: u64) {
         if until > self.until {
             self.fill();
         }
+    }
+
+    /// The requests that arrive before a time; they must have been made.
+    #[inline(always)]
+    pub(super) fn before(&mut self, until: u64) -> &[Request] {
         let from = self.taken;
         let rest = self.ordered.get(from..).unwrap_or_default();
         let count = rest.iter().take_while(|request| request.at < until).count();
@@ -116,23 +120,22 @@ impl<'model> Flow<'model> {
     }
 
     /// The next block.
-    #[inline(always)]
     fn fill(&mut self) {
         let begin = self.until;
         self.until = begin.saturating_add(self.block);
         let until = self.until.min(self.end);
         let Flow { streams, next, users, sorter, .. } = self;
-        sorter.clear();
+        sorter.begin(begin, self.block);
         for (stream, next) in streams.iter_mut().zip(next) {
             while *next < until {
-                stream.take(until, sorter);
+                wide::run(Take { stream, until, sorter });
                 if stream.taken == CHUNK {
                     stream.refill(users);
                 }
                 *next = stream.next();
             }
         }
-        sorter.sort(begin, self.block, &mut self.ordered);
+        wide::run(Sort { sorter, ordered: &mut self.ordered });
         self.taken = 0;
     }
 }
@@ -149,6 +152,35 @@ impl Task for Ahead<'_, '_> {
     #[inline(always)]
     fn run(self) {
         self.draws.fill(self.columns, self.users);
+    }
+}
+
+struct Take<'a, 'model> {
+    stream: &'a mut Stream<'model>,
+    until: u64,
+    sorter: &'a mut Sorter,
+}
+
+impl Task for Take<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.stream.take(self.until, self.sorter);
+    }
+}
+
+struct Sort<'a> {
+    sorter: &'a mut Sorter,
+    ordered: &'a mut Vec<Request>,
+}
+
+impl Task for Sort<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.sorter.sort(self.ordered);
     }
 }
 
@@ -248,15 +280,14 @@ impl<'model> Stream<'model> {
         let count = row::count_until(&self.columns.at, until - 1) as usize - from;
         let columns = at.iter().zip(&self.columns.service[from..]).zip(&self.columns.users[from..]);
         let keys = self.key + from as u64..;
-        sorter.requests.extend(columns.zip(keys).take(count).map(
-            |(((at, service), user), key)| Request {
-                at: *at,
-                service: *service,
-                key,
-                user: *user,
-                target: 0,
-            },
-        ));
+        let requests = columns.zip(keys).take(count).map(|(((at, service), user), key)| Request {
+            at: *at,
+            service: *service,
+            key,
+            user: *user,
+            target: 0,
+        });
+        sorter.take(requests);
         self.taken += count;
     }
 
@@ -267,7 +298,7 @@ impl<'model> Stream<'model> {
             std::mem::swap(&mut self.columns, &mut self.following);
             self.is_ahead = false;
         } else {
-            self.draws.fill(&mut self.columns, users);
+            wide::run(Ahead { draws: &mut self.draws, columns: &mut self.columns, users });
         }
         self.key = self.key.wrapping_add(CHUNK as u64);
         self.taken = 0;
@@ -371,7 +402,12 @@ fn fill_words(words: Words, first: u64, block: &mut [u64; CHUNK]) {
 /// what is left to do is near.
 #[derive(Debug, Default)]
 struct Sorter {
+    begin: u64,
+    /// Cells for a nanosecond, times 2³².
+    scale: u64,
+    /// As they come; the cell of each in the place of its target.
     requests: Vec<Request>,
+    /// How many are in each cell; then, how many are before its next one.
     cells: Vec<u32>,
 }
 
@@ -382,38 +418,45 @@ const MANY: usize = 32;
 
 #[expect(clippy::indexing_slicing, reason = "cells are counted from what is dealt out")]
 impl Sorter {
-    fn clear(&mut self) {
+    /// A block of time begins; there are cells for about as many requests as in the one before.
+    fn begin(&mut self, begin: u64, length: u64) {
+        let count = (2 * self.requests.len()).next_power_of_two().clamp(2, MOST_CELLS);
+        self.begin = begin;
+        self.scale = ((count as u64) << 32) / length.max(1);
         self.requests.clear();
+        self.cells.clear();
+        // The upper half of a product that is below count·2^32, so it is below the count.
+        self.cells.resize(count, 0);
     }
 
-    /// Writes the requests of a block in the order of time; of those at the same instant, in the
-    /// order in which they came.
+    /// Takes in requests of the block.
     #[inline(always)]
-    fn sort(&mut self, begin: u64, length: u64, ordered: &mut Vec<Request>) {
-        let count = self.requests.len().next_power_of_two().clamp(2, MOST_CELLS);
-        // The cell is the upper half of a product that is below count·2^32.
-        let scale = ((count as u64) << 32) / length.max(1);
-        let cell = |request: &Request| {
-            let product = u128::from(request.at - begin) * u128::from(scale);
-            ((product >> 32) as usize).min(count - 1)
-        };
-        self.cells.clear();
-        self.cells.resize(count + 1, 0);
-        for request in &self.requests {
-            self.cells[cell(request) + 1] += 1;
-        }
-        let mut most = 0;
-        let mut sum = 0;
+    #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^12 cells")]
+    fn take(&mut self, requests: impl Iterator<Item = Request>) {
+        let Sorter { begin, scale, cells, requests: all } = self;
+        all.extend(requests.map(|request| {
+            let product = u128::from(request.at - *begin) * u128::from(*scale);
+            let cell = (product >> 32) as usize & (cells.len() - 1);
+            cells[cell] += 1;
+            Request { target: cell as u32, ..request }
+        }));
+    }
+
+    /// Writes them in the order of time; of those at the same instant, in the order in which they came.
+    #[inline(always)]
+    fn sort(&mut self, ordered: &mut Vec<Request>) {
+        let (mut most, mut sum) = (0, 0);
         for cell in &mut self.cells {
-            most = most.max(*cell);
-            sum += *cell;
+            let count = *cell;
+            most = most.max(count);
             *cell = sum;
+            sum += count;
         }
-        ordered.clear();
+        // All of them are written.
         ordered.resize(self.requests.len(), Request::default());
         for request in &self.requests {
-            let place = &mut self.cells[cell(request)];
-            ordered[*place as usize] = *request;
+            let place = &mut self.cells[request.target as usize];
+            ordered[*place as usize] = Request { target: 0, ..*request };
             *place += 1;
         }
         if most as usize > MANY {
@@ -428,16 +471,20 @@ impl Sorter {
 #[inline(always)]
 #[expect(clippy::indexing_slicing, reason = "places are below that of the loop")]
 fn insertion_sort(requests: &mut [Request]) {
-    for next in 1..requests.len() {
+    let mut last = 0;
+    for next in 0..requests.len() {
+        let at = requests[next].at;
+        if at >= last {
+            last = at;
+            continue;
+        }
         let request = requests[next];
         let mut place = next;
-        while place > 0 && requests[place - 1].at > request.at {
+        while place > 0 && requests[place - 1].at > at {
             requests[place] = requests[place - 1];
             place -= 1;
         }
-        if place < next {
-            requests[place] = request;
-        }
+        requests[place] = request;
     }
 }
 
@@ -448,6 +495,7 @@ pub(super) fn all(model: &Model) -> Vec<Request> {
     let mut all = Vec::new();
     while flow.until < model.duration.0 {
         let until = flow.until.saturating_add(flow.block);
+        flow.fill_before(until);
         all.extend_from_slice(flow.before(until));
     }
     all

@@ -6,39 +6,45 @@
 //! read: they are kept in one word each, so that they stay near.
 
 use super::Answer;
+use super::accounts::Lines;
 
 /// Slots of a level.
-const SLOTS: u64 = 1 << SLOT_BITS;
+const SLOTS: usize = 1 << SLOT_BITS;
 const SLOT_BITS: u32 = 9;
 
-/// How an answer is kept in a word: its time after the beginning of its slot above, then gateway,
-/// source and user.
+/// How an answer is kept in a word: its time after the beginning of its slot above, then its line (the
+/// gateway, then the source) and its user.
 #[derive(Debug, Clone, Copy)]
 struct Layout {
     user_bits: u32,
     source_bits: u32,
     /// Of all three together.
     name_bits: u32,
+    /// The bits of the user, and of all three.
+    users: u64,
+    names: u64,
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "each part is masked to the bits that were counted for it, or is above all others"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "each part is masked, or is above all others")]
 impl Layout {
-    fn new(most: Most) -> Self {
-        let bits = |most: u64| u64::BITS - most.leading_zeros();
-        let user_bits = bits(u64::from(most.user));
-        let source_bits = bits(u64::from(most.source));
-        let name_bits = user_bits + source_bits + bits(u64::from(most.gateway));
-        Layout { user_bits, source_bits, name_bits }
+    fn new(lines: Lines, most: Most) -> Self {
+        let bits = |most: u32| u32::BITS - most.leading_zeros();
+        let user_bits = bits(most.user);
+        let name_bits = user_bits + bits(lines.line(most.gateway, most.source));
+        let below = |bits: u32| (1 << bits) - 1;
+        Layout {
+            user_bits,
+            source_bits: lines.source_bits(),
+            name_bits,
+            users: below(user_bits),
+            names: below(name_bits),
+        }
     }
 
     #[inline(always)]
     const fn pack(self, after: u64, answer: Answer) -> u64 {
-        let Answer { user, gateway, source, .. } = answer;
-        let names = ((gateway as u64) << self.source_bits) | source as u64;
-        (after << self.name_bits) | (names << self.user_bits) | user as u64
+        let Answer { user, line, .. } = answer;
+        (after << self.name_bits) | ((line as u64) << self.user_bits) | user as u64
     }
 
     /// The time after the beginning of the slot.
@@ -50,24 +56,22 @@ impl Layout {
     /// The same name at another time.
     #[inline(always)]
     const fn moved(self, word: u64, after: u64) -> u64 {
-        (after << self.name_bits) | (word & ((1 << self.name_bits) - 1))
+        (after << self.name_bits) | (word & self.names)
     }
 
     /// The bits of a word that say whose it is and at which gateway, and what they are for this one.
     #[inline(always)]
     const fn user_at(self, user: u32, gateway: u16) -> (u64, u64) {
-        let (names, below) = ((1 << self.name_bits) - 1, self.source_bits + self.user_bits);
-        let (users, gateways) = ((1 << self.user_bits) - 1, names >> below << below);
-        (users | gateways, ((gateway as u64) << below) | user as u64)
+        let below = self.source_bits + self.user_bits;
+        let gateways = self.names >> below << below;
+        (self.users | gateways, ((gateway as u64) << below) | user as u64)
     }
 
     #[inline(always)]
     const fn name(self, word: u64) -> Name {
-        let names = (word & ((1 << self.name_bits) - 1)) >> self.user_bits;
         Name {
-            user: (word & ((1 << self.user_bits) - 1)) as u32,
-            gateway: (names >> self.source_bits) as u16,
-            source: (names & ((1 << self.source_bits) - 1)) as u16,
+            user: (word & self.users) as u32,
+            line: ((word & self.names) >> self.user_bits) as u32,
         }
     }
 }
@@ -84,9 +88,12 @@ pub(super) struct Most {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     pub(super) user: u32,
-    pub(super) gateway: u16,
-    pub(super) source: u16,
+    /// The gateway and the source, as [`Lines`] number them.
+    pub(super) line: u32,
 }
+
+/// As many as there are: nobody has to look whether one is.
+type Slots = Box<[Vec<u64>; SLOTS]>;
 
 /// Answers by time.
 #[derive(Debug)]
@@ -97,9 +104,9 @@ pub(super) struct Calendar {
     /// The present slot; all before are empty.
     slot: u64,
     /// The next 512 slots.
-    near: Vec<Vec<u64>>,
+    near: Slots,
     /// The next 512 times 512 slots.
-    far: Vec<Vec<u64>>,
+    far: Slots,
     /// What comes later still.
     later: Vec<Answer>,
     /// Of the present slot what is over, while it is looked at.
@@ -115,9 +122,9 @@ impl Calendar {
     /// An empty calendar with two to four slots in each of these lengths of time, in nanoseconds.
     /// Any length is correct; with more slots their ends don't stay near. So slots are shorter if
     /// the words have too few bits left for their times: those of a far slot must fit.
-    pub(super) fn new(length: u64, most: Most) -> Self {
-        let level = || vec![Vec::new(); SLOTS as usize];
-        let layout = Layout::new(most);
+    pub(super) fn new(length: u64, lines: Lines, most: Most) -> Self {
+        let level = || Box::new(std::array::from_fn(|_| Vec::new()));
+        let layout = Layout::new(lines, most);
         // Names have at most 56 bits, and 46 as soon as there is memory for the accounts.
         let room = (u64::BITS - SLOT_BITS).saturating_sub(layout.name_bits);
         Calendar {
@@ -135,9 +142,9 @@ impl Calendar {
     #[inline(always)]
     pub(super) fn insert(&mut self, answer: Answer) {
         let slot = (answer.at >> self.slot_bits).max(self.slot);
-        if slot - self.slot < SLOTS {
+        if slot - self.slot < SLOTS as u64 {
             let after = answer.at.saturating_sub(slot << self.slot_bits);
-            self.near[(slot % SLOTS) as usize].push(self.layout.pack(after, answer));
+            self.near[slot as usize % SLOTS].push(self.layout.pack(after, answer));
         } else {
             self.insert_far(slot, answer);
         }
@@ -146,9 +153,9 @@ impl Calendar {
     #[inline(always)]
     fn insert_far(&mut self, slot: u64, answer: Answer) {
         let turn = slot >> SLOT_BITS;
-        if turn - (self.slot >> SLOT_BITS) < SLOTS {
+        if turn - (self.slot >> SLOT_BITS) < SLOTS as u64 {
             let after = answer.at - (turn << SLOT_BITS << self.slot_bits);
-            self.far[(turn % SLOTS) as usize].push(self.layout.pack(after, answer));
+            self.far[turn as usize % SLOTS].push(self.layout.pack(after, answer));
         } else {
             self.later.push(answer);
         }
@@ -157,14 +164,15 @@ impl Calendar {
     /// Hands out what is in slots that are over at a time.
     #[inline(always)]
     pub(super) fn pass(&mut self, now: u64, mut heard: impl FnMut(Name)) {
+        let layout = self.layout;
         while self.slot < now >> self.slot_bits {
-            let present = &mut self.near[(self.slot % SLOTS) as usize];
+            let present = &mut self.near[self.slot as usize % SLOTS];
             for word in present.iter() {
-                heard(self.layout.name(*word));
+                heard(layout.name(*word));
             }
             present.clear();
             self.slot += 1;
-            if self.slot.is_multiple_of(SLOTS) {
+            if self.slot.is_multiple_of(SLOTS as u64) {
                 self.turn();
             }
         }
@@ -180,14 +188,15 @@ impl Calendar {
         mut heard: impl FnMut(Name),
     ) -> bool {
         let mut is_told = false;
+        let source_bits = self.layout.source_bits;
         self.pass(now, |name| {
-            is_told |= (name.user, name.gateway) == (user, gateway);
+            is_told |= (name.user, name.line >> source_bits) == (user, u32::from(gateway));
             heard(name);
         });
         let until = now.saturating_sub(self.slot << self.slot_bits);
         let layout = self.layout;
         let (same, wanted) = layout.user_at(user, gateway);
-        for word in &self.near[(self.slot % SLOTS) as usize] {
+        for word in &self.near[self.slot as usize % SLOTS] {
             is_told |= (word & same == wanted) & (layout.after(*word) <= until);
         }
         is_told
@@ -197,7 +206,7 @@ impl Calendar {
     #[inline(never)]
     pub(super) fn settle(&mut self, now: u64, mut heard: impl FnMut(Name)) {
         self.pass(now, &mut heard);
-        let present = &mut self.near[(self.slot % SLOTS) as usize];
+        let present = &mut self.near[self.slot as usize % SLOTS];
         let until = now.saturating_sub(self.slot << self.slot_bits);
         // What is over is as good as chance, so both lists are written without a branch for it.
         self.over.resize(present.len().max(self.over.len()), 0);
@@ -220,18 +229,18 @@ impl Calendar {
     #[cold]
     fn turn(&mut self) {
         let turn = self.slot >> SLOT_BITS;
-        if turn.is_multiple_of(SLOTS) {
+        if turn.is_multiple_of(SLOTS as u64) {
             for answer in std::mem::take(&mut self.later) {
                 self.insert_far(answer.at >> self.slot_bits, answer);
             }
         }
         // Its capacity goes, too: long requests are few, and their slots would stay large.
-        let far = std::mem::take(&mut self.far[(turn % SLOTS) as usize]);
+        let far = std::mem::take(&mut self.far[turn as usize % SLOTS]);
         for word in far {
             let after = self.layout.after(word);
             let slot = after >> self.slot_bits;
             let word = self.layout.moved(word, after - (slot << self.slot_bits));
-            self.near[(slot % SLOTS) as usize].push(word);
+            self.near[slot as usize % SLOTS].push(word);
         }
     }
 }
@@ -243,8 +252,8 @@ mod tests {
     use super::*;
 
     fn name(answer: &Answer) -> Name {
-        let Answer { user, gateway, source, .. } = *answer;
-        Name { user, gateway, source }
+        let Answer { user, line, .. } = *answer;
+        Name { user, line }
     }
 
     /// From names without bits to those that make slots shorter.
@@ -268,7 +277,8 @@ mod tests {
                 1..200,
             ),
         ) {
-            let mut calendar = Calendar::new(length, most);
+            let lines = Lines::new(usize::from(most.source) + 1);
+            let mut calendar = Calendar::new(length, lines, most);
             let mut list: Vec<Answer> = Vec::new();
             let mut told = Vec::new();
             let mut now = 0u64;
@@ -276,11 +286,12 @@ mod tests {
                 let at = now + 1 + ((ahead << ahead_shift) >> 20);
                 // Neighbouring bits differ.
                 let part = ahead ^ step;
+                let gateway = u16::try_from(part / 3 % (u64::from(most.gateway) + 1)).unwrap();
+                let source = u16::try_from(part / 5 % (u64::from(most.source) + 1)).unwrap();
                 let answer = Answer {
                     at,
                     user: u32::try_from(part % (u64::from(most.user) + 1)).unwrap(),
-                    gateway: u16::try_from(part / 3 % (u64::from(most.gateway) + 1)).unwrap(),
-                    source: u16::try_from(part / 5 % (u64::from(most.source) + 1)).unwrap(),
+                    line: lines.line(gateway, source),
                 };
                 calendar.insert(answer);
                 list.push(answer);
@@ -292,8 +303,9 @@ mod tests {
                     let known = rest.iter().position(|told| told == due);
                     known.map(|known| rest.swap_remove(known)).is_none()
                 });
-                let asked = (answer.user, answer.gateway);
-                let is_due = news.any(|news| (news.user, news.gateway) == asked);
+                let asked = (answer.user, gateway);
+                let gateway_of = |name: Name| name.line >> lines.source_bits();
+                let is_due = news.any(|news| (news.user, gateway_of(news)) == (answer.user, u32::from(gateway)));
                 if step_shift % 2 == 0 {
                     let has = calendar.has_told(now, asked, |name| heard.push(name));
                     prop_assert_eq!(has, is_due);

@@ -21,7 +21,7 @@ struct Turn {
     at: u64,
     arrived: u64,
     key: u64,
-    /// In the table of all that are on their way.
+    /// Among those of the present window.
     place: u32,
 }
 
@@ -32,29 +32,26 @@ pub(super) struct Coming {
     length: u64,
     /// The present window.
     window: u64,
-    /// All of them, and which places are empty. The last one that was left is taken first, so that
-    /// the table is no longer than it must be and stays near.
-    ways: Vec<Way>,
-    empty: Vec<u32>,
-    /// Those of the present window, the next one last: few, so sorting them once is less than keeping
-    /// a heap of them.
-    present: Vec<Turn>,
+    /// Those of the present window, in the order in which they were let in. They are written and read
+    /// one after the other, which nobody has to wait for, unlike places of a table.
+    present: Vec<Way>,
+    /// Their turns, the next one last: few, so sorting them once is less than keeping a heap of them.
+    turns: Vec<Turn>,
     /// When the next one of them is there.
     next_at: u64,
-    /// The next [`NEAR`] windows.
-    near: Vec<Vec<u32>>,
-    far: Vec<u32>,
+    /// Those of the next [`NEAR`] windows.
+    near: Vec<Vec<Way>>,
+    far: Vec<Way>,
 }
 
-/// Half a second where a window is 2 ms: as long as most downloads, and short enough for the tables
-/// of all of them to stay near.
+/// Half a second where a window is 2 ms: as long as most downloads.
 const NEAR: u64 = 1 << 8;
 
 #[expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,
-    reason = "windows are taken modulo the length of the table; places are those of ways, of which \
-              there are fewer than 2^32"
+    reason = "windows are taken modulo the length of the table; places are below the number of ways, \
+              of which there are fewer than 2^32"
 )]
 impl Coming {
     /// Nobody is on the way.
@@ -62,9 +59,8 @@ impl Coming {
         Coming {
             length,
             window: 0,
-            ways: Vec::new(),
-            empty: Vec::new(),
             present: Vec::new(),
+            turns: Vec::new(),
             next_at: u64::MAX,
             near: vec![Vec::new(); NEAR as usize],
             far: Vec::new(),
@@ -72,56 +68,48 @@ impl Coming {
     }
 
     /// Takes in a request that isn't there before the present window.
+    #[inline]
     pub(super) fn insert(&mut self, way: Way) {
-        let place = match self.empty.pop() {
-            Some(place) => {
-                self.ways[place as usize] = way;
-                place
-            }
-            None => {
-                self.ways.push(way);
-                (self.ways.len() - 1) as u32
-            }
-        };
-        self.sort_in(place);
-    }
-
-    fn sort_in(&mut self, place: u32) {
-        let window = self.ways[place as usize].at / self.length;
+        let window = way.at / self.length;
         if window <= self.window {
-            let turn = self.turn(place);
-            let later = self.present.partition_point(|other| *other > turn);
-            self.present.insert(later, turn);
-            self.next_at = self.present.last().map_or(u64::MAX, |next| next.at);
+            let turn = turn(&way, self.present.len() as u32);
+            let later = self.turns.partition_point(|other| *other > turn);
+            self.turns.insert(later, turn);
+            self.present.push(way);
+            self.look();
         } else if window - self.window < NEAR {
-            self.near[(window % NEAR) as usize].push(place);
+            self.near[(window % NEAR) as usize].push(way);
         } else {
-            self.far.push(place);
+            self.far.push(way);
         }
     }
 
-    fn turn(&self, place: u32) -> Turn {
-        let Way { at, request, .. } = &self.ways[place as usize];
-        Turn { at: *at, arrived: request.at, key: request.key, place }
-    }
-
-    /// A window begins; windows begin one after the other.
+    /// A window begins; windows begin one after the other, and nobody is left of the one before.
     pub(super) fn begin(&mut self, window: u64) {
+        debug_assert!(self.turns.is_empty());
         self.window = window;
+        self.present.clear();
         if window.is_multiple_of(NEAR) {
-            for place in std::mem::take(&mut self.far) {
-                self.sort_in(place);
+            for way in std::mem::take(&mut self.far) {
+                self.insert(way);
             }
         }
-        let near = std::mem::take(&mut self.near[(window % NEAR) as usize]);
-        let mut present = std::mem::take(&mut self.present);
-        present.extend(near.iter().map(|place| self.turn(*place)));
-        present.sort_unstable_by(|one, other| other.cmp(one));
-        self.next_at = present.last().map_or(u64::MAX, |next| next.at);
-        self.present = present;
-        let emptied = &mut self.near[(window % NEAR) as usize];
-        *emptied = near;
-        emptied.clear();
+        let near = &mut self.near[(window % NEAR) as usize];
+        if self.present.is_empty() {
+            std::mem::swap(&mut self.present, near);
+        } else {
+            self.present.append(near);
+        }
+        self.turns.clear();
+        self.turns.extend(self.present.iter().zip(0..).map(|(way, place)| turn(way, place)));
+        self.turns.sort_unstable_by(|one, other| other.cmp(one));
+        self.look();
+    }
+
+    /// Looks who is the next one.
+    #[inline]
+    fn look(&mut self) {
+        self.next_at = self.turns.last().map_or(u64::MAX, |next| next.at);
     }
 
     /// Whether one is there at an instant of the present window or before.
@@ -135,25 +123,25 @@ impl Coming {
         if !self.is_any_until(at) {
             return None;
         }
-        let turn = self.present.pop()?;
-        self.next_at = self.present.last().map_or(u64::MAX, |next| next.at);
-        self.empty.push(turn.place);
-        Some(self.ways[turn.place as usize])
+        let turn = self.turns.pop()?;
+        self.look();
+        Some(self.present[turn.place as usize])
     }
 
     /// All that are still on their way, in their order.
     pub(super) fn take(&mut self) -> Vec<Way> {
-        let near = self.near.iter_mut().flat_map(|places| places.drain(..));
-        let places = near.chain(self.far.drain(..)).collect::<Vec<_>>();
-        let mut turns: Vec<Turn> = places.into_iter().map(|place| self.turn(place)).collect();
-        turns.append(&mut self.present);
-        turns.sort_unstable();
-        let all = turns.iter().map(|turn| self.ways[turn.place as usize]).collect();
-        self.next_at = u64::MAX;
-        self.ways.clear();
-        self.empty.clear();
+        let near = self.near.iter_mut().flat_map(|ways| ways.drain(..));
+        let mut all: Vec<Way> = near.chain(self.far.drain(..)).collect();
+        all.extend(self.turns.drain(..).map(|turn| self.present[turn.place as usize]));
+        all.sort_by_key(|way| turn(way, 0));
+        self.look();
         all
     }
+}
+
+fn turn(way: &Way, place: u32) -> Turn {
+    let Way { at, request, .. } = way;
+    Turn { at: *at, arrived: request.at, key: request.key, place }
 }
 
 #[cfg(test)]

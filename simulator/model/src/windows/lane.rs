@@ -7,21 +7,22 @@ use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
 use super::bank::Bank;
-use super::coming::{Coming, Way};
+use super::coming::Coming;
 use super::control::{Control, Counted, Left, Order};
 use super::gates::Begins;
-use super::gateway::{Crew, Gateways};
+use super::gateway::Gateways;
+use super::known::Crew;
 use super::ledger::Ledger;
 use super::plan::Plan;
 use super::waits::{Waits, looks_back};
 use super::{Answer, Key, Request, Witness};
 use crate::adaptive::Heard;
-use crate::look::{Chosen, Look};
+use crate::look::Look;
 use crate::model::{Model, Network};
-use crate::outcome::Served;
-use crate::stages::{Path, Paths};
+use crate::stages::Paths;
 
 mod orders;
+mod serving;
 mod waiting;
 
 /// What one lane hands to another after a window. Parcels are used again, so that nothing is
@@ -189,7 +190,58 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// Moves on by one window. `inbound` is what each lane handed to this one in the window before,
     /// in the order of lanes, this one's own parcel included; `outbound` is filled likewise.
     pub fn advance(&mut self, inbound: &mut [Parcel], outbound: &mut [Parcel]) {
-        wide::run(Step { lane: self, inbound, outbound });
+        let delay = self.plan.network.delay.0;
+        let begin = self.window * delay;
+        for parcel in outbound.iter_mut() {
+            parcel.requests.clear();
+            parcel.answers.clear();
+            parcel.heard.clear();
+            parcel.loads.clear();
+            parcel.crews.clear();
+            parcel.begun.clear();
+            parcel.tasks.clear();
+            parcel.left.clear();
+            parcel.reports = false;
+            parcel.unknown_since = None;
+        }
+        self.hear(begin, inbound);
+        if !self.orders.is_empty() {
+            self.obey(begin, outbound);
+        }
+        if !self.paths.is_empty() {
+            self.coming.begin(self.window);
+            // Before anybody counts: what finds no instance any more isn't there.
+            if self.coming.is_any_until(begin) {
+                self.come_until(begin, outbound);
+            }
+        }
+        if self.control.is_tick(begin) {
+            self.count_tasks(begin, outbound);
+        }
+        if begin > 0 && begin.is_multiple_of(self.plan.network.reports.0) {
+            wide::run(Report { lane: self, now: begin, outbound });
+        }
+        wide::run(Serve { lane: self, end: begin + delay, inbound, outbound });
+        if self.looks_back {
+            self.look_back(begin + delay, outbound);
+        }
+        for parcel in inbound.iter() {
+            for answer in &parcel.answers {
+                self.gateways.expect(*answer);
+            }
+            for heard in &parcel.heard {
+                self.gateways.listen(*heard);
+            }
+        }
+        if inbound.iter().any(|parcel| parcel.reports) {
+            self.learn(inbound);
+        }
+        if inbound.iter().any(|parcel| !parcel.tasks.is_empty()) {
+            self.decide(begin, inbound);
+        }
+        self.flow.fill_before(begin + delay);
+        wide::run(Admit { lane: self, begin, outbound });
+        self.window += 1;
     }
 
     /// Works ahead, a little, on what doesn't depend on other lanes: for those who wait for them.
@@ -219,135 +271,52 @@ impl<'model, W: Witness> Lane<'model, W> {
     }
 }
 
-/// Requests of two lanes in the order of time. Of requests at the same instant those of the first
-/// gateways come first, and lanes have theirs in this order. They are handed out one by one, so that
-/// the next one is looked for while the one before is still worked on.
-struct Merged<'a> {
-    left: &'a [Request],
-    right: &'a [Request],
-}
-
-impl<'a> Merged<'a> {
-    #[inline(always)]
-    fn next(&mut self) -> Option<&'a Request> {
-        match (self.left, self.right) {
-            ([first, lefts @ ..], [second, rights @ ..]) => {
-                // Who is next is as good as chance: nothing is gained by a guess.
-                let is_second = second.at < first.at;
-                self.left = std::hint::select_unpredictable(is_second, self.left, lefts);
-                self.right = std::hint::select_unpredictable(is_second, rights, self.right);
-                Some(std::hint::select_unpredictable(is_second, second, first))
-            }
-            ([first, lefts @ ..], []) => {
-                self.left = lefts;
-                Some(first)
-            }
-            ([], [second, rights @ ..]) => {
-                self.right = rights;
-                Some(second)
-            }
-            ([], []) => None,
-        }
-    }
-}
-
-struct Step<'a, 'model, W> {
+/// Targets report.
+struct Report<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
-    inbound: &'a mut [Parcel],
+    now: u64,
     outbound: &'a mut [Parcel],
 }
 
-impl<W: Witness> Task for Step<'_, '_, W> {
+impl<W: Witness> Task for Report<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let Step { lane, inbound, outbound } = self;
-        let delay = lane.plan.network.delay.0;
-        let begin = lane.window * delay;
-        for parcel in outbound.iter_mut() {
-            parcel.requests.clear();
-            parcel.answers.clear();
-            parcel.heard.clear();
-            parcel.loads.clear();
-            parcel.crews.clear();
-            parcel.begun.clear();
-            parcel.tasks.clear();
-            parcel.left.clear();
-            parcel.reports = false;
-            parcel.unknown_since = None;
-        }
-        lane.hear(begin, inbound);
-        if !lane.orders.is_empty() {
-            lane.obey(begin, outbound);
-        }
-        if !lane.paths.is_empty() {
-            lane.coming.begin(lane.window);
-            // Before anybody counts: what finds no instance any more isn't there.
-            if lane.coming.is_any_until(begin) {
-                lane.come_until(begin, outbound);
-            }
-        }
-        if lane.control.is_tick(begin) {
-            lane.count_tasks(begin, outbound);
-        }
-        if begin > 0 && begin.is_multiple_of(lane.plan.network.reports.0) {
-            lane.report(begin, outbound);
-        }
-        lane.serve(begin + delay, inbound, outbound);
-        if lane.looks_back {
-            lane.look_back(begin + delay, outbound);
-        }
-        for parcel in inbound.iter() {
-            for answer in &parcel.answers {
-                lane.gateways.expect(*answer);
-            }
-            for heard in &parcel.heard {
-                lane.gateways.listen(*heard);
-            }
-        }
-        if inbound.iter().any(|parcel| parcel.reports) {
-            lane.learn(inbound);
-        }
-        if inbound.iter().any(|parcel| !parcel.tasks.is_empty()) {
-            lane.decide(begin, inbound);
-        }
-        lane.admit(begin, begin + delay, outbound);
-        lane.window += 1;
+        self.lane.report(self.now, self.outbound);
     }
 }
 
-/// A request with stages comes to its target: too rare to be a part of the loop that takes those
-/// without.
-struct LetIn<'a, 'model, W> {
+/// Requests come to targets.
+struct Serve<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
-    request: &'a Request,
-    at: u64,
+    end: u64,
+    inbound: &'a [Parcel],
     outbound: &'a mut [Parcel],
 }
 
-impl<W: Witness> Task for LetIn<'_, '_, W> {
+impl<W: Witness> Task for Serve<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        self.lane.let_in(self.request, self.at, self.outbound);
+        self.lane.serve(self.end, self.inbound, self.outbound);
     }
 }
 
-/// Likewise, when it comes into its queue.
-struct Come<'a, 'model, W> {
+/// Requests come to gateways.
+struct Admit<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
-    way: Way,
+    begin: u64,
     outbound: &'a mut [Parcel],
 }
 
-impl<W: Witness> Task for Come<'_, '_, W> {
+impl<W: Witness> Task for Admit<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        self.lane.come(self.way, self.outbound);
+        self.lane.admit(self.begin, self.outbound);
     }
 }
 
@@ -447,191 +416,12 @@ impl<W: Witness> Lane<'_, W> {
         }
     }
 
-    /// Requests of the window before come to targets, and what was on its way comes into queues.
-    #[inline(always)]
-    fn serve(&mut self, end: u64, inbound: &[Parcel], outbound: &mut [Parcel]) {
-        // Loops, not closures: those may stay apart, where they miss the wide vectors.
-        let all;
-        let mut merged = match inbound {
-            [only] => Merged { left: &only.requests, right: &[] },
-            [left, right] => Merged { left: &left.requests, right: &right.requests },
-            _ => {
-                let mut requests: Vec<_> =
-                    inbound.iter().flat_map(|parcel| parcel.requests.iter().copied()).collect();
-                requests.sort_by_key(|request| request.at);
-                all = requests;
-                Merged { left: &all, right: &[] }
-            }
-        };
-        while let Some(request) = merged.next() {
-            self.reach(request, outbound);
-        }
-        if !self.paths.is_empty() {
-            self.come_until(end - 1, outbound);
-        }
-    }
-
-    /// A request comes to its target.
-    #[inline(always)]
-    fn reach(&mut self, request: &Request, outbound: &mut [Parcel]) {
-        let delay = self.plan.network.delay.0;
-        let at = request.at + delay;
-        let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source).copied() else { return };
-        if self.coming.is_any_until(at) {
-            self.come_until(at, outbound);
-        }
-        if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
-            self.look(request, at, outbound);
-        }
-        if info.is_special {
-            return match self.waits {
-                None => wide::run(LetIn { lane: self, request, at, outbound }),
-                Some(_) => self.let_in_waiting(request, at, outbound),
-            };
-        }
-        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
-        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        bank.pass(at);
-        let work = bank.join(request.target - app.first_own, info.class, request.service);
-        self.told(request, None, work, at, outbound);
-    }
-
-    /// A request that the witness looks at has come to its target.
-    #[cold]
-    fn look(&mut self, request: &Request, now: u64, outbound: &mut [Parcel]) {
-        let Some(place) = self.looks.iter().position(|(key, _)| *key == request.key) else {
-            return;
-        };
-        let (_, mut look) = self.looks.swap_remove(place);
-        let Some((place, info)) = self.place(request) else { return };
-        self.settle(place, now, outbound);
-        if let Some(bank) = self.banks.get_mut(place.app as usize) {
-            bank.pass(now);
-            let (room, waits) = (bank.room(place.target), self.waits.as_mut());
-            let predicted = waits.and_then(|waits| waits.predicted(place, info.class, room, now));
-            let chosen = bank.look(place.target, info.class);
-            look.chosen = Some(Chosen { target: request.target, predicted, ..chosen });
-        }
-        self.witness.look(request, look);
-    }
-
-    /// A request comes to its target that has stages besides.
-    #[inline(always)]
-    fn let_in(&mut self, request: &Request, now: u64, outbound: &mut [Parcel]) {
-        let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source).copied() else { return };
-        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
-        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        bank.pass(now);
-        if let Err(cause) = bank.let_in(request.target - app.first_own, info.class) {
-            return self.told(request, None, Err(cause), now, outbound);
-        }
-        let path = self.paths.at(source, request.key).unwrap_or_default();
-        let way = Way { at: now + path.before().0, request: *request, path };
-        if way.at == now {
-            self.come(way, outbound);
-        } else {
-            self.coming.insert(way);
-        }
-    }
-
-    /// What was on its way and is there at an instant or before comes into queues.
-    #[inline(never)]
-    fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
-        while let Some(way) = self.coming.next_until(at) {
-            match self.waits {
-                None => wide::run(Come { lane: self, way, outbound }),
-                Some(_) => self.come_waiting(way, outbound),
-            }
-        }
-    }
-
-    /// A request comes into its queue.
-    #[inline(always)]
-    fn come(&mut self, way: Way, outbound: &mut [Parcel]) {
-        let Way { at, request, path } = way;
-        let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source).copied() else { return };
-        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
-        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        bank.pass(at);
-        let work = bank.come(request.target - app.first_own, info.class, request.service);
-        self.told(&request, Some(&path), work, at, outbound);
-    }
-
-    /// What becomes of a request is known.
-    #[inline(always)]
-    fn told(
-        &mut self,
-        request: &Request,
-        path: Option<&Path>,
-        work: Result<(u64, u64), Refusal>,
-        now: u64,
-        outbound: &mut [Parcel],
-    ) {
-        let delay = self.plan.network.delay.0;
-        let (gateway, source) = Key::parts(request.key);
-        if let (Some(begins), Ok((start, _))) = (&mut self.begins, work)
-            && let Some(info) = self.plan.source(source)
-        {
-            let waited = policy::Time(start).since(policy::Time(now));
-            let begun = Begun { requests: 1, waited, work: info.expected };
-            begins.count(info.app, start, begun);
-        }
-        let outcome = work.map(|(start, end)| {
-            Served::new(request.target, policy::Time(start), policy::Time(end))
-        });
-        let respond = path.map_or(0, |path| path.respond.0);
-        let over = work.map_or(now, |(_, end)| end + respond);
-        self.witness.outcome(request, path, outcome);
-        let answer = Answer { at: over + delay, user: request.user, gateway, source };
-        if outbound.len() <= 1 {
-            self.gateways.expect(answer);
-        } else {
-            // Whether the gateway is of this lane is as good as chance, so what is goes the way of
-            // what isn't: none is heard of in this window.
-            let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
-            if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
-                parcel.answers.push(answer);
-            }
-        }
-        if self.gateways.adapt() {
-            self.heard(request, work.err(), over + delay, outbound);
-        }
-    }
-
-    /// A gateway will hear at this time what became of a request.
-    #[cold]
-    fn heard(
-        &mut self,
-        request: &Request,
-        cause: Option<Refusal>,
-        at: u64,
-        outbound: &mut [Parcel],
-    ) {
-        let (gateway, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source) else { return };
-        let at = policy::Time(at);
-        let answer = match cause {
-            Some(cause) => policy::adaptive::Answer::refused(cause),
-            None => policy::adaptive::Answer::served(at.since(request.time()), info.deadline),
-        };
-        let (key, cmd, class) = (request.key, info.cmd, info.class);
-        let heard = Heard { at, key, gateway, cmd, class, answer };
-        let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
-        if owner == self.number {
-            self.gateways.listen(heard);
-        } else if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
-            parcel.heard.push(heard);
-        }
-    }
-
     /// New requests come to gateways.
     #[inline(always)]
-    fn admit(&mut self, begin: u64, end: u64, outbound: &mut [Parcel]) {
+    fn admit(&mut self, begin: u64, outbound: &mut [Parcel]) {
+        let end = begin + self.plan.network.delay.0;
         let Lane { plan, flow, gateways, witness, arrived, unsent, sent, looks, .. } = self;
-        gateways.begin(begin, plan);
+        gateways.begin(begin);
         let requests = flow.before(end);
         let first = *arrived;
         *arrived += requests.len() as u64;
@@ -639,9 +429,10 @@ impl<W: Witness> Lane<'_, W> {
             [only] => &mut only.requests,
             _ => sent,
         };
+        let mut gateways = gateways.open();
         for (place, request) in requests.iter().enumerate() {
             if W::LOOKS && witness.arrive(request, first + place as u64) {
-                looks.push((request.key, gateways.look(request, plan)));
+                looks.push((request.key, gateways.again().look(request, plan)));
             }
             match gateways.arrive(request, plan) {
                 Ok(target) => sent.push(Request { target, ..*request }),

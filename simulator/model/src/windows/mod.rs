@@ -90,6 +90,7 @@ use crate::outcome::{Instances, Outcome};
 use crate::report::Report;
 use crate::stages::Path;
 
+mod accounts;
 mod arrivals;
 mod bank;
 mod calendar;
@@ -99,6 +100,7 @@ mod course;
 mod crews;
 mod gates;
 mod gateway;
+mod known;
 mod lane;
 mod ledger;
 pub mod oracle;
@@ -278,8 +280,8 @@ struct Answer {
     /// When it hears of it.
     at: u64,
     user: u32,
-    gateway: u16,
-    source: u16,
+    /// The gateway and the source, as [`accounts::Lines`] number them.
+    line: u32,
 }
 
 /// Keys of requests: gateway, source and number, the number among the requests of this source at

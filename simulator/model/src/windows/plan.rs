@@ -2,6 +2,7 @@
 
 use policy::{Class, Nanoseconds};
 
+use super::accounts::Lines;
 use super::waits;
 use crate::model::{Model, Network};
 
@@ -10,6 +11,7 @@ use crate::model::{Model, Network};
 pub(super) struct Plan {
     pub(super) network: Network,
     pub(super) sources: Vec<SourceInfo>,
+    pub(super) lines: Lines,
     pub(super) apps: Vec<AppInfo>,
     /// How many lanes share the work.
     pub(super) lanes: u16,
@@ -75,6 +77,7 @@ impl Plan {
         });
         Plan {
             network,
+            lines: Lines::new(model.sources.len()),
             sources: model.sources.iter().map(|source| SourceInfo::of(model, source)).collect(),
             apps: apps.collect(),
             lanes,
