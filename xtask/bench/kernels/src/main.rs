@@ -9,52 +9,86 @@ use policy::balance::{Balance, Choices};
 use policy::config::Policy;
 use policy::{Class, Nanoseconds, Queue, Scope};
 use simulator_kernel::{Law, wide};
+use simulator_model::windows::{Lane, Parcel, Tally};
 use simulator_model::{
-    App, Arrivals, Cmd, Dynamics, Life, Model, Network, Source, Tenants, engine,
+    App, Arrivals, Cmd, Dynamics, Life, Model, Network, Report, Source, Tenants, engine,
 };
 
 const SECOND: f64 = 1e9;
 const TWO: Balance = Balance::PowerOfChoices(Choices::TWO);
 
-/// A load by its name.
-type Load = (&'static str, fn() -> Model);
+/// A load by its name, and how many lanes move it.
+type Load = (&'static str, u16, fn() -> Model);
 
 const LOADS: &[Load] = &[
-    ("m-m-16", || model([1, 16], 0.9, Balance::Random, 200_000)),
-    ("random", || model([1_000, 1], 0.8, Balance::Random, 200_000)),
-    ("two-choices", || model([1_000, 1], 0.8, TWO, 200_000)),
-    ("shortest-queue", || model([1_000, 1], 0.8, Balance::JoinShortestQueue, 200_000)),
+    ("m-m-16", 1, || model([1, 16], 0.9, Balance::Random, 200_000)),
+    ("random", 1, || model([1_000, 1], 0.8, Balance::Random, 200_000)),
+    ("two-choices", 1, || model([1_000, 1], 0.8, TWO, 200_000)),
+    ("shortest-queue", 1, || model([1_000, 1], 0.8, Balance::JoinShortestQueue, 200_000)),
     // All are busy from time to time: the index and the wheel of ends.
-    ("shortest-queue-full", || model([100, 1], 0.97, Balance::JoinShortestQueue, 100_000)),
+    ("shortest-queue-full", 1, || model([100, 1], 0.97, Balance::JoinShortestQueue, 100_000)),
     // The balancer asks for rows of instances.
-    ("two-choices-of-rows", || model([100, 32], 0.9, TWO, 60_000)),
-    ("admission", || limited(model([1_000, 1], 0.8, TWO, 60_000))),
+    ("two-choices-of-rows", 1, || model([100, 32], 0.9, TWO, 60_000)),
+    ("admission", 1, || limited(model([1_000, 1], 0.8, TWO, 60_000))),
     // Instances may come and go.
-    ("live", || scaled(model([100, 32], 0.8, Balance::LeastLoaded, 60_000))),
-    // Gateways behind a network, windows, reports, limits, classes, and scaling.
-    ("platform", || {
-        let mut model = scaled(limited(model([100, 32], 0.8, TWO, 60_000)));
-        model.gateways = 4;
-        let delay = Nanoseconds(2_000_000);
-        model.network = Some(Network { delay, reports: Nanoseconds(100_000_000) });
-        model
-    }),
+    ("live", 1, || scaled(model([100, 32], 0.8, Balance::LeastLoaded, 60_000))),
+    ("platform", 1, || platform(2, 100)),
+    // What it costs to hand requests and answers over: a hundred in a window.
+    ("platform-two-lanes", 2, || platform(40, 200)),
 ];
 
 fn main() -> ExitCode {
     let Some(wanted) = std::env::args().nth(1) else {
         println!("{}", wide::processor());
-        LOADS.iter().for_each(|(name, _)| println!("{name}"));
+        LOADS.iter().for_each(|(name, ..)| println!("{name}"));
         return ExitCode::SUCCESS;
     };
-    let Some((_, make)) = LOADS.iter().find(|(name, _)| *name == wanted) else {
+    let Some((_, lanes, make)) = LOADS.iter().find(|(name, ..)| *name == wanted) else {
         eprintln!("there is no load {wanted}");
         return ExitCode::FAILURE;
     };
-    let report = engine::report(&make());
+    let model = make();
+    let report = match model.network {
+        Some(network) if *lanes > 1 => in_lanes(&model, network, *lanes),
+        _ => engine::report(&model),
+    };
     let total = report.total(None);
     println!("{} {}", total.arrivals(), total.wait.total());
     ExitCode::SUCCESS
+}
+
+/// A run in several lanes that one thread moves in turn, so that nobody waits for another one.
+fn in_lanes(model: &Model, network: Network, count: u16) -> Report {
+    let parcels = || (0..count).map(|_| (0..count).map(|_| Parcel::default()).collect::<Vec<_>>());
+    let (mut inbound, mut outbound): (Vec<_>, Vec<_>) = (parcels().collect(), parcels().collect());
+    let new = |lane| Lane::new(model, network, lane, count, Tally::new(model, network, lane));
+    let mut lanes: Vec<_> = (0..count).map(new).collect();
+    while lanes.iter().any(|lane| !lane.is_over()) {
+        for ((lane, inbound), outbound) in lanes.iter_mut().zip(&mut inbound).zip(&mut outbound) {
+            lane.advance(inbound, outbound);
+        }
+        for (receiver, inbound) in inbound.iter_mut().enumerate() {
+            for (held, sent) in inbound.iter_mut().zip(&outbound) {
+                sent.get(receiver).into_iter().for_each(|sent| held.copy_from(sent));
+            }
+        }
+    }
+    let reports = lanes.into_iter().map(|lane| lane.finish().into_report());
+    reports
+        .reduce(|mut whole, part| {
+            whole.merge(&part);
+            whole
+        })
+        .unwrap_or_else(|| Report::new(model))
+}
+
+/// Gateways behind a network, windows, reports, limits, classes, and scaling.
+fn platform(delay_ms: u64, reports_ms: u64) -> Model {
+    let mut model = scaled(limited(model([100, 32], 0.8, TWO, 60_000)));
+    model.gateways = 4;
+    let [delay, reports] = [delay_ms, reports_ms].map(|ms| Nanoseconds(ms * 1_000_000));
+    model.network = Some(Network { delay, reports });
+    model
 }
 
 #[expect(
