@@ -128,8 +128,8 @@ impl Aligned {
         Aligned { numbers, begin, end: begin + count }
     }
 
-    /// So many of the numbers, from a place on. One look at the bounds, where a part of the whole takes
-    /// two: rows are cut for each request.
+    /// So many of the numbers, from a place on: with half the looks at bounds that a part of the whole
+    /// takes, because rows are cut for each request.
     ///
     /// # Panics
     /// If there aren't as many.

@@ -398,8 +398,8 @@ fn fill_words(words: Words, first: u64, block: &mut [u64; CHUNK]) {
     }
 }
 
-/// Puts requests in the order of time: they are dealt out to cells by time, about one for each, and
-/// what is left to do is near.
+/// Puts requests in the order of time: they are dealt out to cells by time, of which there are more than
+/// requests, and what is left to do is near.
 #[derive(Debug, Default)]
 struct Sorter {
     begin: u64,
@@ -418,7 +418,8 @@ const MANY: usize = 32;
 
 #[expect(clippy::indexing_slicing, reason = "cells are counted from what is dealt out")]
 impl Sorter {
-    /// A block of time begins; there are cells for about as many requests as in the one before.
+    /// A block of time begins; there are two to four cells for each request of the one before, as long as
+    /// they fit.
     fn begin(&mut self, begin: u64, length: u64) {
         let count = (2 * self.requests.len()).next_power_of_two().clamp(2, MOST_CELLS);
         self.begin = begin;

@@ -3,7 +3,6 @@
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
-
 use simulator_kernel::Summary;
 
 use super::{Key, Request, Witness};

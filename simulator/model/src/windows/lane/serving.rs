@@ -124,22 +124,19 @@ impl<W: Witness> Lane<'_, W> {
         let at = request.at + delay;
         let (_, source) = Key::parts(request.key);
         let info = self.plan.source(source)?;
-        let (app, class) = (info.app as usize, info.class);
-        if info.is_special || W::LOOKS || self.coming.is_any_until(at) {
-            if self.coming.is_any_until(at) {
-                self.come_until(at, outbound);
+        let (app, class, is_special) = (info.app as usize, info.class, info.is_special);
+        if self.coming.is_any_until(at) {
+            self.come_until(at, outbound);
+        }
+        if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
+            self.look(request, at, outbound);
+        }
+        if is_special {
+            match self.waits {
+                None => wide::run(LetIn { lane: self, request, at, outbound }),
+                Some(_) => self.let_in_waiting(request, at, outbound),
             }
-            if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
-                self.look(request, at, outbound);
-            }
-            let is_special = self.plan.source(source)?.is_special;
-            if is_special {
-                match self.waits {
-                    None => wide::run(LetIn { lane: self, request, at, outbound }),
-                    Some(_) => self.let_in_waiting(request, at, outbound),
-                }
-                return None;
-            }
+            return None;
         }
         let first = self.plan.apps.get(app)?.first_own;
         let bank = self.banks.get_mut(app)?;
@@ -221,32 +218,15 @@ impl<W: Witness> Lane<'_, W> {
     #[inline(always)]
     fn tell(&mut self, done: &[Done<'_>], outbound: &mut [Parcel]) {
         let delay = self.plan.network.delay.0;
-        let lines = self.plan.lines;
-        let answer = |done: &Done<'_>| {
-            let (gateway, source) = Key::parts(done.request.key);
-            let (user, line) = (done.request.user, lines.line(gateway, source));
-            (gateway, Answer { at: done.end + delay, user, line })
-        };
-        let is_alone = outbound.len() <= 1;
-        for done in done {
-            let (gateway, answer) = answer(done);
-            if is_alone {
-                self.gateways.expect(answer);
-            } else {
-                self.send(gateway, answer, outbound);
-            }
-            let Done { request, start, end } = done;
+        for Done { request, start, end } in done {
+            self.answer(request, *end, outbound);
             let served = Served::new(request.target, policy::Time(*start), policy::Time(*end));
             self.witness.outcome(request, None, Ok(served));
         }
-        if self.begins.is_some() || self.gateways.adapt() {
+        if self.learns() {
             for Done { request, start, end } in done {
-                self.learn_of(
-                    request,
-                    Ok((*start, *end)),
-                    (request.at + delay, end + delay),
-                    outbound,
-                );
+                let (work, times) = (Ok((*start, *end)), (request.at + delay, end + delay));
+                self.learn_of(request, work, times, outbound);
             }
         }
     }
@@ -261,34 +241,40 @@ impl<W: Witness> Lane<'_, W> {
         now: u64,
         outbound: &mut [Parcel],
     ) {
-        let delay = self.plan.network.delay.0;
-        let (gateway, source) = Key::parts(request.key);
         let outcome = work.map(|(start, end)| {
             Served::new(request.target, policy::Time(start), policy::Time(end))
         });
         let respond = path.map_or(0, |path| path.respond.0);
         let over = work.map_or(now, |(_, end)| end + respond);
         self.witness.outcome(request, path, outcome);
-        let line = self.plan.lines.line(gateway, source);
-        let answer = Answer { at: over + delay, user: request.user, line };
-        if outbound.len() <= 1 {
-            self.gateways.expect(answer);
-        } else {
-            self.send(gateway, answer, outbound);
-        }
-        if self.begins.is_some() || self.gateways.adapt() {
+        self.answer(request, over, outbound);
+        if self.learns() {
+            let delay = self.plan.network.delay.0;
             self.learn_of(request, work, (now, over + delay), outbound);
         }
     }
 
-    /// A gateway will hear of an answer. Whether it is of this lane is as good as chance, so what is goes
-    /// the way of what isn't: none is heard of in this window.
+    /// The gateway of a request that is over then will hear of it. Of several lanes, whether the gateway is
+    /// of this one is as good as chance, so what is goes the way of what isn't: none is heard of in this
+    /// window.
     #[inline(always)]
-    fn send(&self, gateway: u16, answer: Answer, outbound: &mut [Parcel]) {
+    fn answer(&mut self, request: &Request, over: u64, outbound: &mut [Parcel]) {
+        let (gateway, source) = Key::parts(request.key);
+        let line = self.plan.lines.line(gateway, source);
+        let answer = Answer { at: over + self.plan.network.delay.0, user: request.user, line };
+        if outbound.len() <= 1 {
+            return self.gateways.expect(answer);
+        }
         let owner = self.gateway_owners.get(usize::from(gateway)).copied().unwrap_or(0);
         if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
             parcel.answers.push(answer);
         }
+    }
+
+    /// Whether a rule learns of what becomes of requests.
+    #[inline(always)]
+    fn learns(&self) -> bool {
+        self.begins.is_some() || self.gateways.adapt()
     }
 
     /// Rules learn of a request that came into its queue, or was refused, then; its gateway hears of it
