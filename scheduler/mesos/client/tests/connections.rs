@@ -70,13 +70,17 @@ fn read(socket: &mut TcpStream) -> (String, Call) {
     (head, Encoding::Json.decode(&body).unwrap())
 }
 
-/// In pieces of a byte: whatever a network makes of it.
+/// In pieces of a byte: whatever a network makes of it. The record's last byte comes with the
+/// chunk's end: a client that the event ends closes as soon as it has read that byte, and what is
+/// written after it would find nobody.
 fn send(socket: &mut TcpStream, event: &Event) {
     let record = mesos::recordio::frame(&Encoding::Json.encode(event));
+    let (last, before) = record.split_last().unwrap();
     let chunk = format!("{:x}\r\n", record.len());
-    for byte in [chunk.as_bytes(), &record, b"\r\n"].concat() {
+    for byte in [chunk.as_bytes(), before].concat() {
         socket.write_all(&[byte]).unwrap();
     }
+    socket.write_all(&[*last, b'\r', b'\n']).unwrap();
 }
 
 fn settings() -> Settings {
