@@ -7,6 +7,7 @@ use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::wide::{self, Task};
 use simulator_kernel::{Law, row};
 
+use super::sorter::Sorter;
 use super::{Key, Request};
 use crate::model::{Arrivals, Model, Source};
 use crate::pace::Pace;
@@ -30,10 +31,9 @@ pub(super) struct Flow<'model> {
     block: u64,
     /// The end of the present block.
     until: u64,
-    /// Requests of the present block in their order, and how many are taken.
-    ordered: Vec<Request>,
+    /// Requests of the present block, and how many are handed out.
+    block_requests: Sorter,
     taken: usize,
-    sorter: Sorter,
     /// The stream that is looked at next by who works ahead.
     ahead: usize,
 }
@@ -67,9 +67,8 @@ impl<'model> Flow<'model> {
             end: model.duration.0,
             block: (wanted / window).clamp(1, 1 << 20).saturating_mul(window),
             until: 0,
-            ordered: Vec::new(),
+            block_requests: Sorter::new(),
             taken: 0,
-            sorter: Sorter::default(),
             ahead: 0,
         };
         for (stream, next) in flow.streams.iter_mut().zip(&mut flow.next) {
@@ -86,14 +85,16 @@ impl<'model> Flow<'model> {
         }
     }
 
-    /// The requests that arrive before a time; they must have been made.
+    /// The requests that were made and not handed out, in their order; of which [`Flow::pass`] hands
+    /// out the first ones.
     #[inline(always)]
-    pub(super) fn before(&mut self, until: u64) -> &[Request] {
-        let from = self.taken;
-        let rest = self.ordered.get(from..).unwrap_or_default();
-        let count = rest.iter().take_while(|request| request.at < until).count();
+    pub(super) fn rest(&self) -> impl Iterator<Item = &Request> {
+        self.block_requests.ordered(self.taken)
+    }
+
+    /// So many requests are handed out.
+    pub(super) const fn pass(&mut self, count: usize) {
         self.taken += count;
-        rest.get(..count).unwrap_or_default()
     }
 
     /// Works ahead: the next chunk of a stream. False if there are some in all streams that were
@@ -115,7 +116,7 @@ impl<'model> Flow<'model> {
     /// Nothing arrives any more.
     pub(super) fn stop(&mut self) {
         self.end = 0;
-        self.ordered.clear();
+        self.block_requests.begin(self.until, self.block);
         self.taken = 0;
     }
 
@@ -124,7 +125,7 @@ impl<'model> Flow<'model> {
         let begin = self.until;
         self.until = begin.saturating_add(self.block);
         let until = self.until.min(self.end);
-        let Flow { streams, next, users, sorter, .. } = self;
+        let Flow { streams, next, users, block_requests: sorter, .. } = self;
         sorter.begin(begin, self.block);
         for (stream, next) in streams.iter_mut().zip(next) {
             while *next < until {
@@ -135,7 +136,7 @@ impl<'model> Flow<'model> {
                 *next = stream.next();
             }
         }
-        wide::run(Sort { sorter, ordered: &mut self.ordered });
+        wide::run(Sort(sorter));
         self.taken = 0;
     }
 }
@@ -170,17 +171,14 @@ impl Task for Take<'_, '_> {
     }
 }
 
-struct Sort<'a> {
-    sorter: &'a mut Sorter,
-    ordered: &'a mut Vec<Request>,
-}
+struct Sort<'a>(&'a mut Sorter);
 
 impl Task for Sort<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        self.sorter.sort(self.ordered);
+        self.0.sort();
     }
 }
 
@@ -274,20 +272,17 @@ impl<'model> Stream<'model> {
     /// Takes what arrives before a time.
     #[inline(always)]
     fn take(&mut self, until: u64, sorter: &mut Sorter) {
+        let Columns { at, service, users } = &*self.columns;
         let from = self.taken;
-        let at = &self.columns.at[from..];
         // They ascend, and those that are taken were early, too.
-        let count = row::count_until(&self.columns.at, until - 1) as usize - from;
-        let columns = at.iter().zip(&self.columns.service[from..]).zip(&self.columns.users[from..]);
+        let count = row::count_until(at, until - 1) as usize - from;
+        let columns = at[from..][..count].iter().zip(&service[from..][..count]);
+        let columns = columns.zip(&users[from..][..count]);
+        sorter.reserve(count);
         let keys = self.key + from as u64..;
-        let requests = columns.zip(keys).take(count).map(|(((at, service), user), key)| Request {
-            at: *at,
-            service: *service,
-            key,
-            user: *user,
-            target: 0,
-        });
-        sorter.take(requests);
+        for (((at, service), user), key) in columns.zip(keys) {
+            sorter.take(Request { at: *at, service: *service, key, user: *user, target: 0 });
+        }
         self.taken += count;
     }
 
@@ -398,106 +393,14 @@ fn fill_words(words: Words, first: u64, block: &mut [u64; CHUNK]) {
     }
 }
 
-/// Puts requests in the order of time: they are dealt out to cells by time, of which there are more than
-/// requests, and what is left to do is near.
-#[derive(Debug, Default)]
-struct Sorter {
-    begin: u64,
-    /// Cells for a nanosecond, times 2³².
-    scale: u64,
-    /// As they come; the cell of each in the place of its target.
-    requests: Vec<Request>,
-    /// How many are in each cell; then, how many are before its next one.
-    cells: Vec<u32>,
-}
-
-/// More cells would not fit the first cache.
-const MOST_CELLS: usize = 1 << 12;
-/// Cells with more requests than this are sorted by a method that is fast for many.
-const MANY: usize = 32;
-
-#[expect(clippy::indexing_slicing, reason = "cells are counted from what is dealt out")]
-impl Sorter {
-    /// A block of time begins; there are two to four cells for each request of the one before, as long as
-    /// they fit.
-    fn begin(&mut self, begin: u64, length: u64) {
-        let count = (2 * self.requests.len()).next_power_of_two().clamp(2, MOST_CELLS);
-        self.begin = begin;
-        self.scale = ((count as u64) << 32) / length.max(1);
-        self.requests.clear();
-        self.cells.clear();
-        // The upper half of a product that is below count·2^32, so it is below the count.
-        self.cells.resize(count, 0);
-    }
-
-    /// Takes in requests of the block.
-    #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^12 cells")]
-    fn take(&mut self, requests: impl Iterator<Item = Request>) {
-        let Sorter { begin, scale, cells, requests: all } = self;
-        all.extend(requests.map(|request| {
-            let product = u128::from(request.at - *begin) * u128::from(*scale);
-            let cell = (product >> 32) as usize & (cells.len() - 1);
-            cells[cell] += 1;
-            Request { target: cell as u32, ..request }
-        }));
-    }
-
-    /// Writes them in the order of time; of those at the same instant, in the order in which they came.
-    #[inline(always)]
-    fn sort(&mut self, ordered: &mut Vec<Request>) {
-        let (mut most, mut sum) = (0, 0);
-        for cell in &mut self.cells {
-            let count = *cell;
-            most = most.max(count);
-            *cell = sum;
-            sum += count;
-        }
-        // All of them are written.
-        ordered.resize(self.requests.len(), Request::default());
-        for request in &self.requests {
-            let place = &mut self.cells[request.target as usize];
-            ordered[*place as usize] = Request { target: 0, ..*request };
-            *place += 1;
-        }
-        if most as usize > MANY {
-            ordered.sort_by_key(|request| request.at);
-        } else {
-            insertion_sort(ordered);
-        }
-    }
-}
-
-/// Sorts what is nearly sorted.
-#[inline(always)]
-#[expect(clippy::indexing_slicing, reason = "places are below that of the loop")]
-fn insertion_sort(requests: &mut [Request]) {
-    let mut last = 0;
-    for next in 0..requests.len() {
-        let at = requests[next].at;
-        if at >= last {
-            last = at;
-            continue;
-        }
-        let request = requests[next];
-        let mut place = next;
-        while place > 0 && requests[place - 1].at > at {
-            requests[place] = requests[place - 1];
-            place -= 1;
-        }
-        requests[place] = request;
-    }
-}
-
 /// All requests of a model in the order in which gateways take them, for those who don't count
 /// memory: the arrivals of the oracle.
 pub(super) fn all(model: &Model) -> Vec<Request> {
     let mut flow = Flow::new(model, 0..model.gateways.max(1), model.duration.0.max(1));
     let mut all = Vec::new();
     while flow.until < model.duration.0 {
-        let until = flow.until.saturating_add(flow.block);
-        flow.fill_before(until);
-        all.extend_from_slice(flow.before(until));
+        flow.fill_before(flow.until.saturating_add(flow.block));
+        all.extend(flow.rest());
     }
     all
 }

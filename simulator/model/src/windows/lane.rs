@@ -422,16 +422,17 @@ impl<W: Witness> Lane<'_, W> {
         let end = begin + self.plan.network.delay.0;
         let Lane { plan, flow, gateways, witness, arrived, unsent, sent, looks, .. } = self;
         gateways.begin(begin);
-        let requests = flow.before(end);
-        let first = *arrived;
-        *arrived += requests.len() as u64;
         let sent = match &mut *outbound {
             [only] => &mut only.requests,
             _ => sent,
         };
         let mut gateways = gateways.open();
-        for (place, request) in requests.iter().enumerate() {
-            if W::LOOKS && witness.arrive(request, first + place as u64) {
+        let mut count = 0;
+        for request in flow.rest() {
+            if request.at >= end {
+                break;
+            }
+            if W::LOOKS && witness.arrive(request, *arrived + count as u64) {
                 looks.push((request.key, gateways.again().look(request, plan)));
             }
             match gateways.arrive(request, plan) {
@@ -450,7 +451,10 @@ impl<W: Witness> Lane<'_, W> {
                     witness.outcome(request, None, Err(cause));
                 }
             }
+            count += 1;
         }
+        flow.pass(count);
+        *arrived += count as u64;
         if outbound.len() > 1 {
             self.deal(outbound);
         }

@@ -105,6 +105,7 @@ mod lane;
 mod ledger;
 pub mod oracle;
 mod plan;
+mod sorter;
 mod tally;
 mod waits;
 mod watched;
