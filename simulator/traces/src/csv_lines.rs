@@ -4,14 +4,12 @@
 
 use std::io::{self, Cursor, Read};
 
-use csv::ByteRecord;
-
 use crate::csv_rows::{Column, Layout};
 use crate::detect::BYTE_ORDER_MARK;
 use crate::error::{Fault, TraceError};
-use crate::fields::{Fields, Plain, Quoted};
+use crate::fields::{Fields, Plain};
+use crate::quoted::QuotedRows;
 use crate::row::{Request, Trace};
-use crate::stream::next_row;
 
 /// As much as is read at a time: it and its requests stay in the first cache.
 const BUFFER_BYTES: usize = 1 << 14;
@@ -29,7 +27,7 @@ pub(crate) struct CsvLines<R> {
 
 enum Way<R> {
     Quick(Buffered<R>),
-    Slow { reader: Box<csv::Reader<Rest<R>>>, row: ByteRecord, before: u64 },
+    Slow(Box<QuotedRows<Rest<R>>>),
     Ended,
 }
 
@@ -95,16 +93,13 @@ impl<R: Read> CsvLines<R> {
 
     /// Everything by the crate `csv`.
     fn slow(
-        (mut reader, before): (Box<csv::Reader<Rest<R>>>, u64),
+        mut rows: Box<QuotedRows<Rest<R>>>,
         columns: &[Column],
         refuses_unsorted: bool,
     ) -> Result<Self, TraceError> {
-        let mut row = ByteRecord::new();
-        if !next_row(&mut reader, &mut row)? {
-            return Err(TraceError::nowhere(Fault::Empty));
-        }
-        let layout = Layout::new(&Quoted { record: &row, before }, columns)?;
-        let way = Way::Slow { reader, row, before };
+        let Some(header) = rows.next()? else { return Err(TraceError::nowhere(Fault::Empty)) };
+        let layout = Layout::new(&header, columns)?;
+        let way = Way::Slow(rows);
         Ok(CsvLines { layout, refuses_unsorted, last_ns: 0, way, batch: Batch::default() })
     }
 
@@ -145,13 +140,10 @@ impl<R: Read> CsvLines<R> {
         let reads = Reading { layout, refuses_unsorted: *refuses_unsorted };
         match way {
             Way::Ended => Ok(false),
-            Way::Slow { reader, row, before } => {
-                if !next_row(reader, row)? {
-                    return Ok(false);
-                }
-                let fields = Quoted { record: row, before: *before };
-                if !reads.row(&fields, last_ns, batch, trace) {
-                    let is_last = !next_row(reader, row)?;
+            Way::Slow(rows) => {
+                let Some(row) = rows.next()? else { return Ok(false) };
+                if !reads.row(&row, last_ns, batch, trace) {
+                    let is_last = matches!(rows.next(), Ok(None));
                     batch.failed = batch.failed.take().map(|error| error.last_if(is_last));
                 }
                 Ok(true)
@@ -164,8 +156,7 @@ impl<R: Read> CsvLines<R> {
                         return Ok(false);
                     };
                     if !is_over {
-                        let (reader, before) = buffered.slow();
-                        *way = Way::Slow { reader, row: ByteRecord::new(), before };
+                        *way = Way::Slow(buffered.slow());
                     }
                     return Ok(!is_over);
                 }
@@ -320,14 +311,13 @@ impl<R: Read> Buffered<R> {
         Plain { text, commas, line: self.line }
     }
 
-    /// The rest of the file for the crate `csv`, and the lines before it.
-    fn slow(self) -> (Box<csv::Reader<Rest<R>>>, u64) {
+    /// The rest of the file for the crate `csv`.
+    fn slow(self) -> Box<QuotedRows<Rest<R>>> {
         let mut bytes = self.bytes;
         bytes.truncate(self.end);
         bytes.drain(..self.begin);
         let rest = Cursor::new(bytes).chain(self.input);
-        let reader = csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(rest);
-        (Box::new(reader), self.line)
+        Box::new(QuotedRows::new(rest, self.line))
     }
 }
 

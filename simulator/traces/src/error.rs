@@ -86,6 +86,8 @@ pub enum Fault {
         /// How one is written.
         expected: &'static str,
     },
+    /// Nothing closes a quote until the end of the file.
+    UnclosedQuote,
     /// More different names than numbers for them.
     TooManyNames,
     /// It is another one than at its first reading.
@@ -187,6 +189,7 @@ impl Fault {
             Fault::TwiceJob { .. } => "the second one",
             Fault::FieldCount { expected, found } if found < expected => "too few fields",
             Fault::FieldCount { .. } => "too many fields",
+            Fault::UnclosedQuote => "all from here to the end is one field",
             Fault::Unreadable(_)
             | Fault::Truncated { .. }
             | Fault::Corrupt { .. }
@@ -218,6 +221,10 @@ impl Fault {
                 Some("if that is meant: --sort puts rows into order".to_owned())
             }
             Fault::Truncated { .. } => Some("was it copied whole?".to_owned()),
+            Fault::UnclosedQuote => Some(
+                "close the quote, or leave it out; if it is in the last line: was the trace copied whole?"
+                    .to_owned(),
+            ),
             Fault::UnknownVersion { .. } => {
                 Some("pack it again with this version: simulator trace pack".to_owned())
             }
@@ -255,6 +262,7 @@ impl fmt::Display for Fault {
                 write!(f, "this is version {found} of the packed format")
             }
             Fault::Empty => f.write_str("the trace has no request"),
+            Fault::UnclosedQuote => f.write_str("a quote is opened here and never closed"),
             Fault::BadLine { .. } => f.write_str("this line is none of its format"),
             Fault::Changed => f.write_str("the trace changed while it was read"),
             Fault::TooManyNames => f.write_str("there are more than four billion different names"),

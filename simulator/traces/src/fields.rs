@@ -33,7 +33,7 @@ pub(crate) trait Fields {
 }
 
 /// A row of the crate `csv`, which knows quotes.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Quoted<'a> {
     pub record: &'a ByteRecord,
     /// Lines before the reader began.

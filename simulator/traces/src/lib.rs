@@ -23,6 +23,7 @@ mod names;
 mod number;
 mod packed;
 mod profile;
+mod quoted;
 mod row;
 mod stream;
 

@@ -3,14 +3,12 @@
 
 use std::io::Read;
 
-use csv::ByteRecord;
-
 use crate::error::{Fault, TraceError};
 use crate::fields::{Fields, Quoted};
 use crate::names::{Name, Names};
 use crate::number;
+use crate::quoted::QuotedRows;
 use crate::row::{Options, Request, Trace};
-use crate::stream::next_row;
 
 const MINUTE_NS: u64 = 60_000_000_000;
 /// Owner, app, function and trigger stand before the minutes.
@@ -40,26 +38,23 @@ struct Function {
 
 impl Minutes {
     pub(crate) fn new<R: Read>(input: R, options: &Options) -> Result<Self, TraceError> {
-        let mut reader =
-            csv::ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
-        let (mut header, mut row) = (ByteRecord::new(), ByteRecord::new());
-        next_row(&mut reader, &mut header)?;
+        let mut rows = QuotedRows::new(input, 0);
+        let header = rows.next()?.map_or(0, |header| header.count());
         let (mut commands, mut tenants) = (Names::default(), Names::default());
         let (mut functions, mut calls) = (Vec::new(), 0);
-        while next_row(&mut reader, &mut row)? {
-            if row.len() != header.len() {
-                let fault = Fault::FieldCount { expected: header.len(), found: row.len() };
-                return Err(Quoted { record: &row, before: 0 }.whole(fault));
+        while let Some(row) = rows.next()? {
+            if row.count() != header {
+                return Err(row.whole(Fault::FieldCount { expected: header, found: row.count() }));
             }
-            let text = |index: usize| String::from_utf8_lossy(row.get(index).unwrap_or_default());
+            let text = |index: usize| String::from_utf8_lossy(row.get(index));
             let tenant = tenants.number(&text(0));
             let Some(command) = commands.number(&text(2)) else {
-                return Err(at(&row, 2, Fault::TooManyNames));
+                return Err(row.at(2, Fault::TooManyNames));
             };
-            let counts = counts(&row, &mut calls, options.most_calls)?;
+            let counts = counts(row, &mut calls, options.most_calls)?;
             functions.push(Function { command, tenant, counts, number: 0 });
         }
-        let last = header.len().saturating_sub(NAME_FIELDS);
+        let last = header.saturating_sub(NAME_FIELDS);
         Ok(Minutes {
             functions,
             names: Some((commands, tenants)),
@@ -119,23 +114,19 @@ impl Function {
     }
 }
 
-fn counts(row: &ByteRecord, calls: &mut u64, most_calls: u64) -> Result<Vec<u64>, TraceError> {
-    let count = |(index, field)| {
+fn counts(row: Quoted<'_>, calls: &mut u64, most_calls: u64) -> Result<Vec<u64>, TraceError> {
+    let count = |index| {
         let expected = "expected a whole number of calls";
         let fault = Fault::BadField { what: "count", expected };
-        let count = number::whole(field).ok_or_else(|| at(row, index, fault))?;
+        let count = number::whole(row.get(index)).ok_or_else(|| row.at(index, fault))?;
         *calls = calls.saturating_add(count);
         if *calls > most_calls {
             let expected = "expected no more calls in all than the limit; a day is better told as a profile of rates";
-            return Err(at(row, index, Fault::BadField { what: "count for a trace", expected }));
+            return Err(row.at(index, Fault::BadField { what: "count for a trace", expected }));
         }
         Ok(count)
     };
-    row.iter().enumerate().skip(NAME_FIELDS).map(count).collect()
-}
-
-fn at(record: &ByteRecord, index: usize, fault: Fault) -> TraceError {
-    Quoted { record, before: 0 }.at(index, fault)
+    (NAME_FIELDS..row.count()).map(count).collect()
 }
 
 /// A number for one call, different from those of others.

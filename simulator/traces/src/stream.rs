@@ -4,8 +4,6 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;
 use std::io::{BufRead, BufReader, Read};
 
-use csv::ByteRecord;
-
 use crate::csv_lines::CsvLines;
 use crate::csv_rows::is_absolute;
 use crate::detect::Format;
@@ -283,16 +281,4 @@ impl<R: Read> Lines<R> {
             }
         }
     }
-}
-
-/// Reads a row; false at the end.
-pub(crate) fn next_row<R: Read>(
-    reader: &mut csv::Reader<R>,
-    row: &mut ByteRecord,
-) -> Result<bool, TraceError> {
-    reader.read_byte_record(row).map_err(|error| match error.into_kind() {
-        csv::ErrorKind::Io(error) => error.into(),
-        // With flexible rows of bytes there is no other one.
-        other => std::io::Error::other(format!("{other:?}")).into(),
-    })
 }

@@ -167,6 +167,13 @@ fn errors_show_the_place() {
          --> trace.csv:3:5\n  |\n3 | 2,b,-3\n  |     ^^ expected a number that is not \
          negative\n  |\n  = hint: it is the last line: was the trace copied whole?"
     );
+    assert_eq!(
+        refused(Format::Csv, "arrival_s,cmd\n1,a\n2,\"b\n3,c\n4,d\n"),
+        "error[trace]: a quote is opened here and never closed\n \
+         --> trace.csv:3:3\n  |\n3 | 2,b\n  |   ^ all from here to the end is one field\n  |\n  \
+         = hint: close the quote, or leave it out; if it is in the last line: was the trace copied \
+         whole?"
+    );
     let table: &[(Format, &str, &str)] = &[
         (Format::Csv, "", "the trace has no request"),
         (Format::Csv, "arrival_s\n", "the trace has no request"),
@@ -180,6 +187,11 @@ fn errors_show_the_place() {
         ),
         (Format::Csv, "arrival_s,cmd,class\n1,a,\n2,\"b", "was the trace copied whole?"),
         (Format::Csv, "arrival_s,cmd\n1,\"a\"\n2\n", "was the trace copied whole?"),
+        (Format::Csv, "arrival_s,cmd\n1,\"a", "a quote is opened here and never closed"),
+        (Format::Csv, "arrival_s,cmd\n1,\"a\"\"", "never closed"),
+        (Format::Csv, "arrival_s,cmd\n1,\"", "trace.csv:2:3"),
+        (Format::Csv, "arrival_s,\"cmd\n1,a\n", "trace.csv:1:11"),
+        (Format::AzureFunctions2019, "a,b,c,d,1\no,a,f,t,\"1\n", "never closed"),
         (Format::Csv, "arrival_s,cmd\n1,a,b\n2,a\n", "too many fields"),
         (Format::Csv, "arrival_s,cmd\n1,a,b\n2,a\n", "a comma within a field"),
         (Format::Csv, "arrival_s\n1e30\n2\n", "expected at most 584 years"),
@@ -208,6 +220,18 @@ fn errors_show_the_place() {
 fn formats_of_measurements_are_not_taken_for_traces() {
     for text in ["timestamp_anon,value,container_ip\n1,2,3\n", "", "a\n", "sn,cpu_milli\nx,1\n"] {
         assert_eq!(detect(text.as_bytes()), None, "{text}");
+    }
+}
+
+/// How a file ends that has quotes changes nothing of its rows.
+#[test]
+fn closed_quotes_may_be_the_end() {
+    for end in ["", "\n", "\r\n", "\n\n", "\r"] {
+        for last in ["\"b\"", "\"b, \"\"c\"\"\"", "\"b\nc\"", "b\"", "\"\""] {
+            let text = format!("arrival_s,cmd\n1,a\n2,{last}{end}");
+            let trace = read(Format::Csv, text.as_bytes(), &Options::default()).unwrap();
+            assert_eq!(trace.requests.len(), 2, "{text:?}");
+        }
     }
 }
 
