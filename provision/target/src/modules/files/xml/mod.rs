@@ -2,6 +2,7 @@
 
 mod change;
 mod find;
+mod form;
 mod path;
 mod tree;
 

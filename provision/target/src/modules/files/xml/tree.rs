@@ -4,6 +4,7 @@
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
+use super::form;
 use crate::module::Failure;
 
 /// Number of a node in its [`Document`].
@@ -71,6 +72,7 @@ impl Document {
         let text = text.replace("\r\n", "\n").replace('\r', "\n");
         let mut document = Document::empty();
         let mut reader = Reader::from_str(&text);
+        reader.config_mut().check_comments = true;
         let mut open = vec![ROOT];
         let mut pending = String::new();
         loop {
@@ -82,6 +84,15 @@ impl Document {
             };
             let event = reader.read_event().map_err(|error| failed(error.to_string()))?;
             let at = open.last().copied().unwrap_or(ROOT);
+            form::check(&event, place).map_err(failed)?;
+            if at == ROOT {
+                let is_doctype = |id: &Id| matches!(document.kind(*id), Kind::Doctype(_));
+                let has_doctype = document.children(ROOT).iter().any(is_doctype);
+                form::check_outside(&event, document.top().is_some(), has_doctype)
+                    .map_err(failed)?;
+            } else {
+                form::check_inside(&event).map_err(failed)?;
+            }
             match &event {
                 Event::Text(piece) => {
                     pending.push_str(piece);
@@ -91,6 +102,7 @@ impl Document {
                     let written = format!("&{};", &**name);
                     let meant = quick_xml::escape::unescape(&written)
                         .map_err(|_| failed(format!("the entity {written} is not known here")))?;
+                    form::check_characters(&meant).map_err(failed)?;
                     // A reference is text even if it is a blank.
                     pending.push_str(&meant);
                     continue;
@@ -417,13 +429,21 @@ pub fn split(name: &str) -> (&str, &str) {
 
 fn element(tag: &BytesStart<'_>) -> Result<Kind, String> {
     let name = tag.name().as_ref().to_owned();
+    form::check_name(&name)?;
     let mut attributes = Vec::new();
     for attribute in tag.attributes() {
         let attribute = attribute.map_err(|error| error.to_string())?;
+        let key = attribute.key.as_ref().to_owned();
+        form::check_name(&key)?;
+        if attribute.value.contains('<') {
+            return Err(format!(
+                "the value of the attribute {key} has a `<`, which is written &lt;"
+            ));
+        }
         // Line feeds and tabs that are written as such are blanks (XML 1.0, 3.3.3).
         let written = attribute.value.replace(['\n', '\t'], " ");
         let value = quick_xml::escape::unescape(&written).map_err(|error| error.to_string())?;
-        let key = attribute.key.as_ref().to_owned();
+        form::check_characters(&value)?;
         attributes.push((key, value.into_owned()));
     }
     Ok(Kind::Element(name, attributes))
@@ -498,6 +518,38 @@ mod tests {
     fn what_is_not_well_formed_is_refused() {
         for text in ["", "text", "<a>", "<a></b>", "<a b=c/>", "<a>&own;</a>", "<a b='1' b='2'/>"] {
             assert!(Document::parse(text, Reading::default()).is_err(), "{text}");
+        }
+        // What quick-xml lets pass and libxml2 doesn't, with where it is.
+        for (text, reason) in [
+            ("<a/>\ntext", "line 1: there is text outside of the element"),
+            ("text<a/>", "line 1: there is text outside of the element"),
+            ("<a/>&#32;", "line 1: there is text outside of the element"),
+            ("<a/><![CDATA[]]>", "line 1: there is text outside of the element"),
+            ("<a/>\n<b/>", "line 2: there is another element behind the first one"),
+            ("<a/><b></b>", "line 1: there is another element behind the first one"),
+            ("<a/><!DOCTYPE a>", "line 1: a DOCTYPE stands before the element, once"),
+            ("<!DOCTYPE a><!DOCTYPE a><a/>", "line 1: a DOCTYPE stands before the element, once"),
+            ("<a><!DOCTYPE a></a>", "line 1: a DOCTYPE stands before the element, once"),
+            ("\n<?xml version='1.0'?><a/>", "line 2: <?xml stands at the very beginning"),
+            ("<a><?xml version='1.0'?></a>", "line 1: <?xml stands at the very beginning"),
+            ("<a>\u{8}</a>", "line 1: U+0008 is no character of XML"),
+            ("<a>&#8;</a>", "line 1: U+0008 is no character of XML"),
+            ("<a b='&#xffff;'/>", "line 1: U+FFFF is no character of XML"),
+            ("<a b='<'/>", "line 1: the value of the attribute b has a `<`, which is written &lt;"),
+            ("<a>]]></a>", "line 1: `]]>` in text is written ]]&gt;"),
+            ("<1/>", "line 1: `1` is no name"),
+            ("<a 1='2'/>", "line 1: `1` is no name"),
+            ("<a><?1 x?></a>", "line 1: `1` is no name"),
+            ("<a>\n<!-- a -- b --></a>", "line 2:"),
+        ] {
+            let failure = Document::parse(text, Reading::default()).unwrap_err();
+            assert!(failure.message.contains(reason), "{text}: {}", failure.message);
+        }
+        for text in [
+            "<?xml version='1.0'?>\n<!-- a --><?b?><!DOCTYPE a>\n<a/>\n<?b c?><!-- d -->\n",
+            "<\u{e4}.-1:\u{b7}>]]\u{10ffff}]></\u{e4}.-1:\u{b7}>",
+        ] {
+            assert!(Document::parse(text, Reading::default()).is_ok(), "{text}");
         }
     }
 
