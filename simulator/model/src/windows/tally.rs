@@ -30,11 +30,13 @@ struct Column {
     cell: usize,
     app: usize,
     deadline: u64,
-    /// Time that instances worked within the reported window.
+    /// Time that instances worked within the reported window, less what they did for the requests that
+    /// are not in the report yet; so it may be below zero, and wraps around.
     busy: u128,
     /// How many were served.
     served: usize,
-    responses: Lump,
+    /// None of them is 0: answers travel.
+    responses: [u64; AT_ONCE],
     waits: Lump,
     /// If its command has stages besides queue and work.
     stages: Option<Box<Stages>>,
@@ -88,21 +90,33 @@ impl Lump {
 }
 
 impl Column {
-    /// What was seen goes into the report.
+    /// What was seen goes into the report. Without stages, `travel` is the part of each response that
+    /// is neither wait nor work.
     #[inline(always)]
-    fn write(&mut self, report: &mut Report) {
-        if let Some(busy) = report.busy.get_mut(self.app) {
-            *busy += std::mem::take(&mut self.busy);
-        }
+    fn write(&mut self, report: &mut Report, travel: u64) {
         let Some(cell) = report.cells.get_mut(self.cell) else { return };
+        let at_target = |cell: &Cell| cell.response.total() - cell.wait.total();
+        let before = at_target(cell);
+        let responses = self.responses.get(..self.served).unwrap_or_default();
         let is_late = |response: &u64| u64::from(*response > self.deadline);
-        cell.late += self.responses.times().iter().map(is_late).sum::<u64>();
-        self.responses.write(&mut cell.response, self.served);
+        cell.late += responses.iter().map(is_late).sum::<u64>();
+        cell.response.record_all(responses);
         self.waits.write(&mut cell.wait, self.served);
-        if let Some(stages) = &mut self.stages {
-            stages.write(cell, self.served);
+        match &mut self.stages {
+            Some(stages) => stages.write(cell, self.served),
+            None => {
+                let travelled = u128::from(travel) * self.served as u128;
+                self.busy = self.busy.wrapping_add(at_target(cell) - before - travelled);
+            }
         }
         self.served = 0;
+    }
+
+    /// An instance worked for a request within the reported window.
+    #[inline(never)]
+    fn work(&mut self, (start, end): (u64, u64), (from, until): (u64, u64)) {
+        let within = end.min(until).saturating_sub(start.max(from));
+        self.busy = self.busy.wrapping_add(u128::from(within));
     }
 }
 
@@ -146,7 +160,7 @@ impl Tally {
                 deadline: cmd.and_then(|cmd| cmd.deadline).map_or(u64::MAX, |deadline| deadline.0),
                 busy: 0,
                 served: 0,
-                responses: Lump::default(),
+                responses: [0; AT_ONCE],
                 waits: Lump::default(),
                 stages: cmd.and_then(|cmd| cmd.stages.as_ref()).map(|_| Box::default()),
             }
@@ -165,7 +179,10 @@ impl Tally {
     #[must_use]
     pub fn into_report(mut self) -> Report {
         for column in &mut self.sources {
-            column.write(&mut self.report);
+            column.write(&mut self.report, 2 * self.delay);
+            if let Some(busy) = self.report.busy.get_mut(column.app) {
+                *busy += column.busy;
+            }
         }
         self.report
     }
@@ -177,30 +194,42 @@ impl Witness for Tally {
         let (_, source) = Key::parts(request.key);
         let Tally { report, sources, delay, from, until } = self;
         let Some(column) = sources.get_mut(usize::from(source)) else { return };
-        if let Ok(served) = &outcome {
-            let (start, end) = (served.start.max(Time(*from)), served.end.min(Time(*until)));
-            column.busy += u128::from(end.since(start).0);
-        }
         if request.at < *from {
+            if let Ok(served) = &outcome {
+                column.work((served.start.0, served.end.0), (*from, *until));
+            }
             return;
         }
         match (outcome, path) {
             (Ok(served), path) => {
+                let (start, end) = (served.start.0, served.end.0);
                 let (mut before, mut respond) = (*delay, *delay);
                 if let Some(path) = path {
                     before += path.before().0;
                     respond += path.respond.0;
                 }
-                let wait = served.start.0 - (request.at + before);
-                column.responses.take(served.end.0 + respond - request.at);
+                let wait = start - (request.at + before);
+                if let Some(place) = column.responses.get_mut(column.served) {
+                    *place = end + respond - request.at;
+                }
                 column.waits.take(wait);
-                if let (Some(path), Some(stages)) = (path, &mut column.stages) {
-                    let work = served.end.since(served.start).0;
-                    stages.take(&path.behind(Nanoseconds(*delay)), wait, work);
+                match &mut column.stages {
+                    Some(stages) => {
+                        if let Some(path) = path {
+                            stages.take(&path.behind(Nanoseconds(*delay)), wait, end - start);
+                        }
+                        column.work((start, end), (*from, *until));
+                    }
+                    None if end > *until => {
+                        // It will be counted as a whole; this part is too much.
+                        let beyond = u128::from(end - start.max(*until));
+                        column.busy = column.busy.wrapping_sub(beyond);
+                    }
+                    None => {}
                 }
                 column.served += 1;
                 if column.served == AT_ONCE {
-                    column.write(report);
+                    column.write(report, 2 * *delay);
                 }
             }
             (Err(cause), _) => {
