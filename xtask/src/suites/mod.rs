@@ -6,6 +6,9 @@
 //!
 //! Suites with labs mostly wait for hosts, the others compile and calculate. So both kinds go on side
 //! by side, each in its own order, once what all need is built.
+//!
+//! All has to end within 45 minutes. On a slow machine fuzzing, which comes last, is left out with a word
+//! if it wouldn't.
 
 mod fuzz;
 mod kernels;
@@ -73,6 +76,9 @@ enum Lane {
     Hosts,
 }
 
+/// What all suites may take together.
+const WHOLE: Duration = Duration::from_mins(45);
+
 /// One suite.
 struct Suite {
     lane: Lane,
@@ -80,6 +86,8 @@ struct Suite {
     about: &'static str,
     /// Short, and with --long.
     limits: [Duration; 2],
+    /// What must be left of [`WHOLE`] where all suites are run, or it is left out.
+    needs: Option<Duration>,
     run: fn(&Context) -> Result<Found, Error>,
 }
 
@@ -101,7 +109,25 @@ const fn suite(
 ) -> Suite {
     let [short, long] = limits_minutes;
     let limits = [Duration::from_mins(short), Duration::from_mins(long)];
-    Suite { lane, name, about, limits, run }
+    Suite { lane, name, about, limits, needs: None, run }
+}
+
+impl Suite {
+    /// What is said instead of running it, after so much time.
+    fn too_late(&self, elapsed: Duration) -> Option<String> {
+        let needs = self.needs.filter(|needs| elapsed + *needs > WHOLE)?;
+        let [needs, elapsed, whole] = [needs, elapsed, WHOLE].map(|time| time.as_secs() / 60);
+        Some(format!(
+            "skip {:<14} {elapsed} of {whole} min are over and it takes up to {needs}: \
+             `cargo xtask test {}`",
+            self.name, self.name
+        ))
+    }
+
+    /// The same, left out if so many minutes aren't left.
+    const fn needs(self, minutes: u64) -> Self {
+        Suite { needs: Some(Duration::from_mins(minutes)), ..self }
+    }
 }
 
 /// Each lane in this order. Limits allow for the other lane beside it.
@@ -147,7 +173,7 @@ const ALL: &[Suite] = &[
     ),
     // Two by two, 32 targets may take 10 and 91 minutes; what is left is for the first build, which
     // takes two minutes and a half on two idle cores, and up to ten beside other work.
-    suite(Lane::Programs, "fuzz", "each parser for some seconds", [25, 100], fuzz::run),
+    suite(Lane::Programs, "fuzz", "each parser for some seconds", [25, 100], fuzz::run).needs(8),
     suite(Lane::Hosts, "scenarios", "provision against lab hosts", [20, 60], labs::scenarios),
     suite(
         Lane::Hosts,
@@ -200,7 +226,7 @@ pub fn run(arguments: TestArguments) -> Result<ExitCode, Error> {
     packages::install(NEEDED)?;
     packages::install_missing()?;
     let start = Instant::now();
-    let lane = |lane| run_lane(lane, &arguments);
+    let lane = |lane| run_lane(lane, &arguments, start);
     let mut sums = vec![lane(Lane::First)];
     if arguments.in_turn {
         sums.extend([lane(Lane::Programs), lane(Lane::Hosts)]);
@@ -220,7 +246,7 @@ pub fn run(arguments: TestArguments) -> Result<ExitCode, Error> {
 }
 
 /// Runs those suites of a lane that are asked for; how many tests passed and failed.
-fn run_lane(lane: Lane, arguments: &TestArguments) -> (u64, u64) {
+fn run_lane(lane: Lane, arguments: &TestArguments, start: Instant) -> (u64, u64) {
     let is_asked_for = |suite: &&Suite| {
         suite.lane == lane
             && (arguments.suites.is_empty()
@@ -228,6 +254,11 @@ fn run_lane(lane: Lane, arguments: &TestArguments) -> (u64, u64) {
     };
     let (mut passed, mut failed) = (0, 0);
     for suite in ALL.iter().filter(is_asked_for) {
+        let is_chosen = arguments.long || !arguments.suites.is_empty();
+        if !is_chosen && let Some(missing) = suite.too_late(start.elapsed()) {
+            println!("{missing}");
+            continue;
+        }
         let found = run_one(suite, arguments.long);
         passed += found.passed;
         failed += found.failed;
@@ -274,5 +305,18 @@ mod tests {
             .map(|lane| ALL.iter().filter(|suite| suite.lane == lane).count());
         assert_eq!(ran.iter().sum::<usize>(), ALL.len());
         assert!(ran.iter().all(|count| *count > 0));
+    }
+
+    #[test]
+    fn only_what_may_be_left_out_is_left_out_and_only_late() {
+        let minutes = Duration::from_mins;
+        for suite in ALL {
+            assert_eq!(suite.too_late(minutes(37)), None, "{}", suite.name);
+            assert_eq!(suite.too_late(minutes(38)).is_some(), suite.name == "fuzz");
+        }
+        let said = ALL.iter().find_map(|suite| suite.too_late(minutes(40)));
+        let wanted = "skip fuzz           40 of 45 min are over and it takes up to 8: \
+                      `cargo xtask test fuzz`";
+        assert_eq!(said.as_deref(), Some(wanted));
     }
 }
