@@ -26,6 +26,8 @@ pub(super) struct Desk {
     users: u32,
     cmd: u32,
     pub(super) app: u32,
+    /// The first of the targets, counted over all apps.
+    pub(super) first: u32,
     /// The first of the targets' loads, and how many targets there are.
     pub(super) loads: u32,
     pub(super) targets: u32,
@@ -112,6 +114,7 @@ impl Desks {
                     users: narrow(gateway * users),
                     cmd: narrow(gateway * cmds + info.cmd as usize),
                     app: info.app,
+                    first: narrow(before),
                     loads: narrow(gateway * plan.targets() + before),
                     targets: app.map_or(0, |app| app.count),
                     turn: narrow(gateway * plan.apps.len() + info.app as usize),

@@ -143,6 +143,15 @@ impl Gateways {
     }
 }
 
+/// The target that a request is sent to.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sent {
+    /// Counted within its app.
+    pub(super) target: u32,
+    /// Counted over all apps.
+    pub(super) place: u32,
+}
+
 /// Gateways with all that a request asks for at hand. As with [`accounts::Open`], what stays a call
 /// gets [`Open::again`].
 #[derive(Debug)]
@@ -173,7 +182,7 @@ impl Open<'_> {
 
     /// A request arrives: the target that its gateway sends it to.
     #[inline(always)]
-    pub(super) fn arrive(&mut self, request: &Request, plan: &Plan) -> Result<u32, Refusal> {
+    pub(super) fn arrive(&mut self, request: &Request, plan: &Plan) -> Result<Sent, Refusal> {
         let desk = self.books.desk(request.key).ok_or(Refusal::NoInstance)?;
         if self.learners.is_some() {
             self.again().admit_learned(request, plan)?;
@@ -184,7 +193,8 @@ impl Open<'_> {
         if picked.is_none() {
             self.again().turn_away(request, plan);
         }
-        picked.ok_or(Refusal::NoInstance)
+        let target = picked.ok_or(Refusal::NoInstance)?;
+        Ok(Sent { target, place: desk.first + target })
     }
 
     #[inline(always)]

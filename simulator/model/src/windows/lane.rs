@@ -10,7 +10,7 @@ use super::bank::Bank;
 use super::coming::Coming;
 use super::control::{Control, Counted, Left, Order};
 use super::gates::Begins;
-use super::gateway::Gateways;
+use super::gateway::{Gateways, Sent};
 use super::known::Crew;
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -91,12 +91,10 @@ pub struct Lane<'model, W> {
     banks: Vec<Bank>,
     paths: Paths,
     coming: Coming,
-    /// For each app, the lane of each target; for each gateway, its lane.
-    owners: Vec<Vec<u16>>,
+    /// For each target, counted over all apps, its lane; for each gateway, its lane.
+    owners: Vec<u16>,
     gateway_owners: Vec<u16>,
     loads: Vec<u32>,
-    /// Requests that gateways have sent in this window, if there are other lanes.
-    sent: Vec<Request>,
     /// For each app, requests that gateways found no target for since the last tick.
     unsent: Vec<u64>,
     /// What begins at targets, if gateways ask for it.
@@ -147,10 +145,9 @@ impl<'model, W: Witness> Lane<'model, W> {
             paths: Paths::new(model),
             coming: Coming::new(network.delay.0.max(1)),
             banks: plan.apps.iter().zip(&model.apps).map(bank).collect(),
-            owners: plan.apps.iter().map(|app| plan.owners(app.count)).collect(),
+            owners: plan.apps.iter().flat_map(|app| plan.owners(app.count)).collect(),
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
-            sent: Vec::new(),
             unsent: vec![0; model.apps.len()],
             begins: model
                 .admission
@@ -225,13 +222,8 @@ impl<'model, W: Witness> Lane<'model, W> {
         if self.looks_back {
             self.look_back(begin + delay, outbound);
         }
-        for parcel in inbound.iter() {
-            for answer in &parcel.answers {
-                self.gateways.expect(*answer);
-            }
-            for heard in &parcel.heard {
-                self.gateways.listen(*heard);
-            }
+        for heard in inbound.iter().flat_map(|parcel| &parcel.heard) {
+            self.gateways.listen(*heard);
         }
         if inbound.iter().any(|parcel| parcel.reports) {
             self.learn(inbound);
@@ -240,7 +232,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             self.decide(begin, inbound);
         }
         self.flow.fill_before(begin + delay);
-        wide::run(Admit { lane: self, begin, outbound });
+        wide::run(Admit { lane: self, begin, inbound, outbound });
         self.window += 1;
     }
 
@@ -304,10 +296,11 @@ impl<W: Witness> Task for Serve<'_, '_, W> {
     }
 }
 
-/// Requests come to gateways.
+/// Gateways learn when they will hear of requests, and others come to them.
 struct Admit<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
     begin: u64,
+    inbound: &'a [Parcel],
     outbound: &'a mut [Parcel],
 }
 
@@ -316,6 +309,11 @@ impl<W: Witness> Task for Admit<'_, '_, W> {
 
     #[inline(always)]
     fn run(self) {
+        for parcel in self.inbound {
+            for answer in &parcel.answers {
+                self.lane.gateways.expect(*answer);
+            }
+        }
         self.lane.admit(self.begin, self.outbound);
     }
 }
@@ -420,12 +418,9 @@ impl<W: Witness> Lane<'_, W> {
     #[inline(always)]
     fn admit(&mut self, begin: u64, outbound: &mut [Parcel]) {
         let end = begin + self.plan.network.delay.0;
-        let Lane { plan, flow, gateways, witness, arrived, unsent, sent, looks, .. } = self;
+        let Lane { plan, flow, gateways, witness, arrived, unsent, owners, looks, .. } = self;
         gateways.begin(begin);
-        let sent = match &mut *outbound {
-            [only] => &mut only.requests,
-            _ => sent,
-        };
+        let is_alone = outbound.len() == 1;
         let mut gateways = gateways.open();
         let mut count = 0;
         for request in flow.rest() {
@@ -436,7 +431,17 @@ impl<W: Witness> Lane<'_, W> {
                 looks.push((request.key, gateways.again().look(request, plan)));
             }
             match gateways.arrive(request, plan) {
-                Ok(target) => sent.push(Request { target, ..*request }),
+                Ok(Sent { target, place }) => {
+                    // Which lane it is is as good as chance: no branch depends on it.
+                    let owner = if is_alone {
+                        0
+                    } else {
+                        owners.get(place as usize).map_or(0, |owner| *owner)
+                    };
+                    if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
+                        parcel.requests.push(Request { target, ..*request });
+                    }
+                }
                 Err(cause) => {
                     if W::LOOKS
                         && let Some((_, look)) = looks.pop_if(|(key, _)| *key == request.key)
@@ -455,23 +460,5 @@ impl<W: Witness> Lane<'_, W> {
         }
         flow.pass(count);
         *arrived += count as u64;
-        if outbound.len() > 1 {
-            self.deal(outbound);
-        }
-    }
-
-    /// Requests that were sent go into the parcels of the lanes of their targets: apart from the
-    /// decisions before, because which lane it is is as good as chance.
-    #[inline(always)]
-    fn deal(&mut self, outbound: &mut [Parcel]) {
-        for request in self.sent.drain(..) {
-            let (_, source) = Key::parts(request.key);
-            let app = self.plan.source(source).map_or(0, |info| info.app as usize);
-            let owners = self.owners.get(app);
-            let owner = owners.and_then(|owners| owners.get(request.target as usize));
-            if let Some(parcel) = owner.and_then(|owner| outbound.get_mut(usize::from(*owner))) {
-                parcel.requests.push(request);
-            }
-        }
     }
 }
