@@ -3,6 +3,9 @@
 
 use quick_xml::events::Event;
 
+/// Why one isn't taken where it is.
+const DOCTYPE: &str = "a DOCTYPE stands before the element, once";
+
 /// Of any event, which begins at a place in the document.
 pub fn check(event: &Event<'_>, place: u64) -> Result<(), String> {
     match event {
@@ -53,12 +56,12 @@ pub fn check_inside(event: &Event<'_>) -> Result<(), String> {
     }
 }
 
-/// Why one isn't taken where it is.
-const DOCTYPE: &str = "a DOCTYPE stands before the element, once";
-
 /// `Char` of the standard.
 pub fn check_characters(text: &str) -> Result<(), String> {
-    let is_none = |letter: &char| matches!(letter, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}');
+    let is_none = |letter: &char| {
+        matches!(letter,
+            '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
+    };
     match text.chars().find(is_none) {
         None => Ok(()),
         Some(letter) => Err(format!("U+{:04X} is no character of XML", u32::from(letter))),
