@@ -5,6 +5,8 @@
 //! There are as many entries as requests in flight, and each is written, perhaps moved once, and
 //! read: they are kept in one word each, so that they stay near.
 
+use simulator_kernel::wide::{self, Task};
+
 use super::Answer;
 use super::accounts::Lines;
 
@@ -178,28 +180,33 @@ impl Calendar {
         }
     }
 
-    /// Whether everything up to a time, that instant included, has an answer to this user at this
-    /// gateway in it; slots that are over are handed out.
-    #[inline(always)]
-    pub(super) fn has_told(
+    /// Hands out an answer to this user at this gateway that is due, that instant included, and says
+    /// whether there was one; also what is in slots that are over.
+    pub(super) fn tell(
         &mut self,
         now: u64,
         (user, gateway): (u32, u16),
         mut heard: impl FnMut(Name),
     ) -> bool {
+        let layout = self.layout;
         let mut is_told = false;
-        let source_bits = self.layout.source_bits;
         self.pass(now, |name| {
-            is_told |= (name.user, name.line >> source_bits) == (user, u32::from(gateway));
+            let its_gateway = name.line >> layout.source_bits;
+            is_told |= (name.user, its_gateway) == (user, u32::from(gateway));
             heard(name);
         });
-        let until = now.saturating_sub(self.slot << self.slot_bits);
-        let layout = self.layout;
-        let (same, wanted) = layout.user_at(user, gateway);
-        for word in &self.near[self.slot as usize % SLOTS] {
-            is_told |= (word & same == wanted) & (layout.after(*word) <= until);
+        if is_told {
+            return true;
         }
-        is_told
+        let (same, wanted) = layout.user_at(user, gateway);
+        let until = now.saturating_sub(self.slot << self.slot_bits);
+        let present = &mut self.near[self.slot as usize % SLOTS];
+        let last = layout.moved(layout.names, until);
+        let Some(place) = wide::run(Due { words: present, same, wanted, last }) else {
+            return false;
+        };
+        heard(layout.name(present.swap_remove(place)));
+        true
     }
 
     /// Hands out everything up to a time, that instant included.
@@ -242,6 +249,48 @@ impl Calendar {
             let word = self.layout.moved(word, after - (slot << self.slot_bits));
             self.near[slot as usize % SLOTS].push(word);
         }
+    }
+}
+
+/// Looks for a word of a user at a gateway that isn't above the last one that is due.
+struct Due<'a> {
+    words: &'a [u64],
+    /// The bits that say whose a word is, and what they are.
+    same: u64,
+    wanted: u64,
+    /// Below 2⁶³, as all words of near slots are.
+    last: u64,
+}
+
+impl Due<'_> {
+    /// Zero if it is one.
+    #[inline(always)]
+    const fn miss(&self, word: u64) -> u64 {
+        ((word & self.same) ^ self.wanted) | (self.last.wrapping_sub(word) >> 63)
+    }
+}
+
+impl Task for Due<'_> {
+    type Output = Option<usize>;
+
+    /// Sixteen at a time: only whether one of them is it makes a branch.
+    #[inline(always)]
+    fn run(self) -> Option<usize> {
+        let (chunks, rest) = self.words.as_chunks::<16>();
+        for (chunk, number) in chunks.iter().zip(0..) {
+            let mut hits = 0;
+            for word in chunk {
+                hits |= u64::from(self.miss(*word) == 0);
+            }
+            if hits != 0 {
+                return chunk
+                    .iter()
+                    .position(|word| self.miss(*word) == 0)
+                    .map(|place| number * 16 + place);
+            }
+        }
+        let place = rest.iter().position(|word| self.miss(*word) == 0)?;
+        Some(chunks.len() * 16 + place)
     }
 }
 
@@ -297,18 +346,20 @@ mod tests {
                 list.push(answer);
                 now += (step << step_shift) >> 20;
                 let mut heard = Vec::new();
-                // Of some user: he has been told if one of his answers is due and not handed out.
+                // Of some user: he is told if one of his answers is due and not handed out.
                 let mut rest = told.clone();
                 let mut news = list.iter().filter(|answer| answer.at <= now).map(name).filter(|due| {
                     let known = rest.iter().position(|told| told == due);
                     known.map(|known| rest.swap_remove(known)).is_none()
                 });
-                let asked = (answer.user, gateway);
-                let gateway_of = |name: Name| name.line >> lines.source_bits();
-                let is_due = news.any(|news| (news.user, gateway_of(news)) == (answer.user, u32::from(gateway)));
+                let gateway_of = |name: &Name| name.line >> lines.source_bits();
+                let is_his = |name: &Name| {
+                    (name.user, gateway_of(name)) == (answer.user, u32::from(gateway))
+                };
+                let is_due = news.any(|news| is_his(&news));
                 if step_shift % 2 == 0 {
-                    let has = calendar.has_told(now, asked, |name| heard.push(name));
-                    prop_assert_eq!(has, is_due);
+                    let has = calendar.tell(now, (answer.user, gateway), |name| heard.push(name));
+                    prop_assert_eq!((has, heard.iter().any(is_his)), (is_due, is_due));
                 }
                 if settles {
                     calendar.settle(now, |name| heard.push(name));

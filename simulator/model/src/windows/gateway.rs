@@ -207,17 +207,21 @@ impl Open<'_> {
     }
 
     /// A request that isn't admitted at once. Permits that are not yet given back can only refuse too
-    /// much: what is admitted in spite of them is admitted. What isn't, is asked again when all are; but
-    /// for a user of whom none can be given back.
+    /// much: what is admitted in spite of them is admitted. For a user with too many requests one of his
+    /// own is enough; if none can be given back, he is refused. Whatever else isn't admitted is asked
+    /// again when all are given back.
     #[inline(never)]
     fn admit_late(mut self, request: &Request, plan: &Plan, cause: Refusal) -> Result<(), Refusal> {
-        let (gateway, _) = Key::parts(request.key);
-        let Open { books, calendar, .. } = &mut self;
-        let who = (request.user, gateway);
-        if cause == Refusal::UserConcurrency
-            && !calendar.has_told(request.at, who, |name| books.release(name))
-        {
-            return Err(cause);
+        if cause == Refusal::UserConcurrency {
+            let (gateway, _) = Key::parts(request.key);
+            let Open { books, calendar, .. } = &mut self;
+            let who = (request.user, gateway);
+            if !calendar.tell(request.at, who, |name| books.release(name)) {
+                return Err(cause);
+            }
+            if self.ask(request, plan).is_ok() {
+                return Ok(());
+            }
         }
         self.settle(request.time());
         self.ask(request, plan)
