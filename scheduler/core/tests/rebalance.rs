@@ -9,15 +9,13 @@
     reason = "a test that finds something else than it expects has failed"
 )]
 
-mod world;
-
 use std::collections::BTreeMap;
 
+use crate::world::{World, app, checks, deploy, machine, seconds};
 use scheduler_core::event::{Accepted, Call, Refusal};
 use scheduler_core::ids::{MachineName, RequestId};
 use scheduler_core::instance::{End, Life};
 use scheduler_core::rebalance::{Ending, MoveState, Skip};
-use world::{World, app, checks, deploy, machine, seconds};
 
 fn spread(at_a_time: u32) -> Call {
     Call::Rebalance { app: Some(app("image")), at_a_time }

@@ -9,13 +9,11 @@
     reason = "a test that finds something else than it expects has failed"
 )]
 
-mod world;
-
+use crate::world::{World, app, deploy, quick_policy};
 use policy::config::Policy;
 use policy::rollout::Load;
 use policy::scaling::Action;
 use scheduler_core::decision::{Decided, Decision};
-use world::{World, app, deploy, quick_policy};
 
 const WEB: &str = "web";
 const MIN: u32 = 2;

@@ -1,7 +1,7 @@
 //! Random schedules of faults: whatever is lost, repeated, late, cut off or killed, the invariants
 //! hold after each turn, and when all is calm everything is as users want it.
 //!
-//! `SCHEDULER_SCHEDULES=100000 cargo test -p scheduler-core --release --test schedules` runs more; a
+//! `SCHEDULER_SCHEDULES=100000 cargo test -p scheduler-core --release --test all schedules` runs more; a
 //! seed that fails belongs into `tests/regressions/seeds.txt`.
 
 #![allow(
@@ -13,15 +13,13 @@
     reason = "a test that finds something else than it expects has failed"
 )]
 
-mod world;
-
 use std::collections::BTreeSet;
 
+use crate::world::{self, Faults, Random, World, app, deploy, machine, seconds};
 use scheduler_core::event::Call;
 use scheduler_core::ids::InstanceId;
 use scheduler_core::instance::{Exit, Life};
 use scheduler_core::volume::VolumeId;
-use world::{Faults, Random, World, app, deploy, machine, seconds};
 
 const APPS: [&str; 2] = ["image", "video"];
 const LABELS: [&str; 6] = ["good-1", "good-2", "good-3", "good-4", "bad", "crash"];

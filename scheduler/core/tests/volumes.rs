@@ -9,10 +9,9 @@
     reason = "a test that finds something else than it expects has failed"
 )]
 
-mod world;
-
 use std::sync::Arc;
 
+use crate::world::{self, World, app, deploy, machine, seconds, stateful};
 use scheduler_core::app::{Bounds, Specification};
 use scheduler_core::event::{
     Accepted, Call, Event, InstanceFact, MachineFact, Refusal, VolumeFact,
@@ -21,7 +20,6 @@ use scheduler_core::explain;
 use scheduler_core::ids::{InstanceId, MachineName};
 use scheduler_core::instance::{Exit, Life};
 use scheduler_core::volume::{Part, Reserves, VolumeId};
-use world::{World, app, deploy, machine, seconds, stateful};
 
 const STORE: &str = "store";
 

@@ -22,16 +22,14 @@ use simulator_model::{
     Tenants, Turn, Workload, engine, oracle,
 };
 
-mod strategies;
-
-use strategies::lively::{
+use crate::strategies::lively::{
     crowded_model, deserted_model, dynamic_model, retried_model, shared_model,
 };
-use strategies::queues::{
+use crate::strategies::queues::{
     central_model, disciplined_model, gated_model, learning_model, piped_model,
 };
-use strategies::ways::{linked_model, staged_model};
-use strategies::{GRID, model};
+use crate::strategies::ways::{linked_model, staged_model};
+use crate::strategies::{GRID, model};
 
 /// What is told of instances: when, of which app, and what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,5 +1,5 @@
 //! The engine against queueing theory, at seeds 1 to 20. The table is printed:
-//! `cargo test -p simulator-model --test closed_forms -- --nocapture`.
+//! `cargo test -p simulator-model --test all closed_forms -- --nocapture`.
 //!
 //! For each row: the estimate of each seed, its standard error from batches of the run, and
 //! z = (estimate − exact)/error. Each |z| must be below 4, the mean over the seeds within 1 %, and

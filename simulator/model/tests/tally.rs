@@ -11,7 +11,7 @@ use simulator_kernel::Summary;
 use simulator_model::windows::{self, Key, Request, Tally, Witness};
 use simulator_model::{Model, Network, Outcome, Path};
 
-mod strategies;
+use crate::strategies;
 
 /// Counts each request for itself, by the words of `windows` and `Cell`.
 struct Plain<'a> {

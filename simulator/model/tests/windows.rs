@@ -20,11 +20,10 @@ use simulator_model::{
     Outcome, Path, Record, Source, Stages, Tenants, WarmUp,
 };
 
+#[path = "behind/mod.rs"]
 mod behind;
-mod strategies;
-
-use strategies::GRID;
-use strategies::lively::{life, scaling};
+use crate::strategies::lively::{life, scaling};
+use crate::strategies::{self, GRID};
 
 fn network() -> impl Strategy<Value = Network> {
     let delay = prop_oneof![(1u64..12).prop_map(|steps| steps * GRID), 1u64..200];

@@ -1,0 +1,10 @@
+//! All of these tests in one program: each of them as its own would compile the engines once more, optimised.
+
+mod agreement;
+mod closed_forms;
+mod deserted;
+mod look;
+mod scheduler;
+mod strategies;
+mod tally;
+mod windows;
