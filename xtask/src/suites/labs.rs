@@ -6,7 +6,7 @@ use super::rust::{self, judge};
 use super::{Context, Found};
 use crate::error::{Doing, Error};
 use crate::lab::process;
-use crate::{step, workspace};
+use crate::{build, step, workspace};
 
 pub(super) fn scenarios(context: &Context) -> Result<Found, Error> {
     let arguments = if context.is_long { &["scenarios", "--long"][..] } else { &["scenarios"] };
@@ -50,9 +50,10 @@ fn task(
     arguments: &[&str],
     counts: impl Fn(&str) -> Option<(u64, u64)>,
 ) -> Result<Found, Error> {
+    let provision = build::for_tests()?.provision;
     let program = process::own_path().doing(|| "find xtask".to_owned())?;
     let mut command = Command::new(program);
-    command.args(arguments).current_dir(workspace::root());
+    command.args(arguments).arg("--provision").arg(provision).current_dir(workspace::root());
     let log = step::log(name);
     let ended = step::run(&command, &log, context.limit)?;
     Ok(judge(&ended, &log, counts))

@@ -143,11 +143,11 @@ const ALL: &[Suite] = &[
     suite(
         Lane::First,
         "build",
-        "the helper within its limits, and provision",
-        [20, 30],
+        "the helper within its limits, all programs and tests",
+        [25, 30],
         rust::build,
     ),
-    suite(Lane::Programs, "lint", "clippy on all targets, no warning", [12, 20], rust::lint),
+    suite(Lane::Programs, "lint", "clippy on all targets, no warning", [20, 20], rust::lint),
     suite(Lane::Programs, "unit", "all tests of the workspace", [30, 60], rust::unit),
     suite(
         Lane::Programs,
