@@ -11,6 +11,8 @@ use simulator_model::watch::{Progress, Watch};
 use simulator_model::windows::{Course, Lane, Parcel, Tally, Witness};
 use simulator_model::{Model, Network, Report, Timeline};
 
+use crate::execute::Requests;
+
 /// How often a lane looks whether the others are done before it sleeps: some microseconds, a window
 /// of work. Longer is a waste where other programs want the processor.
 const LOOKS: u32 = 400;
@@ -18,11 +20,14 @@ const LOOKS: u32 = 400;
 /// Windows between two questions to the watch: some milliseconds.
 const QUESTIONS: u64 = 1_000;
 
+/// Where requests come from, and how many threads there are.
+type Means<'a> = (Requests<'a>, u16);
+
 /// Runs a model with so many threads and sums it up. The watch is asked by the calling thread; if it
 /// stops the run, nothing arrives since the time that it was told last, and the report ends then.
-pub fn report(model: &Model, network: Network, threads: u16, watch: &mut Watch<'_>) -> Report {
+pub fn report(model: &Model, network: Network, means: Means<'_>, watch: &mut Watch<'_>) -> Report {
     let (tallies, stopped) =
-        play(model, network, threads, watch, |lane| Tally::new(model, network, lane));
+        play(model, network, means, watch, |lane| Tally::new(model, network, lane));
     sum(model, tallies, stopped)
 }
 
@@ -30,11 +35,11 @@ pub fn report(model: &Model, network: Network, threads: u16, watch: &mut Watch<'
 pub fn timeline(
     model: &Model,
     network: Network,
-    threads: u16,
+    means: Means<'_>,
     watch: &mut Watch<'_>,
 ) -> (Report, Timeline) {
     let new = |lane| (Tally::new(model, network, lane), Course::new(model, network));
-    let (lanes, stopped) = play(model, network, threads, watch, new);
+    let (lanes, stopped) = play(model, network, means, watch, new);
     let (tallies, courses): (Vec<Tally>, Vec<Course>) = lanes.into_iter().unzip();
     let mut courses = courses.into_iter().map(Course::into_timeline);
     let mut whole = courses.next().unwrap_or_else(|| Timeline::new(model));
@@ -62,7 +67,7 @@ fn sum(model: &Model, tallies: Vec<Tally>, stopped: Option<Time>) -> Report {
 fn play<W: Witness + Send>(
     model: &Model,
     network: Network,
-    threads: u16,
+    (requests, threads): Means<'_>,
     watch: &mut Watch<'_>,
     new: impl Fn(u16) -> W + Sync,
 ) -> (Vec<W>, Option<Time>) {
@@ -78,7 +83,8 @@ fn play<W: Witness + Send>(
         goes_on
     };
     let written: Vec<W> = thread::scope(|scope| {
-        let run = |number| Run { model, network, number, meeting: &meeting, post: &post };
+        let (meeting, post) = (&meeting, &post);
+        let run = |number| Run { model, network, requests, number, meeting, post };
         let new = &new;
         let spawn =
             |number| scope.spawn(move || run(number).to_the_end(new(number), &mut |_| true));
@@ -96,6 +102,7 @@ fn play<W: Witness + Send>(
 struct Run<'a> {
     model: &'a Model,
     network: Network,
+    requests: Requests<'a>,
     number: u16,
     meeting: &'a Meeting,
     post: &'a Post,
@@ -104,9 +111,12 @@ struct Run<'a> {
 impl Run<'_> {
     /// What it has written down; none if another lane has failed.
     fn to_the_end<W: Witness>(self, witness: W, watch: &mut Watch<'_>) -> Option<W> {
-        let Run { model, network, number, meeting, post } = self;
+        let Run { model, network, requests, number, meeting, post } = self;
         let _leave = Leave(meeting);
         let mut lane = Lane::new(model, network, number, meeting.lanes, witness);
+        if let Some(feed) = requests.feed() {
+            lane = lane.fed(model, feed);
+        }
         let parcels = || (0..meeting.lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
         let (mut inbound, mut outbound) = (parcels(), parcels());
         let mut window = 0u64;

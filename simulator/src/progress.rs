@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use policy::{Nanoseconds, Time};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
-use simulator::execute;
-use simulator_model::{Model, Workload, engine, watch};
+use simulator::execute::{self, Requests};
+use simulator_model::{Model, watch};
 
 use crate::exit::Exit;
 use crate::paint;
@@ -90,34 +90,12 @@ impl Progress {
         self.stop.is_set()
     }
 
-    /// Runs one replication, with its course if it is wanted; nothing if all is to end already.
+    /// Runs one replication, on so many threads if that is possible, with its course if it is wanted;
+    /// nothing if all is to end already.
     pub fn run(
         &self,
         model: &Model,
-        workload: Workload<'_>,
-        has_course: bool,
-    ) -> Option<Replication> {
-        if self.is_stopped() {
-            return None;
-        }
-        let mut part =
-            Part { progress: self, last: watch::Progress { at: Time::ZERO, requests: 0 } };
-        let mut watch = |now| part.moved(now);
-        let run = if has_course {
-            let (report, timeline) = engine::watched_timeline(model, workload, &mut watch);
-            (report, Some(timeline))
-        } else {
-            (engine::watched_report(model, workload, &mut watch), None)
-        };
-        part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
-        Some(run)
-    }
-
-    /// Runs one replication of a model with a network, on so many threads, with its course if it is
-    /// wanted; nothing if all is to end already.
-    pub fn run_in_windows(
-        &self,
-        model: &Model,
+        requests: Requests<'_>,
         threads: u16,
         has_course: bool,
     ) -> Option<Replication> {
@@ -128,10 +106,11 @@ impl Progress {
             Part { progress: self, last: watch::Progress { at: Time::ZERO, requests: 0 } };
         let mut watch = |now| part.moved(now);
         let run = if has_course {
-            let (report, timeline) = execute::watched_timeline(model, threads, &mut watch);
+            let (report, timeline) =
+                execute::watched_timeline(model, requests, threads, &mut watch);
             (report, Some(timeline))
         } else {
-            (execute::watched_report(model, threads, &mut watch), None)
+            (execute::watched_report(model, requests, threads, &mut watch), None)
         };
         part.moved(watch::Progress { at: Time(model.duration.0), ..part.last });
         Some(run)

@@ -4,7 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 
 use rayon::prelude::*;
-use simulator_model::{Model, Report, Workload};
+use simulator::execute::Requests;
+use simulator_model::{Model, Report};
 
 use crate::arguments::Run;
 use crate::exit::Exit;
@@ -123,10 +124,7 @@ fn some(
     let run = |number: u32| {
         let seed = model.seed.wrapping_add(u64::from(number));
         let model = Model { seed, ..model.clone() };
-        match model.network {
-            None => progress.run(&model, Workload::new(&model), number == 0 && wants_course),
-            Some(_) => progress.run_in_windows(&model, threads, number == 0 && wants_course),
-        }
+        progress.run(&model, Requests::Own, threads, number == 0 && wants_course)
     };
     let all = || numbers.into_par_iter().map(run).collect();
     Ok(progress.shown(|| pool.install(all)))

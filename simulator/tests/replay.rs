@@ -232,6 +232,31 @@ fn replays_are_explained() {
     assert_eq!(place.simulator("explain replay --request 7").status.code(), Some(5));
 }
 
+/// Behind a network a replay is the same for any number of threads, and each request has its story.
+#[test]
+fn traces_are_replayed_behind_a_network() {
+    let place = Place::new();
+    let network = "gateways: {count: 3, network_delay: 2ms, reports_every: 20ms}";
+    place.write("network.yml", SCENARIO.replace("gateways: 3", network));
+    place.printed("generate scenario.yml -o t.packed");
+    let line = "replay t.packed --scenario network.yml --rate 1.5x";
+    let table = place.printed(&format!("{line} --threads 1"));
+    for threads in [2, 3] {
+        assert_eq!(place.printed(&format!("{line} --threads {threads}")), table);
+    }
+    assert!(table.contains("windows of 2ms"), "{table}");
+    let live = place.printed("replay t.packed --scenario scenario.yml --rate 1.5x");
+    assert_eq!(arrivals(&table), arrivals(&live));
+    place.printed(&format!("{line} --replications 2 -o out"));
+    let story = place.printed("explain out --request 3000");
+    assert!(story.starts_with("request 3,000 of t.packed in network.yml, seed 5"), "{story}");
+    assert!(story.contains("2ms later"), "{story}");
+    let swept = place.printed(
+        "sweep network.yml --trace t.packed --param policy.queue.paid=1,8 --metric paid.rejected",
+    );
+    assert!(swept.contains("paid.rejected"), "{swept}");
+}
+
 fn arrivals(table: &str) -> u64 {
     let rows = table.lines().skip_while(|line| !line.starts_with("CMD "));
     let rows = rows.skip(1).take_while(|line| !line.is_empty());

@@ -154,10 +154,15 @@ fn a_run_in_windows_can_be_stopped() {
     let model = found.scenario.unwrap().model;
     let stopped = |threads| {
         let mut last = 0;
-        let report = simulator::execute::watched_report(&model, threads, &mut |now| {
-            last = now.at.0;
-            last < 2_000_000_000
-        });
+        let report = simulator::execute::watched_report(
+            &model,
+            simulator::execute::Requests::Own,
+            threads,
+            &mut |now| {
+                last = now.at.0;
+                last < 2_000_000_000
+            },
+        );
         (report, last)
     };
     let (report, last) = stopped(1);

@@ -1,6 +1,7 @@
 //! The same code compiled for several generations of processors, chosen when it runs. Only what is
 //! inlined into a task profits; results don't depend on the choice, because integers and the four
-//! operations of IEEE doubles are the same in vectors of any width.
+//! operations of IEEE doubles are the same in vectors of any width; `cargo xtask kernels` looks whether
+//! they are.
 
 use pulp::{Arch, NullaryFnOnce};
 

@@ -4,6 +4,7 @@ mod agreement;
 mod closed_forms;
 mod deserted;
 mod look;
+mod outside;
 mod scheduler;
 mod strategies;
 mod tally;

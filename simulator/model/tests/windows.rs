@@ -16,16 +16,17 @@ use simulator_kernel::Law;
 use simulator_model::look::Look;
 use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Download, Dynamics, Instances, Life, Link, Model, Network,
-    Outcome, Path, Record, Source, Stages, Tenants, WarmUp,
+    App, Arrival, Arrivals, Cmd, Download, Dynamics, Fed, Instances, Life, Link, Model, Network,
+    Outcome, Path, Record, Report, Source, Stages, Tenants, WarmUp,
 };
 
 #[path = "behind/mod.rs"]
 mod behind;
+use crate::outside::listed;
 use crate::strategies::lively::{life, scaling};
 use crate::strategies::{self, GRID};
 
-fn network() -> impl Strategy<Value = Network> {
+pub fn network() -> impl Strategy<Value = Network> {
     let delay = prop_oneof![(1u64..12).prop_map(|steps| steps * GRID), 1u64..200];
     (delay, 1u64..6).prop_map(|(delay, every)| Network {
         delay: Nanoseconds(delay),
@@ -34,7 +35,7 @@ fn network() -> impl Strategy<Value = Network> {
 }
 
 /// What can be behind a network: gateways count for themselves.
-fn model() -> impl Strategy<Value = Model> {
+pub fn model() -> impl Strategy<Value = Model> {
     (strategies::model(), 1u16..5).prop_map(|(mut model, gateways)| {
         model.gateways = gateways;
         let rules = &mut model.admission;
@@ -48,7 +49,7 @@ fn model() -> impl Strategy<Value = Model> {
 }
 
 /// Models whose apps scale, if the time between ticks is set.
-fn scaling_model() -> impl Strategy<Value = Model> {
+pub fn scaling_model() -> impl Strategy<Value = Model> {
     let room = prop_oneof![3 => 2u32..16, 1 => Just(u32::MAX)];
     let lives = proptest::collection::vec(life(), 2);
     (model(), lives, scaling(), room.clone(), room).prop_map(
@@ -146,10 +147,15 @@ impl Witness for Both {
 }
 
 /// All lanes of a run in one thread, as threads would move them: window by window.
-fn run_in_lanes(model: &Model, network: Network, lanes: u16) -> Vec<Both> {
-    let mut all: Vec<Lane<'_, Both>> = (0..lanes)
-        .map(|number| Lane::new(model, network, number, lanes, Both::new(model, network, number)))
-        .collect();
+fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16) -> Vec<Both> {
+    let lane = |number| {
+        let lane = Lane::new(model, network, number, lanes, Both::new(model, network, number));
+        match fed {
+            None => lane,
+            Some(fed) => lane.fed(model, listed(fed)),
+        }
+    };
+    let mut all: Vec<Lane<'_, Both>> = (0..lanes).map(lane).collect();
     let parcels = || (0..lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
     // By sender, then by receiver.
     let mut sent: Vec<Vec<Parcel>> = (0..lanes).map(|_| parcels()).collect();
@@ -176,12 +182,27 @@ fn run_in_lanes(model: &Model, network: Network, lanes: u16) -> Vec<Both> {
 
 /// Lanes must tell what the oracle tells; how much that is.
 fn agree(model: &Model, network: Network) -> Result<Told, TestCaseError> {
+    let (told, report) = agree_about(model, network, None)?;
+    prop_assert_eq!(windows::report(model, network), report);
+    Ok(told)
+}
+
+/// The same with requests from outside, if they are given.
+pub fn agree_about(
+    model: &Model,
+    network: Network,
+    fed: Option<&[Fed]>,
+) -> Result<(Told, Report), TestCaseError> {
     windows::check(model, network).unwrap();
-    let mut slow = windows::oracle::run(model, network, Both::new(model, network, 0));
+    let both = Both::new(model, network, 0);
+    let mut slow = match fed {
+        None => windows::oracle::run(model, network, both),
+        Some(fed) => windows::oracle::run_fed(model, network, listed(fed), both),
+    };
     slow.outcomes.sort_unstable_by_key(|(key, _)| *key);
     let wanted = slow.tally.into_report();
     for lanes in [1, 2, 3, 8] {
-        let mut parts = run_in_lanes(model, network, lanes).into_iter();
+        let mut parts = run_in_lanes(model, network, fed, lanes).into_iter();
         let first = parts.next().unwrap();
         prop_assert_eq!(&first.decisions, &slow.decisions, "{} lanes", lanes);
         prop_assert_eq!(&first.unplaced, &slow.unplaced, "{} lanes", lanes);
@@ -195,33 +216,32 @@ fn agree(model: &Model, network: Network) -> Result<Told, TestCaseError> {
         prop_assert_eq!(&outcomes, &slow.outcomes, "{} lanes", lanes);
         prop_assert_eq!(&first.changes, &slow.changes, "{} lanes", lanes);
         let mut wanted = wanted.clone();
-        let nothing = simulator_model::Report::none(model);
+        let nothing = Report::none(model);
         (1..lanes).for_each(|_| wanted.merge(&nothing));
         prop_assert_eq!(&report, &wanted, "{} lanes", lanes);
     }
-    let alone = windows::report(model, network);
-    prop_assert_eq!(&alone, &wanted);
     let refused = slow.outcomes.iter().filter(|(_, outcome)| outcome.is_err()).count();
     let of = |is: fn(&Action) -> bool| {
         slow.decisions.iter().filter(|(_, _, _, action)| is(action)).count()
     };
-    Ok(Told {
+    let told = Told {
         added: of(|action| matches!(action, Action::Add(..))),
         removed: of(|action| matches!(action, Action::Remove(..))),
         served: slow.outcomes.len() - refused,
         unplaced: slow.unplaced.len(),
         outcomes: slow.outcomes,
-    })
+    };
+    Ok((told, wanted))
 }
 
 #[derive(Debug, Default)]
-struct Told {
+pub struct Told {
     added: usize,
     removed: usize,
-    served: usize,
+    pub served: usize,
     unplaced: usize,
     /// In the order of keys.
-    outcomes: Vec<(u64, Outcome)>,
+    pub outcomes: Vec<(u64, Outcome)>,
 }
 
 impl Told {
@@ -306,7 +326,7 @@ fn admitted(model: &Model, arrival: &Arrival, look: &Look) -> Result<(), Refusal
 /// Who watches a run sees the outcomes of the oracle, and looks say what became of each request.
 fn looks_agree(model: &Model, network: Network) -> Result<[usize; 4], TestCaseError> {
     let mut seen = All::default();
-    windows::watch(model, network, &mut seen);
+    windows::watch(model, network, None, &mut seen);
     let oracle = windows::oracle::run(model, network, Both::new(model, network, 0));
     prop_assert_eq!(seen.decisions, oracle.decisions.len());
     let mut wanted = oracle.outcomes;

@@ -11,8 +11,9 @@ use policy::Nanoseconds;
 use policy::config::units::Length;
 use serde::Deserialize;
 use serde::de::value::{Error, StrDeserializer};
+use simulator::execute::{self, Requests};
 use simulator::scenario::{self, Override, Scenario};
-use simulator_model::{MODEL_VERSION, Record, engine, windows};
+use simulator_model::{MODEL_VERSION, Record};
 
 use crate::exit::Exit;
 use crate::export::RESULTS_VERSION;
@@ -94,13 +95,10 @@ impl Asked {
     fn run<R: Record>(&self, record: &mut R) -> Result<(), String> {
         let model = &self.scenario.model;
         let Some(cast) = &self.cast else {
-            match model.network {
-                None => engine::run(model, record),
-                Some(network) => windows::watch(model, network, record),
-            }
+            execute::record(model, Requests::Own, record);
             return Ok(());
         };
-        let played = cast.played(model, |workload| engine::run_from(model, workload, record));
+        let played = cast.played(model.seed, |requests| execute::record(model, requests, record));
         played.map_err(|error| format!("the trace can't be replayed again: {error}"))
     }
 

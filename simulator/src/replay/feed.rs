@@ -1,9 +1,8 @@
 //! Rows of a trace as requests of the model, one after another.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::rc::Rc;
+use std::sync::PoisonError;
 
 use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_model::{Fed, Feed};
@@ -11,10 +10,12 @@ use simulator_traces::{Fault, Request, Stream, TraceError};
 
 use super::given::{Factor, Window};
 use super::mapping::Mapping;
+use super::played::Failed;
 
 /// See the module.
 pub struct TraceFeed<'a> {
-    pub stream: Stream<File>,
+    /// None if it couldn't be opened.
+    pub stream: Option<Stream<File>>,
     pub mapping: &'a Mapping,
     pub window: Window,
     pub speed: Factor,
@@ -24,7 +25,7 @@ pub struct TraceFeed<'a> {
     /// Whether service times of the trace are used.
     pub own_times: bool,
     /// What went wrong; the feed has ended then.
-    pub failed: Rc<RefCell<Option<TraceError>>>,
+    pub failed: &'a Failed,
 }
 
 /// More or fewer requests than the trace has.
@@ -81,11 +82,16 @@ impl Feed for TraceFeed<'_> {
     }
 }
 
+/// Writes down what went wrong, unless something has before.
+pub fn fail(failed: &Failed, error: TraceError) {
+    failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+}
+
 impl TraceFeed<'_> {
     /// The next row within the window.
     fn next_row(&mut self) -> Option<Request> {
         loop {
-            let request = match self.stream.next_request() {
+            let request = match self.stream.as_mut()?.next_request() {
                 Ok(request) => request?,
                 Err(error) => return self.fail(error),
             };
@@ -105,7 +111,7 @@ impl TraceFeed<'_> {
     }
 
     fn fail(&self, error: TraceError) -> Option<Request> {
-        *self.failed.borrow_mut() = Some(error);
+        fail(self.failed, error);
         None
     }
 

@@ -102,12 +102,16 @@ fn some(
     numbers: std::ops::Range<u32>,
 ) -> Result<Vec<Option<Replication>>, Exit> {
     let pool = input::pool(arguments.threads)?;
-    let progress = Progress::new(model.duration, numbers.end - numbers.start)?;
+    let count = numbers.end - numbers.start;
+    let progress = Progress::new(model.duration, count)?;
+    // A single one may have all threads to itself.
+    let all_threads = u16::try_from(pool.current_num_threads()).unwrap_or(u16::MAX);
+    let threads = if count == 1 { all_threads } else { 1 };
     let run = |number: u32| -> Result<Option<Replication>, TraceError> {
         let seed = model.seed.wrapping_add(u64::from(number));
         let model = Model { seed, ..model.clone() };
         let has_course = number == 0 && arguments.output.is_some();
-        cast.played(&model, |workload| progress.run(&model, workload, has_course))
+        cast.played(seed, |requests| progress.run(&model, requests, threads, has_course))
     };
     let all = || numbers.into_par_iter().map(run).collect::<Result<Vec<_>, TraceError>>();
     progress.shown(|| pool.install(all)).map_err(|error| cast.refuse(&error))

@@ -1,19 +1,16 @@
 //! A trace that was read to its end once, and what it becomes in a scenario: from then on it can be
 //! played as often as one likes, by several threads at once.
 
-use std::cell::RefCell;
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use policy::{Nanoseconds, Purpose, Words};
-use simulator::execute;
+use simulator::execute::{self, Requests, Source};
 use simulator::scenario::{Override, Scenario, ServiceTimes};
-use simulator_model::windows::Unfit;
-use simulator_model::{Feed, Model, Report, Workload, engine, watch};
+use simulator_model::{Feed, Model, Report, watch};
 use simulator_traces::{Format, Trace, TraceError};
 
-use super::feed::{Copies, TraceFeed};
+use super::feed::{self, Copies, TraceFeed};
 use super::given::{self, Factor, Meaning, Window};
 use super::mapping::{self, Mapping, UNNAMED};
 use super::scan::{Scan, scan};
@@ -112,10 +109,6 @@ impl Replay {
             let hint = "remove `then` of its commands: a trace has each request of its own";
             return Err(wrong("the scenario has pipelines".to_owned(), hint));
         }
-        if scenario.model.network.is_some() {
-            let hint = "--set gateways=8 takes the network away";
-            return Err(wrong(Unfit::Recorded.to_string(), hint));
-        }
         let mapping = Mapping::new(scenario, &self.scan, &self.names, self.playing.rate)
             .map_err(|reason| wrong(reason, ""))?;
         let window = self.playing.window.unwrap_or_default();
@@ -164,8 +157,40 @@ pub struct Cast {
     pub rate: Factor,
 }
 
-/// Where a feed leaves what went wrong.
-pub type Failed = Rc<RefCell<Option<TraceError>>>;
+/// Where feeds leave what went wrong first.
+pub type Failed = Mutex<Option<TraceError>>;
+
+/// The requests of a trace for a seed.
+#[derive(Debug)]
+struct Rows<'a> {
+    cast: &'a Cast,
+    seed: u64,
+    failed: Failed,
+}
+
+impl Source for Rows<'_> {
+    fn feed(&self) -> Box<dyn Feed + '_> {
+        let Cast { replay, mapping, rate } = self.cast;
+        let Replay { trace, playing, format, .. } = &**replay;
+        let stream = match trace.reopen(*format) {
+            Ok(stream) => Some(stream),
+            Err(error) => {
+                feed::fail(&self.failed, error);
+                None
+            }
+        };
+        Box::new(TraceFeed {
+            stream,
+            mapping,
+            window: playing.window.unwrap_or_default(),
+            speed: playing.speed,
+            copies: Copies::new(*rate, self.seed),
+            tenants: Words::new(self.seed, Purpose::Tenant, UNNAMED),
+            own_times: mapping.timed() > 0,
+            failed: &self.failed,
+        })
+    }
+}
 
 impl Cast {
     /// Makes a scenario one of a trace; what is wrong has been told when this fails.
@@ -179,32 +204,15 @@ impl Cast {
         Ok(Cast { replay, mapping, rate })
     }
 
-    /// Its requests for a seed, once from the beginning to the end.
-    pub fn feed(&self, seed: u64, failed: &Failed) -> Result<Box<dyn Feed + '_>, TraceError> {
-        let Replay { trace, playing, format, .. } = &*self.replay;
-        let feed = TraceFeed {
-            stream: trace.reopen(*format)?,
-            mapping: &self.mapping,
-            window: playing.window.unwrap_or_default(),
-            speed: playing.speed,
-            copies: Copies::new(self.rate, seed),
-            tenants: Words::new(seed, Purpose::Tenant, UNNAMED),
-            own_times: self.mapping.timed() > 0,
-            failed: Rc::clone(failed),
-        };
-        Ok(Box::new(feed))
-    }
-
-    /// Does something with its requests; what went wrong with them is the error.
+    /// Does something with its requests for a seed; what went wrong with them is the error.
     pub fn played<T>(
         &self,
-        model: &Model,
-        play: impl FnOnce(Workload<'_>) -> T,
+        seed: u64,
+        play: impl FnOnce(Requests<'_>) -> T,
     ) -> Result<T, TraceError> {
-        let failed = Failed::default();
-        let feed = self.feed(model.seed, &failed)?;
-        let done = play(Workload::fed(model, feed));
-        match failed.take() {
+        let rows = Rows { cast: self, seed, failed: Mutex::default() };
+        let done = play(Requests::From(&rows));
+        match rows.failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
             Some(error) => Err(error),
             None => Ok(done),
         }
@@ -321,8 +329,8 @@ impl Case {
 
     /// Plays it once; what is wrong with the trace has been told when this fails.
     pub fn report(&self, model: &Model) -> Result<Report, Exit> {
-        let Some(cast) = &self.cast else { return Ok(execute::report(model, 1)) };
-        let played = cast.played(model, |workload| engine::report_from(model, workload));
+        let Some(cast) = &self.cast else { return Ok(execute::report(model, Requests::Own, 1)) };
+        let played = cast.played(model.seed, |requests| execute::report(model, requests, 1));
         played.map_err(|error| cast.refuse(&error))
     }
 
@@ -332,11 +340,11 @@ impl Case {
             return Ok(None);
         }
         let mut watch = |_: watch::Progress| !stop.is_set();
+        let mut run =
+            |requests: Requests<'_>| execute::watched_report(model, requests, 1, &mut watch);
         let report = match &self.cast {
-            None => execute::watched_report(model, 1, &mut watch),
-            Some(cast) => cast
-                .played(model, |workload| engine::watched_report(model, workload, &mut watch))
-                .map_err(|error| cast.refuse(&error))?,
+            None => run(Requests::Own),
+            Some(cast) => cast.played(model.seed, run).map_err(|error| cast.refuse(&error))?,
         };
         Ok(Some(report).filter(|report| report.stopped().is_none()))
     }

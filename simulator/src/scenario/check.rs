@@ -114,7 +114,6 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
             | Unfit::Retries
             | Unfit::Crowds
             | Unfit::Sharing
-            | Unfit::Recorded
             | Unfit::Gateways => given.count.span,
         };
         let message = "gateways behind a network can't be simulated so".to_owned();

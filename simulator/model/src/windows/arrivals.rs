@@ -7,8 +7,10 @@ use policy::{Nanoseconds, Purpose, Time, Words};
 use simulator_kernel::wide::{self, Task};
 use simulator_kernel::{Law, row};
 
+use super::outside::Outside;
 use super::sorter::Sorter;
 use super::{Key, Request};
+use crate::fed::Feed;
 use crate::model::{Arrivals, Model, Source};
 use crate::pace::Pace;
 use crate::workload::{StreamWords, Users, multiple};
@@ -23,6 +25,8 @@ const BLOCK: u64 = 2048;
 #[derive(Debug)]
 pub(super) struct Flow<'model> {
     streams: Vec<Stream<'model>>,
+    /// If requests come from outside; there are no streams then.
+    outside: Option<Box<Outside<'model>>>,
     /// When the next request of each stream arrives.
     next: Vec<u64>,
     users: Vec<Users>,
@@ -63,6 +67,7 @@ impl<'model> Flow<'model> {
         let mut flow = Flow {
             next: vec![0; streams.len()],
             streams,
+            outside: None,
             users: users.collect(),
             end: model.duration.0,
             block: (wanted / window).clamp(1, 1 << 20).saturating_mul(window),
@@ -76,6 +81,18 @@ impl<'model> Flow<'model> {
             *next = stream.next();
         }
         flow
+    }
+
+    /// Requests come from outside instead, for the same gateways of the same model.
+    pub(super) fn feed(
+        &mut self,
+        model: &'model Model,
+        gateways: std::ops::Range<u16>,
+        feed: Box<dyn Feed + 'model>,
+    ) {
+        self.streams.clear();
+        self.next.clear();
+        self.outside = Some(Box::new(Outside::new(model, gateways, feed)));
     }
 
     /// Makes the requests that arrive before a time, which must not be beyond the end of a block.
@@ -125,7 +142,7 @@ impl<'model> Flow<'model> {
         let begin = self.until;
         self.until = begin.saturating_add(self.block);
         let until = self.until.min(self.end);
-        let Flow { streams, next, users, block_requests: sorter, .. } = self;
+        let Flow { streams, outside, next, users, block_requests: sorter, .. } = self;
         sorter.begin(begin, self.block);
         for (stream, next) in streams.iter_mut().zip(next) {
             while *next < until {
@@ -135,6 +152,9 @@ impl<'model> Flow<'model> {
                 }
                 *next = stream.next();
             }
+        }
+        if let Some(outside) = outside {
+            outside.take(until, sorter);
         }
         wide::run(Sort(sorter));
         self.taken = 0;

@@ -17,6 +17,7 @@ use super::plan::Plan;
 use super::waits::{Waits, looks_back};
 use super::{Answer, Key, Request, Witness};
 use crate::adaptive::Heard;
+use crate::fed::Feed;
 use crate::look::Look;
 use crate::model::{Model, Network};
 use crate::stages::Paths;
@@ -125,9 +126,7 @@ impl<'model, W: Witness> Lane<'model, W> {
         witness: W,
     ) -> Self {
         let plan = Plan::new(model, network, number, lanes);
-        let gateways = plan.share(u32::from(model.gateways.max(1)), number);
-        let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
-        let gateways = narrow(gateways.start)..narrow(gateways.end);
+        let gateways = gateways(&plan, model, number);
         let bank = |(app, definition): (&super::plan::AppInfo, &'model crate::App)| {
             let own = plan.share(app.count, number);
             let scales = definition.scaling(&model.dynamics).map(|_| definition);
@@ -163,6 +162,14 @@ impl<'model, W: Witness> Lane<'model, W> {
             plan,
             witness,
         }
+    }
+
+    /// The same with requests from outside, in place of the arrivals of sources. Each lane must be given
+    /// all of them and takes those of its gateways; what comes after the end of the model is left out.
+    #[must_use]
+    pub fn fed(mut self, model: &'model Model, feed: Box<dyn Feed + 'model>) -> Self {
+        self.flow.feed(model, gateways(&self.plan, model, self.number), feed);
+        self
     }
 
     /// Whether nothing is left to do.
@@ -261,6 +268,13 @@ impl<'model, W: Witness> Lane<'model, W> {
         }
         self.witness
     }
+}
+
+/// The gateways of a lane.
+fn gateways(plan: &Plan, model: &Model, lane: u16) -> std::ops::Range<u16> {
+    let gateways = plan.share(u32::from(model.gateways.max(1)), lane);
+    let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
+    narrow(gateways.start)..narrow(gateways.end)
 }
 
 /// Targets report.

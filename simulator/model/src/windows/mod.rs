@@ -85,7 +85,7 @@ use policy::scaling::{Action, Observation};
 use policy::{Nanoseconds, Scope, Time};
 
 use crate::look::Look;
-use crate::model::{Arrivals, Model, Network};
+use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome};
 use crate::report::Report;
 use crate::stages::Path;
@@ -104,6 +104,7 @@ mod known;
 mod lane;
 mod ledger;
 pub mod oracle;
+mod outside;
 mod plan;
 mod sorter;
 mod tally;
@@ -148,8 +149,6 @@ pub enum Unfit {
     Sharing,
     /// Transfers share links of machines.
     Links,
-    /// Requests from outside the model don't say which gateway they reach.
-    Recorded,
     /// There are more gateways than keys of requests have room for.
     Gateways,
 }
@@ -187,7 +186,6 @@ impl fmt::Display for Unfit {
                 "transfers can share the links of machines with live gateways only; without \
                  `machine` in `stages` each has its bandwidth for itself",
             ),
-            Unfit::Recorded => f.write_str("traces are replayed with live gateways only"),
             Unfit::Gateways => write!(f, "there can be at most {} gateways", Key::MOST_GATEWAYS),
         }
     }
@@ -206,9 +204,6 @@ pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     }
     if !model.dynamics.pipelines.is_empty() {
         return Err(Unfit::Pipelines);
-    }
-    if model.sources.iter().any(|source| matches!(source.arrivals, Arrivals::Recorded { .. })) {
-        return Err(Unfit::Recorded);
     }
     if model.queue.scope == QueueScope::Central {
         return Err(Unfit::Central);

@@ -10,10 +10,12 @@ use policy::dagor::{Begun, Gate};
 use policy::{Accounts, Class, Nanoseconds, Present, Purpose, Refusal, Targets, Time, Words};
 
 use super::{Key, Request, Witness, arrivals};
+use crate::fed::Feed;
 use crate::life::target_weight;
 use crate::model::{Model, Network};
 use crate::outcome::Served;
 use crate::stages::{Path, Paths};
+use crate::workload::Workload;
 
 mod plane;
 mod target;
@@ -137,6 +139,38 @@ struct Oracle<'model, W> {
 
 /// Runs a model to its end.
 pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
+    run_requests(model, network, arrivals::all(model), witness)
+}
+
+/// The same with requests from outside.
+pub fn run_fed<W: Witness>(
+    model: &Model,
+    network: Network,
+    feed: Box<dyn Feed + '_>,
+    witness: W,
+) -> W {
+    let mut counts: BTreeMap<(u16, u16), u64> = BTreeMap::new();
+    let mut requests = Vec::new();
+    for arrival in Workload::fed(model, feed).rest() {
+        let count = counts.entry((arrival.gateway, arrival.source)).or_default();
+        let key = Key::first(arrival.gateway, arrival.source) + *count;
+        *count += 1;
+        let (at, service) = (arrival.at.0, arrival.service.0);
+        if at < model.duration.0 {
+            requests.push(Request { at, service, key, user: arrival.user, target: 0 });
+        }
+    }
+    // At one instant in the order of gateways.
+    requests.sort_by_key(|request| (request.at, Key::parts(request.key).0));
+    run_requests(model, network, requests, witness)
+}
+
+fn run_requests<W: Witness>(
+    model: &Model,
+    network: Network,
+    requests: Vec<Request>,
+    witness: W,
+) -> W {
     let targets = |app: &crate::App| {
         let (count, instances) = app.targets(&model.queue);
         let each = instances as usize;
@@ -164,7 +198,7 @@ pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
     let mut oracle = Oracle {
         model,
         network,
-        requests: arrivals::all(model),
+        requests,
         events: BinaryHeap::new(),
         apps,
         views,

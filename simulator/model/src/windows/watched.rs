@@ -7,17 +7,26 @@ use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 
 use super::{Key, Lane, Parcel, Request, Witness};
+use crate::fed::Feed;
 use crate::look::Look;
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
 use crate::stages::Path;
 use crate::workload::Arrival;
 
-/// Runs a model in one lane and tells a record of it. Requests have numbers in the order in which they
+/// Runs a model in one lane, with requests from outside if there are any, and tells a record of it. Requests have numbers in the order in which they
 /// reach gateways. A look shows accounts and loads as the gateway knew them when the request came, and
 /// the chosen target as it was when the request reached it, a delay later.
-pub fn watch<R: Record>(model: &Model, network: Network, record: &mut R) {
+pub fn watch<'model, R: Record>(
+    model: &'model Model,
+    network: Network,
+    feed: Option<Box<dyn Feed + 'model>>,
+    record: &mut R,
+) {
     let mut lane = Lane::new(model, network, 0, 1, Told { record, under_way: BTreeMap::new() });
+    if let Some(feed) = feed {
+        lane = lane.fed(model, feed);
+    }
     let (mut inbound, mut outbound) = ([Parcel::default()], [Parcel::default()]);
     let mut window = 0u64;
     while !lane.is_over() {

@@ -106,7 +106,7 @@ fn looks_tell_predicted_waits() {
     let seen = RefCell::new([0; 2]);
     let result = runner.run(&waiting(), |(model, network)| {
         let mut all = All::default();
-        windows::watch(&model, network, &mut all);
+        windows::watch(&model, network, None, &mut all);
         let oracle = windows::oracle::run(&model, network, Both::new(&model, network, 0));
         let wanted: BTreeMap<u64, Outcome> = oracle.outcomes.into_iter().collect();
         prop_assert_eq!(all.outcomes.len(), wanted.len());

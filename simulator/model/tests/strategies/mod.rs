@@ -1,7 +1,7 @@
 //! Random small models for the tests that hold engines to each other: what each kind has at least.
 //! Each test takes some of them.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use policy::adaptive::{Adaptive, Aimd, By, Gradient2, Rule, Shares, Vegas};
 use policy::admission::{Admission, Deadlines, Limits, Permits, Rate};
