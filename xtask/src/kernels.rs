@@ -5,6 +5,9 @@
 //! They are counted by valgrind's callgrind, which runs the program on a processor of its own making.
 //! Another compiler makes other code of the same source, and another processor is given other vector
 //! code, so then nothing is said.
+//!
+//! What the loads come to doesn't depend on any of that: it is the same there and with the widest vectors
+//! of this processor.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,6 +47,8 @@ struct Counts {
     processor: String,
     /// Instructions of each load.
     instructions: BTreeMap<String, u64>,
+    /// What each comes to: how many requests, and the sum of their waits.
+    results: BTreeMap<String, String>,
 }
 
 /// What a comparison says.
@@ -100,8 +105,14 @@ fn count() -> Result<Counts, Error> {
     let processor = lines.next().unwrap_or_default().to_owned();
     let mut counts = Counts { compiler: compiler()?, processor, ..Counts::default() };
     for name in lines {
-        let (instructions, _) = counted(&program, Some(name))?;
+        let (instructions, result) = counted(&program, Some(name))?;
+        let widest = result_of(&program, name)?;
+        if result != widest {
+            let reason = format!("it is {result} with {}, but {widest} here", counts.processor);
+            return Err(Error::refused(format!("say what {name} comes to"), reason));
+        }
         counts.instructions.insert(name.to_owned(), instructions);
+        counts.results.insert(name.to_owned(), result);
     }
     Ok(counts)
 }
@@ -116,7 +127,14 @@ fn counted(program: &Path, load: Option<&str>) -> Result<(u64, String), Error> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let instructions = collected(&text(&output.stderr))
         .ok_or_else(|| Error::refused(action(), "valgrind has not said how many there were"))?;
-    Ok((instructions, text(&output.stdout)))
+    Ok((instructions, text(&output.stdout).trim().to_owned()))
+}
+
+/// What a load comes to on this processor.
+fn result_of(program: &Path, load: &str) -> Result<String, Error> {
+    let output =
+        error::capture(Command::new(program).arg(load)).doing(|| format!("run the load {load}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// `==123== Collected : 1234567`
@@ -136,6 +154,12 @@ fn compiler() -> Result<String, Error> {
 
 fn compare(known: &Counts, seen: &Counts) -> Verdict {
     let mut verdict = Verdict { passed: 0, failed: 0, table: String::new(), note: String::new() };
+    let others: Vec<&str> = seen
+        .results
+        .iter()
+        .filter(|(name, result)| known.results.get(*name) != Some(result))
+        .map(|(name, _)| name.as_str())
+        .collect();
     let is_same = (&known.compiler, &known.processor) == (&seen.compiler, &seen.processor);
     let mut slower = Vec::new();
     let mut least = 0.0f64;
@@ -155,6 +179,15 @@ fn compare(known: &Counts, seen: &Counts) -> Verdict {
     }
     let gone = known.instructions.keys().filter(|name| !seen.instructions.contains_key(*name));
     slower.extend(gone.map(String::as_str));
+    if !others.is_empty() {
+        verdict.failed = u64::try_from(others.len()).unwrap_or(u64::MAX);
+        verdict.note = format!(
+            "they come to something else: {}. If engines have learned something: `cargo xtask kernels \
+             --write`, and say what in the commit",
+            others.join(", ")
+        );
+        return verdict;
+    }
     if !is_same && !known.instructions.is_empty() {
         let Counts { compiler, processor, .. } = known;
         verdict.passed = 0;
@@ -195,6 +228,7 @@ mod tests {
             compiler: compiler.to_owned(),
             processor: "x86-64-v3".to_owned(),
             instructions: loads.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect(),
+            results: BTreeMap::new(),
         }
     }
 
@@ -206,6 +240,19 @@ mod tests {
         assert!(verdict.note.contains("counts: b. If"), "{}", verdict.note);
         assert!(verdict.note.contains("cargo xtask kernels --write"), "{}", verdict.note);
         assert!(verdict.table.contains("+5.10 %"), "{}", verdict.table);
+    }
+
+    #[test]
+    fn other_results_fail() {
+        let with = |result: &str| {
+            let mut counts = counts("rustc 1", &[("a", 1_000)]);
+            counts.results.insert("a".to_owned(), result.to_owned());
+            counts
+        };
+        let verdict = compare(&with("5 17"), &with("5 18"));
+        assert_eq!(verdict.failed, 1);
+        assert!(verdict.note.contains("something else: a. If"), "{}", verdict.note);
+        assert_eq!(compare(&with("5 17"), &with("5 17")).failed, 0);
     }
 
     #[test]

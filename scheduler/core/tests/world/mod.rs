@@ -1,7 +1,13 @@
 //! A small cluster around the core: machines, processes, a registry, a store and a network between
 //! them that loses, repeats and delays. It knows the truth; the core knows what reaches it.
 
-#![allow(dead_code, reason = "each test uses its part of the world")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test that finds something else than it expects has failed"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +20,7 @@ use scheduler_core::command::{Command, Key, Launch, Record, Write};
 use scheduler_core::event::{
     Accepted, Call, Event, InstanceFact, MachineFact, Refusal, VolumeFact,
 };
-use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName, RequestId, Version};
+use scheduler_core::ids::{AppName, Epoch, InstanceId, MachineName, RequestId};
 use scheduler_core::instance::Exit;
 use scheduler_core::machine::Description;
 use scheduler_core::volume::{Mount, OwnVolume, VolumeId};
@@ -665,8 +671,4 @@ pub fn deploy(name: &str, label: &str, min: u32, max: u32) -> Call {
     let is_stateful = name == "store";
     let specification = if is_stateful { stateful(label) } else { specification(label) };
     Call::Deploy { app: app(name), specification, bounds: Bounds { min, max }, step: None }
-}
-
-pub fn version_of(world: &World, name: &str) -> Version {
-    world.core.as_ref().unwrap().apps()[&app(name)].target
 }

@@ -47,14 +47,18 @@ fn main() -> ExitCode {
         eprintln!("there is no load {wanted}");
         return ExitCode::FAILURE;
     };
-    let model = make();
+    println!("{}", result(&make(), *lanes));
+    ExitCode::SUCCESS
+}
+
+/// How many requests there were, and the sum of their waits.
+fn result(model: &Model, lanes: u16) -> String {
     let report = match model.network {
-        Some(network) if *lanes > 1 => in_lanes(&model, network, *lanes),
-        _ => engine::report(&model),
+        Some(network) if lanes > 1 => in_lanes(model, network, lanes),
+        _ => engine::report(model),
     };
     let total = report.total(None);
-    println!("{} {}", total.arrivals(), total.wait.total());
-    ExitCode::SUCCESS
+    format!("{} {}", total.arrivals(), total.wait.total())
 }
 
 /// A run in several lanes that one thread moves in turn, so that nobody waits for another one.
@@ -168,4 +172,27 @@ fn scaled(mut model: Model) -> Model {
         app.life.bounds = Some((all / 4 * 3, all));
     }
     model
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// With the vectors of this processor; `cargo xtask kernels` looks at others.
+    #[test]
+    fn loads_come_to_what_is_committed() {
+        #[derive(serde::Deserialize)]
+        struct Committed {
+            results: BTreeMap<String, String>,
+        }
+        let committed: Committed =
+            serde_json::from_str(include_str!("../../kernels.json")).unwrap();
+        let seen: BTreeMap<String, String> = LOADS
+            .iter()
+            .map(|(name, lanes, make)| ((*name).to_owned(), result(&make(), *lanes)))
+            .collect();
+        assert_eq!(seen, committed.results);
+    }
 }
