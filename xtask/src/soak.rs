@@ -62,17 +62,19 @@ enum What {
 }
 
 impl What {
-    /// Package, test, and the variables for the first seed and the number of schedules.
-    const fn test(self) -> [&'static str; 4] {
+    /// Package, program and test in it, and the variables for the first seed and the number of schedules.
+    const fn test(self) -> [&'static str; 5] {
         match self {
             What::Core => [
                 "scheduler-core",
-                "random_schedules_hold_what_is_promised",
+                "all",
+                "schedules::random_schedules_hold_what_is_promised",
                 "SCHEDULER_FIRST_SEED",
                 "SCHEDULER_SCHEDULES",
             ],
             What::Mesos => [
                 "scheduler-mesos",
+                "schedules",
                 "nothing_is_launched_twice_lost_or_acknowledged_too_early",
                 "MESOS_FIRST_SEED",
                 "MESOS_SCHEDULES",
@@ -95,9 +97,9 @@ impl What {
 /// # Errors
 /// The tests can't be built or run; not: that a schedule fails.
 pub fn run(arguments: &SoakArguments) -> Result<ExitCode, Error> {
-    let [package, test, first_name, count_name] = arguments.what.test();
+    let [package, program, test, first_name, count_name] = arguments.what.test();
     let log = step::log(&format!("soak-{package}"));
-    let own = ["test", "--release", "--package", package, "--test", "schedules"];
+    let own = ["test", "--release", "--package", package, "--test", program];
     let build = workspace::cargo(&[&own[..], &["--no-run"]].concat());
     step::demand(&build, &log, BUILD_LIMIT, &format!("build the schedules of {package}"))?;
     let (begun, processor_begun) = (Instant::now(), processor_time()?);
@@ -117,8 +119,12 @@ pub fn run(arguments: &SoakArguments) -> Result<ExitCode, Error> {
         command.env(first_name, first.to_string()).env(count_name, count.to_string());
         let ended = step::run(&command, &log, STEP_LIMIT)?;
         done += count;
+        let text = fs::read_to_string(&log).doing(|| format!("read {}", log.display()))?;
+        if !text.contains("running 1 test") {
+            let reason = format!("{package} has no test {test}; {}", step::tail(&log, 25));
+            return Err(Error::refused(format!("run schedules from {first}"), reason));
+        }
         if !ended.succeeded() {
-            let text = fs::read_to_string(&log).doing(|| format!("read {}", log.display()))?;
             let seeds = failed_seeds(&text);
             if seeds.is_empty() {
                 let reason = format!("it {}; {}", ended.words(), step::tail(&log, 25));
