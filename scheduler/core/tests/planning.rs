@@ -1,14 +1,6 @@
 //! Spreading many apps again is planned over several turns: other calls are answered in between, what
 //! changes meanwhile is seen, and no two plans take the same room.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::cast_possible_truncation,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,14 +1,6 @@
 //! Spreading again: on a calm cluster it is even afterwards and never below what was wanted; it is
 //! ended by users and by deployments; a core that ends in the middle of it has a successor.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::BTreeMap;
 
 use crate::world::{World, app, checks, deploy, machine, seconds};

@@ -1,14 +1,6 @@
 //! The log of decisions, read again, reproduces every action: for each rule of scaling a small cluster
 //! gets a load that rises and falls, and its leader changes in between.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use crate::world::{World, app, deploy, quick_policy};
 use policy::config::Policy;
 use policy::rollout::Load;

@@ -1,11 +1,5 @@
 //! What waits for a machine is placed when it is said that there may be room, not only with a tick.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test that finds something else has failed"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,15 +4,6 @@
 //! `SCHEDULER_SCHEDULES=100000 cargo test -p scheduler-core --release --test all schedules` runs more; a
 //! seed that fails belongs into `tests/regressions/seeds.txt`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    clippy::disallowed_methods,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::BTreeSet;
 
 use crate::world::{self, Faults, Random, World, app, deploy, machine, seconds};

@@ -1,14 +1,6 @@
 //! What each event does in each part of an instance's life, and what calls are refused, on a cluster
 //! where nothing goes wrong by itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -1,10 +1,5 @@
 //! Machines that are known from records, and that nobody has heard of since.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

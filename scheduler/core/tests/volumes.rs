@@ -1,14 +1,6 @@
 //! Volumes on a small cluster where nothing goes wrong by itself: who gets which, what is kept, and
 //! what is said of it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::sync::Arc;
 
 use crate::world::{self, World, app, deploy, machine, seconds, stateful};

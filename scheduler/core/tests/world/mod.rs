@@ -1,14 +1,6 @@
 //! A small cluster around the core: machines, processes, a registry, a store and a network between
 //! them that loses, repeats and delays. It knows the truth; the core knows what reaches it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods,
-    reason = "a test that finds something else than it expects has failed"
-)]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
