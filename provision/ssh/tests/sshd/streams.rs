@@ -1,5 +1,6 @@
 //! What passes through a session: exit statuses, streams, sizes.
 
+use std::path::Path;
 use std::time::Duration;
 
 use provision_ssh::{ExitStatus, SshError};
@@ -124,19 +125,32 @@ async fn new_keys_in_the_middle_of_a_transfer_change_nothing() {
     assert_eq!(output(&session, "echo alive").await, "alive\n");
 }
 
+/// Bytes of a file as soon as it has some and got no more for a second.
+async fn settled_bytes(path: &Path) -> u64 {
+    let mut seen = 0;
+    let mut unchanged_for = Duration::ZERO;
+    let step = Duration::from_millis(50);
+    while seen == 0 || unchanged_for < Duration::from_secs(1) {
+        tokio::time::sleep(step).await;
+        let bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+        unchanged_for = if bytes == seen { unchanged_for + step } else { Duration::ZERO };
+        seen = bytes;
+    }
+    seen
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_waits_holds_back_the_host_and_not_our_memory() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let progress = sshd.path("progress");
-    // Writes blocks and notes how many were taken.
+    // Writes blocks and adds a byte to a file for each that was taken.
     let command = format!(
-        "i=0; while [ $i -lt 400 ]; do head -c 131072 /dev/zero; i=$((i+1)); echo $i >{}; done",
+        "i=0; while [ $i -lt 400 ]; do head -c 131072 /dev/zero; i=$((i+1)); printf . >>{}; done",
         progress.display()
     );
     let mut process = session.exec(&command).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    let taken: usize = std::fs::read_to_string(&progress).unwrap().trim().parse().unwrap();
+    let taken = settled_bytes(&progress).await;
     // 50 MiB in all; the pipe, russh's queue, the window and sockets hold less than 16 MiB.
     assert!(taken < 128, "{taken} blocks of 128 KiB were taken without a reader");
     let mut received = Vec::new();
