@@ -48,7 +48,7 @@ impl<R: Record> Task for Whole<'_, R> {
         let mut engine = Engine::new(self.model);
         let mut workload = self.workload;
         let mut columns = Columns::new();
-        if R::LOOKS {
+        if self.record.looks() {
             engine.lines.iter_mut().for_each(Line::keep_starts);
         } else if engine.refuses_none {
             engine.lines.iter_mut().for_each(|line| line.shorten(self.model.balance));
@@ -59,13 +59,13 @@ impl<R: Record> Task for Whole<'_, R> {
                 break;
             }
             let Some(info) = engine.sources.get(usize::from(run.source)).copied() else { continue };
-            if engine.refuses_none && !R::LOOKS {
+            if engine.refuses_none && !self.record.looks() {
                 engine.serve(&run, info, &mut columns);
                 self.record.record_block(&columns.block(run));
                 continue;
             }
             for arrival in run.arrivals() {
-                if R::LOOKS && self.record.wants(arrival.number) {
+                if self.record.looks() && self.record.wants(arrival.number) {
                     self.record.look(&arrival, engine.look(&arrival, info));
                 }
                 let outcome = engine.arrive(&arrival, info);

@@ -66,8 +66,12 @@ pub struct Block<'a> {
 /// Who is told of a run. Engines tell outcomes in different orders, each request once; changes of
 /// instances and decisions come in the order of time.
 pub trait Record {
-    /// Whether it ever wants to [`Record::look`]: engines keep more then, and are slower.
-    const LOOKS: bool = false;
+    /// Whether it ever wants to [`Record::look`], the same all the time: engines keep more then, and are
+    /// slower.
+    #[inline(always)]
+    fn looks(&self) -> bool {
+        false
+    }
 
     /// Takes in the outcome of a request.
     fn record(&mut self, arrival: &Arrival, outcome: Outcome);
@@ -152,6 +156,73 @@ pub trait Record {
     fn look(&mut self, _arrival: &Arrival, _look: Look) {}
 }
 
+/// What is told of a run apart from outcomes, told to each of these.
+macro_rules! pass_on {
+    ($self:ident => $($to:expr),+) => {
+        fn settle(&mut $self, first: &Arrival, attempts: u32, answered: Option<Time>) {
+            $($to.settle(first, attempts, answered);)+
+        }
+
+        fn finish(&mut $self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
+            $($to.finish(first, steps, outcome);)+
+        }
+
+        fn change(&mut $self, at: Time, app: usize, instances: Instances) {
+            $($to.change(at, app, instances);)+
+        }
+
+        fn decide(&mut $self, at: Time, app: usize, seen: Observation, action: Action) {
+            $($to.decide(at, app, seen, action);)+
+        }
+
+        fn unplaced(&mut $self, at: Time, app: usize, reasons: Unplaced) {
+            $($to.unplaced(at, app, reasons);)+
+        }
+
+        fn incident(&mut $self, at: Time, incident: Incident) {
+            $($to.incident(at, incident);)+
+        }
+
+        fn share(
+            &mut $self,
+            at: Time,
+            pair: usize,
+            seen: sharing::Observation,
+            action: sharing::Action,
+        ) {
+            $($to.share(at, pair, seen, action);)+
+        }
+
+        fn slot(&mut $self, at: Time, slot: Slot) {
+            $($to.slot(at, slot);)+
+        }
+
+        fn stop(&mut $self, at: Time, arrival: &Arrival, stopped: Stopped) {
+            $($to.stop(at, arrival, stopped);)+
+        }
+
+        fn scheduled(&mut $self, at: Time, app: Option<usize>, decision: &Decision) {
+            $($to.scheduled(at, app, decision);)+
+        }
+
+        fn deployed(&mut $self, deployed: &Deployed) {
+            $($to.deployed(deployed);)+
+        }
+
+        fn turned(&mut $self, at: Time, ahead: Nanoseconds, state: &State) {
+            $($to.turned(at, ahead, state);)+
+        }
+
+        fn flow(&mut $self, flow: Flow) {
+            $($to.flow(flow);)+
+        }
+
+        fn peak_queue(&mut $self, app: usize, requests: u64) {
+            $($to.peak_queue(app, requests);)+
+        }
+    };
+}
+
 /// Both are told; the run goes on as long as both say so.
 impl<A: Record, B: Record> Record for (A, B) {
     #[inline(always)]
@@ -166,86 +237,42 @@ impl<A: Record, B: Record> Record for (A, B) {
         self.1.record_block(block);
     }
 
-    fn settle(&mut self, first: &Arrival, attempts: u32, answered: Option<Time>) {
-        self.0.settle(first, attempts, answered);
-        self.1.settle(first, attempts, answered);
-    }
-
-    fn finish(&mut self, first: &Arrival, steps: u32, outcome: Result<Time, Refusal>) {
-        self.0.finish(first, steps, outcome);
-        self.1.finish(first, steps, outcome);
-    }
-
-    fn change(&mut self, at: Time, app: usize, instances: Instances) {
-        self.0.change(at, app, instances);
-        self.1.change(at, app, instances);
-    }
-
-    fn decide(&mut self, at: Time, app: usize, seen: Observation, action: Action) {
-        self.0.decide(at, app, seen, action);
-        self.1.decide(at, app, seen, action);
-    }
-
-    fn unplaced(&mut self, at: Time, app: usize, reasons: Unplaced) {
-        self.0.unplaced(at, app, reasons);
-        self.1.unplaced(at, app, reasons);
-    }
-
-    fn incident(&mut self, at: Time, incident: Incident) {
-        self.0.incident(at, incident);
-        self.1.incident(at, incident);
-    }
-
-    fn share(
-        &mut self,
-        at: Time,
-        pair: usize,
-        seen: sharing::Observation,
-        action: sharing::Action,
-    ) {
-        self.0.share(at, pair, seen, action);
-        self.1.share(at, pair, seen, action);
-    }
-
-    fn slot(&mut self, at: Time, slot: Slot) {
-        self.0.slot(at, slot);
-        self.1.slot(at, slot);
-    }
-
-    fn stop(&mut self, at: Time, arrival: &Arrival, stopped: Stopped) {
-        self.0.stop(at, arrival, stopped);
-        self.1.stop(at, arrival, stopped);
-    }
-
-    fn scheduled(&mut self, at: Time, app: Option<usize>, decision: &Decision) {
-        self.0.scheduled(at, app, decision);
-        self.1.scheduled(at, app, decision);
-    }
-
-    fn deployed(&mut self, deployed: &Deployed) {
-        self.0.deployed(deployed);
-        self.1.deployed(deployed);
-    }
-
-    fn turned(&mut self, at: Time, ahead: Nanoseconds, state: &State) {
-        self.0.turned(at, ahead, state);
-        self.1.turned(at, ahead, state);
-    }
-
-    fn flow(&mut self, flow: Flow) {
-        self.0.flow(flow);
-        self.1.flow(flow);
-    }
-
-    fn peak_queue(&mut self, app: usize, requests: u64) {
-        self.0.peak_queue(app, requests);
-        self.1.peak_queue(app, requests);
-    }
-
     #[inline(always)]
     fn goes_on(&mut self, at: Time, number: u64) -> bool {
         self.0.goes_on(at, number) & self.1.goes_on(at, number)
     }
+
+    pass_on!(self => self.0, self.1);
+}
+
+/// For whom a call for each request is cheap enough, and an engine of its own isn't: an engine is
+/// compiled for each type that it tells.
+impl Record for &mut dyn Record {
+    fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
+        (**self).record(arrival, outcome);
+    }
+
+    fn record_block(&mut self, block: &Block<'_>) {
+        (**self).record_block(block);
+    }
+
+    fn goes_on(&mut self, at: Time, number: u64) -> bool {
+        (**self).goes_on(at, number)
+    }
+
+    fn looks(&self) -> bool {
+        (**self).looks()
+    }
+
+    fn wants(&self, number: u64) -> bool {
+        (**self).wants(number)
+    }
+
+    fn look(&mut self, arrival: &Arrival, look: Look) {
+        (**self).look(arrival, look);
+    }
+
+    pass_on!(self => (**self));
 }
 
 /// Outcomes in the order of arrival.

@@ -86,10 +86,10 @@ mod tests {
     fn a_stopped_run_is_the_beginning_of_the_whole() {
         let model = crate::timeline::tests::model(100_000);
         let mut whole: Vec<Option<Outcome>> = Vec::new();
-        crate::engine::run(&model, &mut whole);
+        crate::engine::run::<&mut dyn Record>(&model, &mut (&mut whole as _));
         let mut watch = |progress: Progress| progress.requests < 10_000;
         let mut stopped = (Vec::new(), Watched::new(&mut watch));
-        crate::engine::run(&model, &mut stopped);
+        crate::engine::run::<&mut dyn Record>(&model, &mut (&mut stopped as _));
         let Some(at) = stopped.1.stopped() else { panic!("not stopped") };
         assert!((10_000..whole.len()).contains(&stopped.0.len()), "{}", stopped.0.len());
         assert_eq!(stopped.0[..], whole[..stopped.0.len()]);

@@ -158,7 +158,7 @@ fn agree(model: &Model) -> Result<(), TestCaseError> {
     let mut slow = Everything::new(model);
     let checked = oracle::run(model, &mut slow);
     let mut fast = Everything::new(model);
-    engine::run(model, &mut fast);
+    crate::run(model, &mut fast);
     let arrivals = Workload::all(model);
     prop_assert!(arrivals.iter().all(|arrival| slow.outcomes.contains_key(&arrival.key)));
     prop_assert_eq!(&fast.told, &slow.told);
@@ -271,7 +271,7 @@ proptest! {
     fn engines_agree_about_sharing(model in shared_model()) {
         agree(&model)?;
         let mut run = Everything::new(&model);
-        engine::run(&model, &mut run);
+        crate::run(&model, &mut run);
         gives_back(&model, &run.told)?;
     }
 }
@@ -327,7 +327,7 @@ fn a_slot_is_lent_at_the_instant_at_which_it_is_left() {
     };
     agree(&model).unwrap();
     let mut run = Everything::new(&model);
-    engine::run(&model, &mut run);
+    crate::run(&model, &mut run);
     let lent = Told::Slot(Time(406), Slot { pair: 0, machine: 2, turn: Turn::Lent });
     assert!(run.told.contains(&lent), "{:?}", run.told);
 }
@@ -341,7 +341,7 @@ fn all_ways_back_are_taken() {
     for _ in 0..400 {
         let model = shared_model().new_tree(&mut runner).unwrap().current();
         let mut run = Everything::new(&model);
-        engine::run(&model, &mut run);
+        crate::run(&model, &mut run);
         let before = seen.len();
         for told in &run.told {
             match told {
@@ -376,7 +376,7 @@ fn links_are_shared_and_lost() {
     for _ in 0..200 {
         let model = linked_model().new_tree(&mut runner).unwrap().current();
         let mut run = Everything::new(&model);
-        engine::run(&model, &mut run);
+        crate::run(&model, &mut run);
         for flow in run.flows.iter().filter(|flow| flow.transfers > 1) {
             crowded[flow.channel.index()] += 1;
         }
@@ -439,7 +439,7 @@ fn priorities_and_deadlines_refuse() {
         let mut model = gated_model().new_tree(&mut runner).unwrap().current();
         let run = |model: &Model| {
             let mut run = Everything::new(model);
-            engine::run(model, &mut run);
+            crate::run(model, &mut run);
             (run.outcomes, run.sources)
         };
         let (outcomes, sources) = run(&model);
@@ -471,7 +471,7 @@ fn queues_are_left() {
     for _ in 0..1_000 {
         let model = deserted_model().new_tree(&mut runner).unwrap().current();
         let mut run = Everything::new(&model);
-        engine::run(&model, &mut run);
+        crate::run(&model, &mut run);
         for told in &run.told {
             if let Told::Incident(_, Incident::Lost(Lost { cause: Cause::Left, requests, .. })) =
                 told
@@ -494,7 +494,7 @@ fn disciplines_refuse_and_drop() {
         let mut model = disciplined_model().new_tree(&mut runner).unwrap().current();
         let run = |model: &Model| {
             let mut run = Everything::new(model);
-            engine::run(model, &mut run);
+            crate::run(model, &mut run);
             run.outcomes
         };
         let outcomes = run(&model);
@@ -544,8 +544,8 @@ proptest! {
             app.life.bounds = Some((all, all));
         }
         let (mut plain, mut live) = (Everything::new(&model), Everything::new(&fixed));
-        engine::run(&model, &mut plain);
-        engine::run(&fixed, &mut live);
+        crate::run(&model, &mut plain);
+        crate::run(&fixed, &mut live);
         prop_assert_eq!(plain.outcomes, live.outcomes);
     }
 }

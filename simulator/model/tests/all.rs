@@ -9,3 +9,10 @@ mod scheduler;
 mod strategies;
 mod tally;
 mod windows;
+
+use simulator_model::{Model, Record, engine};
+
+/// Runs a model by the one engine that all records of these tests share.
+fn run(model: &Model, mut record: &mut dyn Record) {
+    engine::run(model, &mut record);
+}

@@ -12,7 +12,7 @@ use policy::{Admission, Class, Nanoseconds, Queue};
 use simulator_kernel::{Law, Moments};
 use simulator_model::{
     App, Arrival, Arrivals, Cmd, Crowd, Download, Dynamics, Life, Link, Model, Outcome, Record,
-    Report, Respond, Share, Slowdown, Source, Stages, Tenants, closed_form, engine, oracle,
+    Report, Respond, Share, Slowdown, Source, Stages, Tenants, closed_form, oracle,
 };
 
 #[path = "arrivals/mod.rs"]
@@ -306,7 +306,7 @@ fn estimate(row: &Row, seed: u64) -> Vec<(f64, f64)> {
     let from = policy::Time(model.warm_up.0);
     let size = row.requests / BATCHES;
     let mut batches = Batches { from, size, seen: 0, batches: Vec::new() };
-    engine::run(&model, &mut batches);
+    crate::run(&model, &mut batches);
     batches.batches.truncate(BATCHES - 1);
     let of = |figure: Figure| {
         let moments: Moments = batches.batches.iter().map(|batch| figure.of(batch)).collect();
@@ -391,7 +391,7 @@ fn a_burst_drains_exactly() {
         let arrivals = Arrivals::Burst { at, requests, over: Nanoseconds::ZERO };
         model.sources[0].arrivals = arrivals;
         let mut fast = Ends::default();
-        engine::run(&model, &mut fast);
+        crate::run(&model, &mut fast);
         let exact = |number: u64| 5000 + 1000 * (number / u64::from(instances) + 1);
         let wanted: Vec<(u64, u64)> = (0..requests).map(|number| (number, exact(number))).collect();
         assert_eq!(fast.0, wanted);
@@ -438,7 +438,7 @@ fn transfers_at_the_same_time_share_a_link_exactly() {
         let each = each.map(|part| 1_000_000_000 / part);
         model.dynamics.links.network = Some(Share { bandwidth: 1_000_000_000, each });
         let (mut fast, mut slow) = (Taken::default(), Taken::default());
-        engine::run(&model, &mut fast);
+        crate::run(&model, &mut fast);
         oracle::run(&model, &mut slow);
         assert_eq!(fast.0, vec![(wanted, wanted); fast.0.len()]);
         assert_eq!((fast.0.len() as u64, slow.0), (requests, fast.0));
@@ -462,7 +462,7 @@ fn an_overload_builds_the_backlog_that_arithmetic_says() {
     let over = Nanoseconds(1000);
     model.sources[0].arrivals = Arrivals::Burst { at: Nanoseconds(0), requests: 1000, over };
     let mut longest = Longest::default();
-    engine::run(&model, &mut longest);
+    crate::run(&model, &mut longest);
     // The instances begin at 0, 1, 2 and 3 and take 250 requests each; the last one comes at 999.
     assert_eq!(longest.1, 3 + 250 * 10);
     assert_eq!(longest.0, 3 + 249 * 10 - 999);
@@ -481,7 +481,7 @@ fn many_machines_with_two_choices_are_near_the_mean_field() {
         model.duration = Nanoseconds::from_seconds(1000);
         model.balance = Balance::PowerOfChoices(Choices::TWO);
         let mut report = Report::new(&model);
-        engine::run(&model, &mut report);
+        crate::run(&model, &mut report);
         let seen = report.cells[0].response.mean().unwrap() / UNIT;
         println!("1000 machines, ρ={load}: response {seen:.4}, mean field {exact}");
         assert!((seen / exact - 1.0).abs() < 0.02);

@@ -13,7 +13,7 @@ use policy::{Class, Nanoseconds, Refusal, Time};
 use simulator_kernel::Law;
 use simulator_model::{
     App, Arrival, Arrivals, Cause, Cmd, Crash, Crowd, Dynamics, Effect, Fault, Incident, Life,
-    Lost, Model, Outcome, Record, Slowdown, Source, Tenants, engine, oracle,
+    Lost, Model, Outcome, Record, Slowdown, Source, Tenants, oracle,
 };
 
 /// By the order in which requests arrive: when each was served, or why it wasn't.
@@ -167,7 +167,7 @@ impl Scene {
         let model = self.model();
         let (mut slow, mut fast) = (Seen::default(), Seen::default());
         let checked = oracle::run(&model, &mut slow);
-        engine::run(&model, &mut fast);
+        crate::run(&model, &mut fast);
         let expected: Ends = ends.to_vec();
         for (name, seen) in [("oracle", &slow), ("engine", &fast)] {
             let ended = seen.outcomes.values().map(|outcome| outcome.map(|served| served.end.0));

@@ -10,7 +10,7 @@ use policy::{Class, Nanoseconds, Refusal, Scope};
 use simulator_kernel::Law;
 use simulator_model::look::Look;
 use simulator_model::{
-    App, Arrival, Arrivals, Cmd, Dynamics, Life, Model, Outcome, Record, Source, Tenants, engine,
+    App, Arrival, Arrivals, Cmd, Dynamics, Life, Model, Outcome, Record, Source, Tenants,
 };
 
 /// Looks at all requests.
@@ -21,7 +21,9 @@ struct All {
 }
 
 impl Record for All {
-    const LOOKS: bool = true;
+    fn looks(&self) -> bool {
+        true
+    }
 
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
         self.outcomes.record(arrival, outcome);
@@ -71,7 +73,7 @@ fn model(seed: u64, admission: Admission, queue: Queue, balance: Balance) -> Mod
 /// All that the looks of a run say, from its outcomes.
 fn check(model: &Model) -> [u64; 3] {
     let mut all = All::default();
-    engine::run(model, &mut all);
+    crate::run(model, &mut all);
     let class_of =
         |arrival: &Arrival| model.tenants[model.sources[usize::from(arrival.source)].tenants].class;
     let mut kinds = [0; 3];

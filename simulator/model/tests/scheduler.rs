@@ -19,7 +19,7 @@ use simulator_kernel::Law;
 use simulator_model::{
     App, Arrival, Arrivals, Chance, Cmd, Crashes, Deployed, Dynamics, Effect, Faults, Incident,
     Instances, Life, Links, Model, Outcome, Record, Report, Scheduler, Source, Tenants, Upgrade,
-    Version, WarmUp, engine,
+    Version, WarmUp,
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -133,7 +133,7 @@ impl Record for Seen {
 /// Runs a model, and checks what holds of each run.
 fn seen(model: &Model) -> Seen {
     let mut seen = Seen::default();
-    engine::run(model, &mut seen);
+    crate::run(model, &mut seen);
     // Each request has one outcome: none is lost, none is told twice.
     assert_eq!(seen.twice, 0);
     assert!(seen.outcomes.iter().all(Option::is_some));
@@ -180,7 +180,7 @@ fn without_faults_both_ways_scale_alike() {
         direct.dynamics.scheduler = None;
         let (one, two) = (seen(&scheduled), {
             let mut seen = Seen::default();
-            engine::run(&direct, &mut seen);
+            crate::run(&direct, &mut seen);
             seen
         });
         let (one_mean, two_mean) = (mean(&one, &scheduled), mean(&two, &direct));
@@ -201,8 +201,8 @@ fn an_app_that_does_not_scale_is_the_same_both_ways() {
         let mut direct = scheduled.clone();
         direct.dynamics.scheduler = None;
         let (mut one, mut two) = (Seen::default(), Seen::default());
-        engine::run(&scheduled, &mut one);
-        engine::run(&direct, &mut two);
+        crate::run(&scheduled, &mut one);
+        crate::run(&direct, &mut two);
         assert_eq!(one.outcomes, two.outcomes);
     }
 }
@@ -336,7 +336,7 @@ proptest! {
         prop_assert!(one == two);
         let mut reports = [Report::new(&model), Report::new(&model)];
         for report in &mut reports {
-            engine::run(&model, report);
+            crate::run(&model, report);
         }
         prop_assert_eq!(&reports[0], &reports[1]);
         // Instances in the end: none is counted twice or forgotten.

@@ -282,7 +282,9 @@ struct All {
 }
 
 impl Record for All {
-    const LOOKS: bool = true;
+    fn looks(&self) -> bool {
+        true
+    }
 
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
         self.outcomes.push((*arrival, outcome));

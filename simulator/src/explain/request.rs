@@ -38,7 +38,9 @@ struct Wanted {
 }
 
 impl Record for Wanted {
-    const LOOKS: bool = true;
+    fn looks(&self) -> bool {
+        true
+    }
 
     fn record(&mut self, arrival: &Arrival, outcome: Outcome) {
         self.count = self.count.max(arrival.number + 1);

@@ -120,7 +120,7 @@ impl Clients {
     }
 }
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// Everything happens that is due by now, before new requests come.
     #[inline]
     pub(super) fn advance(&mut self, now: Time) {
@@ -205,7 +205,7 @@ impl<R: Record> Live<'_, R> {
     /// An attempt comes.
     #[inline]
     pub(super) fn offer(&mut self, arrival: &Arrival, info: SourceInfo) {
-        if R::LOOKS && self.record.wants(arrival.number) {
+        if self.record.looks() && self.record.wants(arrival.number) {
             let look = self.look(arrival, info);
             self.record.look(arrival, look);
         }

@@ -14,10 +14,9 @@ use super::seats::Seats;
 use super::sharing::Taken;
 use super::target::Target;
 use crate::life::Control;
-use crate::outcome::Record;
 use crate::sharing::Returned;
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// The instances of the beginning join their targets, and the first tick is planned.
     pub(super) fn begin(&mut self) {
         self.begin_cluster();

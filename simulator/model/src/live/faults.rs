@@ -7,13 +7,12 @@ use super::Live;
 use super::group::Phase;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
-use crate::outcome::Record;
 use crate::sharing::Returned;
 
 /// The number of the one target of an app with a queue of the gateways.
 const CENTRAL: u32 = 0;
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     pub(super) fn plan_faults(&mut self) {
         for (at, control) in self.model.dynamics.faults.planned(self.model) {
             self.plan(at, control);

@@ -49,7 +49,7 @@ use target::{Floor, Job, Jobs, Stops, Target};
 use wires::Wires;
 
 /// Runs a model to its end.
-pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: &mut R) {
+pub(crate) fn run(model: &Model, mut workload: Workload<'_>, record: &mut dyn Record) {
     let mut live = Live::new(model, record);
     while let Some(run) = workload.next_run() {
         let first = Time(run.at.first().copied().unwrap_or(0));
@@ -67,10 +67,9 @@ pub(crate) fn run<R: Record>(model: &Model, mut workload: Workload<'_>, record: 
     live.finish();
 }
 
-#[derive(Debug)]
-struct Live<'model, R> {
+struct Live<'model> {
     model: &'model Model,
-    record: &'model mut R,
+    record: &'model mut dyn Record,
     sources: Vec<SourceInfo>,
     books: Books,
     /// Of all apps.
@@ -133,8 +132,8 @@ struct Holder {
     gateway: u16,
 }
 
-impl<'model, R: Record> Live<'model, R> {
-    fn new(model: &'model Model, record: &'model mut R) -> Self {
+impl<'model> Live<'model> {
+    fn new(model: &'model Model, record: &'model mut dyn Record) -> Self {
         let groups = model.apps.iter().enumerate();
         let groups = groups.map(|(number, app)| Group::new(model, number, app)).collect();
         let machines = model.apps.iter().map(|app| app.machines).max().unwrap_or(0) as usize;
@@ -268,7 +267,7 @@ impl<'model, R: Record> Live<'model, R> {
         &mut self,
         place: u32,
         until: Time,
-    ) -> Option<(&mut Target, Floor<'_>, Rest<'_, 'model, R>)> {
+    ) -> Option<(&mut Target, Floor<'_>, Rest<'_, 'model>)> {
         let target = self.targets.get_mut(place as usize)?;
         let group = self.groups.get_mut(target.app as usize)?;
         let floor = Floor {
@@ -302,7 +301,7 @@ impl<'model, R: Record> Live<'model, R> {
     }
 
     /// What those of an app's requests need that are at no target any more.
-    fn rest(&mut self, app: usize) -> Option<Rest<'_, 'model, R>> {
+    fn rest(&mut self, app: usize) -> Option<Rest<'_, 'model>> {
         Some(Rest {
             books: &mut self.books,
             answers: &mut self.answers,
@@ -420,19 +419,18 @@ impl<'model, R: Record> Live<'model, R> {
 }
 
 /// What a target doesn't need to let time pass.
-#[derive(Debug)]
-struct Rest<'a, 'model, R> {
+struct Rest<'a, 'model> {
     books: &'a mut Books,
     answers: &'a mut Wheel<Holder>,
     clients: &'a mut Option<Clients>,
     pipes: Option<&'a mut Pipes<'model>>,
-    record: &'a mut R,
+    record: &'a mut dyn Record,
     sources: &'a [SourceInfo],
     signals: Option<&'a mut Signals>,
     tasks: &'a mut u64,
 }
 
-impl<R: Record> Rest<'_, '_, R> {
+impl Rest<'_, '_> {
     /// Work has ended, and its answer has been sent, or will be by then.
     #[inline]
     fn serve(&mut self, job: &Job, served: Served, answered: Time) {

@@ -7,7 +7,6 @@ use policy::{Refusal, Time};
 
 use super::Live;
 use crate::model::Model;
-use crate::outcome::Record;
 use crate::pipelines::Steps;
 use crate::workload::Arrival;
 
@@ -73,7 +72,7 @@ impl<'model> Pipes<'model> {
     }
 }
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// When the next step of a pipeline comes.
     pub(super) fn next_step(&self) -> Option<Time> {
         self.pipes.as_ref().and_then(|pipes| pipes.next())

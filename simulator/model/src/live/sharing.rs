@@ -7,7 +7,6 @@ use super::Live;
 use super::group::{Phase, View};
 use super::target::{Job, Target};
 use crate::life::Control;
-use crate::outcome::Record;
 use crate::sharing::{Pair, Returned, Slot, Stopped, Turn};
 
 /// What pairs of apps have lent.
@@ -92,7 +91,7 @@ pub(super) struct Taken {
     pub is_gone: bool,
 }
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     pub(super) fn open_desks(&mut self) {
         let pairs = self.model.sharing().map_or(&[][..], |sharing| &sharing.pairs);
         let state = sharing::State::default();

@@ -7,9 +7,8 @@ use policy::Time;
 
 use super::Live;
 use super::wires::Wires;
-use crate::outcome::Record;
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// Requests have just been dropped.
     #[cold]
     pub(super) fn see_shed(&mut self) {

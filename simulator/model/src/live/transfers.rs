@@ -6,9 +6,9 @@ use super::Live;
 use super::target::Job;
 use super::wires::{Answer, Wires};
 use crate::links::Transfers;
-use crate::outcome::{Record, Served};
+use crate::outcome::Served;
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// Sources that will be at their targets soon, or have come by now.
     #[cold]
     pub(super) fn receive_sources(&mut self, now: Time) {

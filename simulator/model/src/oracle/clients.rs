@@ -5,11 +5,10 @@ use std::cmp::Reverse;
 use policy::{Nanoseconds, Time};
 
 use super::{Event, Oracle};
-use crate::outcome::Record;
 use crate::retries::{self, BUDGET_SPAN, Retries, attempt_of};
 use crate::workload::Arrival;
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     fn retries(&self, source: u16) -> Option<Retries> {
         self.model.sources.get(usize::from(source))?.retries
     }

@@ -14,10 +14,9 @@ use crate::App;
 use crate::crowd::{self, FULL_SPEED};
 use crate::faults::slower;
 use crate::life::{Control, start_up_words};
-use crate::outcome::Record;
 use crate::sharing::Returned;
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     pub(super) fn control(&mut self, control: Control) {
         match control {
             Control::Gone { app, instance } => {

@@ -10,10 +10,9 @@ use super::crew::{Instance, Phase};
 use crate::Arrival;
 use crate::faults::{Cause, Incident, Lost};
 use crate::life::Control;
-use crate::outcome::Record;
 use crate::sharing::Returned;
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     pub(super) fn plan_faults(&mut self) {
         for (at, control) in self.model.dynamics.faults.planned(self.model) {
             self.plan(at, control);

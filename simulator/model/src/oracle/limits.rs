@@ -6,7 +6,6 @@ use policy::dagor::{Begun, Gate};
 use policy::{Nanoseconds, Refusal, Scope, Time};
 
 use super::Oracle;
-use crate::outcome::Record;
 use crate::workload::Arrival;
 
 /// Whose limiter it is that counts requests of a command at a gateway.
@@ -15,7 +14,7 @@ pub(super) fn place(rules: &Adaptive, gateway: u16, cmd: usize) -> (u16, usize) 
     (gateway, if rules.by == By::Cmd { cmd + 1 } else { 0 })
 }
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     /// A gateway hears at this time that a request was answered.
     pub(super) fn hear_answer(&mut self, arrival: &Arrival, at: Time) {
         let round_trip = at.since(arrival.at);

@@ -8,7 +8,7 @@ use policy::{Nanoseconds, Time};
 use super::{Event, Oracle};
 use crate::Arrival;
 use crate::links::{self, Channel, Flow, Leg, Transfers, Trip};
-use crate::outcome::{Record, Served};
+use crate::outcome::Served;
 
 /// One link of a machine.
 #[derive(Debug, Default)]
@@ -35,7 +35,7 @@ pub(super) struct Load {
     served: Option<Served>,
 }
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     fn machine_of(&self, app: usize, target: usize) -> usize {
         match self.model.queue.scope {
             policy::queue::QueueScope::Node | policy::queue::QueueScope::Central => target,

@@ -76,8 +76,7 @@ enum Event {
     GoOn { key: u64 },
 }
 
-#[derive(Debug)]
-struct Oracle<'model, R> {
+struct Oracle<'model> {
     model: &'model Model,
     events: BinaryHeap<Reverse<(Time, Event)>>,
     apps: Vec<Crew>,
@@ -124,19 +123,19 @@ struct Oracle<'model, R> {
     sent: Vec<(u16, Time, bool)>,
     checked: Checked,
     now: Time,
-    record: &'model mut R,
+    record: &'model mut dyn Record,
 }
 
 /// Of which limiter, about a request of which class, and what.
 type Heard = ((u16, usize), Class, Answer);
 
 /// Runs a model to its end.
-pub fn run<R: Record>(model: &Model, record: &mut R) -> Checked {
+pub fn run(model: &Model, record: &mut dyn Record) -> Checked {
     run_from(model, Workload::new(model), record)
 }
 
 /// Runs a model with the requests of a workload.
-pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R) -> Checked {
+pub fn run_from(model: &Model, workload: Workload<'_>, record: &mut dyn Record) -> Checked {
     let mut oracle = Oracle {
         model,
         events: BinaryHeap::new(),
@@ -218,7 +217,7 @@ pub fn run_from<R: Record>(model: &Model, workload: Workload<'_>, record: &mut R
     oracle.checked
 }
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     /// Lets time pass until `now`.
     fn pass(&mut self, now: Time) {
         let passed = now.since(self.now).0;

@@ -5,11 +5,10 @@ use std::cmp::Reverse;
 use policy::{Refusal, Time};
 
 use super::{Event, Oracle};
-use crate::outcome::Record;
 use crate::pipelines::Steps;
 use crate::workload::Arrival;
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     pub(super) fn begin_pipeline(&mut self, arrival: &Arrival) {
         if Steps::new(self.model).is_some_and(|steps| steps.begins(arrival.source)) {
             self.pipelines.insert(arrival.number, (*arrival, 1));

@@ -9,12 +9,11 @@ use policy::{Class, Nanoseconds, Queue, Refusal};
 use super::{Oracle, candidate};
 use crate::Arrival;
 use crate::model::Cmd;
-use crate::outcome::Record;
 
 /// A request was dropped instead of being served.
 pub(super) struct Dropped;
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     /// How long a request usually takes.
     pub(super) fn expected(&self, arrival: &Arrival) -> Nanoseconds {
         let cmd = self.kind(arrival).and_then(|(cmd, _)| self.model.cmds.get(cmd));

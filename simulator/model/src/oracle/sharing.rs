@@ -7,7 +7,6 @@ use super::Oracle;
 use super::crew::{Leave, Phase, Task};
 use crate::Arrival;
 use crate::life::Control;
-use crate::outcome::Record;
 use crate::sharing::{Pair, Returned, Slot, Stopped, Turn};
 
 /// A pair of apps, with what is lent.
@@ -42,7 +41,7 @@ pub(super) struct Taken {
     pub is_gone: bool,
 }
 
-impl<R: Record> Oracle<'_, R> {
+impl Oracle<'_> {
     pub(super) fn open_desks(&mut self) {
         let pairs = self.model.sharing().map_or(&[][..], |sharing| &sharing.pairs);
         let desk = |pair: &Pair| Desk {

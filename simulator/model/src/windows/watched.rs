@@ -14,14 +14,15 @@ use crate::outcome::{Instances, Outcome, Record};
 use crate::stages::Path;
 use crate::workload::Arrival;
 
-/// Runs a model in one lane, with requests from outside if there are any, and tells a record of it. Requests have numbers in the order in which they
-/// reach gateways. A look shows accounts and loads as the gateway knew them when the request came, and
-/// the chosen target as it was when the request reached it, a delay later.
-pub fn watch<'model, R: Record>(
+/// Runs a model in one lane, with requests from outside if there are any, and tells a record of it.
+/// Requests have numbers in the order in which they reach gateways. A look shows accounts and loads as
+/// the gateway knew them when the request came, and the chosen target as it was when the request
+/// reached it, a delay later.
+pub fn watch<'model>(
     model: &'model Model,
     network: Network,
     feed: Option<Box<dyn Feed + 'model>>,
-    record: &mut R,
+    record: &mut dyn Record,
 ) {
     let mut lane = Lane::new(model, network, 0, 1, Told { record, under_way: BTreeMap::new() });
     if let Some(feed) = feed {
@@ -48,8 +49,8 @@ pub fn watch<'model, R: Record>(
 }
 
 /// What a record is told.
-struct Told<'a, R> {
-    record: &'a mut R,
+struct Told<'a> {
+    record: &'a mut dyn Record,
     /// Numbers of requests of which nothing is known yet, by key.
     under_way: BTreeMap<u64, u64>,
 }
@@ -67,7 +68,7 @@ fn arrival(request: &Request, number: u64) -> Arrival {
     }
 }
 
-impl<R: Record> Witness for Told<'_, R> {
+impl Witness for Told<'_> {
     const LOOKS: bool = true;
 
     fn outcome(&mut self, request: &Request, _path: Option<&Path>, outcome: Outcome) {
@@ -77,7 +78,7 @@ impl<R: Record> Witness for Told<'_, R> {
 
     fn arrive(&mut self, request: &Request, number: u64) -> bool {
         self.under_way.insert(request.key, number);
-        R::LOOKS && self.record.wants(number)
+        self.record.looks() && self.record.wants(number)
     }
 
     fn look(&mut self, request: &Request, look: Look) {

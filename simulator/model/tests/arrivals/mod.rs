@@ -4,7 +4,7 @@
 
 use policy::{Nanoseconds, Time};
 use simulator_kernel::Moments;
-use simulator_model::{Arrival, Arrivals, Model, Outcome, Phase, Record, Sine, engine};
+use simulator_model::{Arrival, Arrivals, Model, Outcome, Phase, Record, Sine};
 
 const BATCHES: usize = 20;
 
@@ -101,7 +101,7 @@ impl Form {
         if let Adds::Dispersion { window, .. } = self.adds {
             sums.counts = vec![0.0; (model.duration.0 / window) as usize];
         }
-        engine::run(&model, &mut sums);
+        crate::run(&model, &mut sums);
         let moments: Moments = match self.adds {
             Adds::Dispersion { expected, .. } => {
                 let size = sums.counts.len() / BATCHES;

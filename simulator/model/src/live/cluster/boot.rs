@@ -15,7 +15,6 @@ use scheduler_core::{State, apply_all};
 
 use super::{Cluster, Counts, Happening, Live, Process};
 use crate::model::{App, Model};
-use crate::outcome::Record;
 use crate::scheduler::{Scheduler, app_name};
 
 /// What users call the version that there is in the beginning.
@@ -226,7 +225,7 @@ impl<'model> Cluster<'model> {
     }
 }
 
-impl<R: Record> Live<'_, R> {
+impl Live<'_> {
     /// If there is a scheduler, instances are where it has put them.
     pub(in crate::live) fn begin_cluster(&mut self) {
         let model = self.model;

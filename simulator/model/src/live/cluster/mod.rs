@@ -142,7 +142,7 @@ impl<'model> Cluster<'model> {
     }
 
     /// Gives events to the core; what it commands is on its way then.
-    fn deliver<R: Record>(&mut self, events: Vec<Event>, now: Time, record: &mut R) {
+    fn deliver(&mut self, events: Vec<Event>, now: Time, record: &mut dyn Record) {
         let commands = apply_all(&mut self.core, events, now + self.ahead);
         for command in commands {
             self.send(command, now, record);
@@ -151,7 +151,7 @@ impl<'model> Cluster<'model> {
         record.turned(now, self.ahead, &self.core);
     }
 
-    fn send<R: Record>(&mut self, command: Command, now: Time, record: &mut R) {
+    fn send(&mut self, command: Command, now: Time, record: &mut dyn Record) {
         match command {
             Command::Persist(write) => {
                 let event = Event::Durable { write: write.number };
@@ -172,7 +172,7 @@ impl<'model> Cluster<'model> {
         }
     }
 
-    fn decided<R: Record>(&mut self, decision: &Decision, now: Time, record: &mut R) {
+    fn decided(&mut self, decision: &Decision, now: Time, record: &mut dyn Record) {
         let app = decision.app.as_ref().and_then(|name| self.names.iter().position(|n| n == name));
         if let (Decided::Scaling { seen, action, .. }, Some(app)) = (&decision.decided, app) {
             record.decide(now, app, *seen, *action);
@@ -181,7 +181,7 @@ impl<'model> Cluster<'model> {
     }
 
     /// Tells of deployments that have begun or ended.
-    fn tell_deployments<R: Record>(&mut self, now: Time, record: &mut R) {
+    fn tell_deployments(&mut self, now: Time, record: &mut dyn Record) {
         for (place, name) in self.names.iter().enumerate() {
             let Some(app) = self.core.apps().get(name) else { continue };
             let label = |version| {
@@ -214,7 +214,7 @@ impl<'model> Cluster<'model> {
     }
 }
 
-impl<'model, R: Record> Live<'model, R> {
+impl<'model> Live<'model> {
     /// Something of the cluster is due.
     pub(super) fn cluster_is_due(&mut self, now: Time) {
         let Some(mut cluster) = self.cluster.take() else { return };

@@ -2,7 +2,7 @@
 
 use super::{
     Call, Cluster, Command, Event, Exit, Happening, InstanceFact, InstanceId, Launch, Live, Load,
-    MachineFact, Nanoseconds, Process, Record, RequestId, Time, boot,
+    MachineFact, Nanoseconds, Process, RequestId, Time, boot,
 };
 use crate::faults::{Cause, Lost};
 use crate::life::Control;
@@ -11,7 +11,7 @@ use crate::live::group::Phase;
 /// Full weight, in thousandths.
 const FULL_THOUSANDTHS: u32 = policy::rollout::FULL_THOUSANDTHS;
 
-impl<'model, R: Record> Live<'model, R> {
+impl<'model> Live<'model> {
     pub(super) fn happen(
         &mut self,
         cluster: &mut Cluster<'model>,
