@@ -78,11 +78,6 @@ pub(super) fn ignored(
     Ok(judge(&ended, &log, counts_of_nextest))
 }
 
-/// Those that take longest wait for programs that they have started: two for each processor.
-fn tests_at_once() -> usize {
-    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
-}
-
 /// With nextest where it is installed: it runs the tests of several programs at once.
 pub(super) fn unit(context: &Context) -> Result<Found, Error> {
     if !has_nextest() {
@@ -96,7 +91,7 @@ pub(super) fn unit(context: &Context) -> Result<Found, Error> {
     let mut command = workspace::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
     settle_random_tests(&mut command, context.is_long);
     command.args(["--status-level=fail", "--final-status-level=fail", "--color=never"]);
-    command.args(["--hide-progress-bar", &format!("--test-threads={}", tests_at_once())]);
+    command.arg("--hide-progress-bar");
     let ended = step::run(&command, &log, context.limit)?;
     let mut found = judge(&ended, &log, counts_of_nextest);
     let examples_log = step::log("unit-documentation");
