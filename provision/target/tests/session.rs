@@ -319,13 +319,24 @@ fn detached_calls_outlive_the_connection() {
         let arguments = json!({ "jid": job, "_async_dir": folder });
         Call { ignore_failure: true, ..call(id, "async_status", arguments) }
     };
-    let result = helper.run(detached(1, "j1", "sh -c 'sleep 1; echo done'", 60));
+    let go = jobs.path().join("go");
+    let waiting = format!("sh -c 'until [ -e {} ]; do sleep 0.1; done; echo done'", go.display());
+    let result = helper.run(detached(1, "j1", &waiting, 60));
     assert_eq!((&result["started"], &result["finished"]), (&json!(1), &json!(0)), "{result:?}");
     helper.run(detached(2, "j2", "sleep 1000", 1));
     assert_eq!(helper.run(status(3, "j1"))["finished"], json!(0));
     helper.bye();
-    std::thread::sleep(Duration::from_millis(3500));
+    fs::write(go, "").unwrap();
     let (mut helper, _) = Helper::greeted(state.path(), "r2");
+    let began = Instant::now();
+    for id in (100..).step_by(2) {
+        let finished = [(id, "j1"), (id + 1, "j2")].map(|(id, job)| helper.run(status(id, job)));
+        if finished.iter().all(|result| result["finished"] == json!(1)) {
+            break;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60), "{finished:?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
     let result = helper.run(status(1, "j1"));
     assert_eq!((&result["finished"], &result["stdout"]), (&json!(1), &json!("done")), "{result:?}");
     let result = helper.run(status(2, "j2"));

@@ -292,16 +292,24 @@ fn comes_back(machine: &Arc<Machine>, after: Duration) {
 #[test]
 fn a_rack_that_is_cut_off_for_a_while_is_waited_for() {
     let site = Site::with(&["a1", "a2", "b1", "b2", "c1"]);
-    let rack = [site.lab.host("b1").clone(), site.lab.host("b2").clone()];
-    let course = when_taken("a1", move || {
-        rack.iter().for_each(|machine| comes_back(machine, Duration::from_millis(1500)));
-    });
+    let mut rack = vec![site.lab.host("b1").clone(), site.lab.host("b2").clone()];
+    let at_record = move |_: usize, record: &Record| {
+        if takes(record).is_some_and(|members| members.contains(&"a1".to_owned())) {
+            rack.iter().for_each(|machine| machine.cut_off(true));
+        }
+        if waits(std::slice::from_ref(record)).iter().any(|reason| is_unreachable(reason, "b1")) {
+            rack.drain(..).for_each(|machine| comes_back(&machine, Duration::from_millis(500)));
+        }
+    };
+    let course = Course { at_record: Some(Box::new(at_record)), ..Course::default() };
     let (performed, records) = upgrade(&site, NEW, course);
     assert_done(&site, &performed);
     assert_eq!(order(&records).len(), 5);
-    let is_cut =
-        |reason: &Reason| matches!(reason, Reason::Unreachable { member, .. } if member == "b1");
-    assert!(waits(&records).iter().any(is_cut), "{records:?}");
+    assert!(waits(&records).iter().any(|reason| is_unreachable(reason, "b1")), "{records:?}");
+}
+
+fn is_unreachable(reason: &Reason, name: &str) -> bool {
+    matches!(reason, Reason::Unreachable { member, .. } if member == name)
 }
 
 #[test]
