@@ -1,7 +1,9 @@
-//! `[io]` Threads for one run: a lane for each thread, moved on window by window together. How many
-//! there are changes how long a run takes and nothing else.
+//! `[io]` Threads for one run: a lane for each thread, moved on step by step, none further ahead of the
+//! others than what they send it takes. How many there are changes how long a run takes and nothing
+//! else.
 
 use std::hint::spin_loop;
+use std::mem::swap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,12 +15,12 @@ use simulator_model::{Model, Network, Report, Timeline};
 
 use crate::execute::Requests;
 
-/// How often a lane looks whether the others are done before it sleeps: some microseconds, a window
+/// How often a lane looks whether the others are done before it sleeps: some microseconds, a step
 /// of work. Longer is a waste where other programs want the processor.
 const LOOKS: u32 = 400;
 
-/// Windows between two questions to the watch: some milliseconds.
-const QUESTIONS: u64 = 1_000;
+/// Steps between two questions to the watch, an even number: some milliseconds.
+const QUESTIONS: u64 = 2_000;
 
 /// Where requests come from, and how many threads there are.
 type Means<'a> = (Requests<'a>, u16);
@@ -113,39 +115,43 @@ impl Run<'_> {
     fn to_the_end<W: Witness>(self, witness: W, watch: &mut Watch<'_>) -> Option<W> {
         let Run { model, network, requests, number, meeting, post } = self;
         let _leave = Leave(meeting);
+        let count = meeting.lanes;
         let mut lane = Lane::new(model, network, number, meeting.lanes, witness);
         if let Some(feed) = requests.feed() {
             lane = lane.fed(model, feed);
         }
-        let parcels = || (0..meeting.lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
-        let (mut inbound, mut outbound) = (parcels(), parcels());
-        let mut window = 0u64;
+        let parcels = |count: u16| (0..count).map(|_| Parcel::default()).collect::<Vec<_>>();
+        let (mut inbound, mut outbound) = (parcels(count), parcels(count));
+        // What it sends itself needs no box.
+        let (own, mut kept) = (usize::from(number), [Parcel::default(), Parcel::default()]);
+        let mut step = 0u64;
         while !lane.is_over() {
             let others = |other: &u16| *other != number;
-            for (other, parcel) in (0..meeting.lanes).zip(&mut inbound).filter(|it| others(&it.0)) {
-                post.receive(other, number, window, parcel);
+            for (other, parcel) in (0..count).zip(&mut inbound).filter(|it| others(&it.0)) {
+                post.receive(other, number, step, parcel);
             }
+            let [oldest, newest] = &mut kept;
+            inbound.iter_mut().skip(own).take(1).for_each(|parcel| swap(parcel, oldest));
             lane.advance(&mut inbound, &mut outbound);
-            for (other, parcel) in (0..meeting.lanes).zip(&outbound).filter(|it| others(&it.0)) {
-                post.send(number, other, window + 1, parcel);
+            outbound.iter_mut().skip(own).take(1).for_each(|parcel| swap(parcel, oldest));
+            swap(oldest, newest);
+            for (other, parcel) in (0..count).zip(&outbound).filter(|it| others(&it.0)) {
+                post.send(number, other, step + TRAVEL, parcel);
             }
-            // What it sends itself needs no box.
-            let own = usize::from(number);
-            if let (Some(inbound), Some(outbound)) = (inbound.get_mut(own), outbound.get_mut(own)) {
-                std::mem::swap(inbound, outbound);
-            }
-            window += 1;
-            if number == 0 && window.is_multiple_of(QUESTIONS) {
-                let requests = lane.arrived() * u64::from(meeting.lanes);
-                if !watch(Progress { at: Time((window + 1) * network.delay.0), requests }) {
-                    // The others learn of it before that window, however late they look.
-                    meeting.last.fetch_min(window + 1, Ordering::SeqCst);
+            step += 1;
+            if number == 0 && step.is_multiple_of(QUESTIONS) {
+                let requests = lane.arrived() * u64::from(count);
+                // The others learn of it before that step, however late they look.
+                let last = step + TRAVEL;
+                let at = Time(last / 2 * network.delay.0);
+                if !watch(Progress { at, requests }) {
+                    meeting.last.fetch_min(last, Ordering::SeqCst);
                 }
             }
-            if !meeting.meet(number, window, || lane.prepare()) {
+            if !meeting.meet(number, step, || lane.prepare()) {
                 return None;
             }
-            if window == meeting.last.load(Ordering::SeqCst) {
+            if step == meeting.last.load(Ordering::SeqCst) {
                 lane.stop();
             }
         }
@@ -153,12 +159,18 @@ impl Run<'_> {
     }
 }
 
-/// Parcels on their way, by sender, receiver, and whether the window in which they are opened is
-/// even: one is being opened while the next is packed, so nobody ever waits for a lock.
+/// Parcels on their way, by sender, receiver and the step in which they are opened. No lane is ahead of
+/// another one by more than what it sends travels, so twice as many boxes are enough for all that aren't
+/// opened yet, and nobody ever waits for a lock.
 struct Post {
     lanes: usize,
-    boxes: Vec<[Slot; 2]>,
+    boxes: Vec<[Slot; BOXES]>,
 }
+
+/// How many steps a parcel travels.
+const TRAVEL: u64 = Lane::<Tally>::TRAVEL;
+const BOXES: usize = 4;
+const _: () = assert!(BOXES as u64 == 2 * TRAVEL);
 
 /// Room for a parcel that shares no cache line with another one's.
 #[repr(align(128))]
@@ -172,22 +184,23 @@ impl Post {
     }
 
     /// Puts a copy of a parcel into its box.
-    fn send(&self, from: u16, to: u16, window: u64, parcel: &Parcel) {
-        if let Some(mut held) = self.open(from, to, window) {
+    fn send(&self, from: u16, to: u16, step: u64, parcel: &Parcel) {
+        if let Some(mut held) = self.open(from, to, step) {
             held.copy_from(parcel);
         }
     }
 
     /// Exchanges a parcel with the one in its box.
-    fn receive(&self, from: u16, to: u16, window: u64, parcel: &mut Parcel) {
-        if let Some(mut held) = self.open(from, to, window) {
-            std::mem::swap(&mut *held, parcel);
+    fn receive(&self, from: u16, to: u16, step: u64, parcel: &mut Parcel) {
+        if let Some(mut held) = self.open(from, to, step) {
+            swap(&mut *held, parcel);
         }
     }
 
-    fn open(&self, from: u16, to: u16, window: u64) -> Option<MutexGuard<'_, Parcel>> {
+    #[expect(clippy::cast_possible_truncation, reason = "less than the number of boxes")]
+    fn open(&self, from: u16, to: u16, step: u64) -> Option<MutexGuard<'_, Parcel>> {
         let pair = self.boxes.get(usize::from(from) * self.lanes + usize::from(to))?;
-        let Slot(held) = pair.get(usize::from(!window.is_multiple_of(2)))?;
+        let Slot(held) = pair.get((step % BOXES as u64) as usize)?;
         Some(lock(held))
     }
 }
@@ -199,11 +212,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Where lanes wait for each other.
 struct Meeting {
     lanes: u16,
-    /// How many windows each lane has done.
+    /// How many steps each lane has done.
     done: Vec<Alone>,
     sleepers: AtomicU32,
     has_failed: AtomicBool,
-    /// The first window without arrivals, if the run is stopped.
+    /// The first step without arrivals, if the run is stopped.
     last: AtomicU64,
     door: Mutex<()>,
     bell: Condvar,
@@ -227,18 +240,19 @@ impl Meeting {
         }
     }
 
-    /// Waits until all lanes have done so many windows; false if one never will.
-    /// Who waits works ahead as long as there is something to do.
-    fn meet(&self, number: u16, windows: u64, mut work_ahead: impl FnMut() -> bool) -> bool {
+    /// This lane has done so many steps. Waits until all others have sent what it opens in the next one;
+    /// false if one never will. Who waits works ahead as long as there is something to do.
+    fn meet(&self, number: u16, steps: u64, mut work_ahead: impl FnMut() -> bool) -> bool {
         if let Some(Alone(done)) = self.done.get(usize::from(number)) {
             // Sequentially consistent, like the look at the sleepers: either this lane sees that
             // another one goes to sleep, or that one sees this count.
-            done.store(windows, Ordering::SeqCst);
+            done.store(steps, Ordering::SeqCst);
         }
         self.wake();
+        let sent = (steps + 1).saturating_sub(TRAVEL);
         for Alone(done) in &self.done {
-            if done.load(Ordering::Acquire) < windows {
-                self.wait(done, windows, &mut work_ahead);
+            if done.load(Ordering::Acquire) < sent {
+                self.wait(done, sent, &mut work_ahead);
             }
         }
         !self.has_failed.load(Ordering::Acquire)
@@ -251,8 +265,8 @@ impl Meeting {
         }
     }
 
-    fn wait(&self, done: &AtomicU64, windows: u64, work_ahead: &mut impl FnMut() -> bool) {
-        let is_done = |order| done.load(order) >= windows || self.has_failed.load(order);
+    fn wait(&self, done: &AtomicU64, steps: u64, work_ahead: &mut impl FnMut() -> bool) {
+        let is_done = |order| done.load(order) >= steps || self.has_failed.load(order);
         for _ in 0..LOOKS {
             if is_done(Ordering::Acquire) {
                 return;
@@ -288,18 +302,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_leaves_before_all_have_come() {
+    fn nobody_goes_on_before_all_have_sent_what_it_opens() {
         let meeting = Meeting::new(4);
         let counts: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
         thread::scope(|scope| {
             for number in 0..4u16 {
                 let (meeting, counts) = (&meeting, &counts);
                 scope.spawn(move || {
-                    for window in 1..=500 {
-                        counts[usize::from(number)].store(window, Ordering::Relaxed);
-                        assert!(meeting.meet(number, window, || false));
+                    for step in 1..=500 {
+                        counts[usize::from(number)].store(step, Ordering::Relaxed);
+                        assert!(meeting.meet(number, step, || false));
                         for count in counts {
-                            assert!(count.load(Ordering::Relaxed) >= window);
+                            assert!(count.load(Ordering::Relaxed) + TRAVEL > step);
                         }
                     }
                 });

@@ -29,6 +29,9 @@ pub struct KernelArguments {
     /// Commit to what is counted now: writes xtask/bench/kernels.json
     #[arg(long)]
     write: bool,
+    /// Tell instead how much two lanes of a run wait for each other, by their times in one thread
+    #[arg(long, conflicts_with = "write")]
+    waiting: bool,
 }
 
 const NEEDED: &[Needed] = &[("valgrind", "/usr/bin/valgrind", "counts instructions")];
@@ -69,6 +72,10 @@ pub(crate) struct Verdict {
 /// # Errors
 /// The program can't be built or fails, or valgrind isn't there and can't be installed.
 pub fn run(arguments: &KernelArguments) -> Result<ExitCode, Error> {
+    if arguments.waiting {
+        println!("{}", result_of(&build()?, "--waiting")?);
+        return Ok(ExitCode::SUCCESS);
+    }
     if arguments.write {
         let counts = count()?;
         write_json(&path(), &counts)?;
@@ -94,12 +101,17 @@ fn path() -> PathBuf {
     workspace::root().join("xtask/bench/kernels.json")
 }
 
-/// Builds the loads with the engines that users run, and counts each.
-fn count() -> Result<Counts, Error> {
-    packages::install(NEEDED)?;
+/// The loads with the engines that users run.
+fn build() -> Result<PathBuf, Error> {
     let cargo = workspace::cargo(&["build", "--release", "--package", "kernels"]);
     step::demand(&cargo, &step::log("kernels-build"), BUILD_LIMIT, "build the loads")?;
-    let program = workspace::target().join("release/kernels");
+    Ok(workspace::target().join("release/kernels"))
+}
+
+/// Builds them, and counts each.
+fn count() -> Result<Counts, Error> {
+    packages::install(NEEDED)?;
+    let program = build()?;
     let (_, told) = counted(&program, None)?;
     let mut lines = told.lines();
     let processor = lines.next().unwrap_or_default().to_owned();

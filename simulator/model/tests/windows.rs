@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use policy::admission::{Accounts, Admission, Candidate, Learned, Limits};
 use policy::balance::Balance;
@@ -146,7 +146,7 @@ impl Witness for Both {
     }
 }
 
-/// All lanes of a run in one thread, as threads would move them: window by window.
+/// All lanes of a run in one thread, as threads would move them: step by step.
 fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16) -> Vec<Both> {
     let lane = |number| {
         let lane = Lane::new(model, network, number, lanes, Both::new(model, network, number));
@@ -157,9 +157,11 @@ fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16
     };
     let mut all: Vec<Lane<'_, Both>> = (0..lanes).map(lane).collect();
     let parcels = || (0..lanes).map(|_| Parcel::default()).collect::<Vec<_>>();
-    // By sender, then by receiver.
-    let mut sent: Vec<Vec<Parcel>> = (0..lanes).map(|_| parcels()).collect();
+    // What is on its way: for each step in which it was sent, by sender, then by receiver.
+    let nothing = || (0..lanes).map(|_| parcels()).collect::<Vec<_>>();
+    let mut on_the_way: VecDeque<_> = (0..Lane::<Both>::TRAVEL).map(|_| nothing()).collect();
     while all.iter().any(|lane| !lane.is_over()) {
+        let mut sent = on_the_way.pop_front().unwrap();
         let mut next: Vec<Vec<Parcel>> = Vec::new();
         for (number, lane) in all.iter_mut().enumerate() {
             let mut inbound: Vec<Parcel> = sent
@@ -175,7 +177,7 @@ fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16
                 lane.prepare();
             }
         }
-        sent = next;
+        on_the_way.push_back(next);
     }
     all.into_iter().map(Lane::finish).collect()
 }

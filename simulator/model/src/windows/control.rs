@@ -119,7 +119,7 @@ pub(super) struct Control<'model> {
     interval: u64,
     /// No tick at or after.
     until: u64,
-    /// What was decided in this window.
+    /// What was decided and isn't on its way yet.
     pub(super) orders: Vec<Order>,
 }
 

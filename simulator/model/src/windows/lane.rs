@@ -1,8 +1,17 @@
-//! A lane: a part of the gateways and a part of the targets, moved on one window at a time by one
-//! thread. Lanes meet between windows only, by parcels.
+//! A lane: a part of the gateways and a part of the targets, moved on step by step by one thread. A
+//! window has two steps: that of its targets, which open what gateways have sent in the window before,
+//! and that of its gateways, which open what targets have sent in the window before. Nothing else passes
+//! between lanes, and neither step needs the other one of its window.
+//!
+//! So the order of these two is free. It alternates (targets, gateways; gateways, targets; …), because
+//! then all that a step opens was sent two steps before: of two lanes, one may be ahead by a step. If it
+//! were one step, all would wait for the slowest in each window, and who is slow now may be fast then.
 
-use policy::Refusal;
+use std::collections::VecDeque;
+use std::slice;
+
 use policy::dagor::Begun;
+use policy::{Refusal, Time};
 use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
@@ -26,7 +35,7 @@ mod orders;
 mod serving;
 mod waiting;
 
-/// What one lane hands to another after a window. Parcels are used again, so that nothing is
+/// What one lane hands to another after a step. Parcels are used again, so that nothing is
 /// allocated for each.
 #[derive(Debug, Default)]
 pub struct Parcel {
@@ -53,6 +62,20 @@ pub struct Parcel {
 }
 
 impl Parcel {
+    fn clear(&mut self) {
+        let Parcel { requests, answers, heard, loads, crews, begun, tasks, left, .. } = self;
+        requests.clear();
+        answers.clear();
+        heard.clear();
+        loads.clear();
+        crews.clear();
+        begun.clear();
+        tasks.clear();
+        left.clear();
+        self.reports = false;
+        self.unknown_since = None;
+    }
+
     /// Becomes a copy of another one, in its own place.
     ///
     /// Who packs a parcel piece by piece should keep it, and hand out copies: each line of a buffer
@@ -78,14 +101,34 @@ impl Parcel {
     }
 }
 
+/// What a lane that is alone has on the way to itself.
+#[derive(Debug, Default)]
+pub(super) struct Own([Parcel; 3]);
+
+impl Own {
+    /// Moves a lane on by one window.
+    pub(super) fn advance<W: Witness>(&mut self, lane: &mut Lane<'_, W>) {
+        for _ in 0..2 {
+            let Own([first, second, third]) = self;
+            // What is sent now comes up two steps later.
+            let (inbound, outbound) = match lane.step % 3 {
+                0 => (first, third),
+                1 => (second, first),
+                _ => (third, second),
+            };
+            lane.advance(slice::from_mut(inbound), slice::from_mut(outbound));
+        }
+    }
+}
+
 /// One lane of a run.
 #[derive(Debug)]
 pub struct Lane<'model, W> {
     plan: Plan,
     number: u16,
-    /// The window that comes next.
-    window: u64,
-    windows: u64,
+    /// The step that comes next, and how many there are.
+    step: u64,
+    steps: u64,
     arrived: u64,
     flow: Flow<'model>,
     gateways: Gateways,
@@ -98,6 +141,8 @@ pub struct Lane<'model, W> {
     loads: Vec<u32>,
     /// For each app, requests that gateways found no target for since the last tick.
     unsent: Vec<u64>,
+    /// Likewise in the last even and in the last odd window, until the targets are there, too.
+    unsent_in: [Vec<u64>; 2],
     /// What begins at targets, if gateways ask for it.
     begins: Option<Begins>,
     /// If a rule asks how long requests wait at targets.
@@ -107,8 +152,8 @@ pub struct Lane<'model, W> {
     /// When instances were told to leave, as long as it isn't known which.
     unknown: Vec<u64>,
     control: Control<'model>,
-    /// Orders that reach machines in this window.
-    orders: Vec<Order>,
+    /// Orders on their way to machines, and when they are there.
+    orders: VecDeque<(u64, Order)>,
     /// In the first lane.
     ledger: Option<Ledger>,
     /// Requests on their way to targets that the witness looks at, by key.
@@ -117,6 +162,9 @@ pub struct Lane<'model, W> {
 }
 
 impl<'model, W: Witness> Lane<'model, W> {
+    /// After how many steps lanes open what others send to them.
+    pub const TRAVEL: u64 = 2;
+
     /// One of so many lanes at the beginning of a run.
     pub fn new(
         model: &'model Model,
@@ -136,8 +184,8 @@ impl<'model, W: Witness> Lane<'model, W> {
         let windows = model.duration.0.div_ceil(network.delay.0.max(1)) + 2;
         Lane {
             number,
-            window: 0,
-            windows,
+            step: 0,
+            steps: 2 * windows,
             arrived: 0,
             flow: Flow::new(model, gateways.clone(), network.delay.0.max(1)),
             gateways: Gateways::new(model, &plan, gateways),
@@ -148,6 +196,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
             loads: vec![0; plan.targets()],
             unsent: vec![0; model.apps.len()],
+            unsent_in: [vec![0; model.apps.len()], vec![0; model.apps.len()]],
             begins: model
                 .admission
                 .overload
@@ -156,7 +205,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             looks_back: looks_back(model),
             unknown: Vec::new(),
             control: Control::new(model, network.delay.0),
-            orders: Vec::new(),
+            orders: VecDeque::new(),
             looks: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
             plan,
@@ -175,7 +224,18 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// Whether nothing is left to do.
     #[must_use]
     pub const fn is_over(&self) -> bool {
-        self.window >= self.windows
+        self.step >= self.steps
+    }
+
+    /// The window of the step that comes next.
+    const fn window(&self) -> u64 {
+        self.step / 2
+    }
+
+    /// When it begins.
+    #[must_use]
+    pub const fn now(&self) -> Time {
+        Time(self.window() * self.plan.network.delay.0)
     }
 
     /// How many requests have arrived at gateways of this lane.
@@ -184,36 +244,49 @@ impl<'model, W: Witness> Lane<'model, W> {
         self.arrived
     }
 
-    /// Nothing arrives any more; what has arrived is worked on to its end.
+    /// Nothing arrives any more; what has arrived is worked on to its end. All lanes must be stopped
+    /// before the same step, the first one of a window.
     pub fn stop(&mut self) {
-        self.windows = self.windows.min(self.window + 2);
+        debug_assert!(self.step.is_multiple_of(2));
+        self.steps = self.steps.min(self.step + 4);
         self.flow.stop();
         self.control.stop();
     }
 
-    /// Moves on by one window. `inbound` is what each lane handed to this one in the window before,
-    /// in the order of lanes, this one's own parcel included; `outbound` is filled likewise.
+    /// Moves on by one step. `inbound` is what each lane handed to this one [`Lane::TRAVEL`] steps before,
+    /// in the order of lanes, this one's own parcel included, and empty ones in the first steps;
+    /// `outbound` is filled likewise.
     pub fn advance(&mut self, inbound: &mut [Parcel], outbound: &mut [Parcel]) {
-        let delay = self.plan.network.delay.0;
-        let begin = self.window * delay;
-        for parcel in outbound.iter_mut() {
-            parcel.requests.clear();
-            parcel.answers.clear();
-            parcel.heard.clear();
-            parcel.loads.clear();
-            parcel.crews.clear();
-            parcel.begun.clear();
-            parcel.tasks.clear();
-            parcel.left.clear();
-            parcel.reports = false;
-            parcel.unknown_since = None;
+        let Time(begin) = self.now();
+        let end = begin + self.plan.network.delay.0;
+        outbound.iter_mut().for_each(Parcel::clear);
+        // In even windows the first step, in odd ones the second.
+        if self.step % 2 == self.window() % 2 {
+            self.move_targets((begin, end), inbound, outbound);
+        } else {
+            self.move_gateways((begin, end), inbound, outbound);
         }
-        self.hear(begin, inbound);
-        if !self.orders.is_empty() {
+        self.step += 1;
+    }
+
+    /// The step of the targets of a window.
+    fn move_targets(
+        &mut self,
+        (begin, end): (u64, u64),
+        inbound: &mut [Parcel],
+        outbound: &mut [Parcel],
+    ) {
+        // The window before has the other slot.
+        let other = self.window() + 1;
+        let before = of_window(&mut self.unsent_in, other);
+        for (all, before) in self.unsent.iter_mut().zip(before) {
+            *all += std::mem::take(before);
+        }
+        if self.orders.front().is_some_and(|(at, _)| *at <= begin) {
             self.obey(begin, outbound);
         }
         if !self.paths.is_empty() {
-            self.coming.begin(self.window);
+            self.coming.begin(self.window());
             // Before anybody counts: what finds no instance any more isn't there.
             if self.coming.is_any_until(begin) {
                 self.come_until(begin, outbound);
@@ -225,10 +298,20 @@ impl<'model, W: Witness> Lane<'model, W> {
         if begin > 0 && begin.is_multiple_of(self.plan.network.reports.0) {
             wide::run(Report { lane: self, now: begin, outbound });
         }
-        wide::run(Serve { lane: self, end: begin + delay, inbound, outbound });
+        wide::run(Serve { lane: self, end, inbound, outbound });
         if self.looks_back {
-            self.look_back(begin + delay, outbound);
+            self.look_back(end, outbound);
         }
+    }
+
+    /// The step of its gateways, and of the control plane.
+    fn move_gateways(
+        &mut self,
+        (begin, end): (u64, u64),
+        inbound: &mut [Parcel],
+        outbound: &mut [Parcel],
+    ) {
+        self.hear(begin, inbound);
         for heard in inbound.iter().flat_map(|parcel| &parcel.heard) {
             self.gateways.listen(*heard);
         }
@@ -238,9 +321,8 @@ impl<'model, W: Witness> Lane<'model, W> {
         if inbound.iter().any(|parcel| !parcel.tasks.is_empty()) {
             self.decide(begin, inbound);
         }
-        self.flow.fill_before(begin + delay);
-        wide::run(Admit { lane: self, begin, inbound, outbound });
-        self.window += 1;
+        self.flow.fill_before(end);
+        wide::run(Admit { lane: self, window: (begin, end), inbound, outbound });
     }
 
     /// Works ahead, a little, on what doesn't depend on other lanes: for those who wait for them.
@@ -275,6 +357,11 @@ fn gateways(plan: &Plan, model: &Model, lane: u16) -> std::ops::Range<u16> {
     let gateways = plan.share(u32::from(model.gateways.max(1)), lane);
     let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
     narrow(gateways.start)..narrow(gateways.end)
+}
+
+/// What belongs to even windows, or to odd ones.
+const fn of_window<T>([even, odd]: &mut [T; 2], window: u64) -> &mut T {
+    if window.is_multiple_of(2) { even } else { odd }
 }
 
 /// Targets report.
@@ -313,7 +400,7 @@ impl<W: Witness> Task for Serve<'_, '_, W> {
 /// Gateways learn when they will hear of requests, and others come to them.
 struct Admit<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
-    begin: u64,
+    window: (u64, u64),
     inbound: &'a [Parcel],
     outbound: &'a mut [Parcel],
 }
@@ -328,7 +415,7 @@ impl<W: Witness> Task for Admit<'_, '_, W> {
                 self.lane.gateways.expect(*answer);
             }
         }
-        self.lane.admit(self.begin, self.outbound);
+        self.lane.admit(self.window, self.outbound);
     }
 }
 
@@ -402,7 +489,8 @@ impl<W: Witness> Lane<'_, W> {
         });
         let witness = self.ledger.is_some().then_some(&mut self.witness);
         self.control.decide(now, tasks, witness);
-        std::mem::swap(&mut self.orders, &mut self.control.orders);
+        let reached = now + self.plan.network.delay.0;
+        self.orders.extend(self.control.orders.drain(..).map(|order| (reached, order)));
     }
 
     /// Reports of all lanes are put together for gateways.
@@ -430,9 +518,10 @@ impl<W: Witness> Lane<'_, W> {
 
     /// New requests come to gateways.
     #[inline(always)]
-    fn admit(&mut self, begin: u64, outbound: &mut [Parcel]) {
-        let end = begin + self.plan.network.delay.0;
-        let Lane { plan, flow, gateways, witness, arrived, unsent, owners, looks, .. } = self;
+    fn admit(&mut self, (begin, end): (u64, u64), outbound: &mut [Parcel]) {
+        let window = self.window();
+        let Lane { plan, flow, gateways, witness, arrived, unsent_in, owners, looks, .. } = self;
+        let unsent = of_window(unsent_in, window);
         gateways.begin(begin);
         let is_alone = outbound.len() == 1;
         let mut gateways = gateways.open();

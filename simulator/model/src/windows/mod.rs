@@ -112,6 +112,7 @@ mod waits;
 mod watched;
 
 pub use course::Course;
+use lane::Own;
 pub use lane::{Lane, Parcel};
 pub use tally::Tally;
 pub use watched::watch;
@@ -346,10 +347,9 @@ impl Witness for Vec<(u64, Outcome)> {
 /// Runs a model in one lane.
 pub fn run<W: Witness>(model: &Model, network: Network, witness: W) -> W {
     let mut lane = Lane::new(model, network, 0, 1, witness);
-    let (mut inbound, mut outbound) = ([Parcel::default()], [Parcel::default()]);
+    let mut own = Own::default();
     while !lane.is_over() {
-        lane.advance(&mut inbound, &mut outbound);
-        std::mem::swap(&mut inbound, &mut outbound);
+        own.advance(&mut lane);
     }
     lane.finish()
 }

@@ -6,7 +6,7 @@ use policy::Time;
 use policy::placement::Unplaced;
 use policy::scaling::{Action, Observation};
 
-use super::{Key, Lane, Parcel, Request, Witness};
+use super::{Key, Lane, Own, Request, Witness};
 use crate::fed::Feed;
 use crate::look::Look;
 use crate::model::{Model, Network};
@@ -28,22 +28,16 @@ pub fn watch<'model>(
     if let Some(feed) = feed {
         lane = lane.fed(model, feed);
     }
-    let (mut inbound, mut outbound) = ([Parcel::default()], [Parcel::default()]);
-    let mut window = 0u64;
+    let (mut own, mut goes_on) = (Own::default(), true);
     while !lane.is_over() {
-        lane.advance(&mut inbound, &mut outbound);
-        std::mem::swap(&mut inbound, &mut outbound);
-        window += 1;
-        let begin = Time(window.saturating_mul(network.delay.0));
-        let number = lane.arrived();
-        if !lane.witness_mut().record.goes_on(begin, number) {
-            lane.stop();
-            break;
+        own.advance(&mut lane);
+        if goes_on {
+            let (now, number) = (lane.now(), lane.arrived());
+            goes_on = lane.witness_mut().record.goes_on(now, number);
+            if !goes_on {
+                lane.stop();
+            }
         }
-    }
-    while !lane.is_over() {
-        lane.advance(&mut inbound, &mut outbound);
-        std::mem::swap(&mut inbound, &mut outbound);
     }
     lane.finish();
 }

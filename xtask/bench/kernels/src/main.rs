@@ -2,6 +2,9 @@
 //! instructions of each. Without an argument: the names of the loads, and which kind of vector code
 //! this processor is given.
 
+mod waiting;
+
+use std::collections::VecDeque;
 use std::process::ExitCode;
 
 use policy::admission::{Admission, Limits, Permits, Rate};
@@ -32,13 +35,18 @@ const LOADS: &[Load] = &[
     ("admission", 1, || limited(model([1_000, 1], 0.8, TWO, 60_000))),
     // Instances may come and go.
     ("live", 1, || scaled(model([100, 32], 0.8, Balance::LeastLoaded, 60_000))),
-    ("platform", 1, || platform(2, 100)),
+    ("platform", 1, || platform(2, 100, 60_000)),
     // What it costs to hand requests and answers over: a hundred in a window.
-    ("platform-two-lanes", 2, || platform(40, 200)),
+    ("platform-two-lanes", 2, || platform(40, 200, 60_000)),
 ];
 
 fn main() -> ExitCode {
-    let Some(wanted) = std::env::args().nth(1) else {
+    let wanted = std::env::args().nth(1);
+    if wanted.as_deref() == Some("--waiting") {
+        println!("{}", waiting::report());
+        return ExitCode::SUCCESS;
+    }
+    let Some(wanted) = wanted else {
         println!("{}", wide::processor());
         LOADS.iter().for_each(|(name, ..)| println!("{name}"));
         return ExitCode::SUCCESS;
@@ -54,28 +62,42 @@ fn main() -> ExitCode {
 /// How many requests there were, and the sum of their waits.
 fn result(model: &Model, lanes: u16) -> String {
     let report = match model.network {
-        Some(network) if lanes > 1 => in_lanes(model, network, lanes),
+        Some(network) if lanes > 1 => in_lanes(model, network, lanes, &mut |_, move_on| move_on()),
         _ => engine::report(model),
     };
     let total = report.total(None);
     format!("{} {}", total.arrivals(), total.wait.total())
 }
 
-/// A run in several lanes that one thread moves in turn, so that nobody waits for another one.
-fn in_lanes(model: &Model, network: Network, count: u16) -> Report {
-    let parcels = || (0..count).map(|_| (0..count).map(|_| Parcel::default()).collect::<Vec<_>>());
-    let (mut inbound, mut outbound): (Vec<_>, Vec<_>) = (parcels().collect(), parcels().collect());
+/// A run in several lanes that one thread moves in turn, so that nobody waits for another one. Each
+/// step of each lane goes through somebody who may look at the clock.
+fn in_lanes(
+    model: &Model,
+    network: Network,
+    count: u16,
+    timed: &mut dyn FnMut(usize, &mut dyn FnMut()),
+) -> Report {
+    let parcels = || {
+        (0..count)
+            .map(|_| (0..count).map(|_| Parcel::default()).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let mut outbound = parcels();
+    let mut on_the_way: VecDeque<_> = (0..Lane::<Tally>::TRAVEL).map(|_| parcels()).collect();
     let new = |lane| Lane::new(model, network, lane, count, Tally::new(model, network, lane));
     let mut lanes: Vec<_> = (0..count).map(new).collect();
     while lanes.iter().any(|lane| !lane.is_over()) {
-        for ((lane, inbound), outbound) in lanes.iter_mut().zip(&mut inbound).zip(&mut outbound) {
-            lane.advance(inbound, outbound);
+        let Some(mut inbound) = on_the_way.pop_front() else { break };
+        let parcels = inbound.iter_mut().zip(&mut outbound);
+        for (number, (lane, (inbound, outbound))) in lanes.iter_mut().zip(parcels).enumerate() {
+            timed(number, &mut || lane.advance(inbound, outbound));
         }
         for (receiver, inbound) in inbound.iter_mut().enumerate() {
             for (held, sent) in inbound.iter_mut().zip(&outbound) {
                 sent.get(receiver).into_iter().for_each(|sent| held.copy_from(sent));
             }
         }
+        on_the_way.push_back(inbound);
     }
     let reports = lanes.into_iter().map(|lane| lane.finish().into_report());
     reports
@@ -87,8 +109,8 @@ fn in_lanes(model: &Model, network: Network, count: u16) -> Report {
 }
 
 /// Gateways behind a network, windows, reports, limits, classes, and scaling.
-fn platform(delay_ms: u64, reports_ms: u64) -> Model {
-    let mut model = scaled(limited(model([100, 32], 0.8, TWO, 60_000)));
+fn platform(delay_ms: u64, reports_ms: u64, requests: u64) -> Model {
+    let mut model = scaled(limited(model([100, 32], 0.8, TWO, requests)));
     model.gateways = 4;
     let [delay, reports] = [delay_ms, reports_ms].map(|ms| Nanoseconds(ms * 1_000_000));
     model.network = Some(Network { delay, reports });

@@ -8,7 +8,7 @@ impl<W: Witness> Lane<'_, W> {
     /// Machines of this lane do what they were told.
     #[cold]
     pub(super) fn obey(&mut self, now: u64, outbound: &mut [Parcel]) {
-        for order in std::mem::take(&mut self.orders) {
+        while let Some((_, order)) = self.orders.pop_front_if(|(at, _)| *at <= now) {
             if let Some(ledger) = &mut self.ledger {
                 ledger.order(&order, now);
             }

@@ -94,7 +94,7 @@ impl<W: Witness> Lane<'_, W> {
     #[cold]
     pub(super) fn look_back(&mut self, end: u64, outbound: &mut [Parcel]) {
         self.settle_all(end, outbound);
-        if !self.unknown.is_empty() && self.window + 2 == self.windows {
+        if !self.unknown.is_empty() && self.window() + 2 == self.steps / 2 {
             for way in self.coming.take() {
                 self.come_waiting(way, outbound);
             }
