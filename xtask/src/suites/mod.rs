@@ -5,7 +5,8 @@
 //! left doesn't matter.
 //!
 //! Suites with labs mostly wait for hosts, the others compile and calculate. So both kinds go on side
-//! by side, each in its own order, once what all need is built.
+//! by side, each in its own order, once what all need is built. What keeps one processor busy begins
+//! with the build, whose last part does no more either.
 //!
 //! All has to end within 45 minutes. On a slow machine fuzzing, which comes last, is left out with a word
 //! if it wouldn't.
@@ -70,6 +71,8 @@ impl Found {
 enum Lane {
     /// Before all others: what is quick or what others need.
     First,
+    /// From the beginning: what keeps one processor busy and needs nothing of the others.
+    Single,
     /// What compiles and calculates.
     Programs,
     /// What waits for hosts of a lab.
@@ -147,6 +150,13 @@ const ALL: &[Suite] = &[
         [25, 30],
         rust::build,
     ),
+    suite(
+        Lane::Single,
+        "kernels",
+        "instructions of the simulator's engines",
+        [20, 20],
+        kernels::run,
+    ),
     suite(Lane::Programs, "lint", "clippy on all targets, no warning", [20, 20], rust::lint),
     suite(Lane::Programs, "unit", "all tests of the workspace", [30, 60], rust::unit),
     suite(
@@ -157,13 +167,6 @@ const ALL: &[Suite] = &[
         mesos::run,
     ),
     suite(Lane::Programs, "policy", "scenarios/gate against their baselines", [5, 5], policy::run),
-    suite(
-        Lane::Programs,
-        "kernels",
-        "instructions of the simulator's engines",
-        [15, 15],
-        kernels::run,
-    ),
     suite(
         Lane::Programs,
         "documentation",
@@ -227,17 +230,19 @@ pub fn run(arguments: TestArguments) -> Result<ExitCode, Error> {
     packages::install_missing()?;
     let start = Instant::now();
     let lane = |lane| run_lane(lane, &arguments, start);
-    let mut sums = vec![lane(Lane::First)];
-    if arguments.in_turn {
-        sums.extend([lane(Lane::Programs), lane(Lane::Hosts)]);
+    let sums = if arguments.in_turn {
+        [Lane::First, Lane::Single, Lane::Programs, Lane::Hosts].map(lane)
     } else {
-        let (programs, hosts) = thread::scope(|scope| {
+        thread::scope(|scope| {
+            let single = scope.spawn(|| lane(Lane::Single));
+            let first = lane(Lane::First);
             let hosts = scope.spawn(|| lane(Lane::Hosts));
-            (lane(Lane::Programs), hosts.join())
-        });
-        // A suite that panics must not pass for one that ran.
-        sums.extend([programs, hosts.unwrap_or((0, 1))]);
-    }
+            let programs = lane(Lane::Programs);
+            // A suite that panics must not pass for one that ran.
+            let [single, hosts] = [single, hosts].map(|lane| lane.join().unwrap_or((0, 1)));
+            [first, single, programs, hosts]
+        })
+    };
     let passed: u64 = sums.iter().map(|(passed, _)| passed).sum();
     let failed: u64 = sums.iter().map(|(_, failed)| failed).sum();
     println!("all suites: {:.0} s", start.elapsed().as_secs_f64());
@@ -287,7 +292,7 @@ fn run_one(suite: &Suite, is_long: bool) -> Found {
     for line in found.details.lines() {
         text.push_str(&format!("     | {line}\n"));
     }
-    // At once: the other lane prints, too.
+    // At once: other lanes print, too.
     print!("{text}");
     found
 }
@@ -302,7 +307,7 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), ALL.len());
-        let ran = [Lane::First, Lane::Programs, Lane::Hosts]
+        let ran = [Lane::First, Lane::Single, Lane::Programs, Lane::Hosts]
             .map(|lane| ALL.iter().filter(|suite| suite.lane == lane).count());
         assert_eq!(ran.iter().sum::<usize>(), ALL.len());
         assert!(ran.iter().all(|count| *count > 0));

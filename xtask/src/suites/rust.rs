@@ -80,14 +80,15 @@ pub(super) fn ignored(
 
 /// With nextest where it is installed: it runs the tests of several programs at once.
 pub(super) fn unit(context: &Context) -> Result<Found, Error> {
+    // Some tests run `provision` with its helper inside.
+    build::for_tests()?;
+    let log = step::log("unit");
     if !has_nextest() {
-        let log = step::log("unit");
         let mut command = workspace::cargo(&["test", "--workspace", "--no-fail-fast", "--quiet"]);
         settle_random_tests(&mut command, context.is_long);
         let ended = step::run(&command, &log, context.limit)?;
         return Ok(judge(&ended, &log, counts_of_cargo));
     }
-    let log = step::log("unit");
     let mut command = workspace::cargo(&["nextest", "run", "--workspace", "--no-fail-fast"]);
     settle_random_tests(&mut command, context.is_long);
     command.args(["--status-level=fail", "--final-status-level=fail", "--color=never"]);
