@@ -1,8 +1,8 @@
 //! Gateways that see what real ones see: requests and answers take time on the network, and what a
 //! gateway knows of a machine is its last report. That is also what lets several threads share one
 //! run: nothing that happens within a window as long as the network's delay is felt elsewhere in
-//! it, so lanes (a part of the gateways and a part of the targets each) move on window by window
-//! and exchange parcels between them.
+//! it, so lanes (a part of the gateways and a part of the targets each) move on by themselves, and
+//! open the parcels of others a window after they were sent.
 //!
 //! # What is simulated
 //!

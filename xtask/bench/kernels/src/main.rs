@@ -1,6 +1,6 @@
 //! `[ui]` Small fixed loads, one for each way through the engines, for `cargo xtask kernels`: it counts the
 //! instructions of each. Without an argument: the names of the loads, and which kind of vector code
-//! this processor is given.
+//! this processor is given. With `--waiting`: how much two lanes wait for each other.
 
 mod waiting;
 
