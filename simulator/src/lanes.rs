@@ -5,12 +5,12 @@
 use std::hint::spin_loop;
 use std::mem::swap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use policy::Time;
 use simulator_model::watch::{Progress, Watch};
-use simulator_model::windows::{Course, Lane, Parcel, Tally, Witness};
+use simulator_model::windows::{Course, Lane, Parcel, Streams, Tally, Witness};
 use simulator_model::{Model, Network, Report, Timeline};
 
 use crate::execute::Requests;
@@ -18,6 +18,8 @@ use crate::execute::Requests;
 /// How often a lane looks whether the others are done before it sleeps: some microseconds, a step
 /// of work. Longer is a waste where other programs want the processor.
 const LOOKS: u32 = 400;
+/// Looks between two questions whether there is something to do meanwhile: to ask is more work than to look.
+const PAUSES: u32 = 8;
 
 /// Steps between two questions to the watch, an even number: some milliseconds.
 const QUESTIONS: u64 = 2_000;
@@ -76,6 +78,7 @@ fn play<W: Witness + Send>(
     let lanes = threads.max(1);
     let meeting = Meeting::new(lanes);
     let post = Post::new(lanes);
+    let streams = Arc::new(Streams::new(model));
     let mut stopped = None;
     let mut watched = |now: Progress| {
         let goes_on = watch(now);
@@ -85,8 +88,8 @@ fn play<W: Witness + Send>(
         goes_on
     };
     let written: Vec<W> = thread::scope(|scope| {
-        let (meeting, post) = (&meeting, &post);
-        let run = |number| Run { model, network, requests, number, meeting, post };
+        let (meeting, post, streams) = (&meeting, &post, &streams);
+        let run = |number| Run { model, network, requests, number, meeting, post, streams };
         let new = &new;
         let spawn =
             |number| scope.spawn(move || run(number).to_the_end(new(number), &mut |_| true));
@@ -108,15 +111,17 @@ struct Run<'a> {
     number: u16,
     meeting: &'a Meeting,
     post: &'a Post,
+    streams: &'a Arc<Streams<'a>>,
 }
 
 impl Run<'_> {
     /// What it has written down; none if another lane has failed.
     fn to_the_end<W: Witness>(self, witness: W, watch: &mut Watch<'_>) -> Option<W> {
-        let Run { model, network, requests, number, meeting, post } = self;
+        let Run { model, network, requests, number, meeting, post, streams } = self;
         let _leave = Leave(meeting);
         let count = meeting.lanes;
-        let mut lane = Lane::new(model, network, number, meeting.lanes, witness);
+        let place = (number, meeting.lanes);
+        let mut lane = Lane::sharing(model, network, place, Arc::clone(streams), witness);
         if let Some(feed) = requests.feed() {
             lane = lane.fed(model, feed);
         }
@@ -148,7 +153,7 @@ impl Run<'_> {
                     meeting.last.fetch_min(last, Ordering::SeqCst);
                 }
             }
-            if !meeting.meet(number, step, || lane.prepare()) {
+            if !meeting.meet(number, step, |late| lane.prepare(late)) {
                 return None;
             }
             if step == meeting.last.load(Ordering::SeqCst) {
@@ -241,8 +246,9 @@ impl Meeting {
     }
 
     /// This lane has done so many steps. Waits until all others have sent what it opens in the next one;
-    /// false if one never will. Who waits works ahead as long as there is something to do.
-    fn meet(&self, number: u16, steps: u64, mut work_ahead: impl FnMut() -> bool) -> bool {
+    /// false if one never will. Who waits works ahead for the one he waits for, as long as there is
+    /// something to do.
+    fn meet(&self, number: u16, steps: u64, mut work_ahead: impl FnMut(u16) -> bool) -> bool {
         if let Some(Alone(done)) = self.done.get(usize::from(number)) {
             // Sequentially consistent, like the look at the sleepers: either this lane sees that
             // another one goes to sleep, or that one sees this count.
@@ -250,9 +256,9 @@ impl Meeting {
         }
         self.wake();
         let sent = (steps + 1).saturating_sub(TRAVEL);
-        for Alone(done) in &self.done {
+        for (Alone(done), late) in self.done.iter().zip(0..) {
             if done.load(Ordering::Acquire) < sent {
-                self.wait(done, sent, &mut work_ahead);
+                self.wait(done, sent, || work_ahead(late));
             }
         }
         !self.has_failed.load(Ordering::Acquire)
@@ -265,15 +271,19 @@ impl Meeting {
         }
     }
 
-    fn wait(&self, done: &AtomicU64, steps: u64, work_ahead: &mut impl FnMut() -> bool) {
+    fn wait(&self, done: &AtomicU64, steps: u64, mut work_ahead: impl FnMut() -> bool) {
         let is_done = |order| done.load(order) >= steps || self.has_failed.load(order);
-        for _ in 0..LOOKS {
+        let mut looks = 0;
+        while looks < LOOKS {
             if is_done(Ordering::Acquire) {
                 return;
             }
-            if !work_ahead() {
-                spin_loop();
+            // Where there was nothing to do a moment ago, there is hardly anything now.
+            if looks % PAUSES == 0 && work_ahead() {
+                continue;
             }
+            spin_loop();
+            looks += 1;
         }
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let mut door = lock(&self.door);
@@ -311,7 +321,7 @@ mod tests {
                 scope.spawn(move || {
                     for step in 1..=500 {
                         counts[usize::from(number)].store(step, Ordering::Relaxed);
-                        assert!(meeting.meet(number, step, || false));
+                        assert!(meeting.meet(number, step, |_| false));
                         for count in counts {
                             assert!(count.load(Ordering::Relaxed) + TRAVEL > step);
                         }
@@ -330,7 +340,7 @@ mod tests {
                 panic!("on purpose");
             });
             assert!(failing.join().is_err());
-            assert!(!meeting.meet(0, 1, || false));
+            assert!(!meeting.meet(0, 1, |_| false));
         });
     }
 }

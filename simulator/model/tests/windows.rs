@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use policy::admission::{Accounts, Admission, Candidate, Learned, Limits};
 use policy::balance::Balance;
@@ -14,7 +15,7 @@ use policy::{Class, Nanoseconds, Refusal, Scope, Time};
 use proptest::prelude::*;
 use simulator_kernel::Law;
 use simulator_model::look::Look;
-use simulator_model::windows::{self, Lane, Parcel, Request, Tally, Witness};
+use simulator_model::windows::{self, Lane, Parcel, Request, Streams, Tally, Witness};
 use simulator_model::{
     App, Arrival, Arrivals, Cmd, Download, Dynamics, Fed, Instances, Life, Link, Model, Network,
     Outcome, Path, Record, Report, Source, Stages, Tenants, WarmUp,
@@ -148,8 +149,11 @@ impl Witness for Both {
 
 /// All lanes of a run in one thread, as threads would move them: step by step.
 fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16) -> Vec<Both> {
+    // Shared, so that they can work ahead for each other.
+    let streams = Arc::new(Streams::new(model));
     let lane = |number| {
-        let lane = Lane::new(model, network, number, lanes, Both::new(model, network, number));
+        let (place, both) = ((number, lanes), Both::new(model, network, number));
+        let lane = Lane::sharing(model, network, place, Arc::clone(&streams), both);
         match fed {
             None => lane,
             Some(fed) => lane.fed(model, listed(fed)),
@@ -173,8 +177,8 @@ fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16
             lane.advance(&mut inbound, &mut outbound);
             next.push(outbound);
             // Some wait for others, and work ahead as long as they do.
-            for _ in 0..(number + usize::from(lanes)) % 3 {
-                lane.prepare();
+            for late in (0..lanes).filter(|late| (number + usize::from(*late)) % 3 != 0) {
+                lane.prepare(late);
             }
         }
         on_the_way.push_back(next);

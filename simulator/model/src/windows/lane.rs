@@ -9,6 +9,7 @@
 
 use std::collections::VecDeque;
 use std::slice;
+use std::sync::Arc;
 
 use policy::dagor::Begun;
 use policy::{Refusal, Time};
@@ -23,6 +24,7 @@ use super::gateway::{Gateways, Sent};
 use super::known::Crew;
 use super::ledger::Ledger;
 use super::plan::Plan;
+use super::streams::Streams;
 use super::waits::{Waits, looks_back};
 use super::{Answer, Key, Request, Witness};
 use crate::adaptive::Heard;
@@ -165,7 +167,7 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// After how many steps lanes open what others send to them.
     pub const TRAVEL: u64 = 2;
 
-    /// One of so many lanes at the beginning of a run.
+    /// One of so many lanes at the beginning of a run, with streams of its own.
     pub fn new(
         model: &'model Model,
         network: Network,
@@ -174,7 +176,21 @@ impl<'model, W: Witness> Lane<'model, W> {
         witness: W,
     ) -> Self {
         let plan = Plan::new(model, network, number, lanes);
-        let gateways = gateways(&plan, model, number);
+        let own = gateways(&plan, number);
+        let streams = Arc::new(Streams::of(model, own));
+        Lane::sharing(model, network, (number, lanes), streams, witness)
+    }
+
+    /// Likewise, with streams that all lanes of the run share, so that they can work ahead for each other.
+    pub fn sharing(
+        model: &'model Model,
+        network: Network,
+        (number, lanes): (u16, u16),
+        streams: Arc<Streams<'model>>,
+        witness: W,
+    ) -> Self {
+        let plan = Plan::new(model, network, number, lanes);
+        let gateways = gateways(&plan, number);
         let bank = |(app, definition): (&super::plan::AppInfo, &'model crate::App)| {
             let own = plan.share(app.count, number);
             let scales = definition.scaling(&model.dynamics).map(|_| definition);
@@ -187,13 +203,13 @@ impl<'model, W: Witness> Lane<'model, W> {
             step: 0,
             steps: 2 * windows,
             arrived: 0,
-            flow: Flow::new(model, gateways.clone(), network.delay.0.max(1)),
+            flow: Flow::new(model, &gateways, network.delay.0.max(1), streams),
             gateways: Gateways::new(model, &plan, gateways),
             paths: Paths::new(model),
             coming: Coming::new(network.delay.0.max(1)),
             banks: plan.apps.iter().zip(&model.apps).map(bank).collect(),
             owners: plan.apps.iter().flat_map(|app| plan.owners(app.count)).collect(),
-            gateway_owners: plan.owners(u32::from(model.gateways.max(1))),
+            gateway_owners: plan.owners(u32::from(plan.gateways)),
             loads: vec![0; plan.targets()],
             unsent: vec![0; model.apps.len()],
             unsent_in: [vec![0; model.apps.len()], vec![0; model.apps.len()]],
@@ -217,7 +233,7 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// all of them and takes those of its gateways; what comes after the end of the model is left out.
     #[must_use]
     pub fn fed(mut self, model: &'model Model, feed: Box<dyn Feed + 'model>) -> Self {
-        self.flow.feed(model, gateways(&self.plan, model, self.number), feed);
+        self.flow.feed(model, gateways(&self.plan, self.number), feed);
         self
     }
 
@@ -325,10 +341,12 @@ impl<'model, W: Witness> Lane<'model, W> {
         wide::run(Admit { lane: self, window: (begin, end), inbound, outbound });
     }
 
-    /// Works ahead, a little, on what doesn't depend on other lanes: for those who wait for them.
+    /// Works ahead, a little, on what depends on nobody else: for those who wait for another lane. What
+    /// that one will need comes first, if they share their streams, because nobody gets on before it does.
     /// False if there is nothing that could be done now.
-    pub fn prepare(&mut self) -> bool {
-        self.flow.prepare()
+    pub fn prepare(&mut self, late: u16) -> bool {
+        self.flow.prepare(&gateways(&self.plan, late))
+            || self.flow.prepare(&gateways(&self.plan, self.number))
     }
 
     /// Who is told.
@@ -353,8 +371,8 @@ impl<'model, W: Witness> Lane<'model, W> {
 }
 
 /// The gateways of a lane.
-fn gateways(plan: &Plan, model: &Model, lane: u16) -> std::ops::Range<u16> {
-    let gateways = plan.share(u32::from(model.gateways.max(1)), lane);
+fn gateways(plan: &Plan, lane: u16) -> std::ops::Range<u16> {
+    let gateways = plan.share(u32::from(plan.gateways), lane);
     let narrow = |place: u32| u16::try_from(place).unwrap_or(u16::MAX);
     narrow(gateways.start)..narrow(gateways.end)
 }

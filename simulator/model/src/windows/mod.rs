@@ -107,6 +107,7 @@ pub mod oracle;
 mod outside;
 mod plan;
 mod sorter;
+mod streams;
 mod tally;
 mod waits;
 mod watched;
@@ -114,6 +115,7 @@ mod watched;
 pub use course::Course;
 use lane::Own;
 pub use lane::{Lane, Parcel};
+pub use streams::Streams;
 pub use tally::Tally;
 pub use watched::watch;
 

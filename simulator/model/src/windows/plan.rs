@@ -13,6 +13,8 @@ pub(super) struct Plan {
     pub(super) sources: Vec<SourceInfo>,
     pub(super) lines: Lines,
     pub(super) apps: Vec<AppInfo>,
+    /// How many gateways there are.
+    pub(super) gateways: u16,
     /// How many lanes share the work.
     pub(super) lanes: u16,
 }
@@ -80,6 +82,7 @@ impl Plan {
             lines: Lines::new(model.sources.len()),
             sources: model.sources.iter().map(|source| SourceInfo::of(model, source)).collect(),
             apps: apps.collect(),
+            gateways: model.gateways.max(1),
             lanes,
         }
     }
