@@ -99,7 +99,7 @@ fn killed_at_every_frame() {
         for passed in 0..count {
             let lab = lab();
             kill_after(&lab, side, passed);
-            kills += usize::from(lab.try_apply(PLAYBOOK, &[]).is_none());
+            kills += usize::from(lab.try_apply(PLAYBOOK, None).is_none());
             lab.host("a").behave();
             let ran = lab.apply(PLAYBOOK).expect(Outcome::Done);
             for host in ["a", "b"] {

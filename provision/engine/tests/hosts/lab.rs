@@ -93,7 +93,7 @@ impl Lab {
 
     /// Runs a playbook to its end.
     pub fn apply(&self, playbook: &str) -> Ran {
-        self.try_apply(playbook, &[]).expect("nobody was to kill the controller")
+        self.try_apply(playbook, None).expect("nobody was to kill the controller")
     }
 
     /// What is still remembered of earlier runs shows as warnings of one that does nothing.
@@ -186,9 +186,9 @@ impl Lab {
         (ends, Ran { summary, events })
     }
 
-    /// Runs a playbook; `None` if the controller was killed. The operator interrupts after these
-    /// times.
-    pub fn try_apply(&self, playbook: &str, interrupts: &[Duration]) -> Option<Ran> {
+    /// Runs a playbook; `None` if the controller was killed. The operator interrupts as soon as what he
+    /// waits for is so, and once more a little later.
+    pub fn try_apply(&self, playbook: &str, awaited: Option<Awaited>) -> Option<Ran> {
         let loaded = self.load(playbook);
         let kill = Arc::new(Notify::new());
         let options = self.options(&kill);
@@ -197,10 +197,14 @@ impl Lab {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let summary = runtime.block_on(async {
             let (operator, asked) = mpsc::unbounded_channel();
-            for after in interrupts.iter().copied() {
+            if let Some(awaited) = awaited {
                 let operator = operator.clone();
                 tokio::spawn(async move {
-                    tokio::time::sleep(after).await;
+                    while !awaited() {
+                        tokio::time::sleep(Duration::from_millis(5)).await;
+                    }
+                    let _ = operator.send(());
+                    tokio::time::sleep(Duration::from_millis(300)).await;
                     let _ = operator.send(());
                 });
             }
@@ -218,6 +222,9 @@ impl Lab {
         summary.map(|summary| Ran { summary, events })
     }
 }
+
+/// What an operator waits for.
+pub type Awaited = Box<dyn Fn() -> bool + Send>;
 
 struct Recorder(Arc<Mutex<Vec<Event>>>);
 
