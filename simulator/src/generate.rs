@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use policy::Class;
-use simulator_model::{Arrival, Model, Workload};
+use policy::{Class, Nanoseconds, Time};
+use simulator_model::{Arrival, Model, Workload, windows};
 use simulator_traces::{Class as TraceClass, Name, Names, Packer, Request};
 
 use crate::exit::Exit;
@@ -27,7 +27,7 @@ pub struct GenerateArguments {
 }
 
 /// The columns that are written.
-const HEADER: &str = "arrival_ns,cmd,tenant,class,service_ns,source";
+const HEADER: &str = "arrival_ns,cmd,tenant,class,service_ns,source,gateway";
 
 /// Runs it.
 pub fn generate(arguments: &GenerateArguments) -> Exit {
@@ -90,41 +90,58 @@ fn write_to(model: &Model, file: File, is_csv: bool, stop: &Stop) -> io::Result<
     for cmd in &model.cmds {
         commands.number(&cmd.name);
     }
-    let mut workload = Workload::new(model);
     if is_csv {
         let mut writer = CsvWriter::new(file)?;
-        let count = each(model, &mut workload, &mut names, stop, |request, tenants| {
+        let count = each(model, &mut names, stop, |request, tenants| {
             writer.push(request, &commands, tenants)
         })?;
         writer.out.flush()?;
         return Ok(count);
     }
     let mut packer = Packer::new(file)?;
-    let count = each(model, &mut workload, &mut names, stop, |request, tenants| {
-        packer.push(request, &commands, tenants)
-    })?;
+    let count =
+        each(model, &mut names, stop, |request, tenants| packer.push(request, &commands, tenants))?;
     packer.finish(&commands, &names.known)?;
     Ok(count)
 }
 
 fn each(
     model: &Model,
-    workload: &mut Workload<'_>,
     names: &mut UserNames,
     stop: &Stop,
     mut act: impl FnMut(&Request, &Names) -> io::Result<()>,
 ) -> io::Result<u64> {
     let mut count = 0;
-    while let Some(run) = workload.next_run() {
-        if stop.is_set() {
-            return Err(io::ErrorKind::Interrupted.into());
+    let mut tell = |arrival: &Arrival| {
+        count += 1;
+        act(&request(model, arrival, names)?, &names.known)
+    };
+    let goes_on = || match stop.is_set() {
+        true => Err(io::Error::from(io::ErrorKind::Interrupted)),
+        false => Ok(()),
+    };
+    if model.network.is_some() {
+        let mut requests = windows::Requests::new(model);
+        while let Some(block) = requests.next_block() {
+            goes_on()?;
+            block.map(behind_network).try_for_each(|arrival| tell(&arrival))?;
         }
-        for arrival in run.arrivals() {
-            count += 1;
-            act(&request(model, &arrival, names)?, &names.known)?;
+    } else {
+        let mut workload = Workload::new(model);
+        while let Some(run) = workload.next_run() {
+            goes_on()?;
+            run.arrivals().try_for_each(|arrival| tell(&arrival))?;
         }
     }
     Ok(count)
+}
+
+/// A request of a gateway behind a network, as others know one. Nobody asks for its number.
+fn behind_network(request: &windows::Request) -> Arrival {
+    let (gateway, source) = windows::Key::parts(request.key);
+    let windows::Request { at, service, key, user, .. } = *request;
+    let (at, service) = (Time(at), Nanoseconds(service));
+    Arrival { number: 0, key, at, service, user, source, gateway }
 }
 
 fn request(model: &Model, arrival: &Arrival, names: &mut UserNames) -> io::Result<Request> {
@@ -143,6 +160,8 @@ fn request(model: &Model, arrival: &Arrival, names: &mut UserNames) -> io::Resul
         service_ns: Some(arrival.service.0),
         size_bytes: None,
         source: Some(arrival.source),
+        // With live gateways a replay draws the same one.
+        gateway: model.network.map(|_| arrival.gateway),
     })
 }
 
@@ -205,6 +224,10 @@ impl<W: Write> CsvWriter<W> {
         line.push(',');
         if let Some(source) = request.source {
             let _ = write!(line, "{source}");
+        }
+        line.push(',');
+        if let Some(gateway) = request.gateway {
+            let _ = write!(line, "{gateway}");
         }
         line.push('\n');
         self.out.write_all(line.as_bytes())

@@ -2,6 +2,7 @@
 //! and wrong ones have their places and exit codes.
 #![allow(clippy::unwrap_used)]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -102,6 +103,37 @@ fn a_generated_trace_gives_what_its_scenario_gives() {
     let wrong = place.simulator("replay trace.csv --scenario scenario.yml --set workload=[]");
     assert_eq!(wrong.status.code(), Some(3));
     assert!(told(&wrong).contains("it was made from entry"), "{}", told(&wrong));
+}
+
+/// Also behind a network, where each gateway has requests of its own: rows say which one it was. More of
+/// them than there are gateways in another scenario are no mistake.
+#[test]
+fn a_generated_trace_gives_what_its_scenario_gives_behind_a_network() {
+    let place = Place::new();
+    let gateways = "gateways: {count: 3, network_delay: 2ms, reports_every: 10ms}";
+    let near =
+        SCENARIO.replace("machines: 3\ngateways: 3\n", &format!("machines: 3\n{gateways}\n"));
+    assert_ne!(near, SCENARIO);
+    // Gateways count for themselves there.
+    let limits = ["accept: {permits: 100", "user: {concurrency: 9", "cmd: {concurrency: 50"];
+    let limits = limits.map(|limit| format!("{limit}, scope: gateway}}")).join(", ");
+    let rules = "balance: {rule: power_of_choices, choices: 2}";
+    let policy = format!("policy: {{preset: recommended, admission: {{{limits}}}, {rules}}}");
+    place.write("scenario.yml", near.replace("policy: {preset: original}", &policy));
+    place.printed("run scenario.yml -o run");
+    let cells = place.read("run/cells.csv");
+    for trace in ["trace.csv", "trace.packed"] {
+        place.printed(&format!("generate scenario.yml -o {trace}"));
+        place.printed(&format!("replay {trace} --scenario scenario.yml -o {trace}.out"));
+        assert_eq!(place.read(&format!("{trace}.out/cells.csv")), cells, "{trace}");
+    }
+    place.printed("trace pack trace.packed -o again.csv");
+    let rows = place.read("trace.csv");
+    assert_eq!(place.read("again.csv"), rows);
+    let gateway_of = |row: &str| row.rsplit(',').next().unwrap().to_owned();
+    let seen: BTreeSet<String> = rows.lines().skip(1).map(gateway_of).collect();
+    assert_eq!(seen, ["0", "1", "2"].map(str::to_owned).into());
+    place.printed("replay trace.csv --scenario scenario.yml --set gateways.count=2");
 }
 
 /// The command that a replay prints repeats it.

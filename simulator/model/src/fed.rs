@@ -21,6 +21,8 @@ pub struct Fed {
     pub user: Option<u32>,
     /// How long the work on it takes; drawn if it isn't said.
     pub service: Option<Nanoseconds>,
+    /// The gateway that it reaches; drawn if it isn't said.
+    pub gateway: Option<u16>,
 }
 
 /// Gives requests one after another in the order of time.
@@ -107,8 +109,11 @@ impl<'model> FedRuns<'model> {
                 kind.users.choose(low, high)
             });
             self.user.push(user);
-            let half = halves(kind.words.gateway.at(kind.count)).0;
-            self.gateway.push(u16::try_from(below(half, self.gateways)).unwrap_or(0));
+            let known = fed.gateway.filter(|gateway| u32::from(*gateway) < self.gateways);
+            self.gateway.push(known.unwrap_or_else(|| {
+                let half = halves(kind.words.gateway.at(kind.count)).0;
+                u16::try_from(below(half, self.gateways)).unwrap_or(0)
+            }));
             kind.count += 1;
             match self.feed.next_request() {
                 Some(next) if next.source == source && self.at.len() < BLOCK => fed = next,

@@ -90,6 +90,7 @@ fn a_workload_that_is_fed_back_is_the_same() {
                 source: arrival.source,
                 user: says_all.then_some(arrival.user),
                 service: says_all.then_some(arrival.service),
+                gateway: says_all.then_some(arrival.gateway),
             })
             .collect();
         let feed = Box::new(Listed(fed.into_iter()));
@@ -102,7 +103,13 @@ fn a_workload_that_is_fed_back_is_the_same() {
 #[test]
 fn a_feed_is_not_trusted() {
     let model = model(sources());
-    let fed = |at, source, user| Fed { at: Time(at), source, user: Some(user), service: None };
+    let fed = |at, source, user| Fed {
+        at: Time(at),
+        source,
+        user: Some(user),
+        service: None,
+        gateway: Some(u16::MAX),
+    };
     let list = vec![fed(5, 99, 0), fed(9, 1, u32::MAX), fed(7, 1, 100), fed(8, 7, 0)];
     let all = Workload::fed(&model, Box::new(Listed(list.into_iter()))).rest();
     let seen: Vec<(u64, u16)> = all.iter().map(|arrival| (arrival.at.0, arrival.source)).collect();

@@ -24,6 +24,9 @@ pub fn listed(all: &[Fed]) -> Box<dyn Feed + '_> {
     Box::new(Listed(all.iter()))
 }
 
+/// What is drawn if it isn't said: a time, and a gateway, which may be one that isn't there.
+type Drawn = (Option<u64>, Option<u16>);
+
 /// Many at the same instant, some before those that came before them, some of a source that isn't there.
 fn requests() -> impl Strategy<Value = Vec<Fed>> {
     let gap =
@@ -31,13 +34,15 @@ fn requests() -> impl Strategy<Value = Vec<Fed>> {
     let is_early = proptest::bool::weighted(0.05);
     let user = proptest::option::of(0u32..12);
     let service = proptest::option::of(0u64..400);
-    let one = (gap, is_early, 0u16..5, user, service);
+    let gateway = proptest::option::of(0u16..6);
+    let one = (gap, is_early, 0u16..5, user, (service, gateway));
     proptest::collection::vec(one, 0..150).prop_map(|all| {
         let mut now = 0;
-        let fed = |(gap, is_early, source, user, service): (u64, bool, u16, _, Option<u64>)| {
+        let fed = |(gap, is_early, source, user, drawn): (u64, bool, u16, _, Drawn)| {
             now += gap;
             let at = Time(if is_early { now / 2 } else { now });
-            Fed { at, source, user, service: service.map(Nanoseconds) }
+            let (service, gateway) = drawn;
+            Fed { at, source, user, service: service.map(Nanoseconds), gateway }
         };
         all.into_iter().map(fed).collect()
     })

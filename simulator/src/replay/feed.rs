@@ -125,6 +125,7 @@ impl TraceFeed<'_> {
             source: place.source,
             user: place.user,
             service: request.service_ns.filter(|_| self.own_times).map(Nanoseconds),
+            gateway: request.gateway.filter(|_| copy == 0),
         })
     }
 

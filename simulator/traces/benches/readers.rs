@@ -25,6 +25,7 @@ fn trace() -> Trace {
             service_ns: Some(60_000_000 + number % 977),
             size_bytes: Some(20_000 + number % 7),
             source: None,
+            gateway: None,
         });
     }
     trace

@@ -25,6 +25,8 @@ pub enum Role {
     Size,
     /// Place of the entry of the workload that it was made from.
     Source,
+    /// The gateway that it reached.
+    Gateway,
     /// Rows with another word here are left out.
     Succeeded(&'static str),
     /// Nothing.
@@ -98,6 +100,7 @@ const OURS: &[(&str, Role, Unit)] = &[
     ("service_ns", Role::Service, Unit::Nanoseconds),
     ("size_bytes", Role::Size, Unit::Bytes),
     ("source", Role::Source, Unit::Text),
+    ("gateway", Role::Gateway, Unit::Text),
 ];
 
 /// Absolute times are larger: three years after 1970.
@@ -115,6 +118,7 @@ pub(crate) struct Layout {
     class: Option<usize>,
     size: Option<usize>,
     source: Option<usize>,
+    gateway: Option<usize>,
     succeeded: Option<(usize, &'static str)>,
 }
 
@@ -132,6 +136,7 @@ impl Layout {
             class: None,
             size: None,
             source: None,
+            gateway: None,
             succeeded: None,
         };
         all_there(header, given)?;
@@ -175,6 +180,7 @@ impl Layout {
             Role::Class => &mut self.class,
             Role::Size => &mut self.size,
             Role::Source => &mut self.source,
+            Role::Gateway => &mut self.gateway,
         };
         slot.replace(index).is_none()
     }
@@ -233,8 +239,18 @@ impl Layout {
             size_bytes =
                 Some(number::whole(field(row, index)).ok_or_else(|| row.at(index, fault))?);
         }
-        let source = self.source.map(|index| source(row, index)).transpose()?.flatten();
-        Ok(Some(Request { arrival_ns, command, tenant, class, service_ns, size_bytes, source }))
+        let source = self.source.map(|index| place(row, index, SOURCE)).transpose()?.flatten();
+        let gateway = self.gateway.map(|index| place(row, index, GATEWAY)).transpose()?.flatten();
+        Ok(Some(Request {
+            arrival_ns,
+            command,
+            tenant,
+            class,
+            service_ns,
+            size_bytes,
+            source,
+            gateway,
+        }))
     }
 }
 
@@ -326,13 +342,24 @@ fn class<F: Fields>(row: &F, index: usize) -> Result<Option<Class>, TraceError> 
     }
 }
 
-fn source<F: Fields>(row: &F, index: usize) -> Result<Option<u16>, TraceError> {
+/// A number of something that the scenario has, what it is and what is expected there.
+type Kind = (&'static str, &'static str);
+
+const SOURCE: Kind = ("source", "expected the place of an entry of the workload, from 0");
+const GATEWAY: Kind = ("gateway", "expected the number of a gateway, from 0");
+
+fn place<F: Fields>(
+    row: &F,
+    index: usize,
+    (what, expected): Kind,
+) -> Result<Option<u16>, TraceError> {
     let text = field(row, index);
     if text.is_empty() {
         return Ok(None);
     }
+    // All ones are what packed traces have where nothing is known.
     let place = number::whole(text).and_then(|place| u16::try_from(place).ok());
-    let expected = "expected the place of an entry of the workload, from 0";
-    let fault = Fault::BadField { what: "source", expected };
+    let place = place.filter(|place| *place != u16::MAX);
+    let fault = Fault::BadField { what, expected };
     place.map(Some).ok_or_else(|| row.at(index, fault))
 }

@@ -97,6 +97,7 @@ pub(crate) fn access(
         service_ns: None,
         size_bytes: access.size_bytes,
         source: None,
+        gateway: None,
     }))
 }
 
@@ -160,6 +161,7 @@ pub(crate) fn swf(
         service_ns: Some(run_ns),
         size_bytes: None,
         source: None,
+        gateway: None,
     }))
 }
 
@@ -186,5 +188,6 @@ pub(crate) fn swim(
         service_ns: None,
         size_bytes: Some(size_bytes),
         source: None,
+        gateway: None,
     }))
 }

@@ -109,6 +109,7 @@ impl Function {
                 service_ns: None,
                 size_bytes: None,
                 source: None,
+                gateway: None,
             });
         }
     }

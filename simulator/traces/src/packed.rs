@@ -3,14 +3,15 @@
 //! ```text
 //! file   = "CORRALTR" version:u8 block* end
 //! block  = 'B' body_length:u32 checksum:u32 body       CRC-32 of the body
-//! body   = new_commands new_tenants count:u32 row*
+//! body   = new_commands new_tenants count:u32 row* gateway*
 //! names  = count:u32 (length:u16 bytes)*               numbered in the order in which they come
 //! row    = arrival:u64 service:u64 size:u48 source:u16 tenant:u32 command:u32
+//! gateway = u16                                        one for each row, or none at all
 //! end    = 'E' rows:u64
 //! ```
 //!
 //! Numbers are little-endian, times in nanoseconds; all ones mean: not known. The upper two bits of
-//! `command` are the class. A missing end is a truncated trace.
+//! `command` are the class. A missing end is a truncated trace. Version 2 has no gateways, and is read.
 
 use std::io::{self, Read, Write};
 
@@ -19,8 +20,11 @@ use crate::names::{Name, Names};
 use crate::row::{Class, Request, Trace};
 
 pub(crate) const MAGIC: &[u8] = b"CORRALTR";
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
+/// The oldest one that is read.
+const OLDEST: u8 = 2;
 const ROW_BYTES: usize = 32;
+const GATEWAY_BYTES: usize = 2;
 /// Rows of one block: a block stays in the processor's cache.
 const BLOCK_ROWS: usize = 4096;
 /// Larger blocks are refused before memory is taken for them: new names may be long.
@@ -35,6 +39,8 @@ const SIZE_MASK: u64 = (1 << SOURCE_SHIFT) - 1;
 pub struct Packer<W: Write> {
     out: W,
     rows: Vec<u8>,
+    /// Of the rows, as soon as one of them has one.
+    gateways: Vec<u8>,
     count: u32,
     total: u64,
     commands: usize,
@@ -49,7 +55,8 @@ impl<W: Write> Packer<W> {
     pub fn new(mut out: W) -> io::Result<Self> {
         out.write_all(MAGIC)?;
         out.write_all(&[VERSION])?;
-        Ok(Packer { out, rows: Vec::new(), count: 0, total: 0, commands: 0, tenants: 0 })
+        let (rows, gateways) = (Vec::new(), Vec::new());
+        Ok(Packer { out, rows, gateways, count: 0, total: 0, commands: 0, tenants: 0 })
     }
 
     /// Adds a request; the names are those that its numbers are from.
@@ -75,6 +82,10 @@ impl<W: Write> Packer<W> {
         self.rows.extend((size | (u64::from(source) << SOURCE_SHIFT)).to_le_bytes());
         self.rows.extend(request.tenant.map_or(u32::MAX, |name| name.0).to_le_bytes());
         self.rows.extend((request.command.0 | (class << CLASS_SHIFT)).to_le_bytes());
+        if request.gateway.is_some() || !self.gateways.is_empty() {
+            self.gateways.resize(self.count as usize * GATEWAY_BYTES, u8::MAX);
+            self.gateways.extend(request.gateway.unwrap_or(u16::MAX).to_le_bytes());
+        }
         self.count += 1;
         self.total += 1;
         if self.rows.len() >= BLOCK_ROWS * ROW_BYTES {
@@ -89,6 +100,7 @@ impl<W: Write> Packer<W> {
         write_names(&mut body, tenants, &mut self.tenants)?;
         body.extend(self.count.to_le_bytes());
         body.append(&mut self.rows);
+        body.append(&mut self.gateways);
         self.count = 0;
         let length = u32::try_from(body.len()).map_err(io::Error::other)?;
         self.out.write_all(b"B")?;
@@ -130,6 +142,8 @@ pub(crate) struct Unpacker<R> {
     input: R,
     body: Vec<u8>,
     at: usize,
+    /// Where the gateway of the next row is, if rows of the block have any.
+    gateway_at: Option<usize>,
     left: u32,
     total: u64,
     ended: bool,
@@ -156,10 +170,11 @@ impl<R: Read> Unpacker<R> {
         let mut version = [0];
         exact(&mut input, &mut version)?;
         match version {
-            [VERSION] => {}
+            [OLDEST..=VERSION] => {}
             [found] => return Err(TraceError::nowhere(Fault::UnknownVersion { found })),
         }
-        Ok(Unpacker { input, body: Vec::new(), at: 0, left: 0, total: 0, ended: false })
+        let (body, gateway_at) = (Vec::new(), None);
+        Ok(Unpacker { input, body, at: 0, gateway_at, left: 0, total: 0, ended: false })
     }
 
     /// The next request; `None`: there is no other.
@@ -175,7 +190,8 @@ impl<R: Read> Unpacker<R> {
             }
         }
         self.left -= 1;
-        let row = self.body.get(self.at..).and_then(|rest| rest.first_chunk::<ROW_BYTES>());
+        let row =
+            self.body.get(self.at..).and_then(|rest| rest.first_chunk::<ROW_BYTES>()).copied();
         let row = row.ok_or_else(|| corrupt("a block is shorter than its rows"))?;
         self.at += ROW_BYTES;
         let (numbers, _) = row.as_chunks::<8>();
@@ -196,6 +212,7 @@ impl<R: Read> Unpacker<R> {
             return Err(corrupt("a name is missing"));
         }
         let known = |value: u64| (value != u64::MAX).then_some(value);
+        let gateway = self.gateway();
         Ok(Some(Request {
             arrival_ns: number(0),
             command,
@@ -206,7 +223,16 @@ impl<R: Read> Unpacker<R> {
             source: u16::try_from(number(2) >> SOURCE_SHIFT)
                 .ok()
                 .filter(|place| *place != u16::MAX),
+            gateway,
         }))
+    }
+
+    /// That of the row that was read.
+    fn gateway(&mut self) -> Option<u16> {
+        let at = self.gateway_at.as_mut()?;
+        let bytes = self.body.get(*at..).and_then(|rest| rest.first_chunk());
+        *at += GATEWAY_BYTES;
+        bytes.map(|bytes| u16::from_le_bytes(*bytes)).filter(|gateway| *gateway != u16::MAX)
     }
 
     /// Reads a block; false at the end.
@@ -242,6 +268,14 @@ impl<R: Read> Unpacker<R> {
         self.names(&mut trace.tenants)?;
         self.left = self.word().map(u32::from_le_bytes)?;
         self.total += u64::from(self.left);
+        let rows = self.left as usize;
+        let behind = self.body.len().checked_sub(self.at + rows * ROW_BYTES);
+        self.gateway_at = match behind {
+            Some(0) => None,
+            Some(bytes) if bytes == rows * GATEWAY_BYTES => Some(self.body.len() - bytes),
+            Some(_) => return Err(corrupt("a block is longer than its rows")),
+            None => return Err(corrupt("a block is shorter than its rows")),
+        };
         Ok(true)
     }
 

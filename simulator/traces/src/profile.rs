@@ -258,6 +258,7 @@ mod tests {
                 service_ns: Some(*service_ns),
                 size_bytes: None,
                 source: None,
+                gateway: None,
             });
         }
         trace

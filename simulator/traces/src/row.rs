@@ -31,6 +31,8 @@ pub struct Request {
     pub size_bytes: Option<u64>,
     /// In traces that were made from a scenario: the place of its entry of the workload.
     pub source: Option<u16>,
+    /// Likewise: the gateway that it reached, where a replay wouldn't draw the same one.
+    pub gateway: Option<u16>,
 }
 
 /// Rows that are no requests to be served.

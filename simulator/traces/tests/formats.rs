@@ -46,6 +46,20 @@ fn ours() {
     assert_eq!(trace.requests[0].service_ns, Some(31_250_000));
 }
 
+/// What scenarios write besides: which of theirs a request is, and where it came.
+#[test]
+fn ours_with_places_of_a_scenario() {
+    let text = "arrival_ns,cmd,source,gateway\n1,a,3,0\n2,a,,7\n3,a,4,\n";
+    let trace = whole(Format::Csv, text);
+    let places: Vec<_> =
+        trace.requests.iter().map(|request| (request.source, request.gateway)).collect();
+    assert_eq!(places, [(Some(3), Some(0)), (None, Some(7)), (Some(4), None)]);
+    let said = refused(Format::Csv, "arrival_ns,cmd,gateway\n1,a,0\n2,a,65535\n");
+    let place = "error[trace]: this is no gateway\n --> trace.csv:3:5\n";
+    assert!(said.starts_with(place), "{said}");
+    assert!(said.contains("expected the number of a gateway, from 0"), "{said}");
+}
+
 #[test]
 fn times_of_the_calendar_begin_with_the_first() {
     let text = "arrival,cmd\n2026-11-28 07:05:10.25,a\n2026-11-28T07:05:11Z,b\n";
@@ -248,6 +262,33 @@ fn lines_in_the_middle_were_not_cut_off() {
     }
 }
 
+/// What was written before rows could have gateways is read.
+#[test]
+fn packed_traces_of_version_2_are_read() {
+    let mut trace = Trace::default();
+    let command = trace.commands.number("a").unwrap();
+    let request = |gateway| Request {
+        arrival_ns: 1,
+        command,
+        tenant: None,
+        class: None,
+        service_ns: None,
+        size_bytes: None,
+        source: None,
+        gateway,
+    };
+    trace.requests = vec![request(None); 5_000];
+    let mut old = packed(&trace);
+    assert_eq!(old[8], 3);
+    old[8] = 2;
+    let options = Options::default();
+    assert_eq!(read(Format::Packed, Cursor::new(&old), &options).unwrap(), trace);
+    // A row takes two bytes more in blocks that have one.
+    let short = old.len();
+    trace.requests[4_999] = request(Some(9));
+    assert_eq!(packed(&trace).len(), short + 2 * (5_000 - 4_096));
+}
+
 /// A packed trace has no lines; how far it could be read is told.
 #[test]
 fn damage_is_told_with_the_requests_before_it() {
@@ -262,6 +303,7 @@ fn damage_is_told_with_the_requests_before_it() {
             service_ns: None,
             size_bytes: None,
             source: None,
+            gateway: None,
         });
     }
     let good = packed(&trace);
@@ -323,12 +365,13 @@ fn traces() -> impl Strategy<Value = Trace> {
     let unknown = || proptest::option::of(0_u64..1_000_000_000_000);
     let class = proptest::option::of(prop_oneof![Just(Class::Free), Just(Class::Paid)]);
     let row = (0_u64..100_000_000_000, 0_u32..5, proptest::option::of(0_u32..9), class, unknown());
-    proptest::collection::vec((row, unknown()), 1..300).prop_map(|rows| {
+    let gateway = prop_oneof![20 => Just(None), 1 => (0..u16::MAX).prop_map(Some)];
+    proptest::collection::vec((row, (unknown(), gateway)), 1..300).prop_map(|rows| {
         let mut trace = Trace::default();
         let named = |names: &mut Names, kind: &str, number: u32| -> Name {
             names.number(&format!("{kind}{number}")).unwrap()
         };
-        for ((arrival_ns, command, tenant, class, service_ns), size_bytes) in rows {
+        for ((arrival_ns, command, tenant, class, service_ns), (size_bytes, gateway)) in rows {
             let command = named(&mut trace.commands, "c", command);
             let tenant = tenant.map(|tenant| named(&mut trace.tenants, "t", tenant));
             trace.requests.push(Request {
@@ -339,6 +382,7 @@ fn traces() -> impl Strategy<Value = Trace> {
                 service_ns,
                 size_bytes,
                 source: None,
+                gateway,
             });
         }
         trace.requests.sort_by_key(|request| request.arrival_ns);
@@ -355,7 +399,7 @@ fn packed(trace: &Trace) -> Vec<u8> {
 }
 
 fn written(trace: &Trace) -> String {
-    let mut text = "arrival_ns,cmd,tenant,class,service_ns,size_bytes\n".to_owned();
+    let mut text = "arrival_ns,cmd,tenant,class,service_ns,size_bytes,gateway\n".to_owned();
     let number = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
     for request in &trace.requests {
         let class = match request.class {
@@ -364,12 +408,13 @@ fn written(trace: &Trace) -> String {
             Some(Class::Paid) => "paid",
         };
         text += &format!(
-            "{},{},{},{class},{},{}\n",
+            "{},{},{},{class},{},{},{}\n",
             request.arrival_ns,
             trace.commands.get(request.command).unwrap(),
             request.tenant.map_or("", |tenant| trace.tenants.get(tenant).unwrap()),
             number(request.service_ns),
             number(request.size_bytes),
+            number(request.gateway.map(u64::from)),
         );
     }
     text

@@ -224,15 +224,38 @@ impl Tap {
     }
 }
 
-/// All requests of a model in the order in which gateways take them, for those who don't count
-/// memory: the arrivals of the oracle.
+/// All requests of a model with gateways behind a network, in the order in which gateways take them. They
+/// are not those of [`crate::Workload`]: each gateway has its own.
+#[derive(Debug)]
+pub struct Requests<'model>(Flow<'model>);
+
+/// Blocks of requests are some milliseconds long, or as long as it takes for as many as there are in one.
+const STEP: u64 = 1_000_000;
+
+impl<'model> Requests<'model> {
+    /// Those of a model.
+    #[must_use]
+    pub fn new(model: &'model Model) -> Self {
+        let (gateways, streams) = (0..model.gateways.max(1), Arc::new(Streams::new(model)));
+        Requests(Flow::new(model, &gateways, STEP, streams))
+    }
+
+    /// The next ones; none at the end of the run.
+    pub fn next_block(&mut self) -> Option<impl Iterator<Item = &Request>> {
+        let Requests(flow) = self;
+        if flow.until >= flow.end {
+            return None;
+        }
+        flow.fill();
+        Some(flow.rest())
+    }
+}
+
+/// They, for those who don't count memory: the arrivals of the oracle.
 pub(super) fn all(model: &Model) -> Vec<Request> {
-    let (gateways, streams) = (0..model.gateways.max(1), Arc::new(Streams::new(model)));
-    let mut flow = Flow::new(model, &gateways, model.duration.0.max(1), streams);
-    let mut all = Vec::new();
-    while flow.until < model.duration.0 {
-        flow.fill_before(flow.until.saturating_add(flow.block));
-        all.extend(flow.rest());
+    let (mut requests, mut all) = (Requests::new(model), Vec::new());
+    while let Some(block) = requests.next_block() {
+        all.extend(block);
     }
     all
 }

@@ -112,6 +112,7 @@ mod tally;
 mod waits;
 mod watched;
 
+pub use arrivals::Requests;
 pub use course::Course;
 use lane::Own;
 pub use lane::{Lane, Parcel};
