@@ -70,6 +70,17 @@ impl Place {
     fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap()
     }
+
+    /// Makes a trace of the scenario in both formats. Their replays must give what the run gives.
+    fn generate_and_replay(&self) {
+        self.printed("run scenario.yml -o run");
+        let cells = self.read("run/cells.csv");
+        for trace in ["trace.csv", "trace.packed"] {
+            self.printed(&format!("generate scenario.yml -o {trace}"));
+            self.printed(&format!("replay {trace} --scenario scenario.yml -o {trace}.out"));
+            assert_eq!(self.read(&format!("{trace}.out/cells.csv")), cells, "{trace}");
+        }
+    }
 }
 
 fn told(output: &Output) -> String {
@@ -79,13 +90,7 @@ fn told(output: &Output) -> String {
 #[test]
 fn a_generated_trace_gives_what_its_scenario_gives() {
     let place = Place::new();
-    place.printed("run scenario.yml -o run");
-    let cells = place.read("run/cells.csv");
-    for trace in ["trace.csv", "trace.packed"] {
-        place.printed(&format!("generate scenario.yml -o {trace}"));
-        place.printed(&format!("replay {trace} --scenario scenario.yml -o {trace}.out"));
-        assert_eq!(place.read(&format!("{trace}.out/cells.csv")), cells, "{trace}");
-    }
+    place.generate_and_replay();
     // From one format to the other and back is the same trace.
     place.printed("trace pack trace.csv -o again.packed");
     assert_eq!(
@@ -120,13 +125,7 @@ fn a_generated_trace_gives_what_its_scenario_gives_behind_a_network() {
     let rules = "balance: {rule: power_of_choices, choices: 2}";
     let policy = format!("policy: {{preset: recommended, admission: {{{limits}}}, {rules}}}");
     place.write("scenario.yml", near.replace("policy: {preset: original}", &policy));
-    place.printed("run scenario.yml -o run");
-    let cells = place.read("run/cells.csv");
-    for trace in ["trace.csv", "trace.packed"] {
-        place.printed(&format!("generate scenario.yml -o {trace}"));
-        place.printed(&format!("replay {trace} --scenario scenario.yml -o {trace}.out"));
-        assert_eq!(place.read(&format!("{trace}.out/cells.csv")), cells, "{trace}");
-    }
+    place.generate_and_replay();
     place.printed("trace pack trace.packed -o again.csv");
     let rows = place.read("trace.csv");
     assert_eq!(place.read("again.csv"), rows);
