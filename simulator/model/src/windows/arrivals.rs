@@ -22,7 +22,7 @@ const BLOCK: u64 = 2048;
 /// Arrivals at gateways.
 #[derive(Debug)]
 pub(super) struct Flow<'model> {
-    /// Those of these gateways, and perhaps of others.
+    /// Those of all gateways.
     streams: Arc<Streams<'model>>,
     /// What is at hand of each stream.
     taps: Vec<Tap>,
@@ -46,7 +46,7 @@ pub(super) struct Flow<'model> {
 const LOOKS: usize = 8;
 
 impl<'model> Flow<'model> {
-    /// Arrivals at the gateways of a range, made by streams that are those of these gateways at least.
+    /// Arrivals at the gateways of a range.
     pub(super) fn new(
         model: &Model,
         gateways: &Range<u16>,
@@ -80,7 +80,7 @@ impl<'model> Flow<'model> {
         gateways: Range<u16>,
         feed: Box<dyn Feed + 'model>,
     ) {
-        self.streams = Arc::new(Streams::of(model, 0..0));
+        self.streams = Arc::default();
         self.taps.clear();
         self.next.clear();
         self.outside = Some(Box::new(Outside::new(model, gateways, feed)));

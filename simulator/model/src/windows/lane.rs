@@ -175,9 +175,7 @@ impl<'model, W: Witness> Lane<'model, W> {
         lanes: u16,
         witness: W,
     ) -> Self {
-        let plan = Plan::new(model, network, number, lanes);
-        let own = gateways(&plan, number);
-        let streams = Arc::new(Streams::of(model, own));
+        let streams = Arc::new(Streams::new(model));
         Lane::sharing(model, network, (number, lanes), streams, witness)
     }
 

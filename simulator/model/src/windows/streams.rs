@@ -23,32 +23,26 @@ use crate::workload::{StreamWords, Users, multiple};
 /// Requests that a stream prepares at a time.
 pub(super) const CHUNK: usize = 64;
 
-/// The streams of some gateways.
-#[derive(Debug)]
+/// The streams of all gateways of a model, one gateway after the other.
+#[derive(Debug, Default)]
 pub struct Streams<'model> {
     streams: Vec<Stream<'model>>,
-    /// Of each gateway, the first of its streams; and the end of those of the last one.
-    gateways: Range<u16>,
+    /// Of each gateway, the first of its streams.
     firsts: Vec<usize>,
     users: Vec<Users>,
 }
 
 impl<'model> Streams<'model> {
-    /// Those of all gateways of a model.
+    /// Those of a model.
     #[must_use]
     pub fn new(model: &'model Model) -> Self {
-        Streams::of(model, 0..model.gateways.max(1))
-    }
-
-    /// Those of a range of gateways.
-    pub(super) fn of(model: &'model Model, gateways: Range<u16>) -> Self {
-        let (mut streams, mut firsts) = (Vec::new(), vec![0]);
-        for gateway in gateways.clone() {
+        let (mut streams, mut firsts) = (Vec::new(), Vec::new());
+        for gateway in 0..model.gateways.max(1) {
+            firsts.push(streams.len());
             let sources = model.sources.iter().zip(0u16..);
             streams.extend(
                 sources.filter_map(|(source, number)| Stream::new(model, source, number, gateway)),
             );
-            firsts.push(streams.len());
         }
         let mut first_user = 0;
         let users = model.tenants.iter().map(|group| {
@@ -56,14 +50,13 @@ impl<'model> Streams<'model> {
             first_user += group.users;
             users
         });
-        Streams { streams, gateways, firsts, users: users.collect() }
+        Streams { streams, firsts, users: users.collect() }
     }
 
     /// The places of the streams of a range of gateways.
     pub(super) fn places(&self, gateways: &Range<u16>) -> Range<usize> {
         let first = |gateway: u16| {
-            let place = usize::from(gateway.saturating_sub(self.gateways.start));
-            self.firsts.get(place).copied().unwrap_or(self.streams.len())
+            self.firsts.get(usize::from(gateway)).copied().unwrap_or(self.streams.len())
         };
         first(gateways.start)..first(gateways.end)
     }
