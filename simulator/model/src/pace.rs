@@ -4,7 +4,8 @@
 //! rate moves requests forward and changes nothing else about them.
 //!
 //! Time is cut into pieces on which the integral is inverted in closed form (straight lines) or to
-//! the last bits of a double (pieces of a sine).
+//! the last bits of a double (pieces of a sine: by a series, or where the rate swings by nearly all of its
+//! mean, which would take many terms, by Newton's method).
 
 use std::sync::Arc;
 
@@ -157,6 +158,7 @@ struct Piece {
 enum Shape {
     Straight { rate: f64, slope: f64 },
     Wave(Wave),
+    Series(Series),
 }
 
 /// A part of a sine, in radians from its beginning; all in units of the mean rate.
@@ -172,6 +174,12 @@ struct Wave {
     between: f64,
     radian: f64,
 }
+
+/// When the integral of a [`Wave`] reaches a number of requests, in nanoseconds, as a polynomial in that
+/// number without a constant: the reversed series of the integral (Abramowitz and Stegun, "Handbook of
+/// Mathematical Functions", 1964, 3.6.25), which takes neither divisions nor roots.
+#[derive(Debug, Clone, Copy)]
+struct Series([f64; Series::TERMS]);
 
 /// Pieces of a period: 0.012 radians, so that five terms of Taylor's series are a double's all.
 const PIECES: u64 = 512;
@@ -211,6 +219,84 @@ impl Wave {
     }
 }
 
+impl Series {
+    /// So many are a double's all where the rate doesn't swing by nearly all of its mean.
+    const TERMS: usize = 8;
+    /// To find it takes as long as a thousand steps of Newton's method.
+    const MANY: f64 = 16_384.0;
+
+    /// That of a piece of so many radians; none if it would need more terms.
+    fn of(wave: &Wave, radians: f64) -> Option<Self> {
+        const MORE: usize = Series::TERMS + 1;
+        let Wave { sine, cosine, .. } = *wave;
+        // The integral: x + sine sin x + cosine (1 - cos x), by powers of x from the first on.
+        let mut forward = [0.0; MORE];
+        let mut factorial = 1.0;
+        let derivatives = [sine, cosine, -sine, -cosine].into_iter().cycle();
+        for ((term, derivative), order) in forward.iter_mut().zip(derivatives).zip(1u32..) {
+            factorial *= f64::from(order);
+            *term = derivative / factorial;
+        }
+        forward[0] += 1.0;
+        let backward = reversed(&forward);
+        // What the first term that is left out makes of the whole, which the rest is small beside.
+        let mass = wave.at(radians).0;
+        let [first, .., last] = backward;
+        let powers = (0..Series::TERMS).fold(1.0, |power, _| power * mass);
+        let left_out = (last / first).abs() * powers;
+        if left_out.is_nan() || left_out > f64::EPSILON / 8.0 {
+            return None;
+        }
+        let mut scale = wave.radian;
+        let mut terms = [0.0; Series::TERMS];
+        for (term, known) in terms.iter_mut().zip(backward) {
+            scale *= wave.between;
+            *term = known * scale;
+        }
+        Some(Series(terms))
+    }
+
+    /// When it reaches this number.
+    #[inline(always)]
+    fn at(&self, mass: f64) -> f64 {
+        let mut sum = 0.0;
+        for term in self.0.iter().rev() {
+            sum = (sum + term) * mass;
+        }
+        sum
+    }
+}
+
+/// The coefficients of x(y) where those of y(x) are given; both begin with that of the first power.
+fn reversed<const TERMS: usize>(forward: &[f64; TERMS]) -> [f64; TERMS] {
+    let mut backward = [0.0; TERMS];
+    let first = forward.first().copied().unwrap_or(1.0);
+    for known in 0..TERMS {
+        // What y(x(y)) has of this power with what is known of x, from the second power of x on.
+        let (mut power, mut sum) = (backward, 0.0);
+        for factor in forward.iter().skip(1) {
+            power = product(&power, &backward);
+            sum += factor * power.get(known).copied().unwrap_or_default();
+        }
+        let wanted = if known == 0 { 1.0 } else { 0.0 };
+        if let Some(term) = backward.get_mut(known) {
+            *term = (wanted - sum) / first;
+        }
+    }
+    backward
+}
+
+/// The product of two series without a constant, as far as there is room.
+fn product<const TERMS: usize>(left: &[f64; TERMS], right: &[f64; TERMS]) -> [f64; TERMS] {
+    let mut all = [0.0; TERMS];
+    for (factor, place) in left.iter().zip(1..) {
+        for (sum, other) in all.iter_mut().skip(place).zip(right) {
+            *sum += factor * other;
+        }
+    }
+    all
+}
+
 /// When the integral of a rate on a straight line reaches a number of requests.
 #[inline(always)]
 fn straight(rate: f64, slope: f64, mass: f64) -> f64 {
@@ -236,7 +322,9 @@ impl Piece {
             between: speed * sine.gap,
             radian: 1.0 / speed,
         };
-        Piece { length, mass: wave.at(x).0 * wave.each, shape: Shape::Wave(wave) }
+        let mass = wave.at(x).0 * wave.each;
+        let series = if mass < Series::MANY { None } else { Series::of(&wave, x) };
+        Piece { length, mass, shape: series.map_or(Shape::Wave(wave), Shape::Series) }
     }
 
     /// When requests come whose places in the integral are given.
@@ -248,6 +336,11 @@ impl Piece {
             Shape::Straight { rate, slope } => {
                 for (at, mass) in pairs {
                     *at = begin + whole(straight(rate, slope, mass - passed));
+                }
+            }
+            Shape::Series(series) => {
+                for (at, mass) in pairs {
+                    *at = begin + whole(series.at(mass - passed));
                 }
             }
             Shape::Wave(wave) => {

@@ -78,6 +78,28 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Both ways to invert the integral of a piece of a sine: the series is a double's all where it is used,
+    /// and it is where the swing is that of a day.
+    #[test]
+    fn series_say_what_newton_says(amplitude in 0.0f64..0.99, angle in 0.0f64..7.0, part in 0.0f64..1.0) {
+        let radians = std::f64::consts::TAU / PIECES as f64;
+        let piece = |amplitude: f64| {
+            let (sine, cosine) = (amplitude * libm::sin(angle), amplitude * libm::cos(angle));
+            let chord = (amplitude * libm::sin(angle + radians) - sine) / radians;
+            let (between, radian) = (1e-3, 1e13);
+            Wave { sine, cosine, chord, each: 1.0 / between, between, radian }
+        };
+        let wave = piece(amplitude);
+        if let Some(series) = Series::of(&wave, radians) {
+            let mass = part * wave.at(radians).0 * wave.each;
+            let (seen, wanted) = (series.at(mass), wave.invert(mass));
+            prop_assert!((seen - wanted).abs() <= 8.0 * f64::EPSILON * wanted, "{seen} {wanted}");
+        }
+        prop_assert!(Series::of(&piece(amplitude * 0.45), radians).is_some());
+    }
+}
+
 #[test]
 fn integrals_are_sums_of_small_steps() {
     let sine =
