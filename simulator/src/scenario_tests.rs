@@ -561,6 +561,7 @@ fn gateways_behind_a_network_that_make_no_sense() {
     };
     let cases = [
         "gateways={count: 3, network_delay: 0s, reports_every: 10ms}",
+        "gateways={count: 3, network_delay: 1001ms, reports_every: 1001ms}",
         "gateways={count: 3, network_delay: 2ms, reports_every: 5ms}",
         "gateways={count: 3, network_delay: 2ms}",
         "gateways={count: 3, network_delay: 2ms, reports: 5ms}",

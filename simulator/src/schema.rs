@@ -195,7 +195,11 @@ fn repair() -> Value {
 fn gateways() -> Value {
     let keys = vec![
         ("count", whole(1), ""),
-        ("network_delay", reference("length"), "one way, between gateways and machines"),
+        (
+            "network_delay",
+            reference("length"),
+            "one way, between gateways and machines; at most 1s",
+        ),
         ("reports_every", reference("length"), "of loads; a multiple of the delay"),
     ];
     let behind = object(&["count", "network_delay", "reports_every"], keys);

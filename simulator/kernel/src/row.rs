@@ -6,6 +6,55 @@
 //! row in memory, but take a row that stays in registers apart; for the widest vectors it is
 //! therefore written out.
 
+use std::ops::{Add, Sub};
+
+/// What a row can consist of. Shorter numbers make shorter rows.
+pub trait Entry: Copy + Ord + Add<Output = Self> + Sub<Output = Self> {
+    /// None is above it: an entry that is never taken.
+    const NEVER: Self;
+    /// The least one.
+    const ZERO: Self;
+
+    /// Zero or one: whether this is ahead of a time by less than half of all numbers. It is the sign of
+    /// a difference, which adds up without the masks that comparisons end in.
+    #[must_use]
+    fn is_ahead_of(self, time: Self) -> Self;
+
+    /// A sum of them.
+    fn count(self) -> u32;
+}
+
+impl Entry for u64 {
+    const NEVER: Self = u64::MAX;
+    const ZERO: Self = 0;
+
+    #[inline(always)]
+    fn is_ahead_of(self, time: Self) -> Self {
+        time.wrapping_sub(self) >> 63
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "rows have fewer than 2^32 entries")]
+    fn count(self) -> u32 {
+        self as u32
+    }
+}
+
+impl Entry for u32 {
+    const NEVER: Self = u32::MAX;
+    const ZERO: Self = 0;
+
+    #[inline(always)]
+    fn is_ahead_of(self, time: Self) -> Self {
+        time.wrapping_sub(self) >> 31
+    }
+
+    #[inline(always)]
+    fn count(self) -> u32 {
+        self
+    }
+}
+
 /// When work begins at an instance that becomes free, and when it ends; at most `last`.
 #[inline(always)]
 #[must_use]
@@ -16,26 +65,27 @@ pub fn work(free: u64, now: u64, service: u64, last: u64) -> (u64, u64) {
 
 /// Replaces the first entry of an ascending row by one that isn't smaller, and keeps it ascending.
 #[inline(always)]
-pub fn replace_first(row: &mut [u64], value: u64) {
+pub fn replace_first<E: Entry>(row: &mut [E], value: E) {
     match row.len() {
         1 => row.fill(value),
-        4 => replace_first_of::<4>(row, value),
-        8 => replace_first_of::<8>(row, value),
-        16 => replace_first_of::<16>(row, value),
-        24 => replace_first_of::<24>(row, value),
-        32 => replace_first_of::<32>(row, value),
-        40 => replace_first_of::<40>(row, value),
-        48 => replace_first_of::<48>(row, value),
+        4 => replace_first_of::<_, 4>(row, value),
+        8 => replace_first_of::<_, 8>(row, value),
+        16 => replace_first_of::<_, 16>(row, value),
+        24 => replace_first_of::<_, 24>(row, value),
+        32 => replace_first_of::<_, 32>(row, value),
+        40 => replace_first_of::<_, 40>(row, value),
+        48 => replace_first_of::<_, 48>(row, value),
+        64 => replace_first_of::<_, 64>(row, value),
         _ => replace_first_of_any(row, value),
     }
 }
 
 /// The length is known, so the row stays in registers from its load to its store.
 #[inline(always)]
-fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
+fn replace_first_of<E: Entry, const LENGTH: usize>(row: &mut [E], value: E) {
     let Some(row) = row.first_chunk_mut::<LENGTH>() else { return };
     let old = *row;
-    let mut next = [u64::MAX; LENGTH];
+    let mut next = [E::NEVER; LENGTH];
     for (next, right) in next.iter_mut().zip(old.iter().skip(1)) {
         *next = *right;
     }
@@ -44,39 +94,49 @@ fn replace_first_of<const LENGTH: usize>(row: &mut [u64], value: u64) {
     }
 }
 
-/// How many entries are ahead of a time by less than 2⁶³: what is never, at `u64::MAX`, isn't as long
-/// as the time is below 2⁶³ − 1. Counting all is faster than looking for the first: a few vector
-/// instructions where the length is known, and no branch depends on the values. A difference has a
-/// sign, which adds up without the masks that comparisons end in.
+/// How many entries are ahead of a time by less than 2⁶³ (of 2³¹, if they are short): what is never
+/// ([`Entry::NEVER`]) isn't as long as the time is below 2⁶³ − 1 (2³¹ − 1). Counting all is faster than
+/// looking for the first: a few vector instructions where the length is known, and no branch depends on
+/// the values.
 #[inline(always)]
 #[must_use]
-pub fn count_ahead(entries: &[u64], time: u64) -> u32 {
+pub fn count_ahead<E: Entry>(entries: &[E], time: E) -> u32 {
     match entries.len() {
-        8 => count_ahead_of::<8>(entries, time),
-        16 => count_ahead_of::<16>(entries, time),
-        24 => count_ahead_of::<24>(entries, time),
-        32 => count_ahead_of::<32>(entries, time),
-        40 => count_ahead_of::<40>(entries, time),
-        48 => count_ahead_of::<48>(entries, time),
+        8 => count_ahead_of::<_, 8>(entries, time),
+        16 => count_ahead_of::<_, 16>(entries, time),
+        24 => count_ahead_of::<_, 24>(entries, time),
+        32 => count_ahead_of::<_, 32>(entries, time),
+        40 => count_ahead_of::<_, 40>(entries, time),
+        48 => count_ahead_of::<_, 48>(entries, time),
         _ => sum_ahead(entries, time),
     }
 }
 
 #[inline(always)]
-fn count_ahead_of<const LENGTH: usize>(entries: &[u64], time: u64) -> u32 {
+fn count_ahead_of<E: Entry, const LENGTH: usize>(entries: &[E], time: E) -> u32 {
     // No closure: that may stay apart, where it misses the wide vectors.
     let Some(entries) = entries.first_chunk::<LENGTH>() else { return 0 };
     sum_ahead(entries, time)
 }
 
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "rows have fewer than 2^32 entries")]
-fn sum_ahead(entries: &[u64], time: u64) -> u32 {
-    let mut sum = 0;
-    for entry in entries {
-        sum += time.wrapping_sub(*entry) >> 63;
+fn sum_ahead<E: Entry>(entries: &[E], time: E) -> u32 {
+    // Side by side: compilers take one sum of short entries apart.
+    let (chunks, rest) = entries.as_chunks::<8>();
+    let mut sums = [E::ZERO; 8];
+    for chunk in chunks {
+        for (sum, entry) in sums.iter_mut().zip(chunk) {
+            *sum = *sum + entry.is_ahead_of(time);
+        }
     }
-    sum as u32
+    let mut sum = E::ZERO;
+    for more in sums {
+        sum = sum + more;
+    }
+    for entry in rest {
+        sum = sum + entry.is_ahead_of(time);
+    }
+    sum.count()
 }
 
 /// How many entries aren't ahead of a time, which is below 2⁶³ − 1.
@@ -92,7 +152,7 @@ pub fn count_until(entries: &[u64], time: u64) -> u32 {
     sum as u32
 }
 
-fn replace_first_of_any(row: &mut [u64], value: u64) {
+fn replace_first_of_any<E: Entry>(row: &mut [E], value: E) {
     let cells = std::cell::Cell::from_mut(row).as_slice_of_cells();
     for pair in cells.windows(2) {
         if let [left, right] = pair {
@@ -104,12 +164,12 @@ fn replace_first_of_any(row: &mut [u64], value: u64) {
     }
 }
 
-/// Numbers that begin where a line of the cache does: a vector of eight of them, at a multiple of
-/// eight, is one line and not parts of two. That is all that the place in memory changes.
+/// Numbers that begin where a line of the cache does: a row of as many as fill lines is in no part of
+/// another one. That is all that the place in memory changes.
 #[derive(Debug)]
-pub struct Aligned {
+pub struct Aligned<E> {
     /// With others before and behind.
-    numbers: Vec<u64>,
+    numbers: Vec<E>,
     begin: usize,
     end: usize,
 }
@@ -117,14 +177,14 @@ pub struct Aligned {
 /// Bytes of a line of the cache, and of the widest vector.
 const LINE: usize = 64;
 
-impl Aligned {
+impl<E: Entry> Aligned<E> {
     /// So many numbers, all alike.
     #[must_use]
-    pub fn new(count: usize, number: u64) -> Self {
-        let numbers = vec![number; count + LINE / size_of::<u64>()];
+    pub fn new(count: usize, number: E) -> Self {
+        let numbers = vec![number; count + LINE / size_of::<E>()];
         let begin = numbers.as_ptr().align_offset(LINE);
         // Who doesn't know the place says so by a large offset.
-        let begin = if begin < LINE / size_of::<u64>() { begin } else { 0 };
+        let begin = if begin < LINE / size_of::<E>() { begin } else { 0 };
         Aligned { numbers, begin, end: begin + count }
     }
 
@@ -136,7 +196,7 @@ impl Aligned {
     #[inline(always)]
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "as it says")]
-    pub fn cut(&self, place: usize, count: usize) -> &[u64] {
+    pub fn cut(&self, place: usize, count: usize) -> &[E] {
         &self.numbers[self.begin + place..][..count]
     }
 
@@ -146,23 +206,23 @@ impl Aligned {
     /// If there aren't as many.
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "as it says")]
-    pub fn cut_mut(&mut self, place: usize, count: usize) -> &mut [u64] {
+    pub fn cut_mut(&mut self, place: usize, count: usize) -> &mut [E] {
         &mut self.numbers[self.begin + place..][..count]
     }
 }
 
-impl std::ops::Deref for Aligned {
-    type Target = [u64];
+impl<E> std::ops::Deref for Aligned<E> {
+    type Target = [E];
 
     #[inline(always)]
-    fn deref(&self) -> &[u64] {
+    fn deref(&self) -> &[E] {
         self.numbers.get(self.begin..self.end).unwrap_or_default()
     }
 }
 
-impl std::ops::DerefMut for Aligned {
+impl<E> std::ops::DerefMut for Aligned<E> {
     #[inline(always)]
-    fn deref_mut(&mut self) -> &mut [u64] {
+    fn deref_mut(&mut self) -> &mut [E] {
         self.numbers.get_mut(self.begin..self.end).unwrap_or_default()
     }
 }
@@ -298,6 +358,11 @@ mod tests {
 
     const LAST: u64 = 1 << 62;
 
+    /// What is too large for a short number is never.
+    fn shortened(row: &[u64]) -> Vec<u32> {
+        row.iter().map(|entry| u32::try_from(*entry).unwrap_or(u32::MAX)).collect()
+    }
+
     proptest! {
         #[test]
         fn rows_stay_sorted(row in proptest::collection::vec(0u64..50, 1..40), value in 0u64..60) {
@@ -307,8 +372,11 @@ mod tests {
             let value = value.max(row[0]);
             wanted[0] = value;
             wanted.sort_unstable();
+            let mut short = shortened(&row);
             replace_first(&mut row, value);
-            prop_assert_eq!(row, wanted);
+            prop_assert_eq!(&row, &wanted);
+            replace_first(&mut short, u32::try_from(value).unwrap());
+            prop_assert_eq!(short, shortened(&wanted));
         }
 
         #[test]
@@ -328,7 +396,10 @@ mod tests {
             let until = row.iter().filter(|entry| **entry <= time).count();
             prop_assert_eq!(count_until(&row, time) as usize, until);
             let is_ahead = |entry: &&u64| **entry > time && **entry != u64::MAX;
-            prop_assert_eq!(count_ahead(&row, time) as usize, row.iter().filter(is_ahead).count());
+            let ahead = row.iter().filter(is_ahead).count();
+            prop_assert_eq!(count_ahead(&row, time) as usize, ahead);
+            let short = u32::try_from(time).unwrap();
+            prop_assert_eq!(count_ahead(&shortened(&row), short) as usize, ahead);
         }
 
         /// Against instances that are looked for one by one, in no order.

@@ -54,6 +54,11 @@ pub struct Network {
     pub reports: Nanoseconds,
 }
 
+impl Network {
+    /// Longer delays aren't those of a network within a platform.
+    pub const LONGEST_DELAY: Nanoseconds = Nanoseconds::from_seconds(1);
+}
+
 /// Instances that work on the same commands.
 #[derive(Debug, Clone, PartialEq)]
 pub struct App {

@@ -10,7 +10,7 @@ use simulator_kernel::row::{self, Aligned};
 #[derive(Debug)]
 pub(crate) struct Rings {
     capacity: usize,
-    slots: Aligned,
+    slots: Aligned<u64>,
     ends: Vec<Ends>,
 }
 
@@ -50,6 +50,28 @@ impl Rings {
             }
             SHORT => row::count_ahead(self.slots.cut(ring * SHORT, SHORT), limit),
             _ => self.long_length(ring, limit),
+        }
+    }
+
+    /// Adds that of each ring.
+    #[inline(always)]
+    pub(crate) fn add_lengths(&mut self, limit: u64, lengths: &mut [u32]) {
+        match self.capacity {
+            FIRST_CAPACITY => self.add_short_lengths::<FIRST_CAPACITY>(limit, lengths),
+            SHORT => self.add_short_lengths::<SHORT>(limit, lengths),
+            _ => {
+                for (length, ring) in lengths.iter_mut().zip(0..) {
+                    *length += self.long_length(ring, limit);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn add_short_lengths<const CAPACITY: usize>(&self, limit: u64, lengths: &mut [u32]) {
+        let (rings, _) = self.slots.as_chunks::<CAPACITY>();
+        for (length, ring) in lengths.iter_mut().zip(rings) {
+            *length += row::count_ahead(ring, limit);
         }
     }
 

@@ -147,6 +147,10 @@ impl Witness for Both {
     }
 }
 
+/// Times that are far are kept in another way than those that are near. These runs are short, so nothing
+/// would be far; here much is, from none (in 2 and 8 lanes) to what is two windows away.
+const REACHES: [u32; 3] = [100, 0, u32::MAX];
+
 /// All lanes of a run in one thread, as threads would move them: step by step.
 fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16) -> Vec<Both> {
     // Shared, so that they can work ahead for each other.
@@ -154,6 +158,7 @@ fn run_in_lanes(model: &Model, network: Network, fed: Option<&[Fed]>, lanes: u16
     let lane = |number| {
         let (place, both) = ((number, lanes), Both::new(model, network, number));
         let lane = Lane::sharing(model, network, place, Arc::clone(&streams), both);
+        let lane = lane.within(REACHES[usize::from(lanes) % REACHES.len()]);
         match fed {
             None => lane,
             Some(fed) => lane.fed(model, listed(fed)),

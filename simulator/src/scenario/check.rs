@@ -99,7 +99,7 @@ pub fn network(file: &File, model: &Model, found: &mut Vec<Diagnostic>) -> Optio
         Network { delay: given.network_delay.value.0, reports: given.reports_every.value.0 };
     if let Err(reason) = windows::check(model, network) {
         let span = match reason {
-            Unfit::NoDelay => given.network_delay.span,
+            Unfit::NoDelay | Unfit::LongDelay => given.network_delay.span,
             Unfit::Reports => given.reports_every.span,
             Unfit::Links => stages::shared(file).unwrap_or(given.count.span),
             Unfit::Cluster(_)

@@ -174,15 +174,26 @@ impl<'a> Open<'a> {
     #[inline(always)]
     pub(super) fn release(&mut self, name: Name) {
         let Some(desk) = self.at(name.line) else { return };
-        let place = Place::of(desk, name.user);
-        // What rates have seen is nothing to those who give back.
-        let mut taken_out = TakenOut {
+        let mut taken_out = self.take_out_counts(desk, name.user);
+        policy::release(taken_out.accounts(None));
+        self.put_back_counts(desk, name.user, &taken_out);
+    }
+
+    /// The accounts of a request, without what rates have seen.
+    #[inline(always)]
+    pub(super) fn take_out_counts(&self, desk: &Desk, user: u32) -> TakenOut {
+        let place = Place::of(desk, user);
+        TakenOut {
             accepted: self.accepted(place),
             user: Account { in_flight: self.users.in_flight(place.user), expected: Time::ZERO },
             cmd: Account { in_flight: self.cmds.in_flight(place.cmd), expected: Time::ZERO },
-        };
-        policy::release(taken_out.accounts(None));
-        self.keep(place, &taken_out);
+        }
+    }
+
+    /// Likewise, they go back.
+    #[inline(always)]
+    pub(super) fn put_back_counts(&mut self, desk: &Desk, user: u32, taken_out: &TakenOut) {
+        self.keep(Place::of(desk, user), taken_out);
     }
 
     /// The accounts of a request.

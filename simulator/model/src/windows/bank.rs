@@ -1,18 +1,20 @@
 //! The targets of one app that belong to one lane. First come, first served: when a request joins,
 //! the beginning and the end of its work are known (Kiefer and Wolfowitz 1955), so a target is a
-//! row of the times at which its instances become free, ascending, and a ring of the times at which
-//! waiting requests begin.
+//! row of the times at which its instances become free, ascending ([`Rows`]), and a ring of the times at
+//! which waiting requests begin.
 //!
 //! Where an app scales, rows are wider than they must be: what isn't there becomes free never. An
 //! instance that starts becomes free when it is ready, and one that leaves is the first entry.
 
 use policy::queue::{Classes, Counts};
 use policy::{Class, Present, Queue, Refusal, Waiting};
-use simulator_kernel::row::{self, Aligned};
 use simulator_kernel::wide::{self, Task};
 
 use super::crews::{self, Crews, Parting, Standing};
+use super::plan::Plan;
+use super::rows::{self, Rows};
 use super::waits::Room;
+use super::{Key, Request};
 use crate::App;
 use crate::demand::Demand;
 use crate::look::Chosen;
@@ -22,13 +24,9 @@ use crate::rings::Rings;
 #[derive(Debug)]
 pub(super) struct Bank {
     rules: Queue,
-    /// From one row to the next.
-    width: usize,
-    /// How much of each row is in use: nothing behind is there.
-    used: usize,
     now: u64,
-    /// When instances become free: a row of times for each target; [`ABSENT`] where there is none.
-    free: Aligned,
+    /// When instances become free.
+    rows: Rows,
     /// When waiting requests begin, as stamps.
     starts: Rings,
     /// Ends and classes of what is at each target, if a rule asks for the classes of what is
@@ -36,6 +34,12 @@ pub(super) struct Bank {
     present: Vec<Vec<(u64, Class)>>,
     /// Requests on their way into each queue, by class; empty if none ever are.
     coming: Vec<[u32; 2]>,
+    /// How many these are, where nothing else must be known of a target: [`NOT_PLAIN`] elsewhere.
+    ahead: Vec<u32>,
+    /// Whether the rules ask for those who wait only, whatever their class.
+    is_plain: bool,
+    /// How many targets are plain.
+    plain_targets: usize,
     /// Who comes and goes, if the app scales.
     crews: Option<Crews>,
     /// What has come since the last tick.
@@ -51,10 +55,9 @@ pub(super) struct Saved {
 
 /// Nothing ends after this, 146 years after the beginning: a stamp has 63 bits for its time.
 const LAST: u64 = 1 << 62;
-/// The time at which an instance becomes free that isn't there.
-const ABSENT: u64 = u64::MAX;
-/// Rows that grow have lengths that fill vectors.
-const STEP: usize = 8;
+
+/// What isn't plain: more than there are instances.
+const NOT_PLAIN: u32 = u32::MAX;
 
 /// A time with the class of a request.
 #[inline(always)]
@@ -98,24 +101,18 @@ impl Bank {
         scales: Option<&App>,
         has_stages: bool,
     ) -> Self {
+        let is_plain = (rules.counts, rules.classes) == (Counts::Waiting, Classes::Together);
         let asks = rules.counts == Counts::InSystem && rules.classes == Classes::Apart;
-        let width = match scales {
-            None => instances.max(1) as usize,
-            Some(_) => (instances.max(1) as usize).next_multiple_of(STEP),
-        };
-        let mut free = Aligned::new(count as usize * width, ABSENT);
-        for row in free.chunks_exact_mut(width) {
-            row.iter_mut().take(instances as usize).for_each(|free| *free = 0);
-        }
         Bank {
             rules: *rules,
-            width,
-            used: width,
             now: 0,
-            free,
+            rows: Rows::new(count, instances),
             starts: Rings::new(count as usize),
             present: vec![Vec::new(); if asks { count as usize } else { 0 }],
             coming: vec![[0; 2]; if has_stages { count as usize } else { 0 }],
+            ahead: vec![if is_plain { 0 } else { NOT_PLAIN }; count as usize],
+            is_plain,
+            plain_targets: if is_plain { count as usize } else { 0 },
             crews: scales.map(|app| Crews::new(count, instances, &app.life)),
             demand: Demand::default(),
         }
@@ -133,18 +130,30 @@ impl Bank {
         self.now = now;
     }
 
-    #[inline(always)]
-    fn row(&self, target: u32) -> &[u64] {
-        self.free.cut(target as usize * self.width, self.used)
+    /// A window begins: nothing happens before it any more.
+    pub(super) fn begin_window(&mut self, now: u64) {
+        self.rows.begin(now);
+    }
+
+    /// See [`Rows::set_reach`].
+    pub(super) fn set_reach(&mut self, reach: u32) {
+        self.rows.set_reach(reach);
     }
 
     /// Requests at each target, waiting and worked on.
     #[inline(always)]
     pub(super) fn loads(&mut self, count: u32, loads: &mut Vec<u32>) {
-        // A loop, not a closure: that may stay apart, where it misses the wide vectors.
-        for target in 0..count {
-            let load = self.load(target);
-            loads.push(load);
+        let before = loads.len();
+        loads.resize(before + count as usize, 0);
+        let loads = &mut loads[before..];
+        // Loops one after the other, each of them short: first what is the same for all targets.
+        self.rows.add_busy(self.now, loads);
+        self.starts.add_lengths(last_stamp(self.now), loads);
+        for (load, [free, paid]) in loads.iter_mut().zip(&self.coming) {
+            *load += free + paid;
+        }
+        if let Some(crews) = &self.crews {
+            crews.correct(self.now, loads);
         }
     }
 
@@ -157,8 +166,7 @@ impl Bank {
 
     #[inline(always)]
     fn running(&self, target: u32) -> u32 {
-        // What is absent is too far ahead.
-        let busy = row::count_ahead(self.row(target), self.now);
+        let busy = self.rows.busy(target, self.now);
         match &self.crews {
             None => busy,
             Some(crews) => {
@@ -171,16 +179,15 @@ impl Bank {
     /// What the rules of the queue count for a request of this class.
     #[inline(always)]
     fn standing(&mut self, target: u32, class: Class) -> Waiting {
-        let row = self.row(target);
         if self.rules.bound(class) == Queue::UNLIMITED {
-            return Waiting { counted: 0, idle: row[0] <= self.now };
+            return Waiting { counted: 0, idle: self.rows.has_idle(target, 0, self.now) };
         }
         let coming = self.coming.get(target as usize).copied().unwrap_or_default();
         let all = coming.iter().sum::<u32>();
         // The row ascends, so one look tells whether more instances are idle than requests are
         // coming: each of them would find one, and this one, too, and nobody waits. Where apps scale it
         // is so nine times out of ten: to look for it spares the ring of those that wait.
-        let idle = row.get(all as usize).is_some_and(|free| *free <= self.now);
+        let idle = self.rows.has_idle(target, all, self.now);
         if idle && self.rules.counts == Counts::Waiting {
             return Waiting { counted: 0, idle };
         }
@@ -197,7 +204,7 @@ impl Bank {
     /// What is at a target, for somebody who asks why.
     #[cold]
     pub(super) fn look(&mut self, target: u32, class: Class) -> Chosen {
-        let instances = self.row(target).iter().filter(|free| **free != ABSENT).count();
+        let instances = self.rows.count(target);
         let coming = self.coming.get(target as usize).copied().unwrap_or_default();
         Chosen {
             target,
@@ -213,7 +220,7 @@ impl Bank {
     /// Likewise, without a short cut.
     #[inline(never)]
     fn standing_exactly(&mut self, target: u32, class: Class, coming: [u32; 2]) -> Waiting {
-        let idle = row::count_until(self.row(target), self.now);
+        let idle = self.rows.idle(target, self.now);
         let (waiting, running) = self.counts(target);
         self.rules.standing(class, Present { waiting, running, coming, idle })
     }
@@ -247,61 +254,63 @@ impl Bank {
         counts
     }
 
-    /// A request comes to a target: when its work begins and ends, if the queue takes it.
+    /// The time that has passed.
     #[inline(always)]
+    pub(super) const fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Whether most targets are plain, so that it is worth while to look for runs of requests to them.
+    #[inline(always)]
+    pub(super) const fn is_mostly_plain(&self) -> bool {
+        self.plain_targets * 2 > self.ahead.len()
+    }
+
+    /// The length of a row.
+    pub(super) const fn width(&self) -> usize {
+        self.rows.width()
+    }
+
+    /// Opens the bank for many requests where all is plain.
+    #[inline(always)]
+    pub(super) fn open<'a, const WIDTH: usize>(&'a mut self, plan: &'a Plan) -> Open<'a, WIDTH> {
+        let Bank { rules, rows, starts, ahead, .. } = self;
+        Open { rules, plan, rows: rows.open(), starts, ahead }
+    }
+
+    /// So many requests came until then, while it was open.
+    #[inline(always)]
+    pub(super) const fn close(&mut self, joined: u64, now: u64) {
+        self.demand.arrivals += joined;
+        self.now = now;
+    }
+
+    /// It is known again what is ahead of a request at a target.
+    #[inline(always)]
+    fn note(&mut self, target: u32) {
+        let are_alike = self.crews.as_ref().is_none_or(|crews| crews.are_alike(target));
+        let coming = self.coming.get(target as usize).map_or(0, |[free, paid]| free + paid);
+        let ahead = if self.is_plain && are_alike { coming } else { NOT_PLAIN };
+        let before = std::mem::replace(&mut self.ahead[target as usize], ahead);
+        self.plain_targets += usize::from(ahead != NOT_PLAIN);
+        self.plain_targets -= usize::from(before != NOT_PLAIN);
+    }
+
+    /// A request comes to a target: when its work begins and ends, if the queue takes it.
     pub(super) fn join(
         &mut self,
         target: u32,
         class: Class,
         service: u64,
     ) -> Result<(u64, u64), Refusal> {
-        match self.join_alike(target, class, service) {
-            Some(work) => {
-                self.demand.arrivals += 1;
-                Ok(work)
-            }
-            None => wide::run(Join { bank: self, target, class, service }),
-        }
-    }
-
-    /// Likewise, where it is taken and nothing must be asked for but an idle instance or a place
-    /// among those that wait: as [`Bank::admit`] and [`Bank::take`] decide, with one look at the row.
-    #[inline(always)]
-    fn join_alike(&mut self, target: u32, class: Class, service: u64) -> Option<(u64, u64)> {
-        let Bank { rules, free, starts, present, coming, crews, now, .. } = self;
-        let row = free.cut_mut(target as usize * self.width, self.used);
-        let (now, first) = (*now, row[0]);
-        let are_alike = crews.as_ref().is_none_or(|crews| crews.are_alike(target));
-        let is_plain = (rules.counts, rules.classes) == (Counts::Waiting, Classes::Together);
-        if !(are_alike && is_plain && present.is_empty()) || first == ABSENT {
-            return None;
-        }
-        // As in `standing`: where apps scale, nine times out of ten more instances are idle than
-        // requests are coming.
-        let all = coming.get(target as usize).map_or(0, |[free, paid]| free + paid);
-        if row.get(all as usize).is_none_or(|free| *free > now) {
-            let counted = starts.length(target as usize, last_stamp(now)) + all;
-            let waiting = Waiting { counted, idle: false };
-            let bound = rules.bound(class);
-            if counted >= bound || policy::enqueue(rules, class, waiting).is_err() {
-                return None;
-            }
-        }
-        let (start, end) = row::work(first, now, service, LAST);
-        row::replace_first(row, end);
-        if start > now {
-            starts.push(target as usize, stamp(start, class), last_stamp(now));
-        }
-        Some((start, end))
+        wide::run(Join { bank: self, target, class, service })
     }
 
     /// Likewise, if it comes into the queue later: [`Bank::come`].
     #[inline(always)]
     pub(super) fn let_in(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         self.admit(target, class)?;
-        if let Some(coming) = self.coming.get_mut(target as usize) {
-            coming[class.index()] += 1;
-        }
+        self.expect(target, class);
         Ok(())
     }
 
@@ -322,8 +331,9 @@ impl Bank {
     pub(super) fn arrive(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
         if let Some(coming) = self.coming.get_mut(target as usize) {
             coming[class.index()] -= 1;
+            self.note(target);
         }
-        if self.crews.is_some() && self.row(target)[0] == ABSENT {
+        if self.crews.is_some() && self.rows.is_empty(target) {
             return Err(Refusal::NoInstance);
         }
         Ok(())
@@ -332,7 +342,7 @@ impl Bank {
     /// What rules about waits must know of a target besides its line.
     pub(super) fn room(&self, target: u32) -> Room {
         let coming = self.coming.get(target as usize).map_or(0, |[free, paid]| free + paid);
-        let idle = row::count_until(self.row(target), self.now);
+        let idle = self.rows.idle(target, self.now);
         Room { idle, running: self.running(target), coming }
     }
 
@@ -346,16 +356,23 @@ impl Bank {
         let admitted = self.judge(target, class).and_then(|()| judge());
         self.demand.count(admitted.is_err());
         admitted?;
+        self.expect(target, class);
+        Ok(())
+    }
+
+    /// A request is on its way into the queue.
+    #[inline(always)]
+    fn expect(&mut self, target: u32, class: Class) {
         if let Some(coming) = self.coming.get_mut(target as usize) {
             coming[class.index()] += 1;
+            self.note(target);
         }
-        Ok(())
     }
 
     /// A request stands in the queue of a target: when its turn comes. It must begin then
     /// ([`Bank::begin`]) before the next one stands there, or it never does.
     pub(super) fn stand(&mut self, target: u32, class: Class) -> u64 {
-        let turn = self.row(target)[0].max(self.now);
+        let turn = self.rows.first(target).max(self.now);
         if turn > self.now {
             self.starts.push(target as usize, stamp(turn, class), last_stamp(self.now));
         }
@@ -367,19 +384,7 @@ impl Bank {
 
     /// The work on a request begins whose turn comes then: when it ends.
     pub(super) fn begin(&mut self, target: u32, class: Class, turn: u64, service: u64) -> u64 {
-        let row = self.free.cut_mut(target as usize * self.width, self.used);
-        let (_, end) = match &mut self.crews {
-            Some(crews) if !crews.are_alike(target) => {
-                let work = crews.work(target, turn, service, LAST);
-                crews.write(target, row);
-                work
-            }
-            _ => {
-                let work = row::work(row[0], turn, service, LAST);
-                row::replace_first(row, work.1);
-                work
-            }
-        };
+        let (_, end) = self.work(target, turn, service);
         self.set_end(target, class, turn, end);
         end
     }
@@ -394,7 +399,7 @@ impl Bank {
 
     #[inline(always)]
     fn judge(&mut self, target: u32, class: Class) -> Result<(), Refusal> {
-        if self.crews.is_some() && self.row(target)[0] == ABSENT {
+        if self.crews.is_some() && self.rows.is_empty(target) {
             return Err(Refusal::NoInstance);
         }
         let standing = self.standing(target, class);
@@ -404,19 +409,7 @@ impl Bank {
     /// A request takes its place: when its work begins and ends.
     #[inline(always)]
     fn take(&mut self, target: u32, class: Class, service: u64) -> (u64, u64) {
-        let row = self.free.cut_mut(target as usize * self.width, self.used);
-        let (start, end) = match &mut self.crews {
-            Some(crews) if !crews.are_alike(target) => {
-                let work = crews.work(target, self.now, service, LAST);
-                crews.write(target, row);
-                work
-            }
-            _ => {
-                let work = row::work(row[0], self.now, service, LAST);
-                row::replace_first(row, work.1);
-                work
-            }
-        };
+        let (start, end) = self.work(target, self.now, service);
         if start > self.now {
             self.starts.push(target as usize, stamp(start, class), last_stamp(self.now));
         }
@@ -426,10 +419,23 @@ impl Bank {
         (start, end)
     }
 
+    /// A request takes the first instance from a time on: when its work begins and ends.
+    #[inline(always)]
+    fn work(&mut self, target: u32, now: u64, service: u64) -> (u64, u64) {
+        match &mut self.crews {
+            Some(crews) if !crews.are_alike(target) => {
+                let work = crews.work(target, now, service, LAST);
+                self.rows.write(target, crews.times(target));
+                work
+            }
+            _ => self.rows.take(target, now, service, LAST),
+        }
+    }
+
     /// A target, for somebody who may want it back so; none if nobody comes or goes there.
     pub(super) fn save(&self, target: u32) -> Option<Saved> {
         let crew = self.crews.as_ref()?.save(target);
-        Some(Saved { row: self.row(target).to_vec(), crew })
+        Some(Saved { row: self.rows.times(target).collect(), crew })
     }
 
     /// It is so again: the request that had taken an instance until `end` never begins, and stands there
@@ -440,12 +446,11 @@ impl Bank {
         saved: Saved,
         (class, turn, end): (Class, u64, u64),
     ) {
-        let row = self.free.cut_mut(target as usize * self.width, self.width);
-        row.fill(ABSENT);
-        row[..saved.row.len()].copy_from_slice(&saved.row);
+        self.rows.write(target, saved.row.iter().copied());
         if let Some(crews) = &mut self.crews {
             crews.restore(target, saved.crew);
         }
+        self.note(target);
         self.set_end(target, class, end, turn);
     }
 
@@ -467,19 +472,13 @@ impl Bank {
 
     /// Likewise, if the last one that waits there begins then.
     pub(super) fn start_behind(&mut self, target: u32, ready: u64, last_start: u64) {
-        let Some(crews) = &self.crews else { return };
-        let staff = crews.staff(target) as usize;
-        if staff == self.width {
-            self.widen();
+        let Some(crews) = &mut self.crews else { return };
+        if crews.staff(target) as usize == self.rows.width() {
+            self.rows.widen();
         }
-        if staff == self.used {
-            self.used += STEP;
-        }
-        let row = self.free.cut_mut(target as usize * self.width, self.width);
-        if let Some(crews) = &mut self.crews {
-            crews.start(target, row, ready, last_start);
-            crews.write(target, row);
-        }
+        crews.start(target, self.rows.times(target), ready, last_start);
+        self.rows.write(target, crews.times(target));
+        self.note(target);
     }
 
     /// The instance of a target leaves that has nothing to do first.
@@ -490,35 +489,62 @@ impl Bank {
     /// Likewise, if it was told so then.
     pub(super) fn leave_at(&mut self, target: u32, now: u64) -> Option<Parting> {
         let crews = self.crews.as_mut()?;
-        let row = self.free.cut_mut(target as usize * self.width, self.width);
-        if row[0] == ABSENT {
-            return None;
-        }
-        let parting = crews.leave(target, row[0], now);
-        row.copy_within(1.., 0);
-        row[self.width - 1] = ABSENT;
-        if self.used > STEP && crews.most_staff() as usize <= self.used - STEP {
-            self.used -= STEP;
-        }
+        let parting = crews.leave(target, self.rows.remove_first(target)?, now);
+        self.note(target);
         Some(parting)
     }
 
     /// Targets tell of their instances, those that have something new to tell.
-    pub(super) fn report(&mut self, told: impl FnMut(u32, Standing)) {
-        if let Some(crews) = &mut self.crews {
-            crews.report(self.now, told);
-        }
+    pub(super) fn report(&mut self, mut told: impl FnMut(u32, Standing)) {
+        let Some(mut crews) = self.crews.take() else { return };
+        let mut are_alike = Vec::new();
+        crews.report(self.now, |target, standing, is_last| {
+            told(target, standing);
+            are_alike.extend(is_last.then_some(target));
+        });
+        self.crews = Some(crews);
+        are_alike.into_iter().for_each(|target| self.note(target));
     }
+}
 
-    /// Room for more instances at each target.
-    #[cold]
-    fn widen(&mut self) {
-        let width = self.width + STEP;
-        let count = self.free.len() / self.width;
-        let mut free = Aligned::new(count * width, ABSENT);
-        for (wide, row) in free.chunks_exact_mut(width).zip(self.free.chunks_exact(self.width)) {
-            wide[..row.len()].copy_from_slice(row);
+/// A bank with all at hand that requests ask for where all is plain, one after the other.
+#[derive(Debug)]
+pub(super) struct Open<'a, const WIDTH: usize> {
+    rules: &'a Queue,
+    plan: &'a Plan,
+    rows: rows::Open<'a, WIDTH>,
+    starts: &'a mut Rings,
+    ahead: &'a [u32],
+}
+
+impl<const WIDTH: usize> Open<'_, WIDTH> {
+    /// A request comes to one of these targets: when its work begins and ends, if it is taken and nothing
+    /// must be asked for but an idle instance or a place among those that wait, as [`Bank::admit`] and
+    /// [`Bank::take`] decide. Otherwise nothing has happened.
+    #[inline(always)]
+    pub(super) fn join(&mut self, request: &Request, target: u32, now: u64) -> Option<(u64, u64)> {
+        let ahead = *self.ahead.get(target as usize)?;
+        let row = self.rows.cut(target as usize, now)?;
+        let mut start = now;
+        // As in `standing`: where apps scale, nine times out of ten more instances are idle than
+        // requests are coming.
+        if !row.has_idle(ahead) {
+            start = row.first()?;
+            if ahead == NOT_PLAIN {
+                return None;
+            }
+            let (_, source) = Key::parts(request.key);
+            let class = self.plan.source(source)?.class;
+            let counted = self.starts.length(target as usize, last_stamp(now)) + ahead;
+            let waiting = Waiting { counted, idle: false };
+            let bound = self.rules.bound(class);
+            if counted >= bound || policy::enqueue(self.rules, class, waiting).is_err() {
+                return None;
+            }
+            if start > now {
+                self.starts.push(target as usize, stamp(start, class), last_stamp(now));
+            }
         }
-        (self.width, self.free) = (width, free);
+        Some((start, row.take(start, request.service, LAST)))
     }
 }

@@ -143,24 +143,14 @@ impl Calendar {
     /// Takes in an answer that isn't over yet.
     #[inline(always)]
     pub(super) fn insert(&mut self, answer: Answer) {
-        let slot = (answer.at >> self.slot_bits).max(self.slot);
-        if slot - self.slot < SLOTS as u64 {
-            let after = answer.at.saturating_sub(slot << self.slot_bits);
-            self.near[slot as usize % SLOTS].push(self.layout.pack(after, answer));
-        } else {
-            self.insert_far(slot, answer);
-        }
+        self.open().insert(answer);
     }
 
+    /// Opens it for many answers.
     #[inline(always)]
-    fn insert_far(&mut self, slot: u64, answer: Answer) {
-        let turn = slot >> SLOT_BITS;
-        if turn - (self.slot >> SLOT_BITS) < SLOTS as u64 {
-            let after = answer.at - (turn << SLOT_BITS << self.slot_bits);
-            self.far[turn as usize % SLOTS].push(self.layout.pack(after, answer));
-        } else {
-            self.later.push(answer);
-        }
+    pub(super) fn open(&mut self) -> Open<'_> {
+        let Calendar { layout, slot_bits, slot, near, far, later, .. } = self;
+        Open { layout: *layout, slot_bits: *slot_bits, slot: *slot, near, far, later }
     }
 
     /// Hands out what is in slots that are over at a time.
@@ -238,7 +228,8 @@ impl Calendar {
         let turn = self.slot >> SLOT_BITS;
         if turn.is_multiple_of(SLOTS as u64) {
             for answer in std::mem::take(&mut self.later) {
-                self.insert_far(answer.at >> self.slot_bits, answer);
+                let Open { layout, slot_bits, slot, far, later, .. } = self.open();
+                insert_far((layout, slot_bits, slot), far, later, answer);
             }
         }
         // Its capacity goes, too: long requests are few, and their slots would stay large.
@@ -249,6 +240,55 @@ impl Calendar {
             let word = self.layout.moved(word, after - (slot << self.slot_bits));
             self.near[slot as usize % SLOTS].push(word);
         }
+    }
+}
+
+/// A calendar with all at hand that an answer asks for.
+#[derive(Debug)]
+pub(super) struct Open<'a> {
+    layout: Layout,
+    slot_bits: u32,
+    slot: u64,
+    near: &'a mut [Vec<u64>; SLOTS],
+    far: &'a mut [Vec<u64>; SLOTS],
+    later: &'a mut Vec<Answer>,
+}
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "slots are masked to the length of their tables"
+)]
+impl Open<'_> {
+    /// Takes in an answer that isn't over yet.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, answer: Answer) {
+        let Open { layout, slot_bits, slot: present, .. } = *self;
+        let slot = answer.at >> slot_bits;
+        debug_assert!(slot >= present);
+        if slot - present < SLOTS as u64 {
+            let after = answer.at & ((1 << slot_bits) - 1);
+            self.near[slot as usize % SLOTS].push(layout.pack(after, answer));
+        } else {
+            insert_far((layout, slot_bits, present), self.far, self.later, answer);
+        }
+    }
+}
+
+/// Takes in an answer that isn't near.
+#[expect(clippy::indexing_slicing, reason = "slots are masked to the length of their tables")]
+fn insert_far(
+    (layout, slot_bits, present): (Layout, u32, u64),
+    far: &mut [Vec<u64>; SLOTS],
+    later: &mut Vec<Answer>,
+    answer: Answer,
+) {
+    let turn = answer.at >> slot_bits >> SLOT_BITS;
+    if turn - (present >> SLOT_BITS) < SLOTS as u64 {
+        let after = answer.at - (turn << SLOT_BITS << slot_bits);
+        far[turn as usize % SLOTS].push(layout.pack(after, answer));
+    } else {
+        later.push(answer);
     }
 }
 

@@ -15,16 +15,6 @@ pub(super) struct Way {
     pub(super) path: Path,
 }
 
-/// Whose turn it is: of two at the same instant his who arrived first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Turn {
-    at: u64,
-    arrived: u64,
-    key: u64,
-    /// Among those of the present window.
-    place: u32,
-}
-
 /// All that are on their way to targets of a lane, by windows.
 #[derive(Debug)]
 pub(super) struct Coming {
@@ -35,14 +25,21 @@ pub(super) struct Coming {
     /// Those of the present window, in the order in which they were let in. They are written and read
     /// one after the other, which nobody has to wait for, unlike places of a table.
     present: Vec<Way>,
-    /// Their turns, the next one last: few, so sorting them once is less than keeping a heap of them.
-    turns: Vec<Turn>,
-    /// When the next one of them is there.
+    /// Their turns: when they are there, counted from the beginning of the window, above, and their place
+    /// among the present ones in [`PLACE_BITS`] below. Few, so sorting them once is less than keeping a heap
+    /// of them.
+    turns: Vec<u64>,
+    /// How many of them are over.
+    over: usize,
+    /// When the next one is there.
     next_at: u64,
     /// Those of the next [`NEAR`] windows.
     near: Vec<Vec<Way>>,
     far: Vec<Way>,
 }
+
+/// Windows are at most a second long, so there is room for the time above.
+const PLACE_BITS: u32 = 32;
 
 /// Half a second where a window is 2 ms: as long as most downloads.
 const NEAR: u64 = 1 << 8;
@@ -61,6 +58,7 @@ impl Coming {
             window: 0,
             present: Vec::new(),
             turns: Vec::new(),
+            over: 0,
             next_at: u64::MAX,
             near: vec![Vec::new(); NEAR as usize],
             far: Vec::new(),
@@ -69,29 +67,42 @@ impl Coming {
 
     /// Takes in a request that isn't there before the present window.
     #[inline]
-    pub(super) fn insert(&mut self, way: Way) {
+    pub(super) fn insert(&mut self, way: &Way) {
         let window = way.at / self.length;
         if window <= self.window {
-            let turn = turn(&way, self.present.len() as u32);
-            let later = self.turns.partition_point(|other| *other > turn);
-            self.turns.insert(later, turn);
-            self.present.push(way);
+            let after = way.at.saturating_sub(self.window * self.length);
+            let turn = turn(after, self.present.len() as u64);
+            self.present.push(*way);
+            let rest = self.turns.get(self.over..).unwrap_or_default();
+            let before = rest.partition_point(|other| self.is_before(*other, turn));
+            self.turns.insert(self.over + before, turn);
             self.look();
         } else if window - self.window < NEAR {
-            self.near[(window % NEAR) as usize].push(way);
+            self.near[(window % NEAR) as usize].push(*way);
         } else {
-            self.far.push(way);
+            self.far.push(*way);
         }
+    }
+
+    /// Whose turn it is of two: at the same instant his who arrived first.
+    fn is_before(&self, one: u64, other: u64) -> bool {
+        if one >> PLACE_BITS != other >> PLACE_BITS {
+            return one < other;
+        }
+        let [one, other] = [one, other].map(|turn| order(self.way(turn as u32 as usize)));
+        one < other
     }
 
     /// A window begins; windows begin one after the other, and nobody is left of the one before.
     pub(super) fn begin(&mut self, window: u64) {
-        debug_assert!(self.turns.is_empty());
+        debug_assert!(self.over == self.turns.len());
         self.window = window;
         self.present.clear();
+        self.turns.clear();
+        self.over = 0;
         if window.is_multiple_of(NEAR) {
             for way in std::mem::take(&mut self.far) {
-                self.insert(way);
+                self.insert(&way);
             }
         }
         let near = &mut self.near[(window % NEAR) as usize];
@@ -101,47 +112,77 @@ impl Coming {
             self.present.append(near);
         }
         self.turns.clear();
-        self.turns.extend(self.present.iter().zip(0..).map(|(way, place)| turn(way, place)));
-        self.turns.sort_unstable_by(|one, other| other.cmp(one));
+        let from = self.window * self.length;
+        let turns = self.present.iter().zip(0..);
+        self.turns.extend(turns.map(|(way, place)| turn(way.at.saturating_sub(from), place)));
+        self.turns.sort_unstable();
+        let are_apart = |pair: &[u64]| pair[0] >> PLACE_BITS != pair[1] >> PLACE_BITS;
+        if !self.turns.windows(2).all(are_apart) {
+            let mut turns = std::mem::take(&mut self.turns);
+            turns.sort_by_key(|turn| order(self.way(*turn as u32 as usize)));
+            self.turns = turns;
+        }
         self.look();
     }
 
     /// Looks who is the next one.
     #[inline]
     fn look(&mut self) {
-        self.next_at = self.turns.last().map_or(u64::MAX, |next| next.at);
+        let next = self.turns.get(self.over).map(|turn| turn >> PLACE_BITS);
+        self.next_at = next.map_or(u64::MAX, |after| self.window * self.length + after);
     }
 
-    /// Whether one is there at an instant of the present window or before.
+    /// When the next one of the present window is there; never if there is none.
     #[inline(always)]
-    pub(super) const fn is_any_until(&self, at: u64) -> bool {
-        self.next_at <= at
+    pub(super) const fn next_at(&self) -> u64 {
+        self.next_at
     }
 
-    /// The next one that is there at an instant of the present window or before.
-    pub(super) fn next_until(&mut self, at: u64) -> Option<Way> {
-        if !self.is_any_until(at) {
+    /// The place of the next one, if it is there at an instant of the present window or before.
+    #[inline(always)]
+    pub(super) fn next_until(&mut self, at: u64) -> Option<usize> {
+        if self.next_at > at {
             return None;
         }
-        let turn = self.turns.pop()?;
+        let turn = *self.turns.get(self.over)?;
+        self.over += 1;
         self.look();
-        Some(self.present[turn.place as usize])
+        Some(turn as u32 as usize)
+    }
+
+    /// The one at a place, until the next window begins.
+    #[inline(always)]
+    pub(super) fn way(&self, place: usize) -> &Way {
+        &self.present[place]
+    }
+
+    /// All of the present window.
+    #[inline(always)]
+    pub(super) const fn present_mut(&mut self) -> &mut Vec<Way> {
+        &mut self.present
     }
 
     /// All that are still on their way, in their order.
     pub(super) fn take(&mut self) -> Vec<Way> {
         let near = self.near.iter_mut().flat_map(|ways| ways.drain(..));
         let mut all: Vec<Way> = near.chain(self.far.drain(..)).collect();
-        all.extend(self.turns.drain(..).map(|turn| self.present[turn.place as usize]));
-        all.sort_by_key(|way| turn(way, 0));
+        let turns = self.turns.get(self.over..).unwrap_or_default();
+        all.extend(turns.iter().map(|turn| self.present[*turn as u32 as usize]));
+        self.over = self.turns.len();
+        all.sort_by_key(order);
         self.look();
         all
     }
 }
 
-fn turn(way: &Way, place: u32) -> Turn {
-    let Way { at, request, .. } = way;
-    Turn { at: *at, arrived: request.at, key: request.key, place }
+/// The turn of the one at a place that is there so long after the beginning of the window.
+const fn turn(after: u64, place: u64) -> u64 {
+    (after << PLACE_BITS) | place
+}
+
+/// What requests on their way are ordered by.
+const fn order(way: &Way) -> (u64, u64, u64) {
+    (way.at, way.request.at, way.request.key)
 }
 
 #[cfg(test)]
@@ -170,9 +211,10 @@ mod tests {
                 let request = Request { at: 7, key: u64::from(key), ..Request::default() };
                 let path = Path { respond: Nanoseconds(window), ..Path::default() };
                 let way = Way { at, request, path };
-                coming.insert(way);
+                coming.insert(&way);
                 wanted.push(way);
-                while let Some(way) = coming.next_until(begin + length - 1) {
+                while let Some(place) = coming.next_until(begin + length - 1) {
+                    let way = *coming.way(place);
                     prop_assert!((begin..begin + length).contains(&way.at));
                     seen.push(way);
                 }

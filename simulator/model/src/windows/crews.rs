@@ -114,11 +114,6 @@ impl Crews {
         self.staff[target as usize]
     }
 
-    /// The most that any target has.
-    pub(super) fn most_staff(&self) -> u32 {
-        self.staff.iter().copied().max().unwrap_or(0)
-    }
-
     /// Of the entries of a target's row that are ahead of `now`, how many aren't work in progress;
     /// and how many instances that have left its row still work.
     #[inline(always)]
@@ -132,6 +127,17 @@ impl Crews {
         let idle = self.young[target].iter().filter(|member| member.from > now).count();
         let works = |leaver: &&Leaver| leaver.from <= now && now < leaver.end;
         (count(idle), count(self.leavers[target].iter().filter(works).count()))
+    }
+
+    /// The same for all targets, where it is added to the numbers of entries that are ahead.
+    #[inline(always)]
+    pub(super) fn correct(&self, now: u64, counts: &mut [u32]) {
+        for ((count, kind), target) in counts.iter_mut().zip(&self.kinds).zip(0..) {
+            if kind.is_young || kind.has_leavers {
+                let (idle, more) = self.correction(target, now);
+                *count = *count - idle + more;
+            }
+        }
     }
 
     /// A request takes an instance of a target whose instances aren't all alike: when its work
@@ -154,24 +160,26 @@ impl Crews {
         (start, first.free)
     }
 
-    /// Writes down when the instances of a target are free, where they aren't all alike.
-    pub(super) fn write(&self, target: u32, row: &mut [u64]) {
-        let members = self.young[target as usize].iter().map(|member| member.free);
-        let absent = std::iter::repeat(u64::MAX);
-        for (free, known) in row.iter_mut().zip(members.chain(absent)) {
-            *free = known;
-        }
+    /// When the instances of a target are free, where they aren't all alike.
+    pub(super) fn times(&self, target: u32) -> impl Iterator<Item = u64> + Clone {
+        self.young[target as usize].iter().map(|member| member.free)
     }
 
-    /// An instance begins to start at a target with this row. `last_start` is when the last request
-    /// begins that waits there, or an instant that is over.
-    pub(super) fn start(&mut self, target: u32, row: &[u64], ready: u64, last_start: u64) {
+    /// An instance begins to start at a target whose others are free at these times. `last_start` is when
+    /// the last request begins that waits there, or an instant that is over.
+    pub(super) fn start(
+        &mut self,
+        target: u32,
+        times: impl Iterator<Item = u64>,
+        ready: u64,
+        last_start: u64,
+    ) {
         let place = target as usize;
         let members = &mut self.young[place];
         if members.is_empty() {
             let staff = self.staff[place] as usize;
-            let old = |free: &u64| Member { free: *free, ready: 0, from: 0 };
-            members.extend(row.iter().take(staff).map(old));
+            let old = |free| Member { free, ready: 0, from: 0 };
+            members.extend(times.take(staff).map(old));
         }
         let from = ready.max(last_start);
         members.push(Member { free: from, ready, from });
@@ -230,12 +238,13 @@ impl Crews {
         }
     }
 
-    /// Targets tell of their instances, those that have something new to tell.
-    pub(super) fn report(&mut self, now: u64, mut told: impl FnMut(u32, Standing)) {
+    /// Targets tell of their instances, those that have something new to tell; and whether it is the last
+    /// they have to, because from now on all are alike.
+    pub(super) fn report(&mut self, now: u64, mut told: impl FnMut(u32, Standing, bool)) {
         let mut touched = std::mem::take(&mut self.touched);
         touched.retain(|target| {
-            told(*target, self.standing(*target, now));
             let is_young = self.warm_at[*target as usize] > now;
+            told(*target, self.standing(*target, now), !is_young);
             if !is_young {
                 self.young[*target as usize].clear();
                 self.mark(*target as usize);

@@ -1,12 +1,13 @@
 //! The gateways of a lane: whom they admit, and where they send what they admit.
 
 use policy::adaptive::Answer as Became;
-use policy::admission::{Admission, Candidate, Learned};
+use policy::admission::{Admission, Candidate, Deadlines, Learned, Limits, Permits};
+use policy::balance::Choices;
 use policy::dagor::Begun;
-use policy::{Purpose, Refusal, Time, Words};
+use policy::{Purpose, Refusal, Scope, Time, Words};
 
 use super::accounts::{self, Books, Desk};
-use super::calendar::{Calendar, Most, Name};
+use super::calendar::{self, Calendar, Most, Name};
 use super::gates::Gates;
 use super::known::{Crew, Known, View, Views, WeightedView};
 use super::plan::{Plan, SourceInfo};
@@ -19,6 +20,7 @@ use crate::model::Model;
 #[derive(Debug)]
 pub(super) struct Gateways {
     rules: Admission,
+    caps: Caps,
     balance: policy::Balance,
     books: Books,
     calendar: Calendar,
@@ -70,6 +72,7 @@ impl Gateways {
         };
         Gateways {
             rules: model.admission,
+            caps: Caps::of(&model.admission),
             balance: model.balance,
             books: Books::new(model, plan, gateways.clone()),
             calendar: Calendar::new(plan.network.delay.0, plan.lines, most),
@@ -83,6 +86,12 @@ impl Gateways {
     #[inline(always)]
     pub(super) fn expect(&mut self, answer: Answer) {
         self.calendar.insert(answer);
+    }
+
+    /// The calendar, for many answers.
+    #[inline(always)]
+    pub(super) fn calendar(&mut self) -> calendar::Open<'_> {
+        self.calendar.open()
     }
 
     /// Whether gateways want to know what became of requests.
@@ -128,6 +137,26 @@ impl Gateways {
         self.known.weigh();
     }
 
+    /// Whether all is plain: rules, and what is known of targets.
+    pub(super) fn are_plain(&self) -> bool {
+        let rates = [self.rules.user, self.rules.cmd]
+            .into_iter()
+            .flatten()
+            .any(|limits| limits.rate.is_some());
+        self.learners.is_none() && !rates && self.balance == TWO_CHOICES && self.known.are_full()
+    }
+
+    /// Gateways open for requests where all is plain.
+    #[inline(always)]
+    pub(super) fn plain(&mut self) -> Plain<'_> {
+        Plain {
+            rules: self.caps.rules(self.rules.deadlines),
+            balance_words: self.balance_words,
+            books: self.books.open(),
+            known: self.known.open(),
+        }
+    }
+
     /// Gateways open for the requests of a window.
     #[inline(always)]
     pub(super) fn open(&mut self) -> Open<'_> {
@@ -142,6 +171,71 @@ impl Gateways {
         }
     }
 }
+
+/// Gateways with all at hand that a request asks for where all is plain: limits of what is in flight, and
+/// two choices among targets that all take their full share.
+#[derive(Debug)]
+pub(super) struct Plain<'a> {
+    rules: Admission,
+    balance_words: Words,
+    books: accounts::Open<'a>,
+    known: Views<'a>,
+}
+
+/// Limits of what is in flight: [`u32::MAX`] where there is none.
+#[derive(Debug, Clone, Copy)]
+struct Caps {
+    accept: u32,
+    user: u32,
+    cmd: u32,
+}
+
+impl Caps {
+    fn of(rules: &Admission) -> Self {
+        let cap = |limits: Option<Limits>| limits.and_then(|limits| limits.concurrency);
+        Caps {
+            accept: rules.accept.map_or(u32::MAX, |accept| accept.permits),
+            user: cap(rules.user).unwrap_or(u32::MAX),
+            cmd: cap(rules.cmd).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Rules of which nothing but these must be looked up.
+    #[inline(always)]
+    const fn rules(self, deadlines: Deadlines) -> Admission {
+        let Caps { accept, user, cmd } = self;
+        let scope = Scope::Gateway;
+        Admission {
+            accept: Some(Permits { permits: accept, scope }),
+            user: Some(Limits { rate: None, concurrency: Some(user), scope }),
+            cmd: Some(Limits { rate: None, concurrency: Some(cmd), scope }),
+            deadlines,
+            adaptive: None,
+            overload: None,
+        }
+    }
+}
+
+impl Plain<'_> {
+    /// A request arrives: the target that its gateway sends it to; none if it isn't admitted at once,
+    /// and nothing has happened then. As [`Open::arrive`] decides.
+    #[inline(always)]
+    pub(super) fn arrive(&mut self, request: &Request) -> Option<Sent> {
+        let desk = self.books.desk(request.key)?;
+        // Two choices find one of any number.
+        let loads = self.known.loads(desk).filter(|loads| !loads.is_empty())?;
+        let mut taken_out = self.books.take_out_counts(desk, request.user);
+        let (candidate, now) = (candidate(desk, request), request.time());
+        policy::admit(&self.rules, taken_out.accounts(None), candidate, now).ok()?;
+        self.books.put_back_counts(desk, request.user, &taken_out);
+        let draw = self.balance_words.of(request.key);
+        let target = policy::pick(TWO_CHOICES, &mut View { loads }, &mut 0, draw)?;
+        *loads.get_mut(target as usize)? += 1;
+        Some(Sent { target, place: desk.first + target })
+    }
+}
+
+const TWO_CHOICES: policy::Balance = policy::Balance::PowerOfChoices(Choices::TWO);
 
 /// The target that a request is sent to.
 #[derive(Debug, Clone, Copy)]

@@ -65,6 +65,11 @@ impl Known {
         }
     }
 
+    /// Whether all targets of all apps take their full share.
+    pub(super) fn are_full(&self) -> bool {
+        self.crews.iter().all(|weights| weights.are_full)
+    }
+
     /// What is known, at hand: as [`super::accounts::Open`].
     #[inline(always)]
     pub(super) fn open(&mut self) -> Views<'_> {
@@ -85,6 +90,12 @@ impl Views<'_> {
     #[inline(always)]
     pub(super) fn again(&mut self) -> Views<'_> {
         Views { loads: self.loads, turns: self.turns, crews: self.crews }
+    }
+
+    /// The loads that the gateway of a desk knows of.
+    #[inline(always)]
+    pub(super) fn loads(&mut self, desk: &Desk) -> Option<&mut [u32]> {
+        self.loads.get_mut(desk.loads as usize..)?.get_mut(..desk.targets as usize)
     }
 
     /// What the gateway of a desk knows of the targets of its app.

@@ -11,8 +11,8 @@ use std::collections::VecDeque;
 use std::slice;
 use std::sync::Arc;
 
+use policy::Time;
 use policy::dagor::Begun;
-use policy::{Refusal, Time};
 use simulator_kernel::wide::{self, Task};
 
 use super::arrivals::Flow;
@@ -20,7 +20,7 @@ use super::bank::Bank;
 use super::coming::Coming;
 use super::control::{Control, Counted, Left, Order};
 use super::gates::Begins;
-use super::gateway::{Gateways, Sent};
+use super::gateway::Gateways;
 use super::known::Crew;
 use super::ledger::Ledger;
 use super::plan::Plan;
@@ -33,9 +33,12 @@ use crate::look::Look;
 use crate::model::{Model, Network};
 use crate::stages::Paths;
 
+mod admitting;
 mod orders;
 mod serving;
 mod waiting;
+
+use serving::{Came, Scratch};
 
 /// What one lane hands to another after a step. Parcels are used again, so that nothing is
 /// allocated for each.
@@ -135,6 +138,9 @@ pub struct Lane<'model, W> {
     flow: Flow<'model>,
     gateways: Gateways,
     banks: Vec<Bank>,
+    scratch: Scratch,
+    /// Requests that came into their queues in this window and weren't told of.
+    came: Vec<Came>,
     paths: Paths,
     coming: Coming,
     /// For each target, counted over all apps, its lane; for each gateway, its lane.
@@ -221,6 +227,8 @@ impl<'model, W: Witness> Lane<'model, W> {
             control: Control::new(model, network.delay.0),
             orders: VecDeque::new(),
             looks: Vec::new(),
+            scratch: Scratch::default(),
+            came: Vec::new(),
             ledger: (number == 0).then(|| Ledger::new(model)),
             plan,
             witness,
@@ -232,6 +240,16 @@ impl<'model, W: Witness> Lane<'model, W> {
     #[must_use]
     pub fn fed(mut self, model: &'model Model, feed: Box<dyn Feed + 'model>) -> Self {
         self.flow.feed(model, gateways(&self.plan, self.number), feed);
+        self
+    }
+
+    /// The same, whatever the reach of rows in nanoseconds ([`super::rows`]): it changes no result, but tests would
+    /// have to be long to get beyond that of runs.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn within(mut self, reach: u32) -> Self {
+        let least = u32::try_from(self.plan.network.delay.0 * 2).unwrap_or(u32::MAX);
+        self.banks.iter_mut().for_each(|bank| bank.set_reach(reach.max(least)));
         self
     }
 
@@ -290,6 +308,7 @@ impl<'model, W: Witness> Lane<'model, W> {
         inbound: &mut [Parcel],
         outbound: &mut [Parcel],
     ) {
+        self.banks.iter_mut().for_each(|bank| bank.begin_window(begin));
         // The window before has the other slot.
         let other = self.window() + 1;
         let before = of_window(&mut self.unsent_in, other);
@@ -302,8 +321,9 @@ impl<'model, W: Witness> Lane<'model, W> {
         if !self.paths.is_empty() {
             self.coming.begin(self.window());
             // Before anybody counts: what finds no instance any more isn't there.
-            if self.coming.is_any_until(begin) {
+            if self.coming.next_at() <= begin {
                 self.come_until(begin, outbound);
+                self.tell_of_those_who_came(outbound);
             }
         }
         if self.control.is_tick(begin) {
@@ -336,7 +356,7 @@ impl<'model, W: Witness> Lane<'model, W> {
             self.decide(begin, inbound);
         }
         self.flow.fill_before(end);
-        wide::run(Admit { lane: self, window: (begin, end), inbound, outbound });
+        self.admit((begin, end), inbound, outbound);
     }
 
     /// Works ahead, a little, on what depends on nobody else: for those who wait for another lane. What
@@ -347,6 +367,12 @@ impl<'model, W: Witness> Lane<'model, W> {
             || self.flow.prepare(&gateways(&self.plan, self.number))
     }
 
+    /// No windows pass any more, but time does.
+    pub(super) fn skip_to(&mut self, now: u64, outbound: &mut [Parcel]) {
+        self.settle_all(now, outbound);
+        self.banks.iter_mut().for_each(|bank| bank.begin_window(now));
+    }
+
     /// Who is told.
     pub const fn witness_mut(&mut self) -> &mut W {
         &mut self.witness
@@ -355,8 +381,9 @@ impl<'model, W: Witness> Lane<'model, W> {
     /// What was written down.
     pub fn finish(mut self) -> W {
         for way in self.coming.take() {
+            self.skip_to(way.at, &mut []);
             match self.waits {
-                None => self.come(way, &mut []),
+                None => self.come(&way, &mut []),
                 Some(_) => self.come_waiting(way, &mut []),
             }
         }
@@ -410,28 +437,6 @@ impl<W: Witness> Task for Serve<'_, '_, W> {
     #[inline(always)]
     fn run(self) {
         self.lane.serve(self.end, self.inbound, self.outbound);
-    }
-}
-
-/// Gateways learn when they will hear of requests, and others come to them.
-struct Admit<'a, 'model, W> {
-    lane: &'a mut Lane<'model, W>,
-    window: (u64, u64),
-    inbound: &'a [Parcel],
-    outbound: &'a mut [Parcel],
-}
-
-impl<W: Witness> Task for Admit<'_, '_, W> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        for parcel in self.inbound {
-            for answer in &parcel.answers {
-                self.lane.gateways.expect(*answer);
-            }
-        }
-        self.lane.admit(self.window, self.outbound);
     }
 }
 
@@ -530,54 +535,5 @@ impl<W: Witness> Lane<'_, W> {
         for parcel in inbound.iter().filter(|parcel| !parcel.begun.is_empty()) {
             self.gateways.hear_of_begun(&parcel.begun);
         }
-    }
-
-    /// New requests come to gateways.
-    #[inline(always)]
-    fn admit(&mut self, (begin, end): (u64, u64), outbound: &mut [Parcel]) {
-        let window = self.window();
-        let Lane { plan, flow, gateways, witness, arrived, unsent_in, owners, looks, .. } = self;
-        let unsent = of_window(unsent_in, window);
-        gateways.begin(begin);
-        let is_alone = outbound.len() == 1;
-        let mut gateways = gateways.open();
-        let mut count = 0;
-        for request in flow.rest() {
-            if request.at >= end {
-                break;
-            }
-            if W::LOOKS && witness.arrive(request, *arrived + count as u64) {
-                looks.push((request.key, gateways.again().look(request, plan)));
-            }
-            match gateways.arrive(request, plan) {
-                Ok(Sent { target, place }) => {
-                    // Which lane it is is as good as chance: no branch depends on it.
-                    let owner = if is_alone {
-                        0
-                    } else {
-                        owners.get(place as usize).map_or(0, |owner| *owner)
-                    };
-                    if let Some(parcel) = outbound.get_mut(usize::from(owner)) {
-                        parcel.requests.push(Request { target, ..*request });
-                    }
-                }
-                Err(cause) => {
-                    if W::LOOKS
-                        && let Some((_, look)) = looks.pop_if(|(key, _)| *key == request.key)
-                    {
-                        witness.look(request, look);
-                    }
-                    if cause == Refusal::NoInstance {
-                        let (_, source) = Key::parts(request.key);
-                        let app = plan.source(source).map_or(0, |info| info.app as usize);
-                        unsent.iter_mut().skip(app).take(1).for_each(|count| *count += 1);
-                    }
-                    witness.outcome(request, None, Err(cause));
-                }
-            }
-            count += 1;
-        }
-        flow.pass(count);
-        *arrived += count as u64;
     }
 }

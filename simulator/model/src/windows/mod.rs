@@ -86,7 +86,7 @@ use policy::{Nanoseconds, Scope, Time};
 
 use crate::look::Look;
 use crate::model::{Model, Network};
-use crate::outcome::{Instances, Outcome};
+use crate::outcome::{Instances, Outcome, Served};
 use crate::report::Report;
 use crate::stages::Path;
 
@@ -106,6 +106,7 @@ mod ledger;
 pub mod oracle;
 mod outside;
 mod plan;
+mod rows;
 mod sorter;
 mod streams;
 mod tally;
@@ -125,6 +126,8 @@ pub use watched::watch;
 pub enum Unfit {
     /// Without a delay there is no window.
     NoDelay,
+    /// Windows are longer than what is counted in them.
+    LongDelay,
     /// Reports don't come at the borders of windows.
     Reports,
     /// Gateways can't count together without talking to each other.
@@ -161,6 +164,9 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Unfit::NoDelay => f.write_str("the network delay must be more than 0"),
+            Unfit::LongDelay => {
+                write!(f, "the network delay can be at most {}", Network::LONGEST_DELAY)
+            }
             Unfit::Reports => {
                 f.write_str("the time between reports must be a multiple of the network delay")
             }
@@ -202,6 +208,9 @@ impl fmt::Display for Unfit {
 pub fn check(model: &Model, network: Network) -> Result<(), Unfit> {
     if network.delay == Nanoseconds::ZERO {
         return Err(Unfit::NoDelay);
+    }
+    if network.delay > Network::LONGEST_DELAY {
+        return Err(Unfit::LongDelay);
     }
     if network.reports == Nanoseconds::ZERO || !network.reports.0.is_multiple_of(network.delay.0) {
         return Err(Unfit::Reports);
@@ -312,6 +321,17 @@ impl Key {
     }
 }
 
+/// When the work on a request begins and ends.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Work {
+    /// The place of the request among others.
+    pub place: usize,
+    /// In nanoseconds since the beginning of the run.
+    pub start: u64,
+    /// Likewise.
+    pub end: u64,
+}
+
 /// Who is told of a run: of outcomes in no particular order, each request once; of changes of
 /// instances in the order of time, and likewise of decisions, by the first lane only.
 pub trait Witness {
@@ -325,6 +345,16 @@ pub trait Witness {
 
     /// What was known of a request that is wanted; told before its outcome.
     fn look(&mut self, _request: &Request, _look: Look) {}
+
+    /// What became of several requests without stages, which were served.
+    #[inline(always)]
+    fn served(&mut self, requests: &[Request], works: &[Work]) {
+        for Work { place, start, end } in works {
+            let Some(request) = requests.get(*place) else { break };
+            let served = Served::new(request.target, Time(*start), Time(*end));
+            self.outcome(request, None, Ok(served));
+        }
+    }
 
     /// What became of a request; and how its stages went, if its command has any and it came into
     /// its queue.

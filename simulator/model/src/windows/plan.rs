@@ -11,6 +11,8 @@ use crate::model::{Model, Network};
 pub(super) struct Plan {
     pub(super) network: Network,
     pub(super) sources: Vec<SourceInfo>,
+    /// Of each source [`SourceInfo::plain`], near each other.
+    pub(super) plain: Vec<u32>,
     pub(super) lines: Lines,
     pub(super) apps: Vec<AppInfo>,
     /// How many gateways there are.
@@ -34,22 +36,30 @@ pub(super) struct SourceInfo {
     /// Whether they need more than a place in a queue: they have stages, or a rule asks how long they
     /// wait.
     pub(super) is_special: bool,
+    /// The app if they aren't, no app if they are.
+    pub(super) plain: u32,
 }
 
 impl SourceInfo {
+    /// No app has this number.
+    pub(super) const NO_APP: u32 = u32::MAX;
+
     fn of(model: &Model, source: &crate::Source) -> Self {
         let cmd = model.cmds.get(source.cmd);
         let class = model.tenants.get(source.tenants).map_or(Class::Free, |group| group.class);
         let has_stages = cmd.is_some_and(|cmd| cmd.stages.is_some());
+        let app = cmd.and_then(|cmd| u32::try_from(cmd.app).ok()).unwrap_or(Self::NO_APP);
+        let is_special = has_stages || waits::asks(model);
         SourceInfo {
             cmd: u32::try_from(source.cmd).unwrap_or(u32::MAX),
-            app: cmd.map_or(u32::MAX, |cmd| u32::try_from(cmd.app).unwrap_or(u32::MAX)),
+            app,
             class,
             deadline: cmd.and_then(|cmd| cmd.deadline).unwrap_or(Nanoseconds(u64::MAX)),
             usual: cmd.map_or(Nanoseconds::ZERO, |cmd| cmd.service.median()),
             expected: cmd.map_or(Nanoseconds::ZERO, crate::Cmd::expected),
             has_stages,
-            is_special: has_stages || waits::asks(model),
+            is_special,
+            plain: if is_special { Self::NO_APP } else { app },
         }
     }
 }
@@ -77,10 +87,13 @@ impl Plan {
             first += count as usize;
             info
         });
+        let sources: Vec<_> =
+            model.sources.iter().map(|source| SourceInfo::of(model, source)).collect();
         Plan {
             network,
             lines: Lines::new(model.sources.len()),
-            sources: model.sources.iter().map(|source| SourceInfo::of(model, source)).collect(),
+            plain: sources.iter().map(|info| info.plain).collect(),
+            sources,
             apps: apps.collect(),
             gateways: model.gateways.max(1),
             lanes,

@@ -5,7 +5,7 @@ use policy::scaling::{Action, Observation};
 use policy::{Class, Nanoseconds, Time};
 use simulator_kernel::Summary;
 
-use super::{Key, Request, Witness};
+use super::{Key, Request, Witness, Work};
 use crate::model::{Model, Network};
 use crate::outcome::{Instances, Outcome, Record};
 use crate::report::{Cell, Report};
@@ -69,7 +69,7 @@ impl Lump {
     #[inline(always)]
     fn take(&mut self, time: u64) {
         // The next one comes to the same place if this one is 0.
-        if let Some(place) = self.times.get_mut(self.count) {
+        if let Some(place) = self.times.get_mut(self.count % AT_ONCE) {
             *place = time;
         }
         self.count += usize::from(time > 0);
@@ -110,6 +110,22 @@ impl Column {
             }
         }
         self.served = 0;
+    }
+
+    /// A request without stages was served.
+    #[inline(always)]
+    fn take(&mut self, (at, start, end): (u64, u64, u64), delay: u64) {
+        if let Some(place) = self.responses.get_mut(self.served % AT_ONCE) {
+            *place = end + delay - at;
+        }
+        self.waits.take(start - (at + delay));
+        self.served += 1;
+    }
+
+    /// It will be counted as a whole; what is beyond the reported window is too much.
+    #[inline(never)]
+    fn leave_out(&mut self, (start, end): (u64, u64), until: u64) {
+        self.busy = self.busy.wrapping_sub(u128::from(end - start.max(until)));
     }
 
     /// An instance worked for a request within the reported window.
@@ -189,6 +205,29 @@ impl Tally {
 }
 
 impl Witness for Tally {
+    /// As [`Tally::outcome`] does without a path, with all at hand that it asks for.
+    #[inline(always)]
+    fn served(&mut self, requests: &[Request], works: &[Work]) {
+        let Tally { report, sources, delay, from, until } = self;
+        let (delay, from, until) = (*delay, *from, *until);
+        for Work { place, start, end } in works {
+            let Some(request) = requests.get(*place) else { break };
+            let (_, source) = Key::parts(request.key);
+            let Some(column) = sources.get_mut(usize::from(source)) else { break };
+            if request.at < from {
+                column.work((*start, *end), (from, until));
+                continue;
+            }
+            column.take((request.at, *start, *end), delay);
+            if *end > until {
+                column.leave_out((*start, *end), until);
+            }
+            if column.served == AT_ONCE {
+                column.write(report, 2 * delay);
+            }
+        }
+    }
+
     #[inline(always)]
     fn outcome(&mut self, request: &Request, path: Option<&Path>, outcome: Outcome) {
         let (_, source) = Key::parts(request.key);
@@ -201,43 +240,36 @@ impl Witness for Tally {
             return;
         }
         match (outcome, path) {
-            (Ok(served), path) => {
+            (Ok(served), None) => {
                 let (start, end) = (served.start.0, served.end.0);
-                let (mut before, mut respond) = (*delay, *delay);
-                if let Some(path) = path {
-                    before += path.before().0;
-                    respond += path.respond.0;
+                column.take((request.at, start, end), *delay);
+                if end > *until {
+                    column.leave_out((start, end), *until);
                 }
-                let wait = start - (request.at + before);
-                if let Some(place) = column.responses.get_mut(column.served) {
-                    *place = end + respond - request.at;
+            }
+            (Ok(served), Some(path)) => {
+                let (start, end) = (served.start.0, served.end.0);
+                let wait = start - (request.at + *delay + path.before().0);
+                if let Some(place) = column.responses.get_mut(column.served % AT_ONCE) {
+                    *place = end + *delay + path.respond.0 - request.at;
                 }
                 column.waits.take(wait);
-                match &mut column.stages {
-                    Some(stages) => {
-                        if let Some(path) = path {
-                            stages.take(&path.behind(Nanoseconds(*delay)), wait, end - start);
-                        }
-                        column.work((start, end), (*from, *until));
-                    }
-                    None if end > *until => {
-                        // It will be counted as a whole; this part is too much.
-                        let beyond = u128::from(end - start.max(*until));
-                        column.busy = column.busy.wrapping_sub(beyond);
-                    }
-                    None => {}
+                if let Some(stages) = &mut column.stages {
+                    stages.take(&path.behind(Nanoseconds(*delay)), wait, end - start);
                 }
+                column.work((start, end), (*from, *until));
                 column.served += 1;
-                if column.served == AT_ONCE {
-                    column.write(report, 2 * *delay);
-                }
             }
             (Err(cause), _) => {
                 let cell = report.cells.get_mut(column.cell);
                 if let Some(count) = cell.and_then(|cell| cell.refused.get_mut(cause.index())) {
                     *count += 1;
                 }
+                return;
             }
+        }
+        if column.served == AT_ONCE {
+            column.write(report, 2 * *delay);
         }
     }
 

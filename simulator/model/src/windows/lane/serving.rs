@@ -4,84 +4,176 @@ use policy::Refusal;
 use policy::dagor::Begun;
 use simulator_kernel::wide::{self, Task};
 
+use super::super::bank::Bank;
 use super::super::coming::Way;
-use super::super::{Answer, Key, Request, Witness};
+use super::super::gateway::Gateways;
+use super::super::plan::{Plan, SourceInfo};
+use super::super::{Answer, Key, Request, Witness, Work};
 use super::{Lane, Parcel};
 use crate::adaptive::Heard;
 use crate::look::Chosen;
 use crate::outcome::Served;
 use crate::stages::Path;
 
-/// Requests of two lanes in the order of time. Of requests at the same instant those of the first
-/// gateways come first, and lanes have theirs in this order. They are handed out one by one, so that
-/// the next one is looked for while the one before is still worked on.
-struct Merged<'a> {
-    left: &'a [Request],
-    right: &'a [Request],
+/// What is needed while requests come to targets, kept so that nothing is allocated for each window.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Requests of all lanes in their order, if there are several.
+    requests: Vec<Request>,
+    /// Where runs of requests begin that are of the same app and have no stages, or all have some.
+    bounds: Vec<usize>,
+    /// How those with stages go, in their order.
+    ways: Vec<Way>,
+    /// Of those that are taken and weren't told at once, when the work on them begins and ends.
+    works: Vec<Work>,
 }
 
-impl<'a> Merged<'a> {
+/// The app of a request that is plain.
+#[inline(always)]
+fn plain_of(plain: &[u32], request: &Request) -> u32 {
+    let (_, source) = Key::parts(request.key);
+    plain.get(usize::from(source)).map_or(SourceInfo::NO_APP, |app| *app)
+}
+
+/// Where runs of plain requests of the same app begin, and of those that aren't plain; and where the last
+/// one ends.
+#[inline(always)]
+fn find_bounds<'a>(plain: &[u32], requests: &[Request], bounds: &'a mut Vec<usize>) -> &'a [usize] {
+    if bounds.len() < requests.len() + 1 {
+        bounds.resize(requests.len() + 1, 0);
+    }
+    let (mut count, mut last) = (0, None);
+    for (place, request) in requests.iter().enumerate() {
+        let app = Some(plain_of(plain, request));
+        // Whether one begins is as good as chance, so it is written in any case.
+        if let Some(bound) = bounds.get_mut(count) {
+            *bound = place;
+        }
+        count += usize::from(app != last);
+        last = app;
+    }
+    if let Some(bound) = bounds.get_mut(count) {
+        *bound = requests.len();
+    }
+    bounds.get(..=count).unwrap_or_default()
+}
+
+/// Requests of two lanes in the order of time. Of requests at the same instant those of the first
+/// gateways come first, and lanes have theirs in this order.
+fn merge(mut left: &[Request], mut right: &[Request], all: &mut Vec<Request>) {
+    all.clear();
+    all.reserve(left.len() + right.len());
+    while let ([first, lefts @ ..], [second, rights @ ..]) = (left, right) {
+        // Who is next is as good as chance: nothing is gained by a guess.
+        let is_second = second.at < first.at;
+        all.push(*std::hint::select_unpredictable(is_second, second, first));
+        left = std::hint::select_unpredictable(is_second, left, lefts);
+        right = std::hint::select_unpredictable(is_second, rights, right);
+    }
+    all.extend_from_slice(left);
+    all.extend_from_slice(right);
+}
+
+/// A request that came into its queue.
+#[derive(Debug)]
+pub(super) struct Came {
+    /// Among the ways of the present window.
+    place: usize,
+    /// When the work on it begins and ends.
+    work: Result<(u64, u64), Refusal>,
+}
+
+/// Requests that were on their way come into their queues: too rare to be a part of the loop that takes
+/// those without stages.
+struct ComeUntil<'a, 'model, W> {
+    lane: &'a mut Lane<'model, W>,
+    at: u64,
+}
+
+impl<W: Witness> Task for ComeUntil<'_, '_, W> {
+    type Output = ();
+
     #[inline(always)]
-    fn next(&mut self) -> Option<&'a Request> {
-        match (self.left, self.right) {
-            ([first, lefts @ ..], [second, rights @ ..]) => {
-                // Who is next is as good as chance: nothing is gained by a guess.
-                let is_second = second.at < first.at;
-                self.left = std::hint::select_unpredictable(is_second, self.left, lefts);
-                self.right = std::hint::select_unpredictable(is_second, rights, self.right);
-                Some(std::hint::select_unpredictable(is_second, second, first))
-            }
-            ([first, lefts @ ..], []) => {
-                self.left = lefts;
-                Some(first)
-            }
-            ([], [second, rights @ ..]) => {
-                self.right = rights;
-                Some(second)
-            }
-            ([], []) => None,
+    fn run(self) {
+        let Lane { plan, banks, coming, came, .. } = self.lane;
+        while let Some(place) = coming.next_until(self.at) {
+            let work = queue(plan, banks, coming.way(place));
+            came.push(Came { place, work });
         }
     }
 }
 
-/// A request without stages that was taken, and when the work on it begins and ends.
-struct Done<'a> {
-    request: &'a Request,
-    start: u64,
-    end: u64,
+/// A request comes into its queue: when the work on it begins and ends.
+#[inline(always)]
+fn queue(plan: &Plan, banks: &mut [Bank], way: &Way) -> Result<(u64, u64), Refusal> {
+    let Way { at, request, .. } = way;
+    let (_, source) = Key::parts(request.key);
+    let info = plan.source(source).ok_or(Refusal::NoInstance)?;
+    let bank = banks.get_mut(info.app as usize).ok_or(Refusal::NoInstance)?;
+    let app = plan.apps.get(info.app as usize).ok_or(Refusal::NoInstance)?;
+    bank.pass(*at);
+    bank.come(request.target - app.first_own, info.class, request.service)
 }
 
-/// A request with stages comes to its target: too rare to be a part of the loop that takes those
-/// without.
-struct LetIn<'a, 'model, W> {
+/// What becomes of them is told.
+struct TellOfWays<'a, 'model, W> {
     lane: &'a mut Lane<'model, W>,
-    request: &'a Request,
-    at: u64,
+    ways: &'a [Way],
+    came: &'a [Came],
     outbound: &'a mut [Parcel],
 }
 
-impl<W: Witness> Task for LetIn<'_, '_, W> {
+impl<W: Witness> Task for TellOfWays<'_, '_, W> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        self.lane.let_in(self.request, self.at, self.outbound);
+        let TellOfWays { lane, ways, came, outbound } = self;
+        for Came { place, work } in came {
+            let Some(Way { at, request, path }) = ways.get(*place) else { break };
+            lane.told(request, Some(path), *work, *at, outbound);
+        }
     }
 }
 
-/// Likewise, when it comes into its queue.
-struct Come<'a, 'model, W> {
-    lane: &'a mut Lane<'model, W>,
-    way: Way,
-    outbound: &'a mut [Parcel],
+/// Gateways of this lane will hear of requests that were taken.
+struct Expect<'a> {
+    gateways: &'a mut Gateways,
+    plan: &'a Plan,
+    requests: &'a [Request],
+    works: &'a [Work],
 }
 
-impl<W: Witness> Task for Come<'_, '_, W> {
+impl Task for Expect<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        self.lane.come(self.way, self.outbound);
+        let Expect { gateways, plan, requests, works } = self;
+        let (delay, lines) = (plan.network.delay.0, plan.lines);
+        let mut calendar = gateways.calendar();
+        for work in works {
+            let Some(request) = requests.get(work.place) else { break };
+            let (gateway, source) = Key::parts(request.key);
+            let (at, line) = (work.end + delay, lines.line(gateway, source));
+            calendar.insert(Answer { at, user: request.user, line });
+        }
+    }
+}
+
+/// The witness is told of them.
+struct Tell<'a, W> {
+    witness: &'a mut W,
+    requests: &'a [Request],
+    works: &'a [Work],
+}
+
+impl<W: Witness> Task for Tell<'_, W> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self) {
+        self.witness.served(self.requests, self.works);
     }
 }
 
@@ -89,66 +181,158 @@ impl<W: Witness> Lane<'_, W> {
     /// Requests of the window before come to targets, and what was on its way comes into queues.
     #[inline(always)]
     pub(super) fn serve(&mut self, end: u64, inbound: &[Parcel], outbound: &mut [Parcel]) {
-        // Loops, not closures: those may stay apart, where they miss the wide vectors.
-        let all;
-        let mut merged = match inbound {
-            [only] => Merged { left: &only.requests, right: &[] },
-            [left, right] => Merged { left: &left.requests, right: &right.requests },
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let Scratch { requests: all, bounds, ways, works } = &mut scratch;
+        let requests = match inbound {
+            [only] => &only.requests,
+            [left, right] => {
+                merge(&left.requests, &right.requests, all);
+                &*all
+            }
             _ => {
-                let mut requests: Vec<_> =
-                    inbound.iter().flat_map(|parcel| parcel.requests.iter().copied()).collect();
-                requests.sort_by_key(|request| request.at);
-                all = requests;
-                Merged { left: &all, right: &[] }
+                all.clear();
+                all.extend(inbound.iter().flat_map(|parcel| &parcel.requests));
+                all.sort_by_key(|request| request.at);
+                &*all
             }
         };
-        // Loops one after the other have what each of them asks for at hand; one that does all hasn't.
-        let count = inbound.iter().map(|parcel| parcel.requests.len()).sum();
-        let mut done = Vec::with_capacity(count);
-        while let Some(request) = merged.next() {
-            if let Some((start, end)) = self.reach(request, outbound) {
-                done.push(Done { request, start, end });
+        if works.len() < requests.len() {
+            works.resize(requests.len(), Work::default());
+        }
+        let bounds = find_bounds(&self.plan.plain, requests, bounds);
+        ways.clear();
+        if !self.paths.is_empty() && self.waits.is_none() {
+            self.draw_ways(requests, bounds, ways);
+        }
+        // Runs of requests where all is plain, and between them those that aren't. Loops one after the
+        // other have what each of them asks for at hand; one that does all hasn't.
+        let (mut known, mut ways) = (0, ways.iter());
+        for run in bounds.windows(2) {
+            let [mut place, to] = *run else { break };
+            let Some(request) = requests.get(place) else { break };
+            let app = plain_of(&self.plan.plain, request);
+            let bank = self.banks.get(app as usize);
+            let is_plain = !W::LOOKS && bank.is_some_and(Bank::is_mostly_plain);
+            while let Some(rest) = requests.get(place..to)
+                && let Some(request) = rest.first()
+            {
+                if is_plain {
+                    let count = self.reach_plain(app, (rest, place), works.get_mut(known..));
+                    (place, known) = (place + count, known + count);
+                    if count > 0 {
+                        continue;
+                    }
+                }
+                self.reach(request, &mut ways, outbound);
+                place += 1;
             }
         }
-        self.tell(&done, outbound);
+        self.tell(requests, works.get(..known).unwrap_or_default(), outbound);
+        self.scratch = scratch;
         if !self.paths.is_empty() {
             self.come_until(end - 1, outbound);
+            self.tell_of_those_who_came(outbound);
         }
     }
 
-    /// A request comes to its target: when the work on it begins and ends, if it is taken and that isn't
-    /// told already.
+    /// How the stages of requests go that have some.
+    fn draw_ways(&self, requests: &[Request], bounds: &[usize], ways: &mut Vec<Way>) {
+        let delay = self.plan.network.delay.0;
+        let runs = bounds.windows(2).filter_map(|run| requests.get(*run.first()?..*run.last()?));
+        let is_plain =
+            |request: &Request| plain_of(&self.plan.plain, request) != SourceInfo::NO_APP;
+        for request in runs.filter(|run| !run.first().is_some_and(is_plain)).flatten() {
+            let (_, source) = Key::parts(request.key);
+            let path = self.paths.at(source, request.key).unwrap_or_default();
+            ways.push(Way { at: request.at + delay + path.before().0, request: *request, path });
+        }
+    }
+
+    /// Requests from a place on come to their targets, as long as they are of this app and all is plain: how
+    /// many.
     #[inline(always)]
-    fn reach(&mut self, request: &Request, outbound: &mut [Parcel]) -> Option<(u64, u64)> {
+    fn reach_plain(
+        &mut self,
+        app: u32,
+        requests: (&[Request], usize),
+        works: Option<&mut [Work]>,
+    ) -> usize {
+        let works = works.unwrap_or_default();
+        // Rows whose length is known stay in registers.
+        match self.banks.get(app as usize).map_or(0, Bank::width) {
+            1 => self.reach_plain_of::<1>(app, requests, works),
+            4 => self.reach_plain_of::<4>(app, requests, works),
+            8 => self.reach_plain_of::<8>(app, requests, works),
+            16 => self.reach_plain_of::<16>(app, requests, works),
+            32 => self.reach_plain_of::<32>(app, requests, works),
+            48 => self.reach_plain_of::<48>(app, requests, works),
+            64 => self.reach_plain_of::<64>(app, requests, works),
+            128 => self.reach_plain_of::<128>(app, requests, works),
+            _ => 0,
+        }
+    }
+
+    /// Likewise, if the rows of this app have this length.
+    #[inline(always)]
+    fn reach_plain_of<const WIDTH: usize>(
+        &mut self,
+        app: u32,
+        (requests, from): (&[Request], usize),
+        works: &mut [Work],
+    ) -> usize {
+        let Lane { plan, banks, coming, .. } = self;
+        let (delay, next_at) = (plan.network.delay.0, coming.next_at());
+        let (Some(info), Some(bank)) = (plan.apps.get(app as usize), banks.get_mut(app as usize))
+        else {
+            return 0;
+        };
+        let first = info.first_own;
+        let (mut place, mut now) = (from, bank.now());
+        let mut open = bank.open::<WIDTH>(plan);
+        for (request, work) in requests.iter().zip(works) {
+            let at = request.at + delay;
+            if next_at <= at {
+                break;
+            }
+            let Some((start, end)) = open.join(request, request.target - first, at) else { break };
+            *work = Work { place, start, end };
+            now = at;
+            place += 1;
+        }
+        bank.close((place - from) as u64, now);
+        place - from
+    }
+
+    /// A request comes to its target.
+    #[inline(always)]
+    fn reach(
+        &mut self,
+        request: &Request,
+        ways: &mut std::slice::Iter<'_, Way>,
+        outbound: &mut [Parcel],
+    ) {
         let delay = self.plan.network.delay.0;
         let at = request.at + delay;
         let (_, source) = Key::parts(request.key);
-        let info = self.plan.source(source)?;
+        let Some(info) = self.plan.source(source) else { return };
         let (app, class, is_special) = (info.app as usize, info.class, info.is_special);
-        if self.coming.is_any_until(at) {
+        if self.coming.next_at() <= at {
             self.come_until(at, outbound);
         }
         if W::LOOKS && self.looks.iter().any(|(key, _)| *key == request.key) {
             self.look(request, at, outbound);
         }
         if is_special {
-            match self.waits {
-                None => wide::run(LetIn { lane: self, request, at, outbound }),
+            return match self.waits {
+                None => ways.next().map_or((), |way| self.let_in(way, at, outbound)),
                 Some(_) => self.let_in_waiting(request, at, outbound),
-            }
-            return None;
+            };
         }
-        let first = self.plan.apps.get(app)?.first_own;
-        let bank = self.banks.get_mut(app)?;
+        let Some(first) = self.plan.apps.get(app).map(|info| info.first_own) else { return };
+        let Some(bank) = self.banks.get_mut(app) else { return };
         bank.pass(at);
-        match bank.join(request.target - first, class, request.service) {
-            // Somebody who looks is told of one after the other.
-            Ok(work) if !W::LOOKS => Some(work),
-            work => {
-                self.told(request, None, work, at, outbound);
-                None
-            }
-        }
+        let work = bank.join(request.target - first, class, request.service);
+        self.told(request, None, work, at, outbound);
     }
 
     /// A request that the witness looks at has come to its target.
@@ -171,19 +355,17 @@ impl<W: Witness> Lane<'_, W> {
     }
 
     /// A request comes to its target that has stages besides.
-    #[inline(always)]
-    pub(super) fn let_in(&mut self, request: &Request, now: u64, outbound: &mut [Parcel]) {
+    fn let_in(&mut self, way: &Way, now: u64, outbound: &mut [Parcel]) {
+        let Way { at, request, .. } = way;
         let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source).copied() else { return };
+        let Some(info) = self.plan.source(source) else { return };
         let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
         let Some(app) = self.plan.apps.get(info.app as usize) else { return };
         bank.pass(now);
         if let Err(cause) = bank.let_in(request.target - app.first_own, info.class) {
             return self.told(request, None, Err(cause), now, outbound);
         }
-        let path = self.paths.at(source, request.key).unwrap_or_default();
-        let way = Way { at: now + path.before().0, request: *request, path };
-        if way.at == now {
+        if *at == now {
             self.come(way, outbound);
         } else {
             self.coming.insert(way);
@@ -193,38 +375,47 @@ impl<W: Witness> Lane<'_, W> {
     /// What was on its way and is there at an instant or before comes into queues.
     #[inline(never)]
     pub(super) fn come_until(&mut self, at: u64, outbound: &mut [Parcel]) {
-        while let Some(way) = self.coming.next_until(at) {
-            match self.waits {
-                None => wide::run(Come { lane: self, way, outbound }),
-                Some(_) => self.come_waiting(way, outbound),
-            }
+        if self.waits.is_none() {
+            return wide::run(ComeUntil { lane: self, at });
+        }
+        while let Some(place) = self.coming.next_until(at) {
+            let way = *self.coming.way(place);
+            self.come_waiting(way, outbound);
         }
     }
 
-    /// A request comes into its queue.
-    #[inline(always)]
-    pub(super) fn come(&mut self, way: Way, outbound: &mut [Parcel]) {
-        let Way { at, request, path } = way;
-        let (_, source) = Key::parts(request.key);
-        let Some(info) = self.plan.source(source).copied() else { return };
-        let Some(bank) = self.banks.get_mut(info.app as usize) else { return };
-        let Some(app) = self.plan.apps.get(info.app as usize) else { return };
-        bank.pass(at);
-        let work = bank.come(request.target - app.first_own, info.class, request.service);
-        self.told(&request, Some(&path), work, at, outbound);
+    /// What becomes of those that came so is told.
+    pub(super) fn tell_of_those_who_came(&mut self, outbound: &mut [Parcel]) {
+        let mut came = std::mem::take(&mut self.came);
+        let ways = std::mem::take(self.coming.present_mut());
+        wide::run(TellOfWays { lane: self, ways: &ways, came: &came, outbound });
+        came.clear();
+        self.came = came;
+        *self.coming.present_mut() = ways;
+    }
+
+    /// A request comes into its queue, and what becomes of it is told.
+    pub(super) fn come(&mut self, way: &Way, outbound: &mut [Parcel]) {
+        let work = queue(&self.plan, &mut self.banks, way);
+        self.told(&way.request, Some(&way.path), work, way.at, outbound);
     }
 
     /// What becomes of requests without stages that were taken is known.
-    #[inline(always)]
-    fn tell(&mut self, done: &[Done<'_>], outbound: &mut [Parcel]) {
+    fn tell(&mut self, requests: &[Request], works: &[Work], outbound: &mut [Parcel]) {
         let delay = self.plan.network.delay.0;
-        for Done { request, start, end } in done {
-            self.answer(request, *end, outbound);
-            let served = Served::new(request.target, policy::Time(*start), policy::Time(*end));
-            self.witness.outcome(request, None, Ok(served));
+        if outbound.len() <= 1 {
+            let (gateways, plan) = (&mut self.gateways, &self.plan);
+            wide::run(Expect { gateways, plan, requests, works });
+        } else {
+            for work in works {
+                let Some(request) = requests.get(work.place) else { break };
+                self.answer(request, work.end, outbound);
+            }
         }
+        wide::run(Tell { witness: &mut self.witness, requests, works });
         if self.learns() {
-            for Done { request, start, end } in done {
+            for Work { place, start, end } in works {
+                let Some(request) = requests.get(*place) else { break };
                 let (work, times) = (Ok((*start, *end)), (request.at + delay, end + delay));
                 self.learn_of(request, work, times, outbound);
             }

@@ -34,7 +34,7 @@ impl<W: Witness> Lane<'_, W> {
         if way.at == now {
             self.come_waiting(way, outbound);
         } else {
-            self.coming.insert(way);
+            self.coming.insert(&way);
         }
     }
 
@@ -96,6 +96,7 @@ impl<W: Witness> Lane<'_, W> {
         self.settle_all(end, outbound);
         if !self.unknown.is_empty() && self.window() + 2 == self.steps / 2 {
             for way in self.coming.take() {
+                self.skip_to(way.at, outbound);
                 self.come_waiting(way, outbound);
             }
             self.settle_all(u64::MAX, outbound);
